@@ -1,0 +1,32 @@
+"""What running a wheel has shown: the one result type of every way of running it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Outcome = Literal["ran", "cannot run here", "failed"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of running one wheel in one way.
+
+    ``how`` names the way and what it ran on ("emulated CPU, ARM64 Windows"; "CPython 3.11 for arm64 under qemu");
+    ``checks`` counts what was checked, ``why`` is the reason where it failed or could not run,
+    ``findings`` are the faults seen, one readable paragraph each.
+    """
+
+    wheel: str
+    how: str
+    outcome: Outcome
+    checks: int = 0
+    why: str = ""
+    findings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def record(self) -> dict[str, object]:
+        """What the manifest keeps: all but the time, which differs from run to run."""
+        kept = asdict(self)
+        del kept["seconds"], kept["wheel"]
+        return {**kept, "findings": list(self.findings)}
