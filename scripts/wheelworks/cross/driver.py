@@ -1,0 +1,97 @@
+"""The compiler that a project's build calls: it turns each call into one for the target, and keeps a log.
+
+It runs as a program of its own, once for each source file, so that it imports nothing slow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from wheelworks.cross import commands, objects
+from wheelworks.cross.arguments import Arguments, parse
+from wheelworks.cross.settings import Settings
+from wheelworks.errors import WheelworksError
+
+
+def main(settings_file: str, language: str, words: Sequence[str]) -> int:
+    """Do what ``cc`` (or ``c++``) would do with ``words``, for the target; returns its exit status."""
+    settings = Settings.read(settings_file)
+    found = parse(words, settings)
+    try:
+        if found.links:
+            return _link(found, settings, language)
+        return _compile(found, settings, language)
+    except (WheelworksError, OSError) as error:
+        print(f"{settings.target}: {error}", file=sys.stderr)
+        _log(settings, step="link" if found.links else "compile", file=found.output, exit=1, error=str(error))
+        return 1
+
+
+def _compile(found: Arguments, settings: Settings, language: str) -> int:
+    if not found.sources and not found.objects:  # a question such as --version
+        return subprocess.run([settings.zig, language, *found.flags], check=False).returncode
+    file = " ".join(found.sources) or found.output
+    return _run(commands.compile_command(found, settings, language), settings, "compile", file, found.dropped)
+
+
+def _link(found: Arguments, settings: Settings, language: str) -> int:
+    symbols = objects.Symbols()
+    for name in found.objects:
+        symbols |= objects.read(Path(name).read_bytes())
+    freestanding = commands.is_freestanding(symbols)
+    libc = {} if freestanding else {"calls": sorted(n for n in symbols.undefined if not commands.is_pythons(n))[:8]}
+    # A folder of its own: beside a .pyd the linker writes an import library, which no wheel should carry.
+    with tempfile.TemporaryDirectory(dir=settings.work) as place:
+        output = str(Path(place, Path(found.output).name))
+        stub = _stub(symbols, settings, found.output, Path(place), freestanding)
+        command = commands.link_command(
+            found, settings, output, stub, freestanding=freestanding, language="cc" if freestanding else language
+        )
+        status = _run(command, settings, "link", found.output, found.dropped, freestanding=freestanding, **libc)
+        if status == 0:
+            os.replace(output, found.output)
+    if status == 0 and not freestanding:
+        Path(settings.warm).parent.mkdir(parents=True, exist_ok=True)
+        Path(settings.warm).touch()
+    return status
+
+
+def _stub(symbols: objects.Symbols, settings: Settings, output: str, place: Path, freestanding: bool) -> str:
+    """What stands for the system at link time: macOS's libSystem, Windows' Python; Linux needs nothing."""
+    if settings.os == "macos" and freestanding:
+        path = place / "libSystem.tbd"
+        path.write_text(commands.LIBSYSTEM_STUB, encoding="utf-8")
+        return str(path)
+    if settings.os != "windows":
+        return ""
+    library = commands.import_library(symbols, settings, output)
+    definition, path = place / "python.def", place / "python.lib"
+    definition.write_text(library.definition, encoding="utf-8")
+    subprocess.run(commands.dlltool_command(library, settings, str(definition), str(path)), check=True)
+    return str(path)
+
+
+def _run(
+    command: list[str], settings: Settings, step: str, file: str, dropped: Sequence[str], **more: object
+) -> int:
+    cold = more.get("freestanding") is False and not Path(settings.warm).exists()
+    _log(settings, step=step, file=file, command=commands.reads_as(command), cold=cold, dropped=list(dropped), **more)
+    start = time.perf_counter()
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    seconds = time.perf_counter() - start
+    sys.stderr.write(ended.stderr)
+    _log(settings, step=step, file=file, seconds=seconds, exit=ended.returncode, error=ended.stderr[-20_000:], **more)
+    return ended.returncode
+
+
+def _log(settings: Settings, **event: object) -> None:
+    # One write each, so that compilers running side by side don't mix their lines.
+    with open(settings.log, "a", encoding="utf-8") as log:
+        log.write(json.dumps(event) + "\n")

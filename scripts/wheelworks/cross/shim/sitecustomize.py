@@ -1,0 +1,82 @@
+"""Runs first in the Python that runs a build backend: what CPython's cross-compiling door leaves out.
+
+Tools see the host that they run on, but the project's own code (``setup.py`` and what lies beside it) sees the
+target: ``sys.platform``, ``os.name``, ``platform.machine()`` choose sources and flags there, and those are the target's.
+Standard library only, any Python: this file is not imported by wheelworks.
+"""
+
+import builtins
+import importlib.machinery
+import json
+import os
+import platform
+import sys
+import sysconfig
+import types
+
+
+class View(types.ModuleType):
+    """A module as the project's code sees it: some names are the target's, the others are the module's own."""
+
+    def __init__(self, module, **target):
+        super().__init__(module.__name__, module.__doc__)
+        self.__dict__["_module"] = module
+        self.__dict__["_target"] = target
+
+    def __getattr__(self, name):
+        target = self.__dict__["_target"]
+        return target[name] if name in target else getattr(self.__dict__["_module"], name)
+
+    def __setattr__(self, name, value):
+        setattr(self.__dict__["_module"], name, value)
+
+    def __dir__(self):
+        return dir(self.__dict__["_module"])
+
+
+def views(target):
+    """The three modules that tell a program where it runs."""
+    uname = types.SimpleNamespace(
+        system=target["system"], node="", release="", version="", machine=target["machine"], processor=target["machine"]
+    )
+    posix = {"uname": lambda: types.SimpleNamespace(sysname=uname.system, nodename="", release="", version="", machine=uname.machine)}
+    return {
+        "sys": View(sys, platform=target["platform"]),
+        "os": View(os, name=target["name"], **({} if target["name"] == "nt" else posix)),
+        "platform": View(
+            platform,
+            machine=lambda: uname.machine,
+            processor=lambda: uname.processor,
+            system=lambda: uname.system,
+            uname=lambda: uname,
+            platform=lambda *_: f"{uname.system}-{uname.machine}",
+        ),
+    }
+
+
+def install(settings):
+    """Show the target to the project's code, and to everybody what only the target can answer."""
+    importlib.machinery.EXTENSION_SUFFIXES[:] = settings["suffixes"]
+    if os.name == "nt":  # there CPython leaves its door shut
+        sysconfig.get_config_vars().update(settings["variables"])
+        sysconfig.get_platform = lambda: settings["platform"]
+    source = os.path.join(os.path.realpath(settings["source"]), "")
+    seen = views(settings["view"])
+    real_import = builtins.__import__
+
+    def target_import(name, globals=None, locals=None, fromlist=(), level=0):
+        module = real_import(name, globals, locals, fromlist, level)
+        bound = name if fromlist else name.partition(".")[0]  # `import os.path` binds os
+        if level == 0 and bound in seen and globals and is_the_projects(globals):
+            return seen[bound]
+        return module
+
+    def is_the_projects(namespace):
+        file = namespace.get("__file__")
+        return isinstance(file, str) and os.path.realpath(file).startswith(source)
+
+    builtins.__import__ = target_import
+
+
+with open(os.environ["WHEELWORKS_SHIM"], encoding="utf-8") as file:
+    install(json.load(file))
