@@ -40,7 +40,9 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         shutil.rmtree(FOLDER, ignore_errors=True)
         print(f"error: {' '.join(map(str, error.cmd))} failed", file=sys.stderr)
-        print("try: where it says ensurepip, install your system's package for it (Debian: python3-venv)", file=sys.stderr)
+        print(
+            "try: where it says ensurepip, install your system's package for it (Debian: python3-venv)", file=sys.stderr
+        )
         return 1
     try:
         return subprocess.run([python, "-m", "nox", *sys.argv[1:]], check=False, cwd=ROOT).returncode

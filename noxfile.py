@@ -16,6 +16,10 @@ nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["lint", "test-suite"]
 
 ROOT = Path(__file__).parent
+UV_OPTIONS = (
+    *("--quiet", "--universal", "--python-version=3.11", "--generate-hashes", "--no-annotate"),
+    *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
+)
 LOCKS = ("nox", "lock", "build", "wheelworks", "test", "lint")
 
 
@@ -27,7 +31,13 @@ def install(session: nox.Session, lock: str) -> None:
 def wheelworks(session: nox.Session, *words: str) -> None:
     """Run one of the suite's commands; after Ctrl-C it has time to end what it started."""
     session.run(
-        "python", "-m", "wheelworks", *words, env={"PYTHONPATH": str(ROOT / "scripts")}, interrupt_timeout=10, terminate_timeout=5
+        "python",
+        "-m",
+        "wheelworks",
+        *words,
+        env={"PYTHONPATH": str(ROOT / "scripts")},
+        interrupt_timeout=10,
+        terminate_timeout=5,
     )
 
 
@@ -46,7 +56,9 @@ def test_suite(session: nox.Session) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     wheelworks(session, "host-wheel", "--out", str(fresh))
     # Not session.install(): `nox -R` would skip it, and test the wheel of some earlier run.
-    session.run("python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, fresh.glob("*.whl")))
+    session.run(
+        "python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, fresh.glob("*.whl"))
+    )
     session.run("pytest", *session.posargs)
 
 
@@ -64,8 +76,5 @@ def lock(session: nox.Session) -> None:
     """Write the hashed lock files anew from requirements/*.in; with ``-- --upgrade`` take the newest versions."""
     install(session, "lock")
     for name in LOCKS:
-        session.run(
-            "uv", "pip", "compile", f"requirements/{name}.in", "-o", f"requirements/{name}.txt",
-            "--universal", "--generate-hashes", "--python-version=3.11", "--no-annotate",
-            "--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock", "--quiet", *session.posargs,
-        )  # fmt: skip
+        files = (f"requirements/{name}.in", "-o", f"requirements/{name}.txt")
+        session.run("uv", "pip", "compile", *files, *UV_OPTIONS, *session.posargs)

@@ -14,7 +14,15 @@ lief.logging.disable()
 SUFFIXES = (".so", ".pyd", ".dll", ".dylib")
 
 _PE = {"ARM64": "aarch64", "AMD64": "x86_64", "I386": "x86", "THUMB": "arm"}
-_ELF = {"AARCH64": "aarch64", "X86_64": "x86_64", "I386": "x86", "ARM": "arm", "RISCV": "riscv64", "S390": "s390x", "PPC64": "powerpc64le"}
+_ELF = {
+    "AARCH64": "aarch64",
+    "X86_64": "x86_64",
+    "I386": "x86",
+    "ARM": "arm",
+    "RISCV": "riscv64",
+    "S390": "s390x",
+    "PPC64": "powerpc64le",
+}
 _MACHO_MAGIC = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 _MACHO = {"ARM64": "aarch64", "X86_64": "x86_64"}
 
@@ -70,7 +78,7 @@ def _parts(data: bytes) -> Iterator[Binary]:
 
 
 def _pe(binary: lief.PE.Binary) -> Binary:
-    imports = {one.name: tuple(sorted(str(entry.name) for entry in one.entries)) for one in binary.imports}
+    imports = {str(one.name): tuple(sorted(str(entry.name) for entry in one.entries)) for one in binary.imports}
     export = binary.get_export()
     return Binary(
         "PE",

@@ -1,4 +1,4 @@
-"""The one folder outside the repository where slow things are kept: headers, build environments, the compiler's cache."""
+"""The one folder outside the repository, for what is slow to make: headers, build environments, compiled libcs."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._lines: dict[str, str] = {}
+        self._done: set[str] = set()
         self._lock = threading.Lock()
         self._live = Live(console=err, transient=True, refresh_per_second=8) if err.is_terminal else None
 
@@ -28,14 +29,16 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live:
             self._live.stop()
 
     def say(self, name: str, text: str) -> None:
         """``name`` is doing ``text`` now."""
         with self._lock:
-            if self._lines.get(name) == text:
+            if name in self._done or self._lines.get(name) == text:
                 return
             self._lines[name] = text
             if self._live:
@@ -46,6 +49,7 @@ class Progress:
     def done(self, name: str) -> None:
         """``name`` has nothing more to do."""
         with self._lock:
+            self._done.add(name)
             self._lines.pop(name, None)
             if self._live:
                 self._live.update(self._drawn())

@@ -35,7 +35,9 @@ def load(folder: Path) -> Record | None:
     return dict(found)
 
 
-def merge(old: Record | None, source: Mapping[str, Any], toolchain: Mapping[str, Any], wheels: Iterable[Record]) -> Record:
+def merge(
+    old: Record | None, source: Mapping[str, Any], toolchain: Mapping[str, Any], wheels: Iterable[Record]
+) -> Record:
     """A manifest with ``wheels`` in it: beside those of an earlier build of the same source and tools, else alone."""
     kept: dict[str, Record] = {}
     if old is not None and old.get("source") == source and old.get("toolchain") == toolchain:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wheelworks.errors import WheelworksError
 
@@ -26,7 +27,11 @@ class Result:
 
 
 def run(
-    command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None, seconds: float = 1800
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    seconds: float = 1800,
 ) -> Result:
     """Run a program to its end, or for at most ``seconds``, then end it and whatever it started.
 
@@ -50,11 +55,11 @@ def run(
 
 def _start(words: list[str], env: Mapping[str, str] | None, cwd: Path | None) -> subprocess.Popen[str]:
     # A group of its own: a terminal's Ctrl-C then reaches us alone, and we end the group as a whole.
-    group = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True, "umask": 0o022}
+    group: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True, "umask": 0o022}
     with _lock:  # so that stop_all() can't miss one that is just being started
         if _stopping.is_set():
             raise WheelworksError("interrupted")
-        process = subprocess.Popen(
+        process: subprocess.Popen[str] = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -64,7 +69,7 @@ def _start(words: list[str], env: Mapping[str, str] | None, cwd: Path | None) ->
             errors="replace",
             env=env,
             cwd=cwd,
-            **group,  # type: ignore[call-overload]
+            **group,
         )
         _live.add(process)
     return process

@@ -52,7 +52,9 @@ class Name:
     @property
     def abi(self) -> str:
         """The Python and ABI tags, such as ``cp311-abi3``."""
-        return "-".join(".".join(sorted(kind)) for kind in ({t.interpreter for t in self.tags}, {t.abi for t in self.tags}))
+        return "-".join(
+            ".".join(sorted(kind)) for kind in ({t.interpreter for t in self.tags}, {t.abi for t in self.tags})
+        )
 
     @property
     def platforms(self) -> frozenset[str]:
@@ -120,7 +122,7 @@ def with_tags(members: Mapping[str, Member], tags: frozenset[Tag], info: str) ->
 
 
 def with_record(members: Mapping[str, Member], info: str) -> dict[str, Member]:
-    """The same files in the order that a wheel should have, ``.dist-info`` and then RECORD last, with RECORD made anew."""
+    """The same files with RECORD made anew, in a wheel's order: ``.dist-info`` behind all others, RECORD last."""
     names = sorted(members.keys() - {f"{info}/RECORD"}, key=lambda name: (name.startswith(info + "/"), name))
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -143,12 +145,14 @@ def archive(members: Mapping[str, Member], epoch: int) -> bytes:
     body, directory = bytearray(), bytearray()
     for name, member in members.items():
         encoded = name.encode()
-        packed = deflate.deflate_compress(member.data, 9)
+        packed = bytes(deflate.deflate_compress(member.data, 9))
         method, packed = (8, packed) if len(packed) < len(member.data) else (0, member.data)
         utf8 = 0 if name.isascii() else 0x800
         common = (utf8, method, clock, date, zlib.crc32(member.data), len(packed), len(member.data), len(encoded), 0)
         mode = (0o100755 if member.executable else 0o100644) << 16
-        directory += struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 0x314, 20, *common, 0, 0, 0, mode, len(body)) + encoded
+        directory += (
+            struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 0x314, 20, *common, 0, 0, 0, mode, len(body)) + encoded
+        )
         body += struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, *common) + encoded + packed
     end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, len(members), len(members), len(directory), len(body), 0)
     return bytes(body + directory + end)

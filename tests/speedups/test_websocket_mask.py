@@ -158,7 +158,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], type[Exception], str]] = {
 }
 
 
-@pytest.mark.parametrize("arguments, kind, message", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize(("arguments", "kind", "message"), WRONG.values(), ids=WRONG.keys())
 def test_wrong_arguments(speedups: Any, arguments: tuple[Any, ...], kind: type[Exception], message: str) -> None:
     with pytest.raises(Exception) as caught:
         speedups.websocket_mask(*arguments)

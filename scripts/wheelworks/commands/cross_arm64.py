@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, manifest, targets
-from wheelworks.cross import builder, environment, report
+from wheelworks.cross import builder, doors, environment, report, workshop
+from wheelworks.cross.source import check
+from wheelworks.cross.workshop import Workshop
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.targets import Target
 
@@ -32,11 +34,21 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)")
+    made.add_argument(
+        "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
+    )
     made.add_argument("--target", action="append", default=[], metavar="ID", help="build this target only; repeatable")
     made.add_argument("--out", default="dist", metavar="DIR", help="where the wheels go (default: dist)")
-    made.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable that the project's build sees; repeatable")
-    made.add_argument("--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)")
+    made.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable that the project's build sees; repeatable",
+    )
+    made.add_argument(
+        "--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)"
+    )
     made.add_argument("--verbose", action="store_true", help="print each target's settings and compiler commands")
     return made
 
@@ -47,10 +59,15 @@ def main(argv: Sequence[str]) -> int:
     chosen = targets.select(options.target) if options.target else targets.with_cpu("aarch64")
     extra = environment.parse(options.env)
     source = Path(options.source)
-    builder.source.check(source)
+    check(source)
     out = writable(Path(options.out))
-    with tempfile.TemporaryDirectory(prefix="wheelworks-", ignore_cleanup_errors=True) as work, console.Progress() as progress:
-        shop = builder.prepare(source, Path(work).resolve(), out, extra, options.python, lambda text: progress.say("source", text))
+    with (
+        tempfile.TemporaryDirectory(prefix="wheelworks-", ignore_cleanup_errors=True) as work,
+        console.Progress() as progress,
+    ):
+        shop = workshop.prepare(
+            source, Path(work).resolve(), out, extra, options.python, lambda text: progress.say("source", text)
+        )
         progress.done("source")
         outcomes = _build(shop, chosen, progress)
         if options.verbose:
@@ -68,13 +85,13 @@ def writable(folder: Path) -> Path:
         raise UsageError(f"--out {folder}: {error.strerror}", "name a folder that you may write to") from error
 
 
-def _build(shop: builder.Workshop, chosen: Sequence[Target], progress: console.Progress) -> list[builder.Outcome]:
+def _build(shop: Workshop, chosen: Sequence[Target], progress: console.Progress) -> list[builder.Outcome]:
     finished = threading.Event()
 
     def watch() -> None:
         while not finished.wait(0.1):
             for target in targets.all_targets():
-                if sentence := report.latest(report.read(builder.log_of(target, shop.work))):
+                if sentence := report.latest(report.read(doors.log_of(target, shop.work))):
                     progress.say(target.id, sentence)
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -94,7 +111,7 @@ def _tell(outcome: builder.Outcome, progress: console.Progress) -> None:
         progress.done(name)
 
 
-def _conclude(shop: builder.Workshop, outcomes: Sequence[builder.Outcome]) -> int:
+def _conclude(shop: Workshop, outcomes: Sequence[builder.Outcome]) -> int:
     built = [outcome for outcome in outcomes if isinstance(outcome, builder.Built)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, builder.Failed)]
     save_manifest(shop, built)
@@ -105,7 +122,7 @@ def _conclude(shop: builder.Workshop, outcomes: Sequence[builder.Outcome]) -> in
     return 1 if failed else 0
 
 
-def save_manifest(shop: builder.Workshop, built: Sequence[builder.Built]) -> manifest.Record:
+def save_manifest(shop: Workshop, built: Sequence[builder.Built]) -> manifest.Record:
     """Write what was built to the folder's manifest, and tell of wheels there that it doesn't know."""
     source = {
         "name": shop.source.label,
@@ -121,7 +138,9 @@ def save_manifest(shop: builder.Workshop, built: Sequence[builder.Built]) -> man
     manifest.save(merged, shop.out)
     known = {wheel["file"] for wheel in merged["wheels"]}
     if strangers := sorted({path.name for path in shop.out.glob("*.whl")} - known):
-        console.err.print(f"{shop.out}/ also holds {len(strangers)} wheels of another build: {', '.join(strangers)}", markup=False)
+        console.err.print(
+            f"{shop.out}/ also holds {len(strangers)} wheels of another build: {', '.join(strangers)}", markup=False
+        )
     return merged
 
 
@@ -133,21 +152,21 @@ def _old_manifest(out: Path) -> manifest.Record | None:
         return None
 
 
-def _table(shop: builder.Workshop, built: Sequence[builder.Built]) -> object:
+def _table(shop: Workshop, built: Sequence[builder.Built]) -> object:
     compiling = sum(one.compilation.seconds for one in built)
     made = console.table("", "wheel", "size", "the binary imports", "seconds")
     for one in built:
         imports = "\n".join(dict.fromkeys(asks(extension) for extension in one.record["extensions"]))
         made.add_row(folded(one.file.name), f"{one.record['size'] / 1000:.1f} kB", imports, f"{one.seconds:.1f}")
-    zig = shop.toolchain()["ziglang"]
-    made.caption = f"{shop.source.label}, CPython {shop.python.version} headers, zig {zig}; compiling and linking took {compiling:.2f} s"
+    tools = f"CPython {shop.python.version} headers, zig {shop.toolchain()['ziglang']}"
+    made.caption = f"{shop.source.label}, {tools}; compiling and linking took {compiling:.2f} s"
     return made
 
 
 def folded(file: str) -> str:
     """A wheel's name over several lines, broken where its parts end, for a narrow terminal."""
-    head, platforms = file.rsplit("-", 1)
-    return f"{head}-\n" + platforms.removesuffix(".whl").replace(".", ".\n") + ".whl"
+    head, python, abi, platforms = file.rsplit("-", 3)
+    return f"{head}-\n{python}-{abi}-\n" + platforms.removesuffix(".whl").replace(".", ".\n") + ".whl"
 
 
 def asks(extension: manifest.Record) -> str:
@@ -158,10 +177,10 @@ def asks(extension: manifest.Record) -> str:
     return f"{', '.join(libraries) or 'no library'}\n{pythons} symbols of CPython"
 
 
-def _explain(shop: builder.Workshop, chosen: Sequence[Target]) -> None:
+def _explain(shop: Workshop, chosen: Sequence[Target]) -> None:
     for target in chosen:
         console.err.print(f"{target.id}: compiler target {target.compiler}, sysconfig {target.platform}", markup=False)
-        for event in report.read(builder.log_of(target, shop.work)):
+        for event in report.read(doors.log_of(target, shop.work)):
             if "command" in event:
                 console.err.print(f"  {event['command']}", markup=False)
             for word in event.get("dropped", ()) if "command" in event else ():

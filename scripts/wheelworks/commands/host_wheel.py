@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, targets
-from wheelworks.cross import builder
+from wheelworks.cross import builder, workshop
 from wheelworks.errors import WheelworksError
 from wheelworks.targets import Target
 
@@ -23,7 +23,9 @@ _CPU = {"arm64": "aarch64", "amd64": "x86_64"}
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(prog="python -m wheelworks host-wheel", description=__doc__)
-    made.add_argument("source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)")
+    made.add_argument(
+        "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
+    )
     made.add_argument("--out", required=True, metavar="DIR", help="where the wheel goes")
     return made
 
@@ -47,7 +49,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _cross(source: Path, out: Path, target: Target) -> Path:
     with tempfile.TemporaryDirectory(prefix="wheelworks-", ignore_cleanup_errors=True) as work:
-        shop = builder.prepare(source, Path(work).resolve(), out, {}, "", lambda text: console.err.print(text, markup=False))
+        shop = workshop.prepare(
+            source, Path(work).resolve(), out, {}, "", lambda text: console.err.print(text, markup=False)
+        )
         outcome = builder.build(shop, [target], lambda _: None)[0]
     if isinstance(outcome, builder.Failed):
         raise outcome.error

@@ -17,16 +17,20 @@ OBJECT_SUFFIXES = (".o", ".obj", ".a")
 SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".s", ".S", ".m", ".mm")
 
 _TAKES_A_WORD = frozenset(
-    "-o -I -L -D -U -isystem -idirafter -iquote -include -imacros -arch -isysroot -x -MF -MT -MQ -framework -target "
-    "-undefined -install_name -Xlinker -Xclang -l".split()
+    {"-o", "-I", "-L", "-D", "-U", "-l", "-x", "-isystem", "-idirafter", "-iquote", "-include", "-imacros", "-arch"}
+    | {"-isysroot", "-MF", "-MT", "-MQ", "-framework", "-target", "-undefined", "-install_name", "-Xlinker", "-Xclang"}
 )
 _FOLDERS = ("-I", "-L", "-isystem", "-idirafter", "-iquote")
 _OF_THE_HOST = re.compile(
     r"-(march|mcpu|mtune)=native|-mtune=.*|-arch$|-isysroot$|-mmacosx-version-min=.*|-target$|--target=.*|-l:?(lib)?python.*"
 )
 _FOR_ANOTHER_BUILD = re.compile(r"-g.*|-flto.*|-pipe|-fno-semantic-interposition|-fstack-clash-protection|-fuse-ld=.*")
-_OF_THE_LINKER_LINE = re.compile(r"-shared|-bundle|-dynamiclib|-undefined$|-install_name$|-Wl,-undefined,.*|-s|-pthread")
-_MSVC = re.compile(r"/(?P<name>D|I|std:|O[0-9a-z]+|W[0-9aXl].*|EH.*|G[A-Z].*|M[DT]d?|utf-8|nologo|Z.*|permissive-|bigobj)(?P<value>.*)")
+_OF_THE_LINKER_LINE = re.compile(
+    r"-shared|-bundle|-dynamiclib|-undefined$|-install_name$|-Wl,-undefined,.*|-s|-pthread"
+)
+_MSVC = re.compile(
+    r"/(?P<name>D|I|std:|O[0-9a-z]+|W[0-9aXl].*|EH.*|G[A-Z].*|M[DT]d?|utf-8|nologo|Z.*|permissive-|bigobj)(?P<value>.*)"
+)
 
 
 @dataclass
@@ -61,28 +65,30 @@ def parse(words: Sequence[str], settings: Settings) -> Arguments:
     """Take an invocation apart, and leave out what describes the host."""
     found = Arguments(links="-shared" in words)
     for argument in pairs(words):
-        name, value = argument[0], argument[-1]
-        if settings.os == "windows" and (translated := from_msvc(name)) is not None:
-            argument = translated
-            if not argument:
-                found.dropped.append(name)
-                continue
-            name, value = argument[0], argument[-1]
-        if found.links and _OF_THE_LINKER_LINE.fullmatch(name):
+        if found.links and _OF_THE_LINKER_LINE.fullmatch(argument[0]):
             continue  # our own link command says these its own way
-        if _left_out(argument, settings):
+        translated = from_msvc(argument) if settings.os == "windows" else argument
+        if translated is None or _left_out(translated, settings):
             found.dropped.append(" ".join(argument))
-        elif name == "-o":
-            found.output = value
-        elif name.startswith("-l"):
-            found.libraries.append("-l" + "".join(argument).removeprefix("-l"))
-        elif not name.startswith("-") and name.endswith(OBJECT_SUFFIXES):
-            found.objects.append(name)
-        elif not name.startswith("-") and name.endswith(SOURCE_SUFFIXES):
-            found.sources.append(name)
         else:
-            found.flags.extend(argument)
+            _sort_in(translated, found)
     return found
+
+
+def _sort_in(argument: tuple[str, ...], found: Arguments) -> None:
+    name, value = argument[0], argument[-1]
+    if name == "-o":
+        found.output = value
+    elif name.startswith("-l"):
+        found.libraries.append("-l" + "".join(argument).removeprefix("-l"))
+    elif name.startswith("-"):
+        found.flags.extend(argument)
+    elif name.endswith(OBJECT_SUFFIXES):
+        found.objects.append(name)
+    elif name.endswith(SOURCE_SUFFIXES):
+        found.sources.append(name)
+    else:
+        found.flags.append(name)
 
 
 def _left_out(argument: tuple[str, ...], settings: Settings) -> bool:
@@ -109,14 +115,12 @@ def pure(path: str) -> PurePath:
     return PureWindowsPath(path) if re.match(r"[A-Za-z]:[\\/]|\\\\", path) else PurePosixPath(path)
 
 
-def from_msvc(word: str) -> tuple[str, ...] | None:
-    """What an argument of Microsoft's compiler means to ours: () where it means nothing, None where it is no such."""
-    match = _MSVC.fullmatch(word)
+def from_msvc(argument: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What an argument of Microsoft's compiler is to ours: itself where it is none, None where it means nothing."""
+    match = _MSVC.fullmatch(argument[0])
     if match is None:
-        return None
+        return argument
     name, value = match["name"], match["value"]
     if name in ("D", "I"):
         return (f"-{name}{value}",)
-    if name == "std:":
-        return (f"-std={value.replace('latest', '2b')}",)
-    return ()
+    return (f"-std={value.replace('latest', '2b')}",) if name == "std:" else None

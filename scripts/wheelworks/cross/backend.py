@@ -50,13 +50,11 @@ class Backend:
         into.mkdir(parents=True, exist_ok=True)
         return Path(self._call(lambda: self._builder.build(distribution, into)))
 
-    def _run(
-        self, command: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
-    ) -> None:
-        result = processes.run(command, cwd=Path(cwd or self.tree), env={**self.variables, **(extra_environ or {})})
+    def _run(self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        result = processes.run(cmd, cwd=Path(cwd or self.tree), env={**self.variables, **(extra_environ or {})})
         self.output += result.output
         if result.status != 0:
-            raise subprocess.CalledProcessError(result.status, list(command), result.output)
+            raise subprocess.CalledProcessError(result.status, list(cmd), result.output)
 
     def _call(self, action: Callable[[], T]) -> T:
         try:

@@ -69,9 +69,20 @@ def ensure(python: BuildPython, wanted: Sequence[Requirement], say: Callable[[st
 
     def make(folder: Path) -> None:
         say(f"installing {', '.join(words) or 'nothing'} for the build")
-        _check(processes.run([python.executable, "-m", "venv", "--without-pip", folder]), f"CPython {python.version}: venv")
+        _check(
+            processes.run([python.executable, "-m", "venv", "--without-pip", folder]), f"CPython {python.version}: venv"
+        )
         if words:
-            pip = [sys.executable, "-m", "pip", "--python", _interpreter(folder), "install", "--no-input", "-q"]
+            pip: list[str | Path] = [
+                sys.executable,
+                "-m",
+                "pip",
+                "--python",
+                _interpreter(folder),
+                "install",
+                "--no-input",
+                "-q",
+            ]
             _check(processes.run([*pip, *_what(words, wanted, lock, folder)]), "the project's build requirements")
 
     folder = cache.keep(f"buildenvs/{key}", make)
@@ -100,6 +111,8 @@ def _interpreter(folder: Path) -> Path:
 
 
 def _versions(folder: Path) -> dict[str, str]:
-    places = [str(place) for pattern in ("lib/python*/site-packages", "Lib/site-packages") for place in folder.glob(pattern)]
+    places = [
+        str(place) for pattern in ("lib/python*/site-packages", "Lib/site-packages") for place in folder.glob(pattern)
+    ]
     found = importlib.metadata.distributions(path=places)
     return dict(sorted((canonicalize_name(one.metadata["Name"]), one.version) for one in found))

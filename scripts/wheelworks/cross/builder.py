@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import importlib.util
-import json
 import os
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.tags import Tag
 
 from wheelworks import cache, manifest, wheelfile
-from wheelworks.cross import buildenv, environment, pythons, report, source, sysconfigdata, verify
+from wheelworks.cross import doors, report, verify
 from wheelworks.cross.backend import Backend, BackendError, last_lines
-from wheelworks.cross.settings import Settings
-from wheelworks.cross.source import Source
+from wheelworks.cross.workshop import Workshop
 from wheelworks.errors import WheelworksError
 from wheelworks.targets import Target, family_of
-
-_SHIM = Path(__file__).with_name("shim")
-_DRIVER = """\
-import sys
-sys.path.insert(0, {scripts!r})
-from wheelworks.cross.driver import main
-sys.exit(main({settings!r}, {language!r}, sys.argv[1:]))
-"""
 
 
 @dataclass(frozen=True)
@@ -55,97 +42,8 @@ class Failed:
 Outcome = Built | Failed
 
 
-@dataclass(frozen=True)
-class Workshop:
-    """What all targets of one run share.
-
-    ``work`` is a temporary folder, ``out`` receives the wheels, ``extra`` are the variables passed on purpose.
-    """
-
-    source: Source
-    python: pythons.BuildPython
-    headers: Path
-    headers_sha256: str
-    environment: buildenv.BuildEnvironment
-    work: Path
-    out: Path
-    extra: Mapping[str, str]
-
-    def toolchain(self) -> manifest.Record:
-        """The versions that decide a wheel's bytes."""
-        return {
-            "wheelworks": importlib.metadata.version("wheelworks") if _installed("wheelworks") else "checkout",
-            "ziglang": importlib.metadata.version("ziglang"),
-            "deflate": importlib.metadata.version("deflate"),
-            "python": ".".join(self.python.version.split(".")[:2]),
-            "headers_sha256": self.headers_sha256,
-            "build_requirements": self.environment.versions,
-        }
-
-
-def _installed(name: str) -> bool:
-    return bool(importlib.metadata.packages_distributions().get(name))
-
-
-def prepare(
-    path: Path, work: Path, out: Path, extra: Mapping[str, str], chosen_python: str, say: Callable[[str], None]
-) -> Workshop:
-    """Everything that comes before the first target: the floor's Python, the source's tree, its build environment."""
-    kind = source.check(path)
-    python = pythons.find(chosen=chosen_python)
-    headers, digest = pythons.target_headers(python)
-    if kind == "sdist":
-        found = source.from_sdist(path, work / "unpacked")
-        env = _environment(found.tree, python, environment.hermetic(os.environ, work, found.epoch, extra), say)
-    else:
-        say(f"making the sdist of {path.name}")
-        found, env = _from_directory(path, python, work, extra, say)
-    return Workshop(found, python, headers, digest, env, work, out, extra)
-
-
-def _from_directory(
-    path: Path, python: pythons.BuildPython, work: Path, extra: Mapping[str, str], say: Callable[[str], None]
-) -> tuple[Source, buildenv.BuildEnvironment]:
-    """A folder goes through its sdist, so that its wheels are those that the sdist gives to everybody else."""
-    folder = path.resolve()
-    epoch = source.epoch_of_directory(folder)
-    commit, dirty, _ = source.commit_of(folder)
-    variables = environment.hermetic(os.environ, work, epoch, extra)
-    copy = source.copy_of_directory(folder, work / "copy" / "source")
-    env = _environment(copy, python, variables, say)
-    backend = Backend(copy, env, variables)
-    try:
-        archive = backend.make("sdist", work / "sdist")
-    except BackendError as error:
-        raise WheelworksError(f"{path}: its sdist can't be made: {error}\n{last_lines(error.output)}") from error
-    unpacked = source.from_sdist(archive, work / "unpacked")
-    return replace(
-        unpacked, label=folder.name, kind="directory", epoch=epoch, commit=commit, dirty=dirty, archive_sha256=""
-    ), env
-
-
-def _environment(
-    tree: Path, python: pythons.BuildPython, variables: Mapping[str, str], say: Callable[[str], None]
-) -> buildenv.BuildEnvironment:
-    words = source.build_requirements(tree)
-    env = buildenv.ensure(python, buildenv.requirements(words), say)
-    backend = Backend(tree, env, variables)
-    try:
-        more = backend.requires("wheel") | backend.requires("sdist")
-    except BackendError as error:
-        raise WheelworksError(f"{tree.name}: {error}\n{last_lines(error.output)}") from error
-    if more <= set(words):
-        return env
-    return buildenv.ensure(python, buildenv.requirements([*words, *sorted(more)]), say)
-
-
-def log_of(target: Target, work: Path) -> Path:
-    """Where a target's compilers log."""
-    return work / target.id / "compiler.log"
-
-
 def build(shop: Workshop, targets: Sequence[Target], done: Callable[[Outcome], None]) -> list[Outcome]:
-    """Build ``targets``, families side by side on this machine's cores; ``done`` hears of each wheel as it is written."""
+    """Build ``targets``, families side by side on this machine's cores; ``done`` hears of each outcome at once."""
     families: dict[tuple[str, str], list[Target]] = {}
     for target in targets:
         families.setdefault(target.family, []).append(target)
@@ -188,13 +86,13 @@ def _wheel(shop: Workshop, target: Target, family: Sequence[Target]) -> Built:
     place = shop.work / target.id
     tree = place / "source"
     shutil.copytree(shop.source.tree, tree)
-    backend = Backend(tree, shop.environment, _variables(shop, target, place))
+    backend = Backend(tree, shop.environment, doors.variables(shop, target, place))
     try:
         made = backend.make("wheel", place / "wheel")
     except BackendError as error:
-        why = report.failure(report.read(log_of(target, shop.work))) or f"{error}\n{last_lines(error.output)}"
+        why = report.failure(report.read(doors.log_of(target, shop.work))) or f"{error}\n{last_lines(error.output)}"
         raise WheelworksError(f"{target.id}: {why}") from error
-    events = report.read(log_of(target, shop.work))
+    events = report.read(doors.log_of(target, shop.work))
     if why := report.failure([event for event in events if _is_the_sources(event, shop.source.tree)]):
         raise WheelworksError(f"{target.id}: {why}")
     compilation = report.summary(events)
@@ -278,78 +176,3 @@ def _record(
             for one in found
         ],
     }
-
-
-def _variables(shop: Workshop, target: Target, place: Path) -> dict[str, str]:
-    """The environment in which the backend sees ``target``; writes the files that it points to."""
-    settings = _settings(shop, target, place)
-    settings.write(place / "settings.json")
-    tools = sysconfigdata.Tools(
-        *(_driver(place, language) for language in ("cc", "c++")), settings.zig
-    )
-    variables = sysconfigdata.build_time_vars(target, shop.python.nodot, settings.include, tools)
-    doors = place / "doors"
-    doors.mkdir()
-    shutil.copyfile(_SHIM / "sitecustomize.py", doors / "sitecustomize.py")
-    (doors / f"{sysconfigdata.MODULE}.py").write_text(f"build_time_vars = {variables!r}\n", encoding="utf-8")
-    shim = {
-        "source": str(place / "source"),
-        "suffixes": sysconfigdata.suffixes(target, shop.python.nodot),
-        "variables": variables,
-        "platform": target.platform,
-        "view": sysconfigdata.view(target),
-    }
-    (doors / "shim.json").write_text(json.dumps(shim), encoding="utf-8")
-    (doors / "distutils.cfg").write_text("[build_ext]\ncompiler = unix\n[build_clib]\ncompiler = unix\n", encoding="utf-8")
-    return {
-        **environment.hermetic(os.environ, place, shop.source.epoch, shop.extra),
-        "PYTHONPATH": str(doors),
-        "_PYTHON_SYSCONFIGDATA_NAME": sysconfigdata.MODULE,
-        "_PYTHON_HOST_PLATFORM": target.platform,
-        "WHEELWORKS_SHIM": str(doors / "shim.json"),
-        "DIST_EXTRA_CONFIG": str(doors / "distutils.cfg"),
-        "ZIG_GLOBAL_CACHE_DIR": str(_zig_cache()),
-        "ZIG_LOCAL_CACHE_DIR": str(place / "zig"),
-        "CC": tools.cc,
-        "CXX": tools.cxx,
-        "AR": tools.ar,
-    }
-
-
-def _driver(place: Path, language: str) -> list[str]:
-    program = place / ("cxx.py" if language == "c++" else "cc.py")
-    scripts = str(Path(__file__).parents[2])
-    settings = str(place / "settings.json")
-    program.write_text(_DRIVER.format(scripts=scripts, settings=settings, language=language), encoding="utf-8")
-    return [sys.executable, "-I", str(program)]
-
-
-def _settings(shop: Workshop, target: Target, place: Path) -> Settings:
-    tree = place / "source"
-    return Settings(
-        target=target.id,
-        os=target.os,
-        cpu=target.cpu,
-        compiler=target.compiler,
-        minimum=target.minimum,
-        python=shop.python.nodot,
-        zig=zig(),
-        include=str(shop.headers),
-        source=str(tree),
-        allowed=(str(tree), str(place / "tmp"), str(shop.environment.folder), str(shop.headers)),
-        work=str(place),
-        log=str(log_of(target, shop.work)),
-        warm=str(_zig_cache() / f"linked-{target.compiler}"),
-    )
-
-
-def _zig_cache() -> Path:
-    return cache.folder() / f"zig-{importlib.metadata.version('ziglang')}"
-
-
-def zig() -> str:
-    """The compiler's program, out of the ``ziglang`` package."""
-    spec = importlib.util.find_spec("ziglang")
-    if spec is None or not spec.submodule_search_locations:
-        raise WheelworksError("the compiler isn't installed", "run this through nox, or: pip install ziglang")
-    return str(Path(spec.submodule_search_locations[0], "zig.exe" if os.name == "nt" else "zig"))

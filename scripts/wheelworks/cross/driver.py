@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.cross import commands, objects
+from wheelworks.cross import commandlines, objects
 from wheelworks.cross.arguments import Arguments, parse
 from wheelworks.cross.settings import Settings
 from wheelworks.errors import WheelworksError
@@ -29,7 +29,7 @@ def main(settings_file: str, language: str, words: Sequence[str]) -> int:
             return _link(found, settings, language)
         return _compile(found, settings, language)
     except (WheelworksError, OSError) as error:
-        print(f"{settings.target}: {error}", file=sys.stderr)
+        sys.stderr.write(f"{settings.target}: {error}\n")
         _log(settings, step="link" if found.links else "compile", file=found.output, exit=1, error=str(error))
         return 1
 
@@ -38,20 +38,20 @@ def _compile(found: Arguments, settings: Settings, language: str) -> int:
     if not found.sources and not found.objects:  # a question such as --version
         return subprocess.run([settings.zig, language, *found.flags], check=False).returncode
     file = " ".join(found.sources) or found.output
-    return _run(commands.compile_command(found, settings, language), settings, "compile", file, found.dropped)
+    return _run(commandlines.compile_command(found, settings, language), settings, "compile", file, found.dropped)
 
 
 def _link(found: Arguments, settings: Settings, language: str) -> int:
     symbols = objects.Symbols()
     for name in found.objects:
         symbols |= objects.read(Path(name).read_bytes())
-    freestanding = commands.is_freestanding(symbols)
-    libc = {} if freestanding else {"calls": sorted(n for n in symbols.undefined if not commands.is_pythons(n))[:8]}
+    freestanding = commandlines.is_freestanding(symbols)
+    libc = {} if freestanding else {"calls": sorted(n for n in symbols.undefined if not commandlines.is_pythons(n))[:8]}
     # A folder of its own: beside a .pyd the linker writes an import library, which no wheel should carry.
     with tempfile.TemporaryDirectory(dir=settings.work) as place:
         output = str(Path(place, Path(found.output).name))
         stub = _stub(symbols, settings, found.output, Path(place), freestanding)
-        command = commands.link_command(
+        command = commandlines.link_command(
             found, settings, output, stub, freestanding=freestanding, language="cc" if freestanding else language
         )
         status = _run(command, settings, "link", found.output, found.dropped, freestanding=freestanding, **libc)
@@ -67,22 +67,22 @@ def _stub(symbols: objects.Symbols, settings: Settings, output: str, place: Path
     """What stands for the system at link time: macOS's libSystem, Windows' Python; Linux needs nothing."""
     if settings.os == "macos" and freestanding:
         path = place / "libSystem.tbd"
-        path.write_text(commands.LIBSYSTEM_STUB, encoding="utf-8")
+        path.write_text(commandlines.LIBSYSTEM_STUB, encoding="utf-8")
         return str(path)
     if settings.os != "windows":
         return ""
-    library = commands.import_library(symbols, settings, output)
+    library = commandlines.import_library(symbols, settings, output)
     definition, path = place / "python.def", place / "python.lib"
     definition.write_text(library.definition, encoding="utf-8")
-    subprocess.run(commands.dlltool_command(library, settings, str(definition), str(path)), check=True)
+    subprocess.run(commandlines.dlltool_command(library, settings, str(definition), str(path)), check=True)
     return str(path)
 
 
-def _run(
-    command: list[str], settings: Settings, step: str, file: str, dropped: Sequence[str], **more: object
-) -> int:
+def _run(command: list[str], settings: Settings, step: str, file: str, dropped: Sequence[str], **more: object) -> int:
     cold = more.get("freestanding") is False and not Path(settings.warm).exists()
-    _log(settings, step=step, file=file, command=commands.reads_as(command), cold=cold, dropped=list(dropped), **more)
+    _log(
+        settings, step=step, file=file, command=commandlines.reads_as(command), cold=cold, dropped=list(dropped), **more
+    )
     start = time.perf_counter()
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     seconds = time.perf_counter() - start

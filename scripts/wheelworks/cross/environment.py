@@ -9,7 +9,16 @@ from wheelworks.errors import UsageError
 
 # What programs can't start without, by host. Everything else that a user has set (CFLAGS, CC, ARCHFLAGS,
 # PYTHONPATH, MACOSX_DEPLOYMENT_TARGET ...) would make the wheel theirs.
-_PASSED = ("PATH", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "NUMBER_OF_PROCESSORS", "LD_LIBRARY_PATH")
+_PASSED = (
+    "PATH",
+    "SYSTEMROOT",
+    "SYSTEMDRIVE",
+    "WINDIR",
+    "COMSPEC",
+    "PATHEXT",
+    "NUMBER_OF_PROCESSORS",
+    "LD_LIBRARY_PATH",
+)
 
 
 def hermetic(outer: Mapping[str, str], work: Path, epoch: int, extra: Mapping[str, str]) -> dict[str, str]:

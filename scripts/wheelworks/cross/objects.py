@@ -94,7 +94,9 @@ def _elf(data: bytes) -> Symbols:
     table, entry, count = head[5], head[10], head[11]
     layout = order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII")
     sections = [struct.unpack_from(layout, data, table + i * entry) for i in range(count)]
-    return _sort(found for section in sections if section[1] == 2 for found in _elf_table(data, section, sections, order))
+    return _sort(
+        found for section in sections if section[1] == 2 for found in _elf_table(data, section, sections, order)
+    )
 
 
 def _elf_table(
@@ -136,9 +138,7 @@ def _macho_table(data: bytes, offset: int, count: int, names: int, size: int) ->
 def _coff(data: bytes) -> Symbols:
     machine, _, _, table, count, _, _ = struct.unpack_from("<HHIIIHH", data)
     underscore = "_" if machine == 0x14C else ""  # 32-bit x86 alone decorates C names
-    return _sort(
-        (_undecorated(name, underscore), defined) for name, defined in _coff_table(data, table, count)
-    )
+    return _sort((_undecorated(name, underscore), defined) for name, defined in _coff_table(data, table, count))
 
 
 def _undecorated(name: str, underscore: str) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 
 Event = dict[str, Any]
 
-_DIAGNOSTIC = re.compile(r"^(?:\x1b\[[0-9;]*m)*(?P<where>[^\s:][^:\n]*:\d+(?::\d+)?): (?:fatal )?error: .*", re.MULTILINE)
+_DIAGNOSTIC = re.compile(
+    r"^(?:\x1b\[[0-9;]*m)*(?P<where>[^\s:][^:\n]*:\d+(?::\d+)?): (?:fatal )?error: .*", re.MULTILINE
+)
 
 
 def read(log: Path) -> list[Event]:
@@ -32,13 +34,13 @@ def _sentence(event: Event) -> str:
     if event["step"] == "compile":
         return f"compiling {event['file']}"
     if event.get("cold"):
-        return f"linking {event['file']} with the target's libc (the first time zig compiles it, which can take two minutes)"
+        return f"linking {event['file']} with the target's libc, which zig compiles this once: up to two minutes"
     return f"linking {event['file']}"
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """What the compiler did in one build: seconds in all, whether every link was freestanding, what libc is called for."""
+    """What the compiler did in one build: its seconds, whether every link was freestanding, what libc is called for."""
 
     seconds: float
     freestanding: bool
@@ -67,5 +69,7 @@ def failure(events: Sequence[Event]) -> str:
             first = next((n for n, line in enumerate(lines) if _DIAGNOSTIC.match(line)), 0)
             command = next((e["command"] for e in events if "command" in e and e["file"] == event["file"]), "")
             said = "\n".join(lines[first : first + 12])
-            return f"{event['step']} of {event['file']} failed:\n{said}" + (f"\nthe command was: {command}" if command else "")
+            return f"{event['step']} of {event['file']} failed:\n{said}" + (
+                f"\nthe command was: {command}" if command else ""
+            )
     return ""

@@ -7,7 +7,6 @@ led astray by an earlier one; the standard library's own filter has had holes in
 from __future__ import annotations
 
 import gzip
-import io
 import tarfile
 import zlib
 from dataclasses import dataclass
@@ -32,8 +31,10 @@ def unpack(archive: Path, into: Path, limits: Limits = Limits()) -> tuple[Path, 
     an archive that is damaged, too large, or has a member that an sdist has no business to have.
     """
     try:
-        with gzip.open(archive) as stream, tarfile.open(fileobj=_Capped(stream, archive.name, limits), mode="r|") as tar:
-            newest = _Unpacking(archive.name, into, limits).all(tar)
+        with gzip.open(archive) as stream:
+            capped = _Capped(stream, archive.name, limits)
+            with tarfile.open(fileobj=capped, mode="r|") as tar:  # type: ignore[call-overload]  # it only reads
+                newest = _Unpacking(archive.name, into, limits).all(tar)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise WheelworksError(f"{archive.name}: damaged, or no sdist: {error}", "download it again") from error
     except OSError as error:
@@ -46,10 +47,10 @@ def unpack(archive: Path, into: Path, limits: Limits = Limits()) -> tuple[Path, 
     return roots[0], newest
 
 
-class _Capped(io.RawIOBase):
+class _Capped:
     """A stream that ends in an error rather than in more bytes than an archive may hold, headers included."""
 
-    def __init__(self, stream: IO[bytes], name: str, limits: Limits) -> None:
+    def __init__(self, stream: gzip.GzipFile, name: str, limits: Limits) -> None:
         self.stream, self.name, self.limits = stream, name, limits
         self.left = limits.size + limits.members * 2048
 
@@ -101,7 +102,7 @@ class _Unpacking:
     def place(self, name: str) -> Path:
         """Where a member goes. Raises WheelworksError for a name that would leave the folder, on any system."""
         parts = PurePosixPath(name).parts
-        if not parts or name.startswith("/") or any(p == ".." or set(p) & set('\\:\0') for p in parts):
+        if not parts or name.startswith("/") or any(p == ".." or set(p) & set("\\:\0") for p in parts):
             raise WheelworksError(f"{self.archive}: the member {name!r} would be written outside its folder: refused")
         return self.into.joinpath(*parts)
 

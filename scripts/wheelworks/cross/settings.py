@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -38,5 +39,5 @@ class Settings:
     @classmethod
     def read(cls, path: str) -> Settings:
         """Read what ``write`` wrote."""
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        values: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        return cls(**{**values, "allowed": tuple(values["allowed"])})

@@ -19,7 +19,18 @@ _EARLIEST, _LATEST = 315_532_800, 4_354_819_198
 
 # Where no git says what belongs to a project: what tools leave in a folder.
 _LEFT_BY_TOOLS = shutil.ignore_patterns(
-    ".git", ".hg", ".nox", ".tox", ".venv", "venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "node_modules"
+    ".git",
+    ".hg",
+    ".nox",
+    ".tox",
+    ".venv",
+    "venv",
+    "build",
+    "dist",
+    "*.egg-info",
+    "__pycache__",
+    ".*_cache",
+    "node_modules",
 )
 
 

@@ -7,13 +7,18 @@ The door is CPython's own: ``_PYTHON_SYSCONFIGDATA_NAME`` names a module with ``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from wheelworks.targets import Target
 
 MODULE = "_sysconfigdata_wheelworks"
 
 _POINTER_SIZE = {"aarch64": 8, "x86_64": 8, "x86": 4, "arm": 4, "powerpc64le": 8, "s390x": 8, "riscv64": 8}
-_SYSTEM = {"linux": ("Linux", "linux", "posix"), "macos": ("Darwin", "darwin", "posix"), "windows": ("Windows", "win32", "nt")}
+_SYSTEM = {
+    "linux": ("Linux", "linux", "posix"),
+    "macos": ("Darwin", "darwin", "posix"),
+    "windows": ("Windows", "win32", "nt"),
+}
 
 
 def soabi(target: Target, nodot: str) -> str:
@@ -73,14 +78,14 @@ def view(target: Target) -> dict[str, str]:
     return {"system": system, "machine": target.machine, "platform": platform, "name": name}
 
 
+@dataclass(frozen=True)
 class Tools:
-    """Command lines as one string each, the way build backends keep them."""
+    """The compiler's command lines, as one string each: the way build backends keep them."""
 
-    def __init__(self, cc: Sequence[str], cxx: Sequence[str], zig: str) -> None:
-        self.cc = quoted(cc)
-        self.cxx = quoted(cxx)
-        self.ar = quoted([zig, "ar"])
-        self.ranlib = quoted([zig, "ranlib"])
+    cc: str
+    cxx: str
+    ar: str
+    ranlib: str
 
 
 def quoted(words: Sequence[str]) -> str:

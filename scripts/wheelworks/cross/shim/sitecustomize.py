@@ -1,7 +1,7 @@
 """Runs first in the Python that runs a build backend: what CPython's cross-compiling door leaves out.
 
 Tools see the host that they run on, but the project's own code (``setup.py`` and what lies beside it) sees the
-target: ``sys.platform``, ``os.name``, ``platform.machine()`` choose sources and flags there, and those are the target's.
+target: by ``sys.platform``, ``os.name``, ``platform.machine()`` it chooses sources and flags for that.
 Standard library only, any Python: this file is not imported by wheelworks.
 """
 
@@ -13,33 +13,38 @@ import platform
 import sys
 import sysconfig
 import types
+from typing import Any
 
 
 class View(types.ModuleType):
     """A module as the project's code sees it: some names are the target's, the others are the module's own."""
 
-    def __init__(self, module, **target):
+    def __init__(self, module: types.ModuleType, **target: object) -> None:
         super().__init__(module.__name__, module.__doc__)
         self.__dict__["_module"] = module
         self.__dict__["_target"] = target
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         target = self.__dict__["_target"]
         return target[name] if name in target else getattr(self.__dict__["_module"], name)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> None:
         setattr(self.__dict__["_module"], name, value)
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         return dir(self.__dict__["_module"])
 
 
-def views(target):
+def views(target: dict[str, str]) -> dict[str, View]:
     """The three modules that tell a program where it runs."""
     uname = types.SimpleNamespace(
         system=target["system"], node="", release="", version="", machine=target["machine"], processor=target["machine"]
     )
-    posix = {"uname": lambda: types.SimpleNamespace(sysname=uname.system, nodename="", release="", version="", machine=uname.machine)}
+    posix: dict[str, Any] = {
+        "uname": lambda: types.SimpleNamespace(
+            sysname=uname.system, nodename="", release="", version="", machine=uname.machine
+        )
+    }
     return {
         "sys": View(sys, platform=target["platform"]),
         "os": View(os, name=target["name"], **({} if target["name"] == "nt" else posix)),
@@ -54,7 +59,7 @@ def views(target):
     }
 
 
-def install(settings):
+def install(settings: dict[str, Any]) -> None:
     """Show the target to the project's code, and to everybody what only the target can answer."""
     importlib.machinery.EXTENSION_SUFFIXES[:] = settings["suffixes"]
     if os.name == "nt":  # there CPython leaves its door shut
@@ -64,14 +69,20 @@ def install(settings):
     seen = views(settings["view"])
     real_import = builtins.__import__
 
-    def target_import(name, globals=None, locals=None, fromlist=(), level=0):
+    def target_import(  # by position and by keyword, as builtins.__import__ is called
+        name: str,
+        globals: Any = None,  # noqa: A002
+        locals: Any = None,  # noqa: A002
+        fromlist: Any = (),
+        level: int = 0,
+    ) -> Any:
         module = real_import(name, globals, locals, fromlist, level)
         bound = name if fromlist else name.partition(".")[0]  # `import os.path` binds os
         if level == 0 and bound in seen and globals and is_the_projects(globals):
             return seen[bound]
         return module
 
-    def is_the_projects(namespace):
+    def is_the_projects(namespace: dict[str, Any]) -> bool:
         file = namespace.get("__file__")
         return isinstance(file, str) and os.path.realpath(file).startswith(source)
 
