@@ -19,7 +19,10 @@ CPUS = {
     "powerpc64le-linux-musl": (8, "qemu-ppc64le-static"),
     "s390x-linux-musl": (8, "qemu-s390x-static"),
 }
-LEVELS = {"optimised": ["-O2", "-fno-sanitize=undefined"], "sanitised": ["-O1", "-fsanitize=undefined", "-fsanitize-trap=undefined"]}
+LEVELS = {
+    "optimised": ["-O2", "-fno-sanitize=undefined"],
+    "sanitised": ["-O1", "-fsanitize=undefined", "-fsanitize-trap=undefined"],
+}
 
 pytestmark = [
     pytest.mark.integration,
