@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pkgutil
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.testing import bind_unused_port
 
 import tornado_speedups
-from tornado_speedups import _implementation
+from tornado_speedups import _implementation, patches
 
 MODULES: list[Any] = [tornado.util, tornado.websocket, tornado.web]
 
@@ -155,18 +156,24 @@ def test_c_replaces_c(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bound() == [tornado.speedups.websocket_mask] * 3
 
 
-def test_threads_may_race(tornado_in_python: Any) -> None:
-    start = threading.Barrier(8)
+def test_threads_may_race(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that were inside install() at once would each take the other's function for Tornado's."""
 
-    def race(number: int) -> None:
-        start.wait()
-        for _ in range(500):
-            tornado_speedups.install()
-            if number % 2:
-                tornado_speedups.uninstall()
+    def dawdle() -> bool:
+        time.sleep(0.02)
+        return True
+
+    monkeypatch.setattr(patches, "_tornado_is_known", dawdle)
+    together = threading.Barrier(8)
+
+    def race(_: int) -> list[Any]:
+        together.wait()
+        tornado_speedups.install()
+        return bound()
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(race, range(8)))
+        seen = list(pool.map(race, range(8)))
+    assert seen == [[tornado_speedups.websocket_mask] * 3] * 8
     tornado_speedups.uninstall()
     assert bound() == [tornado_in_python] * 3
 
