@@ -137,10 +137,8 @@ def save_manifest(shop: Workshop, built: Sequence[builder.Built]) -> manifest.Re
     merged = manifest.existing(manifest.merge(old, source, shop.toolchain(), [one.record for one in built]), shop.out)
     manifest.save(merged, shop.out)
     known = {wheel["file"] for wheel in merged["wheels"]}
-    if strangers := sorted({path.name for path in shop.out.glob("*.whl")} - known):
-        console.err.print(
-            f"{shop.out}/ also holds {len(strangers)} wheels of another build: {', '.join(strangers)}", markup=False
-        )
+    if strangers := {path.name for path in shop.out.glob("*.whl")} - known:
+        console.err.print(f"note: {shop.out}/ also holds {len(strangers)} wheels of other builds", markup=False)
     return merged
 
 
@@ -173,7 +171,8 @@ def asks(extension: manifest.Record) -> str:
     """What a binary asks of its surroundings, in a line."""
     imports = extension["imports"]
     pythons = sum(name.startswith(("Py", "_Py")) for names in imports.values() for name in names)
-    libraries = [name.rsplit("/", 1)[-1] for name in imports if name]
+    names = (name.rsplit("/", 1)[-1] for name in imports if name)
+    libraries = dict.fromkeys("UCRT" if name.startswith("api-ms-win-crt-") else name for name in names)
     return f"{', '.join(libraries) or 'no library'}\n{pythons} symbols of CPython"
 
 
