@@ -125,7 +125,7 @@ def _conclude(shop: Workshop, outcomes: Sequence[builder.Outcome]) -> int:
 def save_manifest(shop: Workshop, built: Sequence[builder.Built]) -> manifest.Record:
     """Write what was built to the folder's manifest, and tell of wheels there that it doesn't know."""
     source = {
-        "name": shop.source.label,
+        "name": shop.source.name,
         "kind": shop.source.kind,
         "tree_sha256": shop.source.sha256,
         "archive_sha256": shop.source.archive_sha256,
@@ -151,13 +151,13 @@ def _old_manifest(out: Path) -> manifest.Record | None:
 
 
 def _table(shop: Workshop, built: Sequence[builder.Built]) -> object:
-    compiling = sum(one.compilation.seconds for one in built)
+    compiling = report.elapsed(span for one in built for span in one.compilation.spans)
     made = console.table("", "wheel", "size", "the binary imports", "seconds")
     for one in built:
         imports = "\n".join(dict.fromkeys(asks(extension) for extension in one.record["extensions"]))
         made.add_row(folded(one.file.name), f"{one.record['size'] / 1000:.1f} kB", imports, f"{one.seconds:.1f}")
     tools = f"CPython {shop.python.version} headers, zig {shop.toolchain()['ziglang']}"
-    made.caption = f"{shop.source.label}, {tools}; compiling and linking took {compiling:.2f} s"
+    made.caption = f"{shop.source.name}, {tools}; compiling and linking took {compiling:.2f} s"
     return made
 
 

@@ -94,11 +94,11 @@ def _run(command: list[str], settings: Settings, step: str, file: str, dropped: 
     _log(
         settings, step=step, file=file, command=commandlines.reads_as(command), cold=cold, dropped=list(dropped), **more
     )
-    start = time.perf_counter()
+    start = time.time()
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    seconds = time.perf_counter() - start
+    span = (start, time.time())
     sys.stderr.write(ended.stderr)
-    _log(settings, step=step, file=file, seconds=seconds, exit=ended.returncode, error=ended.stderr[-20_000:], **more)
+    _log(settings, step=step, file=file, span=span, exit=ended.returncode, error=ended.stderr[-20_000:], **more)
     return ended.returncode
 
 
