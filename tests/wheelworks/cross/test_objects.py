@@ -8,7 +8,6 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from wheelworks.cross import objects
 from wheelworks.cross.objects import Symbols
 from wheelworks.errors import WheelworksError

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import lief
 import pytest
-
 from wheelworks.cross import doors, objects
 
 pytestmark = pytest.mark.integration
@@ -116,7 +115,10 @@ def test_says_what_the_source_says(compiled: tuple[str, Path]) -> None:
 
 @pytest.mark.parametrize("target", ["aarch64-linux-musl", "aarch64-macos", "aarch64-windows-gnu"])
 def test_a_library_is_read_like_its_objects(target: str, tmp_path: Path) -> None:
-    for name, text in {"one": SOURCE, "a name of more than fifteen letters": "int called(int x) { return x; }\n"}.items():
+    for name, text in {
+        "one": SOURCE,
+        "a name of more than fifteen letters": "int called(int x) { return x; }\n",
+    }.items():
         (tmp_path / f"{name}.c").write_text(text)
         zig("cc", "-target", target, "-O1", "-c", f"{name}.c", "-o", f"{name}.o", cwd=tmp_path)
     files = sorted(path.name for path in tmp_path.glob("*.o"))
