@@ -58,7 +58,7 @@ def prepare(
         found = source.from_sdist(path, work / "unpacked")
         env = _environment(found.tree, python, environment.hermetic(os.environ, work, found.epoch, extra), say)
     else:
-        say(f"making the sdist of {path.name}")
+        say(f"making the sdist of {path.resolve().name}")
         found, env = _from_directory(path, python, work, extra, say)
     return Workshop(found, python, headers, digest, env, work, out, extra)
 
@@ -80,7 +80,7 @@ def _from_directory(
         raise WheelworksError(f"{path}: its sdist can't be made: {error}\n{last_lines(error.output)}") from error
     unpacked = source.from_sdist(archive, work / "unpacked")
     return replace(
-        unpacked, label=folder.name, kind="directory", epoch=epoch, commit=commit, dirty=dirty, archive_sha256=""
+        unpacked, label=unpacked.tree.name, kind="directory", epoch=epoch, commit=commit, dirty=dirty, archive_sha256=""
     ), env
 
 
