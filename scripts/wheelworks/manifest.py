@@ -28,11 +28,15 @@ def load(folder: Path) -> Record | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema"] != SCHEMA or not isinstance(found["wheels"], list):
+        if found["schema"] != SCHEMA or not all(map(_is_a_wheel, found["wheels"])):
             raise KeyError("schema")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WheelworksError(f"{path}: no manifest of this version: {error}", "delete it and build again") from error
     return dict(found)
+
+
+def _is_a_wheel(record: Record) -> bool:
+    return isinstance(record["file"], str) and isinstance(record["sha256"], str)
 
 
 def merge(

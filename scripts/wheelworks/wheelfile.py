@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import hashlib
 import io
+import lzma
 import struct
 import time
 import zipfile
@@ -22,6 +24,10 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from wheelworks.errors import WheelworksError
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, IndexError)
+# Windows' separators and streams, and control characters, which no line of RECORD could hold.
+_NEVER_IN_A_NAME = frozenset("\\:\x7f") | frozenset(map(chr, range(32)))
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,11 @@ def read(path: Path, limits: Limits = Limits()) -> dict[str, Member]:
             infos = [info for info in archive.infolist() if not info.is_dir()]
             _within(path.name, infos, limits)
             return {info.filename: _member(archive, info) for info in infos}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
+    except _DAMAGE as error:
+        raise WheelworksError(f"{path.name}: damaged, or no wheel: {error}") from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # bz2's damage, and a place before the file's start
+            raise
         raise WheelworksError(f"{path.name}: damaged, or no wheel: {error}") from error
 
 
@@ -91,7 +101,7 @@ def _within(name: str, infos: list[zipfile.ZipInfo], limits: Limits) -> None:
         raise WheelworksError(f"{name}: holds more than {limits.size >> 20} MiB or {limits.members} files: refused")
     for info in infos:
         parts = info.filename.split("/")
-        if ".." in parts or "" in parts or "\\" in info.filename or ":" in parts[0]:
+        if ".." in parts or "" in parts or set(info.orig_filename) & _NEVER_IN_A_NAME:
             raise WheelworksError(f"{name}: the member {info.filename!r} would be written outside its folder: refused")
     if len({info.filename for info in infos}) != len(infos):
         raise WheelworksError(f"{name}: holds two files of one name: refused")
@@ -114,8 +124,13 @@ def dist_info(members: Mapping[str, Member], name: str) -> str:
 
 
 def with_tags(members: Mapping[str, Member], tags: frozenset[Tag], info: str) -> dict[str, Member]:
-    """The same files with the WHEEL file's tags replaced, one line for each tag, expanded and sorted."""
-    lines = members[f"{info}/WHEEL"].data.decode("utf-8").splitlines()
+    """The same files with the WHEEL file's tags replaced, one line for each tag, expanded and sorted.
+
+    Raises WheelworksError where there is no WHEEL file.
+    """
+    if f"{info}/WHEEL" not in members:
+        raise WheelworksError(f"{info}: no wheel: it has no WHEEL file")
+    lines = members[f"{info}/WHEEL"].data.decode("utf-8", "replace").splitlines()
     kept = [line for line in lines if line.strip() and not line.startswith("Tag:")]
     text = "\n".join([*kept, *sorted(f"Tag: {tag}" for tag in tags)]) + "\n"
     return {**members, f"{info}/WHEEL": Member(text.encode())}

@@ -19,16 +19,6 @@ SOURCE_TREE = Path(__file__).resolve().parents[2]
 NATIVE = ("python", "c")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--wheel",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="also run the functions' tests on the machine code in this wheel, on an emulated CPU; repeatable",
-    )
-
-
 def pytest_configure() -> None:
     # Resolved, so that a link into the checkout (an editable install) counts as the checkout.
     location = Path(tornado_speedups.__file__).resolve()

@@ -118,7 +118,7 @@ def pure(path: str) -> PurePath:
 def from_msvc(argument: tuple[str, ...]) -> tuple[str, ...] | None:
     """What an argument of Microsoft's compiler is to ours: itself where it is none, None where it means nothing."""
     match = _MSVC.fullmatch(argument[0])
-    if match is None:
+    if match is None or argument[0].endswith(SOURCE_SUFFIXES + OBJECT_SUFFIXES):  # /Data/a.c is a file
         return argument
     name, value = match["name"], match["value"]
     if name in ("D", "I"):

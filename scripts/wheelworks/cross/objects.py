@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from wheelworks.errors import WheelworksError
 
+_ARCHIVE = b"!<arch>\n"
+
 
 @dataclass(frozen=True)
 class Symbols:
@@ -38,16 +40,22 @@ def read(data: bytes) -> Symbols:
     Raises WheelworksError where the bytes are neither.
     """
     try:
-        if data.startswith(b"!<arch>\n"):
-            return _together(read(member) for member in _members(data))
-        if data.startswith(b"\x7fELF"):
-            return _elf(data)
-        if data[:4] == b"\xcf\xfa\xed\xfe":
-            return _macho(data)
-        if data[:2] in (b"\x64\xaa", b"\x64\x86", b"\x4c\x01"):
-            return _coff(data)
-    except (struct.error, ValueError, IndexError) as error:
+        if data.startswith(_ARCHIVE):
+            return _together(_object(member) for member in _members(data))
+        return _object(data)
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise WheelworksError(f"not a whole object file: {error}") from error
+
+
+def _object(data: bytes) -> Symbols:
+    if data.startswith(_ARCHIVE):
+        raise ValueError("a library in a library")
+    if data.startswith(b"\x7fELF"):
+        return _elf(data)
+    if data[:4] == b"\xcf\xfa\xed\xfe":
+        return _macho(data)
+    if data[:2] in (b"\x64\xaa", b"\x64\x86", b"\x4c\x01"):
+        return _coff(data)
     raise WheelworksError(f"not an object file of ELF, COFF or Mach-O: it starts with {data[:4].hex(' ')}")
 
 
@@ -63,6 +71,8 @@ def _members(data: bytes) -> Iterator[bytes]:
     while offset + 60 <= len(data):
         name, size = data[offset : offset + 16].rstrip(), int(data[offset + 48 : offset + 58])
         start = offset + 60
+        if not 0 <= size <= len(data) - start:
+            raise ValueError(f"a member of {size} bytes")
         if name.startswith(b"#1/"):  # BSD: the name stands before the contents
             skipped = int(name[3:])
             if not data[start : start + skipped].startswith(b"__.SYMDEF"):
@@ -152,6 +162,8 @@ def _coff_table(data: bytes, table: int, count: int) -> Iterator[tuple[str, bool
     while index < count:
         raw, value, section, _, storage, more = struct.unpack_from("<8sIhHBB", data, table + index * 18)
         name = _name(strings, int.from_bytes(raw[4:], "little")) if raw[:4] == bytes(4) else raw.rstrip(b"\0").decode()
-        if storage in (2, 105):  # external, weak external
+        if storage == 2:  # external
             yield name, section != 0 or value != 0
+        elif storage == 105:  # weak external: its default stands in the same object
+            yield name, True
         index += 1 + more

@@ -12,7 +12,7 @@ from typing import Any
 Event = dict[str, Any]
 
 _DIAGNOSTIC = re.compile(
-    r"^(?:\x1b\[[0-9;]*m)*(?P<where>[^\s:][^:\n]*:\d+(?::\d+)?): (?:fatal )?error: .*", re.MULTILINE
+    r"^(?:\x1b\[[0-9;]*m)*(?P<where>(?:[A-Za-z]:)?[^\s:][^:\n]*:\d+(?::\d+)?): (?:fatal )?error: .*", re.MULTILINE
 )
 
 

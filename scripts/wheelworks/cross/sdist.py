@@ -6,7 +6,10 @@ led astray by an earlier one; the standard library's own filter has had holes in
 
 from __future__ import annotations
 
+import errno
 import gzip
+import math
+import struct
 import tarfile
 import zlib
 from dataclasses import dataclass
@@ -14,6 +17,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from wheelworks.errors import WheelworksError
+
+# The most that tarfile may read to learn of one member: its name, and pax headers that tools add.
+_HEADERS = 1 << 18
+_DAMAGE = (tarfile.TarError, EOFError, zlib.error, struct.error, ValueError, OverflowError, RecursionError)
+# Windows' separators and streams, C's end, and what stands for bytes that are no UTF-8.
+_NEVER_IN_A_NAME = frozenset("\\:\0") | frozenset(map(chr, range(0xD800, 0xE000)))
 
 
 @dataclass(frozen=True)
@@ -34,8 +43,10 @@ def unpack(archive: Path, into: Path, limits: Limits = Limits()) -> tuple[Path, 
         with gzip.open(archive) as stream:
             capped = _Capped(stream, archive.name, limits)
             with tarfile.open(fileobj=capped, mode="r|") as tar:  # type: ignore[call-overload]  # it only reads
-                newest = _Unpacking(archive.name, into, limits).all(tar)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+                newest = _Unpacking(archive.name, into, limits).all(tar, capped)
+            while capped.read(1 << 16):  # up to gzip's checksum
+                pass
+    except _DAMAGE as error:
         raise WheelworksError(f"{archive.name}: damaged, or no sdist: {error}", "download it again") from error
     except OSError as error:
         if error.errno is not None:
@@ -48,16 +59,21 @@ def unpack(archive: Path, into: Path, limits: Limits = Limits()) -> tuple[Path, 
 
 
 class _Capped:
-    """A stream that ends in an error rather than in more bytes than an archive may hold, headers included."""
+    """A stream that ends in an error rather than in more bytes than an archive may hold, headers included.
+
+    ``room`` is what may come before the next member is known: tarfile keeps a member's headers in memory.
+    """
 
     def __init__(self, stream: gzip.GzipFile, name: str, limits: Limits) -> None:
         self.stream, self.name, self.limits = stream, name, limits
         self.left = limits.size + limits.members * 2048
+        self.room = _HEADERS
 
     def read(self, size: int = -1) -> bytes:
         data = self.stream.read(size)
         self.left -= len(data)
-        if self.left < 0:
+        self.room -= len(data)
+        if self.left < 0 or self.room < 0:
             raise _too_large(self.name, self.limits)
         return data
 
@@ -76,15 +92,28 @@ class _Unpacking:
         self.archive, self.into, self.limits = archive, into, limits
         self.size = self.count = self.newest = 0
 
-    def all(self, tar: tarfile.TarFile) -> int:
+    def all(self, tar: tarfile.TarFile, stream: _Capped) -> int:
         self.into.mkdir(parents=True, exist_ok=True)
         for member in tar:
             self.count += 1
             self.size += max(member.size, 0)
             if self.size > self.limits.size or self.count > self.limits.members:
                 raise _too_large(self.archive, self.limits)
-            self.one(tar, member)
+            stream.room = max(member.size, 0) + _HEADERS
+            self.placed(tar, member)
         return self.newest
+
+    def placed(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        try:
+            self.one(tar, member)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise WheelworksError(
+                f"{self.archive}: a part of {member.name[:200]} is both a file and a folder"
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+                raise
+            raise WheelworksError(f"{self.archive}: {member.name[:200]}: too long a name, or none here") from error
 
     def one(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         place = self.place(member.name)
@@ -102,7 +131,7 @@ class _Unpacking:
     def place(self, name: str) -> Path:
         """Where a member goes. Raises WheelworksError for a name that would leave the folder, on any system."""
         parts = PurePosixPath(name).parts
-        if not parts or name.startswith("/") or any(p == ".." or set(p) & set("\\:\0") for p in parts):
+        if not parts or name.startswith("/") or any(p == ".." or set(p) & _NEVER_IN_A_NAME for p in parts):
             raise WheelworksError(f"{self.archive}: the member {name!r} would be written outside its folder: refused")
         return self.into.joinpath(*parts)
 
@@ -112,7 +141,8 @@ class _Unpacking:
             while block := source.read(1 << 20):
                 file.write(block)
         place.chmod(0o755 if member.mode & 0o100 else 0o644)
-        self.newest = max(self.newest, int(member.mtime))
+        if math.isfinite(member.mtime):  # a pax header can say "nan"
+            self.newest = max(self.newest, int(member.mtime))
 
     def copy(self, member: tarfile.TarInfo, place: Path) -> None:
         """A link becomes a copy of the file it names, which must stand in the archive before it."""

@@ -70,6 +70,10 @@ def _within_zip(seconds: int, what: str) -> int:
     return seconds
 
 
+def _clamped(seconds: int) -> int:
+    return min(max(seconds, _EARLIEST), _LATEST)
+
+
 def check(path: Path) -> str:
     """Whether ``path`` is a "directory" or an "sdist". Raises UsageError for anything else."""
     if not path.exists():
@@ -90,7 +94,7 @@ def from_sdist(archive: Path, into: Path) -> Source:
         raise WheelworksError(f"{archive.name}: no sdist: it has neither pyproject.toml nor setup.py")
     epoch = epoch_of_environment(os.environ.get("SOURCE_DATE_EPOCH"))
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    return Source(tree.name, "sdist", tree, tree_hash(tree), epoch or max(newest, _EARLIEST), archive_sha256=digest)
+    return Source(tree.name, "sdist", tree, tree_hash(tree), epoch or _clamped(newest), archive_sha256=digest)
 
 
 def copy_of_directory(folder: Path, into: Path) -> Path:
@@ -144,8 +148,10 @@ def commit_of(folder: Path) -> tuple[str, bool, int | None]:
 
 def epoch_of_directory(folder: Path) -> int:
     """The time that a folder's wheels bear: ``SOURCE_DATE_EPOCH``, its commit's, or its newest file's."""
-    epoch = epoch_of_environment(os.environ.get("SOURCE_DATE_EPOCH")) or commit_of(folder)[2]
-    return epoch or max(int(max((path.stat().st_mtime for path in _files(folder)), default=0)), _EARLIEST)
+    if epoch := epoch_of_environment(os.environ.get("SOURCE_DATE_EPOCH")):
+        return epoch
+    committed = commit_of(folder)[2]
+    return _clamped(committed or int(max((path.stat().st_mtime for path in _files(folder)), default=0)))
 
 
 def _files(folder: Path) -> Iterator[Path]:

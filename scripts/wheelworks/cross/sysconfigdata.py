@@ -6,6 +6,7 @@ The door is CPython's own: ``_PYTHON_SYSCONFIGDATA_NAME`` names a module with ``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -101,4 +102,4 @@ def quoted(words: Sequence[str]) -> str:
 
     There a backslash escapes, so that Windows' paths go with slashes, which Windows takes as well.
     """
-    return " ".join(f'"{word}"' if " " in word else word for word in (word.replace("\\", "/") for word in words))
+    return " ".join(re.sub(r"""([\s'"])""", r"\\\1", word.replace("\\", "/")) for word in words)
