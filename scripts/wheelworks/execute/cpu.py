@@ -42,7 +42,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Chip:
-    """How Unicorn calls a CPU and its special registers; ``link`` is None where calls push the return address."""
+    """How Unicorn calls a CPU and its special registers.
+
+    ``link`` is None where calls push the return address. ``thread`` holds the thread pointer (s390x: in two halves).
+    ``protects`` is whether pages can be made read-only: on
+    Unicorn's s390x such pages can't be run, so that writes to them are watched instead.
+    """
 
     arch: int
     mode: int
@@ -52,6 +57,7 @@ class Chip:
     link: int | None
     setup: tuple[tuple[int, int], ...] = ()
     thread: tuple[int, ...] = ()
+    protects: bool = True
 
 
 CHIPS = {
@@ -64,7 +70,8 @@ CHIPS = {
         uc.UC_ARCH_X86, uc.UC_MODE_64, None, x86.UC_X86_REG_RIP, x86.UC_X86_REG_RSP, None,
         thread=(x86.UC_X86_REG_FS_BASE, x86.UC_X86_REG_GS_BASE),
     ),
-    "x86": Chip(uc.UC_ARCH_X86, uc.UC_MODE_32, None, x86.UC_X86_REG_EIP, x86.UC_X86_REG_ESP, None),
+    "x86": Chip(uc.UC_ARCH_X86, uc.UC_MODE_32, None, x86.UC_X86_REG_EIP, x86.UC_X86_REG_ESP, None,
+        thread=(x86.UC_X86_REG_FS_BASE, x86.UC_X86_REG_GS_BASE)),
     "armv7l": Chip(
         uc.UC_ARCH_ARM, uc.UC_MODE_ARM, a32.UC_CPU_ARM_CORTEX_A15, a32.UC_ARM_REG_PC, a32.UC_ARM_REG_SP,
         a32.UC_ARM_REG_LR, ((a32.UC_ARM_REG_C1_C0_2, 0xF << 20), (a32.UC_ARM_REG_FPEXC, 1 << 30)),
@@ -76,7 +83,9 @@ CHIPS = {
     ),
     "s390x": Chip(
         uc.UC_ARCH_S390X, uc.UC_MODE_BIG_ENDIAN, s390.UC_CPU_S390X_Z14, s390.UC_S390X_REG_PC,
-        s390.UC_S390X_REG_R15, s390.UC_S390X_REG_R14, ((s390.UC_S390X_REG_CR0, 0x60000),),
+        s390.UC_S390X_REG_R15, s390.UC_S390X_REG_R14,
+        ((s390.UC_S390X_REG_PSWM, 0x1_8000_0000), (s390.UC_S390X_REG_CR0, 0x60000)),
+        (s390.UC_S390X_REG_A0, s390.UC_S390X_REG_A1), protects=False,
     ),
 }  # fmt: skip
 
@@ -106,7 +115,11 @@ class Cpu:
         self.engine.mem_map_ptr(address, len(memory), permissions, host)
 
     def protect(self, address: int, size: int, permissions: int) -> None:
-        self.engine.mem_protect(address, size, permissions)
+        """Allow the guest only this with pages that were mapped with all permissions."""
+        if self.chip.protects:
+            self.engine.mem_protect(address, size, permissions)
+        elif not permissions & uc.UC_PROT_WRITE:
+            self.watch(address, address + size - 1, writes_only=True)
 
     def unmap(self, address: int, size: int) -> None:
         self.engine.mem_unmap(address, size)
@@ -124,6 +137,14 @@ class Cpu:
         self._exits = frozenset(addresses)
         self.engine.ctl_exits_enabled(True)
         self.engine.ctl_set_exits(addresses)
+
+    def set_thread_pointer(self, address: int) -> None:
+        if self.chip.arch == uc.UC_ARCH_S390X:
+            self.set(self.chip.thread[0], address >> 32)
+            self.set(self.chip.thread[1], address & 0xFFFFFFFF)
+            return
+        for register in self.chip.thread:
+            self.set(register, address)
 
     def get(self, register: int) -> int:
         return int(self.engine.reg_read(register))
@@ -181,6 +202,8 @@ class Cpu:
         """Say what the CPU's exception means."""
         if self._fault is not None:
             raise self._fault from None
+        if self.pc in self._exits:  # how Unicorn's s390x stops there
+            return
         names = {
             uc.UC_ERR_INSN_INVALID: fault("illegal-instruction", "an instruction that this CPU doesn't have"),
             uc.UC_ERR_EXCEPTION: fault("illegal-instruction", "a trap or an instruction that this CPU refuses"),

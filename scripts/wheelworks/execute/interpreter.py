@@ -11,7 +11,7 @@ import types
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from unicorn.unicorn_const import UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE
+from unicorn.unicorn_const import UC_PROT_ALL, UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE
 
 from wheelworks.execute.abi import Abi
 from wheelworks.execute.calling import (
@@ -66,6 +66,7 @@ class Interpreter:
         self.depth = 0
         self._names: dict[int, str] = {}
         self._stubs: dict[str, int] = {}
+        self._map_nothing()
         self._bind()
         self.cpu.sp = self.memory.stack_top - PAGE
 
@@ -78,12 +79,19 @@ class Interpreter:
         memory = mmap.mmap(-1, THREAD_SIZE)
         middle = start + PAGE
         self.canary = secrets.token_bytes(7) + b"\0"
-        memory[PAGE : PAGE + 8] = middle.to_bytes(8, self.abi.order)
-        memory[PAGE + 0x28 : PAGE + 0x30] = self.canary
+        memory[PAGE : PAGE + self.abi.pointer] = middle.to_bytes(self.abi.pointer, self.abi.order)
+        place = PAGE + (0x28 if high else 0x14)  # where every psABI with one there keeps the stack protector's value
+        memory[place : place + self.abi.pointer] = self.canary[: self.abi.pointer]
         self._add("the thread's data", start, memory, UC_PROT_READ | UC_PROT_WRITE)
-        for register in self.cpu.chip.thread:
-            self.cpu.set(register, middle)
+        self.cpu.set_thread_pointer(middle)
         return middle
+
+    def _map_nothing(self) -> None:
+        """On s390x an access to an address that isn't mapped ends in an exception that doesn't say which."""
+        if not self.cpu.chip.protects:
+            self._nothing = mmap.mmap(-1, 16 * PAGE)
+            self.cpu.map(0, self._nothing, UC_PROT_READ | UC_PROT_WRITE)
+            self.cpu.watch(0, 16 * PAGE - 1)
 
     def _add(self, name: str, start: int, memory: mmap.mmap, permissions: int) -> None:
         self.cpu.map(start, memory, permissions)
@@ -133,7 +141,7 @@ class Interpreter:
             for page in range(start // PAGE, (start + size) // PAGE):
                 permissions[page] &= ~UC_PROT_WRITE
         base = self.memory.image_base
-        self.cpu.map(base, memory, UC_PROT_READ)
+        self.cpu.map(base, memory, UC_PROT_ALL)
         for first, last, allowed in _runs(permissions):
             self.cpu.protect(base + first * PAGE, (last - first) * PAGE, allowed)
             part = Region("module", base + first * PAGE, _View(memory, first * PAGE, last * PAGE), bool(allowed & 2))
