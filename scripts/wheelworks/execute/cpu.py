@@ -223,15 +223,14 @@ class Cpu:
 
     def _invalid(self, _engine: unicorn.Uc, access: int, address: int, size: int, _value: int, _data: object) -> bool:
         if access in FETCHES:
-            self._fault = self._bad_jump(address)
+            self._fault = _bad_jump(address)
         else:
             found = self._judge(address, size, access in WRITES)
             self._fault = (found or fault("wild-pointer", f"{address:#x} is not mapped")).placed(address=self.pc)
         return False
 
-    def _bad_jump(self, address: int) -> Fault:
-        """A jump is reported where it came from: the return address, as far as the code has set one."""
-        came_from = self.get(self.chip.link) if self.chip.link is not None else 0
-        if address < PAGE:
-            return fault("null-call", "a call through a null pointer").placed(address=came_from)
-        return fault("jump-outside-module", f"a jump to {address:#x}").placed(address=came_from)
+
+def _bad_jump(address: int) -> Fault:
+    if address < PAGE:
+        return fault("null-call", "a call through a null pointer")
+    return fault("jump-outside-module", f"a jump to {address:#x}")

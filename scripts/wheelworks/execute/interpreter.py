@@ -212,6 +212,7 @@ class Interpreter:
         """
         if self.depth == 0:
             self.cpu.start_clock()
+            self.objects.caller = ""
             self.memory.poke(self.cpu.sp - POISONED_STACK, UNWRITTEN * POISONED_STACK)
         sp = self.cpu.sp
         self.depth += 1
@@ -222,10 +223,22 @@ class Interpreter:
                 at = self.cpu.run(self._answer(self._names[at]))
             return self.cpu.get(self.convention.result) & ((1 << 8 * self.abi.pointer) - 1)
         except Fault as found:
-            raise found.placed(where=self.where(found.finding.address)) from None
+            raise self._placed(found) from None
         finally:
             self.depth -= 1
             self.cpu.sp = sp
+
+    def _placed(self, found: Fault) -> Fault:
+        """The fault with the symbol and offset of its instruction; of a bad jump, of what it returns to."""
+        address = found.finding.address
+        if not address and found.finding.name in ("null-call", "jump-outside-module"):
+            address = self._caller()
+        return found.placed(address=address, where=self.where(address))
+
+    def _caller(self) -> int:
+        """The return address, if the module's code has set one."""
+        address = return_address(self.abi, self.cpu, self.memory)
+        return address if self.where(address) else 0
 
     def _answer(self, name: str) -> int:
         """Do what an imported function does; returns where the guest goes on."""

@@ -18,6 +18,7 @@ from wheelworks.execute.findings import CannotRun, Fault, fault
 
 ARENA = 32 << 20
 LARGE = 256
+ZONE = 32  # the least that lies between two blocks
 EDGE = 16  # no access of the emulated CPUs is wider
 FRESH = 0xCD  # what memory that nobody wrote to holds
 STACK_SIZE = 1 << 20
@@ -27,8 +28,10 @@ STACK_SIZE = 1 << 20
 class Block:
     """``size`` bytes at ``start``; the guest may read the first ``readable`` and write the first ``writable``.
 
-    What lies beyond, in a ``private`` block, belongs to the interpreter and isn't modelled; ``window`` is a part of
-    that which may be read nevertheless.
+    Up to ``zone_end`` nothing may be touched. ``counted``: where an object's
+    reference count ends. What lies beyond
+    ``readable`` in a ``private`` block belongs to the interpreter and isn't modelled; ``window`` is a part of that
+    which may be read nevertheless.
     """
 
     start: int
@@ -38,6 +41,8 @@ class Block:
     what: str
     live: bool = True
     private: bool = False
+    counted: int = 0
+    zone_end: int = 0
     window: tuple[int, int] = (0, 0)
 
     @property
@@ -84,7 +89,7 @@ class Arena:
     def add(self, size: int, what: str, offset: int) -> Block:
         start = self.next + offset
         block = Block(start, size, size, size, what)
-        self.next = -(-(block.end + min(max(32, size // 4), PAGE)) // 16) * 16
+        self.next = block.zone_end = -(-(block.end + min(max(ZONE, size // 4), PAGE)) // 16) * 16
         self.starts.append(start)
         self.blocks.append(block)
         self.region.memory[start - self.region.start : block.end - self.region.start] = bytes([FRESH]) * size
@@ -138,13 +143,15 @@ class Arena:
         return self.region.memory
 
     def nearest(self, address: int) -> Block | None:
-        """The block that holds ``address``, else the one next to it."""
+        """The block that holds ``address``, else one of whose zones it lies in."""
         index = bisect_right(self.starts, address) - 1
-        before = self.blocks[index] if index >= 0 else None
+        before = self.blocks[index] if index >= 0 and address < self.blocks[index].zone_end else None
+        if before is not None and address < before.end:
+            return before
         after = self.blocks[index + 1] if index + 1 < len(self.blocks) else None
-        if before is None or after is None or address < before.end:
-            return before or after
-        return after if after.start - address <= address - before.end else before
+        if after is None or after.start - address > (ZONE if before is None else address - before.end):
+            return before
+        return after
 
 
 class Memory:
@@ -323,11 +330,15 @@ def _judge_heap(arena: Arena, address: int, size: int, write: bool) -> Fault | C
     block = arena.nearest(address)
     verb = "writes" if write else "reads"
     if block is None:
-        return fault("use-after-free", f"{verb} {size} bytes at {address:#x}, where every block was freed")
-    if not block.live and block.start <= address < block.end:
-        return fault("use-after-free", f"{verb} {size} bytes at offset {address - block.start} of {block.what}, freed")
+        if address >= arena.next:
+            return fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, where nothing was allocated yet")
+        return fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
     allowed = block.writable if write else block.readable
     offset = address - block.start
+    if not block.live and 0 <= offset < block.size:
+        if block.counted and size <= 8 and offset < block.counted:
+            return fault("reference-dropped-twice", f"{verb} the reference count in {block.what}, which was freed")
+        return fault("use-after-free", f"{verb} {size} bytes at offset {offset} of {block.what}, freed")
     if offset >= 0 and (offset + size <= allowed or block.window[0] <= offset < block.window[1] and not write):
         return None
     if block.private and 0 <= offset < block.size:

@@ -132,6 +132,7 @@ class Objects:
         block = self.memory.allocate(readable + hidden, f"the object header of {_brief(value)}")
         block.readable = block.writable = readable
         block.private = bool(hidden)
+        block.counted = self.abi.header - self.abi.pointer
         if hidden and isinstance(value, type):
             flags = self.abi.header + (1 + FLAGS_SLOT) * self.abi.pointer
             block.size = max(block.size, flags + self.abi.long)

@@ -11,13 +11,23 @@ PAGE = 0x1000
 SKIPPED = ("__LINKEDIT", "__PAGEZERO")
 
 
-def halves(data: bytes, name: str) -> dict[str, lief.MachO.Binary]:
-    """The binaries in a thin or universal file by CPU. Raises BadImage."""
+def _parse(data: bytes, name: str) -> lief.MachO.FatBinary:
+    """What the file holds; its binaries live only as long as it does."""
     fat = lief.MachO.parse(data, lief.MachO.ParserConfig.deep)
     if fat is None or not fat.size:
         raise BadImage(f"{name}: not a readable Mach-O file")
+    return fat
+
+
+def _halves(fat: lief.MachO.FatBinary) -> dict[str, lief.MachO.Binary]:
     binaries = [fat.at(index) for index in range(fat.size)]
     return {CPUS.get(b.header.cpu_type.name, b.header.cpu_type.name): b for b in binaries if b is not None}
+
+
+def cpus(data: bytes, name: str) -> tuple[str, ...]:
+    """The CPUs that a thin or universal file has code for. Raises BadImage."""
+    fat = _parse(data, name)
+    return tuple(_halves(fat))
 
 
 def read_macho(data: bytes, name: str, cpu: str | None = None) -> Image:
@@ -25,7 +35,10 @@ def read_macho(data: bytes, name: str, cpu: str | None = None) -> Image:
 
     Raises BadImage, also where the file has no such half.
     """
-    found = halves(data, name)
+    fat = _parse(data, name)
+    found = _halves(fat)
+    if not found:
+        raise BadImage(f"{name}: a universal file without code")
     chosen = cpu or ("aarch64" if "aarch64" in found else next(iter(found)))
     if chosen not in found:
         raise BadImage(f"{name}: no code for {chosen}, only for {', '.join(sorted(found))}")
