@@ -71,7 +71,8 @@ CHIPS = {
         thread=(x86.UC_X86_REG_FS_BASE, x86.UC_X86_REG_GS_BASE),
     ),
     "x86": Chip(uc.UC_ARCH_X86, uc.UC_MODE_32, None, x86.UC_X86_REG_EIP, x86.UC_X86_REG_ESP, None,
-        thread=(x86.UC_X86_REG_FS_BASE, x86.UC_X86_REG_GS_BASE)),
+        thread=(x86.UC_X86_REG_FS, x86.UC_X86_REG_GS),
+    ),
     "armv7l": Chip(
         uc.UC_ARCH_ARM, uc.UC_MODE_ARM, a32.UC_CPU_ARM_CORTEX_A15, a32.UC_ARM_REG_PC, a32.UC_ARM_REG_SP,
         a32.UC_ARM_REG_LR, ((a32.UC_ARM_REG_C1_C0_2, 0xF << 20), (a32.UC_ARM_REG_FPEXC, 1 << 30)),
@@ -138,13 +139,24 @@ class Cpu:
         self.engine.ctl_exits_enabled(True)
         self.engine.ctl_set_exits(addresses)
 
-    def set_thread_pointer(self, address: int) -> None:
+    def set_thread_pointer(self, address: int, spare: int) -> None:
+        """``spare`` is memory that a 32-bit x86 gets its descriptor table in."""
+        values = [address] * len(self.chip.thread)
         if self.chip.arch == uc.UC_ARCH_S390X:
-            self.set(self.chip.thread[0], address >> 32)
-            self.set(self.chip.thread[1], address & 0xFFFFFFFF)
-            return
-        for register in self.chip.thread:
-            self.set(register, address)
+            values = [address >> 32, address & 0xFFFFFFFF]
+        elif self.chip.mode == uc.UC_MODE_32:
+            values = [self._describe_segment(address, spare)] * 2
+        for register, value in zip(self.chip.thread, values, strict=True):
+            self.set(register, value)
+
+    def _describe_segment(self, base: int, table: int) -> int:
+        """A selector of a 4 GiB data segment at ``base`` (Intel's manual, volume 3, 3.4.5); the others start at 0."""
+        entries = b"".join(_descriptor(start) for start in (base, 0))
+        self.engine.mem_write(table + 8, entries)
+        self.engine.reg_write(x86.UC_X86_REG_GDTR, (0, table, 7 + len(entries), 0))
+        for register in (x86.UC_X86_REG_SS, x86.UC_X86_REG_DS, x86.UC_X86_REG_ES):
+            self.set(register, 16)
+        return 8
 
     def get(self, register: int) -> int:
         return int(self.engine.reg_read(register))
@@ -234,3 +246,10 @@ def _bad_jump(address: int) -> Fault:
     if address < PAGE:
         return fault("null-call", "a call through a null pointer")
     return fault("jump-outside-module", f"a jump to {address:#x}")
+
+
+def _descriptor(base: int) -> bytes:
+    """A writable 32-bit data segment of 4 GiB."""
+    low = (base & 0xFFFF) << 16 | 0xFFFF
+    high = base & 0xFF000000 | 0xCF9200 | base >> 16 & 0xFF
+    return low.to_bytes(4, "little") + high.to_bytes(4, "little")

@@ -83,7 +83,7 @@ class Interpreter:
         place = PAGE + (0x28 if high else 0x14)  # where every psABI with one there keeps the stack protector's value
         memory[place : place + self.abi.pointer] = self.canary[: self.abi.pointer]
         self._add("the thread's data", start, memory, UC_PROT_READ | UC_PROT_WRITE)
-        self.cpu.set_thread_pointer(middle)
+        self.cpu.set_thread_pointer(middle, middle + PAGE // 2)
         return middle
 
     def _map_nothing(self) -> None:
@@ -212,7 +212,6 @@ class Interpreter:
         """
         if self.depth == 0:
             self.cpu.start_clock()
-            self.objects.caller = ""
             self.memory.poke(self.cpu.sp - POISONED_STACK, UNWRITTEN * POISONED_STACK)
         sp = self.cpu.sp
         self.depth += 1
@@ -227,6 +226,7 @@ class Interpreter:
         finally:
             self.depth -= 1
             self.cpu.sp = sp
+            self.objects.caller = ""
 
     def _placed(self, found: Fault) -> Fault:
         """The fault with the symbol and offset of its instruction; of a bad jump, of what it returns to."""

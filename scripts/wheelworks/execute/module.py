@@ -61,6 +61,11 @@ class EmulatedModule:
         return self._abi
 
     @property
+    def base_(self) -> int:
+        """Where the image lies in guest memory."""
+        return self._guest.memory.image_base
+
+    @property
     def definition_(self) -> ModuleDefinition:
         """What the module says about itself."""
         assert self._guest.definition is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from wheelworks.execute.abi import Abi
-from wheelworks.execute.findings import fault
+from wheelworks.execute.findings import Fault, fault
 from wheelworks.execute.memory import Block, Memory
 
 PERMANENT_COUNT = 1 << 28
@@ -83,6 +83,8 @@ class Objects:
         if address == 0:
             raise fault("null-pointer", "NULL given where an object is needed")
         wrong = self.memory.judge(address, self.abi.header, False)
+        if isinstance(wrong, Fault) and "freed" in wrong.finding.what:
+            raise fault("use-after-free", f"the object at {address:#x} was freed before")
         raise wrong or fault("not-an-object", f"{address:#x} is not the address of an object")
 
     def of(self, value: object) -> GuestObject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lief
 
+from wheelworks.execute.findings import CannotRun
 from wheelworks.execute.image import BadImage, Bind, Image, Rebase, Segment, checked, file_range, symbol_table
 
 CPUS = {
@@ -60,7 +61,7 @@ def _cpu(binary: lief.ELF.Binary, name: str) -> str:
     cpu = CPUS.get((machine, bits))
     if cpu is None:
         hint = "Unicorn emulates only big-endian PowerPC" if machine == "PPC64" else ""
-        raise BadImage(f"{name}: {bits}-bit ELF for {machine}, which no emulated CPU runs", hint)
+        raise CannotRun(f"{name}: {bits}-bit ELF for {machine}, which no emulated CPU runs", hint)
     big = binary.header.identity_data == lief.ELF.Header.ELF_DATA.MSB
     if big != (cpu == "s390x"):
         raise BadImage(f"{name}: ELF for {machine} in the wrong byte order")
@@ -71,7 +72,7 @@ def _segments(binary: lief.ELF.Binary, data: bytes, name: str) -> list[Segment]:
     found = []
     for part in binary.segments:
         if part.type == lief.ELF.Segment.TYPE.TLS:
-            raise BadImage(f"{name}: uses thread-local storage, which the emulated CPU doesn't offer")
+            raise CannotRun(f"{name}: uses thread-local storage, which the emulated CPU doesn't offer")
         if part.type == lief.ELF.Segment.TYPE.LOAD and part.virtual_size:
             stored = file_range(data, part.file_offset, min(part.physical_size, part.virtual_size), name)
             flags = part.flags.value
@@ -94,7 +95,7 @@ def _relocate(
     if kind in RELATIVE:
         rebases.append(Rebase(relocation.address, addend))
     elif kind not in SLOT | ABSOLUTE:
-        raise BadImage(f"{name}: a relocation of kind {kind}, which this loader doesn't apply")
+        raise CannotRun(f"{name}: a relocation of kind {kind}, which this loader doesn't apply")
     elif symbol is None or not symbol.name:
         raise BadImage(f"{name}: a {kind} relocation without a symbol")
     elif symbol.value and symbol.shndx:

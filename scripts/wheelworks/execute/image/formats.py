@@ -6,7 +6,7 @@ import lief
 
 from wheelworks.execute.image import MAX_FILE, BadImage, Image
 from wheelworks.execute.image.elf import read_elf
-from wheelworks.execute.image.macho import read_macho
+from wheelworks.execute.image.macho import cpus, read_macho
 from wheelworks.execute.image.pe import read_pe
 
 MACHO_MAGICS = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
@@ -28,6 +28,19 @@ def read_image(data: bytes, name: str, cpu: str | None = None) -> Image:
     if cpu not in (None, image.cpu):
         raise BadImage(f"{name}: code for {image.cpu}, not for {cpu}")
     return image
+
+
+def halves(data: bytes, name: str) -> tuple[str | None, ...]:
+    """What ``cpu`` may be for :func:`read_image`: each CPU of a universal file, None for what has only one.
+
+    Raises BadImage.
+    """
+    if data[:4] in MACHO_MAGICS:
+        try:
+            return tuple(sorted(cpus(data, name)))
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise BadImage(f"{name}: headers that make no sense ({error})") from None
+    return (None,)
 
 
 def _read(data: bytes, name: str, cpu: str | None) -> Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lief
 
+from wheelworks.execute.findings import CannotRun
 from wheelworks.execute.image import BadImage, Bind, Image, Rebase, Segment, checked, file_range, symbol_table
 
 CPUS = {"ARM64": "aarch64", "X86_64": "x86_64"}
@@ -43,7 +44,7 @@ def read_macho(data: bytes, name: str, cpu: str | None = None) -> Image:
     if chosen not in found:
         raise BadImage(f"{name}: no code for {chosen}, only for {', '.join(sorted(found))}")
     if chosen not in CPUS.values():
-        raise BadImage(f"{name}: Mach-O for {chosen}, which no emulated CPU runs")
+        raise CannotRun(f"{name}: Mach-O for {chosen}, which no emulated CPU runs")
     return checked(_image(found[chosen], chosen, data, name), name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lief
 
+from wheelworks.execute.findings import CannotRun
 from wheelworks.execute.image import BadImage, Bind, Image, Rebase, Segment, checked, file_range, symbol_table
 
 CPUS = {"ARM64": "aarch64", "AMD64": "x86_64", "I386": "x86"}
@@ -23,7 +24,7 @@ def read_pe(data: bytes, name: str) -> Image:
         raise BadImage(f"{name}: not a readable PE file")
     cpu = CPUS.get(binary.header.machine.name)
     if cpu is None:
-        raise BadImage(f"{name}: PE for {binary.header.machine.name}, which no emulated CPU runs")
+        raise CannotRun(f"{name}: PE for {binary.header.machine.name}, which no emulated CPU runs")
     segments = tuple(_segment(section, data, name) for section in binary.sections)
     image = Image(
         os="windows",

@@ -1,0 +1,1 @@
+"""The commands that the Nox sessions run, one module each, with a main(argv)."""
