@@ -116,7 +116,7 @@ class Arguments:
     def double(self) -> float:
         """The next ``double`` (a ``float`` is promoted to one where nothing names its type)."""
         convention = self._convention
-        if self._variadic and convention.variadic != "same" or not convention.floats:
+        if (self._variadic and convention.variadic != "same") or not convention.floats:
             return float(struct.unpack("<d", self.unsigned(8).to_bytes(8, "little"))[0])
         if convention.positional:
             self._float = self._integer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wheelworks.execute.definition import Method
 from wheelworks.execute.findings import CannotRun, Fault, fault
-from wheelworks.execute.memory import Block
+from wheelworks.execute.heap import Block
 from wheelworks.execute.objects import GuestObject
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import mmap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import unicorn
+import unicorn as untyped_unicorn
 from unicorn import arm64_const as a64
 from unicorn import arm_const as a32
 from unicorn import riscv_const as rv
@@ -22,6 +23,7 @@ from unicorn import x86_const as x86
 from wheelworks.execute.abi import Abi
 from wheelworks.execute.findings import CannotRun, Fault, fault
 
+unicorn: Any = untyped_unicorn
 PAGE = 0x1000
 SLICE = 20_000_000  # instructions between two looks at the clock
 INVALID_ACCESS = (
@@ -98,7 +100,7 @@ class Cpu:
         """``judge(address, size, write)`` says what is wrong with an access to a watched range, or None."""
         self.chip = CHIPS[abi.cpu]
         self.limits = limits
-        self.engine = unicorn.Uc(self.chip.arch, self.chip.mode)
+        self.engine: Any = unicorn.Uc(self.chip.arch, self.chip.mode)
         if self.chip.model is not None:
             self.engine.ctl_set_cpu_model(self.chip.model)
         for register, value in self.chip.setup:
@@ -128,7 +130,7 @@ class Cpu:
     def watch(self, first: int, last: int, writes_only: bool = False) -> int:
         """Have every access to ``first`` … ``last`` judged; returns a handle for :meth:`unwatch`."""
         kinds = uc.UC_HOOK_MEM_WRITE if writes_only else uc.UC_HOOK_MEM_READ | uc.UC_HOOK_MEM_WRITE
-        return self.engine.hook_add(kinds, self._watched, None, first, last)
+        return int(self.engine.hook_add(kinds, self._watched, None, first, last))
 
     def unwatch(self, handle: int) -> None:
         self.engine.hook_del(handle)
@@ -210,7 +212,7 @@ class Cpu:
         if self._fault is not None:
             raise self._fault
 
-    def _raise_for(self, error: unicorn.UcError) -> None:
+    def _raise_for(self, error: Any) -> None:
         """Say what the CPU's exception means."""
         if self._fault is not None:
             raise self._fault from None
@@ -227,13 +229,13 @@ class Cpu:
             raise CannotRun(f"the emulated CPU stopped at {self.pc:#x}: {error}")
         raise known.placed(address=self.pc) from None
 
-    def _watched(self, _engine: unicorn.Uc, access: int, address: int, size: int, _value: int, _data: object) -> None:
+    def _watched(self, _engine: object, access: int, address: int, size: int, _value: int, _data: object) -> None:
         found = self._judge(address, size, access in WRITES)
         if found is not None and self._fault is None:
             self._fault = found.placed(address=self.pc)
             self.engine.emu_stop()
 
-    def _invalid(self, _engine: unicorn.Uc, access: int, address: int, size: int, _value: int, _data: object) -> bool:
+    def _invalid(self, _engine: object, access: int, address: int, size: int, _value: int, _data: object) -> bool:
         if access in FETCHES:
             self._fault = _bad_jump(address)
         else:

@@ -119,7 +119,7 @@ def _slot_name(guest: Interpreter, number: int, optional: bool = False) -> str:
     """Raises CannotRun for a slot that the guest's CPython version would refuse."""
     name = NAMES.get(number, "")
     version = guest.abi.python.version
-    if not name and not optional or SINCE.get(name, version) > version or number > 4 and version < (3, 15):
+    if (not name and not optional) or SINCE.get(name, version) > version or (number > 4 and version < (3, 15)):
         raise fault("bad-api-use", f"module slot {number}, which CPython {version[0]}.{version[1]} refuses")
     if name == "create":
         raise CannotRun("it makes its module itself (Py_mod_create), which the emulated interpreter doesn't answer")

@@ -31,9 +31,11 @@ from wheelworks.execute.cpu import PAGE, Cpu, Limits
 from wheelworks.execute.definition import Method, ModuleDefinition
 from wheelworks.execute.errors import ErrorState
 from wheelworks.execute.findings import CannotRun, Fault, fault
+from wheelworks.execute.heap import Block
 from wheelworks.execute.image import Image, Segment
-from wheelworks.execute.memory import Block, Memory, Region
+from wheelworks.execute.memory import Memory
 from wheelworks.execute.objects import GuestObject, Objects
+from wheelworks.execute.region import Region
 
 MEMORY_LIMIT = 1 << 30
 UNWRITTEN = b"\xa5"  # fills the stack below a call: what is read from there unset points nowhere
@@ -45,9 +47,15 @@ THREAD_SIZE = 2 * PAGE
 class Interpreter:
     """One extension module's process."""
 
+    abi: Abi
+    memory: Memory
+    objects: Objects
+
     def __init__(self, image: Image, abi: Abi, limits: Limits) -> None:
         """Load and bind. Raises CannotRun or Fault only when something is run."""
-        self.image, self.abi, self.limits = image, abi, limits
+        self.image = image
+        self.abi = abi
+        self.limits = limits
         self.memory = Memory(abi, MEMORY_LIMIT)
         self.cpu = Cpu(abi, limits, self._judge)
         self.memory.attach(self.cpu)
@@ -144,8 +152,9 @@ class Interpreter:
         self.cpu.map(base, memory, UC_PROT_ALL)
         for first, last, allowed in _runs(permissions):
             self.cpu.protect(base + first * PAGE, (last - first) * PAGE, allowed)
-            part = Region("module", base + first * PAGE, _View(memory, first * PAGE, last * PAGE), bool(allowed & 2))
-            self.memory.add_region(part)
+            start, size = first * PAGE, (last - first) * PAGE
+            writable = bool(allowed & UC_PROT_WRITE)
+            self.memory.add_region(Region("module", base + start, memory, writable, start, size))
 
     # -- what goes wrong
 
@@ -169,7 +178,7 @@ class Interpreter:
         """All that the module can still find between two calls: its variables, its state, its own blocks."""
         for region in self.memory.regions:
             if region.name == "module" and region.writable:
-                yield region.memory[0 : len(region.memory)]
+                yield region.read(region.start, region.end - region.start)
         for block in (*self.states.values(), *self.allocated.values()):
             yield self.memory.peek(block.start, block.size)
 
@@ -280,22 +289,6 @@ class Interpreter:
             return
         value = result.address if isinstance(result, GuestObject) else int(result or 0)
         return_integer(self.convention, self.abi, self.cpu, value)
-
-
-class _View:
-    """A part of an image's memory that behaves like memory of its own."""
-
-    def __init__(self, memory: mmap.mmap, start: int, end: int) -> None:
-        self._memory, self._start, self._end = memory, start, end
-
-    def __len__(self) -> int:
-        return self._end - self._start
-
-    def __getitem__(self, part: slice) -> bytes:
-        return self._memory[self._start + part.start : min(self._start + part.stop, self._end)]
-
-    def __setitem__(self, part: slice, data: bytes) -> None:
-        self._memory[self._start + part.start : self._start + part.stop] = data
 
 
 def _pages(address: int, size: int) -> range:

@@ -127,5 +127,3 @@ def _hold(guest: Interpreter, address: int) -> types.ModuleType:
         raise CannotRun(f"its init function returned {made}, not a module")
     made.held += 1
     return made.value
-
-

@@ -12,7 +12,8 @@ from enum import Enum
 
 from wheelworks.execute.abi import Abi
 from wheelworks.execute.findings import Fault, fault
-from wheelworks.execute.memory import Block, Memory
+from wheelworks.execute.heap import Block
+from wheelworks.execute.memory import Memory
 
 PERMANENT_COUNT = 1 << 28
 FLAGS_SLOT = 18  # pointers between ob_size and tp_flags (CPython: Include/cpython/object.h)
@@ -42,6 +43,7 @@ class GuestObject:
     length: int = 0
     items: list[GuestObject | None] = field(default_factory=list)
     children: dict[int, GuestObject] = field(default_factory=dict)
+    unset: set[int] = field(default_factory=set)
 
     def __str__(self) -> str:
         if isinstance(self.value, Unfinished):
@@ -55,7 +57,9 @@ class Objects:
 
     def __init__(self, abi: Abi, memory: Memory, thread: int) -> None:
         """``thread`` is what the guest's thread pointer holds: the owner of free-threaded objects."""
-        self.abi, self.memory, self.thread = abi, memory, thread
+        self.abi = abi
+        self.memory = memory
+        self.thread = thread
         self._by_address: dict[int, GuestObject] = {}
         self._by_identity: dict[int, GuestObject] = {}
         self._types: dict[type, GuestObject] = {}
@@ -105,8 +109,7 @@ class Objects:
 
     def _make(self, value: object, permanent: bool = False) -> GuestObject:
         kind = self._kind(value)
-        inline = self._inline_size(value)
-        block = self._header_block(value, kind, inline)
+        block = self._header_block(value, kind)
         made = GuestObject(block.start, block, value, self.caller, permanent=permanent)
         self._by_address[made.address] = made
         if not isinstance(value, Unfinished):
@@ -123,13 +126,9 @@ class Objects:
             return bytes if value is Unfinished.BYTES else tuple
         return type(value)
 
-    def _inline_size(self, value: object) -> int:
-        """Bytes after the fixed part of an object, in builds that look inside."""
-        return 0
-
-    def _header_block(self, value: object, kind: type, inline: int) -> Block:
+    def _header_block(self, value: object, kind: type) -> Block:
         sized = issubclass(kind, SIZED)
-        readable = self.abi.header + (self.abi.pointer if sized else 0) + inline
+        readable = self.abi.header + (self.abi.pointer if sized else 0)
         hidden = 0 if self.abi.python.stable else 160
         block = self.memory.allocate(readable + hidden, f"the object header of {_brief(value)}")
         block.readable = block.writable = readable
@@ -198,6 +197,8 @@ class Objects:
             self._finish_tuple(made)
         elif isinstance(made.value, bytearray) and made.data is not None:
             self.pull(made)
+        elif made.unset:
+            raise fault("bad-api-use", f"a list is used while its item {min(made.unset)} is still NULL")
         return made.value
 
     def _finish_bytes(self, made: GuestObject) -> None:
@@ -250,9 +251,7 @@ class Objects:
     # -- reference counts
 
     def count(self, made: GuestObject) -> int:
-        parts = self._count_format.unpack(
-            self.memory.peek(made.address + self._count_offset, self._count_format.size)
-        )
+        parts = self._count_format.unpack(self.memory.peek(made.address + self._count_offset, self._count_format.size))
         return int(parts[0]) if len(parts) == 1 else int(parts[0] + (parts[1] >> 2))
 
     def _set_count(self, made: GuestObject, count: int) -> None:

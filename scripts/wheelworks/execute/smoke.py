@@ -96,7 +96,7 @@ def _check_tags(image: Image, extension: Extension, tally: Tally) -> None:
             system = next((os for start, os in TAG_OS.items() if platform.startswith(start)), None)
             cpus = next((cpus for end, cpus in TAG_CPUS.items() if platform.endswith(end)), None)
             tally.checks += 1
-            if system not in (None, image.os) or cpus is not None and image.cpu not in cpus:
+            if system not in (None, image.os) or (cpus is not None and image.cpu not in cpus):
                 tally.fail(f"{extension.name} is for {image.cpu} {image.os}, but the wheel is tagged {platform}")
 
 

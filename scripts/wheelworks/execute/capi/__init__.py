@@ -8,6 +8,7 @@ from wheelworks.execute.capi import (
     errors,
     format_,
     libc,
+    mappings,
     memory,
     modules,
     numbers,
@@ -19,5 +20,6 @@ from wheelworks.execute.capi.table import ANSWERS, failure
 
 __all__ = [
     "ANSWERS", "arguments", "buffers", "bytes_", "containers", "data_symbol", "errors", "failure", "format_", "libc",
+    "mappings",
     "memory", "modules", "numbers", "objects", "unicode",
 ]  # fmt: skip

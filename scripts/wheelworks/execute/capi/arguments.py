@@ -60,20 +60,18 @@ def PyArg_ParseTupleAndKeywords(
 ) -> Int:
     keywords = read_names(guest, names)
     units = read_units(guest, form, rest)
-    given = guest.objects.value(kwargs) if kwargs is not None else {}
+    given: Any = guest.objects.value(kwargs) if kwargs is not None else {}
     array = (ctypes.c_char_p * (len(keywords) + 1))(*keywords, None)
     PARSE_TUPLE_AND_KEYWORDS(args, given, guest_format(guest, form).encode(), array, *host_cells(units))
     for index, (unit, keyword) in enumerate(zip(units, keywords, strict=False)):
         unit.given = index < len(args) or keyword.decode() in given
-        unit.subject = args[index] if index < len(args) else given.get(keyword.decode())  # type: ignore[attr-defined]
+        unit.subject = args[index] if index < len(args) else given.get(keyword.decode())
     store_units(guest, units)
     return 1
 
 
 @answer()
-def PyArg_UnpackTuple(
-    guest: Interpreter, args: Object, name: Text, least: Ssize, most: Ssize, rest: Variadic
-) -> Int:
+def PyArg_UnpackTuple(guest: Interpreter, args: Object, name: Text, least: Ssize, most: Ssize, rest: Variadic) -> Int:
     values = guest.objects.value(args)
     assert isinstance(values, tuple)
     if not least <= len(values) <= most:
@@ -87,7 +85,7 @@ def PyArg_UnpackTuple(
 
 def read_names(guest: Interpreter, array: int) -> list[bytes]:
     """A NULL-terminated array of strings."""
-    found = []
+    found: list[bytes] = []
     while address := guest.memory.pointer(array + len(found) * guest.abi.pointer):
         found.append(guest.memory.text(address))
     return found

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from wheelworks.execute.capi.table import Int, Object, Pointer, Ssize, answer
 from wheelworks.execute.findings import CannotRun, fault
+from wheelworks.execute.heap import Block
 from wheelworks.execute.host import GET_BUFFER, RELEASE_BUFFER, HostBuffer
-from wheelworks.execute.memory import Block
 from wheelworks.execute.objects import GuestObject
 
 if TYPE_CHECKING:

@@ -61,7 +61,8 @@ def _PyBytes_Resize(guest: Interpreter, place: Pointer, size: Ssize) -> Int:
         guest.memory.store_pointer(place, 0)
         raise SystemError("bad argument to internal function: _PyBytes_Resize")
     made = guest.objects.new_bytes(size)
-    assert made.data is not None and old.data is not None
+    assert made.data is not None
+    assert old.data is not None
     guest.memory.poke(made.data.start, guest.memory.peek(old.data.start, min(size, old.length)))
     guest.objects.add_reference(made)
     guest.objects.remove_reference(old)

@@ -116,9 +116,7 @@ def PyErr_NormalizeException(guest: Interpreter, kind: Pointer, value: Pointer, 
 
 
 @answer()
-def PyErr_Restore(
-    guest: Interpreter, kind: OptionalObject, value: OptionalObject, traceback: OptionalObject
-) -> None:
+def PyErr_Restore(guest: Interpreter, kind: OptionalObject, value: OptionalObject, traceback: OptionalObject) -> None:
     """Steals the references."""
     guest.errors.take()
     if kind is not None:

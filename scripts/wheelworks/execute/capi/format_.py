@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from wheelworks.execute.calling import Arguments
@@ -12,7 +13,10 @@ from wheelworks.execute.findings import CannotRun
 if TYPE_CHECKING:
     from wheelworks.execute.interpreter import Interpreter
 
-DIRECTIVE = re.compile(r"%(?:%|(?P<flags>[-0]*)(?P<width>\d*)(?:\.(?P<precision>\d+))?(?P<size>ll|l|z|j|t)?(?P<kind>.))")
+DIRECTIVE = re.compile(
+    r"%(?:%|(?P<flags>[-0]*)(?P<width>\d*)(?:\.(?P<precision>\d+))?(?P<size>ll|l|z|j|t)?(?P<kind>.))"
+)
+TEXTS: dict[str, Callable[[object], str]] = {"U": str, "S": str, "R": repr, "A": ascii}
 SPACING = " \t,:"
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
@@ -55,7 +59,7 @@ def _text(guest: Interpreter, kind: str, rest: Arguments) -> str:
         if not address:
             return guest.memory.text(default).decode(errors="replace")
         return str(guest.objects.value(guest.objects.at(address)))
-    convert = {"U": str, "S": str, "R": repr, "A": ascii}.get(kind)
+    convert = TEXTS.get(kind)
     if convert is None:
         raise CannotRun(f"it formats text with %{kind}, which the emulated interpreter doesn't answer")
     return convert(guest.objects.value(guest.objects.at(rest.unsigned(word))))

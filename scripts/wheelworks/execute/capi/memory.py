@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wheelworks.execute.capi.table import Pointer, Size, answer
 from wheelworks.execute.findings import fault
-from wheelworks.execute.memory import Block
+from wheelworks.execute.heap import Block
 
 if TYPE_CHECKING:
     from wheelworks.execute.interpreter import Interpreter

@@ -5,7 +5,17 @@ from __future__ import annotations
 import types
 from typing import TYPE_CHECKING
 
-from wheelworks.execute.capi.table import Borrowed, Int, Long, NewReference, Object, OptionalObject, Pointer, Text, answer
+from wheelworks.execute.capi.table import (
+    Borrowed,
+    Int,
+    Long,
+    NewReference,
+    Object,
+    OptionalObject,
+    Pointer,
+    Text,
+    answer,
+)
 from wheelworks.execute.definition import ModuleDefinition, read_definition, read_methods
 from wheelworks.execute.findings import fault
 from wheelworks.execute.objects import GuestObject

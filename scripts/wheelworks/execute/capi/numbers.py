@@ -235,5 +235,3 @@ def _with_overflow(guest: Interpreter, number: int, bits: int, place: int) -> in
     over = (number >= 1 << bits - 1) - (number < -(1 << bits - 1))
     guest.memory.store(place, guest.abi.packer("i").pack(over))
     return -1 if over else number
-
-

@@ -102,9 +102,7 @@ def PyUnicode_Decode(
 
 
 @answer()
-def PyUnicode_FromEncodedObject(
-    guest: Interpreter, value: Value, encoding: Pointer, errors: Pointer
-) -> NewReference:
+def PyUnicode_FromEncodedObject(guest: Interpreter, value: Value, encoding: Pointer, errors: Pointer) -> NewReference:
     return str(value, _or(guest, encoding, "utf-8"), _or(guest, errors, "strict"))
 
 

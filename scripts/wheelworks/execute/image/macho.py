@@ -50,7 +50,7 @@ def read_macho(data: bytes, name: str, cpu: str | None = None) -> Image:
 
 def _image(binary: lief.MachO.Binary, cpu: str, data: bytes, name: str) -> Image:
     base = next((s.virtual_address for s in binary.segments if s.name == "__TEXT"), 0)
-    exports = {s.name.removeprefix("_"): s.value - base for s in binary.exported_symbols if s.value}
+    exports = {str(s.name).removeprefix("_"): s.value - base for s in binary.exported_symbols if s.value}
     segments = tuple(_segment(s, binary, base, data, name) for s in binary.segments if s.name not in SKIPPED)
     return Image(
         os="macos",
@@ -61,7 +61,7 @@ def _image(binary: lief.MachO.Binary, cpu: str, data: bytes, name: str) -> Image
         exports=exports,
         symbols=symbol_table(_functions(binary, base)),
         constructors=tuple(function.address - base for function in binary.ctor_functions),
-        libraries=tuple(library.name for library in binary.libraries),
+        libraries=tuple(str(library.name) for library in binary.libraries),
         read_only_after_binding=tuple(
             (s.virtual_address - base, s.virtual_size) for s in binary.segments if s.name == "__DATA_CONST"
         ),
@@ -106,8 +106,8 @@ def _binds(binary: lief.MachO.Binary, base: int) -> list[Bind]:
     """Every place that dyld fills with an imported address; LIEF reads bind opcodes and chained fixups alike."""
     found = []
     for entry in binary.bindings:
-        if entry.has_symbol:
-            library = str(entry.library.name) if entry.has_library else ""
+        if entry.symbol is not None:
+            library = str(entry.library.name) if entry.library is not None else ""
             symbol = str(entry.symbol.name).removeprefix("_")
             found.append(Bind(entry.address - base, symbol, library, entry.addend, entry.weak_import))
     return found

@@ -34,7 +34,7 @@ def read_pe(data: bytes, name: str) -> Image:
         binds=tuple(_binds(binary, name)),
         exports=_exports(binary, name),
         symbols=symbol_table((address, export) for export, address in _exports(binary, name).items()),
-        libraries=tuple(library.name for library in binary.imports),
+        libraries=tuple(str(library.name) for library in binary.imports),
     )
     return checked(image, name)
 
@@ -80,7 +80,7 @@ def _binds(binary: lief.PE.Binary, name: str) -> list[Bind]:
     for library in binary.imports:
         for entry in library.entries:
             if entry.is_ordinal:
-                raise BadImage(f"{name}: imports ordinal {entry.ordinal} of {library.name}: which function is that?")
+                raise BadImage(f"{name}: imports ordinal {entry.ordinal} of {library.name!s}: which function is that?")
             found.append(Bind(entry.iat_address, str(entry.name), str(library.name)))
     return found
 
@@ -91,5 +91,5 @@ def _exports(binary: lief.PE.Binary, name: str) -> dict[str, int]:
         return {}
     forwarded = [entry.name for entry in table.entries if entry.is_forwarded]
     if forwarded:
-        raise BadImage(f"{name}: forwards {forwarded[0]} to another DLL")
+        raise BadImage(f"{name}: forwards {forwarded[0]!s} to another DLL")
     return {str(entry.name): entry.address for entry in table.entries if entry.name}
