@@ -32,7 +32,7 @@ class Call:
         name = self.method.name
         if kwargs and not kind & KEYWORDS:
             raise TypeError(f"{name}() takes no keyword arguments")
-        if kind == NOARGS or kind == ONE:
+        if kind in (NOARGS, ONE):
             if len(args) != (kind == ONE):
                 wanted = "exactly one argument" if kind == ONE else "no arguments"
                 raise TypeError(f"{name}() takes {wanted} ({len(args)} given)")

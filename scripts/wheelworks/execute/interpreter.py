@@ -24,7 +24,7 @@ from wheelworks.execute.calling import (
     return_integer,
 )
 from wheelworks.execute.calls import Function
-from wheelworks.execute.capi import ANSWERS, data_symbol, failure
+from wheelworks.execute.capi import ANSWERS, data_symbol
 from wheelworks.execute.capi.buffers import View
 from wheelworks.execute.capi.table import Answer
 from wheelworks.execute.cpu import PAGE, Cpu, Limits
@@ -274,7 +274,7 @@ class Interpreter:
             raise
         except Exception as error:  # what the real function would raise
             self.errors.set(error)
-            return failure(known.result)
+            return known.failed
 
     def _reference(self, result: object) -> int:
         """A new reference for the guest to an object, or to its guest object."""

@@ -16,10 +16,10 @@ from wheelworks.execute.capi import (
     unicode,
 )
 from wheelworks.execute.capi.data import data_symbol
-from wheelworks.execute.capi.table import ANSWERS, failure
+from wheelworks.execute.capi.table import ANSWERS
 
 __all__ = [
-    "ANSWERS", "arguments", "buffers", "bytes_", "containers", "data_symbol", "errors", "failure", "format_", "libc",
+    "ANSWERS", "arguments", "buffers", "bytes_", "containers", "data_symbol", "errors", "format_", "libc",
     "mappings",
     "memory", "modules", "numbers", "objects", "unicode",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ then stored through the guest's pointers, in the guest's sizes.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Unit:
     subject: object = None
 
 
-@answer("_PyArg_ParseTuple_SizeT")
+@answer("_PyArg_ParseTuple_SizeT", failed=0)
 def PyArg_ParseTuple(guest: Interpreter, args: Value, form: Text, rest: Variadic) -> Int:
     units = read_units(guest, form, rest)
     PARSE_TUPLE(args, guest_format(guest, form).encode(), *host_cells(units))
@@ -54,7 +55,7 @@ def PyArg_ParseTuple(guest: Interpreter, args: Value, form: Text, rest: Variadic
     return 1
 
 
-@answer("_PyArg_ParseTupleAndKeywords_SizeT")
+@answer("_PyArg_ParseTupleAndKeywords_SizeT", failed=0)
 def PyArg_ParseTupleAndKeywords(
     guest: Interpreter, args: Value, kwargs: OptionalObject, form: Text, names: Pointer, rest: Variadic
 ) -> Int:
@@ -70,7 +71,7 @@ def PyArg_ParseTupleAndKeywords(
     return 1
 
 
-@answer()
+@answer(failed=0)
 def PyArg_UnpackTuple(guest: Interpreter, args: Object, name: Text, least: Ssize, most: Ssize, rest: Variadic) -> Int:
     values = guest.objects.value(args)
     assert isinstance(values, tuple)
@@ -180,6 +181,6 @@ def _check_places(guest: Interpreter, places: list[tuple[int, int]]) -> None:
             text = f"{target:#x} is to receive {size} bytes, but can't be a variable of that size: it is misaligned"
             raise fault("wrong-output-size", text)
     ordered = sorted(places)
-    for (first, size), (second, _) in zip(ordered, ordered[1:], strict=False):
+    for (first, size), (second, _) in itertools.pairwise(ordered):
         if first + size > second:
             raise fault("wrong-output-size", f"the {size} bytes for {first:#x} run into the variable at {second:#x}")

@@ -40,12 +40,16 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """One function of the outside world: how to read its arguments, what it does, how its result goes back."""
+    """One function of the outside world: how to read its arguments, what it does, how its result goes back.
+
+    ``failed`` is what it returns when it has raised.
+    """
 
     name: str
     function: Function
     arguments: tuple[str, ...]
     result: str
+    failed: int | float
 
     def call(self, guest: Interpreter, arguments: Arguments) -> Any:
         return self.function(guest, *(READERS[kind](guest, arguments) for kind in self.arguments))
@@ -54,8 +58,11 @@ class Answer:
 ANSWERS: dict[str, Answer] = {}
 
 
-def answer(*aliases: str) -> Callable[[Function], Function]:
-    """Register a function as the answer to its own name, and to ``aliases``."""
+def answer(*aliases: str, failed: int | None = None) -> Callable[[Function], Function]:
+    """Register a function as the answer to its own name, and to ``aliases``.
+
+    ``failed`` is its result when it has raised, where that isn't NULL or -1.
+    """
 
     def register(function: Function) -> Function:
         hints = get_type_hints(function, localns={"Interpreter": object}, include_extras=True)
@@ -63,7 +70,7 @@ def answer(*aliases: str) -> Callable[[Function], Function]:
         hints.pop("guest")
         kinds = tuple(_kind(hint) for hint in hints.values())
         for name in (function.__name__, *aliases):
-            ANSWERS[name] = Answer(name, function, kinds, result)
+            ANSWERS[name] = Answer(name, function, kinds, result, _failure(result) if failed is None else failed)
         return function
 
     return register
@@ -101,6 +108,6 @@ POINTERS = ("void *", "a new reference", "a borrowed reference")
 FAILED = {"void": 0, "size_t": -1, "double": -1.0}
 
 
-def failure(result: str) -> int | float:
+def _failure(result: str) -> int | float:
     """What a function with this kind of result returns when it has raised."""
     return 0 if result in POINTERS else FAILED.get(result, -1)
