@@ -30,7 +30,7 @@ SCRATCH = "size=1g"  # of /tmp
 
 # From <sys/mount.h>, <linux/sockios.h> and <net/if.h>.
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 32, 4096, 16384
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8913, 0x8914, 0x8916, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -89,12 +89,21 @@ def set_up(entry: Entry) -> None:
     Path(root, "dev/fd").symlink_to("/proc/self/fd")
 
 
-def loopback_up() -> None:
-    """Bring up the new network namespace's only device."""
+def network_up() -> None:
+    """Bring up the new network namespace's only device, the loopback, as a host that has IPv4 and IPv6.
+
+    It gets an address of each kind besides 127.0.0.1 and ::1, since glibc's AI_ADDRCONFIG (RFC 3493, 6.1) leaves out
+    the kinds of which a host has nothing but those.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        request = struct.pack("16sh14x", b"lo", 0)
-        _, flags = struct.unpack("16sh14x", fcntl.ioctl(control, SIOCGIFFLAGS, request))
+        flags = struct.unpack("16sh14x", fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0)))[1]
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
+        address = socket.inet_aton("10.0.0.1")
+        fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16sHH4s8x", b"lo:1", socket.AF_INET, 0, address))
+    if Path("/proc/net/if_inet6").exists():
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
+            address = socket.inet_pton(socket.AF_INET6, "fd00::1")
+            fcntl.ioctl(control, SIOCSIFADDR, struct.pack("=16sIi", address, 128, socket.if_nametoindex("lo")))
 
 
 def launch(entry: Entry) -> int:
@@ -120,7 +129,7 @@ def main() -> int:
     entry = Entry(**json.loads(sys.argv[1]))
     try:
         set_up(entry)
-        loopback_up()
+        network_up()
     except OSError as error:
         print(f"cannot enter: {error}", file=sys.stderr)
         return CANNOT_ENTER

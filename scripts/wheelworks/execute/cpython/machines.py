@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from typing import Literal
 
 from wheelworks.errors import UsageError
 
@@ -60,7 +61,7 @@ def elf_header(machine: Machine) -> tuple[bytes, bytes]:
 
     Left open: the OS ABI and ABI version, and e_type's lowest bit (2 is a fixed executable, 3 a movable one).
     """
-    order = "big" if machine.big_endian else "little"
+    order: Literal["big", "little"] = "big" if machine.big_endian else "little"
     ident = b"\x7fELF" + bytes([machine.bits // 32, 2 if machine.big_endian else 1, 1]) + bytes(9)
     magic = ident + (2).to_bytes(2, order) + machine.elf.to_bytes(2, order)
     mask = b"\xff" * 7 + bytes(9) + (0xFFFE).to_bytes(2, order) + b"\xff\xff"

@@ -20,7 +20,13 @@ from wheelworks.execute.cpython.processes import start
 
 PROBE_LIMIT = 60.0
 UNSHARE = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--kill-child")
-ENVIRONMENT = {"HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
+ENVIRONMENT = {
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONNOUSERSITE": "1",
+    "ASYNC_TEST_TIMEOUT": "60",  # seconds that Tornado's tests wait, 5 unless told: too few for an emulator
+}
 PROBE = """import subprocess, sys
 subprocess.run([sys.executable, '-c', ''], check=True) if sys.argv[1] == 'children' else None
 print('.'.join(map(str, sys.version_info[:3])))"""

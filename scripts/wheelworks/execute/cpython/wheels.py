@@ -25,18 +25,12 @@ from wheelworks.errors import WheelworksError
 SIZE_LIMIT = 200 << 20  # bytes of one wheel's files, unpacked
 COUNT_LIMIT = 20_000
 _GLIBC = re.compile(r"(?:linux|manylinux_2_\d+|manylinux1|manylinux2010|manylinux2014)_(.+)")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError, RuntimeError, KeyError)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError, KeyError)
 
 
 def project(wheel: Path) -> str:
     """The normalised name of the wheel's project; raises WheelworksError for a file name that is no wheel's."""
     return _parsed(wheel)[0]
-
-
-def cpus(wheel: Path) -> list[str]:
-    """The CPUs of the wheel's glibc Linux tags, sorted; raises WheelworksError for a name that is no wheel's."""
-    found = (_GLIBC.fullmatch(tag.platform) for tag in _parsed(wheel)[1])
-    return sorted({match[1] for match in found if match})
 
 
 def mismatch(wheel: Path, cpu: str, python: str) -> str:
@@ -49,7 +43,8 @@ def mismatch(wheel: Path, cpu: str, python: str) -> str:
     if not here:
         return f"it is for {_listed(tag.platform for tag in tags)}, not for glibc Linux on {cpu}"
     if not any(_abi_fits(tag, python) for tag in here):
-        return f"it is for {_listed(f'{tag.interpreter}-{tag.abi}' for tag in here)}, not for CPython {python} with the GIL"
+        abis = _listed(f"{tag.interpreter}-{tag.abi}" for tag in here)
+        return f"it is for {abis}, not for CPython {python} with the GIL"
     return ""
 
 
@@ -81,7 +76,9 @@ def _parsed(wheel: Path) -> tuple[str, frozenset[Tag]]:
     try:
         name, _, _, tags = parse_wheel_filename(wheel.name)
     except InvalidWheelFilename as error:
-        raise WheelworksError(f"{wheel.name}: {error}", "a wheel is named NAME-VERSION-PYTHON-ABI-PLATFORM.whl") from None
+        raise WheelworksError(
+            f"{wheel.name}: {error}", "a wheel is named NAME-VERSION-PYTHON-ABI-PLATFORM.whl"
+        ) from None
     return name, tags
 
 

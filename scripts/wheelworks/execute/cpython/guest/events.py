@@ -11,7 +11,8 @@ class Events:
     """Writes events; each is on its way to the host before the next thing happens, so a crash loses none."""
 
     def __init__(self, path: str) -> None:
-        self._file = Path(path).open("a", encoding="utf-8", buffering=1)
+        self._path = Path(path)
+        self._began = 0.0
 
     def all(self, tests: list[str]) -> None:
         """Name every test there is, of all shards."""
@@ -32,4 +33,5 @@ class Events:
         self._write(event="modules", loaded=loaded)
 
     def _write(self, **event: object) -> None:
-        self._file.write(json.dumps(event) + "\n")
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")

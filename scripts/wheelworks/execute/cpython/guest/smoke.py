@@ -1,8 +1,8 @@
-"""Import a wheel's extension modules and check what can be checked of any: run in the guest as ``smoke.py EVENTS
-MODULE...``.
+"""Import a wheel's extension modules and check what can be checked of any.
 
-For each module: it imports, its file is the wheel's own, its definition is a module's, and each function is refused
-with TypeError or answers when it is called without arguments. Functions that `REFERENCES` knows are compared with it.
+In the guest as ``python -m wheelworks_guest.smoke EVENTS MODULE...``. For each module: it imports, its file is an
+extension's, its definition is a module's, and each function answers or raises TypeError when it is called without
+arguments. Functions that `REFERENCES` knows are compared with their references.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import importlib
 import random
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.machinery import ExtensionFileLoader
 from types import BuiltinFunctionType, ModuleType
 
-from events import Events
+from .events import Events
 
 
 def masked(mask: bytes, data: bytes) -> bytes:
@@ -45,10 +46,8 @@ def check_module(name: str) -> ModuleType:
 
 def check_call(function: Callable[..., object]) -> None:
     """Call without arguments: any answer and any TypeError will do, a crash or another exception will not."""
-    try:
+    with suppress(TypeError):
         function()
-    except TypeError:
-        pass
 
 
 def run(events: Events, test: str, check: Callable[..., object], *arguments: object) -> object:
