@@ -26,6 +26,7 @@ CANNOT_ENTER = 97
 USER = "1000"
 DEVICES = ("null", "zero", "full", "random", "urandom")
 MEMORY = 6 << 30  # bytes of private memory that one process of the guest may have, the emulator's included
+FILE = 1 << 30  # bytes of one file that the guest may write
 SCRATCH = "size=1g"  # of /tmp
 
 # From <sys/mount.h>, <linux/sockios.h> and <net/if.h>.
@@ -113,6 +114,7 @@ def launch(entry: Entry) -> int:
         return child
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
     os.execvpe(inner[0], [*inner, *entry.command], {"PATH": os.environ["PATH"], **entry.environment})
 
 

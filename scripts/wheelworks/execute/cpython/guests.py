@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ class Program:
 
     @property
     def errors(self) -> Path:
-        return self.work / "stderr"
+        return self.work.with_name(f"{self.work.name}.stderr")  # out of the guest's reach
 
 
 @dataclass
@@ -131,13 +132,20 @@ def _state(programs: Sequence[Program]) -> str:
 def _read(programs: Sequence[Program]) -> Told:
     told = Told()
     for program in programs:
-        if program.events.is_symlink() or not program.events.is_file():
-            continue
-        with program.events.open("rb") as file:
-            for line in file.read(EVENTS_LIMIT).splitlines():
-                with suppress(ValueError, KeyError, TypeError):  # a line cut short by a death, or no event at all
-                    told.take(json.loads(line))
+        for line in _lines(program.events):
+            with suppress(ValueError, KeyError, TypeError):  # a line cut short by a death, or no event at all
+                told.take(json.loads(line))
     return told
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The lines of a file that a guest may have made anything of: a link to one of the host's, a pipe."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return []
+    with os.fdopen(file, "rb") as stream:
+        return stream.read(EVENTS_LIMIT).splitlines() if stat.S_ISREG(os.fstat(file).st_mode) else []
 
 
 def _list(value: object) -> list[object]:

@@ -128,5 +128,7 @@ def _furnish(root: Path) -> None:
     for name in ("resolv.conf", "hostname"):  # copies of the host's
         (root / "etc" / name).unlink(missing_ok=True)
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
+    (root / "etc/host.conf").write_text("multi on\n")  # so that localhost has an IPv4 and an IPv6 address
+    (root / "etc/nsswitch.conf").write_text("hosts: files\npasswd: files\ngroup: files\n")
     (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nguest:x:1000:1000::/work:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nguest:x:1000:\n")

@@ -91,7 +91,8 @@ def _way(place: Place, folder: Path, progress: Progress) -> tuple[Way, str]:
     for way in ways:
         probed = probe(way, place, folder)
         if probed.version:
-            by = f" under {_emulator_version(place.emulator)}" if place.emulator else ""
+            model = f" as {place.machine.model}" if place.machine.model else ""
+            by = f" under {_emulator_version(place.emulator)}{model}" if place.emulator else ""
             limits = f": {way.limits}" if way.limits else ""
             how = f"CPython {probed.version} for {place.machine.debian}{by}, {way.name}{limits}"
             progress(how + (f" ({reasons[0]})" if reasons else ""))

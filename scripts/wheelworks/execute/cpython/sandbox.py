@@ -25,7 +25,10 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONNOUSERSITE": "1",
-    "ASYNC_TEST_TIMEOUT": "60",  # seconds that Tornado's tests wait, 5 unless told: too few for an emulator
+    # For Tornado's suite: the seconds that its tests wait (5 unless told, too few for an emulator), and its own choice
+    # of fewer examples for tests that generate them.
+    "ASYNC_TEST_TIMEOUT": "60",
+    "HYPOTHESIS_PROFILE": "tornado-quick",
 }
 PROBE = """import subprocess, sys
 subprocess.run([sys.executable, '-c', ''], check=True) if sys.argv[1] == 'children' else None
@@ -51,7 +54,7 @@ class Way(Protocol):
     def command(self, place: Place, site: Path, work: Path, arguments: list[str]) -> list[str]:
         """The host's command line for ``python ARGUMENTS``, with /site and /work in reach (see `path_of`)."""
 
-    def environment(self, site: Path) -> dict[str, str] | None:
+    def environment(self, place: Place, site: Path) -> dict[str, str] | None:
         """The whole environment of that command."""
 
     def path_of(self, inside: str, site: Path, work: Path) -> str:
@@ -67,11 +70,11 @@ class Namespaces:
     def command(self, place: Place, site: Path, work: Path, arguments: list[str]) -> list[str]:
         rule = binfmt_rule(place.machine, place.emulator) if place.emulator else ""
         python = [f"/usr/bin/python{place.python}", *arguments]
-        environment = {**ENVIRONMENT, "PYTHONPATH": "/site"}
+        environment = {**guest_environment(place.machine), "PYTHONPATH": "/site"}
         entry = enter.Entry(str(place.root), str(site), str(work), rule, python, environment)
         return [*UNSHARE, sys.executable, "-I", str(enter.__file__), json.dumps(asdict(entry))]
 
-    def environment(self, site: Path) -> dict[str, str] | None:
+    def environment(self, place: Place, site: Path) -> dict[str, str] | None:
         return None
 
     def path_of(self, inside: str, site: Path, work: Path) -> str:
@@ -87,8 +90,9 @@ class EmulatorAlone:
     def command(self, place: Place, site: Path, work: Path, arguments: list[str]) -> list[str]:
         return [place.emulator, "-L", str(place.root), f"{place.root}/usr/bin/python{place.python}", *arguments]
 
-    def environment(self, site: Path) -> dict[str, str] | None:
-        return {**ENVIRONMENT, "PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
+    def environment(self, place: Place, site: Path) -> dict[str, str] | None:
+        own = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
+        return {**guest_environment(place.machine), **own}
 
     def path_of(self, inside: str, site: Path, work: Path) -> str:
         return inside.replace("/site", str(site), 1).replace("/work", str(work), 1)
@@ -102,6 +106,11 @@ class Probed:
     why: str = ""
 
 
+def guest_environment(machine: Machine) -> dict[str, str]:
+    """The environment of every guest program."""
+    return {**ENVIRONMENT, "QEMU_CPU": machine.model} if machine.model else ENVIRONMENT
+
+
 def find_emulator(machine: Machine) -> str | None:
     """The emulator's full path, "" if this CPU needs none, None if it isn't installed."""
     return "" if is_host(machine) else shutil.which(machine.emulator)
@@ -111,7 +120,7 @@ def probe(way: Way, place: Place, folder: Path) -> Probed:
     """Start the guest's Python by ``way``, at most `PROBE_LIMIT` seconds; ``folder`` is an empty one to work in."""
     what = "" if way.limits else "children"
     command = way.command(place, folder, folder, ["-c", PROBE, what])
-    process = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, environment=way.environment(folder))
+    process = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, environment=way.environment(place, folder))
     try:
         out, err = process.communicate(timeout=PROBE_LIMIT)
     except subprocess.TimeoutExpired:

@@ -131,4 +131,4 @@ def _program(run: Run, work: str, name: str, arguments: list[str]) -> Program:
     events = run.way.path_of("/work/events", run.site.folder, folder)
     words = ["-m", f"{GUEST_PACKAGE}.{name}", events, *arguments, *run.site.modules]
     command = run.way.command(run.place, run.site.folder, folder, words)
-    return Program(command, run.way.environment(run.site.folder), folder)
+    return Program(command, run.way.environment(run.place, run.site.folder), folder)
