@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from wheelworks.errors import WheelworksError
 from wheelworks.execute.cpython.cache import cache_folder, cached, remove_tree, run_folder
 

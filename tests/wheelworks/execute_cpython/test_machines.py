@@ -2,7 +2,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from wheelworks.errors import UsageError
 from wheelworks.execute.cpython.machines import MACHINES, Machine, binfmt_rule, elf_header, find_machine, is_host
 

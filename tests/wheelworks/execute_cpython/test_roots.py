@@ -3,7 +3,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from wheelworks.errors import UsageError
 from wheelworks.execute.cpython import roots
 from wheelworks.execute.cpython.machines import find_machine
@@ -30,7 +29,11 @@ def test_the_recipe() -> None:
 
 
 def test_the_key_tells_recipes_apart() -> None:
-    others = [replace(RECIPE, suite="trixie"), replace(RECIPE, architecture="armhf"), replace(RECIPE, packages=("a", "b"))]
+    others = [
+        replace(RECIPE, suite="trixie"),
+        replace(RECIPE, architecture="armhf"),
+        replace(RECIPE, packages=("a", "b")),
+    ]
     assert len({each.key for each in [RECIPE, *others]}) == 4 and RECIPE.key == replace(RECIPE).key
 
 

@@ -1,5 +1,4 @@
 import pytest
-
 from wheelworks.errors import WheelworksError
 from wheelworks.execute.cpython import exceptions
 from wheelworks.execute.cpython.guests import Told

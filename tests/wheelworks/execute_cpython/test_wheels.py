@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from wheelworks.errors import WheelworksError
 from wheelworks.execute.cpython import wheels
 from wheelworks.execute.cpython.wheels import extension_modules, mismatch, project, unpack
@@ -54,7 +53,9 @@ def test_native_files_can_stay_out(make_wheel: WheelMaker, tmp_path: Path) -> No
 
 
 def test_scripts_and_data_are_not_installed(make_wheel: WheelMaker, tmp_path: Path) -> None:
-    files = unpack(make_wheel({**GOOD, "demo-1.0.data/scripts/run": b"#!", "demo-1.0.data/data/x": b""}), tmp_path / "s")
+    files = unpack(
+        make_wheel({**GOOD, "demo-1.0.data/scripts/run": b"#!", "demo-1.0.data/data/x": b""}), tmp_path / "s"
+    )
     assert not [name for name in files if "run" in name or name.endswith("x")]
 
 
