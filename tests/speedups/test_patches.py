@@ -21,6 +21,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.testing import bind_unused_port
 
+import tornado_speedups
 from tornado_speedups import _implementation, patches
 
 MODULES: list[Any] = [tornado.util, tornado.websocket, tornado.web]
