@@ -54,7 +54,8 @@ NOSY_C = projects.module(
 EXPECTED = {
     "win_arm64": "win32|nt|ARM64|Windows|ARM64|Windows|ARM64|win-arm64|.cp311-win_arm64.pyd|ARM64",
     "macosx_11_0": "darwin|posix|arm64|Darwin|arm64|Darwin|arm64|macosx-11.0-arm64|.cpython-311-darwin.so|arm64",
-    "manylinux": "linux|posix|aarch64|Linux|aarch64|Linux|aarch64|linux-aarch64|.cpython-311-aarch64-linux-gnu.so|aarch64",
+    "manylinux": "linux|posix|aarch64|Linux|aarch64|Linux|aarch64|linux-aarch64|"
+    ".cpython-311-aarch64-linux-gnu.so|aarch64",
 }
 
 
