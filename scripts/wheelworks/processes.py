@@ -48,6 +48,8 @@ def run(
         raise WheelworksError(f"{words[0]} did not end within {seconds:g} s and was stopped") from None
     finally:
         end(process)
+        if process.stdout:
+            process.stdout.close()
         with _lock:
             _live.discard(process)
     return Result(process.returncode, output)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.tags import Tag
 
-from wheelworks import cache, manifest, wheelfile
+from wheelworks import cache, manifest, processes, wheelfile
 from wheelworks.cross import doors, report, verify
 from wheelworks.cross.backend import Backend, BackendError, last_lines
 from wheelworks.cross.workshop import Workshop
@@ -55,7 +55,11 @@ def build(shop: Workshop, targets: Sequence[Target], done: Callable[[Outcome], N
         return outcomes
 
     with ThreadPoolExecutor(max_workers=_cores()) as pool:
-        return [outcome for outcomes in pool.map(one, families.values()) for outcome in outcomes]
+        try:
+            return [outcome for outcomes in pool.map(one, families.values()) for outcome in outcomes]
+        except BaseException:
+            processes.stop_all()  # else leaving the pool waits for the compilers
+            raise
 
 
 def _cores() -> int:

@@ -36,6 +36,7 @@ def compile_command(found: Arguments, settings: Settings, language: str = "cc") 
         *_output(found),
         "-g0",
         "-fno-sanitize=undefined",  # zig turns traps on where nobody asks for optimisation
+        "-Wno-date-time",  # an error of zig's; the date is SOURCE_DATE_EPOCH's
         "-fno-stack-protector",  # its check is a function of libc
         f"-ffile-prefix-map={settings.source}=.",
         "-Wno-unused-command-line-argument",

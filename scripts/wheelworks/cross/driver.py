@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks.cross import commandlines, objects
-from wheelworks.cross.arguments import Arguments, parse
+from wheelworks.cross.arguments import Arguments, pairs, parse
 from wheelworks.cross.settings import Settings
 from wheelworks.errors import WheelworksError
 
@@ -41,7 +41,18 @@ def _compile(found: Arguments, settings: Settings, language: str) -> int:
     return _run(commandlines.compile_command(found, settings, language), settings, "compile", file, found.dropped)
 
 
+def _take_own_libraries(found: Arguments) -> None:
+    """Make objects of the libraries that the project has built itself: what they ask for decides about libc, too."""
+    folders = [argument[-1].removeprefix("-L") for argument in pairs(found.flags) if argument[0].startswith("-L")]
+    for library in list(found.libraries):
+        files = [Path(folder, f"lib{library.removeprefix('-l')}.a") for folder in folders]
+        if own := next((file for file in files if file.is_file()), None):
+            found.libraries.remove(library)
+            found.objects.append(str(own))
+
+
 def _link(found: Arguments, settings: Settings, language: str) -> int:
+    _take_own_libraries(found)
     symbols = objects.Symbols()
     for name in found.objects:
         symbols |= objects.read(Path(name).read_bytes())

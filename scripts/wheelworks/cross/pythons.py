@@ -57,9 +57,13 @@ def find(version: str = FLOOR, chosen: str = "") -> BuildPython:
             return False
         return not info.free_threaded and not info.debug_build
 
-    info = python_discovery.get_interpreter(
-        chosen or f"cpython{version}", try_first_with=[sys.executable], predicate=fits
-    )
+    try:
+        info = python_discovery.get_interpreter(
+            chosen or f"cpython{version}", try_first_with=[sys.executable], predicate=fits
+        )
+    except RuntimeError as error:
+        said = str(error).splitlines()[0][:200]
+        raise WheelworksError(f"--python {chosen} can't be asked for its version: {said}", _ways(version)) from error
     if info is None:
         what = f"--python {chosen}" if chosen else f"no CPython {version} on this machine"
         where = f" ({', '.join(map(str, dict.fromkeys(without)))} has no C headers)" if without else ""

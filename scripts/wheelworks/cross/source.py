@@ -59,8 +59,8 @@ def epoch_of_environment(value: str | None) -> int | None:
     """
     if value is None:
         return None
-    if not value.isascii() or not value.isdigit():
-        raise UsageError(f"SOURCE_DATE_EPOCH={value!r}: not a number of seconds since 1970")
+    if not value.isascii() or not value.isdigit() or len(value) > 20:
+        raise UsageError(f"SOURCE_DATE_EPOCH={value[:40]!r}: not a number of seconds since 1970")
     return _within_zip(int(value), f"SOURCE_DATE_EPOCH={value}")
 
 
@@ -131,10 +131,11 @@ def git_files(folder: Path) -> list[str] | None:
 
 def _git(folder: Path, *words: str) -> str | None:
     try:
-        ended = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, check=False)
+        ended = subprocess.run(["git", "-C", folder, *words], capture_output=True, check=False)
     except OSError:
         return None  # no git: a folder is then a folder
-    return ended.stdout.strip() if ended.returncode == 0 else None
+    # git writes names as UTF-8 whatever the locale; a name may begin or end in a blank
+    return ended.stdout.decode("utf-8", "surrogateescape").rstrip("\n") if ended.returncode == 0 else None
 
 
 def commit_of(folder: Path) -> tuple[str, bool, int | None]:
@@ -173,9 +174,16 @@ def tree_hash(tree: Path) -> str:
 
 
 def build_requirements(tree: Path) -> list[str]:
-    """What ``[build-system] requires`` says; setuptools where it says nothing (PEP 517, PEP 518)."""
+    """What ``[build-system] requires`` says; setuptools where it says nothing (PEP 517, PEP 518).
+
+    Raises WheelworksError for a file that can't be read, or says something else.
+    """
     try:
         text = (tree / "pyproject.toml").read_text(encoding="utf-8") if (tree / "pyproject.toml").is_file() else ""
-        return list(tomllib.loads(text).get("build-system", {}).get("requires", ["setuptools"]))
+        table = tomllib.loads(text).get("build-system", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WheelworksError(f"pyproject.toml of {tree.name} can't be read: {error}") from error
+    words = table.get("requires", ["setuptools"]) if isinstance(table, dict) else None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise WheelworksError(f"pyproject.toml of {tree.name}: [build-system] requires must be a list of strings")
+    return words

@@ -1,0 +1,163 @@
+"""What is said in more than one place is said alike: locks, versions, sessions, targets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from wheelworks import targets
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+INPUTS = sorted((ROOT / "requirements").glob("*.in"))
+HASHES = r"(?: \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\\n|\n))+)"
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)((?: ;[^\\]*)?)" + HASHES, re.MULTILINE)
+ADDRESS = re.compile(r"://|--(extra-)?index-url|--find-links|--trusted-host| @ |\bfile:|/(home|opt|tmp|usr)/")
+SESSION = re.compile(r"(?:nox|bootstrap\.py) (?:-R )?-s ([a-z][a-z0-9-]*)")
+TARGET = re.compile(r"\b(?:win|macosx_\d+_\d+|(?:many|musl)linux_\d+_\d+)_(?:arm64|aarch64|x86_64|amd64)\b")
+
+
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return found
+
+
+def pins(lock: Path) -> dict[str, str]:
+    return {canonicalize_name(name): version for name, version, _ in PINNED.findall(lock.read_text(encoding="utf-8"))}
+
+
+def test_every_input_has_a_lock_and_every_lock_an_input() -> None:
+    assert [path.stem for path in INPUTS] == [path.stem for path in LOCKS] != []
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_line_of_a_lock_is_pinned_and_hashed(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
+    rest = PINNED.sub("", text)
+    assert [line for line in rest.splitlines() if line and not line.startswith("#")] == []
+    assert pins(lock)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_no_lock_names_an_address(lock: Path) -> None:
+    assert not ADDRESS.search(lock.read_text(encoding="utf-8"))
+
+
+def test_locks_agree_with_each_other() -> None:
+    versions: dict[str, dict[str, str]] = {}
+    for lock in LOCKS:
+        for name, version in pins(lock).items():
+            versions.setdefault(name, {})[lock.name] = version
+    assert {name: found for name, found in versions.items() if len(set(found.values())) > 1} == {}
+
+
+def wanted(file: Path) -> list[str]:
+    """The requirements of an input, and of those that it includes."""
+    found = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        word = line.partition("#")[0].strip()
+        if word.startswith("-r "):
+            found += wanted(file.with_name(word.removeprefix("-r ")))
+        elif word:
+            found.append(word)
+    return found
+
+
+@pytest.mark.parametrize("file", INPUTS, ids=lambda path: path.name)
+def test_a_lock_answers_its_input(file: Path) -> None:
+    locked = pins(file.with_suffix(".txt"))
+    for requirement in map(Requirement, wanted(file)):
+        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)], prereleases=True)
+
+
+def test_the_build_lock_answers_pyproject() -> None:
+    locked = pins(ROOT / "requirements/build.txt")
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]
+    for requirement in map(Requirement, table["requires"]):
+        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)])
+
+
+def test_classifiers_are_requires_python() -> None:
+    prefix = "Programming Language :: Python :: 3."
+    minors = [int(one.removeprefix(prefix)) for one in project()["classifiers"] if one.startswith(prefix)]
+    assert minors == list(range(min(minors), max(minors) + 1)), "in order, without a gap"
+    supported = SpecifierSet(project()["requires-python"])
+    assert all(supported.contains(f"3.{minor}") for minor in minors)
+    assert not supported.contains(f"3.{min(minors) - 1}")
+
+
+def test_each_classifier_is_one_string() -> None:
+    assert all(one.count(" :: ") in (1, 2, 3) and one == one.strip() for one in project()["classifiers"])
+    assert len(set(project()["classifiers"])) == len(project()["classifiers"])
+
+
+def test_the_floor_is_the_same_everywhere() -> None:
+    floor = project()["requires-python"].removeprefix(">=")
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    nodot = floor.replace(".", "")
+    assert config["mypy"]["python_version"] == floor
+    assert config["ruff"]["target-version"] == f"py{nodot}"
+    assert f'FLOOR = "{floor}"' in (ROOT / "scripts/wheelworks/cross/pythons.py").read_text()
+    setup = (ROOT / "setup.py").read_text()
+    assert f'"cp{nodot}"' in setup and f'"0x03{int(floor[2:]):02x}0000"' in setup
+    assert f"--python-version={floor}" in (ROOT / "noxfile.py").read_text()
+    assert f"({floor.replace('.', ', ')})" in (ROOT / "bootstrap.py").read_text()
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_the_version_stands_in_one_place() -> None:
+    version = re.escape(project()["version"])
+    pattern = re.compile(rf'^\s*(__version__|version)\s*(:\s*str\s*)?=\s*"{version}"', re.MULTILINE)
+    places = [path.relative_to(ROOT).as_posix() for path in tracked() if path.suffix in (".py", ".toml", ".c", ".h")]
+    found = [place for place in places if pattern.search((ROOT / place).read_text(encoding="utf-8"))]
+    assert [place for place in found if not place.startswith("scripts/")] == ["pyproject.toml"]
+
+
+def sessions() -> set[str]:
+    command = [sys.executable, "-m", "nox", "--list", "-f", str(ROOT / "noxfile.py")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(re.findall(r"^[*-] (\S+) -> \S", ended.stdout, re.MULTILINE))
+
+
+@pytest.mark.integration
+def test_every_session_has_a_description() -> None:
+    names = set(re.findall(r'@nox\.session\(name="([^"]+)"', (ROOT / "noxfile.py").read_text()))
+    names |= set(re.findall(r"@nox\.session\ndef (\w+)", (ROOT / "noxfile.py").read_text()))
+    assert names == sessions() != set()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", ".ci/run", "CHANGELOG.md"])
+def test_sessions_that_are_named_exist(file: str) -> None:
+    if not (ROOT / file).is_file():
+        pytest.skip(f"no {file} yet")
+    named = set(SESSION.findall((ROOT / file).read_text(encoding="utf-8")))
+    assert named <= sessions()
+
+
+def test_targets_that_readme_names_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(
+        re.findall(r"\b(?:win|macosx_\d+_\d+|(?:many|musl)linux_\d+_\d+)_(?:arm64|aarch64|x86_64|amd64)\b", text)
+    )
+    known = {tag for target in targets.all_targets() for tag in target.tags}
+    assert named <= known
+
+
+def test_nothing_names_a_folder_of_this_machine() -> None:
+    folders = [f"{folder}/" for folder in (ROOT, Path.home(), Path(sys.prefix)) if len(folder.parts) > 1]
+    for path in tracked():
+        text = path.read_bytes().decode("utf-8", "replace")
+        assert [folder for folder in folders if folder in text] == [], path

@@ -1,0 +1,144 @@
+"""Projects of other kinds: with C errors, without extensions, with calls to libc, with symbols that aren't stable."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import lief
+import pytest
+
+from tests.fixtures import projects
+from tests.fixtures.commands import Ended, wheelworks
+
+pytestmark = pytest.mark.integration
+
+LIBC = projects.module(
+    "char text[40]; void *block = malloc(9);"
+    ' int length = snprintf(text, 40, "%d %p", (int)PyLong_AsLong(arg), block); free(block);'
+    " return PyLong_FromSize_t(strlen(text) + (size_t)length);",
+    "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n",
+)
+
+
+def build(project: Path, cache: Path, *words: str) -> tuple[Ended, list[Path]]:
+    out = project.parent / "out"
+    ended = wheelworks("cross-arm64", project, "--out", out, *words, cache=cache)
+    return ended, sorted(out.glob("*.whl"))
+
+
+def test_a_c_error_is_shown_with_file_and_line(tmp_path: Path, wheelworks_cache: Path) -> None:
+    project = projects.sample(tmp_path / "p", "#include <Python.h>\n\nint wrong = no_such_thing;\n")
+    ended, wheels = build(project, wheelworks_cache)
+    assert (ended.status, wheels) == (1, [])
+    assert "sample.c:3:13: error:" in ended.err and "no_such_thing" in ended.err
+    for target in ("win_arm64", "macosx_11_0_arm64", "manylinux_2_17_aarch64"):
+        assert f"error: {target}: compile of sample.c failed" in ended.err
+
+
+def test_an_error_for_one_target_leaves_the_others(tmp_path: Path, wheelworks_cache: Path) -> None:
+    project = projects.sample(tmp_path / "p", projects.module(before="#ifdef _WIN32\n#error not for you\n#endif"))
+    ended, wheels = build(project, wheelworks_cache)
+    assert ended.status == 1 and len(wheels) == 2
+    assert "win_arm64: compile of sample.c failed" in ended.err and "not for you" in ended.err
+    record = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert [wheel["file"] for wheel in record["wheels"]] == [wheel.name for wheel in wheels]
+
+
+def test_an_optional_extension_is_not_optional(tmp_path: Path, wheelworks_cache: Path) -> None:
+    setup = projects.setup(f"{projects.LIMITED}, optional=True")
+    project = projects.sample(tmp_path / "p", "int wrong = 1 +;\n", setup)
+    ended, wheels = build(project, wheelworks_cache)
+    assert (ended.status, wheels) == (1, [])
+    assert "sample.c:1:16: error: expected expression" in ended.err
+
+
+@pytest.mark.xfail(reason="the ELF and Mach-O linkers leave unknown symbols to the loader, and nothing checks them yet")
+def test_a_link_error_names_the_symbol(tmp_path: Path, wheelworks_cache: Path) -> None:
+    source = projects.module("return PyLong_FromLong(nowhere());", "long nowhere(void);")
+    ended, wheels = build(
+        projects.sample(tmp_path / "p", source), wheelworks_cache, "--target", "manylinux_2_17_aarch64"
+    )
+    assert (ended.status, wheels) == (1, [])
+    assert "nowhere" in ended.err
+
+
+def test_a_project_without_extension(tmp_path: Path, wheelworks_cache: Path) -> None:
+    files = {
+        "pyproject.toml": projects.PYPROJECT,
+        "sample.py": "",
+        "setup.py": "from setuptools import setup\nsetup()\n",
+    }
+    ended, wheels = build(projects.write(tmp_path / "p", files), wheelworks_cache)
+    assert (ended.status, wheels) == (1, [])
+    assert "builds a wheel for any platform: it has no extension module" in ended.err
+
+
+def test_a_symbol_that_isnt_stable_is_refused_by_name(tmp_path: Path, wheelworks_cache: Path) -> None:
+    source = projects.module("return PyUnicode_New(3, 127);")
+    project = projects.sample(tmp_path / "p", source, projects.setup("py_limited_api=True"))
+    ended, wheels = build(project, wheelworks_cache)
+    assert (ended.status, wheels) == (1, [])
+    assert "calls PyUnicode_New, which is not in the stable ABI of 3.11" in ended.err
+    assert "define Py_LIMITED_API as 0x030b0000" in ended.err
+
+
+def test_a_symbol_of_a_later_stable_abi_is_refused(tmp_path: Path, wheelworks_cache: Path) -> None:
+    source = projects.module(
+        "return PyList_GetItemRef(arg, 0);", "PyObject *PyList_GetItemRef(PyObject *, Py_ssize_t);"
+    )
+    ended, wheels = build(projects.sample(tmp_path / "p", source), wheelworks_cache)
+    assert (ended.status, wheels) == (1, [])
+    assert "PyList_GetItemRef" in ended.err
+
+
+def test_a_version_specific_wheel(tmp_path: Path, wheelworks_cache: Path) -> None:
+    source = projects.module("return PyUnicode_New(3, 127);")
+    project = projects.sample(tmp_path / "p", source, projects.setup("", limited=False))
+    ended, wheels = build(project, wheelworks_cache)
+    assert ended.status == 0, ended.err
+    assert [re.sub(r"-[a-z]+_?.*", "", wheel.name.removeprefix("sample-1.0-")) for wheel in wheels] == ["cp311"] * 3
+    binary = extension(next(wheel for wheel in wheels if "win_arm64" in wheel.name))
+    parsed = lief.PE.parse(binary)
+    assert parsed is not None and [str(one.name) for one in parsed.imports] == ["python311.dll"]
+
+
+def test_a_project_that_calls_libc_gets_a_wheel_for_each(tmp_path: Path, wheelworks_cache: Path) -> None:
+    words = ("--target", "manylinux_2_17_aarch64", "--target", "musllinux_1_2_aarch64")
+    ended, wheels = build(projects.sample(tmp_path / "p", LIBC), wheelworks_cache, *words)
+    assert ended.status == 0, ended.err
+    assert [wheel.name for wheel in wheels] == [
+        "sample-1.0-cp311-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64.whl",
+        "sample-1.0-cp311-abi3-musllinux_1_2_aarch64.whl",
+    ]
+    glibc, musl = (lief.ELF.parse(extension(wheel)) for wheel in wheels)
+    assert glibc is not None and musl is not None
+    assert "libc.so.6" in glibc.libraries and list(musl.libraries) == ["libc.so"]
+    versions = [str(one.name) for need in glibc.symbols_version_requirement for one in need.get_auxiliary_symbols()]
+    assert versions and all(tuple(map(int, v.removeprefix("GLIBC_").split("."))) <= (2, 17) for v in versions)
+    assert list(musl.symbols_version_requirement) == []
+    records = json.loads((tmp_path / "out/manifest.json").read_text())["wheels"]
+    assert [record["link"] for record in records] == ["libc", "libc"]
+    assert {"malloc", "free", "snprintf", "strlen"} & set(records[0]["libc_calls"])
+
+
+def test_a_static_library_within_the_project(tmp_path: Path, wheelworks_cache: Path) -> None:
+    setup = """\
+from setuptools import Extension, setup
+helper = ("helper", {"sources": ["helper.c"]})
+made = Extension("sample", ["sample.c"], define_macros=[("Py_LIMITED_API", "0x030b0000")], py_limited_api=True)
+setup(py_modules=[], libraries=[helper], ext_modules=[made], options={"bdist_wheel": {"py_limited_api": "cp311"}})
+"""
+    source = projects.module("return PyLong_FromLong(helper());", "long helper(void);")
+    project = projects.sample(tmp_path / "p", source, setup, **{"helper.c": "long helper(void) { return 4; }\n"})
+    ended, wheels = build(project, wheelworks_cache)
+    assert ended.status == 0, ended.err
+    assert len(wheels) == 3, "the library is linked in, and calls no libc"
+
+
+def extension(wheel: Path) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith((".so", ".pyd"))]
+        return archive.read(name)

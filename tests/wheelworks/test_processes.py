@@ -1,0 +1,120 @@
+"""Programs that are started: none outlives its time, its parent or Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from wheelworks import processes
+from wheelworks.errors import WheelworksError
+
+from tests.fixtures.commands import environment
+
+pytestmark = pytest.mark.usefixtures("may_spawn")
+
+GRANDCHILD = """\
+import os, pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()} {child.pid}")
+time.sleep(600 if sys.argv[2] == "stay" else 0)
+"""
+
+
+@pytest.fixture
+def pids(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "pids"
+    processes._stopping.clear()
+
+
+def gone(pids: Path) -> bool:
+    """Whether the program and its child have ended: a moment is theirs."""
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        if not any(alive(int(pid)) for pid in pids.read_text().split()):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_status_and_output_of_both_kinds() -> None:
+    code = "import sys; print('out'); sys.stdout.flush(); print('ü', file=sys.stderr); sys.exit(3)"
+    result = processes.run([sys.executable, "-X", "utf8", "-c", code])
+    assert (result.status, result.output) == (3, "out\nü\n")
+
+
+def test_output_that_is_no_text() -> None:
+    result = processes.run([sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'\xff\n')"])
+    assert result.output == "\ufffd\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a umask is POSIX's")
+def test_the_umask_is_always_the_same() -> None:
+    before = os.umask(0o077)
+    try:
+        result = processes.run([sys.executable, "-c", "import os; print(oct(os.umask(0)))"])
+    finally:
+        os.umask(before)
+    assert result.output == "0o22\n"
+
+
+@pytest.mark.parametrize("words", [["/nowhere/program"], ["."]])
+def test_a_program_that_cant_be_started(words: list[str]) -> None:
+    with pytest.raises(WheelworksError, match="cannot start"):
+        processes.run(words)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
+def test_a_timeout_ends_grandchildren_too(pids: Path) -> None:
+    with pytest.raises(WheelworksError, match="did not end within 1 s and was stopped"):
+        processes.run([sys.executable, "-c", GRANDCHILD, pids, "stay"], seconds=1)
+    assert gone(pids)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
+def test_a_grandchild_that_keeps_the_output_open_is_ended(pids: Path) -> None:
+    with pytest.raises(WheelworksError, match="did not end within"):
+        processes.run([sys.executable, "-c", GRANDCHILD, pids, "leave"], seconds=1)
+    assert gone(pids)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
+def test_stopping_ends_everything_and_starts_nothing(tmp_path: Path) -> None:
+    """In a program of its own: stopping is for good."""
+    code = """\
+import pathlib, sys, threading, time
+from wheelworks import processes
+from wheelworks.errors import WheelworksError
+place = pathlib.Path(sys.argv[1])
+worker = threading.Thread(target=lambda: processes.run([sys.executable, "-c", sys.argv[2], place, "stay"]))
+worker.start()
+while not place.exists() or not place.read_text(): time.sleep(0.01)
+processes.stop_all()
+worker.join(5)
+assert not worker.is_alive()
+try:
+    processes.run([sys.executable, "-c", ""])
+except WheelworksError as error:
+    print(error)
+"""
+    place = tmp_path / "pids"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(place), GRANDCHILD],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path),
+    )
+    assert ended.stdout == "interrupted\n"
+    assert gone(place)
