@@ -150,7 +150,7 @@ class Objects:
         cls = made if made.value is type else self.type_object(kind)
         memory.poke(address + self.abi.header - pointer, self.abi.packer("P").pack(cls.address))
         if issubclass(kind, SIZED) and not isinstance(made.value, Unfinished):
-            self.set_size(made, len(made.value))  # type: ignore[arg-type]  # SIZED are all sized
+            self.set_size(made, _own_length(made.value))
         if made.block.window[1]:
             flags = made.value.__flags__ & MODELLED_FLAGS  # type: ignore[attr-defined]  # it is a type
             memory.poke(address + made.block.window[0], self.abi.packer("L").pack(flags))
@@ -180,7 +180,8 @@ class Objects:
         """Guest memory with the bytes of a bytes, bytearray or (as UTF-8) str object, followed by a zero byte."""
         if made.data is None:
             value = made.value
-            content = value.encode() if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]
+            # Not what a subclass says of itself: C sees what the object holds.
+            content = str.encode(value) if isinstance(value, str) else bytes(memoryview(value))  # type: ignore[arg-type]
             made.data = self.memory.allocate(len(content) + 1, f"the bytes of {_brief(value)}")
             self.memory.poke(made.data.start, content + b"\0")
             if isinstance(value, bytearray):
@@ -317,6 +318,11 @@ class Objects:
                 surplus = self.count(made) - self._permanent_count - made.held
                 if surplus != made.excused:
                     yield made, surplus
+
+
+def _own_length(value: object) -> int:
+    """What ``ob_size`` holds: the length of the built-in object, whatever a subclass says of itself."""
+    return next(base.__len__(value) for base in SIZED if isinstance(value, base))  # type: ignore[arg-type]
 
 
 def _brief(value: object) -> str:
