@@ -7,16 +7,17 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wheelworks import console, manifest, targets
-from wheelworks.commands import running
 from wheelworks.cross import builder, doors, environment, report, workshop
 from wheelworks.cross.source import check
 from wheelworks.cross.workshop import Workshop
 from wheelworks.errors import UsageError, WheelworksError
-from wheelworks.execute.package import is_the_package
-from wheelworks.execute.verdict import Verdict
 from wheelworks.targets import Target
+
+if TYPE_CHECKING:
+    from wheelworks.execute.verdict import Verdict
 
 EPILOG = """\
 examples:
@@ -133,6 +134,10 @@ def _conclude(shop: Workshop, outcomes: Sequence[builder.Outcome]) -> list[build
 
 def _run(shop: Workshop, built: Sequence[builder.Built]) -> int:
     """Run what was built, with the package's tests where it is this package; returns the exit status."""
+    # Not before: the emulator takes a second to import, which a wrong option should not wait for.
+    from wheelworks.commands import running
+    from wheelworks.execute.package import is_the_package
+
     wheels = [one.file for one in built]
     tests: running.Tests = "package" if all(map(is_the_package, wheels)) else "smoke"
     with console.Progress() as progress:

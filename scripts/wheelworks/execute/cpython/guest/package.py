@@ -28,6 +28,7 @@ class Reporter:
         settings.register_profile("emulated", deadline=None, suppress_health_check=[HealthCheck.too_slow])
         settings.load_profile("emulated")
 
+    @pytest.hookimpl(trylast=True)  # after what -m leaves out
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         EVENTS.all([item.nodeid for item in items])
         items[:] = items[SHARD::SHARDS]
@@ -52,6 +53,8 @@ class Reporter:
 
 
 if __name__ == "__main__":
-    code = pytest.main(["-q", "-p", "no:cacheprovider", "-c", "/dev/null", f"--rootdir={FOLDER}", FOLDER], [Reporter()])
+    # A project's integration tests build things, on the machine that they were written for.
+    options = ["-q", "-p", "no:cacheprovider", "-m", "not integration", "-c", "/dev/null", f"--rootdir={FOLDER}"]
+    code = pytest.main([*options, FOLDER], [Reporter()])
     EVENTS.modules([name for name in MODULES if name in sys.modules])
     sys.exit(0 if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) else int(code))
