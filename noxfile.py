@@ -43,9 +43,16 @@ def wheelworks(session: nox.Session, *words: str) -> None:
 
 @nox.session(name="cross-arm64")
 def cross_arm64(session: nox.Session) -> None:
-    """Build the ARM64 wheels of a folder or an sdist, for Windows, macOS and Linux, on this machine."""
+    """Build the ARM64 wheels of a folder or an sdist, for Windows, macOS and Linux, and run them here."""
     install(session, "wheelworks")
     wheelworks(session, "cross-arm64", *session.posargs)
+
+
+@nox.session(name="test-foreign")
+def test_foreign(session: nox.Session) -> None:
+    """Run the machine code of wheels of any platform here: on an emulated CPU, or under a real foreign CPython."""
+    install(session, "wheelworks")
+    wheelworks(session, "test-foreign", *session.posargs)
 
 
 @nox.session(name="test-suite")

@@ -22,6 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="also run the functions' tests on the machine code in this wheel, on an emulated CPU; repeatable",
     )
+    parser.addoption("--only-wheels", action="store_true", help="leave out every test that runs on no --wheel")
     parser.addoption("--integration", action="store_true", help="also run the slow tests: real builds, real wheels")
 
 
@@ -32,11 +33,16 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--integration"):
-        return
-    slow = [item for item in items if item.get_closest_marker("integration")]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    left_out = {item for item in items if _left_out(item, config)}
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _left_out(item: pytest.Item, config: pytest.Config) -> bool:
+    if config.getoption("--only-wheels"):
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        return parameters.get("speedups") not in config.getoption("--wheel")
+    return not config.getoption("--integration") and item.get_closest_marker("integration") is not None
 
 
 @pytest.fixture(scope="session")

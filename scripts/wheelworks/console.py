@@ -69,6 +69,17 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
+def folded(file: str) -> str:
+    """A wheel's name over several lines, broken where its parts end, for a narrow terminal."""
+    head, python, abi, platforms = file.rsplit("-", 3)
+    return f"{head}-\n{python}-{abi}-\n" + platforms.removesuffix(".whl").replace(".", ".\n") + ".whl"
+
+
+def note(message: str) -> None:
+    """Tell of something that is no failure, but should be known."""
+    err.print(f"[bold]note:[/] {escape(message)}")
+
+
 def error(message: str, hint: str = "") -> None:
     """Tell of a failure: what is wrong, then what to do."""
     err.print(f"[bold red]error:[/] {escape(message)}")

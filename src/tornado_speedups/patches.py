@@ -34,8 +34,8 @@ _bindings: list[_Binding] | None = None
 def install() -> None:
     """Put the speedups into Tornado, for the whole process; calls after the first change nothing.
 
-    A Tornado that lacks a hook keeps its own code, with a RuntimeWarning; so does one whose C code would make way
-    for Python. Raises ImportError where Tornado is missing.
+    A Tornado that lacks a hook keeps its own code, with a RuntimeWarning. So does, silently, one whose C code would
+    make way for Python. Raises ImportError where Tornado is missing.
     """
     global _bindings
     with _lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pkgutil
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,6 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-import tornado.speedups
 import tornado.util
 import tornado.web
 import tornado.websocket
@@ -22,7 +22,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.testing import bind_unused_port
 
 import tornado_speedups
-from tornado_speedups import _implementation
+from tornado_speedups import _implementation, patches
 
 MODULES: list[Any] = [tornado.util, tornado.websocket, tornado.web]
 
@@ -46,6 +46,11 @@ def tornado_in_python(monkeypatch: pytest.MonkeyPatch, stock_tornado: list[Any])
         monkeypatch.setattr(module, "_websocket_mask", tornado.util._websocket_mask_python)
     yield tornado.util._websocket_mask_python
     tornado_speedups.uninstall()
+
+
+@pytest.fixture
+def tornado_in_c() -> Any:
+    return pytest.importorskip("tornado.speedups", reason="this Tornado has no C extension").websocket_mask
 
 
 @pytest.fixture
@@ -137,36 +142,42 @@ def test_an_unknown_tornado_is_left_alone(module: Any, tornado_in_python: Any, m
     assert not hasattr(module, "_websocket_mask")
 
 
-def test_python_does_not_replace_c(stock_tornado: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_does_not_replace_c(tornado_in_c: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in MODULES:
-        monkeypatch.setattr(module, "_websocket_mask", tornado.speedups.websocket_mask)
+        monkeypatch.setattr(module, "_websocket_mask", tornado_in_c)
     monkeypatch.setattr(_implementation, "implementation", "python")
     tornado_speedups.install()
-    assert bound() == [tornado.speedups.websocket_mask] * 3
+    assert bound() == [tornado_in_c] * 3
 
 
 @pytest.mark.usefixtures("c_extension")
-def test_c_replaces_c(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_c_replaces_c(tornado_in_c: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in MODULES:
-        monkeypatch.setattr(module, "_websocket_mask", tornado.speedups.websocket_mask)
+        monkeypatch.setattr(module, "_websocket_mask", tornado_in_c)
     tornado_speedups.install()
     assert bound() == [tornado_speedups.websocket_mask] * 3
     tornado_speedups.uninstall()
-    assert bound() == [tornado.speedups.websocket_mask] * 3
+    assert bound() == [tornado_in_c] * 3
 
 
-def test_threads_may_race(tornado_in_python: Any) -> None:
-    start = threading.Barrier(8)
+def test_threads_may_race(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that were inside install() at once would each take the other's function for Tornado's."""
 
-    def race(number: int) -> None:
-        start.wait()
-        for _ in range(500):
-            tornado_speedups.install()
-            if number % 2:
-                tornado_speedups.uninstall()
+    def dawdle() -> bool:
+        time.sleep(0.02)
+        return True
+
+    monkeypatch.setattr(patches, "_tornado_is_known", dawdle)
+    together = threading.Barrier(8)
+
+    def race(_: int) -> list[Any]:
+        together.wait()
+        tornado_speedups.install()
+        return bound()
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(race, range(8)))
+        seen = list(pool.map(race, range(8)))
+    assert seen == [[tornado_speedups.websocket_mask] * 3] * 8
     tornado_speedups.uninstall()
     assert bound() == [tornado_in_python] * 3
 

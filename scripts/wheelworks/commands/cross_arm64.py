@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, manifest, targets
+from wheelworks.commands import running
 from wheelworks.cross import builder, doors, environment, report, workshop
 from wheelworks.cross.source import check
 from wheelworks.cross.workshop import Workshop
 from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.execute.package import is_the_package
+from wheelworks.execute.verdict import Verdict
 from wheelworks.targets import Target
 
 EPILOG = """\
@@ -21,8 +24,10 @@ examples:
   nox -s cross-arm64 -- tornado-6.6.1.tar.gz --out t      Tornado's, from its sdist
   nox -s cross-arm64 -- ../project --target win_arm64     one target of another project
   nox -s cross-arm64 -- . --env TORNADO_EXTENSION=1       with a variable for the project's build
+  nox -s cross-arm64 -- --no-run                          build only
 
-A wheel appears in DIR only when it is whole and verified. Exit status: 0, 1 (a build failed), 2 (wrong use).
+A wheel appears in DIR only when it is whole and verified; then its machine code is run, on an emulated CPU and, for
+Linux where qemu is installed, under a real CPython. Exit status: 0, 1 (a build or a run failed), 2 (wrong use).
 The environment of the build is the same everywhere: CC, CFLAGS and the like don't reach it; --env does."""
 
 
@@ -30,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(
         prog="nox -s cross-arm64 --",
-        description="Build ARM64 wheels for Windows, macOS and Linux on this machine, from a folder or an sdist.",
+        description="Build a project's ARM64 wheels, for Windows, macOS and Linux, and run them, on this machine.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)"
     )
+    made.add_argument("--no-run", action="store_true", help="don't run what was built")
     made.add_argument("--verbose", action="store_true", help="print each target's settings and compiler commands")
     return made
 
@@ -72,7 +78,9 @@ def main(argv: Sequence[str]) -> int:
         outcomes = _build(shop, chosen, progress)
         if options.verbose:
             _explain(shop, chosen)
-    return _conclude(shop, outcomes)
+    built = _conclude(shop, outcomes)
+    status = 0 if len(built) == len(outcomes) else 1
+    return status if options.no_run or not built else max(status, _run(shop, built))
 
 
 def writable(folder: Path) -> Path:
@@ -111,21 +119,46 @@ def _tell(outcome: builder.Outcome, progress: console.Progress) -> None:
         progress.done(name)
 
 
-def _conclude(shop: Workshop, outcomes: Sequence[builder.Outcome]) -> int:
+def _conclude(shop: Workshop, outcomes: Sequence[builder.Outcome]) -> list[builder.Built]:
+    """Write the manifest and tell what was built, and what was not; returns what was."""
     built = [outcome for outcome in outcomes if isinstance(outcome, builder.Built)]
-    failed = [outcome for outcome in outcomes if isinstance(outcome, builder.Failed)]
     save_manifest(shop, built)
     if built:
         console.out.print(_table(shop, built))
-    for outcome in failed:
-        console.error(outcome.error.message, outcome.error.hint)
-    return 1 if failed else 0
+    for outcome in outcomes:
+        if isinstance(outcome, builder.Failed):
+            console.error(outcome.error.message, outcome.error.hint)
+    return built
+
+
+def _run(shop: Workshop, built: Sequence[builder.Built]) -> int:
+    """Run what was built, with the package's tests where it is this package; returns the exit status."""
+    wheels = [one.file for one in built]
+    tests: running.Tests = "package" if all(map(is_the_package, wheels)) else "smoke"
+    with console.Progress() as progress:
+        verdicts = running.run(wheels, "all", tests, [running.FLOOR], progress.say)
+    manifest.save(_with_runs(manifest.load(shop.out), verdicts), shop.out)
+    running.show(verdicts)
+    return running.exit_code(wheels, verdicts)
+
+
+def _with_runs(record: manifest.Record | None, verdicts: Sequence[Verdict]) -> manifest.Record:
+    assert record is not None  # it was written a moment ago
+    wheels = [
+        {
+            **wheel,
+            "runs": [verdict.record() for verdict in verdicts if verdict.wheel == wheel["file"]]
+            or wheel.get("runs", []),
+        }
+        for wheel in record["wheels"]
+    ]
+    return {**record, "wheels": wheels}
 
 
 def save_manifest(shop: Workshop, built: Sequence[builder.Built]) -> manifest.Record:
     """Write what was built to the folder's manifest, and tell of wheels there that it doesn't know."""
     source = {
-        "name": shop.source.label,
+        "name": shop.source.name,
         "kind": shop.source.kind,
         "tree_sha256": shop.source.sha256,
         "archive_sha256": shop.source.archive_sha256,
@@ -137,10 +170,8 @@ def save_manifest(shop: Workshop, built: Sequence[builder.Built]) -> manifest.Re
     merged = manifest.existing(manifest.merge(old, source, shop.toolchain(), [one.record for one in built]), shop.out)
     manifest.save(merged, shop.out)
     known = {wheel["file"] for wheel in merged["wheels"]}
-    if strangers := sorted({path.name for path in shop.out.glob("*.whl")} - known):
-        console.err.print(
-            f"{shop.out}/ also holds {len(strangers)} wheels of another build: {', '.join(strangers)}", markup=False
-        )
+    if strangers := {path.name for path in shop.out.glob("*.whl")} - known:
+        console.err.print(f"note: {shop.out}/ also holds {len(strangers)} wheels of other builds", markup=False)
     return merged
 
 
@@ -153,27 +184,24 @@ def _old_manifest(out: Path) -> manifest.Record | None:
 
 
 def _table(shop: Workshop, built: Sequence[builder.Built]) -> object:
-    compiling = sum(one.compilation.seconds for one in built)
+    compiling = report.elapsed(span for one in built for span in one.compilation.spans)
     made = console.table("", "wheel", "size", "the binary imports", "seconds")
     for one in built:
         imports = "\n".join(dict.fromkeys(asks(extension) for extension in one.record["extensions"]))
-        made.add_row(folded(one.file.name), f"{one.record['size'] / 1000:.1f} kB", imports, f"{one.seconds:.1f}")
+        made.add_row(
+            console.folded(one.file.name), f"{one.record['size'] / 1000:.1f} kB", imports, f"{one.seconds:.1f}"
+        )
     tools = f"CPython {shop.python.version} headers, zig {shop.toolchain()['ziglang']}"
-    made.caption = f"{shop.source.label}, {tools}; compiling and linking took {compiling:.2f} s"
+    made.caption = f"{shop.source.name}, {tools}; compiling and linking took {compiling:.2f} s"
     return made
-
-
-def folded(file: str) -> str:
-    """A wheel's name over several lines, broken where its parts end, for a narrow terminal."""
-    head, python, abi, platforms = file.rsplit("-", 3)
-    return f"{head}-\n{python}-{abi}-\n" + platforms.removesuffix(".whl").replace(".", ".\n") + ".whl"
 
 
 def asks(extension: manifest.Record) -> str:
     """What a binary asks of its surroundings, in a line."""
     imports = extension["imports"]
     pythons = sum(name.startswith(("Py", "_Py")) for names in imports.values() for name in names)
-    libraries = [name.rsplit("/", 1)[-1] for name in imports if name]
+    names = (name.rsplit("/", 1)[-1] for name in imports if name)
+    libraries = dict.fromkeys("UCRT" if name.startswith("api-ms-win-crt-") else name for name in names)
     return f"{', '.join(libraries) or 'no library'}\n{pythons} symbols of CPython"
 
 

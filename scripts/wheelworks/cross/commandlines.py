@@ -30,7 +30,6 @@ def compile_command(found: Arguments, settings: Settings, language: str = "cc") 
         "-DNDEBUG",
         "-fPIC",
         "-fwrapv",  # as CPython is compiled: signed overflow is defined
-        "-fvisibility=hidden",
         f"-I{settings.include}",
         *found.flags,
         *found.sources,
@@ -59,11 +58,11 @@ def is_freestanding(symbols: Symbols) -> bool:
 
 
 def link_command(
-    found: Arguments, settings: Settings, output: str, stub: str, *, freestanding: bool, language: str = "cc"
+    found: Arguments, settings: Settings, output: str, stubs: Sequence[str], *, freestanding: bool, language: str = "cc"
 ) -> list[str]:
     """Link an extension module.
 
-    ``stub`` stands for CPython (Windows: its import library) or for the system (macOS: libSystem's text stub).
+    ``stubs`` are files of ours: what stands for CPython or the system, and which symbols are exported.
     """
     libraries = [] if freestanding else found.libraries
     return [
@@ -77,7 +76,7 @@ def link_command(
         "-s",
         *(flag for flag in found.flags if not flag.startswith(("-O", "-W", "-D", "-f")) or flag.startswith("-Wl,")),
         *found.objects,
-        *([stub] if stub else []),
+        *stubs,
         *libraries,
         "-o",
         output,
@@ -85,11 +84,11 @@ def link_command(
 
 
 def _linux(_: str) -> list[str]:
-    return ["-shared", "-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack", "-Wl,--build-id=none", "-Wl,--gc-sections"]
+    return ["-shared", "-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack", "-Wl,--build-id=none"]
 
 
 def _windows(_: str) -> list[str]:
-    return ["-shared", "-Wl,--dynamicbase", "-Wl,--nxcompat", "-Wl,--gc-sections"]
+    return ["-shared", "-Wl,--dynamicbase", "-Wl,--nxcompat"]
 
 
 def _macos(output: str) -> list[str]:
@@ -99,6 +98,20 @@ def _macos(output: str) -> list[str]:
 
 
 _SHAPE = {"linux": _linux, "windows": _windows, "macos": _macos}
+
+
+def exports(symbols: Symbols, settings: Settings) -> tuple[str, str]:
+    """A linker's input that exports a module's entry points and nothing else: its file name and its contents.
+
+    What a project's C leaves visible is no one else's business, and MSVC exports no more. zig's linker for macOS can't
+    be told (it accepts -exported_symbols_list and does nothing): ("", "").
+    """
+    entries = sorted(name for name in symbols.defined if name.startswith(("PyInit_", "PyModExport_")))
+    if not entries or settings.os == "macos":
+        return "", ""
+    if settings.os == "windows":
+        return "exports.def", "\n".join(["EXPORTS", *(f" {name}" for name in entries), ""])
+    return "exports.map", "{ global: " + " ".join(f"{name};" for name in entries) + " local: *; };\n"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def main(settings_file: str, language: str, words: Sequence[str]) -> int:
         if found.links:
             return _link(found, settings, language)
         return _compile(found, settings, language)
-    except (WheelworksError, OSError) as error:
+    except (WheelworksError, OSError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{settings.target}: {error}\n")
         _log(settings, step="link" if found.links else "compile", file=found.output, exit=1, error=str(error))
         return 1
@@ -61,9 +61,13 @@ def _link(found: Arguments, settings: Settings, language: str) -> int:
     # A folder of its own: beside a .pyd the linker writes an import library, which no wheel should carry.
     with tempfile.TemporaryDirectory(dir=settings.work) as place:
         output = str(Path(place, Path(found.output).name))
-        stub = _stub(symbols, settings, found.output, Path(place), freestanding)
         command = commandlines.link_command(
-            found, settings, output, stub, freestanding=freestanding, language="cc" if freestanding else language
+            found,
+            settings,
+            output,
+            _stubs(symbols, settings, found.output, Path(place), freestanding),
+            freestanding=freestanding,
+            language="cc" if freestanding else language,
         )
         status = _run(command, settings, "link", found.output, found.dropped, freestanding=freestanding, **libc)
         if status == 0:
@@ -74,18 +78,25 @@ def _link(found: Arguments, settings: Settings, language: str) -> int:
     return status
 
 
-def _stub(symbols: objects.Symbols, settings: Settings, output: str, place: Path, freestanding: bool) -> str:
-    """What stands for the system at link time: macOS's libSystem, Windows' Python; Linux needs nothing."""
+def _stubs(symbols: objects.Symbols, settings: Settings, output: str, place: Path, freestanding: bool) -> list[str]:
+    """The files of ours that a link takes: what stands for the system or Python, and what is exported."""
+    stubs = []
     if settings.os == "macos" and freestanding:
-        path = place / "libSystem.tbd"
-        path.write_text(commandlines.LIBSYSTEM_STUB, encoding="utf-8")
-        return str(path)
-    if settings.os != "windows":
-        return ""
-    library = commandlines.import_library(symbols, settings, output)
-    definition, path = place / "python.def", place / "python.lib"
-    definition.write_text(library.definition, encoding="utf-8")
-    subprocess.run(commandlines.dlltool_command(library, settings, str(definition), str(path)), check=True)
+        stubs.append(_written(place / "libSystem.tbd", commandlines.LIBSYSTEM_STUB))
+    if settings.os == "windows":
+        library = commandlines.import_library(symbols, settings, output)
+        definition, path = _written(place / "python.def", library.definition), str(place / "python.lib")
+        subprocess.run(commandlines.dlltool_command(library, settings, definition, path), check=True)
+        stubs.append(path)
+    name, text = commandlines.exports(symbols, settings)
+    if name:
+        script = _written(place / name, text)
+        stubs.append(script if settings.os == "windows" else f"-Wl,--version-script={script}")
+    return stubs
+
+
+def _written(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
     return str(path)
 
 
@@ -94,11 +105,11 @@ def _run(command: list[str], settings: Settings, step: str, file: str, dropped: 
     _log(
         settings, step=step, file=file, command=commandlines.reads_as(command), cold=cold, dropped=list(dropped), **more
     )
-    start = time.perf_counter()
+    start = time.time()
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    seconds = time.perf_counter() - start
+    span = (start, time.time())
     sys.stderr.write(ended.stderr)
-    _log(settings, step=step, file=file, seconds=seconds, exit=ended.returncode, error=ended.stderr[-20_000:], **more)
+    _log(settings, step=step, file=file, span=span, exit=ended.returncode, error=ended.stderr[-20_000:], **more)
     return ended.returncode
 
 

@@ -41,6 +41,18 @@
 #define WITH_PYMALLOC 1
 #define WITH_THREAD 1
 
+/* Which parts of the system's headers are visible: what CPython's configure settles on. */
+#define _FILE_OFFSET_BITS 64
+#define _LARGEFILE_SOURCE 1
+#if defined(__APPLE__)
+#define _DARWIN_C_SOURCE 1
+#elif !defined(_WIN32)
+#define _GNU_SOURCE 1
+#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
+#define _XOPEN_SOURCE_EXTENDED 1
+#endif
+
 #ifdef _WIN32
 #define MS_WINDOWS 1
 #define MS_WIN32 1

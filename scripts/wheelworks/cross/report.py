@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,12 @@ def _sentence(event: Event) -> str:
 
 @dataclass(frozen=True)
 class Compilation:
-    """What the compiler did in one build: its seconds, whether every link was freestanding, what libc is called for."""
+    """What the compiler did in one build: when it ran, whether every link was freestanding, what libc is called for.
 
-    seconds: float
+    ``spans`` are starts and ends in seconds since 1970.
+    """
+
+    spans: tuple[tuple[float, float], ...]
     freestanding: bool
     calls: tuple[str, ...]
     dropped: tuple[str, ...]
@@ -50,14 +53,23 @@ class Compilation:
 
 def summary(events: Sequence[Event]) -> Compilation:
     """Add up a build's log."""
-    done = [event for event in events if "seconds" in event]
+    done = [event for event in events if "span" in event]
     links = [event for event in done if event["step"] == "link"]
     return Compilation(
-        sum(event["seconds"] for event in done),
+        tuple((start, end) for start, end in (event["span"] for event in done)),
         bool(links) and all(event.get("freestanding", False) for event in links),
         tuple(sorted({name for event in links for name in event.get("calls", ())})),
         tuple(sorted({word for event in events for word in event.get("dropped", ())})),
     )
+
+
+def elapsed(spans: Iterable[tuple[float, float]]) -> float:
+    """The seconds in which at least one of ``spans`` was under way."""
+    total, until = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
 
 
 def failure(events: Sequence[Event]) -> str:

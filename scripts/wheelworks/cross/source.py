@@ -38,11 +38,11 @@ _LEFT_BY_TOOLS = shutil.ignore_patterns(
 class Source:
     """A source tree to build from.
 
-    ``tree`` is its unpacked folder, ``kind`` "directory" or "sdist", ``sha256`` that of the tree (names, modes,
-    contents), ``epoch`` the time that its wheels bear (seconds since 1970), ``commit`` the git commit or "".
+    ``name`` is "project-version", ``kind`` "directory" or "sdist", ``tree`` the unpacked folder, ``sha256`` its hash
+    (names, modes, contents), ``epoch`` the time that its wheels bear (seconds since 1970), ``commit`` git's, or "".
     """
 
-    label: str
+    name: str
     kind: str
     tree: Path
     sha256: str
@@ -87,16 +87,14 @@ def check(path: Path) -> str:
     return "sdist"
 
 
-def from_sdist(archive: Path, into: Path, label: str = "") -> Source:
+def from_sdist(archive: Path, into: Path) -> Source:
     """Unpack an sdist. Its time is ``SOURCE_DATE_EPOCH``, else that of its newest file."""
     tree, newest = unpack(archive, into)
     if not (tree / "pyproject.toml").is_file() and not (tree / "setup.py").is_file():
         raise WheelworksError(f"{archive.name}: no sdist: it has neither pyproject.toml nor setup.py")
     epoch = epoch_of_environment(os.environ.get("SOURCE_DATE_EPOCH"))
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    return Source(
-        label or archive.name, "sdist", tree, tree_hash(tree), epoch or _clamped(newest), archive_sha256=digest
-    )
+    return Source(tree.name, "sdist", tree, tree_hash(tree), epoch or _clamped(newest), archive_sha256=digest)
 
 
 def copy_of_directory(folder: Path, into: Path) -> Path:

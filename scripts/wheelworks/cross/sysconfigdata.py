@@ -15,6 +15,8 @@ from wheelworks.targets import Target
 MODULE = "_sysconfigdata_wheelworks"
 
 _POINTER_SIZE = {"aarch64": 8, "x86_64": 8, "x86": 4, "arm": 4, "powerpc64le": 8, "s390x": 8, "riscv64": 8}
+# Projects compare these with the lowest they know; the target's own lowest is what a wheel is for.
+_RELEASE = {"linux": "3.10.0", "macos": "20.0.0", "windows": "10"}
 _SYSTEM = {
     "linux": ("Linux", "linux", "posix"),
     "macos": ("Darwin", "darwin", "posix"),
@@ -76,7 +78,13 @@ def build_time_vars(target: Target, nodot: str, include: str, tools: Tools) -> d
 def view(target: Target) -> dict[str, str]:
     """What ``platform``, ``sys`` and ``os`` say on the target, for the project's own code."""
     system, platform, name = _SYSTEM[target.os]
-    return {"system": system, "machine": target.machine, "platform": platform, "name": name}
+    return {
+        "system": system,
+        "machine": target.machine,
+        "platform": platform,
+        "name": name,
+        "release": _RELEASE[target.os],
+    }
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def extensions(members: Mapping[str, Member], target: Target) -> list[Extension]
         )
     for one in found:
         _of_target(one, target)
+        _has_entry_point(one, target)
     return found
 
 
@@ -61,6 +62,15 @@ def _of_target(one: Extension, target: Target) -> None:
             f"{target.id}: {one.member} needs macOS {one.binary.minimum} and is {'' if one.binary.signed else 'not '}"
             f"signed; it must need {target.minimum} and be signed"
         )
+
+
+def _has_entry_point(one: Extension, target: Target) -> None:
+    """A module's file name promises its entry point (PEP 489, PEP 793); a plain shared library's doesn't."""
+    stem, _, ending = one.member.rsplit("/", 1)[-1].partition(".")
+    entries = {f"PyInit_{stem}", f"PyModExport_{stem}"}
+    is_module = ending == "pyd" or ending.startswith(("cp", "abi3"))
+    if is_module and not entries & set(one.binary.exports):
+        raise WheelworksError(f"{target.id}: {one.member} exports no PyInit_{stem}: Python could not import it")
 
 
 def stable_abi(found: Iterable[Extension], name: Name, target: Target) -> None:

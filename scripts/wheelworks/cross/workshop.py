@@ -79,9 +79,7 @@ def _from_directory(
     except BackendError as error:
         raise WheelworksError(f"{path}: its sdist can't be made: {error}\n{last_lines(error.output)}") from error
     unpacked = source.from_sdist(archive, work / "unpacked")
-    return replace(
-        unpacked, label=unpacked.tree.name, kind="directory", epoch=epoch, commit=commit, dirty=dirty, archive_sha256=""
-    ), env
+    return replace(unpacked, kind="directory", epoch=epoch, commit=commit, dirty=dirty, archive_sha256=""), env
 
 
 def _environment(

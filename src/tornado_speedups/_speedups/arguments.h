@@ -29,8 +29,11 @@ argument_open(Argument *argument, PyObject *object, const char *name)
     if (!PyBytes_CheckExact(object)) {
         return argument_open_other(argument, object, name);
     }
-    argument->bytes = (const unsigned char *)PyBytes_AsString(object);
-    argument->length = Py_SIZE(object);
+    char *bytes;
+    if (PyBytes_AsStringAndSize(object, &bytes, &argument->length) < 0) {
+        return -1;
+    }
+    argument->bytes = (const unsigned char *)bytes;
     argument->buffer.obj = NULL;
     return 0;
 }

@@ -50,8 +50,24 @@ xor_block(unsigned char *to, const unsigned char *from, Block mask)
     COPY_CONSTANT_SIZE(to, &block, sizeof block);
 }
 
+/* Eight in a row: with four, the speed depended on where the compiler happened to put the loop (2.9 to 3.8
+   times that of Tornado's C at 4 KiB, on one x86-64 CPU). */
 static inline void
-xor_8(unsigned char *to, const unsigned char *from, uint64_t mask)
+xor_8_blocks(unsigned char *to, const unsigned char *from, Block mask)
+{
+    const size_t step = sizeof(Block);
+    xor_block(to, from, mask);
+    xor_block(to + step, from + step, mask);
+    xor_block(to + 2 * step, from + 2 * step, mask);
+    xor_block(to + 3 * step, from + 3 * step, mask);
+    xor_block(to + 4 * step, from + 4 * step, mask);
+    xor_block(to + 5 * step, from + 5 * step, mask);
+    xor_block(to + 6 * step, from + 6 * step, mask);
+    xor_block(to + 7 * step, from + 7 * step, mask);
+}
+
+static inline void
+xor_8_bytes(unsigned char *to, const unsigned char *from, uint64_t mask)
 {
     uint64_t word;
     COPY_CONSTANT_SIZE(&word, from, sizeof word);
@@ -60,7 +76,7 @@ xor_8(unsigned char *to, const unsigned char *from, uint64_t mask)
 }
 
 static inline void
-xor_4(unsigned char *to, const unsigned char *from, uint32_t mask)
+xor_4_bytes(unsigned char *to, const unsigned char *from, uint32_t mask)
 {
     uint32_t word;
     COPY_CONSTANT_SIZE(&word, from, sizeof word);
@@ -73,11 +89,11 @@ static inline void
 xor_tail(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask, const unsigned char *mask_bytes)
 {
     if (length & 8) {
-        xor_8(to, from, (uint64_t)mask << 32 | mask);
+        xor_8_bytes(to, from, (uint64_t)mask << 32 | mask);
         to += 8, from += 8;
     }
     if (length & 4) {
-        xor_4(to, from, mask);
+        xor_4_bytes(to, from, mask);
         to += 4, from += 4;
     }
     for (size_t i = 0; i < (length & 3); i++) {
@@ -93,11 +109,8 @@ xor_mask(unsigned char *to, const unsigned char *from, size_t length, const unsi
     COPY_CONSTANT_SIZE(&mask, mask_bytes, sizeof mask);
     Block block_mask = BLOCK_REPEAT(mask);
     const size_t step = sizeof(Block);
-    for (; length >= 4 * step; length -= 4 * step, to += 4 * step, from += 4 * step) {
-        xor_block(to, from, block_mask);
-        xor_block(to + step, from + step, block_mask);
-        xor_block(to + 2 * step, from + 2 * step, block_mask);
-        xor_block(to + 3 * step, from + 3 * step, block_mask);
+    for (; length >= 8 * step; length -= 8 * step, to += 8 * step, from += 8 * step) {
+        xor_8_blocks(to, from, block_mask);
     }
     for (; length >= step; length -= step, to += step, from += step) {
         xor_block(to, from, block_mask);

@@ -51,7 +51,7 @@ def test_a_freestanding_link_names_no_library(target: str) -> None:
 def test_a_link_with_libc_keeps_the_projects_libraries(target: str) -> None:
     made = settings(target)
     found = parse(["-shared", "a.o", "-o", "x.so", "-lm"], made)
-    command = commandlines.link_command(found, made, "out", "the.lib", freestanding=False)
+    command = commandlines.link_command(found, made, "out", ["the.lib"], freestanding=False)
     assert "-nostdlib" not in command and "-Wl,--no-entry" not in command
     assert command.index("the.lib") < command.index("-lm")
 
@@ -107,3 +107,20 @@ def test_the_definition_file_marks_data_and_is_sorted() -> None:
 @given(st.lists(st.text(st.characters(exclude_characters="'", exclude_categories=["Cs", "Cc"]), min_size=1)))
 def test_a_printed_command_can_be_pasted(words: list[str]) -> None:
     assert shlex.split(commandlines.reads_as(words)) == words
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "text"),
+    [
+        ("win_arm64", "exports.def", "EXPORTS\n PyInit_x\n"),
+        ("manylinux_2_17_aarch64", "exports.map", "{ global: PyInit_x; local: *; };\n"),
+        ("macosx_11_0_arm64", "", ""),
+    ],
+)
+def test_the_entry_point_alone_is_exported(target: str, name: str, text: str) -> None:
+    symbols = Symbols(defined=frozenset({"PyInit_x", "helper"}))
+    assert commandlines.exports(symbols, settings(target)) == (name, text)
+
+
+def test_a_plain_library_exports_what_it_defines() -> None:
+    assert commandlines.exports(Symbols(defined=frozenset({"helper"})), settings("manylinux_2_17_aarch64")) == ("", "")

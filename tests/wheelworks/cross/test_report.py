@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from wheelworks.cross import report
 
 COMPILE = {"step": "compile", "file": "a.c", "command": "zig cc a.c", "dropped": ["-march=native"]}
@@ -13,7 +14,7 @@ LINK = {"step": "link", "file": "x.so", "command": "zig cc a.o", "freestanding":
 
 
 def done(event: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {**{key: value for key, value in event.items() if key != "command"}, "seconds": 0.5, "exit": 0, **more}
+    return {**{key: value for key, value in event.items() if key != "command"}, "span": [1.0, 1.5], "exit": 0, **more}
 
 
 def test_reads_whole_lines_only(tmp_path: Path) -> None:
@@ -35,7 +36,12 @@ def test_says_when_it_will_be_slow() -> None:
 
 def test_adds_up() -> None:
     found = report.summary([COMPILE, done(COMPILE), LINK, done(LINK)])
-    assert found == report.Compilation(1.0, False, ("strlen",), ("-march=native",))
+    assert found == report.Compilation(((1.0, 1.5), (1.0, 1.5)), False, ("strlen",), ("-march=native",))
+
+
+def test_elapsed_time_counts_what_overlaps_once() -> None:
+    assert report.elapsed([]) == 0
+    assert report.elapsed([(1.0, 2.0), (1.5, 3.0), (5.0, 6.0), (5.2, 5.4)]) == pytest.approx(3.0)
 
 
 def test_freestanding_is_what_every_link_was() -> None:

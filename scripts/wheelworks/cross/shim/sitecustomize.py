@@ -6,6 +6,7 @@ Standard library only, any Python: this file is not imported by wheelworks.
 """
 
 import builtins
+import collections
 import importlib.machinery
 import json
 import os
@@ -35,26 +36,32 @@ class View(types.ModuleType):
         return dir(self.__dict__["_module"])
 
 
+Uname = collections.namedtuple("Uname", "system node release version machine processor")
+PosixUname = collections.namedtuple("PosixUname", "sysname nodename release version machine")
+WindowsVersion = collections.namedtuple("WindowsVersion", "major minor build platform service_pack")
+
+
 def views(target: dict[str, str]) -> dict[str, View]:
     """The three modules that tell a program where it runs."""
-    uname = types.SimpleNamespace(
-        system=target["system"], node="", release="", version="", machine=target["machine"], processor=target["machine"]
-    )
-    posix: dict[str, Any] = {
-        "uname": lambda: types.SimpleNamespace(
-            sysname=uname.system, nodename="", release="", version="", machine=uname.machine
-        )
-    }
+    system, machine = target["system"], target["machine"]
+    uname = Uname(system, "", target["release"], "", machine, machine)
+    of_sys: dict[str, Any] = {}
+    of_os: dict[str, Any] = {}
+    if target["name"] == "nt":
+        of_sys["getwindowsversion"] = lambda: WindowsVersion(10, 0, 17763, 2, "")
+    else:
+        of_os["uname"] = lambda: PosixUname(system, "", target["release"], "", machine)
     return {
-        "sys": View(sys, platform=target["platform"]),
-        "os": View(os, name=target["name"], **({} if target["name"] == "nt" else posix)),
+        "sys": View(sys, platform=target["platform"], **of_sys),
+        "os": View(os, name=target["name"], **of_os),
         "platform": View(
             platform,
-            machine=lambda: uname.machine,
-            processor=lambda: uname.processor,
-            system=lambda: uname.system,
+            machine=lambda: machine,
+            processor=lambda: machine,
+            release=lambda: target["release"],
+            system=lambda: system,
             uname=lambda: uname,
-            platform=lambda *_: f"{uname.system}-{uname.machine}",
+            platform=lambda *_: f"{system}-{machine}",
         ),
     }
 

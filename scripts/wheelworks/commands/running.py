@@ -1,0 +1,91 @@
+"""Run wheels in the ways that there are, and show what came of it: what `test-foreign` and `cross-arm64` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from wheelworks import console, wheelfile
+from wheelworks.errors import UsageError
+from wheelworks.execute.cpython import run_wheel
+from wheelworks.execute.cpython.machines import MACHINES
+from wheelworks.execute.cpython.roots import SUITES
+from wheelworks.execute.package import DISTRIBUTION, is_the_package, run_package
+from wheelworks.execute.smoke import smoke
+from wheelworks.execute.verdict import Verdict
+
+How = Literal["emulated", "cpython", "all"]
+Tests = Literal["smoke", "package", "tornado"]
+Say = Callable[[str, str], None]
+
+# The oldest CPython that the stable ABI of our wheels promises, and the newest that Debian has.
+FLOOR, CEILING = min(SUITES, key=lambda v: int(v[2:])), max(SUITES, key=lambda v: int(v[2:]))
+
+_COLOURS = {"ran": "green", "cannot run here": "yellow", "failed": "red"}
+
+
+def check(wheels: Sequence[Path], how: How, tests: Tests) -> None:
+    """Raises UsageError for what can't be asked: no such file, or tests that no such way can run."""
+    for wheel in wheels:
+        if not wheel.is_file():
+            raise UsageError(f"{wheel}: no such file", "name wheel files, such as dist/*.whl")
+        wheelfile.parse_name(wheel.name)
+        if tests == "package" and not is_the_package(wheel):
+            raise UsageError(f"{wheel.name}: --tests package are the tests of {DISTRIBUTION}", "use --tests smoke")
+    if how == "emulated" and tests == "tornado":
+        raise UsageError("--tests tornado needs a whole CPython", "add --how cpython")
+
+
+def run(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence[str], say: Say) -> list[Verdict]:
+    """Run every wheel in every way asked for, under each of ``pythons`` where that is a real CPython."""
+    verdicts: list[Verdict] = []
+    if how in ("emulated", "all") and tests != "tornado":
+        say("emulated CPU", f"running {len(wheels)} wheels")
+        verdicts += run_package(wheels) if tests == "package" else [smoke(wheel) for wheel in wheels]
+    if how in ("cpython", "all"):
+        for wheel in wheels:
+            verdicts += _cpython(wheel, tests, pythons, say, alone=how == "cpython")
+    return verdicts
+
+
+def _cpython(wheel: Path, tests: Tests, pythons: Sequence[str], say: Say, *, alone: bool) -> list[Verdict]:
+    """Run a Linux wheel under real CPythons; of another one, say that it can't be, where nothing else runs it."""
+    cpus = [
+        one.cpu
+        for one in MACHINES
+        if any(_is_glibc(tag, one.cpu) for tag in wheelfile.parse_name(wheel.name).platforms)
+    ]
+    if not cpus and alone:
+        why = "Windows, macOS and musl have no CPython that runs on this system: --how emulated runs their code"
+        return [Verdict(wheel.name, "CPython", "cannot run here", why=why)]
+    return [_under(wheel, cpu, python, tests, say) for cpu in cpus for python in pythons]
+
+
+def _under(wheel: Path, cpu: str, python: str, tests: Tests, say: Say) -> Verdict:
+    name = f"CPython {python}, {cpu}"
+    return run_wheel(wheel, cpu=cpu, python=python, tests=tests, progress=lambda text: say(name, text))
+
+
+def _is_glibc(tag: str, cpu: str) -> bool:
+    return tag.startswith(("manylinux", "linux_")) and tag.endswith(f"_{cpu}")
+
+
+def show(verdicts: Sequence[Verdict]) -> None:
+    """A row for each run; then, in full, whatever failed or could not be run."""
+    table = console.table("", "wheel", "how its code was run", "outcome", "seconds")
+    for verdict in verdicts:
+        outcome = f"[{_COLOURS[verdict.outcome]}]{verdict.outcome}[/]\n{verdict.checks} checks"
+        table.add_row(console.folded(verdict.wheel), verdict.how, outcome, f"{verdict.seconds:.1f}")
+    console.out.print(table)
+    for verdict in verdicts:
+        tell = console.error if verdict.outcome == "failed" else console.note
+        for text in verdict.findings or ([verdict.why] if verdict.why else []):
+            tell(f"{verdict.wheel}, {verdict.how}: {text}")
+
+
+def exit_code(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> int:
+    """0 if every wheel was run in some way, and failed in none."""
+    ran = {verdict.wheel for verdict in verdicts if verdict.outcome == "ran"}
+    failed = any(verdict.outcome == "failed" for verdict in verdicts)
+    return int(failed or any(wheel.name not in ran for wheel in wheels))

@@ -1,0 +1,53 @@
+"""Which format a file is in, and reading it."""
+
+from __future__ import annotations
+
+import lief
+
+from wheelworks.execute.image import MAX_FILE, BadImage, Image
+from wheelworks.execute.image.elf import read_elf
+from wheelworks.execute.image.macho import cpus, read_macho
+from wheelworks.execute.image.pe import read_pe
+
+MACHO_MAGICS = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
+
+lief.logging.disable()  # what it complains about is told as BadImage
+
+
+def read_image(data: bytes, name: str, cpu: str | None = None) -> Image:
+    """The image in a PE, ELF or Mach-O file; ``cpu`` chooses a half of a universal one.
+
+    Raises BadImage for anything a loader wouldn't take.
+    """
+    if len(data) > MAX_FILE:
+        raise BadImage(f"{name}: {len(data) >> 20} MiB: larger than any small extension")
+    try:
+        image = _read(data, name, cpu)
+    except (ValueError, TypeError, AttributeError, UnicodeDecodeError, OverflowError) as error:
+        raise BadImage(f"{name}: headers that make no sense ({type(error).__name__}: {error})") from None
+    if cpu not in (None, image.cpu):
+        raise BadImage(f"{name}: code for {image.cpu}, not for {cpu}")
+    return image
+
+
+def halves(data: bytes, name: str) -> tuple[str | None, ...]:
+    """What ``cpu`` may be for :func:`read_image`: each CPU of a universal file, None for what has only one.
+
+    Raises BadImage.
+    """
+    if data[:4] in MACHO_MAGICS:
+        try:
+            return tuple(sorted(cpus(data, name)))
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise BadImage(f"{name}: headers that make no sense ({error})") from None
+    return (None,)
+
+
+def _read(data: bytes, name: str, cpu: str | None) -> Image:
+    if data[:2] == b"MZ":
+        return read_pe(data, name)
+    if data[:4] == b"\x7fELF":
+        return read_elf(data, name)
+    if data[:4] in MACHO_MAGICS:
+        return read_macho(data, name, cpu)
+    raise BadImage(f"{name}: neither PE, ELF nor Mach-O")

@@ -1,0 +1,30 @@
+"""A range of memory that guest and host share."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of ``memory`` from ``offset`` on, ``size`` bytes long (0: all), at ``start`` in the guest."""
+
+    name: str
+    start: int
+    memory: mmap.mmap
+    writable: bool = True
+    offset: int = 0
+    size: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.start + (self.size or len(self.memory))
+
+    def read(self, address: int, size: int) -> bytes:
+        at = self.offset + address - self.start
+        return self.memory[at : min(at + size, self.offset + self.end - self.start)]
+
+    def write(self, address: int, data: bytes) -> None:
+        at = self.offset + address - self.start
+        self.memory[at : at + len(data)] = data
