@@ -57,7 +57,6 @@ def test_the_environment_names_the_folder(monkeypatch: pytest.MonkeyPatch, place
     assert cache.folder().is_absolute() and "wheelworks" in str(cache.folder())
 
 
-@pytest.mark.usefixtures("may_spawn")
 def test_two_processes_see_whole_folders_only(place: Path) -> None:
     code = """\
 import sys, time

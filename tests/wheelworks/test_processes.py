@@ -15,8 +15,6 @@ from wheelworks.errors import WheelworksError
 
 from tests.fixtures.commands import environment
 
-pytestmark = pytest.mark.usefixtures("may_spawn")
-
 GRANDCHILD = """\
 import os, pathlib, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

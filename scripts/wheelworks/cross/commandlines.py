@@ -74,13 +74,32 @@ def link_command(
         *(["-nostdlib"] if freestanding else []),
         *(["-Wl,--no-entry"] if freestanding and settings.os == "windows" else []),
         "-s",
-        *(flag for flag in found.flags if not flag.startswith(("-O", "-W", "-D", "-f")) or flag.startswith("-Wl,")),
+        *_link_flags(found),
         *found.objects,
         *stubs,
         *libraries,
         "-o",
         output,
     ]
+
+
+def _link_flags(found: Arguments) -> list[str]:
+    return [flag for flag in found.flags if not flag.startswith(("-O", "-W", "-D", "-f")) or flag.startswith("-Wl,")]
+
+
+def rehearsal_command(found: Arguments, settings: Settings, output: str, python: str, language: str) -> list[str]:
+    """Link as an extension never is: with every symbol known, CPython's by the C file ``python``.
+
+    An extension leaves CPython's symbols to the loader, so that its linker takes any other unknown one, too.
+    """
+    shape = ["-shared", "-Wl,-z,defs", "-w"]
+    files = [*found.objects, python, *found.libraries]
+    return [settings.zig, language, "-target", settings.compiler, *shape, *_link_flags(found), *files, "-o", output]
+
+
+def stand_in(symbols: Symbols) -> str:
+    """A C file that defines CPython's symbols, for a rehearsal."""
+    return "".join(f"char {name};\n" for name in sorted(symbols.undefined) if is_pythons(name))
 
 
 def _linux(_: str) -> list[str]:

@@ -61,6 +61,11 @@ def _link(found: Arguments, settings: Settings, language: str) -> int:
     # A folder of its own: beside a .pyd the linker writes an import library, which no wheel should carry.
     with tempfile.TemporaryDirectory(dir=settings.work) as place:
         output = str(Path(place, Path(found.output).name))
+        if not freestanding and settings.os != "windows":  # whose linker wants to know every symbol anyway
+            python = _written(Path(place, "python.c"), commandlines.stand_in(symbols))
+            rehearsal = commandlines.rehearsal_command(found, settings, output, python, language)
+            if status := _run(rehearsal, settings, "link", found.output, found.dropped, freestanding=False, **libc):
+                return status
         command = commandlines.link_command(
             found,
             settings,

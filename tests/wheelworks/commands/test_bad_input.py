@@ -175,7 +175,8 @@ def test_a_full_disk(full: str, project: Path, tmp_path: Path, wheelworks_cache:
         (tmp_path / folder).mkdir()
     size = "4k" if full == "out" else "40k"
     mount = f"mount -t tmpfs -o size={size},mode=777 none {full} || exit 77"
-    script = f'cd "$0"; {mount}; cd "$1"; shift; "$@"; status=$?; cd "$0"; ls -A out tmp > listing; cp out/*.whl kept; exit $status'
+    build = f'cd "$0"; {mount}; cd "$1"; shift; "$@"; status=$?'
+    script = f'{build}; cd "$0"; ls -A out tmp > listing; cp out/*.whl kept; exit $status'
     run = [sys.executable, "-m", "wheelworks", "cross-arm64", str(project), "--out", str(tmp_path / "out")]
     ended = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, str(tmp_path), str(ROOT), *run],

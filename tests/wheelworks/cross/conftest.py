@@ -1,4 +1,4 @@
-"""A fast test starts no program, so that none downloads or compiles unnoticed, unless it asks for ``may_spawn``."""
+"""A fast test of the builder starts no program, so that none downloads unnoticed, unless it asks for ``may_spawn``."""
 
 from __future__ import annotations
 
