@@ -14,7 +14,7 @@ examples:
   nox -s test-foreign -- dist/*.whl                     import each on an emulated CPU and look at what it offers
   nox -s test-foreign -- dist/*.whl --tests package     run this package's tests on each one's machine code
   nox -s test-foreign -- dist/*linux*.whl --how cpython --tests tornado
-                                                        Tornado's suite, under CPython {running.FLOOR}, {running.CEILING}
+      all of Tornado's own tests, under CPython {running.FLOOR} and {running.CEILING}
 
 The emulated CPU shows that the machine code runs and uses CPython's C API, its platform's calling convention and
 memory rightly; it does not show that the operating system's loader takes the file. A real CPython, Debian's under

@@ -49,7 +49,7 @@ def test_wrong_use(words: tuple[str, ...], finding: str, wheelworks_cache: Path)
 @pytest.mark.parametrize("value", ["", "x", "-1", "1.5", "0", "99999999999999", "1e9", " 5", "٣"])
 def test_a_malformed_source_date_epoch(value: str, project: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
     env = {"SOURCE_DATE_EPOCH": value}
-    ended = wheelworks("cross-arm64", project, "--out", tmp_path / "out", cache=wheelworks_cache, env=env)
+    ended = wheelworks("cross-arm64", "--no-run", project, "--out", tmp_path / "out", cache=wheelworks_cache, env=env)
     assert ended.status == 2
     assert "SOURCE_DATE_EPOCH=" in ended.err
     assert list((tmp_path / "out").iterdir()) == []
@@ -82,7 +82,7 @@ def test_a_bomb(tmp_path: Path, wheelworks_cache: Path) -> None:
 
 
 def refused(archive: Path, finding: str, tmp_path: Path, cache: Path) -> None:
-    ended = wheelworks("cross-arm64", archive, "--out", tmp_path / "out", cache=cache)
+    ended = wheelworks("cross-arm64", "--no-run", archive, "--out", tmp_path / "out", cache=cache)
     assert ended.status == 1
     assert finding in ended.err
     assert list((tmp_path / "out").iterdir()) == []
@@ -103,14 +103,14 @@ def refused(archive: Path, finding: str, tmp_path: Path, cache: Path) -> None:
 def test_a_broken_pyproject(pyproject: str, finding: str, tmp_path: Path, wheelworks_cache: Path) -> None:
     project = projects.sample(tmp_path / "project")
     (project / "pyproject.toml").write_text(pyproject)
-    ended = wheelworks("cross-arm64", project, "--out", tmp_path / "out", cache=wheelworks_cache)
+    ended = wheelworks("cross-arm64", "--no-run", project, "--out", tmp_path / "out", cache=wheelworks_cache)
     assert ended.status == 1
     assert finding in ended.err
 
 
 def test_a_setup_that_fails(project: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
     (project / "setup.py").write_text("raise SystemExit('this project never builds')\n")
-    ended = wheelworks("cross-arm64", project, "--out", tmp_path / "out", cache=wheelworks_cache)
+    ended = wheelworks("cross-arm64", "--no-run", project, "--out", tmp_path / "out", cache=wheelworks_cache)
     assert ended.status == 1
     assert "this project never builds" in ended.err
 
@@ -118,7 +118,7 @@ def test_a_setup_that_fails(project: Path, tmp_path: Path, wheelworks_cache: Pat
 def test_a_requirement_that_doesnt_exist(project: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
     text = projects.PYPROJECT.replace('["setuptools"]', '["setuptools", "setuptools<1,>2"]')
     (project / "pyproject.toml").write_text(text)
-    ended = wheelworks("cross-arm64", project, "--out", tmp_path / "out", cache=wheelworks_cache)
+    ended = wheelworks("cross-arm64", "--no-run", project, "--out", tmp_path / "out", cache=wheelworks_cache)
     assert ended.status == 1
     assert "the project's build requirements can't be installed" in ended.err
 
@@ -139,7 +139,9 @@ def test_a_python_of_another_version(project: Path, tmp_path: Path, wheelworks_c
     other = next(siblings, None) or shutil.which("python3.12") or shutil.which("python3.13")
     if other is None:
         pytest.skip("needs another CPython than 3.11")
-    ended = wheelworks("cross-arm64", project, "--python", other, "--out", tmp_path / "out", cache=wheelworks_cache)
+    ended = wheelworks(
+        "cross-arm64", "--no-run", project, "--python", other, "--out", tmp_path / "out", cache=wheelworks_cache
+    )
     assert ended.status == 1
     assert "not 3.11" in ended.err and "pyenv install 3.11" in ended.err
 
@@ -148,7 +150,9 @@ def test_a_python_that_doesnt_run(project: Path, tmp_path: Path, wheelworks_cach
     broken = tmp_path / "python3.11"
     broken.write_text("#!/bin/sh\necho out of order >&2\nexit 127\n")
     broken.chmod(0o755)
-    ended = wheelworks("cross-arm64", project, "--python", broken, "--out", tmp_path / "out", cache=wheelworks_cache)
+    ended = wheelworks(
+        "cross-arm64", "--no-run", project, "--python", broken, "--out", tmp_path / "out", cache=wheelworks_cache
+    )
     assert ended.status == 1
     assert "can't be asked for its version" in ended.err
 
@@ -163,7 +167,9 @@ def test_a_folder_that_may_not_be_written(wheelworks_cache: Path) -> None:
         probe = [*before, sys.executable, "-c", "import rich, lief"]
         if subprocess.run(probe, check=False, capture_output=True).returncode:
             pytest.skip("the test's Python can't be run by another user")
-        ended = wheelworks("cross-arm64", project, "--out", locked / "out", cache=wheelworks_cache, before=before)
+        ended = wheelworks(
+            "cross-arm64", "--no-run", project, "--out", locked / "out", cache=wheelworks_cache, before=before
+        )
     assert ended.status == 2
     assert "Permission denied" in ended.err and "name a folder that you may write to" in ended.err
 
@@ -177,7 +183,7 @@ def test_a_full_disk(full: str, project: Path, tmp_path: Path, wheelworks_cache:
     mount = f"mount -t tmpfs -o size={size},mode=777 none {full} || exit 77"
     build = f'cd "$0"; {mount}; cd "$1"; shift; "$@"; status=$?'
     script = f'{build}; cd "$0"; ls -A out tmp > listing; cp out/*.whl kept; exit $status'
-    run = [sys.executable, "-m", "wheelworks", "cross-arm64", str(project), "--out", str(tmp_path / "out")]
+    run = [sys.executable, "-m", "wheelworks", "cross-arm64", "--no-run", str(project), "--out", str(tmp_path / "out")]
     ended = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, str(tmp_path), str(ROOT), *run],
         env=environment(wheelworks_cache, TMPDIR=str(tmp_path / "tmp")),

@@ -53,7 +53,7 @@ def test_nothing_is_left(number: signal.Signals, when: str, tmp_path: Path, whee
         projects.sample(tmp_path / "project", projects.module(before=slow))
     temporary, started, out = tmp_path / "tmp", tmp_path / "started", tmp_path / "out"
     temporary.mkdir()
-    words = ("cross-arm64", place, "--out", out, "--env", f"STARTED={started}")
+    words = ("cross-arm64", "--no-run", place, "--out", out, "--env", f"STARTED={started}")
     process = commands.start(*words, cache=wheelworks_cache, TMPDIR=str(temporary), WHEELWORKS_MARK=str(tmp_path))
     logs = "wheelworks-*/*/compiler.log"
     reached = {
@@ -74,7 +74,7 @@ def test_nothing_is_left(number: signal.Signals, when: str, tmp_path: Path, whee
 def test_a_second_signal_changes_nothing(tmp_path: Path, wheelworks_cache: Path) -> None:
     place = projects.sample(tmp_path / "project", setup_py=SLOW_SETUP)
     started = tmp_path / "started"
-    words = ("cross-arm64", place, "--out", tmp_path / "out", "--env", f"STARTED={started}")
+    words = ("cross-arm64", "--no-run", place, "--out", tmp_path / "out", "--env", f"STARTED={started}")
     process = commands.start(*words, cache=wheelworks_cache, TMPDIR=str(tmp_path))
     wait_for(started.exists)
     os.kill(process.pid, signal.SIGINT)

@@ -72,7 +72,7 @@ def nosy(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> li
     for place in ("one", "another place"):
         folder = tmp_path_factory.mktemp("nosy") / place
         projects.committed(projects.sample(folder, NOSY_C, NOSY_SETUP))
-        ended = wheelworks("cross-arm64", folder, "--out", folder / "out", cache=wheelworks_cache)
+        ended = wheelworks("cross-arm64", "--no-run", folder, "--out", folder / "out", cache=wheelworks_cache)
         assert ended.status == 0, ended.err
         outs.append(folder / "out")
     return outs
@@ -110,7 +110,7 @@ class Own(build_ext):
 setup(py_modules=[], ext_modules=[Extension("sample", ["sample.c"])], cmdclass={"build_ext": Own})
 """
     projects.sample(tmp_path / "p", "int PyInit_sample(void) { return 0; }\n", own)
-    ended = wheelworks("cross-arm64", tmp_path / "p", "--out", tmp_path / "out", cache=wheelworks_cache)
+    ended = wheelworks("cross-arm64", "--no-run", tmp_path / "p", "--out", tmp_path / "out", cache=wheelworks_cache)
     assert ended.status == 1
     assert "something in the project's build called the host's compiler rather than $CC" in ended.err
     assert list((tmp_path / "out").glob("*.whl")) == []
