@@ -42,11 +42,16 @@ def _is_a_wheel(record: Record) -> bool:
 def merge(
     old: Record | None, source: Mapping[str, Any], toolchain: Mapping[str, Any], wheels: Iterable[Record]
 ) -> Record:
-    """A manifest with ``wheels`` in it: beside those of an earlier build of the same source and tools, else alone."""
+    """A manifest with ``wheels`` in it: beside those of an earlier build of the same source and tools, else alone.
+
+    A wheel that was built again to the same bytes keeps what other sessions have found out about it.
+    """
     kept: dict[str, Record] = {}
     if old is not None and old.get("source") == source and old.get("toolchain") == toolchain:
         kept = {wheel["file"]: wheel for wheel in old["wheels"]}
-    kept.update({wheel["file"]: wheel for wheel in wheels})
+    for wheel in wheels:
+        before = kept.get(wheel["file"], {})
+        kept[wheel["file"]] = {**before, **wheel} if before.get("sha256") == wheel["sha256"] else wheel
     return {
         "schema": SCHEMA,
         "source": dict(source),

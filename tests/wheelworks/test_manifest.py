@@ -39,6 +39,12 @@ def test_the_same_source_and_tools_add_to_it() -> None:
     assert merged["wheels"] == [wheel("a.whl", "new"), wheel("b.whl"), wheel("c.whl")]
 
 
+def test_what_was_found_out_goes_with_the_bytes() -> None:
+    old = manifest.merge(None, SOURCE, TOOLS, [{**wheel("same.whl"), "runs": [1]}, {**wheel("new.whl"), "runs": [1]}])
+    same, new = wheel("same.whl"), wheel("new.whl", "other bytes")
+    assert manifest.merge(old, SOURCE, TOOLS, [same, new])["wheels"] == [new, {**same, "runs": [1]}]
+
+
 @pytest.mark.parametrize(("source", "tools"), [({**SOURCE, "epoch": 6}, TOOLS), (SOURCE, {"ziglang": "2"})])
 def test_another_source_or_tool_begins_anew(source: dict[str, Any], tools: dict[str, Any]) -> None:
     old = manifest.merge(None, SOURCE, TOOLS, [wheel("a.whl")])
