@@ -30,6 +30,7 @@ INVALID_ACCESS = (
     uc.UC_HOOK_MEM_READ_UNMAPPED | uc.UC_HOOK_MEM_WRITE_UNMAPPED | uc.UC_HOOK_MEM_FETCH_UNMAPPED
     | uc.UC_HOOK_MEM_READ_PROT | uc.UC_HOOK_MEM_WRITE_PROT | uc.UC_HOOK_MEM_FETCH_PROT
 )  # fmt: skip
+TRANSLATED = 16 << 20  # bytes for translated code; Unicorn's own choice is 1 GiB
 FETCHES = (uc.UC_MEM_FETCH_UNMAPPED, uc.UC_MEM_FETCH_PROT)
 WRITES = (uc.UC_MEM_WRITE, uc.UC_MEM_WRITE_UNMAPPED, uc.UC_MEM_WRITE_PROT)
 
@@ -101,6 +102,7 @@ class Cpu:
         self.chip = CHIPS[abi.cpu]
         self.limits = limits
         self.engine: Any = unicorn.Uc(self.chip.arch, self.chip.mode)
+        self.engine.ctl_set_tcg_buffer_size(TRANSLATED)
         if self.chip.model is not None:
             self.engine.ctl_set_cpu_model(self.chip.model)
         for register, value in self.chip.setup:
@@ -111,6 +113,10 @@ class Cpu:
         self.engine.hook_add(INVALID_ACCESS, self._invalid)
         self.deadline = 0.0
         self.budget = 0
+
+    def close(self) -> None:
+        """Give back the CPU's memory, which is large, without waiting for the garbage collector."""
+        self.engine = None
 
     def map(self, address: int, memory: mmap.mmap, permissions: int) -> None:
         """Let the guest see ``memory`` at ``address``; both sides share its bytes."""
