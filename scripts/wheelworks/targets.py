@@ -51,7 +51,9 @@ def parse(text: str) -> tuple[Target, ...]:
     return targets
 
 
-def _row(row: dict[str, object]) -> Target:
+def _row(row: object) -> Target:
+    if not isinstance(row, dict):
+        raise WheelworksError(f"targets.toml: not a target table: {row!r} is no row")
     name = row.get("id", "(a row without id)")
     expected = {field.name for field in fields(Target)}
     if wrong := sorted(expected ^ row.keys()):
@@ -61,6 +63,10 @@ def _row(row: dict[str, object]) -> Target:
         wanted = tuple if key in ("tags", "run") else str
         if not isinstance(value, wanted):
             raise WheelworksError(f"targets.toml: {name}: {key} must be a {wanted.__name__}, not {value!r}")
+        if not all(isinstance(part, str) for part in value):
+            raise WheelworksError(f"targets.toml: {name}: {key} must be of strings, not {value!r}")
+    if not values["tags"]:
+        raise WheelworksError(f"targets.toml: {name}: tags must name one at least")
     return Target(**values)  # type: ignore[arg-type]  # checked just above
 
 

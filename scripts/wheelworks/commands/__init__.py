@@ -1,1 +1,1 @@
-"""The commands that the Nox sessions run, one module each, with a main(argv)."""
+"""One module for each command of ``python -m wheelworks``: options in, exit status out."""

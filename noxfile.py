@@ -1,0 +1,80 @@
+"""The sessions: the one entry point for contributors, CI and release managers.
+
+Each is a docstring, a locked install and one command. ``nox -l`` lists them, ``nox -s NAME -- --help`` explains one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["lint", "test-suite"]
+
+ROOT = Path(__file__).parent
+UV_OPTIONS = (
+    *("--quiet", "--universal", "--python-version=3.11", "--generate-hashes", "--no-annotate"),
+    *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
+)
+LOCKS = ("nox", "lock", "build", "wheelworks", "test", "lint")
+
+
+def install(session: nox.Session, lock: str) -> None:
+    """Install a lock file: every file of it by its hash."""
+    session.install("--require-hashes", "-r", f"requirements/{lock}.txt")
+
+
+def wheelworks(session: nox.Session, *words: str) -> None:
+    """Run one of the suite's commands; after Ctrl-C it has time to end what it started."""
+    session.run(
+        "python",
+        "-m",
+        "wheelworks",
+        *words,
+        env={"PYTHONPATH": str(ROOT / "scripts")},
+        interrupt_timeout=10,
+        terminate_timeout=5,
+    )
+
+
+@nox.session(name="cross-arm64")
+def cross_arm64(session: nox.Session) -> None:
+    """Build the ARM64 wheels of a folder or an sdist, for Windows, macOS and Linux, on this machine."""
+    install(session, "wheelworks")
+    wheelworks(session, "cross-arm64", *session.posargs)
+
+
+@nox.session(name="test-suite")
+def test_suite(session: nox.Session) -> None:
+    """Test the suite and the package, installed from its wheel: fast tests; ``-- --integration`` adds the slow ones."""
+    install(session, "test")
+    fresh = Path(session.create_tmp(), "wheel")
+    shutil.rmtree(fresh, ignore_errors=True)
+    wheelworks(session, "host-wheel", "--out", str(fresh))
+    # Not session.install(): `nox -R` would skip it, and test the wheel of some earlier run.
+    session.run(
+        "python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, fresh.glob("*.whl"))
+    )
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types of all Python here."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "src", "scripts", "tests", "noxfile.py", "setup.py", "bootstrap.py")
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write the hashed lock files anew from requirements/*.in; with ``-- --upgrade`` take the newest versions."""
+    install(session, "lock")
+    for name in LOCKS:
+        files = (f"requirements/{name}.in", "-o", f"requirements/{name}.txt")
+        session.run("uv", "pip", "compile", *files, *UV_OPTIONS, *session.posargs)

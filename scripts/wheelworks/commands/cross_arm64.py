@@ -1,0 +1,186 @@
+"""``cross-arm64``: the ARM64 wheels of a project, built here."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from wheelworks import console, manifest, targets
+from wheelworks.cross import builder, doors, environment, report, workshop
+from wheelworks.cross.source import check
+from wheelworks.cross.workshop import Workshop
+from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.targets import Target
+
+EPILOG = """\
+examples:
+  nox -s cross-arm64                                      this project's wheels into dist/
+  nox -s cross-arm64 -- tornado-6.6.1.tar.gz --out t      Tornado's, from its sdist
+  nox -s cross-arm64 -- ../project --target win_arm64     one target of another project
+  nox -s cross-arm64 -- . --env TORNADO_EXTENSION=1       with a variable for the project's build
+
+A wheel appears in DIR only when it is whole and verified. Exit status: 0, 1 (a build failed), 2 (wrong use).
+The environment of the build is the same everywhere: CC, CFLAGS and the like don't reach it; --env does."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(
+        prog="nox -s cross-arm64 --",
+        description="Build ARM64 wheels for Windows, macOS and Linux on this machine, from a folder or an sdist.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
+    )
+    made.add_argument("--target", action="append", default=[], metavar="ID", help="build this target only; repeatable")
+    made.add_argument("--out", default="dist", metavar="DIR", help="where the wheels go (default: dist)")
+    made.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable that the project's build sees; repeatable",
+    )
+    made.add_argument(
+        "--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)"
+    )
+    made.add_argument("--verbose", action="store_true", help="print each target's settings and compiler commands")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit status. Raises WheelworksError."""
+    options = parser().parse_args(argv)
+    chosen = targets.select(options.target) if options.target else targets.with_cpu("aarch64")
+    extra = environment.parse(options.env)
+    source = Path(options.source)
+    check(source)
+    out = writable(Path(options.out))
+    with (
+        tempfile.TemporaryDirectory(prefix="wheelworks-", ignore_cleanup_errors=True) as work,
+        console.Progress() as progress,
+    ):
+        shop = workshop.prepare(
+            source, Path(work).resolve(), out, extra, options.python, lambda text: progress.say("source", text)
+        )
+        progress.done("source")
+        outcomes = _build(shop, chosen, progress)
+        if options.verbose:
+            _explain(shop, chosen)
+    return _conclude(shop, outcomes)
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made where it isn't there. Raises UsageError where nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UsageError(f"--out {folder}: {error.strerror}", "name a folder that you may write to") from error
+
+
+def _build(shop: Workshop, chosen: Sequence[Target], progress: console.Progress) -> list[builder.Outcome]:
+    finished = threading.Event()
+
+    def watch() -> None:
+        while not finished.wait(0.1):
+            for target in targets.all_targets():
+                if sentence := report.latest(report.read(doors.log_of(target, shop.work))):
+                    progress.say(target.id, sentence)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        for target in chosen:
+            progress.say(target.id, "asking the build backend")
+        return builder.build(shop, chosen, lambda outcome: _tell(outcome, progress))
+    finally:
+        finished.set()
+        watcher.join()
+
+
+def _tell(outcome: builder.Outcome, progress: console.Progress) -> None:
+    names = outcome.record["targets"] if isinstance(outcome, builder.Built) else [outcome.target.id]
+    for name in names:
+        progress.done(name)
+
+
+def _conclude(shop: Workshop, outcomes: Sequence[builder.Outcome]) -> int:
+    built = [outcome for outcome in outcomes if isinstance(outcome, builder.Built)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, builder.Failed)]
+    save_manifest(shop, built)
+    if built:
+        console.out.print(_table(shop, built))
+    for outcome in failed:
+        console.error(outcome.error.message, outcome.error.hint)
+    return 1 if failed else 0
+
+
+def save_manifest(shop: Workshop, built: Sequence[builder.Built]) -> manifest.Record:
+    """Write what was built to the folder's manifest, and tell of wheels there that it doesn't know."""
+    source = {
+        "name": shop.source.name,
+        "kind": shop.source.kind,
+        "tree_sha256": shop.source.sha256,
+        "archive_sha256": shop.source.archive_sha256,
+        "commit": shop.source.commit,
+        "dirty": shop.source.dirty,
+        "epoch": shop.source.epoch,
+    }
+    old = _old_manifest(shop.out)
+    merged = manifest.existing(manifest.merge(old, source, shop.toolchain(), [one.record for one in built]), shop.out)
+    manifest.save(merged, shop.out)
+    known = {wheel["file"] for wheel in merged["wheels"]}
+    if strangers := {path.name for path in shop.out.glob("*.whl")} - known:
+        console.err.print(f"note: {shop.out}/ also holds {len(strangers)} wheels of other builds", markup=False)
+    return merged
+
+
+def _old_manifest(out: Path) -> manifest.Record | None:
+    try:
+        return manifest.load(out)
+    except WheelworksError as error:
+        console.err.print(f"{error.message}: replaced", markup=False)
+        return None
+
+
+def _table(shop: Workshop, built: Sequence[builder.Built]) -> object:
+    compiling = report.elapsed(span for one in built for span in one.compilation.spans)
+    made = console.table("", "wheel", "size", "the binary imports", "seconds")
+    for one in built:
+        imports = "\n".join(dict.fromkeys(asks(extension) for extension in one.record["extensions"]))
+        made.add_row(folded(one.file.name), f"{one.record['size'] / 1000:.1f} kB", imports, f"{one.seconds:.1f}")
+    tools = f"CPython {shop.python.version} headers, zig {shop.toolchain()['ziglang']}"
+    made.caption = f"{shop.source.name}, {tools}; compiling and linking took {compiling:.2f} s"
+    return made
+
+
+def folded(file: str) -> str:
+    """A wheel's name over several lines, broken where its parts end, for a narrow terminal."""
+    head, python, abi, platforms = file.rsplit("-", 3)
+    return f"{head}-\n{python}-{abi}-\n" + platforms.removesuffix(".whl").replace(".", ".\n") + ".whl"
+
+
+def asks(extension: manifest.Record) -> str:
+    """What a binary asks of its surroundings, in a line."""
+    imports = extension["imports"]
+    pythons = sum(name.startswith(("Py", "_Py")) for names in imports.values() for name in names)
+    names = (name.rsplit("/", 1)[-1] for name in imports if name)
+    libraries = dict.fromkeys("UCRT" if name.startswith("api-ms-win-crt-") else name for name in names)
+    return f"{', '.join(libraries) or 'no library'}\n{pythons} symbols of CPython"
+
+
+def _explain(shop: Workshop, chosen: Sequence[Target]) -> None:
+    for target in chosen:
+        console.err.print(f"{target.id}: compiler target {target.compiler}, sysconfig {target.platform}", markup=False)
+        for event in report.read(doors.log_of(target, shop.work)):
+            if "command" in event:
+                console.err.print(f"  {event['command']}", markup=False)
+            for word in event.get("dropped", ()) if "command" in event else ():
+                console.err.print(f"  left out, it is the host's: {word}", markup=False)

@@ -1,0 +1,67 @@
+"""``host-wheel``: this machine's own wheel of a project, for the tests that run natively."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from wheelworks import console, targets
+from wheelworks.cross import builder, workshop
+from wheelworks.errors import WheelworksError
+from wheelworks.targets import Target
+
+_OS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
+_CPU = {"arm64": "aarch64", "amd64": "x86_64"}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(prog="python -m wheelworks host-wheel", description=__doc__)
+    made.add_argument(
+        "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
+    )
+    made.add_argument("--out", required=True, metavar="DIR", help="where the wheel goes")
+    return made
+
+
+def host(system: str = sys.platform, machine: str | None = None) -> Target | None:
+    """The target that this machine is; None where the table has no row for it."""
+    cpu = (platform.machine() if machine is None else machine).lower()
+    family = _OS.get(system, system), _CPU.get(cpu, cpu)
+    return next((target for target in targets.all_targets() if target.family == family), None)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Build the wheel, cross where the table knows this machine, else by its own compiler; print its path."""
+    options = parser().parse_args(argv)
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    target = host()
+    print(_cross(Path(options.source), out, target) if target else _native(options.source, out))  # noqa: T201
+    return 0
+
+
+def _cross(source: Path, out: Path, target: Target) -> Path:
+    with tempfile.TemporaryDirectory(prefix="wheelworks-", ignore_cleanup_errors=True) as work:
+        shop = workshop.prepare(
+            source, Path(work).resolve(), out, {}, "", lambda text: console.err.print(text, markup=False)
+        )
+        outcome = builder.build(shop, [target], lambda _: None)[0]
+    if isinstance(outcome, builder.Failed):
+        raise outcome.error
+    return outcome.file
+
+
+def _native(source: str, out: Path) -> Path:
+    with tempfile.TemporaryDirectory(dir=out) as fresh:
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", fresh, source]
+        if subprocess.run(command, env={**os.environ, "TORNADO_SPEEDUPS_EXTENSION": "1"}, check=False).returncode:
+            raise WheelworksError(f"{source}: pip can't build it with this machine's compiler")
+        [wheel] = Path(fresh).glob("*.whl")
+        return wheel.replace(out / wheel.name)

@@ -1,0 +1,1 @@
+"""Source tree -> wheel of a target."""

@@ -1,0 +1,111 @@
+"""How a build backend that runs here comes to see a target: its environment variables, and the files they point to."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from wheelworks import cache
+from wheelworks.cross import environment, sysconfigdata
+from wheelworks.cross.settings import Settings
+from wheelworks.cross.workshop import Workshop
+from wheelworks.errors import WheelworksError
+from wheelworks.targets import Target
+
+_SHIM = Path(__file__).with_name("shim")
+_DRIVER = """\
+import sys
+sys.path.insert(0, {scripts!r})
+from wheelworks.cross.driver import main
+sys.exit(main({settings!r}, {language!r}, sys.argv[1:]))
+"""
+
+
+def log_of(target: Target, work: Path) -> Path:
+    """Where a target's compilers log."""
+    return work / target.id / "compiler.log"
+
+
+def variables(shop: Workshop, target: Target, place: Path) -> dict[str, str]:
+    """The environment in which the backend sees ``target``; writes the files that it points to."""
+    settings = _settings(shop, target, place)
+    settings.write(place / "settings.json")
+    tools = _tools(place, settings.zig)
+    values = sysconfigdata.build_time_vars(target, shop.python.nodot, settings.include, tools)
+    doors = place / "doors"
+    doors.mkdir()
+    shutil.copyfile(_SHIM / "sitecustomize.py", doors / "sitecustomize.py")
+    (doors / f"{sysconfigdata.MODULE}.py").write_text(f"build_time_vars = {values!r}\n", encoding="utf-8")
+    shim = {
+        "source": str(place / "source"),
+        "suffixes": sysconfigdata.suffixes(target, shop.python.nodot),
+        "variables": values,
+        "platform": target.platform,
+        "view": sysconfigdata.view(target),
+    }
+    (doors / "shim.json").write_text(json.dumps(shim), encoding="utf-8")
+    (doors / "distutils.cfg").write_text(
+        "[build_ext]\ncompiler = unix\n[build_clib]\ncompiler = unix\n", encoding="utf-8"
+    )
+    return {
+        **environment.hermetic(os.environ, place, shop.source.epoch, shop.extra),
+        "PYTHONPATH": str(doors),
+        "_PYTHON_SYSCONFIGDATA_NAME": sysconfigdata.MODULE,
+        "_PYTHON_HOST_PLATFORM": target.platform,
+        "WHEELWORKS_SHIM": str(doors / "shim.json"),
+        "DIST_EXTRA_CONFIG": str(doors / "distutils.cfg"),
+        "ZIG_GLOBAL_CACHE_DIR": str(_zig_cache()),
+        "ZIG_LOCAL_CACHE_DIR": str(place / "zig"),
+        "CC": tools.cc,
+        "CXX": tools.cxx,
+        "AR": tools.ar,
+    }
+
+
+def _tools(place: Path, zig: str) -> sysconfigdata.Tools:
+    lines = (_driver(place, "cc"), _driver(place, "c++"), [zig, "ar"], [zig, "ranlib"])
+    return sysconfigdata.Tools(*map(sysconfigdata.quoted, lines))
+
+
+def _driver(place: Path, language: str) -> list[str]:
+    program = place / ("cxx.py" if language == "c++" else "cc.py")
+    scripts = str(Path(__file__).parents[2])
+    settings = str(place / "settings.json")
+    program.write_text(_DRIVER.format(scripts=scripts, settings=settings, language=language), encoding="utf-8")
+    return [sys.executable, "-I", str(program)]
+
+
+def _settings(shop: Workshop, target: Target, place: Path) -> Settings:
+    tree = place / "source"
+    return Settings(
+        target=target.id,
+        os=target.os,
+        cpu=target.cpu,
+        compiler=target.compiler,
+        minimum=target.minimum,
+        python=shop.python.nodot,
+        zig=zig(),
+        include=str(shop.headers),
+        source=str(tree),
+        allowed=(str(tree), str(place / "tmp"), str(shop.environment.folder), str(shop.headers)),
+        work=str(place),
+        log=str(log_of(target, shop.work)),
+        warm=str(_zig_cache() / f"linked-{target.compiler}"),
+    )
+
+
+def _zig_cache() -> Path:
+    return cache.folder() / f"zig-{importlib.metadata.version('ziglang')}"
+
+
+def zig() -> str:
+    """The compiler's program, out of the ``ziglang`` package."""
+    spec = importlib.util.find_spec("ziglang")
+    if spec is None or not spec.submodule_search_locations:
+        raise WheelworksError("the compiler isn't installed", "run this through nox, or: pip install ziglang")
+    return str(Path(spec.submodule_search_locations[0], "zig.exe" if os.name == "nt" else "zig"))

@@ -1,0 +1,142 @@
+"""Runs inside fresh namespaces, as their root: sets up a file system, then runs one program in it as a plain user.
+
+``python -I enter.py SPEC`` with SPEC as JSON (see `Entry`). It is the namespace's first process, so it also collects
+orphans, and everything in here dies with it. It imports nothing but the standard library, since it runs without the
+environment of the process that started it. Whatever can't be set up ends it with `CANNOT_ENTER`.
+
+What the program sees: the root and its site folder, read-only; one work folder; its own /tmp, /proc, network with
+nothing but a loopback device, and no more of /dev than any program needs. It runs in a second, inner user namespace
+in which it is nobody special: the kernel then allows it neither mounts nor a way out of its root.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+CANNOT_ENTER = 97
+USER = "1000"
+DEVICES = ("null", "zero", "full", "random", "urandom")
+MEMORY = 6 << 30  # bytes of private memory that one process of the guest may have, the emulator's included
+FILE = 1 << 30  # bytes of one file that the guest may write
+SCRATCH = "size=1g"  # of /tmp
+
+# From <sys/mount.h>, <linux/sockios.h> and <net/if.h>.
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 32, 4096, 16384
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8913, 0x8914, 0x8916, 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What to enter and what to run there; ``binfmt`` is empty where this CPU runs the program itself."""
+
+    root: str
+    site: str
+    work: str
+    binfmt: str
+    command: list[str]
+    environment: dict[str, str]
+
+
+def mount(source: str, target: str, kind: str = "none", flags: int = 0, data: str = "") -> None:
+    """mount(2); raises OSError that names the target."""
+    arguments = (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode())
+    if _libc.mount(*arguments):
+        number = ctypes.get_errno()
+        raise OSError(number, f"mounting {kind if kind != 'none' else source} on {target}: {os.strerror(number)}")
+
+
+def bind(source: str, target: str, *, writable: bool = False) -> None:
+    """Show the folder or file ``source`` at ``target`` as well."""
+    mount(source, target, flags=MS_BIND)
+    if not writable:
+        # Flags that the source's own mount has (nosuid, nodev) are locked in a user namespace, and must be repeated.
+        locked = os.statvfs(source).f_flag & (MS_NOSUID | MS_NODEV)
+        mount("none", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | locked)
+
+
+def register(rule: str) -> None:
+    """Have this user namespace start foreign executables by an emulator (its own binfmt_misc: Linux 6.7)."""
+    mount("binfmt_misc", "/proc/sys/fs/binfmt_misc", "binfmt_misc")
+    Path("/proc/sys/fs/binfmt_misc/register").write_text(rule)
+
+
+def set_up(entry: Entry) -> None:
+    """Mount everything that the program is to see."""
+    root = entry.root
+    mount("proc", "/proc", "proc")
+    if entry.binfmt:
+        register(entry.binfmt)
+    bind(root, root)
+    bind(entry.site, f"{root}/site")
+    bind(entry.work, f"{root}/work", writable=True)
+    mount("proc", f"{root}/proc", "proc")
+    mount("tmpfs", f"{root}/tmp", "tmpfs", data=SCRATCH)
+    mount("tmpfs", f"{root}/dev", "tmpfs", data="size=64m")
+    for name in DEVICES:
+        Path(root, "dev", name).touch()
+        bind(f"/dev/{name}", f"{root}/dev/{name}", writable=True)
+    Path(root, "dev/shm").mkdir(mode=0o1777)
+    Path(root, "dev/fd").symlink_to("/proc/self/fd")
+
+
+def network_up() -> None:
+    """Bring up the new network namespace's only device, the loopback, as a host that has IPv4 and IPv6.
+
+    It gets an address of each kind besides 127.0.0.1 and ::1, since glibc's AI_ADDRCONFIG (RFC 3493, 6.1) leaves out
+    the kinds of which a host has nothing but those.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        flags = struct.unpack("16sh14x", fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0)))[1]
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
+        address = socket.inet_aton("10.0.0.1")
+        fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16sHH4s8x", b"lo:1", socket.AF_INET, 0, address))
+    if Path("/proc/net/if_inet6").exists():
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
+            address = socket.inet_pton(socket.AF_INET6, "fd00::1")
+            fcntl.ioctl(control, SIOCSIFADDR, struct.pack("=16sIi", address, 128, socket.if_nametoindex("lo")))
+
+
+def launch(entry: Entry) -> int:
+    """Start the program as a plain user, in the new root; gives its process id."""
+    inner = ["unshare", "--user", f"--map-user={USER}", f"--map-group={USER}", f"--root={entry.root}", "--wd=/work"]
+    if child := os.fork():
+        return child
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
+    os.execvpe(inner[0], [*inner, *entry.command], {"PATH": os.environ["PATH"], **entry.environment})
+
+
+def collect(child: int) -> int:
+    """Wait for the program, and for orphans meanwhile; gives the exit code as a shell would."""
+    while True:
+        process, status = os.wait()
+        if process == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def main() -> int:
+    entry = Entry(**json.loads(sys.argv[1]))
+    try:
+        set_up(entry)
+        network_up()
+    except OSError as error:
+        print(f"cannot enter: {error}", file=sys.stderr)
+        return CANNOT_ENTER
+    return collect(launch(entry))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

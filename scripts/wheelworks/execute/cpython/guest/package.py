@@ -1,0 +1,57 @@
+"""Run a share of a project's own tests by pytest.
+
+In the guest as ``python -m wheelworks_guest.package EVENTS SHARD SHARDS FOLDER MODULE...``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from .events import Events
+
+EVENTS = Events(sys.argv[1])
+SHARD, SHARDS, FOLDER, MODULES = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5:]
+
+
+class Reporter:
+    """Tells the host of every test, and keeps this shard's."""
+
+    def __init__(self) -> None:
+        self.outcome, self.detail = "passed", ""
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Give hypothesis's examples as long as they take: its deadlines are for a CPU, not an emulator."""
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile("emulated", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("emulated")
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        EVENTS.all([item.nodeid for item in items])
+        items[:] = items[SHARD::SHARDS]
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.outcome, self.detail = "passed", ""
+        EVENTS.start(nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.outcome, self.detail = "failed", report.longreprtext
+        elif report.skipped and self.outcome == "passed":
+            self.outcome, self.detail = "skipped", str(report.longrepr)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        EVENTS.end(nodeid, self.outcome, self.detail)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            EVENTS.start(f"collect {report.nodeid}")
+            EVENTS.end(f"collect {report.nodeid}", "failed", report.longreprtext)
+
+
+if __name__ == "__main__":
+    code = pytest.main(["-q", "-p", "no:cacheprovider", "-c", "/dev/null", f"--rootdir={FOLDER}", FOLDER], [Reporter()])
+    EVENTS.modules([name for name in MODULES if name in sys.modules])
+    sys.exit(0 if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) else int(code))

@@ -1,0 +1,97 @@
+"""Start programs so that none outlives us, and none can run for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wheelworks.errors import WheelworksError
+
+_live: set[subprocess.Popen[str]] = set()
+_lock = threading.Lock()
+_stopping = threading.Event()
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a program ended: its exit status, and what it wrote to stdout and stderr together."""
+
+    status: int
+    output: str
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    seconds: float = 1800,
+) -> Result:
+    """Run a program to its end, or for at most ``seconds``, then end it and whatever it started.
+
+    Raises WheelworksError where it can't be started or takes too long. The exit status is the caller's to judge.
+    """
+    words = [str(word) for word in command]
+    try:
+        process = _start(words, env, cwd)
+    except OSError as error:
+        raise WheelworksError(f"cannot start {words[0]}: {error.strerror}") from error
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise WheelworksError(f"{words[0]} did not end within {seconds:g} s and was stopped") from None
+    finally:
+        end(process)
+        with _lock:
+            _live.discard(process)
+    return Result(process.returncode, output)
+
+
+def _start(words: list[str], env: Mapping[str, str] | None, cwd: Path | None) -> subprocess.Popen[str]:
+    # A group of its own: a terminal's Ctrl-C then reaches us alone, and we end the group as a whole.
+    group: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True, "umask": 0o022}
+    with _lock:  # so that stop_all() can't miss one that is just being started
+        if _stopping.is_set():
+            raise WheelworksError("interrupted")
+        process: subprocess.Popen[str] = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=env,
+            cwd=cwd,
+            **group,
+        )
+        _live.add(process)
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a program and everything that it started."""
+    if os.name == "nt":
+        if process.poll() is None:
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
+    else:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # the whole group has ended by itself
+    process.wait()
+
+
+def stop_all() -> None:
+    """End every program started here and refuse to start more: what Ctrl-C does."""
+    _stopping.set()
+    with _lock:
+        live = list(_live)
+    for process in live:
+        end(process)

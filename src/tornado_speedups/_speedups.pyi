@@ -1,0 +1,3 @@
+from _typeshed import ReadableBuffer
+
+def websocket_mask(mask: ReadableBuffer | str, data: ReadableBuffer | str, /) -> bytes: ...

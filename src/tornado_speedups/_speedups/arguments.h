@@ -1,0 +1,53 @@
+/* Arguments that hold bytes: bytes, str (as UTF-8), or anything with a contiguous buffer.
+
+   A function opens each argument, uses its bytes, and closes it: the bytes are borrowed, never copied. */
+
+#ifndef TORNADO_SPEEDUPS_ARGUMENTS_H
+#define TORNADO_SPEEDUPS_ARGUMENTS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* Only the module's init function is exported; PyMODINIT_FUNC says so itself. */
+#if defined(__GNUC__)
+#pragma GCC visibility push(hidden)
+#endif
+
+typedef struct {
+    const unsigned char *bytes;
+    Py_ssize_t length;
+    Py_buffer buffer; /* buffer.obj is NULL where there is nothing to release */
+} Argument;
+
+/* Open an argument of any type but bytes itself. Returns 0, or -1 with an exception that names the argument. */
+int argument_open_other(Argument *argument, PyObject *object, const char *name);
+
+/* Open an argument. Returns 0, or -1 with an exception that names it: then there is nothing to close. */
+static inline int
+argument_open(Argument *argument, PyObject *object, const char *name)
+{
+    if (!PyBytes_CheckExact(object)) {
+        return argument_open_other(argument, object, name);
+    }
+    char *bytes;
+    if (PyBytes_AsStringAndSize(object, &bytes, &argument->length) < 0) {
+        return -1;
+    }
+    argument->bytes = (const unsigned char *)bytes;
+    argument->buffer.obj = NULL;
+    return 0;
+}
+
+static inline void
+argument_close(Argument *argument)
+{
+    if (argument->buffer.obj != NULL) {
+        PyBuffer_Release(&argument->buffer);
+    }
+}
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+
+#endif

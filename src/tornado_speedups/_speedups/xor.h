@@ -1,0 +1,121 @@
+/* XOR of bytes with a repeated 4-byte mask (RFC 6455, section 5.3), for every CPU.
+
+   The widest block is what every CPU of the compiler's target has, so nothing is chosen at run time.
+   Memory is read and written by copies of a constant size, which compilers turn into single unaligned
+   loads and stores: no cast of a pointer, no call. */
+
+#ifndef TORNADO_SPEEDUPS_XOR_H
+#define TORNADO_SPEEDUPS_XOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define COPY_CONSTANT_SIZE __builtin_memcpy
+#else
+#include <string.h>
+#define COPY_CONSTANT_SIZE memcpy
+#endif
+
+/* Block: the unit of the main loop. A mask that was itself copied from memory repeats in memory order,
+   whatever the endianness. */
+#if defined(__SSE2__) || defined(_M_X64)
+
+#include <emmintrin.h>
+typedef __m128i Block;
+#define BLOCK_REPEAT(mask) _mm_set1_epi32((int)(mask))
+#define BLOCK_XOR(a, b) _mm_xor_si128(a, b)
+
+#elif defined(__ARM_NEON) || defined(_M_ARM64)
+
+#include <arm_neon.h>
+typedef uint32x4_t Block;
+#define BLOCK_REPEAT(mask) vdupq_n_u32(mask)
+#define BLOCK_XOR(a, b) veorq_u32(a, b)
+
+#else
+
+typedef uint64_t Block;
+#define BLOCK_REPEAT(mask) ((uint64_t)(mask) << 32 | (mask))
+#define BLOCK_XOR(a, b) ((a) ^ (b))
+
+#endif
+
+static inline void
+xor_block(unsigned char *to, const unsigned char *from, Block mask)
+{
+    Block block;
+    COPY_CONSTANT_SIZE(&block, from, sizeof block);
+    block = BLOCK_XOR(block, mask);
+    COPY_CONSTANT_SIZE(to, &block, sizeof block);
+}
+
+/* Eight in a row: with four, the speed depended on where the compiler happened to put the loop (2.9 to 3.8
+   times that of Tornado's C at 4 KiB, on one x86-64 CPU). */
+static inline void
+xor_8_blocks(unsigned char *to, const unsigned char *from, Block mask)
+{
+    const size_t step = sizeof(Block);
+    xor_block(to, from, mask);
+    xor_block(to + step, from + step, mask);
+    xor_block(to + 2 * step, from + 2 * step, mask);
+    xor_block(to + 3 * step, from + 3 * step, mask);
+    xor_block(to + 4 * step, from + 4 * step, mask);
+    xor_block(to + 5 * step, from + 5 * step, mask);
+    xor_block(to + 6 * step, from + 6 * step, mask);
+    xor_block(to + 7 * step, from + 7 * step, mask);
+}
+
+static inline void
+xor_8_bytes(unsigned char *to, const unsigned char *from, uint64_t mask)
+{
+    uint64_t word;
+    COPY_CONSTANT_SIZE(&word, from, sizeof word);
+    word ^= mask;
+    COPY_CONSTANT_SIZE(to, &word, sizeof word);
+}
+
+static inline void
+xor_4_bytes(unsigned char *to, const unsigned char *from, uint32_t mask)
+{
+    uint32_t word;
+    COPY_CONSTANT_SIZE(&word, from, sizeof word);
+    word ^= mask;
+    COPY_CONSTANT_SIZE(to, &word, sizeof word);
+}
+
+/* The last bytes, fewer than 16. */
+static inline void
+xor_tail(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask, const unsigned char *mask_bytes)
+{
+    if (length & 8) {
+        xor_8_bytes(to, from, (uint64_t)mask << 32 | mask);
+        to += 8, from += 8;
+    }
+    if (length & 4) {
+        xor_4_bytes(to, from, mask);
+        to += 4, from += 4;
+    }
+    for (size_t i = 0; i < (length & 3); i++) {
+        to[i] = from[i] ^ mask_bytes[i];
+    }
+}
+
+/* Write to `to` the XOR of `from` and the mask of 4 bytes. The two places are apart, or the same. */
+static inline void
+xor_mask(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask_bytes)
+{
+    uint32_t mask;
+    COPY_CONSTANT_SIZE(&mask, mask_bytes, sizeof mask);
+    Block block_mask = BLOCK_REPEAT(mask);
+    const size_t step = sizeof(Block);
+    for (; length >= 8 * step; length -= 8 * step, to += 8 * step, from += 8 * step) {
+        xor_8_blocks(to, from, block_mask);
+    }
+    for (; length >= step; length -= step, to += step, from += step) {
+        xor_block(to, from, block_mask);
+    }
+    xor_tail(to, from, length, mask, mask_bytes);
+}
+
+#endif

@@ -1,0 +1,70 @@
+"""Every test of a function runs on every implementation: Python, C, and the wheels given by ``--wheel``.
+
+The tests are of the installed package, never of the checkout. Missing C fails them, unless
+TORNADO_SPEEDUPS_EXTENSION=0 says that it is wanted so.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tornado_speedups
+
+SOURCE_TREE = Path(__file__).resolve().parents[2]
+NATIVE = ("python", "c")
+
+
+def pytest_configure() -> None:
+    # Resolved, so that a link into the checkout (an editable install) counts as the checkout.
+    location = Path(tornado_speedups.__file__).resolve()
+    if location.is_relative_to(SOURCE_TREE / "src"):
+        raise pytest.UsageError(f"tornado_speedups is imported from the checkout ({location}): install a built wheel")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "speedups" in metafunc.fixturenames:
+        names = [*NATIVE, *metafunc.config.getoption("--wheel", [])]
+        ids = [Path(name).name for name in names]
+        metafunc.parametrize("speedups", names, ids=ids, indirect=True, scope="session")
+    if "native" in metafunc.fixturenames:
+        metafunc.parametrize("native", NATIVE, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def speedups(request: pytest.FixtureRequest) -> Any:
+    """The functions of one implementation, wheels included."""
+    return _load(request.param)
+
+
+@pytest.fixture(scope="session")
+def native(request: pytest.FixtureRequest) -> Any:
+    """The functions of one implementation that runs in this process: Python or C."""
+    return _load(request.param)
+
+
+@pytest.fixture(scope="session")
+def c_extension() -> Any:
+    """The C functions, for what only makes sense there."""
+    return _load("c")
+
+
+def _load(name: str) -> Any:
+    if name == "python":
+        return import_module("tornado_speedups._fallback")
+    if name == "c":
+        return _load_c()
+    return import_module("wheelworks.execute").load(Path(name))
+
+
+def _load_c() -> Any:
+    if os.environ.get("TORNADO_SPEEDUPS_EXTENSION") == "0":
+        pytest.skip("TORNADO_SPEEDUPS_EXTENSION=0")
+    try:
+        return import_module("tornado_speedups._speedups")
+    except ImportError as error:
+        pytest.fail(f"the C extension is missing: {error}; TORNADO_SPEEDUPS_EXTENSION=0 tests without it")

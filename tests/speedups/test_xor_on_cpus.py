@@ -1,0 +1,50 @@
+"""The XOR loop itself, compiled for and run on CPUs of both endiannesses, with and without vectors."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+XOR = HERE.parents[1] / "src/tornado_speedups/_speedups"
+
+# Compiler target, block size that it must get, and the emulator that runs it.
+CPUS = {
+    "x86_64-linux-musl": (16, "qemu-x86_64-static"),
+    "aarch64-linux-musl": (16, "qemu-aarch64-static"),
+    "powerpc64le-linux-musl": (8, "qemu-ppc64le-static"),
+    "s390x-linux-musl": (8, "qemu-s390x-static"),
+}
+LEVELS = {
+    "optimised": ["-O2", "-fno-sanitize=undefined"],
+    "sanitised": ["-O1", "-fsanitize=undefined", "-fsanitize-trap=undefined"],
+}
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="foreign programs run under qemu-user, which is for Linux"),
+]
+
+
+def compiled(target: str, options: list[str], program: Path) -> Path:
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", target, "-static", "-Wall", "-Wextra", "-Werror"]
+    source = str(HERE / "xor_on_this_cpu.c")
+    subprocess.run([*command, *options, f"-I{XOR}", source, "-o", str(program)], check=True)
+    return program
+
+
+def emulator(name: str) -> str:
+    return shutil.which(name) or pytest.skip(f"{name} is not installed")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("target", CPUS)
+def test_xor(target: str, level: str, tmp_path: Path) -> None:
+    block, runner = CPUS[target]
+    program = compiled(target, LEVELS[level], tmp_path / "xor")
+    said = subprocess.run([emulator(runner), str(program)], check=True, capture_output=True, text=True).stdout
+    assert said == f"equal, in blocks of {block} bytes\n"

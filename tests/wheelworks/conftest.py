@@ -1,0 +1,26 @@
+"""A fast test starts no program, so that none downloads or compiles unnoticed, unless it asks for ``may_spawn``."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def may_spawn() -> None:
+    """Asked for by a fast test that is about programs and starts small ones."""
+
+
+@pytest.fixture(autouse=True)
+def no_program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse to start programs in every other fast test."""
+    if request.node.get_closest_marker("integration") or "may_spawn" in request.fixturenames:
+        return
+
+    def refuse(process: object, command: object, *_: Any, **__: Any) -> None:
+        pytest.fail(f"a fast test starts {command}: mark it integration, or ask for may_spawn")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(subprocess.Popen, "__del__", lambda _: None)

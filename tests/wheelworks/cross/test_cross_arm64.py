@@ -1,0 +1,179 @@
+"""The main job on this project: exactly three wheels, each what it claims to be."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import abi3info
+import lief
+import pytest
+from abi3info.models import PyVersion, Symbol
+from packaging.utils import parse_wheel_filename
+
+from tests.fixtures import projects
+from tests.fixtures.commands import ROOT, wheelworks
+
+pytestmark = pytest.mark.integration
+
+STEM = "tornado_speedups-0.1.0-cp311-abi3-"
+WINDOWS, MACOS = f"{STEM}win_arm64.whl", f"{STEM}macosx_11_0_arm64.whl"
+LINUX = f"{STEM}manylinux2014_aarch64.manylinux_2_17_aarch64.musllinux_1_2_aarch64.whl"
+EXTENSION = {WINDOWS: "_speedups.pyd", MACOS: "_speedups.abi3.so", LINUX: "_speedups.abi3.so"}
+WHEELS = list(EXTENSION)
+PYTHON_FILES = {"__init__.py", "_fallback.py", "_implementation.py", "_speedups.pyi", "patches.py", "py.typed"}
+METADATA = {"METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE"}
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
+    """The folder that the main job fills."""
+    out = tmp_path_factory.mktemp("main") / "dist"
+    ended = wheelworks("cross-arm64", ".", "--out", out, cache=wheelworks_cache)
+    assert ended.status == 0, ended.err
+    assert "win_arm64.whl" in ended.out and "python3.dll" in ended.out
+    return out
+
+
+@pytest.fixture(scope="module")
+def manifest(dist: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((dist / "manifest.json").read_text())
+    return found
+
+
+def members(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def extension(wheel: Path) -> bytes:
+    return members(wheel)[f"tornado_speedups/{EXTENSION[wheel.name]}"]
+
+
+def test_three_wheels_and_a_manifest(dist: Path) -> None:
+    assert {path.name for path in dist.iterdir()} == {*WHEELS, "manifest.json"}
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_the_files_are_those_and_no_other(name: str, dist: Path) -> None:
+    package = {f"tornado_speedups/{file}" for file in PYTHON_FILES | {EXTENSION[name]}}
+    info = {f"tornado_speedups-0.1.0.dist-info/{file}" for file in METADATA}
+    found = members(dist / name)
+    assert set(found) == package | info
+    for file in PYTHON_FILES:
+        assert found[f"tornado_speedups/{file}"] == (ROOT / "src/tornado_speedups" / file).read_bytes()
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_metadata_is_valid(name: str, dist: Path) -> None:
+    found = members(dist / name)
+    lines = found["tornado_speedups-0.1.0.dist-info/WHEEL"].decode().splitlines()
+    assert {"Wheel-Version: 1.0", "Root-Is-Purelib: false"} <= set(lines)
+    tags = sorted(str(tag) for tag in parse_wheel_filename(name)[3])
+    assert [line.removeprefix("Tag: ") for line in lines if line.startswith("Tag:")] == tags
+    rows = list(csv.reader(io.StringIO(found["tornado_speedups-0.1.0.dist-info/RECORD"].decode())))
+    assert [row[0] for row in rows] == list(found)
+    for file, digest, size in rows[:-1]:
+        sha = base64.urlsafe_b64encode(hashlib.sha256(found[file]).digest()).rstrip(b"=").decode()
+        assert (digest, int(size)) == (f"sha256={sha}", len(found[file]))
+
+
+def test_windows_imports_python3_only(dist: Path, manifest: dict[str, Any]) -> None:
+    binary = lief.PE.parse(extension(dist / WINDOWS))
+    assert binary is not None
+    assert binary.header.machine == lief.PE.Header.MACHINE_TYPES.ARM64
+    assert [str(one.name) for one in binary.imports] == ["python3.dll"]
+    export = binary.get_export()
+    assert export is not None and [str(one.name) for one in export.entries] == ["PyInit__speedups"]
+    assert binary.header.time_date_stamps == manifest["source"]["epoch"]
+    assert binary.optional_header.has(lief.PE.OptionalHeader.DLL_CHARACTERISTICS.DYNAMIC_BASE)
+
+
+def test_linux_needs_no_library_and_the_stable_abi_only(dist: Path) -> None:
+    binary = lief.ELF.parse(extension(dist / LINUX))
+    assert binary is not None
+    assert binary.header.machine_type == lief.ELF.ARCH.AARCH64
+    assert list(binary.libraries) == []
+    wanted = {str(one.name) for one in binary.dynamic_symbols if one.shndx == 0 and one.name}
+    assert wanted, "an extension asks CPython for something"
+    for name in wanted:
+        known = abi3info.FUNCTIONS.get(Symbol(name)) or abi3info.DATAS.get(Symbol(name))
+        assert known and known.added <= PyVersion(3, 11), name
+    assert not binary.has(lief.ELF.DynamicEntry.TAG.RUNPATH) and not binary.has(lief.ELF.DynamicEntry.TAG.RPATH)
+
+
+def test_macos_is_signed_for_11_and_names_libsystem(dist: Path) -> None:
+    fat = lief.MachO.parse(extension(dist / MACOS))
+    assert fat is not None
+    (binary,) = fat
+    assert binary.header.cpu_type == lief.MachO.Header.CPU_TYPE.ARM64
+    assert binary.has_code_signature
+    assert binary.build_version is not None and list(binary.build_version.minos)[:2] == [11, 0]
+    needed = [one.name for one in binary.libraries if one.command != lief.MachO.LoadCommand.TYPE.ID_DYLIB]
+    assert needed == ["/usr/lib/libSystem.B.dylib"]
+    own = [one.name for one in binary.libraries if one.command == lief.MachO.LoadCommand.TYPE.ID_DYLIB]
+    assert own in ([], ["@rpath/_speedups.abi3.so"])
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_the_signature_of_a_page_is_its_hash(name: str, dist: Path) -> None:
+    """Apple's ARM64 kernel kills what has a wrong one: the hashes of the code directory are computed again."""
+    if name != MACOS:
+        assert b"\xfa\xde\x0c\x02" not in extension(dist / name)
+        return
+    data = extension(dist / MACOS)
+    start = data.index(b"\xfa\xde\x0c\x02")
+    hashes, _, _, slots, limit, size, kind, _, page = struct.unpack_from(">IIIIIBBBB", data, start + 16)
+    assert (size, kind) == (32, 2), "SHA-256"
+    for slot in range(slots):
+        end = min((slot + 1) << page, limit)
+        stored = data[start + hashes + 32 * slot : start + hashes + 32 * slot + 32]
+        assert hashlib.sha256(data[slot << page : end]).digest() == stored
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_the_manifest_is_right(name: str, dist: Path, manifest: dict[str, Any]) -> None:
+    (record,) = [wheel for wheel in manifest["wheels"] if wheel["file"] == name]
+    data = (dist / name).read_bytes()
+    assert (record["sha256"], record["size"]) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert record["tags"] == sorted(str(tag) for tag in parse_wheel_filename(name)[3])
+    targets = {WINDOWS: ["win_arm64"], MACOS: ["macosx_11_0_arm64"]}
+    assert record["targets"] == targets.get(name, ["manylinux_2_17_aarch64", "musllinux_1_2_aarch64"])
+    assert (record["abi"], record["link"], record["libc_calls"]) == ("cp311-abi3", "freestanding", [])
+    (one,) = record["extensions"]
+    assert one["file"] == f"tornado_speedups/{EXTENSION[name]}"
+    assert one["machine"] == "aarch64" and one["exports"] == ["PyInit__speedups"]
+
+
+def test_the_manifest_names_its_source_and_no_path(
+    dist: Path, manifest: dict[str, Any], wheelworks_cache: Path
+) -> None:
+    assert manifest["source"]["commit"] == projects.git(ROOT, "rev-parse", "HEAD")
+    text = (dist / "manifest.json").read_text()
+    for folder in (dist, ROOT, Path.home(), wheelworks_cache, Path(os.sep, "tmp")):  # the last: the build's own
+        assert f"{folder}{os.sep}" not in text.replace("/usr/lib/", "")
+
+
+def test_a_second_run_gives_the_same_bytes(dist: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
+    assert wheelworks("cross-arm64", ".", "--out", tmp_path, cache=wheelworks_cache).status == 0
+    for path in dist.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_one_target_joins_the_others_in_the_manifest(tmp_path: Path, wheelworks_cache: Path) -> None:
+    for target in ("win_arm64", "macosx_11_0_arm64"):
+        ended = wheelworks("cross-arm64", ".", "--target", target, "--out", tmp_path, cache=wheelworks_cache)
+        assert ended.status == 0, ended.err
+    assert [wheel["file"] for wheel in json.loads((tmp_path / "manifest.json").read_text())["wheels"]] == [
+        MACOS,
+        WINDOWS,
+    ]

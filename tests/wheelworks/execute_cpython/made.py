@@ -1,0 +1,17 @@
+"""Parts of wheels that tests make."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+TAG = "cp311-abi3-manylinux_2_17_aarch64"
+WheelMaker = Callable[..., Path]
+
+
+def record_row(name: str, content: bytes) -> str:
+    """A file's line in RECORD."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+    return f"{name},sha256={digest},{len(content)}"

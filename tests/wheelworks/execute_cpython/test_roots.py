@@ -1,0 +1,88 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from wheelworks.errors import UsageError
+from wheelworks.execute.cpython import roots
+from wheelworks.execute.cpython.machines import find_machine
+from wheelworks.execute.cpython.roots import CannotLay, Recipe, command, is_laid, lay_root, recipe
+
+RECIPE = Recipe("bookworm", "arm64", ("python3.11",))
+
+
+@pytest.fixture
+def fake_mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> Path:
+    """An mmdebstrap for what the real one does only when its archive is in trouble."""
+    program = tmp_path / "bin/mmdebstrap"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    return program
+
+
+def test_the_recipe() -> None:
+    assert recipe(find_machine("aarch64"), "3.11") == RECIPE
+    with pytest.raises(UsageError, match=r"no CPython 3\.8") as caught:
+        recipe(find_machine("aarch64"), "3.8")
+    assert "3.15" in caught.value.hint
+
+
+def test_the_key_tells_recipes_apart() -> None:
+    others = [
+        replace(RECIPE, suite="trixie"),
+        replace(RECIPE, architecture="armhf"),
+        replace(RECIPE, packages=("a", "b")),
+    ]
+    assert len({each.key for each in [RECIPE, *others]}) == 4 and RECIPE.key == replace(RECIPE).key
+
+
+def test_no_mirror_is_named() -> None:
+    assert not [word for word in command(RECIPE) if "://" in word or ".org" in word]
+
+
+def test_missing_mmdebstrap_says_how_to_get_it(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(CannotLay, match="mmdebstrap") as caught:
+        lay_root(RECIPE)
+    assert "apt-get install" in caught.value.hint and not is_laid(RECIPE)
+
+
+def test_mmdebstraps_own_words_are_passed_on(fake_mmdebstrap: Path) -> None:
+    fake_mmdebstrap.write_text("#!/bin/sh\necho chatter >&2; echo 'E: no such suite' >&2; exit 25\n")
+    with pytest.raises(CannotLay) as caught:
+        lay_root(RECIPE)
+    assert "E: no such suite" in caught.value.message and "chatter" not in caught.value.message
+    assert "25" in caught.value.message and not is_laid(RECIPE)
+
+
+def test_half_a_root_is_no_root(fake_mmdebstrap: Path) -> None:
+    fake_mmdebstrap.write_text("#!/bin/sh\ncd / && tar -c etc/hostname | head -c 700\n")
+    with pytest.raises(CannotLay, match="exit codes"):
+        lay_root(RECIPE)
+
+
+def test_a_root_without_that_python(fake_mmdebstrap: Path) -> None:
+    fake_mmdebstrap.write_text("#!/bin/sh\ncd / && tar -c etc/hostname\n")
+    with pytest.raises(CannotLay, match=r"bookworm has no python3\.11 for arm64"):
+        lay_root(RECIPE)
+
+
+def test_an_mmdebstrap_that_hangs(fake_mmdebstrap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roots, "TIME_LIMIT", 1.0)
+    fake_mmdebstrap.write_text("#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(CannotLay, match="not done after 1 s"):
+        lay_root(RECIPE)
+
+
+def test_a_root_is_furnished_and_kept(fake_mmdebstrap: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    for name in ("usr/bin/python3.11", "usr/lib/libc.so", "etc/resolv.conf", "dev/null"):
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).touch()
+    fake_mmdebstrap.write_text(f"#!/bin/sh\ntar -c -C {made} .\n")
+    root = lay_root(RECIPE)
+    assert is_laid(RECIPE) and (root / "lib/libc.so").exists() and (root / "usr/bin/python3.11").exists()
+    assert not (root / "etc/resolv.conf").exists() and not (root / "dev/null").exists()
+    fake_mmdebstrap.write_text("#!/bin/sh\nexit 1\n")
+    assert lay_root(RECIPE) == root

@@ -1,0 +1,81 @@
+"""The manifest: what is kept of an earlier build, and that it is written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wheelworks import manifest
+from wheelworks.errors import WheelworksError
+
+SOURCE = {"name": "x", "epoch": 5}
+TOOLS = {"ziglang": "1"}
+
+
+def wheel(file: str, text: str = "") -> dict[str, Any]:
+    return {"file": file, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def test_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    record = manifest.merge(None, SOURCE, TOOLS, [wheel("ü.whl")])
+    assert manifest.save(record, tmp_path) == tmp_path / "manifest.json"
+    assert manifest.load(tmp_path) == record
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    if os.name == "posix":
+        assert (tmp_path / "manifest.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_no_manifest_is_none(tmp_path: Path) -> None:
+    assert manifest.load(tmp_path) is None
+
+
+def test_the_same_source_and_tools_add_to_it() -> None:
+    old = manifest.merge(None, SOURCE, TOOLS, [wheel("b.whl"), wheel("a.whl", "old")])
+    merged = manifest.merge(old, SOURCE, TOOLS, [wheel("c.whl"), wheel("a.whl", "new")])
+    assert merged["wheels"] == [wheel("a.whl", "new"), wheel("b.whl"), wheel("c.whl")]
+
+
+@pytest.mark.parametrize(("source", "tools"), [({**SOURCE, "epoch": 6}, TOOLS), (SOURCE, {"ziglang": "2"})])
+def test_another_source_or_tool_begins_anew(source: dict[str, Any], tools: dict[str, Any]) -> None:
+    old = manifest.merge(None, SOURCE, TOOLS, [wheel("a.whl")])
+    assert manifest.merge(old, source, tools, [wheel("b.whl")])["wheels"] == [wheel("b.whl")]
+
+
+def test_wheels_that_are_gone_or_changed_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "same.whl").write_text("same")
+    (tmp_path / "changed.whl").write_text("changed")
+    wheels = [wheel("same.whl", "same"), wheel("changed.whl", "before"), wheel("gone.whl")]
+    kept = manifest.existing(manifest.merge(None, SOURCE, TOOLS, wheels), tmp_path)
+    assert kept["wheels"] == [wheel("same.whl", "same")]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"schema": 0, "wheels": []}', '{"schema": 1, "wheels": 1}']
+)
+def test_what_is_no_manifest_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(WheelworksError, match="no manifest of this version"):
+        manifest.load(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"[" * 100_000, b'{"schema": 1, "wheels": [1]}'])
+def test_hostile_manifests_are_told(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(data)
+    with pytest.raises(WheelworksError, match="no manifest of this version"):
+        manifest.load(tmp_path)
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = manifest.write(tmp_path / "x", b"old")
+
+    def full(source: str, destination: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        manifest.write(place, b"new")
+    assert place.read_bytes() == b"old" and list(tmp_path.iterdir()) == [place]
