@@ -226,7 +226,7 @@ class Cpu:
             return
         names = {
             uc.UC_ERR_INSN_INVALID: fault("illegal-instruction", "an instruction that this CPU doesn't have"),
-            uc.UC_ERR_EXCEPTION: fault("illegal-instruction", "a trap or an instruction that this CPU refuses"),
+            uc.UC_ERR_EXCEPTION: fault("illegal-instruction", "a trap, or an instruction or address that this CPU refuses"),
             uc.UC_ERR_READ_UNALIGNED: fault("misaligned-access", "a read from a misaligned address"),
             uc.UC_ERR_WRITE_UNALIGNED: fault("misaligned-access", "a write to a misaligned address"),
         }

@@ -37,6 +37,7 @@ class Block:
     writable: int
     what: str
     live: bool = True
+    immutable: bool = False
     private: bool = False
     counted: int = 0
     zone_end: int = 0
@@ -157,7 +158,7 @@ def judge_heap(arena: Arena, address: int, size: int, write: bool) -> Fault | Ca
         return CannotRun(f"it {verb} the inside of {block.what}, whose layout the emulated interpreter doesn't model")
     if address < block.start:
         what = f"{verb} {size} bytes, {block.start - address} before the start of {block.what}"
-    elif write and offset + size <= block.readable and not block.writable:
+    elif write and offset + size <= block.readable and block.immutable:
         return fault("write-to-immutable", f"writes {size} bytes at offset {offset} of {block.what}")
     else:
         past = offset + size - allowed

@@ -41,6 +41,7 @@ MEMORY_LIMIT = 1 << 30
 UNWRITTEN = b"\xa5"  # fills the stack below a call: what is read from there unset points nowhere
 POISONED_STACK = 32 << 10
 STUB = 16
+NOTHING = 16 * PAGE
 THREAD_SIZE = 2 * PAGE
 
 
@@ -72,6 +73,7 @@ class Interpreter:
         self.called = ""
         self.broken = False
         self.depth = 0
+        self._nothing: list[mmap.mmap] = []
         self._names: dict[int, str] = {}
         self._stubs: dict[str, int] = {}
         self._map_nothing()
@@ -95,11 +97,16 @@ class Interpreter:
         return middle
 
     def _map_nothing(self) -> None:
-        """On s390x an access to an address that isn't mapped ends in an exception that doesn't say which."""
+        """Where pages can't be protected, an access to an unmapped one ends in an exception that doesn't say which.
+
+        The likeliest of them are mapped and watched there: around a null pointer, and below the stack.
+        """
         if not self.cpu.chip.protects:
-            self._nothing = mmap.mmap(-1, 16 * PAGE)
-            self.cpu.map(0, self._nothing, UC_PROT_READ | UC_PROT_WRITE)
-            self.cpu.watch(0, 16 * PAGE - 1)
+            for start in (0, self.memory.stack_bottom - NOTHING):
+                nothing = mmap.mmap(-1, NOTHING)
+                self._nothing.append(nothing)
+                self.cpu.map(start, nothing, UC_PROT_READ | UC_PROT_WRITE)
+                self.cpu.watch(start, start + NOTHING - 1)
 
     def _add(self, name: str, start: int, memory: mmap.mmap, permissions: int) -> None:
         self.cpu.map(start, memory, permissions)

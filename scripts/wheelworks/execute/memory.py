@@ -32,6 +32,7 @@ class Memory:
         self._heap_base = 0x7_0000_0000 if high else 0x4000_0000
         self._heap_end = 0x7F_0000_0000 if high else 0xC000_0000
         self.stack_top = (0x5_0000_0000 if high else 0x3000_0000) + STACK_SIZE
+        self.stack_bottom = self.stack_top - STACK_SIZE
         self.regions: list[Region] = []
         self.arenas: list[Arena] = []
         self._next_arena = self._heap_base
@@ -40,7 +41,7 @@ class Memory:
     def attach(self, cpu: Cpu) -> None:
         """Give the CPU its stack and the first arena of the heap."""
         self.cpu = cpu
-        stack = Region("stack", self.stack_top - STACK_SIZE, mmap.mmap(-1, STACK_SIZE))
+        stack = Region("stack", self.stack_bottom, mmap.mmap(-1, STACK_SIZE))
         cpu.map(stack.start, stack.memory, UC_PROT_READ | UC_PROT_WRITE)
         self.regions.append(stack)
         self._add_arena(ARENA)
@@ -67,7 +68,7 @@ class Memory:
 
     def freeze(self, block: Block) -> None:
         """The guest may read the block only, from now on."""
-        block.writable = 0
+        block.writable, block.immutable = 0, True
         self._arena(block.start).freeze(block)
 
     def seal_end(self, block: Block) -> None:
