@@ -119,11 +119,12 @@ def checked(image: Image, name: str) -> Image:
 def _check_segments(segments: tuple[Segment, ...], name: str) -> None:
     end = 0
     for segment in sorted(segments, key=lambda segment: segment.address):
-        if segment.address < end:
-            raise BadImage(f"{name}: segments overlap at {segment.address:#x}")
-        end = segment.address + segment.size
-        if segment.address < 0 or segment.size < max(len(segment.data), 1) or end > MAX_IMAGE:
-            raise BadImage(f"{name}: a segment at {segment.address:#x} claims {segment.size:#x} bytes")
+        start, size = segment.address, segment.size
+        if start < 0 or size < max(len(segment.data), 1) or start + size > MAX_IMAGE:
+            raise BadImage(f"{name}: a segment at {start:#x} claims {size:#x} bytes")
+        if start < end:
+            raise BadImage(f"{name}: segments overlap at {start:#x}")
+        end = start + size
 
 
 def _check_inside(image: Image, address: int, width: int, what: str) -> None:
