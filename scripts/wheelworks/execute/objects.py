@@ -150,7 +150,8 @@ class Objects:
         cls = made if made.value is type else self.type_object(kind)
         memory.poke(address + self.abi.header - pointer, self.abi.packer("P").pack(cls.address))
         if issubclass(kind, SIZED) and not isinstance(made.value, Unfinished):
-            self.set_size(made, len(made.value))  # type: ignore[arg-type]  # SIZED are all sized
+            base = next(base for base in SIZED if issubclass(kind, base))
+            self.set_size(made, base.__len__(made.value))  # type: ignore[arg-type]  # it is an instance of base
         if made.block.window[1]:
             flags = made.value.__flags__ & MODELLED_FLAGS  # type: ignore[attr-defined]  # it is a type
             memory.poke(address + made.block.window[0], self.abi.packer("L").pack(flags))
@@ -177,10 +178,13 @@ class Objects:
     # -- their content
 
     def data(self, made: GuestObject) -> Block:
-        """Guest memory with the bytes of a bytes, bytearray or (as UTF-8) str object, followed by a zero byte."""
+        """Guest memory with the bytes of a bytes, bytearray or (as UTF-8) str object, followed by a zero byte.
+
+        Methods that a subclass overrides are not asked.
+        """
         if made.data is None:
             value = made.value
-            content = value.encode() if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]
+            content = str.encode(value) if isinstance(value, str) else bytes(memoryview(value))  # type: ignore[arg-type]
             made.data = self.memory.allocate(len(content) + 1, f"the bytes of {_brief(value)}")
             self.memory.poke(made.data.start, content + b"\0")
             if isinstance(value, bytearray):
