@@ -39,10 +39,14 @@ def main(argv: Sequence[str]) -> int:
     try:
         verdicts = [way(wheel) for way in _ways(options.how, options.tests) for wheel in options.wheels]
     except WheelworksError as error:
-        print(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""), file=sys.stderr)
+        Console(stderr=True).print(_told(error), markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
     show(verdicts, Console())
     return exit_code(verdicts)
+
+
+def _told(error: WheelworksError) -> str:
+    return f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else "")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -131,6 +131,7 @@ class Cpu:
             self.watch(address, address + size - 1, writes_only=True)
 
     def unmap(self, address: int, size: int) -> None:
+        """Take a range away from the guest."""
         self.engine.mem_unmap(address, size)
 
     def watch(self, first: int, last: int, writes_only: bool = False) -> int:
@@ -139,6 +140,7 @@ class Cpu:
         return int(self.engine.hook_add(kinds, self._watched, None, first, last))
 
     def unwatch(self, handle: int) -> None:
+        """Have accesses judged no longer."""
         self.engine.hook_del(handle)
 
     def set_exits(self, addresses: list[int]) -> None:
@@ -167,17 +169,21 @@ class Cpu:
         return 8
 
     def get(self, register: int) -> int:
+        """The value of a register."""
         return int(self.engine.reg_read(register))
 
     def set(self, register: int, value: int) -> None:
+        """Change a register."""
         self.engine.reg_write(register, value)
 
     @property
     def pc(self) -> int:
+        """The address of the next instruction."""
         return self.get(self.chip.pc)
 
     @property
     def sp(self) -> int:
+        """The stack pointer."""
         return self.get(self.chip.sp)
 
     @sp.setter
@@ -226,7 +232,9 @@ class Cpu:
             return
         names = {
             uc.UC_ERR_INSN_INVALID: fault("illegal-instruction", "an instruction that this CPU doesn't have"),
-            uc.UC_ERR_EXCEPTION: fault("illegal-instruction", "a trap, or an instruction or address that this CPU refuses"),
+            uc.UC_ERR_EXCEPTION: fault(
+                "illegal-instruction", "a trap, or an instruction or address that this CPU refuses"
+            ),
             uc.UC_ERR_READ_UNALIGNED: fault("misaligned-access", "a read from a misaligned address"),
             uc.UC_ERR_WRITE_UNALIGNED: fault("misaligned-access", "a write to a misaligned address"),
         }

@@ -204,6 +204,7 @@ class Interpreter:
         return made
 
     def function(self, method: Method, module: GuestObject) -> Function:
+        """A method as a function of its module."""
         return Function(self, method, module)
 
     def execute(self, module: GuestObject, slots: Sequence[tuple[str, int]]) -> None:

@@ -47,6 +47,7 @@ class Memory:
         self._add_arena(ARENA)
 
     def add_region(self, region: Region) -> None:
+        """Tell of memory that the guest has been given."""
         self.regions.append(region)
 
     # -- the heap
@@ -62,6 +63,7 @@ class Memory:
         return arena.add(size, what, offset)
 
     def free(self, block: Block) -> None:
+        """The guest may not touch the block any more."""
         block.live = False
         self.used -= block.size
         self._arena(block.start).close(block)
@@ -167,9 +169,11 @@ class Memory:
     # -- values
 
     def pointer(self, address: int) -> int:
+        """The pointer that stands at an address. Raises Fault as :meth:`load` does."""
         return int(self._pointer.unpack(self.load(address, self.abi.pointer))[0])
 
     def store_pointer(self, address: int, value: int) -> None:
+        """Put a pointer at an address. Raises Fault as :meth:`store` does."""
         self.store(address, self._pointer.pack(value))
 
     def text(self, address: int) -> bytes:

@@ -103,6 +103,7 @@ class Objects:
         return self._make(value)
 
     def type_object(self, cls: type) -> GuestObject:
+        """The guest's object for a type; it lives as long as the guest."""
         if cls not in self._types:
             self._types[cls] = self._make(cls, permanent=True)
         return self._types[cls]
@@ -157,6 +158,7 @@ class Objects:
             memory.poke(address + made.block.window[0], self.abi.packer("L").pack(flags))
 
     def set_size(self, made: GuestObject, size: int) -> None:
+        """Set ``ob_size``."""
         made.length = size
         self.memory.poke(made.address + self.abi.header, self.abi.packer("n").pack(size))
 
@@ -170,6 +172,7 @@ class Objects:
         return made
 
     def new_tuple(self, size: int) -> GuestObject:
+        """A tuple whose items the guest is to set."""
         made = self._make(Unfinished.TUPLE)
         self.set_size(made, size)
         made.items = [None] * size
@@ -236,6 +239,7 @@ class Objects:
             self.set_size(made, len(made.value))
 
     def type_of(self, made: GuestObject) -> type:
+        """The type of an object, also of one that the guest is still filling."""
         return self._kind(made.value)
 
     def child(self, container: GuestObject, value: object) -> GuestObject:
@@ -255,6 +259,7 @@ class Objects:
     # -- reference counts
 
     def count(self, made: GuestObject) -> int:
+        """The reference count, local and shared references together."""
         parts = self._count_format.unpack(self.memory.peek(made.address + self._count_offset, self._count_format.size))
         return int(parts[0]) if len(parts) == 1 else int(parts[0] + (parts[1] >> 2))
 

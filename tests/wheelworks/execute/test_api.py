@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
-from tests.fixtures.builds import PLATFORMS, build
-
 from wheelworks.execute import EmulatedModule, load
 from wheelworks.execute.findings import Fault
+
+from tests.fixtures.builds import PLATFORMS, build
 
 pytestmark = pytest.mark.integration
 
@@ -90,7 +91,7 @@ def test_module_state_and_constants(module: EmulatedModule) -> None:
 def test_objects_kept_in_module_state_are_the_same_objects(module: EmulatedModule) -> None:
     values = [object(), [1], "text", b"bytes", None]
     assert module.keep(values[0]) is None
-    for before, after in zip(values, values[1:], strict=False):
+    for before, after in itertools.pairwise(values):
         assert module.keep(after) is before
 
 

@@ -10,8 +10,6 @@ import lief
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.fixtures.builds import PLATFORMS, build
-
 from wheelworks.errors import WheelworksError
 from wheelworks.execute import Limits
 from wheelworks.execute.findings import CannotRun
@@ -19,6 +17,8 @@ from wheelworks.execute.image import BadImage, Image, Rebase, Segment, checked
 from wheelworks.execute.image.formats import read_image
 from wheelworks.execute.module import EmulatedModule
 from wheelworks.execute.wheel import Extension
+
+from tests.fixtures.builds import PLATFORMS, build
 
 HEADS = (b"MZ", b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x01\x01", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 FORMATS = {"win_arm64": ".pyd", "win32": ".pyd", "macosx_11_0_arm64": ".abi3.so", "linux_aarch64": ".abi3.so",
@@ -68,7 +68,8 @@ def pe(change: Callable[[bytearray, int], None]) -> bytes:
 
 def section(data: bytearray, start: int, index: int) -> int:
     """Where the header of a section stands."""
-    return start + 24 + struct.unpack_from("<H", data, start + 20)[0] + 40 * index
+    (optional_header,) = struct.unpack_from("<H", data, start + 20)
+    return start + 24 + int(optional_header) + 40 * index
 
 
 @pytest.mark.integration

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from wheelworks.execute import load
 from wheelworks.execute.findings import CannotRun
 from wheelworks.execute.smoke import smoke

@@ -6,11 +6,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.fixtures.builds import build
-
 from wheelworks.commands import test_foreign
 from wheelworks.errors import UsageError
 from wheelworks.execute.smoke import smoke
+
+from tests.fixtures.builds import build
 
 pytestmark = pytest.mark.integration
 

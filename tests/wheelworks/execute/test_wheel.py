@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.execute import load
 from wheelworks.execute.image import MAX_FILE
@@ -77,7 +76,9 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
 
 
 @given(st.data())
-def test_damage_anywhere_in_a_wheel_is_a_clear_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_damage_anywhere_in_a_wheel_is_a_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = make(tmp_path_factory.mktemp("wheel") / NAME, x__pyd=bytes(range(256)) * 4)
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 8))):

@@ -74,6 +74,7 @@ class Image:
 
     @property
     def size(self) -> int:
+        """Bytes from the start of the image to its end."""
         return max(segment.address + segment.size for segment in self.segments)
 
     def symbol_at(self, address: int) -> str:
