@@ -90,6 +90,9 @@ class Interpreter:
         middle = start + PAGE
         self.canary = secrets.token_bytes(7) + b"\0"
         memory[PAGE : PAGE + self.abi.pointer] = middle.to_bytes(self.abi.pointer, self.abi.order)
+        if self.abi.os == "windows":  # NT_TIB.Self
+            self_at = PAGE + (0x30 if high else 0x18)
+            memory[self_at : self_at + self.abi.pointer] = middle.to_bytes(self.abi.pointer, self.abi.order)
         place = PAGE + (0x28 if high else 0x14)  # where every psABI with one there keeps the stack protector's value
         memory[place : place + self.abi.pointer] = self.canary[: self.abi.pointer]
         self._add("the thread's data", start, memory, UC_PROT_READ | UC_PROT_WRITE)
