@@ -143,6 +143,17 @@ class Cpu:
         """Have accesses judged no longer."""
         self.engine.hook_del(handle)
 
+    def check_at(self, address: int, check: Callable[[], Fault | None]) -> None:
+        """Ask ``check`` each time before the instruction at ``address`` runs."""
+
+        def arrived(_engine: object, _address: int, _size: int, _data: object) -> None:
+            found = check()
+            if found is not None and self._fault is None:
+                self._fault = found.placed(address=address)
+                self.engine.emu_stop()
+
+        self.engine.hook_add(uc.UC_HOOK_CODE, arrived, None, address, address)
+
     def set_exits(self, addresses: list[int]) -> None:
         """Running stops before the instruction at any of these."""
         self._exits = frozenset(addresses)

@@ -14,6 +14,7 @@ from typing import Any
 from unicorn.unicorn_const import UC_PROT_ALL, UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE
 
 from wheelworks.execute.abi import Abi
+from wheelworks.execute.alignment import watch_alignment
 from wheelworks.execute.calling import (
     Arguments,
     convention_for,
@@ -165,6 +166,8 @@ class Interpreter:
             start, size = first * PAGE, (last - first) * PAGE
             writable = bool(allowed & UC_PROT_WRITE)
             self.memory.add_region(Region("module", base + start, memory, writable, start, size))
+            if allowed & UC_PROT_EXEC and not writable:
+                watch_alignment(self.cpu, self.abi.cpu, memory[start : start + size], base + start)
 
     # -- what goes wrong
 

@@ -114,6 +114,17 @@ def test_long_as_pointer_is_found_where_long_is_short(platform: str) -> None:
         assert module.run(INPUT) == INPUT[0]
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_misaligned_access_is_found_where_the_cpu_forbids_it(platform: str) -> None:
+    sse = ("-msse2",) if platform in ("win32", "linux_i686") else ()
+    module = load(build("faults/misaligned_vector.c", platform, *sse))
+    if any(cpu in platform for cpu in ("x86", "amd64", "win32", "i686", "armv7l")):
+        with pytest.raises(Fault, match="misaligned-access: .* is not a multiple of"):
+            module.run(INPUT)
+    else:
+        assert module.run(INPUT) == int.from_bytes(INPUT[1:9], "big" if "s390x" in platform else "little")
+
+
 @pytest.mark.parametrize("platform", ARM64)
 def test_a_wrong_tail_gives_wrong_bytes_from_the_tail_on(platform: str) -> None:
     module = load(build("faults/wrong_tail.c", platform))
