@@ -41,6 +41,7 @@ class Abi:
 
     @property
     def pointer(self) -> int:
+        """The size of a pointer, ``size_t`` and ``Py_ssize_t``."""
         return 8 if self.cpu in CPUS_64 else 4
 
     @property
@@ -50,14 +51,17 @@ class Abi:
 
     @property
     def wchar(self) -> int:
+        """The size of ``wchar_t``."""
         return 2 if self.os == "windows" else 4
 
     @property
     def big_endian(self) -> bool:
+        """Whether the most significant byte comes first."""
         return self.cpu == "s390x"
 
     @property
     def order(self) -> Literal["big", "little"]:
+        """The byte order as ``int.from_bytes`` names it."""
         return "big" if self.big_endian else "little"
 
     @property

@@ -110,6 +110,7 @@ class Arguments:
         return value & ((1 << 8 * size) - 1)
 
     def signed(self, size: int) -> int:
+        """The next integer of ``size`` bytes, which may be negative."""
         value = self.unsigned(size)
         return value - (1 << 8 * size) if value >> (8 * size - 1) else value
 
@@ -148,6 +149,7 @@ class Arguments:
 
 
 def convention_for(abi: Abi) -> Convention:
+    """The convention of the ABI's operating system and CPU."""
     return CONVENTIONS[abi.os, abi.cpu]
 
 
@@ -185,6 +187,7 @@ def return_integer(convention: Convention, abi: Abi, cpu: Cpu, value: int) -> No
 
 
 def return_double(convention: Convention, cpu: Cpu, value: float) -> None:
+    """Leave a floating-point result."""
     bits = int.from_bytes(struct.pack("<d", value), "little")
     if convention.float_result == x86.UC_X86_REG_ST0:
         _push_x87(cpu, bits)

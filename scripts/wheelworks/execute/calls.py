@@ -167,6 +167,7 @@ class Function:
         self.__doc__, self.__text_signature__ = split_doc(method)
 
     def __call__(self, *args: object, **kwargs: object) -> object:
+        """Run the machine code."""
         return call_method(self._guest, self._method, self._module, args, kwargs)
 
     def __repr__(self) -> str:

@@ -30,6 +30,7 @@ INVALID_ACCESS = (
     uc.UC_HOOK_MEM_READ_UNMAPPED | uc.UC_HOOK_MEM_WRITE_UNMAPPED | uc.UC_HOOK_MEM_FETCH_UNMAPPED
     | uc.UC_HOOK_MEM_READ_PROT | uc.UC_HOOK_MEM_WRITE_PROT | uc.UC_HOOK_MEM_FETCH_PROT
 )  # fmt: skip
+TRANSLATED = 16 << 20  # bytes for translated code; Unicorn's own choice is 1 GiB
 FETCHES = (uc.UC_MEM_FETCH_UNMAPPED, uc.UC_MEM_FETCH_PROT)
 WRITES = (uc.UC_MEM_WRITE, uc.UC_MEM_WRITE_UNMAPPED, uc.UC_MEM_WRITE_PROT)
 
@@ -101,6 +102,7 @@ class Cpu:
         self.chip = CHIPS[abi.cpu]
         self.limits = limits
         self.engine: Any = unicorn.Uc(self.chip.arch, self.chip.mode)
+        self.engine.ctl_set_tcg_buffer_size(TRANSLATED)
         if self.chip.model is not None:
             self.engine.ctl_set_cpu_model(self.chip.model)
         for register, value in self.chip.setup:
@@ -111,6 +113,10 @@ class Cpu:
         self.engine.hook_add(INVALID_ACCESS, self._invalid)
         self.deadline = 0.0
         self.budget = 0
+
+    def close(self) -> None:
+        """Give back the CPU's memory, which is large, without waiting for the garbage collector."""
+        self.engine = None
 
     def map(self, address: int, memory: mmap.mmap, permissions: int) -> None:
         """Let the guest see ``memory`` at ``address``; both sides share its bytes."""
@@ -125,6 +131,7 @@ class Cpu:
             self.watch(address, address + size - 1, writes_only=True)
 
     def unmap(self, address: int, size: int) -> None:
+        """Take a range away from the guest."""
         self.engine.mem_unmap(address, size)
 
     def watch(self, first: int, last: int, writes_only: bool = False) -> int:
@@ -133,7 +140,19 @@ class Cpu:
         return int(self.engine.hook_add(kinds, self._watched, None, first, last))
 
     def unwatch(self, handle: int) -> None:
+        """Have accesses judged no longer."""
         self.engine.hook_del(handle)
+
+    def check_at(self, address: int, check: Callable[[], Fault | None]) -> None:
+        """Ask ``check`` each time before the instruction at ``address`` runs."""
+
+        def arrived(_engine: object, _address: int, _size: int, _data: object) -> None:
+            found = check()
+            if found is not None and self._fault is None:
+                self._fault = found.placed(address=address)
+                self.engine.emu_stop()
+
+        self.engine.hook_add(uc.UC_HOOK_CODE, arrived, None, address, address)
 
     def set_exits(self, addresses: list[int]) -> None:
         """Running stops before the instruction at any of these."""
@@ -161,17 +180,21 @@ class Cpu:
         return 8
 
     def get(self, register: int) -> int:
+        """The value of a register."""
         return int(self.engine.reg_read(register))
 
     def set(self, register: int, value: int) -> None:
+        """Change a register."""
         self.engine.reg_write(register, value)
 
     @property
     def pc(self) -> int:
+        """The address of the next instruction."""
         return self.get(self.chip.pc)
 
     @property
     def sp(self) -> int:
+        """The stack pointer."""
         return self.get(self.chip.sp)
 
     @sp.setter
@@ -220,7 +243,9 @@ class Cpu:
             return
         names = {
             uc.UC_ERR_INSN_INVALID: fault("illegal-instruction", "an instruction that this CPU doesn't have"),
-            uc.UC_ERR_EXCEPTION: fault("illegal-instruction", "a trap or an instruction that this CPU refuses"),
+            uc.UC_ERR_EXCEPTION: fault(
+                "illegal-instruction", "a trap, or an instruction or address that this CPU refuses"
+            ),
             uc.UC_ERR_READ_UNALIGNED: fault("misaligned-access", "a read from a misaligned address"),
             uc.UC_ERR_WRITE_UNALIGNED: fault("misaligned-access", "a write to a misaligned address"),
         }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wheelworks.execute.interpreter import Interpreter
 
 MAX_ENTRIES = 10_000
+MAX_STATE = 64 << 20
 NAMES = {
     1: "create", 2: "exec", 3: "multiple_interpreters", 4: "gil", 84: "create", 85: "exec",
     86: "multiple_interpreters", 87: "gil", 92: "subslots", 94: "slots", 100: "name", 101: "doc", 102: "state_size",
@@ -51,9 +52,9 @@ def read_definition(guest: Interpreter, address: int) -> ModuleDefinition:
     name, doc, size, methods, slots = guest.abi.packer("PPnPP").unpack(memory.load(start, 5 * word))
     return ModuleDefinition(
         address=address,
-        name=memory.text(name).decode(),
+        name=_name(guest, name),
         doc=_doc(guest, doc),
-        state_size=max(size, 0),
+        state_size=_state_size(size),
         methods=tuple(read_methods(guest, methods)) if methods else (),
         slots=tuple(_old_slots(guest, slots)) if slots else (),
     )
@@ -66,9 +67,9 @@ def read_slot_array(guest: Interpreter, address: int) -> ModuleDefinition:
     methods = values.get("methods", 0)
     return ModuleDefinition(
         address=address,
-        name=guest.memory.text(values["name"]).decode() if values.get("name") else "",
+        name=_name(guest, values["name"]) if values.get("name") else "",
         doc=_doc(guest, values.get("doc", 0)),
-        state_size=values.get("state_size", 0),
+        state_size=_state_size(values.get("state_size", 0)),
         methods=tuple(read_methods(guest, methods)) if methods else (),
         slots=tuple(slots),
     )
@@ -82,7 +83,7 @@ def read_methods(guest: Interpreter, address: int) -> list[Method]:
         name, function, flags, doc = layout.unpack(guest.memory.load(address + len(found) * layout.size, layout.size))
         if not name:
             return found
-        found.append(Method(guest.memory.text(name).decode(), function, flags, _doc(guest, doc)))
+        found.append(Method(_name(guest, name), function, flags, _doc(guest, doc)))
     raise fault("bad-api-use", "the method table has no end")
 
 
@@ -124,6 +125,21 @@ def _slot_name(guest: Interpreter, number: int, optional: bool = False) -> str:
     if name == "create":
         raise CannotRun("it makes its module itself (Py_mod_create), which the emulated interpreter doesn't answer")
     return name
+
+
+def _name(guest: Interpreter, address: int) -> str:
+    text = guest.memory.text(address)
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise fault("bad-api-use", f"the name {text!r} isn't UTF-8") from None
+
+
+def _state_size(size: int) -> int:
+    """A negative size means that the module has no state and can't be in several interpreters."""
+    if size > MAX_STATE:
+        raise fault("bad-api-use", f"a module state of {size:,} bytes")
+    return max(size, 0)
 
 
 def _doc(guest: Interpreter, address: int) -> str | None:

@@ -13,6 +13,7 @@ class ErrorState:
         self.current: BaseException | None = None
 
     def set(self, error: BaseException) -> None:
+        """Make an exception the current one."""
         self.current = error
 
     def take(self) -> BaseException | None:

@@ -37,6 +37,7 @@ class Block:
     writable: int
     what: str
     live: bool = True
+    immutable: bool = False
     private: bool = False
     counted: int = 0
     zone_end: int = 0
@@ -44,11 +45,19 @@ class Block:
 
     @property
     def large(self) -> bool:
+        """Whether its inside is left unwatched."""
         return self.size >= LARGE
 
     @property
     def end(self) -> int:
+        """The address after its last byte."""
         return self.start + self.size
+
+    def allows(self, offset: int, size: int, write: bool) -> bool:
+        """Whether the guest may touch ``size`` bytes at ``offset``."""
+        if offset >= 0 and offset + size <= (self.writable if write else self.readable):
+            return True
+        return not write and self.window[0] <= offset and offset + size <= self.window[1]
 
 
 class Arena:
@@ -67,9 +76,11 @@ class Arena:
         self._watch_tail(start)
 
     def room_for(self, size: int) -> bool:
+        """Whether a block of this size fits."""
         return self.next + size + 2 * PAGE < self.region.end
 
     def add(self, size: int, what: str, offset: int) -> Block:
+        """A new block above all others."""
         start = self.next + offset
         block = Block(start, size, size, size, what)
         self.next = block.zone_end = -(-(block.end + min(max(ZONE, size // 4), PAGE)) // 16) * 16
@@ -120,6 +131,7 @@ class Arena:
             self.freeze(block)
 
     def retire(self) -> mmap.mmap:
+        """Take the arena away from the guest; returns its memory, to be used again."""
         for handle in (*self._watches, *self._frozen.values(), self._tail):
             self.cpu.unwatch(handle)
         self.cpu.unmap(self.region.start, len(self.region.memory))
@@ -145,21 +157,28 @@ def judge_heap(arena: Arena, address: int, size: int, write: bool) -> Fault | Ca
         if address >= arena.next:
             return fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, where nothing was allocated yet")
         return fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
-    allowed = block.writable if write else block.readable
     offset = address - block.start
     if not block.live and 0 <= offset < block.size:
-        if block.counted and size <= 8 and offset < block.counted:
-            return fault("reference-dropped-twice", f"{verb} the reference count in {block.what}, which was freed")
-        return fault("use-after-free", f"{verb} {size} bytes at offset {offset} of {block.what}, freed")
-    if offset >= 0 and (offset + size <= allowed or (block.window[0] <= offset < block.window[1] and not write)):
+        return _judge_freed(block, offset, size, verb)
+    if block.allows(offset, size, write):
         return None
     if block.private and 0 <= offset < block.size:
         return CannotRun(f"it {verb} the inside of {block.what}, whose layout the emulated interpreter doesn't model")
-    if address < block.start:
-        what = f"{verb} {size} bytes, {block.start - address} before the start of {block.what}"
-    elif write and offset + size <= block.readable and not block.writable:
-        return fault("write-to-immutable", f"writes {size} bytes at offset {offset} of {block.what}")
+    return _judge_outside(block, offset, size, write, verb)
+
+
+def _judge_freed(block: Block, offset: int, size: int, verb: str) -> Fault:
+    if size <= 8 and offset < block.counted:
+        return fault("reference-dropped-twice", f"{verb} the reference count in {block.what}, which was freed")
+    return fault("use-after-free", f"{verb} {size} bytes at offset {offset} of {block.what}, freed")
+
+
+def _judge_outside(block: Block, offset: int, size: int, write: bool, verb: str) -> Fault:
+    if write and block.immutable and 0 <= offset <= block.readable - size:
+        return fault("write-to-immutable", f"{verb} {size} bytes at offset {offset} of {block.what}")
+    if offset < 0:
+        what = f"{verb} {size} bytes, {-offset} before the start of {block.what}"
     else:
-        past = offset + size - allowed
+        past = offset + size - (block.readable if block.immutable or not write else block.writable)
         what = f"{verb} {size} bytes at offset {offset}, {past} past the end of {block.what}"
     return fault("write-out-of-bounds" if write else "read-out-of-bounds", what)

@@ -14,6 +14,7 @@ from typing import Any
 from unicorn.unicorn_const import UC_PROT_ALL, UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE
 
 from wheelworks.execute.abi import Abi
+from wheelworks.execute.alignment import watch_alignment
 from wheelworks.execute.calling import (
     Arguments,
     convention_for,
@@ -41,6 +42,7 @@ MEMORY_LIMIT = 1 << 30
 UNWRITTEN = b"\xa5"  # fills the stack below a call: what is read from there unset points nowhere
 POISONED_STACK = 32 << 10
 STUB = 16
+NOTHING = 16 * PAGE
 THREAD_SIZE = 2 * PAGE
 
 
@@ -72,6 +74,7 @@ class Interpreter:
         self.called = ""
         self.broken = False
         self.depth = 0
+        self._nothing: list[mmap.mmap] = []
         self._names: dict[int, str] = {}
         self._stubs: dict[str, int] = {}
         self._map_nothing()
@@ -88,6 +91,9 @@ class Interpreter:
         middle = start + PAGE
         self.canary = secrets.token_bytes(7) + b"\0"
         memory[PAGE : PAGE + self.abi.pointer] = middle.to_bytes(self.abi.pointer, self.abi.order)
+        if self.abi.os == "windows":  # NT_TIB.Self
+            self_at = PAGE + (0x30 if high else 0x18)
+            memory[self_at : self_at + self.abi.pointer] = middle.to_bytes(self.abi.pointer, self.abi.order)
         place = PAGE + (0x28 if high else 0x14)  # where every psABI with one there keeps the stack protector's value
         memory[place : place + self.abi.pointer] = self.canary[: self.abi.pointer]
         self._add("the thread's data", start, memory, UC_PROT_READ | UC_PROT_WRITE)
@@ -95,11 +101,16 @@ class Interpreter:
         return middle
 
     def _map_nothing(self) -> None:
-        """On s390x an access to an address that isn't mapped ends in an exception that doesn't say which."""
+        """Where pages can't be protected, an access to an unmapped one ends in an exception that doesn't say which.
+
+        The likeliest of them are mapped and watched there: around a null pointer, and below the stack.
+        """
         if not self.cpu.chip.protects:
-            self._nothing = mmap.mmap(-1, 16 * PAGE)
-            self.cpu.map(0, self._nothing, UC_PROT_READ | UC_PROT_WRITE)
-            self.cpu.watch(0, 16 * PAGE - 1)
+            for start in (0, self.memory.stack_bottom - NOTHING):
+                nothing = mmap.mmap(-1, NOTHING)
+                self._nothing.append(nothing)
+                self.cpu.map(start, nothing, UC_PROT_READ | UC_PROT_WRITE)
+                self.cpu.watch(start, start + NOTHING - 1)
 
     def _add(self, name: str, start: int, memory: mmap.mmap, permissions: int) -> None:
         self.cpu.map(start, memory, permissions)
@@ -155,6 +166,8 @@ class Interpreter:
             start, size = first * PAGE, (last - first) * PAGE
             writable = bool(allowed & UC_PROT_WRITE)
             self.memory.add_region(Region("module", base + start, memory, writable, start, size))
+            if allowed & UC_PROT_EXEC and not writable:
+                watch_alignment(self.cpu, self.abi.cpu, memory[start : start + size], base + start)
 
     # -- what goes wrong
 
@@ -197,6 +210,7 @@ class Interpreter:
         return made
 
     def function(self, method: Method, module: GuestObject) -> Function:
+        """A method as a function of its module."""
         return Function(self, method, module)
 
     def execute(self, module: GuestObject, slots: Sequence[tuple[str, int]]) -> None:

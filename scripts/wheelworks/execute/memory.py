@@ -32,6 +32,7 @@ class Memory:
         self._heap_base = 0x7_0000_0000 if high else 0x4000_0000
         self._heap_end = 0x7F_0000_0000 if high else 0xC000_0000
         self.stack_top = (0x5_0000_0000 if high else 0x3000_0000) + STACK_SIZE
+        self.stack_bottom = self.stack_top - STACK_SIZE
         self.regions: list[Region] = []
         self.arenas: list[Arena] = []
         self._next_arena = self._heap_base
@@ -40,12 +41,13 @@ class Memory:
     def attach(self, cpu: Cpu) -> None:
         """Give the CPU its stack and the first arena of the heap."""
         self.cpu = cpu
-        stack = Region("stack", self.stack_top - STACK_SIZE, mmap.mmap(-1, STACK_SIZE))
+        stack = Region("stack", self.stack_bottom, mmap.mmap(-1, STACK_SIZE))
         cpu.map(stack.start, stack.memory, UC_PROT_READ | UC_PROT_WRITE)
         self.regions.append(stack)
         self._add_arena(ARENA)
 
     def add_region(self, region: Region) -> None:
+        """Tell of memory that the guest has been given."""
         self.regions.append(region)
 
     # -- the heap
@@ -61,13 +63,14 @@ class Memory:
         return arena.add(size, what, offset)
 
     def free(self, block: Block) -> None:
+        """The guest may not touch the block any more."""
         block.live = False
         self.used -= block.size
         self._arena(block.start).close(block)
 
     def freeze(self, block: Block) -> None:
         """The guest may read the block only, from now on."""
-        block.writable = 0
+        block.writable, block.immutable = 0, True
         self._arena(block.start).freeze(block)
 
     def seal_end(self, block: Block) -> None:
@@ -166,9 +169,11 @@ class Memory:
     # -- values
 
     def pointer(self, address: int) -> int:
+        """The pointer that stands at an address. Raises Fault as :meth:`load` does."""
         return int(self._pointer.unpack(self.load(address, self.abi.pointer))[0])
 
     def store_pointer(self, address: int, value: int) -> None:
+        """Put a pointer at an address. Raises Fault as :meth:`store` does."""
         self.store(address, self._pointer.pack(value))
 
     def text(self, address: int) -> bytes:

@@ -30,7 +30,19 @@ class EmulatedModule:
 
     def _start(self) -> None:
         self._guest = Interpreter(self._image, self._abi, self._limits)
-        self._module = import_module(self._guest, self._extension)
+        try:
+            self._module = import_module(self._guest, self._extension)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give back the emulated process's memory; the module can't be used afterwards."""
+        self._guest.cpu.close()
+
+    def __del__(self) -> None:
+        if "_guest" in self.__dict__:
+            self.close()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -41,6 +53,7 @@ class EmulatedModule:
     def _restarting(self, name: str) -> Any:
         def call(*args: object, **kwargs: object) -> Any:
             if self._guest.broken:
+                self.close()
                 self._start()
             return getattr(self._module, name)(*args, **kwargs)
 

@@ -103,6 +103,7 @@ class Objects:
         return self._make(value)
 
     def type_object(self, cls: type) -> GuestObject:
+        """The guest's object for a type; it lives as long as the guest."""
         if cls not in self._types:
             self._types[cls] = self._make(cls, permanent=True)
         return self._types[cls]
@@ -150,12 +151,14 @@ class Objects:
         cls = made if made.value is type else self.type_object(kind)
         memory.poke(address + self.abi.header - pointer, self.abi.packer("P").pack(cls.address))
         if issubclass(kind, SIZED) and not isinstance(made.value, Unfinished):
-            self.set_size(made, _own_length(made.value))
+            base = next(base for base in SIZED if issubclass(kind, base))
+            self.set_size(made, base.__len__(made.value))  # type: ignore[arg-type]  # it is an instance of base
         if made.block.window[1]:
             flags = made.value.__flags__ & MODELLED_FLAGS  # type: ignore[attr-defined]  # it is a type
             memory.poke(address + made.block.window[0], self.abi.packer("L").pack(flags))
 
     def set_size(self, made: GuestObject, size: int) -> None:
+        """Set ``ob_size``."""
         made.length = size
         self.memory.poke(made.address + self.abi.header, self.abi.packer("n").pack(size))
 
@@ -169,6 +172,7 @@ class Objects:
         return made
 
     def new_tuple(self, size: int) -> GuestObject:
+        """A tuple whose items the guest is to set."""
         made = self._make(Unfinished.TUPLE)
         self.set_size(made, size)
         made.items = [None] * size
@@ -177,10 +181,12 @@ class Objects:
     # -- their content
 
     def data(self, made: GuestObject) -> Block:
-        """Guest memory with the bytes of a bytes, bytearray or (as UTF-8) str object, followed by a zero byte."""
+        """Guest memory with the bytes of a bytes, bytearray or (as UTF-8) str object, followed by a zero byte.
+
+        Methods that a subclass overrides are not asked.
+        """
         if made.data is None:
             value = made.value
-            # Not what a subclass says of itself: C sees what the object holds.
             content = str.encode(value) if isinstance(value, str) else bytes(memoryview(value))  # type: ignore[arg-type]
             made.data = self.memory.allocate(len(content) + 1, f"the bytes of {_brief(value)}")
             self.memory.poke(made.data.start, content + b"\0")
@@ -233,6 +239,7 @@ class Objects:
             self.set_size(made, len(made.value))
 
     def type_of(self, made: GuestObject) -> type:
+        """The type of an object, also of one that the guest is still filling."""
         return self._kind(made.value)
 
     def child(self, container: GuestObject, value: object) -> GuestObject:
@@ -252,6 +259,7 @@ class Objects:
     # -- reference counts
 
     def count(self, made: GuestObject) -> int:
+        """The reference count, local and shared references together."""
         parts = self._count_format.unpack(self.memory.peek(made.address + self._count_offset, self._count_format.size))
         return int(parts[0]) if len(parts) == 1 else int(parts[0] + (parts[1] >> 2))
 
@@ -318,11 +326,6 @@ class Objects:
                 surplus = self.count(made) - self._permanent_count - made.held
                 if surplus != made.excused:
                     yield made, surplus
-
-
-def _own_length(value: object) -> int:
-    """What ``ob_size`` holds: the length of the built-in object, whatever a subclass says of itself."""
-    return next(base.__len__(value) for base in SIZED if isinstance(value, base))  # type: ignore[arg-type]
 
 
 def _brief(value: object) -> str:

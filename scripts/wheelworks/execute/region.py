@@ -19,12 +19,15 @@ class Region:
 
     @property
     def end(self) -> int:
+        """The address after its last byte."""
         return self.start + (self.size or len(self.memory))
 
     def read(self, address: int, size: int) -> bytes:
+        """The bytes at a guest address."""
         at = self.offset + address - self.start
         return self.memory[at : min(at + size, self.offset + self.end - self.start)]
 
     def write(self, address: int, data: bytes) -> None:
+        """Change the bytes at a guest address."""
         at = self.offset + address - self.start
         self.memory[at : at + len(data)] = data

@@ -36,10 +36,12 @@ class Tally:
     outcome: Outcome = "ran"
 
     def fail(self, what: str) -> None:
+        """Note something wrong with the wheel."""
         self.findings.append(what)
         self.outcome, self.why = "failed", self.why or what
 
     def cannot(self, why: str) -> None:
+        """Note that something couldn't be run."""
         if self.outcome == "ran":
             self.outcome, self.why = "cannot run here", why
 

@@ -95,13 +95,20 @@ def read_names(guest: Interpreter, array: int) -> list[bytes]:
 def guest_format(guest: Interpreter, form: str) -> str:
     """The format with which this interpreter converts to the guest's sizes: its ``long`` may be shorter."""
     _needs_clean_lengths(guest, form)
-    if guest.abi.long == ctypes.sizeof(ctypes.c_long):
-        return form
     items, mark, message = re.fullmatch(r"([^:;]*)([:;]?)(.*)", form, re.DOTALL).groups()  # type: ignore[union-attr]
-    short = {"l": "i", "k": "I"} if guest.abi.long == 4 else {}
-    if guest.abi.pointer == 4:
-        short["n"] = "i"
-    return "".join(short.get(code, code) for code in items) + mark + message
+    return "".join(_host_code(guest, code) for code in items) + mark + message
+
+
+def _host_code(guest: Interpreter, code: str) -> str:
+    """The format unit that has the guest's size and sign here."""
+    long, word = guest.abi.long, guest.abi.pointer
+    if code in "lk" and long == ctypes.sizeof(ctypes.c_long):
+        return code
+    if code == "l":
+        return "i" if long == 4 else "L"
+    if code == "k":
+        return "I" if long == 4 else "K"
+    return "i" if code == "n" and word == 4 else code
 
 
 def _needs_clean_lengths(guest: Interpreter, form: str) -> None:
@@ -135,7 +142,7 @@ def _read_unit(guest: Interpreter, code: str, rest: Arguments) -> Unit:
         return Unit(code, [rest.unsigned(word)], [HostBuffer()])
     if code.endswith("#"):
         return Unit(code, [rest.unsigned(word), rest.unsigned(word)], [ctypes.c_void_p(), ctypes.c_ssize_t()])
-    kind = NUMBERS[code][0] if code in NUMBERS else ctypes.c_void_p
+    kind = NUMBERS[_host_code(guest, code)][0] if code in NUMBERS else ctypes.c_void_p
     return Unit(code, [rest.unsigned(word)], [kind()])
 
 

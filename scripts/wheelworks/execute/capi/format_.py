@@ -94,6 +94,7 @@ class Builder:
         return values
 
     def value(self, code: str) -> object:
+        """The value that a format unit stands for."""
         if code in CLOSING:
             values = self.until(CLOSING[code])
             if code == "(":

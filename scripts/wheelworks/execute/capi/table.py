@@ -52,6 +52,7 @@ class Answer:
     failed: int | float
 
     def call(self, guest: Interpreter, arguments: Arguments) -> Any:
+        """Read the arguments and do it."""
         return self.function(guest, *(READERS[kind](guest, arguments) for kind in self.arguments))
 
 

@@ -198,4 +198,4 @@ def _str(made: GuestObject) -> GuestObject:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("bad argument type for built-in operation")
-    return value
+    return str.__str__(value)  # the text itself, whatever a subclass overrides

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from wheelworks.errors import WheelworksError
-from wheelworks.execute.abi import Os
+from wheelworks.execute.abi import CPUS_32, Os
 
 MAX_FILE = 64 << 20
 MAX_IMAGE = 256 << 20
 MAX_ENTRIES = 200_000
+PAGE = 0x1000
 
 
 class BadImage(WheelworksError):
@@ -73,6 +74,7 @@ class Image:
 
     @property
     def size(self) -> int:
+        """Bytes from the start of the image to its end."""
         return max(segment.address + segment.size for segment in self.segments)
 
     def symbol_at(self, address: int) -> str:
@@ -103,8 +105,12 @@ def checked(image: Image, name: str) -> Image:
     patched = [rebase.address for rebase in image.rebases] + [bind.address for bind in image.binds]
     if len(patched) > MAX_ENTRIES:
         raise BadImage(f"{name}: {len(patched)} relocations: more than a small extension has")
+    width = 4 if image.cpu in CPUS_32 else 8
     for address in patched:
-        _check_inside(image, address, name, "a relocation")
+        _check_inside(image, address, width, f"{name}: a relocation")
+    for address, size in image.read_only_after_binding:
+        if address < 0 or size < 0 or address + size > -(-image.size // PAGE) * PAGE:
+            raise BadImage(f"{name}: {size:#x} bytes at {address:#x} are to be made read-only, beyond the image")
     for address in (*image.constructors, *image.exports.values(), *(rebase.target for rebase in image.rebases)):
         if not 0 <= address <= image.size:
             raise BadImage(f"{name}: refers to {address:#x}, beyond the image of {image.size:#x} bytes")
@@ -114,16 +120,17 @@ def checked(image: Image, name: str) -> Image:
 def _check_segments(segments: tuple[Segment, ...], name: str) -> None:
     end = 0
     for segment in sorted(segments, key=lambda segment: segment.address):
-        if segment.address < end:
-            raise BadImage(f"{name}: segments overlap at {segment.address:#x}")
-        end = segment.address + segment.size
-        if segment.size < len(segment.data) or end > MAX_IMAGE:
-            raise BadImage(f"{name}: a segment at {segment.address:#x} claims {segment.size:#x} bytes")
+        start, size = segment.address, segment.size
+        if start < 0 or size < max(len(segment.data), 1) or start + size > MAX_IMAGE:
+            raise BadImage(f"{name}: a segment at {start:#x} claims {size:#x} bytes")
+        if start < end:
+            raise BadImage(f"{name}: segments overlap at {start:#x}")
+        end = start + size
 
 
-def _check_inside(image: Image, address: int, name: str, what: str) -> None:
-    if not any(part.address <= address < part.address + part.size for part in image.segments):
-        raise BadImage(f"{name}: {what} at {address:#x}, outside every segment")
+def _check_inside(image: Image, address: int, width: int, what: str) -> None:
+    if not any(part.address <= address <= part.address + part.size - width for part in image.segments):
+        raise BadImage(f"{what} at {address:#x}, outside every segment")
 
 
 def file_range(data: bytes, offset: int, size: int, name: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import lief
 
 from wheelworks.execute.image import MAX_FILE, BadImage, Image
@@ -22,7 +24,9 @@ def read_image(data: bytes, name: str, cpu: str | None = None) -> Image:
     if len(data) > MAX_FILE:
         raise BadImage(f"{name}: {len(data) >> 20} MiB: larger than any small extension")
     try:
-        image = _read(data, name, cpu)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # LIEF warns of numbers that it has no name for
+            image = _read(data, name, cpu)
     except (ValueError, TypeError, AttributeError, UnicodeDecodeError, OverflowError) as error:
         raise BadImage(f"{name}: headers that make no sense ({type(error).__name__}: {error})") from None
     if cpu not in (None, image.cpu):

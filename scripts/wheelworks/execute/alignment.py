@@ -1,0 +1,118 @@
+"""Instructions that fault on a misaligned address, which Unicorn lets pass: each is checked when it runs.
+
+Sources: Intel's manual (SSE operands of 16 bytes lie at multiples of 16, but for the unaligned moves), the Arm
+Architecture Reference Manual (LDRD, LDM, VLDR and their kin need word alignment also where LDR doesn't).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import capstone
+from capstone import arm as a32
+from capstone import x86
+from unicorn import arm_const, x86_const
+
+from wheelworks.execute.cpu import Cpu
+from wheelworks.execute.findings import Fault, fault
+
+UNALIGNED_MOVES = ("movups", "movupd", "movdqu", "lddqu", "pcmpestri", "pcmpestrm", "pcmpistri", "pcmpistrm")
+ARM_WORDS = ("ldrd", "strd", "ldm", "stm", "vldr", "vstr", "vldm", "vstm")
+MODES = {
+    "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+    "x86": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
+    "armv7l": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
+}
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A memory operand, base + index * scale + offset, and the alignment that it needs."""
+
+    base: int | None
+    index: int | None
+    scale: int
+    offset: int
+    alignment: int
+
+    def address(self, cpu: Cpu) -> int:
+        """Where it is now."""
+        base = cpu.get(self.base) if self.base is not None else 0
+        index = cpu.get(self.index) if self.index is not None else 0
+        return base + index * self.scale + self.offset
+
+
+def watch_alignment(cpu: Cpu, name: str, code: bytes, address: int) -> None:
+    """Have every instruction in ``code`` that needs alignment checked; ``name`` is the CPU's."""
+    if name not in MODES:
+        return
+    for place, operand in aligned_operands(name, code, address):
+        cpu.check_at(place, _check(cpu, operand))
+
+
+def _check(cpu: Cpu, operand: Operand) -> Callable[[], Fault | None]:
+    def check() -> Fault | None:
+        address = operand.address(cpu)
+        if address % operand.alignment == 0:
+            return None
+        return fault("misaligned-access", f"{address:#x} is not a multiple of {operand.alignment}, as it must be")
+
+    return check
+
+
+def aligned_operands(name: str, code: bytes, address: int) -> Iterator[tuple[int, Operand]]:
+    """The addresses of instructions that need alignment, and the operand that does."""
+    disassembler = capstone.Cs(*MODES[name])
+    disassembler.skipdata = True
+    for place, size, mnemonic, text in disassembler.disasm_lite(code, address):
+        if _may_need(name, mnemonic, text):
+            found = next(_detailed(name).disasm(code[place - address :][:size], place), None)
+            operand = found and (_x86_operand(found) if name != "armv7l" else _arm_operand(found))
+            if operand:
+                yield place, operand
+
+
+def _may_need(name: str, mnemonic: str, text: str) -> bool:
+    if name == "armv7l":
+        return mnemonic.startswith(ARM_WORDS)
+    return "xmmword" in text and not mnemonic.startswith((*UNALIGNED_MOVES, "v"))
+
+
+def _detailed(name: str) -> Any:
+    disassembler = capstone.Cs(*MODES[name])
+    disassembler.detail = True
+    return disassembler
+
+
+def _x86_operand(instruction: Any) -> Operand | None:
+    for operand in instruction.operands:
+        if operand.type == x86.X86_OP_MEM and operand.size == 16 and not operand.mem.segment:
+            memory = operand.mem
+            base = _register(instruction, memory.base, x86_const, "UC_X86_REG_")
+            index = _register(instruction, memory.index, x86_const, "UC_X86_REG_")
+            if memory.base in (x86.X86_REG_RIP, x86.X86_REG_EIP):
+                return Operand(None, None, 1, instruction.address + instruction.size + memory.disp, 16)
+            return Operand(base, index, memory.scale, memory.disp, 16)
+    return None
+
+
+def _arm_operand(instruction: Any) -> Operand | None:
+    for operand in instruction.operands:
+        if operand.type == a32.ARM_OP_MEM and operand.mem.base != a32.ARM_REG_PC:
+            memory = operand.mem
+            base = _register(instruction, memory.base, arm_const, "UC_ARM_REG_")
+            index = _register(instruction, memory.index, arm_const, "UC_ARM_REG_")
+            return Operand(base, index, memory.scale, 0 if instruction.post_index else memory.disp, 4)
+    first = instruction.operands[0]
+    if first.type == a32.ARM_OP_REG and instruction.mnemonic.startswith(("ldm", "stm", "vldm", "vstm")):
+        return Operand(_register(instruction, first.reg, arm_const, "UC_ARM_REG_"), None, 1, 0, 4)
+    return None
+
+
+def _register(instruction: Any, number: int, constants: Any, prefix: str) -> int | None:
+    if not number:
+        return None
+    found: int | None = getattr(constants, prefix + instruction.reg_name(number).upper(), None)
+    return found
