@@ -12,6 +12,7 @@ import pytest
 
 from .made import TAG, WheelMaker, record_row
 
+
 @pytest.fixture
 def make_wheel(tmp_path: Path) -> WheelMaker:
     """Writes a wheel of the given files, with a right RECORD unless one is given."""

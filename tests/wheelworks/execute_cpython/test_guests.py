@@ -56,12 +56,20 @@ def test_exit_codes_are_named(code: int, words: str, tmp_path: Path) -> None:
 
 
 def test_what_is_no_event_is_passed_over(tmp_path: Path) -> None:
-    junk = ["not json", "[]", "{}", '{"event": "?"}', '{"event": "end"}', '{"event": "all", "tests": 1}', '{"event": "e']
+    junk = [
+        "not json",
+        "[]",
+        "{}",
+        '{"event": "?"}',
+        '{"event": "end"}',
+        '{"event": "all", "tests": 1}',
+        '{"event": "e',
+    ]
     told = run(program(tmp_path, f"open('events', 'w').write({chr(10).join(junk)!r})"))
     assert told == Told()
 
 
-def test_events_are_read_from_a_file_alone_and_not_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_are_read_from_a_file_and_not_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(program(tmp_path / "link", "os.symlink('/dev/zero', 'events')")) == Told()
     monkeypatch.setattr(guests, "EVENTS_LIMIT", 100)
     assert len(run(program(tmp_path / "long", "for i in range(99): tell(event='start', test=str(i))")).begun) == 3
@@ -69,7 +77,9 @@ def test_events_are_read_from_a_file_alone_and_not_without_end(tmp_path: Path, m
 
 def test_progress_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guests, "TELL_EVERY", 0.2)
-    code = "tell(event='all', tests=['a', 'b'])\ntell(event='end', test='a', outcome='failed', detail='')\ntime.sleep(1)"
+    code = (
+        "tell(event='all', tests=['a', 'b'])\ntell(event='end', test='a', outcome='failed', detail='')\ntime.sleep(1)"
+    )
     said: list[str] = []
     run_guests([program(tmp_path, code)], 20.0, said.append)
     assert said[-1] == "1 of 2 tests, 1 failed"

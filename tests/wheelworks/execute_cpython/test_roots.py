@@ -30,7 +30,11 @@ def test_the_recipe() -> None:
 
 
 def test_the_key_tells_recipes_apart() -> None:
-    others = [replace(RECIPE, suite="trixie"), replace(RECIPE, architecture="armhf"), replace(RECIPE, packages=("a", "b"))]
+    others = [
+        replace(RECIPE, suite="trixie"),
+        replace(RECIPE, architecture="armhf"),
+        replace(RECIPE, packages=("a", "b")),
+    ]
     assert len({each.key for each in [RECIPE, *others]}) == 4 and RECIPE.key == replace(RECIPE).key
 
 

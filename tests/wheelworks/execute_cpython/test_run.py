@@ -36,7 +36,10 @@ def test_a_root_that_cannot_be_laid_is_no_pass(
     monkeypatch.setattr(run, "find_emulator", lambda machine: "/usr/bin/qemu")
     monkeypatch.setattr(run, "root_for", fail)
     verdict = run_wheel(make_wheel({}), cpu="aarch64", python="3.11", tests="smoke")
-    assert (verdict.outcome, verdict.why) == ("cannot run here", "mmdebstrap isn't installed\napt-get install mmdebstrap")
+    assert (verdict.outcome, verdict.why) == (
+        "cannot run here",
+        "mmdebstrap isn't installed\napt-get install mmdebstrap",
+    )
 
 
 def test_an_unknown_cpu(make_wheel: WheelMaker) -> None:
@@ -57,7 +60,9 @@ def test_missing_tests_are_refused(make_wheel: WheelMaker, tmp_path: Path) -> No
 def test_the_site_has_the_wheel_the_programs_and_the_tests(make_wheel: WheelMaker, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/test_x.py").touch()
-    site = lay_site(make_wheel({"demo/_c.abi3.so": b""}), tmp_path / "s", with_tests=False, tests_folder=tmp_path / "mine")
+    site = lay_site(
+        make_wheel({"demo/_c.abi3.so": b""}), tmp_path / "s", with_tests=False, tests_folder=tmp_path / "mine"
+    )
     assert (site.modules, site.package, site.tests) == (("demo._c",), "demo", "tests/mine")
     for name in ("demo/_c.abi3.so", "wheelworks_guest/smoke.py", "tests/mine/test_x.py"):
         assert (site.folder / name).exists()

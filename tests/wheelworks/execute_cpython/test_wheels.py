@@ -54,7 +54,9 @@ def test_native_files_can_stay_out(make_wheel: WheelMaker, tmp_path: Path) -> No
 
 
 def test_scripts_and_data_are_not_installed(make_wheel: WheelMaker, tmp_path: Path) -> None:
-    files = unpack(make_wheel({**GOOD, "demo-1.0.data/scripts/run": b"#!", "demo-1.0.data/data/x": b""}), tmp_path / "s")
+    files = unpack(
+        make_wheel({**GOOD, "demo-1.0.data/scripts/run": b"#!", "demo-1.0.data/data/x": b""}), tmp_path / "s"
+    )
     assert not [name for name in files if "run" in name or name.endswith("x")]
 
 
