@@ -150,6 +150,10 @@ def test_children(): assert subprocess.run([sys.executable, "-c", "raise SystemE
 def test_network():
     assert [name for _, name in socket.if_nameindex()] == ["lo"]
     with pytest.raises(OSError): socket.create_connection(("192.0.2.1", 80), 1)
+def test_devices():
+    for name in ("/dev/null", "/dev/full"): open(name, "w").close()
+    assert len(open("/dev/urandom", "rb").read(9)) == 9 and os.listdir("/dev/fd")
+    open("/dev/shm/x", "w").close()
 def test_no_way_out():
     with pytest.raises(PermissionError): os.chroot("/tmp")
 @pytest.mark.integration
@@ -159,7 +163,7 @@ def test_that_skips(): pytest.skip("because")
     )
     verdict = run(tornado_aarch64, tests="package", tests_folder=tests)
     assert (verdict.outcome, verdict.findings) == ("ran", ())
-    assert verdict.why == "11 of 12 checks passed; named exceptions: 1: because (1)"
+    assert verdict.why == "12 of 13 checks passed; named exceptions: 1: because (1)"
 
 
 def test_failing_package_tests_are_findings(tmp_path: Path, tornado_aarch64: Path) -> None:

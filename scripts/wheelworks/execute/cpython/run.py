@@ -25,6 +25,7 @@ Tests = Literal["smoke", "package", "tornado"]
 REPOSITORY_TESTS = Path(__file__).parents[4] / "tests" / "speedups"
 TIME_LIMITS: dict[Tests, float] = {"smoke": 120.0, "package": 900.0, "tornado": 900.0}
 RUNS: Mapping[Tests, Callable[[Run], Outcomes]] = {"smoke": run_smoke, "package": run_package, "tornado": run_tornado}
+NEWER_QEMU = "a newer qemu-user-static may help: Debian's backports and unstable have one"
 HOW_TO_GET_QEMU = "apt-get install --no-install-recommends qemu-user-static"
 
 
@@ -98,7 +99,7 @@ def _way(place: Place, folder: Path, progress: Progress) -> tuple[Way, str]:
             progress(how + (f" ({reasons[0]})" if reasons else ""))
             return way, how
         reasons.append(f"{way.name}: {probed.why}")
-    raise CannotRun("the guest's Python doesn't start; " + "; ".join(reasons))
+    raise CannotRun(f"the guest's Python doesn't start; {'; '.join(reasons)}; {NEWER_QEMU}")
 
 
 def _emulator_version(emulator: str) -> str:

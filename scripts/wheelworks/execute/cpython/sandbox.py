@@ -112,8 +112,13 @@ def guest_environment(machine: Machine) -> dict[str, str]:
 
 
 def find_emulator(machine: Machine) -> str | None:
-    """The emulator's full path, "" if this CPU needs none, None if it isn't installed."""
-    return "" if is_host(machine) else shutil.which(machine.emulator)
+    """The emulator's full path, "" if this CPU needs none, None if it isn't installed.
+
+    Debian's newer packages have it without the suffix, statically linked all the same.
+    """
+    if is_host(machine):
+        return ""
+    return shutil.which(machine.emulator) or shutil.which(machine.emulator.removesuffix("-static"))
 
 
 def probe(way: Way, place: Place, folder: Path) -> Probed:
