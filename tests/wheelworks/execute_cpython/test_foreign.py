@@ -38,6 +38,25 @@ verdict = run_wheel(Path(sys.argv[1]), cpu="aarch64", python="3.11", tests=sys.a
 print(f"{verdict.outcome} | {verdict.how} | {verdict.why}")
 """
 MARK = f"WHEELWORKS_TEST_{os.getpid()}"
+# Masks like Tornado's; no headers, since those are of one CPU.
+MASK = """
+typedef long ssize; struct method { const char *name; void *function; int kind; const char *doc; };
+void *PyModule_Create2(void *, int); void *PyBytes_FromStringAndSize(const char *, ssize);
+char *PyBytes_AsString(void *); int _PyArg_ParseTuple_SizeT(void *, const char *, ...);
+static void *mask(void *self, void *args) {
+    const char *k, *p; ssize nk, np;
+    if (!_PyArg_ParseTuple_SizeT(args, "y#y#", &k, &nk, &p, &np)) return 0;
+    void *result = PyBytes_FromStringAndSize(0, np); char *q = PyBytes_AsString(result);
+    for (ssize i = 0; i < np; i++) q[i] = p[i] ^ k[i & 3];
+    return result;
+}
+static struct method methods[] = {{"websocket_mask", mask, 1, 0}, {0}};
+static struct {
+    ssize references; void *type, *init; ssize index; void *copy;
+    const char *name, *doc; ssize size; void *methods, *slots, *traverse, *clear, *free;
+} module = {1, 0, 0, 0, 0, "bad", 0, -1, methods};
+void *PyInit_bad(void) { return PyModule_Create2(&module, 1013); }
+"""
 MODULE = "void *PyInit_bad(void) { %s }"
 
 
@@ -107,28 +126,35 @@ def test_an_error_at_import_is_a_finding(foreign_wheel: Callable[[str], Path]) -
 
 
 def test_a_mask_that_is_wrong_for_one_length(foreign_wheel: Callable[[str], Path]) -> None:
-    wheel = foreign_wheel(
-        """
-        typedef long ssize; struct m { const char *n; void *f; int k; const char *d; };
-        void *PyModule_Create2(void *, int); void *PyBytes_FromStringAndSize(const char *, ssize);
-        char *PyBytes_AsString(void *); int PyArg_ParseTuple(void *, const char *, ...);
-        static void *mask(void *s, void *a) {
-            const char *k, *p; ssize nk, np;
-            if (!PyArg_ParseTuple(a, "y#y#", &k, &nk, &p, &np)) return 0;
-            void *r = PyBytes_FromStringAndSize(0, np); char *q = PyBytes_AsString(r);
-            for (ssize i = 0; i < np; i++) q[i] = p[i] ^ k[(np == 77 ? i + 1 : i) & 3];
-            return r;
-        }
-        static struct m methods[] = {{"websocket_mask", mask, 1, 0}, {0}};
-        static struct { ssize rc; void *t, *i; ssize x; void *c; const char *n, *d; ssize z; void *m, *s, *v, *l, *f; }
-            def = {1, 0, 0, 0, 0, "bad", 0, -1, methods};
-        void *PyInit_bad(void) { return PyModule_Create2(&def, 1013); }
-        """.replace("PyArg_ParseTuple", "_PyArg_ParseTuple_SizeT")
-    )
-    verdict = run(wheel)
+    verdict = run(foreign_wheel(MASK.replace("k[i & 3]", "k[(np == 77 ? i + 1 : i) & 3]")))
     finding = "bad.websocket_mask against its reference failed:\nAssertionError: wrong for the length 77"
     assert verdict.findings == (finding,)
     assert verdict.checks == 2
+
+
+@pytest.mark.parametrize(
+    ("cpu", "target"),
+    [
+        ("armv7l", "arm-linux-gnueabihf.2.17"),
+        ("i686", "x86-linux-gnu.2.17"),
+        ("ppc64le", "powerpc64le-linux-gnu.2.19"),
+        ("riscv64", "riscv64-linux-gnu.2.31"),
+        ("s390x", "s390x-linux-gnu.2.17"),
+        ("x86_64", "x86_64-linux-gnu.2.17"),
+    ],
+)
+def test_the_other_cpus(cpu: str, target: str, foreign_wheel: Callable[..., Path]) -> None:
+    verdict = run_wheel(foreign_wheel(MASK, cpu, target), cpu=cpu, python="3.15", tests="smoke")
+    assert (verdict.outcome, verdict.checks, verdict.findings) == ("ran", 3, ()), verdict
+
+
+def test_an_emulator_too_old_for_its_cpu_is_no_pass(foreign_wheel: Callable[..., Path]) -> None:
+    """qemu 7.2 lacks the vector instructions that Debian's loong64 is built with; newer ones run it."""
+    wheel = foreign_wheel(MASK, "loongarch64", "loongarch64-linux-gnu.2.36")
+    verdict = run_wheel(wheel, cpu="loongarch64", python="3.15", tests="smoke")
+    if verdict.outcome != "ran":
+        assert verdict.outcome == "cannot run here" and "Illegal instruction" in verdict.why
+        assert "a newer qemu-user-static may help" in verdict.why
 
 
 def test_the_guest_sees_its_own_world_alone(make_wheel: WheelMaker, tmp_path: Path, tornado_aarch64: Path) -> None:

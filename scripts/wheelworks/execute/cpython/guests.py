@@ -98,7 +98,9 @@ def run_guests(programs: Sequence[Program], limit: float, progress: Callable[[st
 def _start(program: Program) -> subprocess.Popen[bytes]:
     program.work.mkdir(parents=True, exist_ok=True)
     with program.output.open("wb") as output:
-        return start(program.command, stdout=output, stderr=output, environment=program.environment, folder=program.work)
+        return start(
+            program.command, stdout=output, stderr=output, environment=program.environment, folder=program.work
+        )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
