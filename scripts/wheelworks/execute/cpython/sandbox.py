@@ -122,7 +122,7 @@ def find_emulator(machine: Machine) -> str | None:
 
 
 def probe(way: Way, place: Place, folder: Path) -> Probed:
-    """Start the guest's Python by ``way``, at most `PROBE_LIMIT` seconds; ``folder`` is an empty one to work in."""
+    """Start the guest's Python by ``way``, at most `PROBE_LIMIT` seconds; ``folder`` is one to work in."""
     what = "" if way.limits else "children"
     command = way.command(place, folder, folder, ["-c", PROBE, what])
     process = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, environment=way.environment(place, folder))
