@@ -107,8 +107,9 @@ class Probed:
 
 
 def guest_environment(machine: Machine) -> dict[str, str]:
-    """The environment of every guest program."""
-    return {**ENVIRONMENT, "QEMU_CPU": machine.model} if machine.model else ENVIRONMENT
+    """The environment of every guest program; EMULATION has Tornado's tests wait 0.5 s where they would 0.1 s."""
+    model = {"QEMU_CPU": machine.model} if machine.model else {}
+    return ENVIRONMENT if is_host(machine) else {**ENVIRONMENT, "EMULATION": "1", **model}
 
 
 def find_emulator(machine: Machine) -> str | None:

@@ -57,20 +57,16 @@ def run_package(run: Run) -> Outcomes:
 
 
 def run_tornado(run: Run) -> Outcomes:
-    """Run Tornado's suite; a few failures run again, alone, since its tests measure time on a machine in use.
-
-    Then they have Tornado's own allowance for emulators, with which a test that waits for 0.1 s waits for 0.5 s. It
-    also skips tests, so it isn't given at once; and a test that it skips hasn't passed.
-    """
+    """Run Tornado's suite; a few failures run again, alone, since its tests measure time on a machine in use."""
     left_out = exceptions.needing_children() if run.way.limits else {}
     install = "" if run.site.package == "tornado" else run.site.package
-    told = _shards(run, "suite", install, json.dumps({"except": sorted(left_out), "only": [], "environment": {}}))
+    told = _shards(run, "suite", install, json.dumps({"except": sorted(left_out), "only": []}))
     reasons = {**exceptions.known_skips(), **left_out}
     failed = told.having("failed")
     if told.deaths or not 0 < len(failed) <= SECOND_TRY_LIMIT:
         return Outcomes(told, reasons)
     run.progress(f"running again, alone: {', '.join(failed)}")
-    choice = json.dumps({"except": [], "only": failed, "environment": {"EMULATION": "1"}})
+    choice = json.dumps({"except": [], "only": failed})
     again = run_guests([_program(run, "again", "suite", ["0", "1", install, choice])], run.limit, run.progress)
     told.ended.update(again.ended)
     told.deaths += again.deaths

@@ -3,15 +3,13 @@
 In the guest as ``python -m wheelworks_guest.suite EVENTS SHARD SHARDS INSTALL CHOICE MODULE...``. It is what
 ``python -m tornado.test`` runs, by Tornado's own runner with its own settings: warnings are errors, and a run that
 logs anything fails. INSTALL names a module whose ``install()`` is called before (or is empty); CHOICE is JSON:
-``except`` lists tests that are not to run, ``only``, if not empty, the only ones to run, and ``environment`` has
-variables for them.
+``except`` lists tests that are not to run, ``only``, if not empty, the only ones to run.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import unittest
 from collections import Counter
@@ -25,7 +23,6 @@ SHARD, SHARDS = int(sys.argv[2]), int(sys.argv[3])
 INSTALL, CHOICE, MODULES = sys.argv[4], json.loads(sys.argv[5]), sys.argv[6:]
 NAMES: dict[unittest.TestCase, str] = {}
 
-os.environ.update(CHOICE["environment"])
 if INSTALL:
     importlib.import_module(INSTALL).install()
 
