@@ -48,15 +48,15 @@ def tornado_aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def foreign_wheel(tmp_path: Path, make_wheel: WheelMaker) -> Callable[[str], Path]:
-    """Compiles C source into the ARM64 extension module ``bad`` of a wheel."""
+def foreign_wheel(tmp_path: Path, make_wheel: WheelMaker) -> Callable[..., Path]:
+    """Compiles C source into the extension module ``bad`` of a wheel for ``cpu``, as zig calls the ``target``."""
 
-    def build(source: str) -> Path:
+    def build(source: str, cpu: str = "aarch64", target: str = "aarch64-linux-gnu.2.17") -> Path:
         code, module = tmp_path / "bad.c", tmp_path / "bad.so"
         code.write_text(source)
-        command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.17", "-shared", "-O1"]
+        command = [sys.executable, "-m", "ziglang", "cc", "-target", target, "-shared", "-O1"]
         command += ["-fno-sanitize=undefined", "-nostdlib", "-Wl,--allow-shlib-undefined"]
         subprocess.run([*command, str(code), "-o", str(module)], check=True, timeout=120)
-        return make_wheel({"bad.abi3.so": module.read_bytes()}, name="bad")
+        return make_wheel({"bad.abi3.so": module.read_bytes()}, name="bad", tag=f"cp311-abi3-linux_{cpu}")
 
     return build

@@ -68,7 +68,7 @@ def test_what_is_no_event_is_passed_over(tmp_path: Path) -> None:
     assert told == Told()
 
 
-def test_events_are_read_from_a_file_alone_and_not_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_are_read_from_a_file_and_not_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(program(tmp_path / "link", "os.symlink('/dev/zero', 'events')")) == Told()
     monkeypatch.setattr(guests, "EVENTS_LIMIT", 100)
     assert len(run(program(tmp_path / "long", "for i in range(99): tell(event='start', test=str(i))")).begun) == 3

@@ -34,11 +34,23 @@ def test_a_root_that_cannot_be_laid_is_no_pass(
 
     monkeypatch.setattr(run, "find_emulator", lambda machine: "/usr/bin/qemu")
     monkeypatch.setattr(run, "root_for", fail)
-    verdict = run_wheel(make_wheel({}), cpu="aarch64", python="3.11", tests="smoke")
+    wheel = make_wheel({"demo.abi3.so": b""})
+    verdict = run_wheel(wheel, cpu="aarch64", python="3.11", tests="smoke")
     assert (verdict.outcome, verdict.why) == (
         "cannot run here",
         "mmdebstrap isn't installed\napt-get install mmdebstrap",
     )
+
+
+def test_an_unsound_wheel_is_refused_before_a_root_is_laid(
+    make_wheel: WheelMaker, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "find_emulator", lambda machine: "/usr/bin/qemu")
+    wheel = make_wheel({"demo.abi3.so": b""})
+    wheel.write_bytes(wheel.read_bytes()[:99])
+    with pytest.raises(WheelworksError, match="not a sound wheel"):
+        run_wheel(wheel, cpu="aarch64", python="3.11", tests="smoke")
+    assert sorted(path.name for path in own_cache.iterdir()) == ["runs", "runs.lock"]
 
 
 def test_an_unknown_cpu(make_wheel: WheelMaker) -> None:

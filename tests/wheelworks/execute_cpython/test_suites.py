@@ -26,7 +26,7 @@ def test_named_exceptions_are_counted_with_their_reasons() -> None:
     seen.tests.append("d")
     good = verdict(seen, {"b": "no curl", "c": "no curl", "d": "no children", "z": "never met"})
     assert good.outcome == "ran"
-    assert good.why == "1 of 4 checks passed; 3 named exceptions: no curl (2); no children (1)"
+    assert good.why == "1 of 4 checks passed; named exceptions: 3: no curl (2), no children (1)"
 
 
 def test_second_tries_are_named() -> None:

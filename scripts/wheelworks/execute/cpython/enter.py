@@ -82,7 +82,8 @@ def set_up(entry: Entry) -> None:
     bind(entry.work, f"{root}/work", writable=True)
     mount("proc", f"{root}/proc", "proc")
     mount("tmpfs", f"{root}/tmp", "tmpfs", data=SCRATCH)
-    mount("tmpfs", f"{root}/dev", "tmpfs", data="size=64m")
+    # No sticky folder: there the kernel lets nobody but a device's owner open it with O_CREAT.
+    mount("tmpfs", f"{root}/dev", "tmpfs", data="size=64m,mode=755")
     for name in DEVICES:
         Path(root, "dev", name).touch()
         bind(f"/dev/{name}", f"{root}/dev/{name}", writable=True)

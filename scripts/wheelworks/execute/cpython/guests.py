@@ -34,8 +34,8 @@ class Program:
         return self.work / "events"
 
     @property
-    def errors(self) -> Path:
-        return self.work.with_name(f"{self.work.name}.stderr")  # out of the guest's reach
+    def output(self) -> Path:
+        return self.work.with_name(f"{self.work.name}.output")  # out of the guest's reach
 
 
 @dataclass
@@ -91,14 +91,16 @@ def run_guests(programs: Sequence[Program], limit: float, progress: Callable[[st
     for program, process, was_late in zip(programs, running, late, strict=True):
         if was_late or process.returncode:
             how = f"not done after {limit:.0f} s" if was_late else _ended_by(process.returncode)
-            told.deaths.append(f"{how}\n{_tail(program.errors)}".strip())
+            told.deaths.append(f"{how}\n{_tail(program.output)}".strip())
     return told
 
 
 def _start(program: Program) -> subprocess.Popen[bytes]:
     program.work.mkdir(parents=True, exist_ok=True)
-    with program.errors.open("wb") as errors:
-        return start(program.command, stderr=errors, environment=program.environment, folder=program.work)
+    with program.output.open("wb") as output:
+        return start(
+            program.command, stdout=output, stderr=output, environment=program.environment, folder=program.work
+        )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -7,6 +7,7 @@ itself and has apt check the archive's signature.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -20,7 +21,7 @@ from wheelworks.execute.cpython.machines import Machine
 from wheelworks.execute.cpython.processes import start
 
 SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "unstable", "3.15": "unstable"}
-LAYOUT = 1  # raise it when what is added to a root changes: roots in the cache are then laid again
+LAYOUT = 2  # raise it when what is added to a root changes: roots in the cache are then laid again
 TIME_LIMIT = 600.0
 MOUNT_POINTS = ("dev", "proc", "tmp", "site", "work")
 HOW_TO_GET = """apt-get install --no-install-recommends mmdebstrap uidmap gpg debian-archive-keyring
@@ -124,6 +125,7 @@ def _furnish(root: Path) -> None:
             (root / name).symlink_to(f"usr/{name}")
     for name in MOUNT_POINTS:
         (root / name).mkdir(exist_ok=True)
+    _make_links_relative(root)
     (root / "etc").mkdir(exist_ok=True)
     for name in ("resolv.conf", "hostname"):  # copies of the host's
         (root / "etc" / name).unlink(missing_ok=True)
@@ -132,3 +134,12 @@ def _furnish(root: Path) -> None:
     (root / "etc/nsswitch.conf").write_text("hosts: files\npasswd: files\ngroup: files\n")
     (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nguest:x:1000:1000::/work:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nguest:x:1000:\n")
+
+
+def _make_links_relative(root: Path) -> None:
+    """Keep links inside the root also where it isn't the guest's root folder (see `sandbox.EmulatorAlone`)."""
+    for folder, folders, files in os.walk(root):
+        for path in (Path(folder, name) for name in [*folders, *files]):
+            if path.is_symlink() and (target := path.readlink()).is_absolute():
+                path.unlink()
+                path.symlink_to(os.path.relpath(root / target.relative_to("/"), folder))

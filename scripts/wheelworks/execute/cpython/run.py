@@ -25,6 +25,7 @@ Tests = Literal["smoke", "package", "tornado"]
 REPOSITORY_TESTS = Path(__file__).parents[4] / "tests" / "speedups"
 TIME_LIMITS: dict[Tests, float] = {"smoke": 120.0, "package": 900.0, "tornado": 900.0}
 RUNS: Mapping[Tests, Callable[[Run], Outcomes]] = {"smoke": run_smoke, "package": run_package, "tornado": run_tornado}
+NEWER_QEMU = "a newer qemu-user-static may help: Debian's backports and unstable have one"
 HOW_TO_GET_QEMU = "apt-get install --no-install-recommends qemu-user-static"
 
 
@@ -58,11 +59,14 @@ def run_wheel(
     try:
         if why := mismatch(wheel, machine.cpu, python):
             raise CannotRun(why)
-        place = _place(machine, python, progress)
+        emulator = _emulator(machine)
         with run_folder() as folder:
+            site = _site(wheel, folder, tests, tests_folder, progress)
+            place = Place(_root(machine, python, progress), python, machine, emulator)
+            if tests != "smoke":
+                compile_folder(python, site.folder, "/site")
             way, how = _way(place, folder, progress)
             verdict = replace(verdict, how=how)
-            site = _site(wheel, folder, python, tests, tests_folder, progress)
             limit = TIME_LIMITS[tests] if time_limit is None else time_limit
             run = Run(place, way, site, folder, jobs or os.cpu_count() or 1, limit, progress)
             verdict = judge(verdict, RUNS[tests](run), site.modules)
@@ -71,17 +75,29 @@ def run_wheel(
     return replace(verdict, seconds=time.monotonic() - began)
 
 
-def _place(machine: Machine, python: str, progress: Progress) -> Place:
+def _emulator(machine: Machine) -> str:
     emulator = find_emulator(machine)
     if emulator is None:
         raise CannotRun(f"{machine.emulator} isn't installed: {HOW_TO_GET_QEMU}")
+    return emulator
+
+
+def _site(wheel: Path, folder: Path, tests: Tests, tests_folder: Path, progress: Progress) -> Site:
+    began = time.monotonic()
+    chosen = tests_folder if tests == "package" else None
+    site = lay_site(wheel, folder / "site", with_tests=tests != "smoke", tests_folder=chosen)
+    progress(f"{wheel.name} unpacked, with {', '.join(site.modules)} ({time.monotonic() - began:.1f} s)")
+    return site
+
+
+def _root(machine: Machine, python: str, progress: Progress) -> Path:
     began = time.monotonic()
     try:
         root = root_for(machine, python)
     except CannotLay as error:
         raise CannotRun(f"{error.message}\n{error.hint}") from None
     progress(f"root with CPython {python} for {machine.debian}: {root} ({time.monotonic() - began:.1f} s)")
-    return Place(root, python, machine, emulator)
+    return root
 
 
 def _way(place: Place, folder: Path, progress: Progress) -> tuple[Way, str]:
@@ -98,20 +114,10 @@ def _way(place: Place, folder: Path, progress: Progress) -> tuple[Way, str]:
             progress(how + (f" ({reasons[0]})" if reasons else ""))
             return way, how
         reasons.append(f"{way.name}: {probed.why}")
-    raise CannotRun("the guest's Python doesn't start; " + "; ".join(reasons))
+    raise CannotRun(f"the guest's Python doesn't start; {'; '.join(reasons)}; {NEWER_QEMU}")
 
 
 def _emulator_version(emulator: str) -> str:
     said = subprocess.run([emulator, "--version"], capture_output=True, text=True, timeout=30).stdout
     words = said.split()
     return f"qemu {words[words.index('version') + 1]}" if "version" in words else "qemu"
-
-
-def _site(wheel: Path, folder: Path, python: str, tests: Tests, tests_folder: Path, progress: Progress) -> Site:
-    began = time.monotonic()
-    chosen = tests_folder if tests == "package" else None
-    site = lay_site(wheel, folder / "site", with_tests=tests != "smoke", tests_folder=chosen)
-    if tests != "smoke":
-        compile_folder(python, site.folder, "/site")
-    progress(f"{wheel.name} unpacked, with {', '.join(site.modules)} ({time.monotonic() - began:.1f} s)")
-    return site

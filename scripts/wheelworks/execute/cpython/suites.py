@@ -51,7 +51,9 @@ def run_smoke(run: Run) -> Outcomes:
 def run_package(run: Run) -> Outcomes:
     """Run the project's own tests by pytest; those that skip themselves are counted with their own reasons."""
     told = _shards(run, "package", run.way.path_of(f"/site/{run.site.tests}", run.site.folder, run.work))
-    return Outcomes(told, {test: told.ended[test][1].rpartition("Skipped: ")[2] for test in told.having("skipped")})
+    return Outcomes(
+        told, {test: told.ended[test][1].rpartition("Skipped: ")[2].rstrip("')") for test in told.having("skipped")}
+    )
 
 
 def run_tornado(run: Run) -> Outcomes:
@@ -109,7 +111,8 @@ def _counted(outcomes: Outcomes) -> str:
     counts = Counter(outcomes.reasons[test] for test in absent).most_common()
     parts = [f"{len(told.having('passed'))} of {max(len(told.tests), len(told.ended))} checks passed"]
     if absent:
-        parts += [f"{len(absent)} named exceptions: " + "; ".join(f"{reason} ({count})" for reason, count in counts)]
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in counts)
+        parts += [f"named exceptions: {len(absent)}: {reasons}"]
     if outcomes.second_try:
         parts += [f"passed only at the second try, alone: {', '.join(outcomes.second_try)}"]
     return "; ".join(parts)

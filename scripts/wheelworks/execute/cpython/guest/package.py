@@ -28,7 +28,7 @@ class Reporter:
         settings.register_profile("emulated", deadline=None, suppress_health_check=[HealthCheck.too_slow])
         settings.load_profile("emulated")
 
-    @pytest.hookimpl(trylast=True)  # after what -m leaves out
+    @pytest.hookimpl(trylast=True)  # after pytest's own has left out what is marked so
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         EVENTS.all([item.nodeid for item in items])
         items[:] = items[SHARD::SHARDS]
@@ -52,9 +52,21 @@ class Reporter:
             EVENTS.end(f"collect {report.nodeid}", "failed", report.longreprtext)
 
 
+OPTIONS = ["-q", "-p", "no:cacheprovider", "-c", "/dev/null", f"--rootdir={FOLDER}", FOLDER]
+# Tests so marked need compilers, downloads or emulators of their own.
+OPTIONS += [
+    "--continue-on-collection-errors",
+    "-m",
+    "not integration",
+    "-o",
+    "markers=integration: needs more than a Python",
+]
+
+# By the events, that is: a failed test, or a share without tests.
+EXPLAINED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
 if __name__ == "__main__":
-    # A project's integration tests build things, on the machine that they were written for.
-    options = ["-q", "-p", "no:cacheprovider", "-m", "not integration", "-c", "/dev/null", f"--rootdir={FOLDER}"]
-    code = pytest.main([*options, FOLDER], [Reporter()])
+    code = pytest.main(OPTIONS, [Reporter()])
     EVENTS.modules([name for name in MODULES if name in sys.modules])
-    sys.exit(0 if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) else int(code))
+    sys.exit(0 if code in EXPLAINED else int(code))
