@@ -123,6 +123,25 @@ def dist_info(members: Mapping[str, Member], name: str) -> str:
     return found.pop()
 
 
+def check_record(members: Mapping[str, Member], name: str) -> None:
+    """Whether RECORD names every file with its SHA-256 hash. Raises WheelworksError that names the one at fault."""
+    record = f"{dist_info(members, name)}/RECORD"
+    if record not in members:
+        raise WheelworksError(f"{name}: it has no RECORD, so that nothing in it can be checked")
+    try:
+        rows = list(csv.reader(io.StringIO(members[record].data.decode())))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise WheelworksError(f"{name}: its RECORD can't be read: {error}") from error
+    hashes = {row[0]: row[1] for row in rows if len(row) == 3}
+    for file, member in members.items():
+        if not file.startswith(record) and hashes.get(file) != _sha256(member.data):
+            raise WheelworksError(f"{name}: {file} isn't in RECORD with its SHA-256 hash")
+
+
+def _sha256(data: bytes) -> str:
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
 def with_tags(members: Mapping[str, Member], tags: frozenset[Tag], info: str) -> dict[str, Member]:
     """The same files with the WHEEL file's tags replaced, one line for each tag, expanded and sorted.
 
@@ -142,8 +161,7 @@ def with_record(members: Mapping[str, Member], info: str) -> dict[str, Member]:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     for name in names:
-        digest = base64.urlsafe_b64encode(hashlib.sha256(members[name].data).digest()).rstrip(b"=").decode()
-        writer.writerow([name, f"sha256={digest}", len(members[name].data)])
+        writer.writerow([name, _sha256(members[name].data), len(members[name].data)])
     writer.writerow([f"{info}/RECORD", "", ""])
     return {**{name: members[name] for name in names}, f"{info}/RECORD": Member(table.getvalue().encode())}
 

@@ -46,10 +46,10 @@ def test_what_describes_the_source_stays(argument: str) -> None:
 @pytest.mark.parametrize(
     ("host", "folder", "stays"),
     [
-        ("linux", "/home/me/work/manylinux_2_17_aarch64/source/include", True),
-        ("linux", "/home/me/work/env/lib/python3.11/site-packages/numpy/include", True),
-        ("linux", "/home/me/work/manylinux_2_17_aarch64/source/../../../../../usr/include", False),
-        ("linux", "/home/me/work/manylinux_2_17_aarch64/source-of-another", False),
+        ("linux", "/home/me/place/manylinux_2_17_aarch64/source/include", True),
+        ("linux", "/home/me/place/env/lib/python3.11/site-packages/numpy/include", True),
+        ("linux", "/home/me/place/manylinux_2_17_aarch64/source/../../../../../usr/include", False),
+        ("linux", "/home/me/place/manylinux_2_17_aarch64/source-of-another", False),
         ("macos", "/Users/me/Work Space/env/include", True),
         ("macos", "/Library/Frameworks/Python.framework/Headers", False),
         ("windows", r"C:\Users\me\Work Space\env\include", True),

@@ -119,7 +119,7 @@ def test_misaligned_access_is_found_where_the_cpu_forbids_it(platform: str) -> N
     sse = ("-msse2",) if platform in ("win32", "linux_i686") else ()
     module = load(build("faults/misaligned_vector.c", platform, *sse))
     if any(cpu in platform for cpu in ("x86", "amd64", "win32", "i686", "armv7l")):
-        with pytest.raises(Fault, match="misaligned-access: .* is not a multiple of"):
+        with pytest.raises(Fault, match=r"misaligned-access: .* is not a multiple of"):
             module.run(INPUT)
     else:
         assert module.run(INPUT) == int.from_bytes(INPUT[1:9], "big" if "s390x" in platform else "little")

@@ -28,8 +28,8 @@ def compile_folder(python: str, folder: Path, seen_as: str) -> bool:
         place = Place(lay_root(recipe(native, python)), python, native, "")
     except CannotLay:
         return False
-    options = ["-qq", "-j0", "--invalidation-mode=unchecked-hash", "-s/work", f"-p{seen_as}"]
-    command = Namespaces().command(place, folder, folder, ["-m", "compileall", *options, "/work"])
+    options = ["-qq", "-j0", "--invalidation-mode=unchecked-hash", "-s/job", f"-p{seen_as}"]
+    command = Namespaces().command(place, folder, folder, ["-m", "compileall", *options, "/job"])
     process = start(command)
     try:
         process.wait(TIME_LIMIT)

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from wheelworks.cache import keep, remove_tree
 from wheelworks.errors import WheelworksError
-from wheelworks.execute.cpython.cache import cached, remove_tree
 from wheelworks.execute.cpython.processes import start
 from wheelworks.execute.cpython.wheels import unpack
 
@@ -22,7 +22,7 @@ def carried() -> Path:
     Raises WheelworksError if they can't be downloaded.
     """
     digest = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    return cached(f"carried/{digest[:12]}", _fetch)
+    return keep(f"carried/{digest[:12]}", _fetch)
 
 
 def command(folder: Path) -> list[str]:

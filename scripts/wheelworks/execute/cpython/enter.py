@@ -79,7 +79,7 @@ def set_up(entry: Entry) -> None:
         register(entry.binfmt)
     bind(root, root)
     bind(entry.site, f"{root}/site")
-    bind(entry.work, f"{root}/work", writable=True)
+    bind(entry.work, f"{root}/job", writable=True)
     mount("proc", f"{root}/proc", "proc")
     mount("tmpfs", f"{root}/tmp", "tmpfs", data=SCRATCH)
     # No sticky folder: there the kernel lets nobody but a device's owner open it with O_CREAT.
@@ -110,13 +110,14 @@ def network_up() -> None:
 
 def launch(entry: Entry) -> int:
     """Start the program as a plain user, in the new root; gives its process id."""
-    inner = ["unshare", "--user", f"--map-user={USER}", f"--map-group={USER}", f"--root={entry.root}", "--wd=/work"]
+    inner = ["unshare", "--user", f"--map-user={USER}", f"--map-group={USER}", f"--root={entry.root}", "--wd=/job"]
     if child := os.fork():
         return child
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
-    os.execvpe(inner[0], [*inner, *entry.command], {"PATH": os.environ["PATH"], **entry.environment})
+    environment = {"PATH": os.environ["PATH"], **entry.environment}
+    return os.execvpe(inner[0], [*inner, *entry.command], environment)  # which never returns
 
 
 def collect(child: int) -> int:
@@ -129,12 +130,13 @@ def collect(child: int) -> int:
 
 
 def main() -> int:
+    """Enter the root that the argument describes; returns the program's exit code."""
     entry = Entry(**json.loads(sys.argv[1]))
     try:
         set_up(entry)
         network_up()
     except OSError as error:
-        print(f"cannot enter: {error}", file=sys.stderr)
+        sys.stderr.write(f"cannot enter: {error}\n")
         return CANNOT_ENTER
     return collect(launch(entry))
 

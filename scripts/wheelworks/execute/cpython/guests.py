@@ -31,10 +31,12 @@ class Program:
 
     @property
     def events(self) -> Path:
+        """The file that the guest writes its events to."""
         return self.work / "events"
 
     @property
     def output(self) -> Path:
+        """The file that takes what the guest prints."""
         return self.work.with_name(f"{self.work.name}.output")  # out of the guest's reach
 
 

@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from wheelworks.cache import folder as cache_folder
+from wheelworks.cache import keep
 from wheelworks.errors import UsageError, WheelworksError
-from wheelworks.execute.cpython.cache import cache_folder, cached
 from wheelworks.execute.cpython.machines import Machine
 from wheelworks.execute.cpython.processes import start
 
 SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "unstable", "3.15": "unstable"}
-LAYOUT = 2  # raise it when what is added to a root changes: roots in the cache are then laid again
+LAYOUT = 3  # raise it when what is added to a root changes: roots in the cache are then laid again
 TIME_LIMIT = 600.0
-MOUNT_POINTS = ("dev", "proc", "tmp", "site", "work")
+MOUNT_POINTS = ("dev", "proc", "tmp", "site", "job")
 HOW_TO_GET = """apt-get install --no-install-recommends mmdebstrap uidmap gpg debian-archive-keyring
 (an ordinary user also needs a line in /etc/subuid and /etc/subgid; adduser writes them)"""
 
@@ -42,6 +43,7 @@ class Recipe:
 
     @property
     def key(self) -> str:
+        """The root's name in the cache."""
         digest = hashlib.sha256(repr((LAYOUT, self)).encode()).hexdigest()
         return f"{self.suite}-{self.architecture}-{digest[:12]}"
 
@@ -63,7 +65,7 @@ def lay_root(wanted: Recipe) -> Path:
 
     Raises CannotLay if mmdebstrap is missing or fails, WheelworksError if the cache can't be written.
     """
-    return cached(f"roots/{wanted.key}", lambda folder: _lay(wanted, folder))
+    return keep(f"roots/{wanted.key}", lambda folder: _lay(wanted, folder))
 
 
 def command(wanted: Recipe) -> list[str]:
@@ -132,7 +134,7 @@ def _furnish(root: Path) -> None:
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
     (root / "etc/host.conf").write_text("multi on\n")  # so that localhost has an IPv4 and an IPv6 address
     (root / "etc/nsswitch.conf").write_text("hosts: files\npasswd: files\ngroup: files\n")
-    (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nguest:x:1000:1000::/work:/bin/sh\n")
+    (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nguest:x:1000:1000::/job:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nguest:x:1000:\n")
 
 

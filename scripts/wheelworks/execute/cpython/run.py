@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from wheelworks.execute.cpython.bytecode import compile_folder, root_for
-from wheelworks.execute.cpython.cache import run_folder
 from wheelworks.execute.cpython.machines import Machine, find_machine
 from wheelworks.execute.cpython.roots import CannotLay
+from wheelworks.execute.cpython.runs import run_folder
 from wheelworks.execute.cpython.sandbox import EmulatorAlone, Namespaces, Place, Way, find_emulator, probe
 from wheelworks.execute.cpython.sites import Site, lay_site
 from wheelworks.execute.cpython.suites import Outcomes, Progress, Run, judge, run_package, run_smoke, run_tornado
@@ -118,6 +118,6 @@ def _way(place: Place, folder: Path, progress: Progress) -> tuple[Way, str]:
 
 
 def _emulator_version(emulator: str) -> str:
-    said = subprocess.run([emulator, "--version"], capture_output=True, text=True, timeout=30).stdout
+    said = subprocess.run([emulator, "--version"], check=False, capture_output=True, text=True, timeout=30).stdout
     words = said.split()
     return f"qemu {words[words.index('version') + 1]}" if "version" in words else "qemu"

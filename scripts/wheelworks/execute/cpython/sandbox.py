@@ -52,13 +52,13 @@ class Way(Protocol):
     limits: str
 
     def command(self, place: Place, site: Path, work: Path, arguments: list[str]) -> list[str]:
-        """The host's command line for ``python ARGUMENTS``, with /site and /work in reach (see `path_of`)."""
+        """The host's command line for ``python ARGUMENTS``, with /site and /job in reach (see `path_of`)."""
 
     def environment(self, place: Place, site: Path) -> dict[str, str] | None:
         """The whole environment of that command."""
 
     def path_of(self, inside: str, site: Path, work: Path) -> str:
-        """Where the guest sees ``/site/...`` or ``/work/...``."""
+        """Where the guest sees ``/site/...`` or ``/job/...``."""
 
 
 class Namespaces:
@@ -68,6 +68,7 @@ class Namespaces:
     limits = ""
 
     def command(self, place: Place, site: Path, work: Path, arguments: list[str]) -> list[str]:
+        """The host's command line for a guest's."""
         rule = binfmt_rule(place.machine, place.emulator) if place.emulator else ""
         python = [f"/usr/bin/python{place.python}", *arguments]
         environment = {**guest_environment(place.machine), "PYTHONPATH": "/site"}
@@ -75,9 +76,11 @@ class Namespaces:
         return [*UNSHARE, sys.executable, "-I", str(enter.__file__), json.dumps(asdict(entry))]
 
     def environment(self, place: Place, site: Path) -> dict[str, str] | None:
+        """The host's environment for it; None for this process's own."""
         return None
 
     def path_of(self, inside: str, site: Path, work: Path) -> str:
+        """Where the guest sees a path under ``/site`` or ``/job``."""
         return inside
 
 
@@ -88,14 +91,17 @@ class EmulatorAlone:
     limits = "no child processes and no isolation, since namespaces are forbidden here"
 
     def command(self, place: Place, site: Path, work: Path, arguments: list[str]) -> list[str]:
+        """The host's command line for a guest's."""
         return [place.emulator, "-L", str(place.root), f"{place.root}/usr/bin/python{place.python}", *arguments]
 
     def environment(self, place: Place, site: Path) -> dict[str, str] | None:
+        """The host's environment for it; None for this process's own."""
         own = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
         return {**guest_environment(place.machine), **own}
 
     def path_of(self, inside: str, site: Path, work: Path) -> str:
-        return inside.replace("/site", str(site), 1).replace("/work", str(work), 1)
+        """Where the guest sees a path under ``/site`` or ``/job``."""
+        return inside.replace("/site", str(site), 1).replace("/job", str(work), 1)
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def _shards(run: Run, name: str, *arguments: str) -> Told:
 def _program(run: Run, work: str, name: str, arguments: list[str]) -> Program:
     folder = run.work / work
     folder.mkdir()
-    events = run.way.path_of("/work/events", run.site.folder, folder)
+    events = run.way.path_of("/job/events", run.site.folder, folder)
     words = ["-m", f"{GUEST_PACKAGE}.{name}", events, *arguments, *run.site.modules]
     command = run.way.command(run.place, run.site.folder, folder, words)
     return Program(command, run.way.environment(run.place, run.site.folder), folder)

@@ -7,25 +7,18 @@ The format is that of the "Binary distribution format" specification; platform t
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
-import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from wheelworks import wheelfile
 from wheelworks.errors import WheelworksError
 
-SIZE_LIMIT = 200 << 20  # bytes of one wheel's files, unpacked
-COUNT_LIMIT = 20_000
+LIMITS = wheelfile.Limits(200 << 20, 20_000)  # whatever is run in a root is small
 _GLIBC = re.compile(r"(?:linux|manylinux_2_\d+|manylinux1|manylinux2010|manylinux2014)_(.+)")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError, KeyError)
 
 
 def project(wheel: Path) -> str:
@@ -54,15 +47,10 @@ def unpack(wheel: Path, site: Path, *, native: bool = True) -> list[str]:
     Every file must be in RECORD with its right SHA-256 hash. Scripts, headers and data are not installed.
     Raises WheelworksError for what is no wheel, is damaged, would leave ``site``, or is too large.
     """
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
-            _check_size(infos)
-            hashes = _record(archive, infos)
-            wanted = [info for info in infos if native or not info.filename.endswith(".so")]
-            return sorted(name for info in wanted if (name := _place(archive, info, hashes, site)))
-    except _UNREADABLE as error:
-        raise WheelworksError(f"{wheel.name}: not a sound wheel: {error}", "build it or download it again") from None
+    members = wheelfile.read(wheel, LIMITS)
+    wheelfile.check_record(members, wheel.name)
+    wanted = [name for name in members if native or not name.endswith(".so")]
+    return sorted(place for name in wanted if (place := _write(name, members[name].data, site)))
 
 
 def extension_modules(files: Iterable[str]) -> list[str]:
@@ -96,32 +84,9 @@ def _abi_fits(tag: Tag, python: str) -> bool:
     return tag.interpreter == this and tag.abi == this
 
 
-def _check_size(infos: list[zipfile.ZipInfo]) -> None:
-    if len(infos) > COUNT_LIMIT:
-        raise ValueError(f"{len(infos)} files; the limit is {COUNT_LIMIT}")
-    if (size := sum(info.file_size for info in infos)) > SIZE_LIMIT:
-        raise ValueError(f"{size >> 20} MiB unpacked; the limit is {SIZE_LIMIT >> 20} MiB")
-    if len({info.filename for info in infos}) != len(infos):
-        raise ValueError("a file is in it twice")
-
-
-def _record(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> dict[str, str]:
-    records = [info for info in infos if re.fullmatch(r"[^/]+\.dist-info/RECORD", info.filename)]
-    if len(records) != 1:
-        raise ValueError(f"{len(records)} files named RECORD; it must have one")
-    rows = csv.reader(io.StringIO(archive.read(records[0]).decode()))
-    return {row[0]: row[1] for row in rows if len(row) == 3}
-
-
-def _place(archive: zipfile.ZipFile, info: zipfile.ZipInfo, hashes: dict[str, str], site: Path) -> str:
+def _write(name: str, content: bytes, site: Path) -> str:
     """Write one file; gives its name in ``site``, or "" for one that isn't installed there."""
-    path = PurePosixPath(info.filename)
-    if path.is_absolute() or ".." in path.parts or "\\" in info.filename or "\0" in info.orig_filename:
-        raise ValueError(f"{info.filename!r} would leave the folder it is unpacked into")
-    content = archive.read(info)
-    if not path.match("*.dist-info/RECORD*") and hashes.get(info.filename) != _sha256(content):
-        raise ValueError(f"{info.filename} isn't in RECORD with its SHA-256 hash")
-    parts = path.parts
+    parts = PurePosixPath(name).parts
     if parts[0].endswith(".data"):
         if len(parts) < 3 or parts[1] not in ("purelib", "platlib"):
             return ""
@@ -130,7 +95,3 @@ def _place(archive: zipfile.ZipFile, info: zipfile.ZipInfo, hashes: dict[str, st
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     return "/".join(parts)
-
-
-def _sha256(content: bytes) -> str:
-    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")

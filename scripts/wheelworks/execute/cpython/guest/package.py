@@ -30,23 +30,28 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)  # after pytest's own has left out what is marked so
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Tell of every test, and keep this shard's."""
         EVENTS.all([item.nodeid for item in items])
         items[:] = items[SHARD::SHARDS]
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A test begins."""
         self.outcome, self.detail = "passed", ""
         EVENTS.start(nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Its set-up, call or tear-down is over: what is worst of the three counts."""
         if report.failed:
             self.outcome, self.detail = "failed", report.longreprtext
         elif report.skipped and self.outcome == "passed":
             self.outcome, self.detail = "skipped", str(report.longrepr)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """A test is over."""
         EVENTS.end(nodeid, self.outcome, self.detail)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file whose tests can't be collected is a failure of its own."""
         if report.failed:
             EVENTS.start(f"collect {report.nodeid}")
             EVENTS.end(f"collect {report.nodeid}", "failed", report.longreprtext)

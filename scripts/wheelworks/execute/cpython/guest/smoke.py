@@ -63,6 +63,7 @@ def run(events: Events, test: str, check: Callable[..., object], *arguments: obj
 
 
 def main() -> None:
+    """Import each module that the arguments name, and check what can be checked of any."""
     events = Events(sys.argv[1])
     for name in sys.argv[2:]:
         module = run(events, f"import {name}", check_module, name)

@@ -54,7 +54,7 @@ def unique(ids: list[str]) -> list[str]:
     return names
 
 
-def all() -> unittest.TestSuite:
+def all() -> unittest.TestSuite:  # noqa: A001
     """This shard's tests, under the name that Tornado's runner looks for.
 
     They are every SHARDS-th one, so that the slow tests of a module are shared out.
@@ -75,13 +75,15 @@ class Result(unittest.TextTestResult):
 
     any_failed = False
 
-    def startTest(self, test: unittest.TestCase) -> None:
+    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        """A test begins."""
         self._bad = len(self.failures) + len(self.errors)
         self._skipped = len(self.skipped)
         EVENTS.start(NAMES[test])
         super().startTest(test)
 
-    def stopTest(self, test: unittest.TestCase) -> None:
+    def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        """A test is over."""
         super().stopTest(test)
         if len(self.failures) + len(self.errors) > self._bad:
             Result.any_failed = True
