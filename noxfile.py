@@ -20,6 +20,7 @@ UV_OPTIONS = (
     *("--quiet", "--universal", "--python-version=3.11", "--generate-hashes", "--no-annotate"),
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
 )
+SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
 LOCKS = ("nox", "lock", "build", "wheelworks", "test", "lint")
 
 
@@ -30,15 +31,7 @@ def install(session: nox.Session, lock: str) -> None:
 
 def wheelworks(session: nox.Session, *words: str) -> None:
     """Run one of the suite's commands; after Ctrl-C it has time to end what it started."""
-    session.run(
-        "python",
-        "-m",
-        "wheelworks",
-        *words,
-        env={"PYTHONPATH": str(ROOT / "scripts")},
-        interrupt_timeout=10,
-        terminate_timeout=5,
-    )
+    session.run("python", "-m", "wheelworks", *words, env=SCRIPTS, interrupt_timeout=10, terminate_timeout=5)
 
 
 @nox.session(name="cross-arm64")
@@ -66,7 +59,7 @@ def test_suite(session: nox.Session) -> None:
     session.run(
         "python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, fresh.glob("*.whl"))
     )
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *session.posargs, env=SCRIPTS)
 
 
 @nox.session
