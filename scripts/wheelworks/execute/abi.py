@@ -76,6 +76,15 @@ class Abi:
         """From 3.12 on, None and its like have no reference count (PEP 683)."""
         return self.python.version >= (3, 12)
 
+    @property
+    def immortal_count(self) -> int:
+        """The reference count of what is never freed, from 3.12 on (CPython: Include/refcount.h)."""
+        if self.python.free_threaded:
+            return 0xFFFFFFFF
+        if self.pointer == 8:
+            return 3 << 30
+        return 0x3FFFFFFF if self.python.version < (3, 14) else 5 << 28
+
     def packer(self, codes: str) -> struct.Struct:
         """A Struct in the target's byte order; ``P`` is a pointer, ``n`` a Py_ssize_t, ``l`` a long."""
         sizes = {8: "Q", 4: "I"}

@@ -52,15 +52,21 @@ class Memory:
 
     # -- the heap
 
-    def allocate(self, size: int, what: str, *, offset: int = 0) -> Block:
-        """A new block; ``offset`` (under 16) takes it off 16-byte alignment. Raises MemoryError over the limit."""
+    def allocate(self, size: int, what: str, *, offset: int = 0, joined: bool = False) -> Block:
+        """A new block; ``offset`` (under 16) takes it off 16-byte alignment.
+
+        A ``joined`` block follows the last one with nothing between. Raises MemoryError over the limit.
+        """
+        self.reserve(size)
+        self.used += size
+        return self.arenas[-1].add(size, what, offset, joined)
+
+    def reserve(self, size: int) -> None:
+        """Have blocks of this size in all fit in one arena. Raises MemoryError over the limit."""
         if size < 0 or self.used + size > self.limit:
             raise MemoryError
-        arena = self.arenas[-1]
-        if not arena.room_for(size):
-            arena = self._add_arena(max(ARENA, size + 16 * PAGE))
-        self.used += size
-        return arena.add(size, what, offset)
+        if not self.arenas[-1].room_for(size):
+            self._add_arena(max(ARENA, size + 16 * PAGE))
 
     def free(self, block: Block) -> None:
         """The guest may not touch the block any more."""
