@@ -61,10 +61,14 @@ class Memory:
         self.used += size
         return self.arenas[-1].add(size, what, offset, joined)
 
-    def reserve(self, size: int) -> None:
-        """Have blocks of this size in all fit in one arena. Raises MemoryError over the limit."""
+    def afford(self, size: int) -> None:
+        """Raises MemoryError where so many bytes more are over the limit."""
         if size < 0 or self.used + size > self.limit:
             raise MemoryError
+
+    def reserve(self, size: int) -> None:
+        """Have blocks of this size in all fit in one arena. Raises MemoryError over the limit."""
+        self.afford(size)
         if not self.arenas[-1].room_for(size):
             self._add_arena(max(ARENA, size + 16 * PAGE))
 
@@ -151,6 +155,12 @@ class Memory:
         if found := self.judge(address, len(data), True) if data else None:
             raise found
         self.poke(address, data)
+
+    def fill(self, address: int, byte: int, size: int) -> None:
+        """Store the same byte ``size`` times. Raises Fault as :meth:`store` does, before anything that large is made."""
+        if size and (found := self.judge(address, size, True)):
+            raise found
+        self.poke(address, bytes([byte]) * size)
 
     def poke(self, address: int, data: bytes) -> None:
         """Write as the interpreter itself: unchecked."""

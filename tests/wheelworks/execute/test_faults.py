@@ -156,6 +156,11 @@ def test_a_reference_kept_in_a_variable_is_not_lost(platform: str) -> None:
     assert [module.run(INPUT) for _ in range(3)] == ["kept"] * 3
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_memory_has_an_end(platform: str) -> None:
+    assert load(build("faults/no_end_of_memory.c", platform)).run(INPUT) == 6
+
+
 def test_the_module_starts_afresh_after_a_fault() -> None:
     module = load(build("faults/use_after_call.c", "linux_aarch64"))
     for _ in range(3):
