@@ -157,7 +157,7 @@ class Memory:
         self.poke(address, data)
 
     def fill(self, address: int, byte: int, size: int) -> None:
-        """Store the same byte ``size`` times. Raises Fault as :meth:`store` does, before anything that large is made."""
+        """Store one byte ``size`` times. Raises Fault as :meth:`store` does, before anything that large is made."""
         if size and (found := self.judge(address, size, True)):
             raise found
         self.poke(address, bytes([byte]) * size)
