@@ -99,13 +99,22 @@ class Memory:
     def _add_arena(self, size: int, memory: mmap.mmap | None = None) -> Arena:
         size = -(-size // PAGE) * PAGE
         if self._next_arena + size > self._heap_end:
-            self._next_arena = max([self._heap_base, *(arena.region.end + PAGE for arena in self.arenas)])
-        if self._next_arena + size > self._heap_end:
-            raise MemoryError
+            self._next_arena = self._free_range(size)
         arena = Arena(self._next_arena, memory or mmap.mmap(-1, size), self.cpu)
         self._next_arena += size + PAGE
         self.arenas.append(arena)
         return arena
+
+    def _free_range(self, size: int) -> int:
+        """The lowest addresses of the heap that no arena has: used again once all have been used."""
+        start = self._heap_base
+        for arena in sorted(self.arenas, key=lambda arena: arena.region.start):
+            if start + size <= arena.region.start:
+                return start
+            start = arena.region.end + PAGE
+        if start + size > self._heap_end:
+            raise MemoryError
+        return start
 
     def _arena(self, address: int) -> Arena:
         return next(arena for arena in self.arenas if arena.region.start <= address < arena.region.end)
@@ -139,7 +148,7 @@ class Memory:
         stack = self.regions[0]
         if stack.start - STACK_SIZE <= address < stack.start:
             return fault("stack-overflow", f"{verb} below the stack of {STACK_SIZE >> 10} KiB")
-        if self._heap_base <= address < self._next_arena:
+        if self._heap_base <= address < self._heap_end:
             return fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
         return fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, where nothing is")
 
