@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Region:
-    """The part of ``memory`` from ``offset`` on, ``size`` bytes long (0: all), from ``start`` up to ``end`` in the guest."""
+    """``size`` bytes (0: all) of ``memory`` from ``offset`` on, which lie from ``start`` up to ``end`` in the guest."""
 
     name: str
     start: int
