@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import struct
 from dataclasses import dataclass
@@ -76,16 +77,29 @@ class Abi:
         """From 3.12 on, None and its like have no reference count (PEP 683)."""
         return self.python.version >= (3, 12)
 
+    @property
+    def immortal_count(self) -> int:
+        """The reference count of what is never freed, from 3.12 on (CPython: Include/refcount.h)."""
+        if self.python.free_threaded:
+            return 0xFFFFFFFF
+        if self.pointer == 8:
+            return 3 << 30
+        return 0x3FFFFFFF if self.python.version < (3, 14) else 5 << 28
+
     def packer(self, codes: str) -> struct.Struct:
         """A Struct in the target's byte order; ``P`` is a pointer, ``n`` a Py_ssize_t, ``l`` a long."""
-        sizes = {8: "Q", 4: "I"}
-        signed = {8: "q", 4: "i"}
-        swap = {"P": sizes[self.pointer], "n": signed[self.pointer], "l": signed[self.long], "L": sizes[self.long]}
-        return struct.Struct((">" if self.big_endian else "<") + "".join(swap.get(code, code) for code in codes))
+        return _packer(self.big_endian, self.pointer, self.long, codes)
 
     def __str__(self) -> str:
         system = {"windows": "Windows", "macos": "macOS", "linux": "Linux"}[self.os]
         return f"{self.cpu} {system}, {self.python}"
+
+
+@functools.lru_cache(maxsize=256)
+def _packer(big_endian: bool, pointer: int, long: int, codes: str) -> struct.Struct:
+    sizes, signed = {8: "Q", 4: "I"}, {8: "q", 4: "i"}
+    swap = {"P": sizes[pointer], "n": signed[pointer], "l": signed[long], "L": sizes[long]}
+    return struct.Struct((">" if big_endian else "<") + "".join(swap.get(code, code) for code in codes))
 
 
 def python_abi(file_name: str, libraries: tuple[str, ...], tags: tuple[str, ...] = ()) -> PythonAbi:

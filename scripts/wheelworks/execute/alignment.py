@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import capstone
+import capstone  # type: ignore[import-untyped]
 from capstone import arm as a32
 from capstone import x86
 from unicorn import arm_const, x86_const
@@ -18,12 +18,14 @@ from unicorn import arm_const, x86_const
 from wheelworks.execute.cpu import Cpu
 from wheelworks.execute.findings import Fault, fault
 
+Mode = tuple[int, int]
 UNALIGNED_MOVES = ("movups", "movupd", "movdqu", "lddqu", "pcmpestri", "pcmpestrm", "pcmpistri", "pcmpistrm")
 ARM_WORDS = ("ldrd", "strd", "ldm", "stm", "vldr", "vstr", "vldm", "vstm")
+THUMB = 1 << 5  # in CPSR
 MODES = {
-    "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
-    "x86": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
-    "armv7l": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
+    "x86_64": ((capstone.CS_ARCH_X86, capstone.CS_MODE_64),),
+    "x86": ((capstone.CS_ARCH_X86, capstone.CS_MODE_32),),
+    "armv7l": ((capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM), (capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB)),
 }
 
 
@@ -45,15 +47,19 @@ class Operand:
 
 
 def watch_alignment(cpu: Cpu, name: str, code: bytes, address: int) -> None:
-    """Have every instruction in ``code`` that needs alignment checked; ``name`` is the CPU's."""
-    if name not in MODES:
-        return
-    for place, operand in aligned_operands(name, code, address):
-        cpu.check_at(place, _check(cpu, operand))
+    """Have every instruction in ``code`` that needs alignment checked; ``name`` is the CPU's.
+
+    What stands at an address that is run is an instruction, even where a sweep through the code took data for some.
+    """
+    for mode in MODES.get(name, ()):
+        for place, operand in aligned_operands(mode, code, address):
+            cpu.check_at(place, _check(cpu, operand, mode))
 
 
-def _check(cpu: Cpu, operand: Operand) -> Callable[[], Fault | None]:
+def _check(cpu: Cpu, operand: Operand, mode: Mode) -> Callable[[], Fault | None]:
     def check() -> Fault | None:
+        if mode[0] == capstone.CS_ARCH_ARM and not _in_mode(cpu, mode):
+            return None
         address = operand.address(cpu)
         if address % operand.alignment == 0:
             return None
@@ -62,28 +68,27 @@ def _check(cpu: Cpu, operand: Operand) -> Callable[[], Fault | None]:
     return check
 
 
-def aligned_operands(name: str, code: bytes, address: int) -> Iterator[tuple[int, Operand]]:
+def _in_mode(cpu: Cpu, mode: Mode) -> bool:
+    in_thumb = bool(cpu.get(arm_const.UC_ARM_REG_CPSR) & THUMB)
+    return in_thumb == bool(mode[1] == capstone.CS_MODE_THUMB)
+
+
+def aligned_operands(mode: Mode, code: bytes, address: int) -> Iterator[tuple[int, Operand]]:
     """The addresses of instructions that need alignment, and the operand that does."""
-    disassembler = capstone.Cs(*MODES[name])
-    disassembler.skipdata = True
-    for place, size, mnemonic, text in disassembler.disasm_lite(code, address):
-        if _may_need(name, mnemonic, text):
-            found = next(_detailed(name).disasm(code[place - address :][:size], place), None)
-            operand = found and (_x86_operand(found) if name != "armv7l" else _arm_operand(found))
+    sweep, detailed = capstone.Cs(*mode), capstone.Cs(*mode)
+    sweep.skipdata = detailed.detail = True
+    for place, size, mnemonic, text in sweep.disasm_lite(code, address):
+        if _may_need(mode, mnemonic, text):
+            found = next(detailed.disasm(code[place - address :][:size], place), None)
+            operand = found and (_arm_operand(found) if mode[0] == capstone.CS_ARCH_ARM else _x86_operand(found))
             if operand:
                 yield place, operand
 
 
-def _may_need(name: str, mnemonic: str, text: str) -> bool:
-    if name == "armv7l":
+def _may_need(mode: Mode, mnemonic: str, text: str) -> bool:
+    if mode[0] == capstone.CS_ARCH_ARM:
         return mnemonic.startswith(ARM_WORDS)
     return "xmmword" in text and not mnemonic.startswith((*UNALIGNED_MOVES, "v"))
-
-
-def _detailed(name: str) -> Any:
-    disassembler = capstone.Cs(*MODES[name])
-    disassembler.detail = True
-    return disassembler
 
 
 def _x86_operand(instruction: Any) -> Operand | None:

@@ -219,6 +219,12 @@ class Cpu:
             if address in self._exits:
                 return address
             self.budget -= part
+            address |= self._thumb
+
+    @property
+    def _thumb(self) -> int:
+        """Bit 0 of an address to go on at: set where a 32-bit Arm runs its short instructions."""
+        return int(self.chip.arch == uc.UC_ARCH_ARM and bool(self.get(a32.UC_ARM_REG_CPSR) & 1 << 5))
 
     def check_clock(self, address: int) -> None:
         """Raises Fault once the call has used up its instructions or its time."""

@@ -79,9 +79,11 @@ class Arena:
         """Whether a block of this size fits."""
         return self.next + size + 2 * PAGE < self.region.end
 
-    def add(self, size: int, what: str, offset: int) -> Block:
-        """A new block above all others."""
-        start = self.next + offset
+    def add(self, size: int, what: str, offset: int, joined: bool) -> Block:
+        """A new block above all others; a ``joined`` one starts where the last one ends."""
+        start = self.blocks[-1].end if joined else self.next + offset
+        if joined:
+            self.blocks[-1].zone_end = start
         block = Block(start, size, size, size, what)
         self.next = block.zone_end = -(-(block.end + min(max(ZONE, size // 4), PAGE)) // 16) * 16
         self.starts.append(start)

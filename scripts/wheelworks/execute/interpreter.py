@@ -38,7 +38,7 @@ from wheelworks.execute.memory import Memory
 from wheelworks.execute.objects import GuestObject, Objects
 from wheelworks.execute.region import Region
 
-MEMORY_LIMIT = 1 << 30
+MEMORY_LIMIT = 512 << 20
 UNWRITTEN = b"\xa5"  # fills the stack below a call: what is read from there unset points nowhere
 POISONED_STACK = 32 << 10
 STUB = 16

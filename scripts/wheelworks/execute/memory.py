@@ -52,15 +52,25 @@ class Memory:
 
     # -- the heap
 
-    def allocate(self, size: int, what: str, *, offset: int = 0) -> Block:
-        """A new block; ``offset`` (under 16) takes it off 16-byte alignment. Raises MemoryError over the limit."""
+    def allocate(self, size: int, what: str, *, offset: int = 0, joined: bool = False) -> Block:
+        """A new block; ``offset`` (under 16) takes it off 16-byte alignment.
+
+        A ``joined`` block follows the last one with nothing between. Raises MemoryError over the limit.
+        """
+        self.reserve(size)
+        self.used += size
+        return self.arenas[-1].add(size, what, offset, joined)
+
+    def afford(self, size: int) -> None:
+        """Raises MemoryError where so many bytes more are over the limit."""
         if size < 0 or self.used + size > self.limit:
             raise MemoryError
-        arena = self.arenas[-1]
-        if not arena.room_for(size):
-            arena = self._add_arena(max(ARENA, size + 16 * PAGE))
-        self.used += size
-        return arena.add(size, what, offset)
+
+    def reserve(self, size: int) -> None:
+        """Have blocks of this size in all fit in one arena. Raises MemoryError over the limit."""
+        self.afford(size)
+        if not self.arenas[-1].room_for(size):
+            self._add_arena(max(ARENA, size + 16 * PAGE))
 
     def free(self, block: Block) -> None:
         """The guest may not touch the block any more."""
@@ -89,13 +99,22 @@ class Memory:
     def _add_arena(self, size: int, memory: mmap.mmap | None = None) -> Arena:
         size = -(-size // PAGE) * PAGE
         if self._next_arena + size > self._heap_end:
-            self._next_arena = max([self._heap_base, *(arena.region.end + PAGE for arena in self.arenas)])
-        if self._next_arena + size > self._heap_end:
-            raise MemoryError
+            self._next_arena = self._free_range(size)
         arena = Arena(self._next_arena, memory or mmap.mmap(-1, size), self.cpu)
         self._next_arena += size + PAGE
         self.arenas.append(arena)
         return arena
+
+    def _free_range(self, size: int) -> int:
+        """The lowest addresses of the heap that no arena has: used again once all have been used."""
+        start = self._heap_base
+        for arena in sorted(self.arenas, key=lambda arena: arena.region.start):
+            if start + size <= arena.region.start:
+                return start
+            start = arena.region.end + PAGE
+        if start + size > self._heap_end:
+            raise MemoryError
+        return start
 
     def _arena(self, address: int) -> Arena:
         return next(arena for arena in self.arenas if arena.region.start <= address < arena.region.end)
@@ -129,7 +148,7 @@ class Memory:
         stack = self.regions[0]
         if stack.start - STACK_SIZE <= address < stack.start:
             return fault("stack-overflow", f"{verb} below the stack of {STACK_SIZE >> 10} KiB")
-        if self._heap_base <= address < self._next_arena:
+        if self._heap_base <= address < self._heap_end:
             return fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
         return fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, where nothing is")
 
@@ -145,6 +164,12 @@ class Memory:
         if found := self.judge(address, len(data), True) if data else None:
             raise found
         self.poke(address, data)
+
+    def fill(self, address: int, byte: int, size: int) -> None:
+        """Store one byte ``size`` times. Raises Fault as :meth:`store` does, before anything that large is made."""
+        if size and (found := self.judge(address, size, True)):
+            raise found
+        self.poke(address, bytes([byte]) * size)
 
     def poke(self, address: int, data: bytes) -> None:
         """Write as the interpreter itself: unchecked."""

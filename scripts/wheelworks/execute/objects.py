@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from wheelworks.execute.abi import Abi
+from wheelworks.execute.cpu import PAGE
 from wheelworks.execute.findings import Fault, fault
 from wheelworks.execute.heap import Block
 from wheelworks.execute.memory import Memory
@@ -67,15 +68,7 @@ class Objects:
         self.caller = ""
         self._count_format = abi.packer("n" if not abi.python.free_threaded else "In")
         self._count_offset = 0 if not abi.python.free_threaded else (12 if abi.pointer == 8 else 8)
-        self._permanent_count = self._immortal_count() if abi.immortal else PERMANENT_COUNT
-
-    def _immortal_count(self) -> int:
-        """What CPython puts there from 3.12 on (PEP 683; Include/refcount.h)."""
-        if self.abi.python.free_threaded:
-            return 0xFFFFFFFF
-        if self.abi.pointer == 8:
-            return 3 << 30
-        return 0x3FFFFFFF if self.abi.python.version < (3, 14) else 5 << 28
+        self._permanent_count = abi.immortal_count if abi.immortal else PERMANENT_COUNT
 
     # -- finding and making objects
 
@@ -110,6 +103,10 @@ class Objects:
 
     def _make(self, value: object, permanent: bool = False) -> GuestObject:
         kind = self._kind(value)
+        if isinstance(value, bytes):
+            self.memory.reserve(bytes.__len__(value) + PAGE)
+        if value is not type:
+            self.type_object(kind)  # no block may come between a header and what follows it
         block = self._header_block(value, kind)
         made = GuestObject(block.start, block, value, self.caller, permanent=permanent)
         self._by_address[made.address] = made
@@ -120,6 +117,8 @@ class Objects:
         if value is type:
             self._types[type] = made
         self._write_header(made, kind)
+        if self._inline(kind) and value is not Unfinished.BYTES:
+            self.data(made)
         return made
 
     def _kind(self, value: object) -> type:
@@ -128,18 +127,26 @@ class Objects:
         return type(value)
 
     def _header_block(self, value: object, kind: type) -> Block:
-        sized = issubclass(kind, SIZED)
-        readable = self.abi.header + (self.abi.pointer if sized else 0)
-        hidden = 0 if self.abi.python.stable else 160
+        """The part of an object before its data.
+
+        In the stable ABI that is PyObject or PyVarObject, and data may be anywhere. Other builds look inside: their
+        bytes objects have a hash, which is nobody's business, then the data (CPython: Include/cpython/bytesobject.h).
+        """
+        sized, inline = issubclass(kind, SIZED), self._inline(kind)
+        readable = self.abi.header + self.abi.pointer * sized
+        hidden = 0 if self.abi.python.stable else self.abi.pointer if inline else 160
         block = self.memory.allocate(readable + hidden, f"the object header of {_brief(value)}")
         block.readable = block.writable = readable
-        block.private = bool(hidden)
+        block.private = bool(hidden) and not inline
         block.counted = self.abi.header - self.abi.pointer
         if hidden and isinstance(value, type):
             flags = self.abi.header + (1 + FLAGS_SLOT) * self.abi.pointer
-            block.size = max(block.size, flags + self.abi.long)
             block.window = (flags, flags + self.abi.long)
         return block
+
+    def _inline(self, kind: type) -> bool:
+        """Whether the data of such an object follows its header."""
+        return not self.abi.python.stable and issubclass(kind, bytes)
 
     def _write_header(self, made: GuestObject, kind: type) -> None:
         memory, address, pointer = self.memory, made.address, self.abi.pointer
@@ -164,9 +171,10 @@ class Objects:
 
     def new_bytes(self, size: int) -> GuestObject:
         """A bytes object whose content the guest is to write; one zero byte follows it."""
+        self.memory.reserve(size + PAGE)
         made = self._make(Unfinished.BYTES)
         self.set_size(made, size)
-        made.data = self.memory.allocate(size + 1, f"a new bytes object of {size} bytes")
+        made.data = self.memory.allocate(size + 1, f"a new bytes object of {size} bytes", joined=self._inline(bytes))
         self.memory.poke(made.data.end - 1, b"\0")
         self.memory.seal_end(made.data)
         return made
@@ -188,7 +196,8 @@ class Objects:
         if made.data is None:
             value = made.value
             content = str.encode(value) if isinstance(value, str) else bytes(memoryview(value))  # type: ignore[arg-type]
-            made.data = self.memory.allocate(len(content) + 1, f"the bytes of {_brief(value)}")
+            inline = self._inline(type(value))
+            made.data = self.memory.allocate(len(content) + 1, f"the bytes of {_brief(value)}", joined=inline)
             self.memory.poke(made.data.start, content + b"\0")
             if isinstance(value, bytearray):
                 self.memory.seal_end(made.data)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Region:
-    """The part of ``memory`` from ``offset`` on, ``size`` bytes long (0: all), at ``start`` in the guest."""
+    """``size`` bytes (0: all) of ``memory`` from ``offset`` on, which lie from ``start`` up to ``end`` in the guest."""
 
     name: str
     start: int
@@ -16,11 +16,10 @@ class Region:
     writable: bool = True
     offset: int = 0
     size: int = 0
+    end: int = field(init=False)
 
-    @property
-    def end(self) -> int:
-        """The address after its last byte."""
-        return self.start + (self.size or len(self.memory))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "end", self.start + (self.size or len(self.memory)))
 
     def read(self, address: int, size: int) -> bytes:
         """The bytes at a guest address."""

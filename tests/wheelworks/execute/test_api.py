@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import resource
+import time
 from typing import Any
 
 import pytest
@@ -137,7 +139,7 @@ def test_memory_blocks_and_growing_arrays(module: EmulatedModule) -> None:
     assert array == b"12xyz"
 
 
-@pytest.mark.parametrize("platform", [name for name in PLATFORMS if name != "linux_armv7l"])
+@pytest.mark.parametrize("platform", [name for name in PLATFORMS if "armv7l" not in name])
 def test_floating_point_arguments_and_results(platform: str) -> None:
     module = load(build("api.c", platform))
     assert module.numbers(-3.75) == (-7.5, -3 << 33, 2**64 - 1, -0.9375)
@@ -170,3 +172,33 @@ def test_a_fault_in_a_nested_call_is_found() -> None:
     broken = load(build("faults/load_before_input.c", "linux_aarch64"))
     with pytest.raises(Fault, match="read-out-of-bounds"):
         module.call_back(broken.run, b"abc")
+
+
+@pytest.mark.parametrize("platform", ["win_arm64", "macosx_11_0_arm64", "linux_aarch64"])
+def test_loading_and_one_call_take_less_than_a_tenth_of_a_second(platform: str) -> None:
+    path = build("api.c", platform)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        load(path).no_arguments()
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.1
+
+
+def test_hundreds_of_modules_do_not_add_up() -> None:
+    path = build("api.c", "linux_aarch64")
+    load(path).no_arguments()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(200):
+        load(path).no_arguments()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # KiB
+
+
+def test_many_calls_do_not_add_up() -> None:
+    module = load(build("faults/wrong_tail.c", "linux_aarch64"))
+    data = bytes(1 << 20)
+    module.run(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(100):  # several times the heap's arena
+        assert len(module.run(data)) == len(data)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 128 << 10  # KiB

@@ -39,16 +39,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> object:
 
     def download(platform: str, abi: str) -> Path:
         tag = MACOS[abi] if platform.startswith("macosx") else platform
-        place = folder / f"{platform}-{abi}"
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        command += ["--implementation=cp", f"--platform={tag}", f"--abi={abi}", f"--python-version={ABIS[abi]}"]
-        done = subprocess.run(
-            [*command, f"--dest={place}", "tornado==6.6.1"], check=False, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        return next(place.iterdir())
+        return fetch(folder / f"{platform}-{abi}", tag, abi, ABIS[abi], "tornado==6.6.1")
 
     return download
+
+
+def fetch(place: Path, tag: str, abi: str, version: str, requirement: str) -> Path:
+    """Download one wheel as pip chooses it for a platform and an ABI."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--implementation=cp", f"--platform={tag}", f"--abi={abi}", f"--python-version={version}"]
+    done = subprocess.run([*command, f"--dest={place}", requirement], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return next(place.iterdir())
 
 
 def mask(key: bytes, data: bytes) -> bytes:
@@ -80,3 +82,21 @@ def test_power_is_said_not_to_be_emulated(wheel: object) -> None:
     with pytest.raises(CannotRun, match="PPC64, which no emulated CPU runs"):
         load(path)
     assert smoke(path).outcome == "cannot run here"
+
+
+@pytest.mark.parametrize(
+    "platform", ["win_arm64", "win32", "macosx_11_0_arm64", "manylinux_2_28_x86_64", "musllinux_1_2_aarch64"]
+)
+def test_a_wheel_of_another_project_for_one_cpython_version(platform: str, tmp_path: Path) -> None:
+    """Its machine code looks inside bytes objects, as builds without the stable ABI may."""
+    path = fetch(tmp_path, platform, "cp313", "3.13", "websockets==17.4")
+    module = load(path)
+    assert str(module.abi_.python) == "CPython 3.13"
+    source = random.Random(platform)
+    for size in (*range(100), 5000):
+        key, data = source.randbytes(4), source.randbytes(size)
+        assert module.apply_mask(data, key) == mask(key, data)
+    with pytest.raises(ValueError, match="mask must contain 4 bytes"):
+        module.apply_mask(b"data", b"abc")
+    with pytest.raises(CannotRun, match="reads the inside of the object header of a bytearray"):
+        module.apply_mask(bytearray(b"data"), b"abcd")

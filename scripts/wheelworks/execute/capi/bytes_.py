@@ -87,6 +87,7 @@ def PyBytes_Repr(guest: Interpreter, value: Object, smart: Int) -> NewReference:
 
 @answer()
 def PyByteArray_FromStringAndSize(guest: Interpreter, content: Pointer, size: Ssize) -> NewReference:
+    guest.memory.afford(size)
     return bytearray(guest.memory.load(content, size) if content and size else size)
 
 
@@ -107,6 +108,7 @@ def PyByteArray_Size(guest: Interpreter, value: Object) -> Ssize:
 
 @answer()
 def PyByteArray_Resize(guest: Interpreter, value: Object, size: Ssize) -> Int:
+    guest.memory.afford(size)
     content = guest.objects.value(value)
     assert isinstance(content, bytearray)
     if size < len(content):

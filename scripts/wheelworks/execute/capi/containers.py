@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 @answer()
 def PyTuple_New(guest: Interpreter, size: Ssize) -> NewReference:
+    guest.memory.afford(size * guest.abi.pointer)
     return guest.objects.new_tuple(size) if size else ()
 
 
@@ -74,6 +75,7 @@ def PyTuple_GetSlice(guest: Interpreter, value: Value, start: Ssize, end: Ssize)
 @answer()
 def PyList_New(guest: Interpreter, size: Ssize) -> NewReference:
     """Its items are NULL until they are set; the list must not be used as one before."""
+    guest.memory.afford(size * guest.abi.pointer)
     made = guest.objects.of([None] * size)
     made.unset = set(range(size))
     return made

@@ -17,6 +17,7 @@ DIRECTIVE = re.compile(
     r"%(?:%|(?P<flags>[-0]*)(?P<width>\d*)(?:\.(?P<precision>\d+))?(?P<size>ll|l|z|j|t)?(?P<kind>.))"
 )
 TEXTS: dict[str, Callable[[object], str]] = {"U": str, "S": str, "R": repr, "A": ascii}
+MAX_WIDTH = 1 << 20
 SPACING = " \t,:"
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
@@ -28,6 +29,8 @@ def formatted(guest: Interpreter, form: str, rest: Arguments) -> str:
 
 def _directive(guest: Interpreter, found: re.Match[str], rest: Arguments) -> str:
     kind, width = found["kind"], int(found["width"] or 0)
+    if width > MAX_WIDTH or int(found["precision"] or 0) > MAX_WIDTH:
+        raise MemoryError
     if kind in "diouxX":
         size = {"": 4, "l": guest.abi.long, "ll": 8, "j": 8}.get(found["size"] or "", guest.abi.pointer)
         number = rest.signed(size) if kind in "di" else rest.unsigned(size)

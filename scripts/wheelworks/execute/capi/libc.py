@@ -29,13 +29,13 @@ def memcpy(guest: Interpreter, to: Pointer, origin: Pointer, size: Size) -> Poin
 
 @answer("__memset_chk")
 def memset(guest: Interpreter, to: Pointer, byte: Int, size: Size) -> Pointer:
-    guest.memory.store(to, bytes([byte & 0xFF]) * size)
+    guest.memory.fill(to, byte & 0xFF, size)
     return to
 
 
 @answer()
 def bzero(guest: Interpreter, to: Pointer, size: Size) -> None:
-    guest.memory.store(to, bytes(size))
+    guest.memory.fill(to, 0, size)
 
 
 @answer("bcmp")

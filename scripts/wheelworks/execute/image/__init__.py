@@ -36,7 +36,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Rebase:
-    """At ``address`` stands the address of ``target``, both relative to the image."""
+    """At ``address`` stands the address of ``target``, both relative to the image.
+
+    A target may lie outside the image: a pointer may carry flags, such as the highest bit of C++ type names on macOS.
+    """
 
     address: int
     target: int
@@ -111,7 +114,7 @@ def checked(image: Image, name: str) -> Image:
     for address, size in image.read_only_after_binding:
         if address < 0 or size < 0 or address + size > -(-image.size // PAGE) * PAGE:
             raise BadImage(f"{name}: {size:#x} bytes at {address:#x} are to be made read-only, beyond the image")
-    for address in (*image.constructors, *image.exports.values(), *(rebase.target for rebase in image.rebases)):
+    for address in (*image.constructors, *image.exports.values()):
         if not 0 <= address <= image.size:
             raise BadImage(f"{name}: refers to {address:#x}, beyond the image of {image.size:#x} bytes")
     return image

@@ -37,7 +37,8 @@ def read_elf(data: bytes, name: str) -> Image:
         if relocation.purpose != lief.ELF.Relocation.PURPOSE.OBJECT:
             _relocate(relocation, segments, rebases, binds, name, cpu)
     exports = {str(s.name): s.value for s in binary.exported_symbols if s.value}
-    functions = [(s.value, str(s.name)) for s in binary.symbols if s.value and s.is_function and s.name]
+    thumb = int(cpu == "armv7l")  # bit 0 of an address only says how to call it
+    functions = [(s.value & ~thumb, str(s.name)) for s in binary.symbols if s.value and s.is_function and s.name]
     image = Image(
         os="linux",
         cpu=cpu,
