@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import capstone  # type: ignore[import-untyped]
+import capstone
 from capstone import arm as a32
 from capstone import x86
 from unicorn import arm_const, x86_const
