@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelworks import console, manifest, targets
+from wheelworks.commands.output import writable
 from wheelworks.cross import builder, doors, environment, report, workshop
 from wheelworks.cross.source import check
 from wheelworks.cross.workshop import Workshop
-from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.errors import WheelworksError
 from wheelworks.targets import Target
 
 if TYPE_CHECKING:
@@ -82,16 +83,6 @@ def main(argv: Sequence[str]) -> int:
     built = _conclude(shop, outcomes)
     status = 0 if len(built) == len(outcomes) else 1
     return status if options.no_run or not built else max(status, _run(shop, built))
-
-
-def writable(folder: Path) -> Path:
-    """The folder, made where it isn't there. Raises UsageError where nothing can be written to it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise UsageError(f"--out {folder}: {error.strerror}", "name a folder that you may write to") from error
 
 
 def _build(shop: Workshop, chosen: Sequence[Target], progress: console.Progress) -> list[builder.Outcome]:

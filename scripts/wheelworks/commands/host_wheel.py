@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, targets
+from wheelworks.commands.output import writable
 from wheelworks.cross import builder, workshop
 from wheelworks.errors import WheelworksError
 from wheelworks.targets import Target
@@ -40,8 +41,7 @@ def host(system: str = sys.platform, machine: str | None = None) -> Target | Non
 def main(argv: Sequence[str]) -> int:
     """Build the wheel, cross where the table knows this machine, else by its own compiler; print its path."""
     options = parser().parse_args(argv)
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = writable(Path(options.out))
     target = host()
     print(_cross(Path(options.source), out, target) if target else _native(options.source, out))  # noqa: T201
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from wheelworks import console, wheelfile
-from wheelworks.errors import UsageError
+from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.execute.cpython import run_wheel
 from wheelworks.execute.cpython.machines import MACHINES
 from wheelworks.execute.cpython.roots import SUITES
@@ -30,11 +30,18 @@ def check(wheels: Sequence[Path], how: How, tests: Tests) -> None:
     for wheel in wheels:
         if not wheel.is_file():
             raise UsageError(f"{wheel}: no such file", "name wheel files, such as dist/*.whl")
-        wheelfile.parse_name(wheel.name)
+        _check_name(wheel)
         if tests == "package" and not is_the_package(wheel):
             raise UsageError(f"{wheel.name}: --tests package are the tests of {DISTRIBUTION}", "use --tests smoke")
     if how == "emulated" and tests == "tornado":
         raise UsageError("--tests tornado needs a whole CPython", "add --how cpython")
+
+
+def _check_name(wheel: Path) -> None:
+    try:
+        wheelfile.parse_name(wheel.name)
+    except WheelworksError as error:
+        raise UsageError(error.message, "name wheel files, such as dist/*.whl") from error
 
 
 def run(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence[str], say: Say) -> list[Verdict]:

@@ -37,6 +37,9 @@ def project(tmp_path: Path) -> Path:
         (("cross-arm64", "--target", "win_arm46"), "unknown target 'win_arm46': did you mean win_arm64?"),
         (("cross-arm64", "--env", "CFLAGS"), "--env CFLAGS: not of the form NAME=VALUE"),
         (("cross-arm64", "--out", "LICENSE"), "--out LICENSE: File exists"),
+        (("host-wheel", "--out", "LICENSE"), "--out LICENSE: File exists"),
+        (("test-foreign", "nowhere.whl"), "nowhere.whl: no such file"),
+        (("test-foreign", "--how", "cpython", "LICENSE"), "LICENSE: no wheel's name"),
         (("cross-arm64", "--out", "LICENSE/dist"), "--out LICENSE/dist: Not a directory"),
     ],
 )
