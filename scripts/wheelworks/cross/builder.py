@@ -67,25 +67,29 @@ def _cores() -> int:
 
 
 def _family(shop: Workshop, rows: Sequence[Target]) -> list[Outcome]:
-    """The wheels of targets that share system and CPU: one where the binary calls no libc, else one for each libc."""
+    """The wheels of targets that share system and CPU: one where the binary calls no libc, else one for each libc.
+
+    Which it is shows when the family's first target has been compiled, asked for or not.
+    """
     family = family_of(rows[0])
-    first = _attempt(shop, family[0], family)
-    if isinstance(first, Failed) or len(first.record["targets"]) == len(family):
+    first = _attempt(shop, family[0], family, rows)
+    if isinstance(first, Failed) or (first is not None and len(first.record["targets"]) == len(family)):
         return [first]
-    rest = [_attempt(shop, row, (row,)) for row in rows if row is not family[0]]
-    return [first, *rest] if family[0] in rows else rest
+    rest = [_attempt(shop, row, (row,), rows) for row in rows if row is not family[0]]
+    return [outcome for outcome in (first, *rest) if outcome is not None]
 
 
-def _attempt(shop: Workshop, target: Target, family: Sequence[Target]) -> Outcome:
+def _attempt(shop: Workshop, target: Target, family: Sequence[Target], rows: Sequence[Target]) -> Outcome | None:
     try:
-        return _wheel(shop, target, family)
+        return _wheel(shop, target, family, rows)
     except WheelworksError as error:
         return Failed(target, error)
     except OSError as error:
         return Failed(target, WheelworksError(f"{target.id}: {error.strerror}: {error.filename or shop.work}"))
 
 
-def _wheel(shop: Workshop, target: Target, family: Sequence[Target]) -> Built:
+def _wheel(shop: Workshop, target: Target, family: Sequence[Target], rows: Sequence[Target]) -> Built | None:
+    """Build the wheel of ``target``, which serves all of ``family`` if it calls no libc; None if no row wants it."""
     start = time.perf_counter()
     place = shop.work / target.id
     tree = place / "source"
@@ -101,6 +105,8 @@ def _wheel(shop: Workshop, target: Target, family: Sequence[Target]) -> Built:
         raise WheelworksError(f"{target.id}: {why}")
     compilation = report.summary(events)
     tags_of = family if compilation.freestanding else (target,)
+    if not set(tags_of) & set(rows):
+        return None
     return _finish(shop, target, made, tags_of, compilation, start)
 
 

@@ -124,6 +124,12 @@ def test_a_project_that_calls_libc_gets_a_wheel_for_each(tmp_path: Path, wheelwo
     assert {"malloc", "free", "snprintf", "strlen"} & set(records[0]["libc_calls"])
 
 
+def test_one_libc_alone(tmp_path: Path, wheelworks_cache: Path) -> None:
+    """Its family's first target is compiled to see whether libc is called, but is not what was asked for."""
+    _, wheels = build(projects.sample(tmp_path / "p", LIBC), wheelworks_cache, "--target", "musllinux_1_2_aarch64")
+    assert [wheel.name for wheel in wheels] == ["sample-1.0-cp311-abi3-musllinux_1_2_aarch64.whl"]
+
+
 def test_a_static_library_within_the_project(tmp_path: Path, wheelworks_cache: Path) -> None:
     setup = """\
 from setuptools import Extension, setup
