@@ -15,7 +15,7 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,16 +78,16 @@ def parse_name(filename: str) -> Name:
     return Name(parts[0], parts[1], parts[2] if len(parts) == 6 else "", tags)
 
 
-def read(path: Path, limits: Limits = Limits()) -> dict[str, Member]:
-    """Every file of a wheel, by name, in the archive's order.
+def read(path: Path, limits: Limits = Limits(), wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Member]:
+    """Every file of a wheel that is ``wanted`` by its name, in the archive's order; only those are unpacked.
 
     Raises WheelworksError for a damaged archive, one beyond the limits, and names that would escape a folder.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
-            _within(path.name, infos, limits)
-            return {info.filename: _member(archive, info) for info in infos}
+            _within(path.name, infos, limits, wanted)
+            return {info.filename: _member(archive, info) for info in infos if wanted(info.filename)}
     except _DAMAGE as error:
         raise WheelworksError(f"{path.name}: damaged, or no wheel: {error}") from error
     except OSError as error:
@@ -96,8 +96,9 @@ def read(path: Path, limits: Limits = Limits()) -> dict[str, Member]:
         raise WheelworksError(f"{path.name}: damaged, or no wheel: {error}") from error
 
 
-def _within(name: str, infos: list[zipfile.ZipInfo], limits: Limits) -> None:
-    if len(infos) > limits.members or sum(info.file_size for info in infos) > limits.size:
+def _within(name: str, infos: list[zipfile.ZipInfo], limits: Limits, wanted: Callable[[str], bool]) -> None:
+    size = sum(info.file_size for info in infos if wanted(info.filename))
+    if len(infos) > limits.members or size > limits.size:
         raise WheelworksError(f"{name}: holds more than {limits.size >> 20} MiB or {limits.members} files: refused")
     for info in infos:
         parts = info.filename.split("/")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wheelworks import wheelfile
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.execute.image import MAX_FILE
+from wheelworks.wheelfile import Limits, Member
 
 SUFFIXES = (".so", ".pyd", ".dylib")
-MAX_METADATA = 1 << 20
+LIMITS = Limits(MAX_FILE)  # all extensions of a wheel together
 
 
 @dataclass(frozen=True)
@@ -32,23 +35,13 @@ def extensions(path: Path) -> tuple[Extension, ...]:
 
     Raises WheelworksError where the file can't be read, isn't a zip file, or claims absurd sizes.
     """
-    try:
-        if path.suffix != ".whl" and not zipfile.is_zipfile(path):
-            return (Extension(path.name, _bounded(path)),)
-        with zipfile.ZipFile(path) as wheel:
-            tags = _tags(wheel, path)
-            names = [info for info in wheel.infolist() if info.filename.endswith(SUFFIXES)]
-            return tuple(Extension(info.filename, _member(wheel, info, path), tags) for info in names)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path} is a directory", "give wheel files") from None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
-        raise WheelworksError(f"{path.name}: not a readable wheel: {error}", "download or build it again") from None
-    except Exception as error:
-        if type(error).__module__ in ("zlib", "_lzma", "lzma"):
-            raise WheelworksError(f"{path.name}: damaged: {error}", "download or build it again") from None
-        raise
+    if not path.is_file():
+        raise UsageError(f"{path} is a directory" if path.is_dir() else f"{path}: no such file", "give wheel files")
+    if path.suffix != ".whl" and not zipfile.is_zipfile(path):
+        return (Extension(path.name, _bounded(path)),)
+    members = wheelfile.read(path, LIMITS, lambda name: name.endswith((*SUFFIXES, ".dist-info/WHEEL")))
+    tags = _tags(members, path)
+    return tuple(Extension(name, member.data, tags) for name, member in members.items() if name.endswith(SUFFIXES))
 
 
 def choose(found: tuple[Extension, ...], member: str | None, path: Path) -> Extension:
@@ -72,19 +65,10 @@ def _bounded(path: Path) -> bytes:
     return data
 
 
-def _member(wheel: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, limit: int = MAX_FILE) -> bytes:
-    """A member's bytes: as many as it has, whatever its header says."""
-    with wheel.open(info) as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise WheelworksError(f"{path.name}: {info.filename} has more than {limit >> 20} MiB")
-    return data
-
-
-def _tags(wheel: zipfile.ZipFile, path: Path) -> tuple[str, ...]:
+def _tags(members: Mapping[str, Member], path: Path) -> tuple[str, ...]:
     """The tags in the WHEEL file (the binary distribution format specification), else those of the file name."""
-    for info in wheel.infolist():
-        if info.filename.endswith(".dist-info/WHEEL") and info.filename.count("/") == 1:
-            text = _member(wheel, info, path, MAX_METADATA).decode("utf-8", "replace")
-            return tuple(line.removeprefix("Tag:").strip() for line in text.splitlines() if line.startswith("Tag:"))
+    for name, member in members.items():
+        if name.endswith(".dist-info/WHEEL") and name.count("/") == 1:
+            lines = member.data.decode("utf-8", "replace").splitlines()
+            return tuple(line.removeprefix("Tag:").strip() for line in lines if line.startswith("Tag:"))
     return ("-".join(path.stem.split("-")[-3:]),)
