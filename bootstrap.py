@@ -6,7 +6,9 @@ Whoever has Nox types ``nox -s cross-arm64`` instead: this only installs it, fro
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -44,10 +46,16 @@ def main() -> int:
             "try: where it says ensurepip, install your system's package for it (Debian: python3-venv)", file=sys.stderr
         )
         return 1
-    try:
-        return subprocess.run([python, "-m", "nox", *sys.argv[1:]], check=False, cwd=ROOT).returncode
-    except KeyboardInterrupt:
-        return 130  # Nox has had the same signal, and has told why
+    return hand_over([str(python), "-m", "nox", *sys.argv[1:]])
+
+
+def hand_over(command: list[str]) -> int:
+    """Become Nox, so that Ctrl-C is its affair alone: it gives what it runs the time to end."""
+    os.chdir(ROOT)
+    if os.name == "posix":
+        os.execv(command[0], command)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows can't replace a process, but sends Ctrl-C to both
+    return subprocess.call(command)
 
 
 if __name__ == "__main__":
