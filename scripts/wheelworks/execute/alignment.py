@@ -1,13 +1,20 @@
 """Instructions that fault on a misaligned address, which Unicorn lets pass: each is checked when it runs.
 
 Sources: Intel's manual (SSE operands of 16 bytes lie at multiples of 16, but for the unaligned moves), the Arm
-Architecture Reference Manual (LDRD, LDM, VLDR and their kin need word alignment also where LDR doesn't).
+Architecture Reference Manual (LDRD, LDM, VLDR and their kin need word alignment also where LDR doesn't, LDREXD and
+STREXD that of 8 bytes; on AArch64 exclusive, acquiring, releasing and atomic accesses need their size's), the RISC-V
+Instruction Set Manual (LR, SC and AMO*), IBM's z/Architecture Principles of Operation (compare and swap, interlocked
+and paired accesses, operands relative to the instruction).
+
+Plain loads and stores may be misaligned on AArch64 and s390x; on RISC-V the instruction set leaves it open, but
+Linux promises it (its Documentation/arch/riscv/uabi.rst). Armv8.4's FEAT_LSE2, which ARM64 Macs have, allows atomic
+accesses within 16 aligned bytes too; neither Armv8.0 nor Unicorn does, nor C, so that they are faults everywhere.
+Not looked at: s390x's CSST and PLO, whose alignment depends on a function code, and what its EX and EXRL execute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import capstone
@@ -15,35 +22,25 @@ from capstone import arm as a32
 from capstone import x86
 from unicorn import arm_const, x86_const
 
+from wheelworks.execute.atomics import atomic_operands
 from wheelworks.execute.cpu import Cpu
 from wheelworks.execute.findings import Fault, fault
+from wheelworks.execute.operand import Operand
 
 Mode = tuple[int, int]
 UNALIGNED_MOVES = ("movups", "movupd", "movdqu", "lddqu", "pcmpestri", "pcmpestrm", "pcmpistri", "pcmpistrm")
-ARM_WORDS = ("ldrd", "strd", "ldm", "stm", "vldr", "vstr", "vldm", "vstm")
+ARM_ALIGNMENTS = {  # by how the mnemonic starts: the first that fits
+    **dict.fromkeys(("ldrexd", "strexd"), 8),
+    **dict.fromkeys(("ldrexh", "strexh"), 2),
+    **dict.fromkeys(("ldrexb", "strexb"), 1),
+    **dict.fromkeys(("ldrex", "strex", "ldrd", "strd", "ldm", "stm", "vldr", "vstr", "vldm", "vstm"), 4),
+}
 THUMB = 1 << 5  # in CPSR
 MODES = {
     "x86_64": ((capstone.CS_ARCH_X86, capstone.CS_MODE_64),),
     "x86": ((capstone.CS_ARCH_X86, capstone.CS_MODE_32),),
     "armv7l": ((capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM), (capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB)),
 }
-
-
-@dataclass(frozen=True)
-class Operand:
-    """A memory operand, base + index * scale + offset, and the alignment that it needs."""
-
-    base: int | None
-    index: int | None
-    scale: int
-    offset: int
-    alignment: int
-
-    def address(self, cpu: Cpu) -> int:
-        """Where it is now."""
-        base = cpu.get(self.base) if self.base is not None else 0
-        index = cpu.get(self.index) if self.index is not None else 0
-        return base + index * self.scale + self.offset
 
 
 def watch_alignment(cpu: Cpu, name: str, code: bytes, address: int) -> None:
@@ -54,11 +51,13 @@ def watch_alignment(cpu: Cpu, name: str, code: bytes, address: int) -> None:
     for mode in MODES.get(name, ()):
         for place, operand in aligned_operands(mode, code, address):
             cpu.check_at(place, _check(cpu, operand, mode))
+    for place, operand in atomic_operands(name, code, address):
+        cpu.check_at(place, _check(cpu, operand))
 
 
-def _check(cpu: Cpu, operand: Operand, mode: Mode) -> Callable[[], Fault | None]:
+def _check(cpu: Cpu, operand: Operand, mode: Mode | None = None) -> Callable[[], Fault | None]:
     def check() -> Fault | None:
-        if mode[0] == capstone.CS_ARCH_ARM and not _in_mode(cpu, mode):
+        if mode and mode[0] == capstone.CS_ARCH_ARM and not _in_mode(cpu, mode):
             return None
         address = operand.address(cpu)
         if address % operand.alignment == 0:
@@ -87,7 +86,7 @@ def aligned_operands(mode: Mode, code: bytes, address: int) -> Iterator[tuple[in
 
 def _may_need(mode: Mode, mnemonic: str, text: str) -> bool:
     if mode[0] == capstone.CS_ARCH_ARM:
-        return mnemonic.startswith(ARM_WORDS)
+        return mnemonic.startswith(tuple(ARM_ALIGNMENTS))
     return "xmmword" in text and not mnemonic.startswith((*UNALIGNED_MOVES, "v"))
 
 
@@ -109,11 +108,16 @@ def _arm_operand(instruction: Any) -> Operand | None:
             memory = operand.mem
             base = _register(instruction, memory.base, arm_const, "UC_ARM_REG_")
             index = _register(instruction, memory.index, arm_const, "UC_ARM_REG_")
-            return Operand(base, index, memory.scale, 0 if instruction.post_index else memory.disp, 4)
+            offset = 0 if instruction.post_index else memory.disp
+            return Operand(base, index, memory.scale, offset, _arm_alignment(instruction.mnemonic))
     first = instruction.operands[0]
     if first.type == a32.ARM_OP_REG and instruction.mnemonic.startswith(("ldm", "stm", "vldm", "vstm")):
         return Operand(_register(instruction, first.reg, arm_const, "UC_ARM_REG_"), None, 1, 0, 4)
     return None
+
+
+def _arm_alignment(mnemonic: str) -> int:
+    return next(bytes_ for start, bytes_ in ARM_ALIGNMENTS.items() if mnemonic.startswith(start))
 
 
 def _register(instruction: Any, number: int, constants: Any, prefix: str) -> int | None:

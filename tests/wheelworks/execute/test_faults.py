@@ -126,6 +126,21 @@ def test_misaligned_access_is_found_where_the_cpu_forbids_it(platform: str) -> N
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
+def test_misaligned_atomics_are_found_where_the_cpu_forbids_them(platform: str) -> None:
+    inline = ("-mno-outline-atomics",) if platform in ARM64 else ()
+    module = load(build("faults/misaligned_atomic.c", platform, *inline))
+    assert [module.run(offset) for offset in (0, 8, 48)] == [12, 12, 12]
+    x86 = platform in ("win_amd64", "win32", "macosx_10_15_x86_64", "linux_x86_64", "linux_i686")
+    for offset in (4, 13):  # the latter across a 16-byte boundary
+        if x86:
+            assert module.run(offset) == 12
+        else:
+            with pytest.raises(Fault, match="is not a multiple of 8") as caught:
+                module.run(offset)
+            assert caught.value.finding.name == "misaligned-access"
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
 def test_references_of_free_threaded_builds(platform: str) -> None:
     module = load(build("free_threaded.c", platform, abi="cpython-314t"))
     assert str(module.abi_.python) == "CPython 3.14t"
