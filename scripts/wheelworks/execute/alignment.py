@@ -1,4 +1,6 @@
-"""Instructions that fault on a misaligned address, which Unicorn lets pass: each is checked when it runs.
+"""Instructions that fault on a misaligned address: each is checked when it runs.
+
+Unicorn lets some pass (SSE, LDRD, LDAR, STLR, LGRL …) and refuses others without saying why (LDXR, AMO*, CS …).
 
 Sources: Intel's manual (SSE operands of 16 bytes lie at multiples of 16, but for the unaligned moves), the Arm
 Architecture Reference Manual (LDRD, LDM, VLDR and their kin need word alignment also where LDR doesn't, LDREXD and

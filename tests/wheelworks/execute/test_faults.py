@@ -140,6 +140,14 @@ def test_misaligned_atomics_are_found_where_the_cpu_forbids_them(platform: str) 
             assert caught.value.finding.name == "misaligned-access"
 
 
+@pytest.mark.parametrize("platform", ARM64)
+def test_misaligned_acquiring_and_releasing_is_found_though_unicorn_lets_it_pass(platform: str) -> None:
+    module = load(build("faults/misaligned_atomic.c", platform, "-DONE_WAY"))
+    assert module.run(8) == 12
+    with pytest.raises(Fault, match=r"misaligned-access: .* is not a multiple of 8"):
+        module.run(13)
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_references_of_free_threaded_builds(platform: str) -> None:
     module = load(build("free_threaded.c", platform, abi="cpython-314t"))
