@@ -7,7 +7,6 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 from wheelworks import console, processes
 from wheelworks.errors import WheelworksError
@@ -24,7 +23,8 @@ def main(argv: Sequence[str]) -> int:
     if not argv or argv[0] not in COMMANDS:
         console.error(f"no command {argv[0]!r}" if argv else "no command", f"one of: {', '.join(COMMANDS)}")
         return 2
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, processes.interrupt)
     try:
         return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
     except WheelworksError as error:
@@ -38,10 +38,6 @@ def main(argv: Sequence[str]) -> int:
         return 1
     finally:
         processes.stop_all()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _system(error: OSError) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from wheelworks.errors import WheelworksError
@@ -16,6 +17,13 @@ from wheelworks.errors import WheelworksError
 _live: set[subprocess.Popen[str]] = set()
 _lock = threading.Lock()
 _stopping = threading.Event()
+
+
+class _Signals:
+    """Whether the main thread is just starting a program, and whether it was interrupted meanwhile."""
+
+    starting = False
+    pending = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,29 @@ def run(
     return Result(process.returncode, output)
 
 
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """A signal handler: KeyboardInterrupt, but not between a program's start and the moment that we know of it."""
+    if _Signals.starting:
+        _Signals.pending = True
+    else:
+        raise KeyboardInterrupt
+
+
 def _start(words: list[str], env: Mapping[str, str] | None, cwd: Path | None) -> subprocess.Popen[str]:
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's affair
+        return _popen(words, env, cwd)
+    _Signals.starting = True
+    try:
+        return _popen(words, env, cwd)
+    finally:
+        _Signals.starting = False
+        if _Signals.pending:
+            _Signals.pending = False
+            stop_all()
+            raise KeyboardInterrupt
+
+
+def _popen(words: list[str], env: Mapping[str, str] | None, cwd: Path | None) -> subprocess.Popen[str]:
     # A group of its own: a terminal's Ctrl-C then reaches us alone, and we end the group as a whole.
     group: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True, "umask": 0o022}
     with _lock:  # so that stop_all() can't miss one that is just being started

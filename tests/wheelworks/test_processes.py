@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,3 +117,23 @@ except WheelworksError as error:
     )
     assert ended.stdout == "interrupted\n"
     assert gone(place)
+
+
+def test_an_interrupt_waits_until_the_program_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a program that was started, but not yet noted, would outlive us."""
+    started = []
+
+    def interrupted(*words: object) -> subprocess.Popen[str]:
+        processes.interrupt(2, None)  # as a signal would, in the middle
+        started.append(words)
+        process = subprocess.Popen([sys.executable, "-c", ""], text=True)
+        process.wait()
+        return process
+
+    monkeypatch.setattr(processes, "_popen", interrupted)
+    monkeypatch.setattr(processes, "_stopping", threading.Event())
+    with pytest.raises(KeyboardInterrupt):
+        processes.run(["anything"])
+    assert len(started) == 1
+    with pytest.raises(KeyboardInterrupt):
+        processes.interrupt(2, None)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelworks import console, manifest, targets
-from wheelworks.commands.output import writable
+from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import builder, doors, environment, report, workshop
 from wheelworks.cross.source import check
 from wheelworks.cross.workshop import Workshop
@@ -69,13 +68,8 @@ def main(argv: Sequence[str]) -> int:
     source = Path(options.source)
     check(source)
     out = writable(Path(options.out))
-    with (
-        tempfile.TemporaryDirectory(prefix="wheelworks-", ignore_cleanup_errors=True) as work,
-        console.Progress() as progress,
-    ):
-        shop = workshop.prepare(
-            source, Path(work).resolve(), out, extra, options.python, lambda text: progress.say("source", text)
-        )
+    with work_folder() as work, console.Progress() as progress:
+        shop = workshop.prepare(source, work, out, extra, options.python, lambda text: progress.say("source", text))
         progress.done("source")
         outcomes = _build(shop, chosen, progress)
         if options.verbose:

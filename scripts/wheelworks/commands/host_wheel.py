@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, targets
-from wheelworks.commands.output import writable
+from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import builder, workshop
 from wheelworks.errors import WheelworksError
 from wheelworks.targets import Target
@@ -48,10 +48,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _cross(source: Path, out: Path, target: Target) -> Path:
-    with tempfile.TemporaryDirectory(prefix="wheelworks-", ignore_cleanup_errors=True) as work:
-        shop = workshop.prepare(
-            source, Path(work).resolve(), out, {}, "", lambda text: console.err.print(text, markup=False)
-        )
+    with work_folder() as work:
+        shop = workshop.prepare(source, work, out, {}, "", lambda text: console.err.print(text, markup=False))
         outcome = builder.build(shop, [target], lambda _: None)[0]
     if isinstance(outcome, builder.Failed):
         raise outcome.error

@@ -1,10 +1,14 @@
-"""Where a command writes to."""
+"""Where a command writes to: what it was asked for, and what only it needs."""
 
 from __future__ import annotations
 
+import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from wheelworks import cache
 from wheelworks.errors import UsageError
 
 
@@ -16,3 +20,14 @@ def writable(folder: Path) -> Path:
             return folder
     except OSError as error:
         raise UsageError(f"--out {folder}: {error.strerror}", "name a folder that you may write to") from error
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """A temporary folder, gone afterwards, also where the command is interrupted while it is being made."""
+    path = Path(tempfile.gettempdir(), f"wheelworks-{secrets.token_hex(6)}")
+    try:
+        path.mkdir(mode=0o700)
+        yield path.resolve()
+    finally:
+        cache.remove_tree(path)

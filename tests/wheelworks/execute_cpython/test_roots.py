@@ -18,6 +18,7 @@ def fake_mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: 
     program.parent.mkdir()
     program.touch(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(roots, "PAUSES", ())
     return program
 
 
@@ -54,6 +55,16 @@ def test_mmdebstraps_own_words_are_passed_on(fake_mmdebstrap: Path) -> None:
         lay_root(RECIPE)
     assert "E: no such suite" in caught.value.message and "chatter" not in caught.value.message
     assert "25" in caught.value.message and not is_laid(RECIPE)
+
+
+def test_an_archive_that_changes_meanwhile_is_asked_again(
+    fake_mmdebstrap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roots, "PAUSES", (0.0, 0.0))
+    fake_mmdebstrap.write_text(f"#!/bin/sh\necho once >> {tmp_path}/tries; echo 'E: size mismatch' >&2; exit 25\n")
+    with pytest.raises(CannotLay, match="size mismatch"):
+        lay_root(RECIPE)
+    assert (tmp_path / "tries").read_text() == "once\n" * 3
 
 
 def test_half_a_root_is_no_root(fake_mmdebstrap: Path) -> None:

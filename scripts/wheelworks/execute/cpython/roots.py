@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,6 +25,7 @@ from wheelworks.execute.cpython.processes import start
 SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "unstable", "3.15": "unstable"}
 LAYOUT = 3  # raise it when what is added to a root changes: roots in the cache are then laid again
 TIME_LIMIT = 600.0
+PAUSES = (3.0, 20.0)  # seconds before the second and third try: a mirror of unstable is renewed four times a day
 MOUNT_POINTS = ("dev", "proc", "tmp", "site", "job")
 HOW_TO_GET = """apt-get install --no-install-recommends mmdebstrap uidmap gpg debian-archive-keyring
 (an ordinary user also needs a line in /etc/subuid and /etc/subgid; adduser writes them)"""
@@ -31,6 +33,10 @@ HOW_TO_GET = """apt-get install --no-install-recommends mmdebstrap uidmap gpg de
 
 class CannotLay(WheelworksError):
     """The root can't be laid on this machine: a tool or a right is missing, or the archive lacks that Python."""
+
+
+class NotServed(CannotLay):
+    """mmdebstrap failed, most likely since the archive changed under its hands: the next try may do."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,15 @@ def lay_root(wanted: Recipe) -> Path:
 
     Raises CannotLay if mmdebstrap is missing or fails, WheelworksError if the cache can't be written.
     """
+    for pause in PAUSES:
+        try:
+            return _keep(wanted)
+        except NotServed:
+            time.sleep(pause)
+    return _keep(wanted)
+
+
+def _keep(wanted: Recipe) -> Path:
     return keep(f"roots/{wanted.key}", lambda folder: _lay(wanted, folder))
 
 
@@ -87,7 +102,8 @@ def _lay(wanted: Recipe, folder: Path) -> None:
         except subprocess.TimeoutExpired:
             raise _failure(wanted, log, f"not done after {TIME_LIMIT:.0f} s") from None
         if any(status):
-            raise _failure(wanted, log, f"mmdebstrap and tar ended with exit codes {status}")
+            failure = _failure(wanted, log, f"mmdebstrap and tar ended with exit codes {status}")
+            raise NotServed(failure.message, failure.hint)
         _furnish(folder)
         if not (folder / "usr/bin" / wanted.packages[0]).exists():
             raise _failure(wanted, log, f"{wanted.suite} has no {wanted.packages[0]} for {wanted.architecture}")
