@@ -161,3 +161,18 @@ def test_nothing_names_a_folder_of_this_machine() -> None:
     for path in tracked():
         text = path.read_bytes().decode("utf-8", "replace")
         assert [folder for folder in folders if folder in text] == [], path
+
+
+def test_readme_shows_the_target_table() -> None:
+    systems = {"windows": "Windows", "macos": "macOS"}
+    rows = [
+        "| `{}` | {} | {} {} |".format(
+            target.id,
+            " ".join(f"`{tag}`" for tag in target.tags),
+            systems.get(target.os, "musl" if "musl" in target.id else "glibc"),
+            target.minimum,
+        )
+        for target in targets.all_targets()
+    ]
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("|---|---|---|\n")[1].split("\n\n")[0]
+    assert table.splitlines() == rows
