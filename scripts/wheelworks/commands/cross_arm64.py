@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
+    start = time.perf_counter()
     options = parser().parse_args(argv)
     chosen = targets.select(options.target) if options.target else targets.with_cpu("aarch64")
     extra = environment.parse(options.env)
@@ -74,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         outcomes = _build(shop, chosen, progress)
         if options.verbose:
             _explain(shop, chosen)
-    built = _conclude(shop, outcomes)
+    built = _conclude(shop, outcomes, time.perf_counter() - start)
     status = 0 if len(built) == len(outcomes) else 1
     return status if options.no_run or not built else max(status, _run(shop, built))
 
@@ -105,12 +107,12 @@ def _tell(outcome: builder.Outcome, progress: console.Progress) -> None:
         progress.done(name)
 
 
-def _conclude(shop: Workshop, outcomes: Sequence[builder.Outcome]) -> list[builder.Built]:
-    """Write the manifest and tell what was built, and what was not; returns what was."""
+def _conclude(shop: Workshop, outcomes: Sequence[builder.Outcome], seconds: float) -> list[builder.Built]:
+    """Write the manifest and tell what was built in so many seconds, and what was not; returns what was."""
     built = [outcome for outcome in outcomes if isinstance(outcome, builder.Built)]
     save_manifest(shop, built)
     if built:
-        console.out.print(_table(shop, built))
+        console.out.print(_table(shop, built, seconds))
     for outcome in outcomes:
         if isinstance(outcome, builder.Failed):
             console.error(outcome.error.message, outcome.error.hint)
@@ -173,7 +175,7 @@ def _old_manifest(out: Path) -> manifest.Record | None:
         return None
 
 
-def _table(shop: Workshop, built: Sequence[builder.Built]) -> object:
+def _table(shop: Workshop, built: Sequence[builder.Built], seconds: float) -> object:
     compiling = report.elapsed(span for one in built for span in one.compilation.spans)
     made = console.table("", "wheel", "size", "the binary imports", "seconds")
     for one in built:
@@ -182,7 +184,8 @@ def _table(shop: Workshop, built: Sequence[builder.Built]) -> object:
             console.folded(one.file.name), f"{one.record['size'] / 1000:.1f} kB", imports, f"{one.seconds:.1f}"
         )
     tools = f"CPython {shop.python.version} headers, zig {shop.toolchain()['ziglang']}"
-    made.caption = f"{shop.source.name}, {tools}; compiling and linking took {compiling:.2f} s"
+    times = f"{seconds:.1f} s in all, {compiling:.2f} s of them compiling and linking"
+    made.caption = f"{shop.source.name}, {tools}\n{times}"
     return made
 
 
