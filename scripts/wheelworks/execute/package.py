@@ -67,7 +67,16 @@ def _pytest(wheels: Sequence[Path]) -> dict[Path, _Tests]:
         report = Path(work, "report.xml")
         _unpack_python(wheels[0], Path(work, "package"))
         chosen = [word for wheel in wheels for word in ("--wheel", str(wheel.resolve()))]
-        options = ["-q", "-p", "no:cacheprovider", "--only-wheels", f"--junitxml={report}", *chosen]
+        # The same examples in each run: a verdict should be one that can be had again.
+        options = [
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--hypothesis-seed=0",
+            "--only-wheels",
+            f"--junitxml={report}",
+            *chosen,
+        ]
         path = os.pathsep.join([str(Path(work, "package")), str(REPOSITORY / "scripts")])
         env = {**os.environ, "PYTHONPATH": path, "TORNADO_SPEEDUPS_EXTENSION": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         result = processes.run([sys.executable, "-m", "pytest", TESTS, *options], cwd=REPOSITORY, env=env, seconds=600)

@@ -22,10 +22,14 @@ class Reporter:
         self.outcome, self.detail = "passed", ""
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Give hypothesis's examples as long as they take: its deadlines are for a CPU, not an emulator."""
+        """Give hypothesis's examples as long as they take: its deadlines are for a CPU, not an emulator.
+
+        They are the same in each run, since a verdict should be one that can be had again.
+        """
         from hypothesis import HealthCheck, settings
 
-        settings.register_profile("emulated", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        health = [HealthCheck.too_slow]
+        settings.register_profile("emulated", deadline=None, derandomize=True, suppress_health_check=health)
         settings.load_profile("emulated")
 
     @pytest.hookimpl(trylast=True)  # after pytest's own has left out what is marked so
