@@ -79,7 +79,9 @@ def _pytest(wheels: Sequence[Path]) -> dict[Path, _Tests]:
         ]
         path = os.pathsep.join([str(Path(work, "package")), str(REPOSITORY / "scripts")])
         env = {**os.environ, "PYTHONPATH": path, "TORNADO_SPEEDUPS_EXTENSION": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-        result = processes.run([sys.executable, "-m", "pytest", TESTS, *options], cwd=REPOSITORY, env=env, seconds=600)
+        result = processes.run(
+            [sys.executable, "-m", "pytest", TESTS, *options, *chosen], cwd=REPOSITORY, env=env, seconds=600
+        )
         if result.status not in (0, 1) or not report.is_file():
             raise WheelworksError(f"the package's tests can't be run: pytest says\n{result.output[-2000:]}")
         return _read(report, wheels)
