@@ -4,7 +4,21 @@
 ``implementation`` says which ones these are, ``"c"`` or ``"python"``.
 """
 
-from tornado_speedups._implementation import implementation, websocket_mask
+from tornado_speedups._implementation import (
+    build_frame,
+    implementation,
+    parse_frames,
+    websocket_mask,
+    websocket_mask_inplace,
+)
 from tornado_speedups.patches import install, uninstall
 
-__all__ = ["implementation", "install", "uninstall", "websocket_mask"]
+__all__ = [
+    "build_frame",
+    "implementation",
+    "install",
+    "parse_frames",
+    "uninstall",
+    "websocket_mask",
+    "websocket_mask_inplace",
+]

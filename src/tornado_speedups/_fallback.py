@@ -5,10 +5,12 @@ Same arguments, results, exceptions and messages as the C; as fast as Python alo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from operator import index
+from typing import TYPE_CHECKING, SupportsIndex
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 _ALL_BYTES = bytes(range(256))
 
@@ -24,8 +26,100 @@ def websocket_mask(mask: ReadableBuffer | str, data: ReadableBuffer | str, /) ->
     """
     mask = _as_bytes("mask", mask)
     data = _as_bytes("data", data)
+    return _xor(_checked(mask), data)
+
+
+def websocket_mask_inplace(mask: ReadableBuffer | str, buffer: WriteableBuffer, offset: SupportsIndex = 0, /) -> None:
+    """XOR ``buffer`` with the repeated 4-byte ``mask``, ``offset`` bytes of the payload having come before it.
+
+    Raises TypeError for other types, ValueError for a mask of another length or a negative offset, BufferError for
+    a gapped buffer.
+    """
+    mask = _checked(_as_bytes("mask", mask))
+    turn = index(offset)
+    if turn < 0:
+        raise ValueError("offset must not be negative")
+    with _writable("buffer", buffer) as view:
+        if view.nbytes:
+            octets = view.cast("B")
+            octets[:] = _xor(mask[turn % 4 :] + mask[: turn % 4], octets.tobytes())
+
+
+def parse_frames(
+    buffer: ReadableBuffer | str, start: SupportsIndex, limit: SupportsIndex, /
+) -> tuple[list[tuple[int, bytes]], int, int]:
+    """Return the complete WebSocket frames (RFC 6455, section 5.2) in ``buffer`` from byte ``start`` on.
+
+    The result is a list of pairs (first byte, unmasked payload), at most ``limit`` of them; the place where they end;
+    and the size in bytes of the frame there, header included, as far as it is known (2 at least, ``sys.maxsize`` at
+    most). A control frame with an extended length, which no peer may send, is never returned: its size is given as 2.
+    Nothing else is checked. Raises TypeError, ValueError for a start outside of the buffer or a limit below 1.
+    """
+    start, limit = index(start), index(limit)
+    data = _as_bytes("buffer", buffer)
+    if not 0 <= start <= len(data):
+        raise ValueError(f"start must be between 0 and {len(data)}")
+    if limit < 1:
+        raise ValueError("limit must be at least 1")
+    frames: list[tuple[int, bytes]] = []
+    header, size = _measure(data, start)
+    while header and size <= len(data) - start and len(frames) < limit:
+        frames.append((data[start], _payload(data, start + header, start + size, data[start + 1] & 0x80)))
+        start += size
+        header, size = _measure(data, start)
+    return frames, start, size
+
+
+def build_frame(head: SupportsIndex, payload: ReadableBuffer | str, mask: ReadableBuffer | str | None, /) -> bytes:
+    """Return a WebSocket frame (RFC 6455, section 5.2) with this first byte and payload, masked unless mask is None.
+
+    Raises TypeError, ValueError for a first byte above 255 or a mask of another length than 4, BufferError.
+    """
+    head = index(head)
+    payload = _as_bytes("payload", payload)
+    if not 0 <= head <= 255:
+        raise ValueError("head must be between 0 and 255")
+    mask = b"" if mask is None else _checked(_as_bytes("mask", mask))
+    masked = 0x80 if mask else 0
+    length = len(payload)
+    if length < 126:
+        header = bytes((head, masked | length))
+    elif length <= 0xFFFF:
+        header = bytes((head, masked | 126)) + length.to_bytes(2, "big")
+    else:
+        header = bytes((head, masked | 127)) + length.to_bytes(8, "big")
+    return header + mask + _xor(mask, payload) if mask else header + payload
+
+
+def _measure(data: bytes, start: int) -> tuple[int, int]:
+    """The sizes of the header, 0 if it isn't there to its end or none, and of the frame as far as known."""
+    available = len(data) - start
+    if available < 2:
+        return 0, 2
+    length = data[start + 1] & 0x7F
+    masked = 4 if data[start + 1] & 0x80 else 0
+    if length < 126:
+        return 2 + masked, 2 + masked + length
+    if data[start] & 0x08:
+        return 0, 2
+    end = 4 if length == 126 else 10
+    if available < end:
+        return 0, end
+    length = int.from_bytes(data[start + 2 : start + end], "big")
+    return end + masked, min(end + masked + length, sys.maxsize)
+
+
+def _payload(data: bytes, start: int, end: int, masked: int) -> bytes:
+    return _xor(data[start - 4 : start], data[start:end]) if masked else data[start:end]
+
+
+def _checked(mask: bytes) -> bytes:
     if len(mask) != 4:
         raise ValueError(f"mask must be 4 bytes, not {len(mask)}")
+    return mask
+
+
+def _xor(mask: bytes, data: bytes) -> bytes:
     return _xor_long(mask, data) if len(data) >= _LONG else _xor_short(mask, data)
 
 
@@ -57,3 +151,15 @@ def _as_bytes(name: str, value: ReadableBuffer | str) -> bytes:
         if not view.c_contiguous:
             raise BufferError(f"{name} must be contiguous")
         return view.tobytes()
+
+
+def _writable(name: str, value: WriteableBuffer) -> memoryview:
+    try:
+        view = memoryview(value)
+    except TypeError:
+        view = None
+    if view is None or view.readonly:
+        raise TypeError(f"{name} must be a writable bytes-like object, not {type(value).__name__}")
+    if not view.c_contiguous:
+        raise BufferError(f"{name} must be contiguous")
+    return view

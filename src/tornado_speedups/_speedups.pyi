@@ -1,3 +1,12 @@
-from _typeshed import ReadableBuffer
+from typing import SupportsIndex
+
+from _typeshed import ReadableBuffer, WriteableBuffer
 
 def websocket_mask(mask: ReadableBuffer | str, data: ReadableBuffer | str, /) -> bytes: ...
+def websocket_mask_inplace(
+    mask: ReadableBuffer | str, buffer: WriteableBuffer, offset: SupportsIndex = 0, /
+) -> None: ...
+def parse_frames(
+    buffer: ReadableBuffer | str, start: SupportsIndex, limit: SupportsIndex, /
+) -> tuple[list[tuple[int, bytes]], int, int]: ...
+def build_frame(head: SupportsIndex, payload: ReadableBuffer | str, mask: ReadableBuffer | str | None, /) -> bytes: ...

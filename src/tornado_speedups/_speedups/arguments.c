@@ -12,14 +12,25 @@ open_str(Argument *argument, PyObject *object)
 }
 
 static void
-raise_wrong_type(PyObject *object, const char *name)
+raise_wrong_type(PyObject *object, const char *name, const char *wanted)
 {
     PyErr_Clear();
     PyObject *type_name = PyType_GetName(Py_TYPE(object));
     if (type_name != NULL) {
-        PyErr_Format(PyExc_TypeError, "%s must be a bytes-like object or str, not %U", name, type_name);
+        PyErr_Format(PyExc_TypeError, "%s must be %s, not %U", name, wanted, type_name);
         Py_DecRef(type_name);
     }
+}
+
+static int
+contiguous_or_released(Py_buffer *view, const char *name)
+{
+    if (PyBuffer_IsContiguous(view, 'C')) {
+        return 0;
+    }
+    PyBuffer_Release(view);
+    PyErr_Format(PyExc_BufferError, "%s must be contiguous", name);
+    return -1;
 }
 
 static int
@@ -28,13 +39,11 @@ open_buffer(Argument *argument, PyObject *object, const char *name)
     /* The whole request, as memoryview() makes it, so that every exporter answers C and Python alike. */
     if (PyObject_GetBuffer(object, &argument->buffer, PyBUF_FULL_RO) < 0) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            raise_wrong_type(object, name);
+            raise_wrong_type(object, name, "a bytes-like object or str");
         }
         return -1;
     }
-    if (!PyBuffer_IsContiguous(&argument->buffer, 'C')) {
-        PyBuffer_Release(&argument->buffer);
-        PyErr_Format(PyExc_BufferError, "%s must be contiguous", name);
+    if (contiguous_or_released(&argument->buffer, name) < 0) {
         return -1;
     }
     argument->bytes = argument->buffer.buf;
@@ -46,4 +55,72 @@ int
 argument_open_other(Argument *argument, PyObject *object, const char *name)
 {
     return PyUnicode_Check(object) ? open_str(argument, object) : open_buffer(argument, object, name);
+}
+
+int
+argument_open_writable(Py_buffer *view, PyObject *object, const char *name)
+{
+    /* Asked for without the flag, then looked at: the exporters' own words for a refusal differ. */
+    if (PyObject_GetBuffer(object, view, PyBUF_FULL_RO) < 0) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            raise_wrong_type(object, name, "a writable bytes-like object");
+        }
+        return -1;
+    }
+    if (view->readonly) {
+        PyBuffer_Release(view);
+        raise_wrong_type(object, name, "a writable bytes-like object");
+        return -1;
+    }
+    return contiguous_or_released(view, name);
+}
+
+int
+argument_check_mask(const Argument *mask)
+{
+    if (mask->length == 4) {
+        return 0;
+    }
+    PyErr_Format(PyExc_ValueError, "mask must be 4 bytes, not %zd", mask->length);
+    return -1;
+}
+
+/* "'a'", "'a' and 'b'", "'a', 'b', and 'c'": as CPython lists them. */
+static PyObject *
+quoted(const char *const *names, Py_ssize_t count)
+{
+    PyObject *list = PyUnicode_FromFormat("'%s'", names[0]);
+    for (Py_ssize_t i = 1; list != NULL && i < count; i++) {
+        const char *comma = count > 2 ? "," : "";
+        PyObject *longer = PyUnicode_FromFormat("%U%s%s '%s'", list, comma, i + 1 < count ? "" : " and", names[i]);
+        Py_DecRef(list);
+        list = longer;
+    }
+    return list;
+}
+
+static PyObject *
+raise_missing(const char *function, const char *const *names, Py_ssize_t count)
+{
+    PyObject *list = quoted(names, count);
+    if (list != NULL) {
+        PyErr_Format(PyExc_TypeError, "%s() missing %zd required positional argument%s: %U",
+                     function, count, count == 1 ? "" : "s", list);
+        Py_DecRef(list);
+    }
+    return NULL;
+}
+
+PyObject *
+raise_wrong_count(const char *function, Py_ssize_t given, const char *const *names, Py_ssize_t least, Py_ssize_t most)
+{
+    if (given < least) {
+        return raise_missing(function, names + given, least - given);
+    }
+    if (least < most) {
+        return PyErr_Format(PyExc_TypeError, "%s() takes from %zd to %zd positional arguments but %zd were given",
+                            function, least, most, given);
+    }
+    return PyErr_Format(
+        PyExc_TypeError, "%s() takes %zd positional arguments but %zd were given", function, most, given);
 }

@@ -22,6 +22,16 @@ typedef struct {
 /* Open an argument of any type but bytes itself. Returns 0, or -1 with an exception that names the argument. */
 int argument_open_other(Argument *argument, PyObject *object, const char *name);
 
+/* Open a buffer that can be written to. Returns 0, or -1 with an exception that names it. */
+int argument_open_writable(Py_buffer *view, PyObject *object, const char *name);
+
+/* Returns 0 for a mask of 4 bytes, or -1 with a ValueError. */
+int argument_check_mask(const Argument *mask);
+
+/* Raise the TypeError of a Python function with these parameters, `least` of which have no default; return NULL. */
+PyObject *raise_wrong_count(
+    const char *function, Py_ssize_t given, const char *const *names, Py_ssize_t least, Py_ssize_t most);
+
 /* Open an argument. Returns 0, or -1 with an exception that names it: then there is nothing to close. */
 static inline int
 argument_open(Argument *argument, PyObject *object, const char *name)

@@ -3,61 +3,31 @@
    Freestanding: it calls CPython's stable ABI of 3.11 and nothing else, no libc, so that one binary per
    CPU and object format is enough. No state: safe in subinterpreters and without the GIL. */
 
-#include "arguments.h"
-#include "xor.h"
-
-static PyObject *
-mask_to_bytes(const Argument *mask, const Argument *data)
-{
-    if (mask->length != 4) {
-        return PyErr_Format(PyExc_ValueError, "mask must be 4 bytes, not %zd", mask->length);
-    }
-    PyObject *masked = PyBytes_FromStringAndSize(NULL, data->length);
-    if (masked != NULL) {
-        xor_mask((unsigned char *)PyBytes_AsString(masked), data->bytes, (size_t)data->length, mask->bytes);
-    }
-    return masked;
-}
-
-static PyObject *
-raise_wrong_count(Py_ssize_t given)
-{
-    if (given > 2) {
-        return PyErr_Format(
-            PyExc_TypeError, "websocket_mask() takes 2 positional arguments but %zd were given", given);
-    }
-    PyErr_SetString(PyExc_TypeError,
-                    given == 1 ? "websocket_mask() missing 1 required positional argument: 'data'"
-                               : "websocket_mask() missing 2 required positional arguments: 'mask' and 'data'");
-    return NULL;
-}
-
-static PyObject *
-websocket_mask(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
-{
-    Argument mask, data;
-    if (count != 2) {
-        return raise_wrong_count(count);
-    }
-    if (argument_open(&mask, arguments[0], "mask") < 0) {
-        return NULL;
-    }
-    if (argument_open(&data, arguments[1], "data") < 0) {
-        argument_close(&mask);
-        return NULL;
-    }
-    PyObject *masked = mask_to_bytes(&mask, &data);
-    argument_close(&data);
-    argument_close(&mask);
-    return masked;
-}
+#include "functions.h"
 
 PyDoc_STRVAR(websocket_mask_doc,
              "websocket_mask($module, mask, data, /)\n--\n\n"
              "Return data XORed with the repeated 4-byte mask (RFC 6455, section 5.3).");
 
+PyDoc_STRVAR(websocket_mask_inplace_doc,
+             "websocket_mask_inplace($module, mask, buffer, offset=0, /)\n--\n\n"
+             "XOR a writable buffer with the repeated 4-byte mask, offset bytes of the payload having come before.");
+
+PyDoc_STRVAR(parse_frames_doc,
+             "parse_frames($module, buffer, start, limit, /)\n--\n\n"
+             "Return the complete WebSocket frames from start on, where they end, and the size of the next one.");
+
+PyDoc_STRVAR(build_frame_doc,
+             "build_frame($module, head, payload, mask, /)\n--\n\n"
+             "Return a WebSocket frame with this first byte, masked unless mask is None.");
+
+#define FUNCTION(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, name##_doc}
+
 static PyMethodDef methods[] = {
-    {"websocket_mask", (PyCFunction)(void (*)(void))websocket_mask, METH_FASTCALL, websocket_mask_doc},
+    FUNCTION(websocket_mask),
+    FUNCTION(websocket_mask_inplace),
+    FUNCTION(parse_frames),
+    FUNCTION(build_frame),
     {NULL, NULL, 0, NULL},
 };
 

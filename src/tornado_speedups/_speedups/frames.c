@@ -1,0 +1,251 @@
+/* WebSocket frames (RFC 6455, section 5.2): all that a buffer holds, and one to be sent. */
+
+#include "arguments.h"
+#include "functions.h"
+#include "xor.h"
+
+/* What a header tells; sizes are in bytes. `size` is that of the whole frame as far as it is known, and never
+   more than PY_SSIZE_T_MAX, which no buffer reaches. */
+typedef struct {
+    unsigned char head;
+    int masked;
+    uint64_t header;
+    uint64_t size;
+} Frame;
+
+static uint64_t
+big_endian(const unsigned char *bytes, uint64_t count)
+{
+    uint64_t number = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        number = number << 8 | bytes[i];
+    }
+    return number;
+}
+
+/* Whether the frame at `bytes` is there to its end. A control frame with an extended length isn't a frame. */
+static int
+read_frame(Frame *frame, const unsigned char *bytes, uint64_t available)
+{
+    frame->size = 2;
+    if (available < 2) {
+        return 0;
+    }
+    frame->head = bytes[0];
+    frame->masked = bytes[1] & 0x80;
+    uint64_t length = bytes[1] & 0x7f;
+    uint64_t extended = length == 126 ? 2 : length == 127 ? 8 : 0;
+    if (extended && frame->head & 0x08) {
+        return 0;
+    }
+    frame->header = 2 + extended + (frame->masked ? 4 : 0);
+    if (extended && available < 2 + extended) {
+        frame->size = 2 + extended;
+        return 0;
+    }
+    if (extended) {
+        length = big_endian(bytes + 2, extended);
+    }
+    frame->size = length > PY_SSIZE_T_MAX - frame->header ? PY_SSIZE_T_MAX : frame->header + length;
+    return available >= frame->size;
+}
+
+static PyObject *
+read_payload(const Frame *frame, const unsigned char *bytes)
+{
+    const unsigned char *from = bytes + frame->header;
+    uint64_t length = frame->size - frame->header;
+    if (!frame->masked) {
+        return PyBytes_FromStringAndSize((const char *)from, (Py_ssize_t)length);
+    }
+    PyObject *payload = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+    if (payload != NULL && length) {
+        xor_mask((unsigned char *)PyBytes_AsString(payload), from, (size_t)length, from - 4);
+    }
+    return payload;
+}
+
+/* A tuple of new references to objects that are given away, or NULL where one of them is. */
+static PyObject *
+pack(PyObject **objects, Py_ssize_t count)
+{
+    PyObject *tuple = PyTuple_New(count);
+    int missing = tuple == NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        missing |= objects[i] == NULL;
+        if (tuple == NULL) {
+            Py_DecRef(objects[i]);
+        } else {
+            PyTuple_SetItem(tuple, i, objects[i]);
+        }
+    }
+    if (missing) {
+        Py_DecRef(tuple);
+        return NULL;
+    }
+    return tuple;
+}
+
+static int
+append_frame(PyObject *frames, const Frame *frame, const unsigned char *bytes)
+{
+    PyObject *parts[] = {PyLong_FromLong(frame->head), read_payload(frame, bytes)};
+    PyObject *pair = pack(parts, 2);
+    if (pair == NULL) {
+        return -1;
+    }
+    int status = PyList_Append(frames, pair);
+    Py_DecRef(pair);
+    return status;
+}
+
+static PyObject *
+parse_all(const Argument *buffer, Py_ssize_t start, Py_ssize_t limit)
+{
+    Frame frame;
+    PyObject *frames = PyList_New(0);
+    if (frames == NULL) {
+        return NULL;
+    }
+    while (read_frame(&frame, buffer->bytes + start, (uint64_t)(buffer->length - start)) && limit > 0) {
+        if (append_frame(frames, &frame, buffer->bytes + start) < 0) {
+            Py_DecRef(frames);
+            return NULL;
+        }
+        start += (Py_ssize_t)frame.size;
+        limit--;
+    }
+    PyObject *parts[] = {frames, PyLong_FromSsize_t(start), PyLong_FromSsize_t((Py_ssize_t)frame.size)};
+    return pack(parts, 3);
+}
+
+static PyObject *
+check_and_parse(const Argument *buffer, Py_ssize_t start, Py_ssize_t limit)
+{
+    if (start < 0 || start > buffer->length) {
+        return PyErr_Format(PyExc_ValueError, "start must be between 0 and %zd", buffer->length);
+    }
+    if (limit < 1) {
+        PyErr_SetString(PyExc_ValueError, "limit must be at least 1");
+        return NULL;
+    }
+    return parse_all(buffer, start, limit);
+}
+
+PyObject *
+parse_frames(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    static const char *const names[] = {"buffer", "start", "limit"};
+    Argument buffer;
+    if (count != 3) {
+        return raise_wrong_count("parse_frames", count, names, 3, 3);
+    }
+    Py_ssize_t start = PyNumber_AsSsize_t(arguments[1], NULL);
+    if (start == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    Py_ssize_t limit = PyNumber_AsSsize_t(arguments[2], NULL);
+    if (limit == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (argument_open(&buffer, arguments[0], "buffer") < 0) {
+        return NULL;
+    }
+    PyObject *parsed = check_and_parse(&buffer, start, limit);
+    argument_close(&buffer);
+    return parsed;
+}
+
+static int
+extended_size(uint64_t length)
+{
+    return length < 126 ? 0 : length <= 0xffff ? 2 : 8;
+}
+
+/* Write the header without the mask, and return where it ends. */
+static unsigned char *
+write_header(unsigned char *to, unsigned char head, uint64_t length, unsigned char mask_bit)
+{
+    int extended = extended_size(length);
+    *to++ = head;
+    *to++ = (unsigned char)(extended == 0 ? length : extended == 2 ? 126 : 127) | mask_bit;
+    for (int shift = 8 * extended; shift > 0; shift -= 8) {
+        *to++ = (unsigned char)(length >> (shift - 8));
+    }
+    return to;
+}
+
+/* Copy without memcpy: by XOR with zeros of which the compiler must not know, or it would call memcpy. */
+static void
+copy_bytes(unsigned char *to, const unsigned char *from, size_t length)
+{
+    volatile unsigned char zero = 0;
+    const unsigned char mask[4] = {zero, zero, zero, zero};
+    xor_mask(to, from, length, mask);
+}
+
+static PyObject *
+assemble_frame(unsigned char head, const Argument *payload, const Argument *mask)
+{
+    uint64_t length = (uint64_t)payload->length;
+    Py_ssize_t header = 2 + extended_size(length) + mask->length;
+    if (payload->length > PY_SSIZE_T_MAX - header) {
+        return PyErr_NoMemory();
+    }
+    PyObject *frame = PyBytes_FromStringAndSize(NULL, header + payload->length);
+    if (frame == NULL) {
+        return NULL;
+    }
+    unsigned char *to = (unsigned char *)PyBytes_AsString(frame);
+    if (mask->length) {
+        to = write_header(to, head, length, 0x80);
+        COPY_CONSTANT_SIZE(to, mask->bytes, 4);
+        xor_mask(to + 4, payload->bytes, (size_t)length, mask->bytes);
+    } else {
+        copy_bytes(write_header(to, head, length, 0), payload->bytes, (size_t)length);
+    }
+    return frame;
+}
+
+static PyObject *
+check_and_build(Py_ssize_t head, const Argument *payload, PyObject *mask_object)
+{
+    Argument mask;
+    if (head < 0 || head > 0xff) {
+        PyErr_SetString(PyExc_ValueError, "head must be between 0 and 255");
+        return NULL;
+    }
+    if (mask_object == Py_None) {
+        mask.length = 0;
+        return assemble_frame((unsigned char)head, payload, &mask);
+    }
+    if (argument_open(&mask, mask_object, "mask") < 0) {
+        return NULL;
+    }
+    PyObject *frame = NULL;
+    if (argument_check_mask(&mask) == 0) {
+        frame = assemble_frame((unsigned char)head, payload, &mask);
+    }
+    argument_close(&mask);
+    return frame;
+}
+
+PyObject *
+build_frame(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    static const char *const names[] = {"head", "payload", "mask"};
+    Argument payload;
+    if (count != 3) {
+        return raise_wrong_count("build_frame", count, names, 3, 3);
+    }
+    Py_ssize_t head = PyNumber_AsSsize_t(arguments[0], NULL);
+    if (head == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (argument_open(&payload, arguments[1], "payload") < 0) {
+        return NULL;
+    }
+    PyObject *frame = check_and_build(head, &payload, arguments[2]);
+    argument_close(&payload);
+    return frame;
+}

@@ -1,0 +1,84 @@
+/* XOR with a mask (RFC 6455, section 5.3): to new bytes, and in place. */
+
+#include "arguments.h"
+#include "functions.h"
+#include "xor.h"
+
+static PyObject *
+mask_to_bytes(const Argument *mask, const Argument *data)
+{
+    if (argument_check_mask(mask) < 0) {
+        return NULL;
+    }
+    PyObject *masked = PyBytes_FromStringAndSize(NULL, data->length);
+    if (masked != NULL) {
+        xor_mask((unsigned char *)PyBytes_AsString(masked), data->bytes, (size_t)data->length, mask->bytes);
+    }
+    return masked;
+}
+
+PyObject *
+websocket_mask(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    static const char *const names[] = {"mask", "data"};
+    Argument mask, data;
+    if (count != 2) {
+        return raise_wrong_count("websocket_mask", count, names, 2, 2);
+    }
+    if (argument_open(&mask, arguments[0], "mask") < 0) {
+        return NULL;
+    }
+    if (argument_open(&data, arguments[1], "data") < 0) {
+        argument_close(&mask);
+        return NULL;
+    }
+    PyObject *masked = mask_to_bytes(&mask, &data);
+    argument_close(&data);
+    argument_close(&mask);
+    return masked;
+}
+
+/* The mask as it falls on a payload of which `offset` bytes came before; -1 with an exception for a wrong one. */
+static int
+turn_mask(unsigned char turned[4], const Argument *mask, PyObject *offset)
+{
+    if (argument_check_mask(mask) < 0) {
+        return -1;
+    }
+    Py_ssize_t passed = offset == NULL ? 0 : PyNumber_AsSsize_t(offset, NULL);
+    if (passed == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (passed < 0) {
+        PyErr_SetString(PyExc_ValueError, "offset must not be negative");
+        return -1;
+    }
+    for (int i = 0; i < 4; i++) {
+        turned[i] = mask->bytes[(i + (passed & 3)) & 3];
+    }
+    return 0;
+}
+
+PyObject *
+websocket_mask_inplace(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    static const char *const names[] = {"mask", "buffer", "offset"};
+    unsigned char turned[4];
+    Argument mask;
+    Py_buffer view;
+    if (count < 2 || count > 3) {
+        return raise_wrong_count("websocket_mask_inplace", count, names, 2, 3);
+    }
+    if (argument_open(&mask, arguments[0], "mask") < 0) {
+        return NULL;
+    }
+    int status = turn_mask(turned, &mask, count == 3 ? arguments[2] : NULL);
+    argument_close(&mask);
+    if (status < 0 || argument_open_writable(&view, arguments[1], "buffer") < 0) {
+        return NULL;
+    }
+    xor_mask(view.buf, view.buf, (size_t)view.len, turned);
+    PyBuffer_Release(&view);
+    Py_IncRef(Py_None);
+    return Py_None;
+}
