@@ -124,9 +124,13 @@ def _copy(path: Path, place: Path) -> None:
 
 
 def git_files(folder: Path) -> list[str] | None:
-    """The files of a project's folder that git tracks or would: None where ``folder`` is in no git work tree."""
+    """The files of a project's folder that git tracks or would; None where the project is none of git's.
+
+    A folder within somebody else's work tree, ignored there, is not: its files are all its own.
+    """
     listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    return None if listed is None else sorted(set(filter(None, listed.split("\0"))))
+    files = set((listed or "").split("\0")) - {""}
+    return sorted(files) if files & {"pyproject.toml", "setup.py"} else None
 
 
 def _git(folder: Path, *words: str) -> str | None:
@@ -141,7 +145,7 @@ def _git(folder: Path, *words: str) -> str | None:
 def commit_of(folder: Path) -> tuple[str, bool, int | None]:
     """The git commit of a folder, whether files differ from it, and its time: ("", False, None) where there is none."""
     head = _git(folder, "log", "-1", "--format=%H %ct")
-    if not head:
+    if not head or git_files(folder) is None:
         return "", False, None
     commit, seconds = head.split()
     return commit, bool(_git(folder, "status", "--porcelain", "--", ".")), int(seconds)

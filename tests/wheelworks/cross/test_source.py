@@ -113,6 +113,15 @@ def test_without_git_what_tools_leave_is_left_out(tmp_path: Path) -> None:
     assert sorted(path.name for path in copy.rglob("*")) == ["MANIFEST.in", "pyproject.toml", "sample.c", "setup.py"]
 
 
+def test_a_folder_that_another_work_tree_ignores_is_its_own(tmp_path: Path) -> None:
+    outer = projects.committed(projects.sample(tmp_path / "outer", **{".gitignore": "/inner/\n"}))
+    inner = projects.sample(outer / "inner")
+    assert source.git_files(inner) is None
+    assert source.commit_of(inner) == ("", False, None)
+    copy = source.copy_of_directory(inner, tmp_path / "copy")
+    assert sorted(path.name for path in copy.iterdir()) == sorted(path.name for path in inner.iterdir())
+
+
 def test_no_git_program_is_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = projects.committed(projects.sample(tmp_path / "p"))
     monkeypatch.setenv("PATH", str(tmp_path))
