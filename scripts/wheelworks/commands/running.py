@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from wheelworks import console, wheelfile
 from wheelworks.errors import UsageError, WheelworksError
-from wheelworks.execute.cpython import run_wheel
 from wheelworks.execute.cpython.machines import MACHINES
 from wheelworks.execute.cpython.roots import SUITES
 from wheelworks.execute.package import DISTRIBUTION, is_the_package, run_package
@@ -58,6 +58,9 @@ def run(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence[str], 
 
 def _cpython(wheel: Path, tests: Tests, pythons: Sequence[str], say: Say, *, alone: bool) -> list[Verdict]:
     """Run a Linux wheel under real CPythons; of another one, say that it can't be, where nothing else runs it."""
+    if platform.system() != "Linux":
+        why = "a real CPython of another CPU is entered through Linux's namespaces, which this system doesn't have"
+        return [Verdict(wheel.name, "CPython", "cannot run here", why=why)] if alone else []
     cpus = [
         one.cpu
         for one in MACHINES
@@ -70,6 +73,8 @@ def _cpython(wheel: Path, tests: Tests, pythons: Sequence[str], say: Say, *, alo
 
 
 def _under(wheel: Path, cpu: str, python: str, tests: Tests, say: Say) -> Verdict:
+    from wheelworks.execute.cpython.run import run_wheel  # what it imports is Linux's alone
+
     name = f"CPython {python}, {cpu}"
     return run_wheel(wheel, cpu=cpu, python=python, tests=tests, progress=lambda text: say(name, text))
 

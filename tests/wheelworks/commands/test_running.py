@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +68,33 @@ def test_refuses_a_whole_suite_on_a_bare_cpu(tmp_path: Path) -> None:
 def test_says_of_a_windows_wheel_that_no_cpython_runs_it() -> None:
     [found] = running.run([Path(OURS)], "cpython", "smoke", ["3.11"], lambda name, text: None)
     assert (found.outcome, "--how emulated" in found.why) == ("cannot run here", True)
+
+
+@pytest.mark.parametrize("system", ["Windows", "Darwin"])
+def test_other_hosts_have_the_emulated_cpu_alone(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    linux = Path("x-1.0-cp311-abi3-manylinux_2_17_aarch64.whl")
+    [found] = running.run([linux], "cpython", "smoke", ["3.11"], lambda name, text: None)
+    assert (found.outcome, "Linux's namespaces" in found.why) == ("cannot run here", True)
+    monkeypatch.setattr(running, "smoke", lambda wheel: verdict(wheel.name, "ran"))
+    assert [one.how for one in running.run([linux], "all", "smoke", ["3.11"], lambda name, text: None)] == [
+        "emulated CPU"
+    ]
+
+
+@pytest.mark.usefixtures("may_spawn")
+def test_the_commands_can_be_imported_where_there_is_no_posix() -> None:
+    code = """
+import sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+import wheelworks.__main__, wheelworks.commands.cross_arm64, wheelworks.commands.host_wheel
+import wheelworks.commands.test_foreign, wheelworks.commands.running
+"""
+    scripts = str(Path(running.__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": scripts}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_shows_outcomes_and_tells_failures_in_full(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from wheelworks.execute.cpython import run_wheel
+from wheelworks.execute.cpython.run import run_wheel
 from wheelworks.execute.verdict import Verdict
 
 from .made import WheelMaker
@@ -31,7 +31,7 @@ FORBIDDEN += ['echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh"]
 RUN = """
 import sys
 from pathlib import Path
-from wheelworks.execute.cpython import run_wheel
+from wheelworks.execute.cpython.run import run_wheel
 verdict = run_wheel(Path(sys.argv[1]), cpu="aarch64", python="3.11", tests=sys.argv[2],
                     progress=lambda text: print(text, flush=True))
 print(f"{verdict.outcome} | {verdict.how} | {verdict.why}")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from wheelworks.errors import UsageError, WheelworksError
-from wheelworks.execute.cpython import run, run_wheel
+from wheelworks.execute.cpython import run
 from wheelworks.execute.cpython.roots import CannotLay
+from wheelworks.execute.cpython.run import run_wheel
 from wheelworks.execute.cpython.sites import lay_site
 
 from .made import WheelMaker

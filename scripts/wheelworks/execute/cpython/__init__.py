@@ -1,5 +1,4 @@
-"""Real CPython for foreign Linux: Debian's CPython of another CPU, entered without root, under qemu-user."""
+"""Real CPython for foreign Linux: Debian's CPython of another CPU, entered without root, under qemu-user.
 
-from wheelworks.execute.cpython.run import run_wheel
-
-__all__ = ["run_wheel"]
+`run.run_wheel` is the way in. It needs Linux; what is imported before it is asked for (`machines`, `roots`) doesn't.
+"""
