@@ -82,7 +82,6 @@ def test_other_hosts_have_the_emulated_cpu_alone(system: str, monkeypatch: pytes
     ]
 
 
-@pytest.mark.usefixtures("may_spawn")
 def test_the_commands_can_be_imported_where_there_is_no_posix() -> None:
     code = """
 import sys
