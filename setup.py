@@ -23,8 +23,8 @@ limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 extension = Extension(
     "tornado_speedups._speedups",
-    sources=sorted(glob(f"{SOURCES}/*.c")),
-    depends=sorted(glob(f"{SOURCES}/*.h")),
+    sources=[f"{SOURCES}/speedups.c"],
+    depends=sorted(glob(f"{SOURCES}/*.[ch]")),
     define_macros=[("Py_LIMITED_API", "0x030b0000")] if limited_api else [],
     py_limited_api=limited_api,
     optional=wish != "1",

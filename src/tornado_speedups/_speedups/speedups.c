@@ -1,0 +1,6 @@
+/* The extension as one translation unit: of the time that a small file takes to compile, most goes into Python.h. */
+
+#include "arguments.c"
+#include "frames.c"
+#include "mask.c"
+#include "module.c"
