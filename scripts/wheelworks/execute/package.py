@@ -8,6 +8,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def run_package(wheels: Sequence[Path]) -> list[Verdict]:
     verdicts = {wheel: smoke(wheel) for wheel in wheels}
     sound = [wheel for wheel, verdict in verdicts.items() if verdict.outcome == "ran"]
     start = time.perf_counter()
-    for wheel, tests in _pytest(sound).items():
+    for wheel, tests in _side_by_side(sound).items():
         verdicts[wheel] = _judge(verdicts[wheel], tests, (time.perf_counter() - start) / len(sound))
     return list(verdicts.values())
 
@@ -58,6 +59,18 @@ def _judge(verdict: Verdict, tests: _Tests, seconds: float) -> Verdict:
         why = f"{len(tests.failures)} of the package's tests failed" if tests.failures else "none of its tests ran"
         return replace(judged, outcome="failed", why=why, findings=tuple(tests.failures[:_SHOWN]))
     return replace(judged, why=f"skipped: {'; '.join(tests.skipped)}" if tests.skipped else "")
+
+
+def _side_by_side(wheels: Sequence[Path]) -> dict[Path, _Tests]:
+    """Test wheels on all cores: each is one pytest's, which takes as long to start as to test a wheel."""
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        try:
+            shares = list(pool.map(_pytest, [wheels[core::cores] for core in range(cores)]))
+        except BaseException:
+            processes.stop_all()  # else leaving the pool waits for the tests
+            raise
+    return {wheel: tests for share in shares for wheel, tests in share.items()}
 
 
 def _pytest(wheels: Sequence[Path]) -> dict[Path, _Tests]:
@@ -78,7 +91,7 @@ def _pytest(wheels: Sequence[Path]) -> dict[Path, _Tests]:
             *chosen,
         ]
         path = os.pathsep.join([str(Path(work, "package")), str(REPOSITORY / "scripts")])
-        env = {**os.environ, "PYTHONPATH": path, "TORNADO_SPEEDUPS_EXTENSION": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        env = {**os.environ, "PYTHONPATH": path, "TORNADO_SPEEDUPS_EXTENSION": "0"}
         result = processes.run(
             [sys.executable, "-m", "pytest", TESTS, *options, *chosen], cwd=REPOSITORY, env=env, seconds=600
         )
