@@ -34,6 +34,11 @@ class Result:
     output: str
 
 
+def cores() -> int:
+    """How many cores this process may use, which may be fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run(
     command: Sequence[str | Path],
     *,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -54,16 +53,12 @@ def build(shop: Workshop, targets: Sequence[Target], done: Callable[[Outcome], N
             done(outcome)
         return outcomes
 
-    with ThreadPoolExecutor(max_workers=_cores()) as pool:
+    with ThreadPoolExecutor(max_workers=processes.cores()) as pool:
         try:
             return [outcome for outcomes in pool.map(one, families.values()) for outcome in outcomes]
         except BaseException:
             processes.stop_all()  # else leaving the pool waits for the compilers
             raise
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _family(shop: Workshop, rows: Sequence[Target]) -> list[Outcome]:

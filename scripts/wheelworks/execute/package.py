@@ -63,7 +63,7 @@ def _judge(verdict: Verdict, tests: _Tests, seconds: float) -> Verdict:
 
 def _side_by_side(wheels: Sequence[Path]) -> dict[Path, _Tests]:
     """Test wheels on all cores: each is one pytest's, which takes as long to start as to test a wheel."""
-    cores = os.cpu_count() or 1
+    cores = processes.cores()
     with ThreadPoolExecutor(cores) as pool:
         try:
             shares = list(pool.map(_pytest, [wheels[core::cores] for core in range(cores)]))

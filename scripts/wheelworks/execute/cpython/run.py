@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from wheelworks import processes
 from wheelworks.execute.cpython.bytecode import compile_folder, root_for
 from wheelworks.execute.cpython.machines import Machine, find_machine
 from wheelworks.execute.cpython.roots import CannotLay
@@ -68,7 +68,7 @@ def run_wheel(
             way, how = _way(place, folder, progress)
             verdict = replace(verdict, how=how)
             limit = TIME_LIMITS[tests] if time_limit is None else time_limit
-            run = Run(place, way, site, folder, jobs or os.cpu_count() or 1, limit, progress)
+            run = Run(place, way, site, folder, jobs or processes.cores(), limit, progress)
             verdict = judge(verdict, RUNS[tests](run), site.modules)
     except CannotRun as error:
         verdict = replace(verdict, why=str(error))
