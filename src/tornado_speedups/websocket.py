@@ -43,6 +43,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
         self._position = 0
         self._needed = 2
         self._reads_stream: bool | None = None
+        self._is_parked = False
         self._work = 0
         # While the socket is empty: what the coroutine waits for, who it is, and where its variables are.
         self._drained = False
@@ -62,10 +63,13 @@ class FastWebSocketProtocol13(HandlingProtocol):
             return None
         pending = self._handle_frames()
         if pending is not None:
+            self._park()
             await pending
         elif self._work >= _TURN:
             self._work = 0
+            self._park()
             await asyncio.sleep(0)
+        self._unpark()
         return None
 
     # Reading
@@ -158,6 +162,23 @@ class FastWebSocketProtocol13(HandlingProtocol):
         self._drained = len(data) < size and type(stream) is IOStream
         return data
 
+    # While there is something left to handle and the coroutine has to wait, the stream is to believe that there is
+    # something in its buffer: it doesn't look for the end of the connection then, and reads no more than a chunk.
+
+    def _park(self) -> None:
+        stream = self._stream
+        if not stream._read_buffer_size and (self._frames or self._position < len(self._data)):
+            stream._read_buffer += b"\0"
+            stream._read_buffer_size = 1
+            self._is_parked = True
+
+    def _unpark(self) -> None:
+        if self._is_parked:
+            self._is_parked = False
+            self._drained = False
+            stream = self._stream
+            self._feed(stream._consume(stream._read_buffer_size)[1:])
+
     # Waiting: the coroutine sleeps, and frames are handled where the loop says that there is something to be read, in
     # the name of the coroutine's task and with its context variables. That saves a turn of the loop.
 
@@ -182,6 +203,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
             stream.__dict__.pop("_handle_read", None)
         if pending is not None:
             await pending
+        self._unpark()
 
     def _listen(self) -> None:
         stream = self._stream
@@ -245,9 +267,14 @@ class FastWebSocketProtocol13(HandlingProtocol):
 
     def _wake(self, pending: asyncio.Future[Any] | None) -> None:
         """Let the coroutine go on, after what has to be waited for."""
+        stream = self._stream
         if self._idle is not None and not self._idle.done():
-            self._stream._read_future = None
+            stream._read_future = None
             self._idle.set_result(pending)
+            self._park()
+            if self._is_parked and stream._state & stream.io_loop.READ:
+                stream._state &= ~stream.io_loop.READ
+                stream.io_loop.update_handler(stream.fileno(), stream._state)
 
     def _fail_coroutine(self, error: BaseException) -> None:
         """Let the coroutine raise what it would have raised, had it called the application."""

@@ -32,11 +32,15 @@ class Piece(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """How an end behaves; ``answer`` is called with the handler and each message."""
+    """How an end behaves: ``answer`` is called with the handler and each message.
+
+    A ``calm`` peer waits for the answers before it closes its half.
+    """
 
     answer: Callable[[Handler, str | bytes], Any]
     client: bool = False
     compression: bool = False
+    calm: bool = False
 
 
 class Handler:
@@ -83,6 +87,10 @@ class _Log(logging.Handler):
         self.lines.append(f"{record.name} {record.getMessage()}"[:120])
 
 
+# Turns after which no handler of the tests has anything left to do.
+_CALM = 400
+
+
 async def _speak(protocol: Protocol, connection: Connection, pieces: Iterable[Piece]) -> Transcript:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
@@ -101,6 +109,8 @@ async def _speak(protocol: Protocol, connection: Connection, pieces: Iterable[Pi
             break
         for _ in range(turns):
             await asyncio.sleep(0)
+    for _ in range(_CALM if connection.calm else 0):
+        await asyncio.sleep(0)
     theirs.shutdown(socket.SHUT_WR)
     loop = asyncio.get_running_loop()
     outcome = (await asyncio.gather(asyncio.wait_for(task, 10), return_exceptions=True))[0]
