@@ -9,6 +9,8 @@ import asyncio
 import time
 from typing import Any
 
+from tornado import gen
+
 from tornado_speedups.sending import BINARY, TEXT, SendingProtocol
 
 _PLAIN = frozenset((TEXT, BINARY))
@@ -27,6 +29,7 @@ class HandlingProtocol(SendingProtocol):
         # Parsed and not handled, last one first.
         self._frames: list[tuple[int, bytes]] = []
         self._handling = False
+        self._settled: asyncio.Future[Any] | None = None
         super().__init__(*arguments, **options)
 
     def _handle_frames(self) -> asyncio.Future[Any] | None:
@@ -42,7 +45,7 @@ class HandlingProtocol(SendingProtocol):
                 if not frames:
                     self.release_soon()
                 pending = self._handle_frame(head, payload)
-                if pending is not None and not _succeeded(pending):
+                if pending is not None and not succeeded(pending):
                     return pending
                 if self._held and time.monotonic() - start > _HELD_SECONDS:
                     self._flush()
@@ -74,9 +77,22 @@ class HandlingProtocol(SendingProtocol):
         try:
             result: Any = self.handler.on_message(message)
         except BaseException as error:
-            return self._run_callback(_raise, error)
-        # Most handlers return nothing, and Tornado's own way of waiting for others differs between its versions.
-        return None if result is None else self._run_callback(_return, result)
+            return self._settle(self._run_callback(_raise, error))
+        if result is None:
+            return None
+        pending: Any = gen.convert_yielded(result)
+        return pending if isinstance(pending, asyncio.Future) else self._settle(self._run_callback(_return, result))
+
+    def _settle(self, pending: asyncio.Future[Any] | None) -> asyncio.Future[Any] | None:
+        """Mark what is awaited without further ado, since Tornado's _run_callback has had it in its hands."""
+        self._settled = pending
+        return pending
+
+    async def _finish(self, pending: asyncio.Future[Any]) -> None:
+        """Wait for an asynchronous handler, and treat its errors as this version of Tornado does."""
+        settled = pending if pending is self._settled else self._run_callback(_return, pending)
+        if settled is not None:
+            await settled
 
     def _accept_header(self, head: int, length: int) -> bool:
         """Whether a frame with this header may come now; if not, the connection is closed."""
@@ -113,10 +129,11 @@ class HandlingProtocol(SendingProtocol):
         elif not final:
             self._fragmented_message_opcode = opcode
             self._fragmented_message_buffer = bytearray(payload)
-        return self._handle_message(opcode, payload) if final else None
+        return self._settle(self._handle_message(opcode, payload)) if final else None
 
 
-def _succeeded(future: asyncio.Future[Any]) -> bool:
+def succeeded(future: asyncio.Future[Any]) -> bool:
+    """Whether there is nothing to wait for, and no error."""
     return future.done() and not future.cancelled() and future.exception() is None
 
 

@@ -18,7 +18,7 @@ from tornado.log import gen_log
 from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups._implementation import parse_frames
-from tornado_speedups.handling import HandlingProtocol
+from tornado_speedups.handling import HandlingProtocol, succeeded
 from tornado_speedups.sending import is_known
 
 # The loop gets its turn after this many bytes, a frame counting as some more of them: as in Tornado 6.6.
@@ -50,7 +50,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
         self._idle: asyncio.Future[asyncio.Future[Any] | None] | None = None
         self._task: Any = None
         self._context: Any = None
-        self._listens = False
+        self._busy = False
         super().__init__(*arguments, **options)
 
     async def _receive_frame(self) -> None:
@@ -64,12 +64,12 @@ class FastWebSocketProtocol13(HandlingProtocol):
         pending = self._handle_frames()
         if pending is not None:
             self._park()
-            await pending
+            await self._finish(pending)
         elif self._work >= _TURN:
             self._work = 0
             self._park()
             await asyncio.sleep(0)
-        self._unpark()
+        self._reclaim()
         return None
 
     # Reading
@@ -119,8 +119,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
         """Whether there was something to be read. Raises StreamClosedError."""
         stream = self._stream
         if stream._read_buffer_size:
-            self._drained = False
-            self._feed(stream._consume(stream._read_buffer_size))
+            self._reclaim()
             return True
         stream._check_closed()
         data = None if self._drained else self._receive()
@@ -167,17 +166,24 @@ class FastWebSocketProtocol13(HandlingProtocol):
 
     def _park(self) -> None:
         stream = self._stream
-        if not stream._read_buffer_size and (self._frames or self._position < len(self._data)):
+        if not stream._read_buffer_size and self._has_input():
             stream._read_buffer += b"\0"
             stream._read_buffer_size = 1
             self._is_parked = True
 
-    def _unpark(self) -> None:
-        if self._is_parked:
-            self._is_parked = False
+    def _has_input(self) -> bool:
+        return bool(self._frames) or self._position < len(self._data)
+
+    def _reclaim(self) -> None:
+        """Take what the stream has in its buffer."""
+        stream = self._stream
+        if not stream._read_buffer_size:
+            return
+        data = stream._consume(stream._read_buffer_size)[self._is_parked :]
+        self._is_parked = False
+        if data:
             self._drained = False
-            stream = self._stream
-            self._feed(stream._consume(stream._read_buffer_size)[1:])
+            self._feed(data)
 
     # Waiting: the coroutine sleeps, and frames are handled where the loop says that there is something to be read, in
     # the name of the coroutine's task and with its context variables. That saves a turn of the loop.
@@ -190,7 +196,6 @@ class FastWebSocketProtocol13(HandlingProtocol):
         # Python 3.11 keeps the context to itself: there, the coroutine is woken instead.
         self._context = getattr(self._task, "get_context", lambda: None)()
         self._idle = stream._start_read()
-        stream._handle_read = self._on_readable
         try:
             self._listen()
             pending = await self._idle
@@ -200,13 +205,15 @@ class FastWebSocketProtocol13(HandlingProtocol):
             return
         finally:
             self._idle = self._task = self._context = None
+            self._busy = False
             stream.__dict__.pop("_handle_read", None)
         if pending is not None:
-            await pending
-        self._unpark()
+            await self._finish(pending)
+        self._reclaim()
 
     def _listen(self) -> None:
         stream = self._stream
+        stream._handle_read = self._on_readable
         if stream._state is None or not stream._state & stream.io_loop.READ:
             stream._add_io_state(stream.io_loop.READ)
             self._listens = False
@@ -216,14 +223,29 @@ class FastWebSocketProtocol13(HandlingProtocol):
             self._listens = True
 
     def _on_event(self) -> None:
+        """Called by the loop when there is something to be read, or the end."""
         if self._waits():
             self._on_readable()
-        else:
-            self._listens = False
-            self._stream._handle_events(self._stream.socket, self._stream.io_loop.READ)
+        elif not self._handling:
+            self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        """While the application is busy, Tornado reads one chunk more, or notices the end; then it stops reading."""
+        if self._has_input():
+            self._park()
+            self._ignore_socket()
+            return
+        try:
+            data = self._receive()
+        except OSError as error:
+            gen_log.warning(f"error on read: {error}")
+            return
+        if data is not None:
+            self._feed(data)
+            self._park()
 
     def _waits(self) -> bool:
-        return self._idle is not None and not self._idle.done()
+        return self._idle is not None and not self._idle.done() and not self._busy
 
     def _on_readable(self) -> None:
         """Called when there is something to be read, while the coroutine waits for it."""
@@ -252,7 +274,8 @@ class FastWebSocketProtocol13(HandlingProtocol):
         asyncio._enter_task(self._loop, self._task)
         pending = None
         try:
-            self._parse()
+            if not self._frames:
+                self._parse()
             if self._frames:
                 pending = self._handle_frames()
             if pending is None and not self._frames:
@@ -261,20 +284,62 @@ class FastWebSocketProtocol13(HandlingProtocol):
             self._fail_coroutine(error)
         finally:
             asyncio._leave_task(self._loop, self._task)
-        more = len(self._data) - self._position >= self._needed
-        if pending is not None or self._frames or more or not self._drained:
+        if isinstance(pending, asyncio.Future) and not pending.done():
+            self._wait_in_place(pending)
+        elif pending is not None or self._has_more():
             self._wake(pending)
+
+    def _has_more(self) -> bool:
+        return bool(self._frames) or len(self._data) - self._position >= self._needed or not self._drained
+
+    # Asynchronous handlers are waited for in the same manner: the coroutine sleeps on if all is well.
+
+    def _wait_in_place(self, pending: asyncio.Future[Any]) -> None:
+        if self._waits():
+            self._busy = True
+            self._stop_reading()
+            pending.add_done_callback(self._go_on)
+
+    def _go_on(self, pending: asyncio.Future[Any]) -> None:
+        if self._idle is None or self._idle.done():
+            return
+        if not succeeded(pending) or self.client_terminated or self._stream._closed:
+            self._wake(pending)
+            return
+        self._busy = False
+        self._reclaim()
+        if self._has_more():
+            self._handle_in_context()
+        if self._waits():
+            self._sleep_on()
+
+    def _sleep_on(self) -> None:
+        if self._stream._closed:
+            self._wake(None)
+            return
+        self._stream._read_future = self._idle
+        self._listen()
+
+    def _stop_reading(self) -> None:
+        """Make the stream what it is while Tornado's coroutine doesn't read."""
+        stream = self._stream
+        stream._read_future = None
+        stream.__dict__.pop("_handle_read", None)
+        self._park()
+        if self._is_parked and not self._listens:  # else _on_event does it when need be
+            self._ignore_socket()
+
+    def _ignore_socket(self) -> None:
+        stream = self._stream
+        if stream._state is not None and stream._state & stream.io_loop.READ:
+            stream._state &= ~stream.io_loop.READ
+            stream.io_loop.update_handler(stream.fileno(), stream._state)
 
     def _wake(self, pending: asyncio.Future[Any] | None) -> None:
         """Let the coroutine go on, after what has to be waited for."""
-        stream = self._stream
         if self._idle is not None and not self._idle.done():
-            stream._read_future = None
             self._idle.set_result(pending)
-            self._park()
-            if self._is_parked and stream._state & stream.io_loop.READ:
-                stream._state &= ~stream.io_loop.READ
-                stream.io_loop.update_handler(stream.fileno(), stream._state)
+            self._stop_reading()
 
     def _fail_coroutine(self, error: BaseException) -> None:
         """Let the coroutine raise what it would have raised, had it called the application."""
