@@ -196,6 +196,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
         # Python 3.11 keeps the context to itself: there, the coroutine is woken instead.
         self._context = getattr(self._task, "get_context", lambda: None)()
         self._idle = stream._start_read()
+        stream._handle_read = self._on_event
         try:
             self._listen()
             pending = await self._idle
@@ -213,7 +214,6 @@ class FastWebSocketProtocol13(HandlingProtocol):
 
     def _listen(self) -> None:
         stream = self._stream
-        stream._handle_read = self._on_readable
         if stream._state is None or not stream._state & stream.io_loop.READ:
             stream._add_io_state(stream.io_loop.READ)
             self._listens = False
@@ -223,7 +223,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
             self._listens = True
 
     def _on_event(self) -> None:
-        """Called by the loop when there is something to be read, or the end."""
+        """Called when there is something to be read, or the end: by the loop, or as the stream's own _handle_read."""
         if self._waits():
             self._on_readable()
         elif not self._handling:
@@ -248,7 +248,6 @@ class FastWebSocketProtocol13(HandlingProtocol):
         return self._idle is not None and not self._idle.done() and not self._busy
 
     def _on_readable(self) -> None:
-        """Called when there is something to be read, while the coroutine waits for it."""
         if self._handling:  # by an application that runs the event loop from inside of on_message
             return
         try:
@@ -322,11 +321,9 @@ class FastWebSocketProtocol13(HandlingProtocol):
 
     def _stop_reading(self) -> None:
         """Make the stream what it is while Tornado's coroutine doesn't read."""
-        stream = self._stream
-        stream._read_future = None
-        stream.__dict__.pop("_handle_read", None)
-        self._park()
-        if self._is_parked and not self._listens:  # else _on_event does it when need be
+        self._stream._read_future = None
+        if not self._listens and self._has_input():  # else _on_event does it when need be
+            self._park()
             self._ignore_socket()
 
     def _ignore_socket(self) -> None:
