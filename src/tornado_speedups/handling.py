@@ -36,9 +36,10 @@ class HandlingProtocol(SendingProtocol):
         """Handle frames until there are none, or one of them must be waited for: that is returned."""
         frames = self._frames
         self._handling = True
+        start = 0.0
         if len(frames) > 1:
             self.hold()
-        start = time.monotonic()
+            start = time.monotonic()
         try:
             while frames and not self.client_terminated:
                 head, payload = frames.pop()

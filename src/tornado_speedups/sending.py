@@ -21,6 +21,9 @@ from tornado_speedups._implementation import build_frame
 TEXT, BINARY = 0x81, 0x82
 _COMPRESSED = 0x40
 
+# What build_frame takes as it is: bytes, and str of which each character is a byte.
+_WIRE_TYPES = (bytes, str)
+
 # So many bytes of answers are held back at most.
 _HELD_BYTES = 64 * 1024
 
@@ -83,8 +86,10 @@ class SendingProtocol(WebSocketProtocol13):
 
     def write_message(self, message: str | bytes | dict[str, Any], binary: bool = False) -> asyncio.Future[None]:
         """Send a message to the peer; the future resolves when it has left, never before the caller returns."""
-        data: Any = message.encode() if type(message) is str else message
-        if type(data) is not bytes or not self._writes_stream:
+        data: Any = message
+        if type(message) is str and (self._compressor or not message.isascii()):
+            data = message.encode()
+        if type(data) not in _WIRE_TYPES or not self._writes_stream:
             return super().write_message(message, binary)
         self._message_bytes_out += len(data)
         head = BINARY if binary else TEXT
