@@ -314,6 +314,55 @@ def test_streams_with_a_limit_keep_it(protocol: Any) -> None:
     asyncio.run(scenario())
 
 
+TOO_BIG = b"\x88\x11\x03\xf1message too big"
+REFUSED = {
+    "reserved bits": ([b"\xf1\x05"], b""),
+    "a long ping": ([b"\x89\x7e"], b""),
+    "a message beyond the limit": ([b"\x82\x7e\x03\xe9"], TOO_BIG),
+    "a length of 64 bits": ([b"\x82\xff" + b"\xff" * 8], TOO_BIG),
+    "fragments beyond the limit": ([build_frame(0x01, bytes(600), None), b"\x80\x7e\x01\x91"], TOO_BIG),
+    "a ping on top of fragments": ([build_frame(0x01, bytes(990), None), b"\x89\x14"], TOO_BIG),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_header_that_ends_the_connection_does_so_at_once(protocol: Any, name: str) -> None:
+    """Nobody waits for the payload, and what came before has been answered."""
+    pieces, answer = REFUSED[name]
+
+    async def scenario() -> bytes:
+        end = End(protocol, echo)
+        end.protocol.params.max_message_size = 1000
+        end.peer.send(HELLO)
+        for piece in pieces:
+            for byte in piece:
+                end.peer.send(bytes((byte,)))
+                await asyncio.sleep(0)
+        await asyncio.wait_for(end.task, 2)
+        with end.peer:
+            return end.peer.recv(100)
+
+    assert asyncio.run(scenario()) == b"\x81\x05hello" + answer
+
+
+def test_messages_of_a_peer_that_has_closed_its_half_are_answered(protocol: Any) -> None:
+    """As long as there is one left to be handled; the end is looked for after that."""
+
+    async def answer(handler: Handler, message: Any) -> None:
+        if len(handler.events) < 3:
+            for _ in range(20):
+                await asyncio.sleep(0)
+        await handler.protocol.write_message(message)
+
+    async def scenario() -> list[Any]:
+        async with connected(protocol, answer) as end:
+            end.peer.send(HELLO * 3)
+            end.peer.shutdown(socket.SHUT_WR)
+            return await end.received(3)
+
+    assert asyncio.run(scenario()) == [b"hello"] * 3
+
+
 class Echo(tornado.websocket.WebSocketHandler):
     connections: ClassVar[list[Any]] = []
 
