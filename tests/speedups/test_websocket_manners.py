@@ -50,7 +50,9 @@ class End:
         """The payloads of that many frames that the peer gets."""
         data = b""
         while len(parse_frames(data, 0, count)[0]) < count:
-            data += await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.peer, 65536), 5)
+            more = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.peer, 65536), 5)
+            assert more, "the connection has ended"
+            data += more
         return [payload for _, payload in parse_frames(data, 0, count)[0]]
 
 
@@ -356,6 +358,8 @@ def test_messages_of_a_peer_that_has_closed_its_half_are_answered(protocol: Any)
 
     async def scenario() -> list[Any]:
         async with connected(protocol, answer) as end:
+            for _ in range(5):  # until it waits for the socket
+                await asyncio.sleep(0)
             end.peer.send(HELLO * 3)
             end.peer.shutdown(socket.SHUT_WR)
             return await end.received(3)
