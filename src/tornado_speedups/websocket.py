@@ -277,7 +277,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
                 self._parse()
             if self._frames:
                 pending = self._handle_frames()
-            if pending is None and not self._frames:
+            if pending is None and not self._frames and self._data:
                 self._refuse_partial_frame()
         except BaseException as error:
             self._fail_coroutine(error)
