@@ -11,13 +11,14 @@ from tornado_speedups._implementation import (
     websocket_mask,
     websocket_mask_inplace,
 )
-from tornado_speedups.patches import install, uninstall
+from tornado_speedups.patches import install, status, uninstall
 
 __all__ = [
     "build_frame",
     "implementation",
     "install",
     "parse_frames",
+    "status",
     "uninstall",
     "websocket_mask",
     "websocket_mask_inplace",

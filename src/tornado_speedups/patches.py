@@ -1,4 +1,4 @@
-"""What install() replaces in Tornado, and how uninstall() puts it back.
+"""install() puts the speedups into Tornado, uninstall() takes them out again, status() tells what has come of it.
 
 Tornado itself is imported by install(), not before.
 """
@@ -9,75 +9,73 @@ import threading
 import warnings
 from collections.abc import Callable
 from importlib import import_module
-from types import ModuleType
 from typing import NamedTuple
 
-from tornado_speedups import _implementation
-
-_NAME = "_websocket_mask"
-
-# Every module that binds the function; a Tornado without it in the first two is none that we know.
-_NEEDED = ("tornado.util", "tornado.websocket")
-_ALSO = ("tornado.web",)
+from tornado_speedups import hooks
+from tornado_speedups.hooks import Replacement, UnknownCodeError
 
 
-class _Binding(NamedTuple):
-    module: ModuleType
-    stock: Callable[..., bytes]
-    ours: Callable[..., bytes]
+class _Hook(NamedTuple):
+    subject: str
+    find: Callable[[], list[Replacement]]
 
+
+class _Outcome(NamedTuple):
+    replacements: list[Replacement]
+    text: str
+
+
+_HOOKS = {
+    "masking": _Hook("WebSocket masking", hooks.masking),
+    "websocket": _Hook("WebSocket connections", hooks.websocket),
+}
 
 _lock = threading.Lock()
-_bindings: list[_Binding] | None = None
+_outcomes: dict[str, _Outcome] = {}
 
 
-def install() -> None:
-    """Put the speedups into Tornado, for the whole process; calls after the first change nothing.
+def install(*, masking: bool = True, websocket: bool = True) -> None:
+    """Put the speedups into Tornado, for the whole process and the connections to come.
 
-    A Tornado that lacks a hook keeps its own code, with a RuntimeWarning. So does, silently, one whose C code would
-    make way for Python. Raises ImportError where Tornado is missing.
+    ``masking`` replaces the function that masks frames, ``websocket`` the class of WebSocket connections. What has
+    been installed stays: later calls only add. A Tornado whose code isn't known at a hook keeps its own there, with a
+    RuntimeWarning. So does, silently, one whose C code would make way for Python. Raises ImportError where Tornado is
+    missing.
     """
-    global _bindings
+    wanted = {"masking": masking, "websocket": websocket}
     with _lock:
-        if _bindings is None:
-            _bindings = _bind() if _tornado_is_known() else []
+        for name, hook in _HOOKS.items():
+            if wanted[name] and name not in _outcomes:
+                _outcomes[name] = _install(hook)
 
 
 def uninstall() -> None:
     """Put back what install() replaced; without install() before it, nothing changes.
 
-    What someone else has replaced since is left to them.
+    Connections that are open keep what they began with. What someone else has replaced since is left to them.
     """
-    global _bindings
     with _lock:
-        for module, stock, ours in _bindings or []:
-            if getattr(module, _NAME) is ours:
-                setattr(module, _NAME, stock)
-        _bindings = None
+        for outcome in _outcomes.values():
+            for owner, name, stock, ours in outcome.replacements:
+                if getattr(owner, name) is ours:
+                    setattr(owner, name, stock)
+        _outcomes.clear()
 
 
-def _tornado_is_known() -> bool:
-    missing = [name for name in _NEEDED if not callable(getattr(import_module(name), _NAME, None))]
-    if missing:
-        warnings.warn(
-            f"tornado_speedups leaves WebSocket masking to Tornado {import_module('tornado').version}, "
-            f"which has no {' and no '.join(f'{name}.{_NAME}' for name in missing)}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return not missing
+def status() -> dict[str, str]:
+    """For each hook: "installed", "not installed", or why it has been left to Tornado."""
+    with _lock:
+        return {name: _outcomes[name].text if name in _outcomes else "not installed" for name in _HOOKS}
 
 
-def _bind() -> list[_Binding]:
-    ours = _implementation.websocket_mask
-    modules = [import_module(name) for name in (*_NEEDED, *_ALSO)]
-    bindings = [_Binding(module, getattr(module, _NAME), ours) for module in modules if hasattr(module, _NAME)]
-    kept = [binding for binding in bindings if not _is_slower(binding.stock)]
-    for module, _, _ in kept:
-        setattr(module, _NAME, ours)
-    return kept
-
-
-def _is_slower(stock: Callable[..., bytes]) -> bool:
-    """Whether our function would be Python in place of Tornado's C, about five times slower."""
-    return _implementation.implementation == "python" and stock.__module__ == "tornado.speedups"
+def _install(hook: _Hook) -> _Outcome:
+    version = import_module("tornado").version
+    try:
+        replacements = hook.find()
+    except UnknownCodeError as reason:
+        left = f"to Tornado {version}, {reason}"
+        warnings.warn(f"tornado_speedups leaves {hook.subject} {left}", RuntimeWarning, stacklevel=3)
+        return _Outcome([], f"left {left}")
+    for owner, name, _, ours in replacements:
+        setattr(owner, name, ours)
+    return _Outcome(replacements, "installed" if replacements else f"left to Tornado {version}, whose C is faster")

@@ -22,7 +22,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.testing import bind_unused_port
 
 import tornado_speedups
-from tornado_speedups import _implementation, patches
+from tornado_speedups import _implementation, hooks, known, websocket
 
 MODULES: list[Any] = [tornado.util, tornado.websocket, tornado.web]
 
@@ -163,11 +163,11 @@ def test_c_replaces_c(tornado_in_c: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_threads_may_race(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads that were inside install() at once would each take the other's function for Tornado's."""
 
-    def dawdle() -> bool:
+    def dawdle(_: object) -> bool:
         time.sleep(0.02)
-        return True
+        return False
 
-    monkeypatch.setattr(patches, "_tornado_is_known", dawdle)
+    monkeypatch.setattr(hooks, "_is_slower", dawdle)
     together = threading.Barrier(8)
 
     def race(_: int) -> list[Any]:
@@ -180,6 +180,75 @@ def test_threads_may_race(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatc
     assert seen == [[tornado_speedups.websocket_mask] * 3] * 8
     tornado_speedups.uninstall()
     assert bound() == [tornado_in_python] * 3
+
+
+OWNERS: list[Any] = [tornado.websocket.WebSocketHandler, tornado.websocket.WebSocketClientConnection]
+STOCK_METHODS = [owner.get_websocket_protocol for owner in OWNERS]
+
+
+def methods() -> list[Any]:
+    return [owner.get_websocket_protocol for owner in OWNERS]
+
+
+def test_hooks_are_switched_one_by_one(stock_tornado: list[Any], tornado_in_python: Any) -> None:
+    assert tornado_speedups.status() == {"masking": "not installed", "websocket": "not installed"}
+    tornado_speedups.install(masking=False)
+    assert tornado_speedups.status() == {"masking": "not installed", "websocket": "installed"}
+    assert bound() == [tornado_in_python] * 3
+    assert all(ours is not stock for ours, stock in zip(methods(), STOCK_METHODS, strict=True))
+    tornado_speedups.install(websocket=False)
+    assert tornado_speedups.status() == {"masking": "installed", "websocket": "installed"}
+    assert bound() == [tornado_speedups.websocket_mask] * 3
+    tornado_speedups.uninstall()
+    assert tornado_speedups.status() == {"masking": "not installed", "websocket": "not installed"}
+    assert methods() == STOCK_METHODS
+
+
+def refused(reason: str) -> None:
+    """The hook for connections leaves Tornado alone for this reason, and says so once."""
+    left = f"to Tornado {tornado.version}, {reason}"
+    with pytest.warns(RuntimeWarning) as caught:
+        tornado_speedups.install(masking=False)
+    assert [str(each.message) for each in caught] == [f"tornado_speedups leaves WebSocket connections {left}"]
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tornado_speedups.install(masking=False)
+    assert tornado_speedups.status()["websocket"] == f"left {left}"
+    assert methods() == STOCK_METHODS
+
+
+@pytest.mark.parametrize("name", known.KNOWN)
+def test_code_with_another_hash_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(known.KNOWN, name, ("0123456789abcdef",))
+    refused(f"whose {name.replace(':', '.')} it doesn't know")
+
+
+def test_code_without_source_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tornado.websocket.__spec__.loader, "get_source", lambda name: None)
+    refused("whose tornado.websocket.WebSocketHandler.get_websocket_protocol it doesn't know")
+
+
+def test_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tornado, "version_info", (6, 7, 0, 0))
+    refused("a version it doesn't know")
+
+
+@pytest.mark.parametrize("function", ["write_message", "compute_accept_value", "_receive_frame"])
+def test_patched_code_is_left_alone(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others have put in Tornado's place, for tracing perhaps, goes on being called."""
+    owner = tornado.websocket.WebSocketProtocol13
+    monkeypatch.setattr(owner, function, Mock(wraps=getattr(owner, function)))
+    refused("whose tornado.websocket.WebSocketProtocol13 has been patched")
+
+
+def test_a_subclass_of_the_protocol_is_left_alone() -> None:
+    class Own(tornado.websocket.WebSocketProtocol13):
+        pass
+
+    protocol = Own(Mock(), False, tornado.websocket._WebSocketParams())
+    assert websocket.faster(protocol) is protocol
+    assert websocket.faster(None) is None
 
 
 class Echo(tornado.websocket.WebSocketHandler):
@@ -216,7 +285,7 @@ MESSAGES: list[str | bytes] = [
 
 
 def test_echo_over_a_connection(counted: list[int]) -> None:
-    tornado_speedups.install()
+    tornado_speedups.install(websocket=False)
     assert asyncio.run(echo(MESSAGES)) == MESSAGES
     sent = [len(message.encode() if isinstance(message, str) else message) for message in MESSAGES]
     # Masked by the client and unmasked by the server; the close frame may or may not follow.

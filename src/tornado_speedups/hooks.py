@@ -1,0 +1,79 @@
+"""What of Tornado can be replaced, hook by hook: found, never changed, here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from tornado_speedups import _implementation
+from tornado_speedups.known import why_unknown
+
+
+class Replacement(NamedTuple):
+    """An attribute of a module or class of Tornado: what it is, and what it becomes."""
+
+    owner: Any
+    name: str
+    stock: Any
+    ours: Any
+
+
+class UnknownCodeError(Exception):
+    """This Tornado isn't one that the hook knows; the text says why, and follows its version in a sentence."""
+
+
+_MASK = "_websocket_mask"
+
+# Every module that binds the function; a Tornado without it in the first two is none that we know.
+_NEEDED = ("tornado.util", "tornado.websocket")
+_ALSO = ("tornado.web",)
+
+_PROTOCOL = [
+    "tornado.websocket:WebSocketHandler.get_websocket_protocol",
+    "tornado.websocket:WebSocketClientConnection.get_websocket_protocol",
+    "tornado.websocket:WebSocketProtocol",
+    "tornado.websocket:WebSocketProtocol13",
+    "tornado.iostream:BaseIOStream",
+    "tornado.iostream:IOStream",
+    "tornado.iostream:SSLIOStream",
+    "tornado.platform.asyncio:BaseAsyncIOLoop",
+]
+
+
+def masking() -> list[Replacement]:
+    """Replace Tornado's function that masks the payload of WebSocket frames, unless ours were Python in place of C."""
+    missing = [name for name in _NEEDED if not callable(getattr(import_module(name), _MASK, None))]
+    if missing:
+        raise UnknownCodeError(f"which has no {' and no '.join(f'{name}.{_MASK}' for name in missing)}")
+    ours = _implementation.websocket_mask
+    modules = [import_module(name) for name in (*_NEEDED, *_ALSO)]
+    found = [Replacement(module, _MASK, getattr(module, _MASK), ours) for module in modules if hasattr(module, _MASK)]
+    return [each for each in found if not _is_slower(each.stock)]
+
+
+def _is_slower(stock: Callable[..., bytes]) -> bool:
+    """Whether our function would be Python in place of Tornado's C, about five times slower."""
+    return _implementation.implementation == "python" and stock.__module__ == "tornado.speedups"
+
+
+def websocket() -> list[Replacement]:
+    """Replace the class of WebSocket connections, where handlers and clients make them."""
+    reason = why_unknown(_PROTOCOL)
+    if reason:
+        raise UnknownCodeError(reason)
+    module = import_module("tornado.websocket")
+    return [_protocol_of(owner) for owner in (module.WebSocketHandler, module.WebSocketClientConnection)]
+
+
+def _protocol_of(owner: Any) -> Replacement:
+    from tornado_speedups.websocket import faster
+
+    stock = owner.get_websocket_protocol
+
+    @wraps(stock)
+    def get_websocket_protocol(self: Any) -> Any:
+        return faster(stock(self))
+
+    return Replacement(owner, "get_websocket_protocol", stock, get_websocket_protocol)

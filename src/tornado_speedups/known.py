@@ -1,0 +1,74 @@
+"""Which code of Tornado is known, so that it may be replaced or relied upon: told by hashes of its source text.
+
+Source, since bytecode differs between versions of Python. A class or function that someone has patched in memory isn't
+known either.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from importlib import import_module
+from types import FunctionType, ModuleType
+from typing import Any
+
+# The first 16 digits of the SHA-256 of each definition's text, in Tornado 6.5 to 6.5.10, and in 6.6 and 6.6.1.
+KNOWN: dict[str, tuple[str, ...]] = {
+    "tornado.websocket:WebSocketHandler.get_websocket_protocol": ("e19024c8f7037b5f", "7401c96e48f83c6e"),
+    "tornado.websocket:WebSocketClientConnection.get_websocket_protocol": ("63d54894f73ea168",),
+    "tornado.websocket:WebSocketProtocol": ("5a5b90cc8f826ed3", "f42ce84b7f0e12da"),
+    "tornado.websocket:WebSocketProtocol13": ("7a3ac48c272396f0", "08c9c0b6f6187b79", "33304d9376f88d0f"),
+    "tornado.iostream:BaseIOStream": ("8e018c8c676a59eb", "806a813b3a7ea78d", "7cb61f5da1f18c91"),
+    "tornado.iostream:IOStream": ("02fa9f260ae9d929", "c781941a3bedb477"),
+    "tornado.iostream:SSLIOStream": ("e4034fe36a3a8768", "4e1db0096ff7270d"),
+    "tornado.platform.asyncio:BaseAsyncIOLoop": ("95f377733e7bc4c5", "b597664a3f85c3b7"),
+}
+
+# What else has changed meanwhile is unknown in other versions, even if these definitions haven't.
+_VERSIONS = ((6, 5), (6, 6))
+
+_NEXT_DEFINITION = {0: re.compile(r"\n(?=[^\s#)])"), 4: re.compile(r"\n(?= {0,4}[^\s#)])")}
+
+
+def why_unknown(names: list[str]) -> str | None:
+    """What keeps these definitions ("module:Class" or "module:Class.function") from being known; None if they are."""
+    if import_module("tornado").version_info[:2] not in _VERSIONS:
+        return "a version it doesn't know"
+    for name in names:
+        module_name, _, qualified_name = name.partition(":")
+        module = import_module(module_name)
+        if digest(module, qualified_name) not in KNOWN[name]:
+            return f"whose {module_name}.{qualified_name} it doesn't know"
+        if _is_patched(module, qualified_name):
+            return f"whose {module_name}.{qualified_name} has been patched"
+    return None
+
+
+def digest(module: ModuleType, qualified_name: str) -> str:
+    """The hash of a definition's source text; of no text where there is none."""
+    spec = module.__spec__
+    loader: Any = spec.loader if spec is not None else None
+    text = loader.get_source(module.__name__) if hasattr(loader, "get_source") else None
+    for depth, name in enumerate(qualified_name.split(".")):
+        text = _definition(text or "", name, 4 * depth)
+    return sha256((text or "").encode()).hexdigest()[:16]
+
+
+def _definition(text: str, name: str, indent: int) -> str:
+    start = re.search(rf"^ {{{indent}}}(?:class|def) {name}\b", text, re.MULTILINE)
+    if start is None:
+        return ""
+    end = _NEXT_DEFINITION[indent].search(text, start.end())
+    return text[start.start() : end.start() if end else len(text)].rstrip()
+
+
+def _is_patched(module: ModuleType, qualified_name: str) -> bool:
+    class_name, _, function_name = qualified_name.partition(".")
+    members = vars(getattr(module, class_name))
+    functions = [members[function_name]] if function_name else members.values()
+    return any(_is_foreign(each, module) for each in functions if callable(each))
+
+
+def _is_foreign(member: Any, module: ModuleType) -> bool:
+    function = getattr(member, "__func__", member)  # of a static method
+    return not isinstance(function, FunctionType) or function.__globals__ is not vars(module)

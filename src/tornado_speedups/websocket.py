@@ -1,0 +1,351 @@
+"""The WebSocket protocol (RFC 6455) of Tornado, with fewer awaits, tasks, callbacks and system calls.
+
+``FastWebSocketProtocol13`` is Tornado's own class with another way in and out: everything that has been received is
+parsed at once and handled as soon as it can be read, and what the application sends meanwhile leaves in one system
+call. What isn't done here (handshake, control frames, closing, pings, compression) is done by the class it inherits.
+
+This module imports Tornado, and uses private fields of its streams: install() uses it only where it knows both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+from tornado.iostream import IOStream, StreamClosedError
+from tornado.log import gen_log
+from tornado.websocket import WebSocketProtocol13
+
+from tornado_speedups._implementation import parse_frames
+from tornado_speedups.handling import HandlingProtocol, succeeded
+from tornado_speedups.sending import is_known
+
+# The loop gets its turn after this many bytes, a frame counting as some more of them: as in Tornado 6.6.
+_TURN = 256 * 1024
+_PRICE_OF_FRAME = 1024
+_FRAMES_AT_ONCE = _TURN // _PRICE_OF_FRAME
+
+
+def faster(protocol: Any) -> Any:
+    """The connection that takes the place of one that Tornado has just made; other classes than Tornado's stay."""
+    if type(protocol) is not WebSocketProtocol13:
+        return protocol
+    return FastWebSocketProtocol13(protocol.handler, protocol.mask_outgoing, protocol.params)
+
+
+class FastWebSocketProtocol13(HandlingProtocol):
+    """A connection of a server or a client; public behaviour is that of WebSocketProtocol13."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # Received and not parsed: from _position on, of which the first frame needs _needed bytes.
+        self._data: bytes | bytearray = b""
+        self._position = 0
+        self._needed = 2
+        self._reads_stream: bool | None = None
+        self._is_parked = False
+        self._work = 0
+        # While the socket is empty: what the coroutine waits for, who it is, and where its variables are.
+        self._drained = False
+        self._idle: asyncio.Future[asyncio.Future[Any] | None] | None = None
+        self._task: Any = None
+        self._context: Any = None
+        self._busy = False
+        super().__init__(*arguments, **options)
+
+    async def _receive_frame(self) -> None:
+        """Wait for frames, and handle all that have come, until the application wants to be waited for."""
+        if self._reads_stream is None:
+            self._reads_stream = is_known(self._stream) and _has_room(self._stream, self.params.max_message_size)
+        if not self._reads_stream:
+            return await super()._receive_frame()
+        if not self._frames and not await self._next_frames():
+            return None
+        pending = self._handle_frames()
+        if pending is not None:
+            self._park()
+            await self._finish(pending)
+        elif self._work >= _TURN:
+            self._work = 0
+            self._park()
+            await asyncio.sleep(0)
+        self._reclaim()
+        return None
+
+    # Reading
+
+    async def _next_frames(self) -> bool:
+        """Wait for frames to handle; False if the connection has ended. Raises StreamClosedError."""
+        while not self._frames:
+            self._parse()
+            if self._frames:
+                break
+            if self._refuse_partial_frame():
+                return False
+            if not self._read_inline():
+                await self._wait()
+                if self.client_terminated:
+                    return False
+        return True
+
+    def _parse(self) -> None:
+        start, available = self._position, len(self._data)
+        if available - start < self._needed:
+            return
+        frames, end, self._needed = parse_frames(self._data, start, _FRAMES_AT_ONCE)
+        self._wire_bytes_in += end - start
+        self._work += end - start + _PRICE_OF_FRAME * len(frames)
+        frames.reverse()
+        self._frames = frames
+        self._position = end
+        if end == available:
+            self._data, self._position = b"", 0
+
+    def _refuse_partial_frame(self) -> bool:
+        """Whether the header of the frame that is still coming in has ended the connection."""
+        header = self._data[self._position : self._position + 10]
+        if len(header) < 2:
+            return False
+        head, length = header[0], header[1] & 0x7F
+        if head & 0x08 and length >= 126:
+            self._abort()
+            return True
+        end = 2 if length < 126 else 4 if length == 126 else 10
+        if end > 2:
+            length = int.from_bytes(header[2:end], "big") if len(header) >= end else 0
+        return not self._accept_header(head, length)
+
+    def _read_inline(self) -> bool:
+        """Whether there was something to be read. Raises StreamClosedError."""
+        stream = self._stream
+        if stream._read_buffer_size:
+            self._reclaim()
+            return True
+        stream._check_closed()
+        data = None if self._drained else self._receive()
+        if data is not None:
+            self._feed(data)
+            return True
+        stream._check_closed()
+        return False
+
+    def _feed(self, data: bytes) -> None:
+        if self._position == len(self._data):
+            self._data, self._position = data, 0
+            return
+        # A bytearray, since a frame that comes in bit by bit would be copied each time otherwise.
+        if isinstance(self._data, bytes):
+            self._data = bytearray(self._data)
+        del self._data[: self._position]
+        self._position = 0
+        self._data += data
+
+    def _receive(self) -> bytes | None:
+        """What the socket holds, None if nothing; closes the stream at its end, and when it breaks."""
+        stream = self._stream
+        size = stream.read_chunk_size
+        try:
+            data: bytes = stream.socket.recv(size)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            self._drained = True
+            return None
+        except OSError as error:
+            stream.close(exc_info=error)
+            if stream._is_connreset(error):
+                return None
+            raise
+        if not data:
+            stream.close()
+            return None
+        # TLS hands out one record at a time, and may hold the next one where select() doesn't see it.
+        self._drained = len(data) < size and type(stream) is IOStream
+        return data
+
+    # While there is something left to handle and the coroutine has to wait, the stream is to believe that there is
+    # something in its buffer: it doesn't look for the end of the connection then, and reads no more than a chunk.
+
+    def _park(self) -> None:
+        stream = self._stream
+        if not stream._read_buffer_size and self._has_input():
+            stream._read_buffer += b"\0"
+            stream._read_buffer_size = 1
+            self._is_parked = True
+
+    def _has_input(self) -> bool:
+        return bool(self._frames) or self._position < len(self._data)
+
+    def _reclaim(self) -> None:
+        """Take what the stream has in its buffer."""
+        stream = self._stream
+        if not stream._read_buffer_size:
+            return
+        data = stream._consume(stream._read_buffer_size)[self._is_parked :]
+        self._is_parked = False
+        if data:
+            self._drained = False
+            self._feed(data)
+
+    # Waiting: the coroutine sleeps, and frames are handled where the loop says that there is something to be read, in
+    # the name of the coroutine's task and with its context variables. That saves a turn of the loop.
+
+    async def _wait(self) -> None:
+        """Return when there may be frames left to handle. Raises StreamClosedError."""
+        stream = self._stream
+        self._work = 0
+        self._task = asyncio.current_task()
+        # Python 3.11 keeps the context to itself: there, the coroutine is woken instead.
+        self._context = getattr(self._task, "get_context", lambda: None)()
+        self._idle = stream._start_read()
+        stream._handle_read = self._on_event
+        try:
+            self._listen()
+            pending = await self._idle
+        except StreamClosedError:
+            if not self.client_terminated:
+                raise
+            return
+        finally:
+            self._idle = self._task = self._context = None
+            self._busy = False
+            stream.__dict__.pop("_handle_read", None)
+        if pending is not None:
+            await self._finish(pending)
+        self._reclaim()
+
+    def _listen(self) -> None:
+        stream = self._stream
+        if stream._state is None or not stream._state & stream.io_loop.READ:
+            stream._add_io_state(stream.io_loop.READ)
+            self._listens = False
+        if not self._listens:
+            # In place of the way through the IOLoop and the stream, which are told of what isn't for us.
+            stream.io_loop.selector_loop.add_reader(stream.socket.fileno(), self._on_event)
+            self._listens = True
+
+    def _on_event(self) -> None:
+        """Called when there is something to be read, or the end: by the loop, or as the stream's own _handle_read."""
+        if self._waits():
+            self._on_readable()
+        elif not self._handling:
+            self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        """While the application is busy, Tornado reads one chunk more, or notices the end; then it stops reading."""
+        if self._has_input():
+            self._park()
+            self._ignore_socket()
+            return
+        try:
+            data = self._receive()
+        except OSError as error:
+            gen_log.warning(f"error on read: {error}")
+            return
+        if data is not None:
+            self._feed(data)
+            self._park()
+
+    def _waits(self) -> bool:
+        return self._idle is not None and not self._idle.done() and not self._busy
+
+    def _on_readable(self) -> None:
+        if self._handling:  # by an application that runs the event loop from inside of on_message
+            return
+        try:
+            data = self._receive()
+        except OSError as error:
+            gen_log.warning(f"error on read: {error}")
+            return
+        if data is not None:
+            self._work = 0
+            self._feed(data)
+            self._handle_in_context()
+
+    def _handle_in_context(self) -> None:
+        if self._context is None:
+            self._wake(None)
+            return
+        try:
+            self._context.run(self._handle_in_task)
+        except RuntimeError:  # somebody else runs in that context, or in a task
+            self._wake(None)
+
+    def _handle_in_task(self) -> None:
+        asyncio._enter_task(self._loop, self._task)
+        pending = None
+        try:
+            if not self._frames:
+                self._parse()
+            if self._frames:
+                pending = self._handle_frames()
+            if pending is None and not self._frames and self._data:
+                self._refuse_partial_frame()
+        except BaseException as error:
+            self._fail_coroutine(error)
+        finally:
+            asyncio._leave_task(self._loop, self._task)
+        if isinstance(pending, asyncio.Future) and not pending.done():
+            self._wait_in_place(pending)
+        elif pending is not None or self._has_more():
+            self._wake(pending)
+
+    def _has_more(self) -> bool:
+        return bool(self._frames) or len(self._data) - self._position >= self._needed or not self._drained
+
+    # Asynchronous handlers are waited for in the same manner: the coroutine sleeps on if all is well.
+
+    def _wait_in_place(self, pending: asyncio.Future[Any]) -> None:
+        if self._waits():
+            self._busy = True
+            self._stop_reading()
+            pending.add_done_callback(self._go_on)
+
+    def _go_on(self, pending: asyncio.Future[Any]) -> None:
+        if self._idle is None or self._idle.done():
+            return
+        if not succeeded(pending) or self.client_terminated or self._stream._closed:
+            self._wake(pending)
+            return
+        self._busy = False
+        self._reclaim()
+        if self._has_more():
+            self._handle_in_context()
+        if self._waits():
+            self._sleep_on()
+
+    def _sleep_on(self) -> None:
+        if self._stream._closed:
+            self._wake(None)
+            return
+        self._stream._read_future = self._idle
+        self._listen()
+
+    def _stop_reading(self) -> None:
+        """Make the stream what it is while Tornado's coroutine doesn't read."""
+        self._stream._read_future = None
+        if not self._listens and self._has_input():  # else _on_event does it when need be
+            self._park()
+            self._ignore_socket()
+
+    def _ignore_socket(self) -> None:
+        stream = self._stream
+        if stream._state is not None and stream._state & stream.io_loop.READ:
+            stream._state &= ~stream.io_loop.READ
+            stream.io_loop.update_handler(stream.fileno(), stream._state)
+
+    def _wake(self, pending: asyncio.Future[Any] | None) -> None:
+        """Let the coroutine go on, after what has to be waited for."""
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(pending)
+            self._stop_reading()
+
+    def _fail_coroutine(self, error: BaseException) -> None:
+        """Let the coroutine raise what it would have raised, had it called the application."""
+        if self._idle is not None and not self._idle.done():
+            self._stream._read_future = None
+            self._idle.set_exception(error)
+
+
+def _has_room(stream: Any, max_message_size: Any) -> bool:
+    """Whether the stream's own limit, which isn't looked at here, is never reached before that of messages."""
+    most = 2 * stream.read_chunk_size + 16
+    return isinstance(max_message_size, int) and max_message_size + most <= stream.max_buffer_size

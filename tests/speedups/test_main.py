@@ -1,0 +1,64 @@
+"""``python -m tornado_speedups``, in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tornado
+
+from tornado_speedups import _fallback
+from tornado_speedups.__main__ import differences
+
+RUN = "import runpy; runpy.run_module('tornado_speedups', run_name='__main__')"
+
+
+def run(prepare: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", f"{prepare}\n{RUN}"]
+    return subprocess.run(command, check=False, env=os.environ | environment, capture_output=True, text=True)
+
+
+@pytest.mark.usefixtures("c_extension")
+def test_all_is_well() -> None:
+    finished = run()
+    lines = finished.stdout.splitlines()
+    assert lines[0].startswith("tornado-speedups ") and lines[0].endswith(", implementation: c")
+    assert lines[1:] == ["masking: installed", "websocket: installed", "self-test: passed"]
+    assert (finished.stderr, finished.returncode) == ("", 0)
+
+
+def test_python_in_place_of_c() -> None:
+    finished = run(TORNADO_SPEEDUPS_EXTENSION="0")
+    assert "implementation: python" in finished.stdout and "self-test: passed" in finished.stdout
+    assert f"masking: left to Tornado {tornado.version}, whose C is faster" in finished.stdout
+    assert finished.returncode == 1
+
+
+def test_an_unknown_tornado() -> None:
+    finished = run("import tornado; tornado.version_info = (7, 0, 0, 0); tornado.version = '7.0'")
+    assert "websocket: left to Tornado 7.0, a version it doesn't know" in finished.stdout
+    assert (finished.stderr, finished.returncode) == ("", 1)
+
+
+def test_no_tornado() -> None:
+    finished = run("import sys; sys.modules['tornado'] = None")
+    assert finished.stdout.startswith("tornado_speedups needs Tornado, which cannot be imported: ")
+    assert (finished.stderr, finished.returncode) == ("", 1)
+
+
+NAMES = ["build_frame", "parse_frames", "websocket_mask", "websocket_mask_inplace"]
+
+
+def test_the_self_test_passes(native: Any) -> None:
+    assert differences(native) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_self_test_notices_a_wrong_function(name: str) -> None:
+    functions: Any = SimpleNamespace(**{each: getattr(_fallback, each) for each in NAMES})
+    setattr(functions, name, lambda *arguments: None)
+    assert differences(functions) == [name]

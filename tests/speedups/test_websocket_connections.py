@@ -1,0 +1,213 @@
+"""Whole WebSocket connections: with the fast protocol and with Tornado's own, the same can be observed.
+
+Random frames, valid and invalid, fragmented, drip-fed, with a half-close at the end, for handlers of every manner.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tornado import gen
+from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
+
+from tests.speedups.wires import TOO_BIG, Connection, Handler, Piece, seen_in_context, speak
+from tornado_speedups import sending, websocket
+from tornado_speedups._fallback import build_frame
+from tornado_speedups.websocket import FastWebSocketProtocol13
+
+CASES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+
+
+def echo(handler: Handler, message: Any) -> None:
+    handler.protocol.write_message(message, binary=isinstance(message, bytes))
+
+
+def echo_twice_with_ping(handler: Handler, message: Any) -> None:
+    echo(handler, message)
+    handler.protocol.write_ping(b"between")
+    echo(handler, message)
+
+
+async def echo_and_wait(handler: Handler, message: Any) -> None:
+    await handler.protocol.write_message(message, binary=isinstance(message, bytes))
+    handler.events.append("written")
+
+
+@gen.coroutine
+def echo_and_yield(handler: Handler, message: Any) -> Any:
+    yield handler.protocol.write_message(message, binary=isinstance(message, bytes))
+    handler.events.append("written")
+
+
+async def wait_for_some(handler: Handler, message: Any) -> None:
+    await gen.sleep(0)
+    echo(handler, message)
+
+
+async def take_many_turns(handler: Handler, message: Any) -> None:
+    for _ in range(len(message)):
+        await gen.sleep(0)
+    echo(handler, message)
+
+
+def now_and_then_async(handler: Handler, message: Any) -> Any:
+    return wait_for_some(handler, message) if len(message) % 2 else echo(handler, message)
+
+
+def raise_on_empty(handler: Handler, message: Any) -> None:
+    echo(handler, message)
+    if not message:
+        raise ValueError("empty")
+
+
+async def raise_on_empty_later(handler: Handler, message: Any) -> None:
+    await echo_and_wait(handler, message)
+    if not message:
+        raise ValueError("empty")
+
+
+def close_on_empty(handler: Handler, message: Any) -> None:
+    echo(handler, message)
+    if not message:
+        handler.protocol.close(4000, "empty")
+
+
+def abort_on_empty(handler: Handler, message: Any) -> None:
+    echo(handler, message)
+    if not message:
+        handler.protocol.stream.close()
+        with pytest.raises(WebSocketClosedError):
+            echo(handler, "late")
+
+
+def write_raw(handler: Handler, message: Any) -> None:
+    echo(handler, message)
+    handler.protocol.stream.write(b"\x82\x01r")
+
+
+def leave_traces(handler: Handler, message: Any) -> None:
+    echo(handler, seen_in_context.get())
+    seen_in_context.set(f"{seen_in_context.get()}+{len(message)}"[-20:])
+
+
+def refuse_to_exit(handler: Handler, message: Any) -> None:
+    echo(handler, message)
+    if not message:
+        raise GeneratorExit
+
+
+ANSWERS = [
+    echo,
+    echo_twice_with_ping,
+    echo_and_wait,
+    echo_and_yield,
+    take_many_turns,
+    now_and_then_async,
+    raise_on_empty,
+    raise_on_empty_later,
+    close_on_empty,
+    abort_on_empty,
+    write_raw,
+    leave_traces,
+    refuse_to_exit,
+]
+
+SYNCHRONOUS = {
+    echo,
+    echo_twice_with_ping,
+    raise_on_empty,
+    close_on_empty,
+    abort_on_empty,
+    write_raw,
+    leave_traces,
+    refuse_to_exit,
+}
+
+payloads = st.one_of(
+    st.binary(max_size=12),
+    st.text(max_size=8).map(str.encode),
+    st.sampled_from([0, 1, 125, 126, TOO_BIG - 1, TOO_BIG, TOO_BIG + 1, 1000]).map(bytes),
+)
+masks = st.one_of(st.none(), st.binary(min_size=4, max_size=4))
+tidy_heads = st.sampled_from([0x81, 0x82, 0x01, 0x00, 0x80, 0x89, 0x8A])
+heads = st.one_of(tidy_heads, tidy_heads, tidy_heads, st.integers(0, 255))
+frames = st.builds(build_frame, heads, payloads, masks)
+
+
+@st.composite
+def compressed_frames(draw: st.DrawFn) -> bytes:
+    """A message as a peer without memory compresses it, now and then with a wrong byte."""
+    compressor = zlib.compressobj(wbits=-15)
+    data = compressor.compress(draw(payloads)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    head = draw(st.sampled_from([0xC1, 0xC2, 0x41, 0xC9, 0x82]))
+    return build_frame(head, data[:-4] + draw(st.sampled_from([b"", b"", b"", b"x"])), draw(masks))
+
+
+@st.composite
+def overlong_frames(draw: st.DrawFn) -> bytes:
+    """A length in more bytes than it needs, or one that nobody could mean."""
+    length = draw(st.integers(0, 300))
+    size, code = draw(st.sampled_from([(2, 126), (8, 127)]))
+    claimed = draw(st.sampled_from([length, length, length, 2**63 if size == 8 else 65535]))
+    return bytes((draw(heads), code)) + claimed.to_bytes(size, "big") + bytes(length)
+
+
+closes = st.builds(
+    lambda code, reason, mask: build_frame(0x88, code.to_bytes(2, "big") + reason, mask),
+    st.sampled_from([1000, 1001, 4999]),
+    st.text(max_size=5).map(str.encode),
+    masks,
+)
+streams = st.lists(
+    st.one_of(frames, frames, frames, compressed_frames(), overlong_frames(), closes, st.binary(max_size=3)),
+    max_size=12,
+).map(b"".join)
+
+
+@st.composite
+def pieces(draw: st.DrawFn) -> list[Piece]:
+    """A stream of frames, cut anywhere, also before its end."""
+    data = draw(streams)
+    data = data[: draw(st.sampled_from([len(data), len(data), max(0, len(data) - 1), len(data) // 2]))]
+    cuts = draw(st.one_of(st.just([]), st.lists(st.integers(0, len(data)), max_size=8), st.just(range(1, len(data)))))
+    ends = [0, *sorted(cuts), len(data)]
+    turns = draw(st.sampled_from([0, 1, 2, 5]))
+    return [Piece(data[start:end], turns) for start, end in itertools.pairwise(ends) if end > start]
+
+
+@pytest.fixture
+def implementation(native: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "parse_frames", native.parse_frames)
+    monkeypatch.setattr(sending, "build_frame", native.build_frame)
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("implementation")
+@pytest.mark.parametrize("answer", ANSWERS)
+@CASES
+@given(pieces=pieces(), client=st.booleans(), compression=st.booleans())
+def test_as_tornado(answer: Any, pieces: list[Piece], client: bool, compression: bool) -> None:
+    connection = Connection(answer, client, compression, calm=answer not in SYNCHRONOUS)
+    stock = speak(WebSocketProtocol13, connection, pieces)
+    assert speak(FastWebSocketProtocol13, connection, pieces) == stock
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("implementation")
+@pytest.mark.parametrize("answer", [each for each in ANSWERS if each not in SYNCHRONOUS])
+@CASES
+@given(pieces=pieces(), client=st.booleans(), compression=st.booleans())
+def test_no_less_than_tornado(answer: Any, pieces: list[Piece], client: bool, compression: bool) -> None:
+    """Where a half-close races with handlers that take their time, those run at least as early as with Tornado.
+
+    Everything comes in one piece: else what Tornado reads by chance, between two events, would decide the race.
+    """
+    connection = Connection(answer, client, compression)
+    whole = [Piece(b"".join(data for data, _ in pieces), pieces[0].turns)] if pieces else []
+    stock = speak(WebSocketProtocol13, connection, whole)
+    assert speak(FastWebSocketProtocol13, connection, whole).received.startswith(stock.received)

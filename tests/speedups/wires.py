@@ -1,0 +1,137 @@
+"""One end of a WebSocket connection, of a given class, and a peer that sends what it likes in pieces.
+
+The two are joined by a pair of sockets, without a handshake: thousands of connections take seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from tornado.iostream import IOStream
+from tornado.websocket import WebSocketProtocol13, _WebSocketParams
+
+Protocol = type[WebSocketProtocol13]
+TOO_BIG = 300
+
+seen_in_context: contextvars.ContextVar[str] = contextvars.ContextVar("seen_in_context", default="nothing")
+
+
+class Piece(NamedTuple):
+    """Bytes that the peer sends, and the turns of the loop it then waits."""
+
+    data: bytes
+    turns: int
+
+
+class Connection(NamedTuple):
+    """How an end behaves: ``answer`` is called with the handler and each message.
+
+    A ``calm`` peer waits for the answers before it closes its half.
+    """
+
+    answer: Callable[[Handler, str | bytes], Any]
+    client: bool = False
+    compression: bool = False
+    calm: bool = False
+
+
+class Handler:
+    """What Tornado's WebSocketHandler and WebSocketClientConnection are to their protocol; it notes all it is told."""
+
+    def __init__(self, answer: Callable[[Handler, str | bytes], Any]) -> None:
+        self.protocol: Any = None
+        self.events: list[Any] = []
+        self.answer = answer
+
+    def on_message(self, message: str | bytes) -> Any:
+        self.events.append(("message", message, seen_in_context.get()))
+        return self.answer(self, message)
+
+    def on_ping(self, data: bytes) -> None:
+        self.events.append(("ping", data))
+
+    def on_pong(self, data: bytes) -> None:
+        self.events.append(("pong", data))
+
+    def on_ws_connection_close(self, code: int | None = None, reason: str | None = None) -> None:
+        self.events.append(("close", code, reason, seen_in_context.get()))
+
+    def log_exception(self, kind: Any, error: Any, traceback: Any) -> None:
+        self.events.append(("exception", kind, str(error)))
+
+
+class Transcript(NamedTuple):
+    """All that can be observed of a connection."""
+
+    events: list[Any]
+    received: bytes
+    outcome: str
+    logged: list[str]
+    counts: tuple[int, ...]
+
+
+class _Log(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.name} {record.getMessage()}"[:120])
+
+
+# Turns after which no handler of the tests has anything left to do.
+_CALM = 400
+
+
+async def _speak(protocol: Protocol, connection: Connection, pieces: Iterable[Piece]) -> Transcript:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    handler = Handler(connection.answer)
+    end: Any = protocol(handler, connection.client, _WebSocketParams(max_message_size=TOO_BIG))
+    handler.protocol = end
+    end.stream = IOStream(ours)
+    if connection.compression:
+        end._create_compressors("client" if connection.client else "server", {}, {})
+    task = asyncio.ensure_future(end._receive_frame_loop())
+    received = bytearray()
+    for data, turns in pieces:
+        try:
+            theirs.send(data)
+        except OSError:
+            break
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    for _ in range(_CALM if connection.calm else 0):
+        await asyncio.sleep(0)
+    theirs.shutdown(socket.SHUT_WR)
+    loop = asyncio.get_running_loop()
+    outcome = (await asyncio.gather(asyncio.wait_for(task, 10), return_exceptions=True))[0]
+    end.stream.close()
+    with theirs, contextlib.suppress(ConnectionResetError):  # at the end, where something hasn't been read
+        while data := await loop.sock_recv(theirs, 65536):
+            received += data
+    counts = (end._message_bytes_in, end._message_bytes_out, end._wire_bytes_out)
+    return Transcript(handler.events, bytes(received), repr(outcome), [], counts)
+
+
+def speak(protocol: Protocol, connection: Connection, pieces: Iterable[Piece]) -> Transcript:
+    """What comes of a connection of this class."""
+    log = _Log()
+    loggers = [logging.getLogger(name) for name in ("tornado", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(log)
+    try:
+        with patch.object(os, "urandom", lambda count: b"\x01\x02\x03\x04"[:count]):
+            transcript = asyncio.run(_speak(protocol, connection, pieces))
+    finally:
+        for logger in loggers:
+            logger.removeHandler(log)
+    return transcript._replace(logged=sorted(log.lines))
