@@ -32,6 +32,7 @@ def test_all_is_well() -> None:
 
 
 def test_python_in_place_of_c() -> None:
+    pytest.importorskip("tornado.speedups")
     finished = run(TORNADO_SPEEDUPS_EXTENSION="0")
     assert "implementation: python" in finished.stdout and "self-test: passed" in finished.stdout
     assert f"masking: left to Tornado {tornado.version}, whose C is faster" in finished.stdout
