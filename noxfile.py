@@ -55,6 +55,13 @@ def test_native(session: nox.Session) -> None:
     wheelworks(session, "test-native", *session.posargs)
 
 
+@nox.session(name="test-autobahn")
+def test_autobahn(session: nox.Session) -> None:
+    """Run the Autobahn WebSocket test suite against Tornado as server and client, with the speedups off and on."""
+    install(session, "wheelworks")
+    wheelworks(session, "test-autobahn", *session.posargs)
+
+
 @nox.session(name="test-suite")
 def test_suite(session: nox.Session) -> None:
     """Test the suite and the package, installed from its wheel: fast tests; ``-- --integration`` adds the slow ones."""

@@ -15,6 +15,7 @@ COMMANDS = {
     "cross-arm64": "wheelworks.commands.cross_arm64",
     "test-foreign": "wheelworks.commands.test_foreign",
     "test-native": "wheelworks.commands.test_native",
+    "test-autobahn": "wheelworks.commands.test_autobahn",
     "host-wheel": "wheelworks.commands.host_wheel",
 }
 

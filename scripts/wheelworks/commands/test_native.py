@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     for version in missing:
         console.note(f"no CPython {version} on this machine, so that nothing was run under it")
     with work_folder() as work, console.Progress() as progress:
-        wheels = options.wheel or [_built(work / "wheel", progress)]
+        wheels = options.wheel or [built(work / "wheel", progress)]
         chosen = {python: pythons.best_wheel(wheels, python) for python in found}
         results = _run(chosen, versions, work, progress)
     _write(results, options.json)
@@ -136,7 +136,8 @@ def verdict(result: Result) -> Verdict:
     return Verdict(result.wheel, result.how, "failed" if result.findings else "ran", checks, why, result.findings)
 
 
-def _built(folder: Path, progress: console.Progress) -> Path:
+def built(folder: Path, progress: console.Progress) -> Path:
+    """Build this machine's wheel of the package into a new folder; returns it. Raises WheelworksError."""
     progress.say("wheel", "building this machine's")
     folder.mkdir()
     wheel = host_wheel.build(Path(), folder)

@@ -67,11 +67,10 @@ def best_wheel(wheels: Iterable[Path], python: Python) -> Path | None:
     return min(fitting)[1] if fitting else None
 
 
-def pyenv_pythons(environ: Mapping[str, str], home: Path, windows: bool) -> list[Path]:
-    """The programs of pyenv's versions, which are on no PATH."""
+def pyenv_pythons(environ: Mapping[str, str], home: Path, windows: bool, versions: str = "3.*") -> list[Path]:
+    """The programs of pyenv's ``versions`` (a pattern), which are on no PATH."""
     place = environ.get("PYENV_ROOT") or environ.get("PYENV") or str(home / ".pyenv" / ("pyenv-win" if windows else ""))
-    pattern = "versions/3.*/python.exe" if windows else "versions/3.*/bin/python"
-    return sorted(Path(place).glob(pattern))
+    return sorted(Path(place).glob(f"versions/{versions}/{'python.exe' if windows else 'bin/python'}"))
 
 
 def without_shims(environ: Mapping[str, str], separator: str) -> dict[str, str]:
