@@ -62,6 +62,12 @@ def test_an_extension_that_was_never_loaded() -> None:
     assert "never loaded" in failing(seen) and "pkg._c" in failing(seen)
 
 
+def test_a_hook_that_was_left_to_tornado() -> None:
+    seen = told(a="passed")
+    seen.hooks |= {"masking": "installed", "websocket": "left to Tornado 7.0, a version it doesn't know"}
+    assert failing(seen) == "websocket: left to Tornado 7.0, a version it doesn't know"
+
+
 def test_a_death_names_the_test() -> None:
     seen = told(a="passed")
     seen.tests += ["b", "c"]
