@@ -43,8 +43,13 @@ def new_failures(off: Told, on: Told) -> dict[str, str]:
         before = off.ended.get(test, ("missing", ""))[0]
         after, detail = on.ended.get(test, ("missing", "it never ran"))
         if (before == "passed" and after != "passed") or (before != "failed" and after == "failed"):
-            wrong[test] = f"{after}: {detail[-DETAIL:]}"
+            wrong[test] = f"{after}:\n{_shown(detail)}"
     return wrong
+
+
+def _shown(detail: str) -> str:
+    """The end of what a test said, without the line that would look as if this program had failed."""
+    return detail.removeprefix("Traceback (most recent call last):\n")[-DETAIL:]
 
 
 def failing_in_both(off: Told, on: Told) -> list[str]:
@@ -67,7 +72,7 @@ def package_findings(seen: Outcomes) -> Iterator[str]:
     """The findings of a run of the package's own tests."""
     yield from deaths(seen.told, "in the package's own tests")
     for test in seen.told.having("failed"):
-        yield f"{test} failed:\n{seen.told.ended[test][1][-DETAIL:]}"
+        yield f"{test} failed:\n{_shown(seen.told.ended[test][1])}"
     if not seen.told.having("passed"):
         yield "not one of the package's own tests passed"
 

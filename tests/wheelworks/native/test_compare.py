@@ -27,14 +27,14 @@ def test_equal_runs_have_no_findings() -> None:
 @pytest.mark.parametrize("after", ["failed", "skipped"])
 def test_a_test_that_passed_must_pass(after: str) -> None:
     [finding] = findings(told(a="passed", b="passed"), told(a="passed", b=after))
-    assert finding == f"b: passes with the speedups off, and with them on {after}: {after} it has"
+    assert finding == f"b: passes with the speedups off, and with them on {after}:\n{after} it has"
 
 
 def test_a_test_that_passed_must_run() -> None:
     on = told(a="passed")
     on.tests.append("b")
     assert findings(told(a="passed", b="passed"), on) == [
-        "b: passes with the speedups off, and with them on missing: it never ran"
+        "b: passes with the speedups off, and with them on missing:\nit never ran"
     ]
 
 
