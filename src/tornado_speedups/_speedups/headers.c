@@ -24,14 +24,19 @@ typedef struct {
     PyObject *last; /* name, or NULL */
 } Headers;
 
-/* RFC 9110, section 5.6.2: the characters of a token, a bit each. */
-static const uint32_t token_bits[4] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff};
-
-static inline int
-is_token(unsigned char c)
-{
-    return c < 128 && (token_bits[c >> 5] >> (c & 31) & 1);
-}
+/* RFC 9110, section 5.6.2: the characters of a token, letters as small ones; 0 for any other. */
+static const unsigned char token[256] = {
+    ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*', ['+'] = '+',
+    ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`', ['|'] = '|', ['~'] = '~', ['0'] = '0',
+    ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8',
+    ['9'] = '9', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g',
+    ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n', ['o'] = 'o',
+    ['p'] = 'p', ['q'] = 'q', ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w',
+    ['x'] = 'x', ['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e',
+    ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l', ['M'] = 'm',
+    ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u',
+    ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
+};
 
 static inline int
 is_control(unsigned char c)
@@ -57,14 +62,18 @@ may_hold_control(const unsigned char *bytes)
     return (((deleted - ones) & ~deleted) | below) & (ones * 0x80) ? 1 : 0;
 }
 
-static inline int
+static int
 has_high_bit(const unsigned char *from, const unsigned char *end)
 {
-    unsigned char all = 0;
+    uint64_t all = 0;
+    for (uint64_t word; end - from >= 8; from += 8) {
+        COPY_CONSTANT_SIZE(&word, from, sizeof word);
+        all |= word;
+    }
     for (; from < end; from++) {
         all |= *from;
     }
-    return all & 0x80;
+    return (all & UINT64_C(0x8080808080808080)) != 0;
 }
 
 static PyObject *
@@ -103,17 +112,6 @@ skip_line_end(Input *input)
     return input->at == input->end;
 }
 
-/* Http-Header-Case: each word's first letter is large, the others are small. */
-static inline unsigned char
-in_case(unsigned char c, int first)
-{
-    unsigned char letter = c | 0x20;
-    if (letter < 'a' || letter > 'z') {
-        return c;
-    }
-    return first ? letter & 0xdf : letter;
-}
-
 /* Read a name and the colon behind it. A new reference; NULL without an exception for one that isn't plain. */
 static PyObject *
 read_name(Input *input)
@@ -121,12 +119,13 @@ read_name(Input *input)
     unsigned char name[LONGEST_NAME];
     Py_ssize_t length = 0;
     uint32_t hash = 0;
-    int first = 1;
-    while (input->at < input->end && is_token(*input->at) && length < LONGEST_NAME) {
-        unsigned char c = *input->at++;
-        name[length] = in_case(c, first);
+    unsigned char before = '-';
+    while (input->at < input->end && token[*input->at] && length < LONGEST_NAME) {
+        unsigned char c = token[*input->at++];
+        /* Http-Header-Case: each word's first letter is large, the others are small. */
+        name[length] = before == '-' && c >= 'a' && c <= 'z' ? c - 0x20 : c;
         hash = names_hash(hash, name[length++]);
-        first = c == '-';
+        before = c;
     }
     if (length == 0 || input->at == input->end || *input->at != ':') {
         return NULL;
@@ -322,7 +321,7 @@ parse_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 static const unsigned char *
 skip_token(const unsigned char *at, const unsigned char *end)
 {
-    while (at < end && is_token(*at)) {
+    while (at < end && token[*at]) {
         at++;
     }
     return at;

@@ -1,0 +1,107 @@
+"""Tornado's HTTP headers and request lines, parsed in one call where they are plain, and by Tornado where they aren't.
+
+What is made is Tornado's own HTTPHeaders, with the fields that its own parser would have given it: their names depend
+on the version. This module imports Tornado: install() uses it only where it knows its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from tornado import httputil
+from tornado.httputil import HTTPHeaders, RequestStartLine
+
+from tornado_speedups._implementation import parse_head, parse_headers, parse_start_line
+
+# From 6.5.3 on, the values that are joined are only a cache of the lists; up to 6.5.10 the last name is kept as well.
+_FIELDS = tuple(vars(HTTPHeaders()))
+JOINS_LATER = "_combined_cache" in _FIELDS
+_KEEPS_LAST = "_last_key" in _FIELDS
+
+_new = object.__new__
+_normalize: Callable[[str], str] = httputil._normalize_header
+
+
+def parse_with(stock: Any) -> Any:
+    """HTTPHeaders.parse, a class method, on top of the one that Tornado has."""
+    stock_function = stock.__func__
+
+    @wraps(stock_function)
+    def parse(cls: type[HTTPHeaders], headers: str, *, _chars_are_bytes: bool = True) -> HTTPHeaders:
+        parsed = parse_headers(headers) if cls is HTTPHeaders and type(headers) is str else None
+        if parsed is None:
+            made: HTTPHeaders = stock_function(cls, headers, _chars_are_bytes=_chars_are_bytes)
+            return made
+        return _make(*parsed)
+
+    return classmethod(parse)
+
+
+def parse_head_with(stock: Callable[[Any, bytes], tuple[str, HTTPHeaders]]) -> Callable[..., tuple[str, HTTPHeaders]]:
+    """HTTP1Connection._parse_headers, on top of the one that Tornado has."""
+
+    @wraps(stock)
+    def _parse_headers(self: Any, data: bytes) -> tuple[str, HTTPHeaders]:
+        parsed = parse_head(data)
+        if parsed is None:
+            return stock(self, data)
+        line, lists, values, last = parsed
+        return line, _make(lists, values, last)
+
+    return _parse_headers
+
+
+def parse_request_line_with(stock: Callable[[str], RequestStartLine]) -> Callable[[str], RequestStartLine]:
+    """httputil.parse_request_start_line, on top of the one that Tornado has."""
+
+    @wraps(stock)
+    def parse_request_start_line(line: str) -> RequestStartLine:
+        parts = parse_start_line(line) if type(line) is str else None
+        return stock(line) if parts is None else RequestStartLine._make(parts)
+
+    return parse_request_start_line
+
+
+def init_with(stock: Callable[..., None]) -> Callable[..., None]:
+    """HTTPHeaders.__init__, on top of the one that Tornado has: shorter for nothing, and for a dict of fresh names."""
+
+    @wraps(stock)
+    def __init__(self: Any, *args: Any, **kwargs: str) -> None:  # noqa: N807 - it becomes that
+        if kwargs or type(self) is not HTTPHeaders or (args and (len(args) > 1 or type(args[0]) is not dict)):
+            stock(self, *args, **kwargs)
+            return
+        self._as_list = {}
+        self._combined_cache = {}
+        for name, value in args[0].items() if args else ():
+            self[name] = value
+
+    return __init__
+
+
+def get(self: Any, key: str, default: Any = None) -> Any:
+    """The value of a header, or the default: what Mapping.get does, without an exception for a header that is missing.
+
+    For versions that join values later.
+    """
+    if type(self) is not HTTPHeaders:
+        return Mapping.get(self, key, default)
+    name = _normalize(key)
+    if name in self._combined_cache:
+        return self._combined_cache[name]
+    return self[key] if name in self._as_list else default
+
+
+def _make(lists: dict[str, list[str]], values: dict[str, str], last: str | None) -> HTTPHeaders:
+    headers: Any = _new(HTTPHeaders)
+    if JOINS_LATER:
+        headers._as_list = lists
+        headers._combined_cache = values
+    else:
+        same = len(values) == len(lists)
+        headers._dict = values if same else {name: ",".join(each) for name, each in lists.items()}
+        headers._as_list = lists
+    if _KEEPS_LAST:
+        headers._last_key = last
+    return headers
