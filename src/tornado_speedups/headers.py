@@ -6,22 +6,20 @@ on the version. This module imports Tornado: install() uses it only where it kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from tornado import httputil
 from tornado.httputil import HTTPHeaders, RequestStartLine
 
 from tornado_speedups._implementation import parse_head, parse_headers, parse_start_line
 
 # From 6.5.3 on, the values that are joined are only a cache of the lists; up to 6.5.10 the last name is kept as well.
 _FIELDS = tuple(vars(HTTPHeaders()))
-JOINS_LATER = "_combined_cache" in _FIELDS
+_JOINS_LATER = "_combined_cache" in _FIELDS
 _KEEPS_LAST = "_last_key" in _FIELDS
 
 _new = object.__new__
-_normalize: Callable[[str], str] = httputil._normalize_header
 
 
 def parse_with(stock: Any) -> Any:
@@ -64,38 +62,9 @@ def parse_request_line_with(stock: Callable[[str], RequestStartLine]) -> Callabl
     return parse_request_start_line
 
 
-def init_with(stock: Callable[..., None]) -> Callable[..., None]:
-    """HTTPHeaders.__init__, on top of the one that Tornado has: shorter for nothing, and for a dict of fresh names."""
-
-    @wraps(stock)
-    def __init__(self: Any, *args: Any, **kwargs: str) -> None:  # noqa: N807 - it becomes that
-        if kwargs or type(self) is not HTTPHeaders or (args and (len(args) > 1 or type(args[0]) is not dict)):
-            stock(self, *args, **kwargs)
-            return
-        self._as_list = {}
-        self._combined_cache = {}
-        for name, value in args[0].items() if args else ():
-            self[name] = value
-
-    return __init__
-
-
-def get(self: Any, key: str, default: Any = None) -> Any:
-    """The value of a header, or the default: what Mapping.get does, without an exception for a header that is missing.
-
-    For versions that join values later.
-    """
-    if type(self) is not HTTPHeaders:
-        return Mapping.get(self, key, default)
-    name = _normalize(key)
-    if name in self._combined_cache:
-        return self._combined_cache[name]
-    return self[key] if name in self._as_list else default
-
-
 def _make(lists: dict[str, list[str]], values: dict[str, str], last: str | None) -> HTTPHeaders:
     headers: Any = _new(HTTPHeaders)
-    if JOINS_LATER:
+    if _JOINS_LATER:
         headers._as_list = lists
         headers._combined_cache = values
     else:

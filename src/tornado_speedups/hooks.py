@@ -20,10 +20,6 @@ class Replacement(NamedTuple):
     ours: Any
 
 
-# The stock of an attribute that its owner doesn't have, though it may inherit one.
-MISSING = object()
-
-
 def replacement(owner: Any, name: str, make: Callable[[Any], Any]) -> Replacement:
     """The attribute of the owner itself, and what ``make`` puts on top of it."""
     stock = vars(owner)[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tornado_speedups.hooks import MISSING, Replacement, UnknownCodeError, replacement
+from tornado_speedups.hooks import Replacement, UnknownCodeError, replacement
 from tornado_speedups.known import why_unknown
 
 _HEADERS = [
@@ -27,21 +27,17 @@ _CONNECTIONS = [
 
 
 def headers() -> list[Replacement]:
-    """Replace the parsing of header blocks and request lines, and the slower ways into HTTPHeaders."""
+    """Replace the parsing of header blocks and request lines."""
     _require(_HEADERS)
     from tornado import http1connection, httputil
 
     from tornado_speedups import headers as ours
 
-    replacements = [
+    return [
         replacement(httputil.HTTPHeaders, "parse", ours.parse_with),
         replacement(http1connection.HTTP1Connection, "_parse_headers", ours.parse_head_with),
         replacement(httputil, "parse_request_start_line", ours.parse_request_line_with),
     ]
-    if ours.JOINS_LATER:
-        replacements.append(replacement(httputil.HTTPHeaders, "__init__", ours.init_with))
-        replacements.append(Replacement(httputil.HTTPHeaders, "get", MISSING, ours.get))
-    return replacements
 
 
 def connections() -> list[Replacement]:

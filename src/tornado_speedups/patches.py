@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from tornado_speedups import hooks, http_hooks
-from tornado_speedups.hooks import MISSING, Replacement, UnknownCodeError
+from tornado_speedups.hooks import Replacement, UnknownCodeError
 
 
 class _Hook(NamedTuple):
@@ -59,11 +59,7 @@ def uninstall() -> None:
     with _lock:
         for outcome in _outcomes.values():
             for owner, name, stock, ours in outcome.replacements:
-                if vars(owner).get(name) is not ours:
-                    continue
-                if stock is MISSING:
-                    delattr(owner, name)
-                else:
+                if vars(owner).get(name) is ours:
                     setattr(owner, name, stock)
         _outcomes.clear()
 

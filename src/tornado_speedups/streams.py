@@ -24,46 +24,27 @@ _END_OF_HEAD_PATTERN = re.compile(_END_OF_HEAD)
 _LONG_WRITE = 128 * 1024
 
 
-class _Found:
-    """Stands for a match of a pattern: all that streams ask of it is where it ends."""
+class EndOfHead:
+    """Stands for that pattern: its matches end where those of this one do, which begins with something to look for."""
 
-    def __init__(self, position: int) -> None:
-        self._position = position
-
-    def end(self) -> int:
-        """Where the match ends."""
-        return self._position
-
-
-class HeadSearch:
-    """Stands for the pattern of a head's end while one read lasts, and doesn't look at the same bytes twice."""
-
-    def __init__(self) -> None:
-        self._seen = 0
-
-    def search(self, buffer: bytearray) -> _Found | None:
-        """The first match in the buffer, which only grows."""
-        start = self._seen - 2 if 2 < self._seen <= len(buffer) else 0
-        crlf = buffer.find(b"\n\r\n", start)
-        lf = buffer.find(b"\n\n", start, len(buffer) if crlf < 0 else crlf + 1)
-        if lf >= 0:
-            return _Found(lf + 2)
-        self._seen = len(buffer)
-        return _Found(crlf + 3) if crlf >= 0 else None
+    search = staticmethod(re.compile(rb"\n\r?\n").search)
 
     def __repr__(self) -> str:
         return repr(_END_OF_HEAD_PATTERN)
 
 
+_end_of_head = EndOfHead()
+
+
 def read_until_regex_with(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """BaseIOStream.read_until_regex, on top of the one that Tornado has: for the end of a head, no regex."""
+    """BaseIOStream.read_until_regex, on top of the one that Tornado has: quicker for heads."""
 
     @wraps(stock)
     def read_until_regex(self: Any, regex: bytes, max_bytes: int | None = None) -> Any:
         if type(regex) is not bytes or regex != _END_OF_HEAD:
             return stock(self, regex, max_bytes)
         future = self._start_read()
-        self._read_regex = HeadSearch()
+        self._read_regex = _end_of_head
         self._read_max_bytes = max_bytes
         try:
             self._try_inline_read()
