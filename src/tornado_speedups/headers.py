@@ -63,7 +63,8 @@ def parse_request_line_with(stock: Callable[[str], RequestStartLine]) -> Callabl
 
 
 def _make(lists: dict[str, list[str]], values: dict[str, str], last: str | None) -> HTTPHeaders:
-    headers: Any = _new(HTTPHeaders)
+    made = _new(HTTPHeaders)
+    headers: Any = made
     if _JOINS_LATER:
         headers._as_list = lists
         headers._combined_cache = values
@@ -73,4 +74,4 @@ def _make(lists: dict[str, list[str]], values: dict[str, str], last: str | None)
         headers._as_list = lists
     if _KEEPS_LAST:
         headers._last_key = last
-    return headers
+    return made

@@ -1,7 +1,7 @@
 """What Tornado computes anew for each request though it rarely changes: dates; and timeouts of what is there already.
 
-Each function is on top of Tornado's own, to which it leaves whatever isn't usual. This module imports Tornado: install()
-uses it only where it knows its code.
+Each function is on top of Tornado's own, to which it leaves whatever isn't usual. This module imports Tornado:
+install() uses it only where it knows its code.
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ def install(*, masking: bool = True, websocket: bool = True, headers: bool = Tru
     """Put the speedups into Tornado, for the whole process and the connections to come.
 
     ``masking`` replaces the function that masks frames, ``websocket`` the class of WebSocket connections, ``headers``
-    the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. What has been installed stays: later calls only add. A Tornado whose code isn't known at a hook keeps its own there, with a
-    RuntimeWarning. So does, silently, one whose C code would make way for Python. Raises ImportError where Tornado is
-    missing.
+    the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. What has been installed stays:
+    later calls only add. A Tornado whose code isn't known at a hook keeps its own there, with a RuntimeWarning. So
+    does, silently, one whose C code would make way for Python. Raises ImportError where Tornado is missing.
     """
     wanted = {"masking": masking, "websocket": websocket, "headers": headers, "http": http}
     with _lock:

@@ -53,17 +53,16 @@ def _serialize(connection: Any, start_line: ResponseStartLine, headers: Any, bod
     has_no_body = request.method == "HEAD" or code == 304
     length = headers.get("Content-Length")
     chunked = length is None and request.version == "HTTP/1.1" and not has_no_body and code != 204 and code // 100 != 1
-    if has_no_body:
-        remaining = 0
-    else:
-        remaining = None if length is None else _as_length(length)
-    if (length is not None and remaining is None) or (remaining is not None and len(body) > remaining):
+    remaining = 0 if has_no_body else _as_length(length)
+    if length is not None and remaining is None:
+        return None
+    if remaining is not None and len(body) > remaining:
         return None
     _add_connection_headers(connection, request, headers)
     if chunked:
         headers["Transfer-Encoding"] = "chunked"
         body = body and b"%x\r\n%b\r\n" % (len(body), body)
-    data = serialize_head("HTTP/1.1 %d %s" % (code, start_line.reason), headers._as_list, body)
+    data = serialize_head(f"HTTP/1.1 {code:d} {start_line.reason!s}", headers._as_list, body)
     if data is not None:
         connection._response_start_line = start_line
         connection._chunking_output = chunked

@@ -49,7 +49,7 @@ def read_until_regex_with(stock: Callable[..., Any]) -> Callable[..., Any]:
         try:
             self._try_inline_read()
         except UnsatisfiableReadError as error:
-            gen_log.info("Unsatisfiable read, closing connection: %s" % error)
+            gen_log.info("Unsatisfiable read, closing connection: %s", error)
             self.close(exc_info=error)
         except:
             future.add_done_callback(lambda read: read.exception())
@@ -117,8 +117,9 @@ def write_with(stock: Callable[..., Future[None]]) -> Callable[..., Future[None]
             or self.max_write_buffer_size is not None
         ):
             return stock(self, data)
+        stream: Any = self
         try:
-            sent = self.write_to_fd(data)
+            sent: int = stream.write_to_fd(data)
         except BlockingIOError:
             return stock(self, data)
         except OSError as error:

@@ -71,9 +71,19 @@ STRANGE_BLOCKS = [
     *(b"L: " + b"v" * length + b"\x01w\r\n" for length in range(20)),
     *(b"L: " + b"v" * length + b"\x7fw\r\n" for length in range(20)),
 ]
-LATIN_BLOCKS = [b"A: \xe9\xff\r\n", b"A: \x80\r\nB: \xa0x\xa0\r\n", *(b"L: " + b"v" * n + b"\xe9w\r\n" for n in range(10))]
+LATIN_BLOCKS = [
+    b"A: \xe9\xff\r\n",
+    b"A: \x80\r\nB: \xa0x\xa0\r\n",
+    *(b"L: " + b"v" * n + b"\xe9w\r\n" for n in range(9)),
+]
 
-PLAIN_LINES = ["GET / HTTP/1.1", "POST /a?b=c#d HTTP/1.0", "OPTIONS * HTTP/1.9", "X http://h:1/ HTTP/1.1", "!~ ~ HTTP/1.1"]
+PLAIN_LINES = [
+    "GET / HTTP/1.1",
+    "POST /a?b=c#d HTTP/1.0",
+    "OPTIONS * HTTP/1.9",
+    "X http://h:1/ HTTP/1.1",
+    "!~ ~ HTTP/1.1",
+]
 STRANGE_LINES = [
     "",
     "GET",
@@ -109,7 +119,13 @@ _NAMES = [b"Host", b"content-length", b"Transfer-Encoding", b"X-A", b"x-a", b"SE
 _VALUES = [b"", b"1", b"chunked", b"a b", b"a\tb", b"x" * 30, b"text/html; q=1", b"\xe9", b"12, 12", b"keep-alive"]
 _ENDS = [b"\r\n"] * 12 + [b"\n", b"\r", b"\r\r\n", b"\n\r\n", b"\r\n ", b"\r\n\t"]
 _COLONS = [b": "] * 12 + [b":", b":\t ", b" : ", b" ", b":: "]
-_LINES = [b"GET / HTTP/1.1"] * 4 + [b"POST /x?y HTTP/1.0", b"GET  / HTTP/1.1", b"HTTP/1.1 200 OK", b"GET /\xe9 HTTP/1.1", b""]
+_LINES = [b"GET / HTTP/1.1"] * 4 + [
+    b"POST /x?y HTTP/1.0",
+    b"GET  / HTTP/1.1",
+    b"HTTP/1.1 200 OK",
+    b"GET /\xe9 HTTP/1.1",
+    b"",
+]
 _NOISE = b"\r\n\t\x00 :,;\x7f\x80\xffaA-\x0b\x0c\x1f("
 
 

@@ -31,7 +31,17 @@ LAST = b"GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
 
 LENGTHS = [b"5", b"05", b"+5", b"-5", b"5 ", b"5, 5", b"5,5", b"5, 6", b"0x5", b"5_0", b"", b"1e1", b"\xb2", b"9" * 30]
-CODINGS = [b"chunked", b"Chunked", b"chunked, chunked", b"gzip, chunked", b"identity", b"x", b" chunked", b"chunked\x0b", b""]
+CODINGS = [
+    b"chunked",
+    b"Chunked",
+    b"chunked, chunked",
+    b"gzip, chunked",
+    b"identity",
+    b"x",
+    b" chunked",
+    b"chunked\x0b",
+    b"",
+]
 REQUESTS = [
     BROWSER,
     BROWSER.replace(b"\r\n", b"\n"),
@@ -85,7 +95,10 @@ RESPONSES = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     b"HTTP/2.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     b"GET / HTTP/1.1\r\n\r\n",
-    *(b"HTTP/1.1 200 OK\r\n" + block + b"Content-Length: 5\r\n\r\nhello" for block in (*STRANGE_BLOCKS[:20], *LATIN_BLOCKS[:2])),
+    *(
+        b"HTTP/1.1 200 OK\r\n" + block + b"Content-Length: 5\r\n\r\nhello"
+        for block in (*STRANGE_BLOCKS[:20], *LATIN_BLOCKS[:2])
+    ),
 ]
 
 
@@ -217,7 +230,12 @@ def test_a_request_byte_by_byte(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.integration
 @pytest.mark.usefixtures("c_extension")
 def test_responses_of_every_size(caplog: pytest.LogCaptureFixture) -> None:
-    versions = (b"GET %s HTTP/1.1", b"HEAD %s HTTP/1.1", b"GET %s HTTP/1.0", b"GET %s HTTP/1.0\r\nConnection: keep-alive")
+    versions = (
+        b"GET %s HTTP/1.1",
+        b"HEAD %s HTTP/1.1",
+        b"GET %s HTTP/1.0",
+        b"GET %s HTTP/1.0\r\nConnection: keep-alive",
+    )
     conversations = [
         [(version % (b"/sizes/" + kind)) + b"\r\nHost: h\r\n\r\n" + LAST] for kind in KINDS for version in versions
     ]
@@ -270,7 +288,7 @@ def test_responses_to_a_client(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_reader_that_has_gone(caplog: pytest.LogCaptureFixture) -> None:
-    """A socket that is broken when the response is written: the connection ends without noise, as with Tornado's own."""
+    """A socket that is broken when the response is written: the connection ends without noise, as Tornado's own."""
 
     async def abandon() -> list[Any]:
         server, port = make_server()

