@@ -6,6 +6,7 @@
 
 from tornado_speedups._implementation import (
     build_frame,
+    build_frame_into,
     implementation,
     parse_frames,
     websocket_mask,
@@ -15,6 +16,7 @@ from tornado_speedups.patches import install, status, uninstall
 
 __all__ = [
     "build_frame",
+    "build_frame_into",
     "implementation",
     "install",
     "parse_frames",

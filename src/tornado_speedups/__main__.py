@@ -37,10 +37,12 @@ def differences(functions: ModuleType) -> list[str]:
         masked, buffer = _fallback.websocket_mask(mask, data), bytearray(data)
         functions.websocket_mask_inplace(mask, buffer)
         frame = _fallback.build_frame(0x82, data, mask)
+        place = bytearray(len(frame))
         agreed = {
             "websocket_mask": functions.websocket_mask(mask, data) == masked,
             "websocket_mask_inplace": buffer == masked,
             "build_frame": functions.build_frame(0x82, data, mask) == frame,
+            "build_frame_into": functions.build_frame_into(0x82, data, mask, place) == len(frame) and place == frame,
             "parse_frames": functions.parse_frames(frame, 0, 2) == ([(0x82, data)], len(frame), 2),
         }
         wrong.update(name for name, equal in agreed.items() if not equal)

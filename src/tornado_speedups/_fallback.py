@@ -91,6 +91,22 @@ def build_frame(head: SupportsIndex, payload: ReadableBuffer | str, mask: Readab
     return header + mask + _xor(mask, payload) if mask else header + payload
 
 
+def build_frame_into(
+    head: SupportsIndex, payload: ReadableBuffer | str, mask: ReadableBuffer | str | None, buffer: WriteableBuffer, /
+) -> int:
+    """Write what build_frame() returns to the begin of ``buffer``, and return its size in bytes.
+
+    The payload must not lie in the buffer. Raises what build_frame() does, TypeError or BufferError for what cannot be
+    written to, ValueError for a buffer that is too small.
+    """
+    frame = build_frame(head, payload, mask)
+    with _writable("buffer", buffer) as view:
+        if view.nbytes < len(frame):
+            raise ValueError(f"buffer must have {len(frame)} bytes at least, not {view.nbytes}")
+        view.cast("B")[: len(frame)] = frame
+    return len(frame)
+
+
 def _measure(data: bytes, start: int) -> tuple[int, int]:
     """The sizes of the header, 0 if it isn't there to its end or none, and of the frame as far as known."""
     available = len(data) - start

@@ -40,22 +40,41 @@ implementation: Literal["c", "python"]
 
 if _c_is_wanted():
     try:
-        from tornado_speedups._speedups import build_frame, parse_frames, websocket_mask, websocket_mask_inplace
+        from tornado_speedups._speedups import (
+            build_frame,
+            build_frame_into,
+            parse_frames,
+            websocket_mask,
+            websocket_mask_inplace,
+        )
 
         implementation = "c"
     except ImportError as error:
         _on_missing_c(error)
-        from tornado_speedups._fallback import build_frame, parse_frames, websocket_mask, websocket_mask_inplace
+        from tornado_speedups._fallback import (
+            build_frame,
+            build_frame_into,
+            parse_frames,
+            websocket_mask,
+            websocket_mask_inplace,
+        )
 
         implementation = "python"
 else:
-    from tornado_speedups._fallback import build_frame, parse_frames, websocket_mask, websocket_mask_inplace
+    from tornado_speedups._fallback import (
+        build_frame,
+        build_frame_into,
+        parse_frames,
+        websocket_mask,
+        websocket_mask_inplace,
+    )
 
     implementation = "python"
 
 __all__ = [
     "SWITCH",
     "build_frame",
+    "build_frame_into",
     "implementation",
     "parse_frames",
     "websocket_mask",

@@ -51,7 +51,7 @@ def test_no_tornado() -> None:
     assert (finished.stderr, finished.returncode) == ("", 1)
 
 
-NAMES = ["build_frame", "parse_frames", "websocket_mask", "websocket_mask_inplace"]
+NAMES = ["build_frame", "build_frame_into", "parse_frames", "websocket_mask", "websocket_mask_inplace"]
 
 
 def test_the_self_test_passes(native: Any) -> None:

@@ -21,6 +21,10 @@ PyDoc_STRVAR(build_frame_doc,
              "build_frame($module, head, payload, mask, /)\n--\n\n"
              "Return a WebSocket frame with this first byte, masked unless mask is None.");
 
+PyDoc_STRVAR(build_frame_into_doc,
+             "build_frame_into($module, head, payload, mask, buffer, /)\n--\n\n"
+             "Write what build_frame() returns to the begin of a writable buffer, and return its size in bytes.");
+
 #define FUNCTION(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, name##_doc}
 
 static PyMethodDef methods[] = {
@@ -28,6 +32,7 @@ static PyMethodDef methods[] = {
     FUNCTION(websocket_mask_inplace),
     FUNCTION(parse_frames),
     FUNCTION(build_frame),
+    FUNCTION(build_frame_into),
     {NULL, NULL, 0, NULL},
 };
 
