@@ -12,7 +12,7 @@ from tornado.iostream import IOStream
 
 from tornado_speedups._implementation import parse_frames
 from tornado_speedups.handling import HandlingProtocol
-from tornado_speedups.longframe import LongFrame, is_long
+from tornado_speedups.longframe import LONG, LongFrame, is_long
 
 # The loop gets its turn after this many bytes, a frame counting as some more of them: as in Tornado 6.6.
 TURN = 256 * 1024
@@ -66,7 +66,7 @@ class ReceivingProtocol(HandlingProtocol):
     def _receive(self) -> bool:
         """Read what the socket holds; False if that is nothing. Closes the stream at its end, and when it breaks."""
         stream = self._stream
-        if is_long(self._needed, len(self._data) - self._position):
+        if self._needed > LONG and is_long(self._needed, len(self._data) - self._position):
             self._begin_long_frame()
         data, long = b"", self._long
         size = stream.read_chunk_size if long is None else long.room()

@@ -137,15 +137,13 @@ class FastWebSocketProtocol13(ReceivingProtocol):
             self._park()
             self._ignore_socket()
             return
-        if self._receive_or_log():
-            self._park()
-
-    def _receive_or_log(self) -> bool:
         try:
-            return self._receive()
+            found = self._receive()
         except OSError as error:
             gen_log.warning(f"error on read: {error}")
-            return False
+            return
+        if found:
+            self._park()
 
     def _waits(self) -> bool:
         return self._idle is not None and not self._idle.done() and not self._busy
@@ -153,7 +151,12 @@ class FastWebSocketProtocol13(ReceivingProtocol):
     def _on_readable(self) -> None:
         if self._handling:  # by an application that runs the event loop from inside of on_message
             return
-        if self._receive_or_log():
+        try:
+            found = self._receive()
+        except OSError as error:
+            gen_log.warning(f"error on read: {error}")
+            return
+        if found:
             self._work = 0
             self._handle_in_context()
 
