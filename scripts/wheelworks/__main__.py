@@ -14,6 +14,8 @@ from wheelworks.errors import WheelworksError
 COMMANDS = {
     "cross-arm64": "wheelworks.commands.cross_arm64",
     "test-foreign": "wheelworks.commands.test_foreign",
+    "test-native": "wheelworks.commands.test_native",
+    "test-autobahn": "wheelworks.commands.test_autobahn",
     "host-wheel": "wheelworks.commands.host_wheel",
     "bench": "wheelworks.commands.bench",
 }

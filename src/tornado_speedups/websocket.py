@@ -4,6 +4,10 @@
 parsed at once and handled as soon as it can be read, and what the application sends meanwhile leaves in one system
 call. What isn't done here (handshake, control frames, closing, pings, compression) is done by the class it inherits.
 
+Known differences: ``write_message`` returns a Future that is no Task; what is held back, for a millisecond and the
+handling of one more message at most, is lost where the process ends by ``os._exit`` meanwhile, or where the application
+closes the stream by a reference of its own (asking a connection for its ``stream`` sends it).
+
 This module imports Tornado, and uses private fields of its streams: install() uses it only where it knows both.
 """
 
