@@ -18,6 +18,7 @@ COMMANDS = {
     "test-native": "wheelworks.commands.test_native",
     "test-autobahn": "wheelworks.commands.test_autobahn",
     "host-wheel": "wheelworks.commands.host_wheel",
+    "bench": "wheelworks.commands.bench",
 }
 
 
