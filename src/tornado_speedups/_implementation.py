@@ -44,6 +44,10 @@ if _c_is_wanted():
             build_frame,
             build_frame_into,
             parse_frames,
+            parse_head,
+            parse_headers,
+            parse_start_line,
+            serialize_head,
             websocket_mask,
             websocket_mask_inplace,
         )
@@ -55,6 +59,10 @@ if _c_is_wanted():
             build_frame,
             build_frame_into,
             parse_frames,
+            parse_head,
+            parse_headers,
+            parse_start_line,
+            serialize_head,
             websocket_mask,
             websocket_mask_inplace,
         )
@@ -65,6 +73,10 @@ else:
         build_frame,
         build_frame_into,
         parse_frames,
+        parse_head,
+        parse_headers,
+        parse_start_line,
+        serialize_head,
         websocket_mask,
         websocket_mask_inplace,
     )
@@ -77,6 +89,10 @@ __all__ = [
     "build_frame_into",
     "implementation",
     "parse_frames",
+    "parse_head",
+    "parse_headers",
+    "parse_start_line",
+    "serialize_head",
     "websocket_mask",
     "websocket_mask_inplace",
 ]

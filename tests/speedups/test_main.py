@@ -14,7 +14,7 @@ import tornado
 
 import tornado_speedups
 from tornado_speedups import _fallback
-from tornado_speedups.__main__ import differences, main
+from tornado_speedups.__main__ import _HEAD_FUNCTIONS, differences, main
 
 RUN = "import runpy, sys; sys.argv[1:] = []; runpy.run_module('tornado_speedups', run_name='__main__')"
 
@@ -29,7 +29,8 @@ def test_all_is_well() -> None:
     finished = run()
     lines = finished.stdout.splitlines()
     assert lines[0].startswith("tornado-speedups ") and lines[0].endswith(", implementation: c")
-    assert lines[1:] == ["masking: installed", "websocket: installed", "self-test: passed"]
+    hooks = ("masking", "websocket", "headers", "http")
+    assert lines[1:] == [*(f"{name}: installed" for name in hooks), "self-test: passed"]
     assert (finished.stderr, finished.returncode) == ("", 0)
 
 
@@ -103,7 +104,14 @@ def test_usage(words: list[str], status: int, capsys: pytest.CaptureFixture[str]
     assert "usage: python -m tornado_speedups" in (captured.err if status else captured.out)
 
 
-NAMES = ["build_frame", "build_frame_into", "parse_frames", "websocket_mask", "websocket_mask_inplace"]
+NAMES = [
+    *_HEAD_FUNCTIONS,
+    "build_frame",
+    "build_frame_into",
+    "parse_frames",
+    "websocket_mask",
+    "websocket_mask_inplace",
+]
 
 
 def test_the_self_test_passes(native: Any) -> None:
