@@ -17,13 +17,12 @@ from types import ModuleType
 
 from tornado_speedups import _fallback, _implementation, install, status
 
-_HEAD_FUNCTIONS = ("parse_headers", "parse_head", "parse_start_line", "serialize_head")
-_PAIRS = [(size, end) for size in range(100) for end in ("", "\r", "\x7f", "\xe9")]
-
 USAGE = """\
 usage: python -m tornado_speedups                          say what is installed, and test it
        python -m tornado_speedups FILE [ARGUMENT...]       run a program with the speedups installed
        python -m tornado_speedups -m MODULE [ARGUMENT...]  the same, as python -m MODULE does"""
+_HEAD_FUNCTIONS = ("parse_headers", "parse_head", "parse_start_line", "serialize_head")
+_PAIRS = [(size, end) for size in range(100) for end in ("", "\r", "\x7f", "\xe9")]
 
 
 def main(arguments: Sequence[str]) -> int:

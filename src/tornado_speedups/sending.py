@@ -113,10 +113,9 @@ class SendingProtocol(WebSocketProtocol13):
         if self._stream._closed:
             raise WebSocketClosedError()
         future = WriteFuture(loop=self._loop)
-        frame = memoryview(buffer)[:size]
-        if self.stream._write_futures:
-            self._leave_to_stream(frame, [future])
-        elif self._transmit(frame, [future]):
+        if self._held:
+            self._flush()
+        if self._transmit(memoryview(buffer)[:size], [future]):
             give_back(buffer)
         return future
 
@@ -156,7 +155,7 @@ class SendingProtocol(WebSocketProtocol13):
     def _transmit(self, data: bytes | memoryview, futures: list[WriteFuture]) -> bool:
         """Write to the socket; what it doesn't take is left to the stream. Return whether nothing was."""
         stream = self._stream
-        sent = 0 if stream._closed else self._write_to_socket(data)
+        sent = 0 if stream._closed or stream._write_futures else self._write_to_socket(data)
         if stream._closed:
             _fail(futures, WebSocketClosedError())
         elif sent < len(data):

@@ -104,8 +104,14 @@ def test_usage(words: list[str], status: int, capsys: pytest.CaptureFixture[str]
     assert "usage: python -m tornado_speedups" in (captured.err if status else captured.out)
 
 
-FRAMES = ["build_frame", "build_frame_into", "parse_frames", "websocket_mask", "websocket_mask_inplace"]
-NAMES = [*_HEAD_FUNCTIONS, *FRAMES]
+NAMES = [
+    *_HEAD_FUNCTIONS,
+    "build_frame",
+    "build_frame_into",
+    "parse_frames",
+    "websocket_mask",
+    "websocket_mask_inplace",
+]
 
 
 def test_the_self_test_passes(native: Any) -> None:

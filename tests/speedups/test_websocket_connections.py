@@ -238,7 +238,7 @@ def long_pieces(draw: st.DrawFn) -> list[Piece]:
 @pytest.mark.integration
 @pytest.mark.usefixtures("implementation")
 @pytest.mark.parametrize("answer", [echo, echo_twice_with_ping, echo_and_wait, now_and_then_async, close_on_empty])
-@settings(CASES, max_examples=100)
+@settings(CASES, max_examples=25)
 @given(pieces=long_pieces(), client=st.booleans(), compression=st.booleans())
 def test_long_messages_as_tornado(answer: Any, pieces: list[Piece], client: bool, compression: bool) -> None:
     connection = Connection(answer, client, compression, calm=True, limit=LONG)

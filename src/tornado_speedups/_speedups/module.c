@@ -23,6 +23,10 @@ PyDoc_STRVAR(build_frame_doc,
              "build_frame($module, head, payload, mask, /)\n--\n\n"
              "Return a WebSocket frame with this first byte, masked unless mask is None.");
 
+PyDoc_STRVAR(build_frame_into_doc,
+             "build_frame_into($module, head, payload, mask, buffer, /)\n--\n\n"
+             "Write what build_frame() returns to the begin of a writable buffer, and return its size in bytes.");
+
 PyDoc_STRVAR(parse_headers_doc,
              "parse_headers($module, block, /)\n--\n\n"
              "Return the lists of values, the single values and the last name of a block of HTTP headers, or None.");
@@ -38,9 +42,6 @@ PyDoc_STRVAR(parse_start_line_doc,
 PyDoc_STRVAR(serialize_head_doc,
              "serialize_head($module, line, headers, body, /)\n--\n\n"
              "Return a start line, headers and the beginning of the body as bytes, or None.");
-PyDoc_STRVAR(build_frame_into_doc,
-             "build_frame_into($module, head, payload, mask, buffer, /)\n--\n\n"
-             "Write what build_frame() returns to the begin of a writable buffer, and return its size in bytes.");
 
 #define FUNCTION(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, name##_doc}
 
@@ -49,11 +50,11 @@ static PyMethodDef methods[] = {
     FUNCTION(websocket_mask_inplace),
     FUNCTION(parse_frames),
     FUNCTION(build_frame),
+    FUNCTION(build_frame_into),
     FUNCTION(parse_headers),
     FUNCTION(parse_head),
     FUNCTION(parse_start_line),
     FUNCTION(serialize_head),
-    FUNCTION(build_frame_into),
     {NULL, NULL, 0, NULL},
 };
 
