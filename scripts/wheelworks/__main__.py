@@ -15,6 +15,7 @@ COMMANDS = {
     "cross-arm64": "wheelworks.commands.cross_arm64",
     "test-foreign": "wheelworks.commands.test_foreign",
     "host-wheel": "wheelworks.commands.host_wheel",
+    "compare": "wheelworks.commands.compare",
 }
 
 
