@@ -18,7 +18,7 @@ from wheelworks.errors import WheelworksError
 from wheelworks.targets import Target
 
 _OS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
-_CPU = {"arm64": "aarch64", "amd64": "x86_64"}
+_CPU = {"arm64": "aarch64", "amd64": "x86_64", "i686": "x86", "armv7l": "arm", "ppc64le": "powerpc64le"}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -19,13 +19,13 @@ _DLLTOOL_MACHINE = {"aarch64": "arm64", "x86_64": "i386:x86-64", "x86": "i386"}
 
 
 def compile_command(found: Arguments, settings: Settings, language: str = "cc") -> list[str]:
-    """Compile for the target: its baseline CPU, its libc's headers, CPython's headers of the ABI's floor."""
+    """Compile for the target: its lowest CPU, its libc's headers, CPython's headers of the ABI's floor."""
     return [
         settings.zig,
         language,
         "-target",
         settings.compiler,
-        "-mcpu=baseline",  # without it zig tunes for the machine that it runs on
+        f"-mcpu={settings.model}",  # without it zig tunes for the machine that it runs on
         "-O2",
         "-DNDEBUG",
         "-fPIC",

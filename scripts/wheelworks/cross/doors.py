@@ -87,6 +87,7 @@ def _settings(shop: Workshop, target: Target, place: Path) -> Settings:
         os=target.os,
         cpu=target.cpu,
         compiler=target.compiler,
+        model=target.model,
         minimum=target.minimum,
         python=shop.python.nodot,
         zig=zig(),
