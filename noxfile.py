@@ -21,7 +21,7 @@ UV_OPTIONS = (
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
 )
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "test", "lint")
+LOCKS = ("nox", "lock", "build", "wheelworks", "cibuildwheel", "test", "lint")
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -44,7 +44,7 @@ def cross_arm64(session: nox.Session) -> None:
 @nox.session(name="build-wheels")
 def build_wheels(session: nox.Session) -> None:
     """Build every wheel of a release, for every platform and ABI, and its sdist; ``-- --list`` tells which."""
-    install(session, "wheelworks")
+    install(session, "cibuildwheel")
     wheelworks(session, "build-wheels", *session.posargs)
 
 
@@ -53,6 +53,13 @@ def test_foreign(session: nox.Session) -> None:
     """Run the machine code of wheels of any platform here: on an emulated CPU, or under a real foreign CPython."""
     install(session, "wheelworks")
     wheelworks(session, "test-foreign", *session.posargs)
+
+
+@nox.session
+def compare(session: nox.Session) -> None:
+    """Compare two sets of wheels of one project: where they install, their files, and what their code does."""
+    install(session, "wheelworks")
+    wheelworks(session, "compare", *session.posargs)
 
 
 @nox.session(name="test-suite")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, plan, targets
-from wheelworks.commands.output import work_folder
+from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import project
 from wheelworks.cross.source import check, from_sdist
 
@@ -19,6 +19,8 @@ examples:
   nox -s build-wheels -- --list --json                       the same for a program, such as a CI matrix
   nox -s build-wheels -- tornado-6.6.1.tar.gz --out t        Tornado's
   nox -s build-wheels -- --target win_arm64 --abi cp314t     one wheel
+
+  nox -s build-wheels -- --builder cibuildwheel --out w      this system's, by its own compilers
 
 --list tells the names of a project whose extension calls nothing but CPython, and keeps to the stable ABI where there
 is one. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
@@ -39,6 +41,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--abi", action="append", default=[], metavar="ID", help=f"of this ABI only, or {plan.PURE}; repeatable"
     )
+    made.add_argument("--out", default="dist", metavar="DIR", help="where the wheels go (default: dist)")
+    made.add_argument(
+        "--builder",
+        choices=["cross", "cibuildwheel"],
+        default="cross",
+        help="cross: all from here (default); cibuildwheel: this system's, by the official toolchains",
+    )
     made.add_argument("--list", action="store_true", help="tell what would be built, and build nothing")
     made.add_argument("--json", action="store_true", help="with --list: for programs")
     return made
@@ -49,7 +58,18 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     source = Path(options.source)
     check(source)
+    if options.builder == "cibuildwheel" and not options.list:
+        return _by_cibuildwheel(source, options)
     return _list(source, options)
+
+
+def _by_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
+    from wheelworks.commands import by_cibuildwheel  # which the other builder needs nothing of
+
+    wanted = targets.select(options.target) if options.target else targets.all_targets()
+    abis = [targets.find_abi(name) for name in options.abi] or targets.all_abis()
+    narrowed = bool(options.target or options.abi)
+    return by_cibuildwheel.run(source, writable(Path(options.out)), wanted, abis, narrowed=narrowed)
 
 
 def _list(source: Path, options: argparse.Namespace) -> int:

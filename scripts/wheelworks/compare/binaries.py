@@ -7,7 +7,7 @@ from wheelworks.binary import Binary
 from wheelworks.compare.differences import Difference, several
 from wheelworks.compare.files import BINARIES
 from wheelworks.compare.pairs import Pair, Wheel
-from wheelworks.compare.slots import Slot
+from wheelworks.slots import Slot
 
 # Every linker adds some of these on its own; nobody calls them by name.
 OF_THE_LINKER = frozenset({"_init", "_fini", "_end", "_edata", "_etext", "__bss_start", "__bss_end__", "__end__"})

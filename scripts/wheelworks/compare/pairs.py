@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wheelworks import wheelfile
 from wheelworks.compare.differences import Difference
-from wheelworks.compare.slots import Floor, Slot, promised, slots
+from wheelworks.slots import Floor, Slot, promised, slots
 from wheelworks.wheelfile import Member, Name
 
 

@@ -6,7 +6,7 @@ No address, no time and no object's identity is in it: the same source must give
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
@@ -98,20 +98,20 @@ def _calls(module: EmulatedModule) -> Iterator[tuple[str, str]]:
             yield f"{method.name}({shown})", _call(module, method.name, arguments)
 
 
-def calls_of() -> Iterator[list[object]]:
+def calls_of() -> Iterator[Sequence[object]]:
     """Lists of arguments for a function of which nothing is known, buffers made anew for each call."""
     yield []
     yield from ([value] for value in VALUES)
-    yield from map(list, itertools.product(VALUES, VALUES))
-    yield from map(list, itertools.product(FEW, repeat=3))
-    yield from map(list, itertools.product((1, b"abcd"), repeat=4))
+    yield from itertools.product(VALUES, VALUES)
+    yield from itertools.product(FEW, repeat=3)
+    yield from itertools.product((1, b"abcd"), repeat=4)
     for length in LENGTHS:
         data = bytes((i * 167 + 13) & 0xFF for i in range(length))
         yield [data]
         yield from ([b"\x37\xfa\x21\x3d", changed] for changed in (data, bytearray(data)))
 
 
-def _call(module: EmulatedModule, name: str, arguments: list[object]) -> str:
+def _call(module: EmulatedModule, name: str, arguments: Sequence[object]) -> str:
     try:
         result = _told(getattr(module, name)(*arguments))
     except Exception as error:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelworks import manifest, processes, wheelfile
+from wheelworks import manifest, processes, slots, wheelfile
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.official import engine, failures
 from wheelworks.official.identifiers import architecture, host, identifiers
@@ -57,7 +57,7 @@ def build(order: Order, work: Path, out: Path, say: Say) -> list[manifest.Record
     result = processes.run([*command(order.sdist), "--output-dir", fresh], env=env, cwd=work, seconds=SECONDS)
     if result.status:
         raise failures.explain(result.output, result.status)
-    return [_hand_over(wheel, order, out) for wheel in _complete(sorted(fresh.glob("*.whl")), wanted)]
+    return [_hand_over(wheel, out) for wheel in _complete(sorted(fresh.glob("*.whl")), wanted)]
 
 
 def command(sdist: Path, system: str = "") -> list[str | Path]:
@@ -90,11 +90,11 @@ def _complete(wheels: Sequence[Path], wanted: Sequence[str]) -> Sequence[Path]:
     return wheels
 
 
-def _hand_over(wheel: Path, order: Order, out: Path) -> manifest.Record:
+def _hand_over(wheel: Path, out: Path) -> manifest.Record:
     name = wheelfile.parse_name(wheel.name)
     data = wheel.read_bytes()
     place = manifest.write(out / wheel.name, data)
-    served = [target.id for target in order.targets if name.platforms & set(target.tags)]
+    served = [target.id for target in slots.served(name)]
     record = {"file": place.name, "sha256": manifest.sha256(place), "size": len(data), "targets": served}
     return {**record, "abi": name.abi, "builder": "cibuildwheel"}
 

@@ -59,7 +59,8 @@ def explain(output: str, status: int) -> WheelworksError:
     known = next(((what, hint) for pattern, what, hint in _KNOWN if re.search(pattern, plain)), None)
     what, hint = known or (f"it ended with status {status}", "the lines above are its own last ones")
     lines = [line for line in plain.splitlines() if line.strip()][-SHOWN:]
-    return WheelworksError("\n".join([f"cibuildwheel failed {place}: {what}", *(f"    {line}" for line in lines)]), hint)
+    told = " ".join(filter(None, ("cibuildwheel failed", place)))
+    return WheelworksError("\n".join([f"{told}: {what}", *(f"    {line}" for line in lines)]), hint)
 
 
 def _last(pattern: re.Pattern[str], text: str) -> str:

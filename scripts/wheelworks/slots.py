@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from wheelworks import targets
 from wheelworks.errors import WheelworksError
+from wheelworks.targets import Target
 from wheelworks.wheelfile import Name
 
 Floor = tuple[int, ...]
@@ -76,3 +77,14 @@ def promised() -> dict[tuple[str, str], Floor]:
             for system, cpu, floor in _platforms(tag):
                 found[system, cpu] = min(found.get((system, cpu), floor), floor)
     return found
+
+
+def served(name: Name) -> tuple[Target, ...]:
+    """The targets whose every machine takes a wheel of this name: it asks for no later libc or system than they have."""
+    floors = {(slot.system, slot.cpu): floor for slot, floor in slots(name).items()}
+    return tuple(target for target in targets.all_targets() if _takes(target, floors))
+
+
+def _takes(target: Target, floors: dict[tuple[str, str], Floor]) -> bool:
+    own = [place for tag in target.tags for place in _platforms(tag)]
+    return any(floors.get((system, cpu), (1 << 16,)) <= floor for system, cpu, floor in own)
