@@ -20,6 +20,7 @@ UV_OPTIONS = (
     *("--quiet", "--universal", "--python-version=3.11", "--generate-hashes", "--no-annotate"),
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
 )
+WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
 LOCKS = ("nox", "lock", "build", "wheelworks", "cibuildwheel", "test", "lint")
 
@@ -78,10 +79,12 @@ def test_suite(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types of all Python here."""
+    """Check style and types of all Python here, and the workflows."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("zizmor", "--offline", "--quiet", ".github/workflows")
+    session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *map(str, WORKFLOWS))
     session.run("mypy", "src", "scripts", "tests", "noxfile.py", "setup.py", "bootstrap.py")
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks import console, plan, targets
+from wheelworks import console, matrices, plan, targets
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import project
 from wheelworks.cross.source import check, from_sdist
@@ -77,12 +77,17 @@ def _list(source: Path, options: argparse.Namespace) -> int:
         tree = source if source.is_dir() else from_sdist(source, work / "unpacked").tree
         planned = chosen(project.stem(source), options, pure=project.pure_variables(tree) is not None)
     if options.json:
-        records = [one.record() for one in planned]
-        print(json.dumps({"sdist": f"{project.stem(source)}.tar.gz", "wheels": records}, indent=2))  # noqa: T201
+        print(json.dumps(_described(project.stem(source), planned)))  # noqa: T201  # one line, as CI's outputs are
         return 0
     for name in (f"{project.stem(source)}.tar.gz", *(one.name for one in planned)):
         console.out.print(name, markup=False, soft_wrap=True)
     return 0
+
+
+def _described(stem: str, planned: Sequence[plan.Planned]) -> dict[str, object]:
+    wanted = dict.fromkeys(target for one in planned for target in one.targets)
+    rows = {"native": matrices.native(planned), **matrices.official(wanted)}
+    return {"sdist": f"{stem}.tar.gz", "wheels": [one.record() for one in planned], "matrices": rows}
 
 
 def chosen(stem: str, options: argparse.Namespace, *, pure: bool) -> tuple[plan.Planned, ...]:
