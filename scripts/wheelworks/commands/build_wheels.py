@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, matrices, plan, targets
+from wheelworks.commands import building
 from wheelworks.commands.output import work_folder, writable
-from wheelworks.cross import project
+from wheelworks.cross import environment, project, workshop
+from wheelworks.cross.outcome import Job, jobs
 from wheelworks.cross.source import check, from_sdist
+from wheelworks.cross.workshop import Workshop
 
 EPILOG = """\
 examples:
@@ -19,9 +23,10 @@ examples:
   nox -s build-wheels -- --list --json                       the same for a program, such as a CI matrix
   nox -s build-wheels -- tornado-6.6.1.tar.gz --out t        Tornado's
   nox -s build-wheels -- --target win_arm64 --abi cp314t     one wheel
-
   nox -s build-wheels -- --builder cibuildwheel --out w      this system's, by its own compilers
 
+A wheel that DIR holds already, made of just the same source, tools and headers, is left as it is; --force builds it
+again. At the end the machine code of each is run on an emulated CPU, or under a real CPython where there is none.
 --list tells the names of a project whose extension calls nothing but CPython, and keeps to the stable ABI where there
 is one. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
 
@@ -34,20 +39,17 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument(
-        "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
-    )
-    made.add_argument("--target", action="append", default=[], metavar="ID", help="for this target only; repeatable")
+    building.add_options(made)
     made.add_argument(
         "--abi", action="append", default=[], metavar="ID", help=f"of this ABI only, or {plan.PURE}; repeatable"
     )
-    made.add_argument("--out", default="dist", metavar="DIR", help="where the wheels go (default: dist)")
     made.add_argument(
         "--builder",
         choices=["cross", "cibuildwheel"],
         default="cross",
         help="cross: all from here (default); cibuildwheel: this system's, by the official toolchains",
     )
+    made.add_argument("--force", action="store_true", help="build what is there already, too")
     made.add_argument("--list", action="store_true", help="tell what would be built, and build nothing")
     made.add_argument("--json", action="store_true", help="with --list: for programs")
     return made
@@ -58,16 +60,37 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     source = Path(options.source)
     check(source)
-    if options.builder == "cibuildwheel" and not options.list:
-        return _by_cibuildwheel(source, options)
-    return _list(source, options)
+    if options.list:
+        return _list(source, options)
+    return _by_cibuildwheel(source, options) if options.builder == "cibuildwheel" else _build(source, options)
+
+
+def _build(source: Path, options: argparse.Namespace) -> int:
+    start, extra = time.perf_counter(), environment.parse(options.env)
+    rows, abis = targets.select(options.target) or targets.all_targets(), _abis(options)
+    out = writable(Path(options.out))
+    with work_folder() as work, console.Progress() as progress:
+        say = lambda text: progress.say("source", text)  # noqa: E731
+        shop = workshop.prepare(source, work, out, extra, options.python, say, abis)
+        progress.done("source")
+        shop.publish_sdist()
+        wanted = [*jobs(rows, abis), *_pure(shop, options)]
+        outcomes = building.build(shop, wanted, progress, force=options.force)
+        if options.verbose:
+            building.explain(shop, wanted)
+    there = building.conclude(shop, outcomes, time.perf_counter() - start)
+    status = 0 if len(there) == len(outcomes) else 1
+    return status if options.no_run or not there else max(status, building.run_release(shop, there))
+
+
+def _pure(shop: Workshop, options: argparse.Namespace) -> list[Job]:
+    return [Job((), None)] if _wants_pure(options) and shop.pure_variables() is not None else []
 
 
 def _by_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
     from wheelworks.commands import by_cibuildwheel  # which the other builder needs nothing of
 
-    wanted = targets.select(options.target) if options.target else targets.all_targets()
-    abis = [targets.find_abi(name) for name in options.abi] or targets.all_abis()
+    wanted, abis = targets.select(options.target) or targets.all_targets(), _abis(options)
     narrowed = bool(options.target or options.abi)
     return by_cibuildwheel.run(source, writable(Path(options.out)), wanted, abis, narrowed=narrowed)
 
@@ -92,8 +115,14 @@ def _described(stem: str, planned: Sequence[plan.Planned]) -> dict[str, object]:
 
 def chosen(stem: str, options: argparse.Namespace, *, pure: bool) -> tuple[plan.Planned, ...]:
     """The wheels that the options ask for. Raises UsageError for an unknown target or ABI."""
-    wanted = targets.select(options.target) if options.target else targets.all_targets()
-    named = [name for name in options.abi if name not in (plan.PURE, "py3-none")]
-    abis = {targets.find_abi(name) for name in named} if options.abi else set(targets.all_abis())
-    with_pure = pure and (len(named) < len(options.abi) if options.abi else not options.target)
-    return plan.wheels(stem, wanted, [abi for abi in targets.all_abis() if abi in abis], pure=with_pure)
+    rows = targets.select(options.target) or targets.all_targets()
+    return plan.wheels(stem, rows, _abis(options), pure=pure and _wants_pure(options))
+
+
+def _abis(options: argparse.Namespace) -> list[targets.Abi]:
+    named = {targets.find_abi(name) for name in options.abi if name != plan.PURE}
+    return [abi for abi in targets.all_abis() if abi in named or not options.abi]
+
+
+def _wants_pure(options: argparse.Namespace) -> bool:
+    return plan.PURE in options.abi if options.abi else not options.target

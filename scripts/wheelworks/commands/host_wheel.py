@@ -14,6 +14,7 @@ from pathlib import Path
 from wheelworks import console, targets
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import builder, workshop
+from wheelworks.cross.outcome import Failed, jobs
 from wheelworks.errors import WheelworksError
 from wheelworks.targets import Target
 
@@ -50,8 +51,8 @@ def main(argv: Sequence[str]) -> int:
 def _cross(source: Path, out: Path, target: Target) -> Path:
     with work_folder() as work:
         shop = workshop.prepare(source, work, out, {}, "", lambda text: console.err.print(text, markup=False))
-        outcome = builder.build(shop, [target], lambda _: None)[0]
-    if isinstance(outcome, builder.Failed):
+        outcome = builder.build(shop, jobs([target], [targets.floor()]), lambda _: None)[0]
+    if isinstance(outcome, Failed):
         raise outcome.error
     return outcome.file
 
