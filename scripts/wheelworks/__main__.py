@@ -17,6 +17,7 @@ COMMANDS = {
     "test-foreign": "wheelworks.commands.test_foreign",
     "host-wheel": "wheelworks.commands.host_wheel",
     "compare": "wheelworks.commands.compare",
+    "builders": "wheelworks.commands.builders",
 }
 
 

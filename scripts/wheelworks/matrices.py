@@ -1,4 +1,4 @@
-"""What CI runs in parallel: rows that a workflow hands to its jobs as they are, so that it needs no logic of its own."""
+"""What CI runs in parallel: rows that a workflow hands to its jobs as they are, so that it needs no logic."""
 
 from __future__ import annotations
 

@@ -22,12 +22,13 @@ _CPUS = {"arm64": ("aarch64",), "universal2": ("aarch64", "x86_64"), "i686": ("x
 _FIRST_ARM64_MACOS = (11, 0)
 _VERSIONED = re.compile(r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_(\w+)")
 _UNVERSIONED = re.compile(r"(manylinux1|manylinux2010|manylinux2014|linux)_(\w+)")
+_MACOS_SINCE = ((14, (10, 15)), (13, (10, 13)))  # what python.org's builds of CPython 3.14, 3.13 ask for
 _SYSTEMS = {"manylinux": "glibc", "musllinux": "musl", "macosx": "macos"}
 
 
 @dataclass(frozen=True, order=True)
 class Slot:
-    """A kind of Python on a kind of platform: what pip picks one wheel of a release for."""
+    """A kind of Python on a kind of platform: what pip picks one wheel of a release for; a pure wheel has no CPU."""
 
     abi: str
     system: str
@@ -69,18 +70,24 @@ def _lowest(system: str, cpu: str, floor: Floor) -> Floor:
     return max(floor, _FIRST_ARM64_MACOS) if (system, cpu) == ("macos", "aarch64") else floor
 
 
-def promised() -> dict[tuple[str, str], Floor]:
-    """For each system and CPU of the target table, the version that our wheels install from."""
-    found: dict[tuple[str, str], Floor] = {}
-    for target in targets.all_targets():
-        for tag in target.tags:
-            for system, cpu, floor in _platforms(tag):
-                found[system, cpu] = min(found.get((system, cpu), floor), floor)
-    return found
+def promised(slot: Slot) -> Floor:
+    """The version of its libc or system that a slot's wheels may ask for: what the target table says.
+
+    On macOS a Python that asks for a later one itself has the last word. Empty where the table has no such target.
+    """
+    places = [place for target in targets.all_targets() for tag in target.tags for place in _platforms(tag)]
+    floors = [floor for system, cpu, floor in places if (system, cpu) == (slot.system, slot.cpu)]
+    return max(min(floors, default=()), _macos_of_python(slot) if slot.system == "macos" else ())
+
+
+def _macos_of_python(slot: Slot) -> Floor:
+    digits = slot.abi.partition("-")[0].removeprefix("cp3")
+    since = [floor for minor, floor in _MACOS_SINCE if digits.isdigit() and int(digits) >= minor]
+    return since[0] if since else ()
 
 
 def served(name: Name) -> tuple[Target, ...]:
-    """The targets whose every machine takes a wheel of this name: it asks for no later libc or system than they have."""
+    """The targets whose every machine takes a wheel of this name: it asks for no later libc or system."""
     floors = {(slot.system, slot.cpu): floor for slot, floor in slots(name).items()}
     return tuple(target for target in targets.all_targets() if _takes(target, floors))
 

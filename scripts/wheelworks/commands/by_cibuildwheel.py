@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from wheelworks import console, manifest, processes
+from wheelworks import console, manifest
 from wheelworks.commands.output import work_folder
-from wheelworks.cross.source import copy_of_directory, from_sdist
-from wheelworks.errors import WheelworksError
+from wheelworks.cross import workshop
+from wheelworks.cross.source import from_sdist
 from wheelworks.official import build
 from wheelworks.targets import Abi, Target
 
@@ -24,27 +24,16 @@ def run(source: Path, out: Path, targets: Sequence[Target], abis: Sequence[Abi],
     start = time.perf_counter()
     chosen = build.here(targets, narrowed=narrowed)
     with work_folder() as work, console.Progress() as progress:
-        sdist = source if source.is_file() else _sdist(source, work)
-        order = build.Order(sdist, chosen, abis, narrowed)
-        records = build.build(order, work, out, lambda text: progress.say("cibuildwheel", text))
-        _save(sdist, work, out, records)
+        say = partial(progress.say, "cibuildwheel")
+        sdist = source if source.is_file() else workshop.prepare(source, work, out, {}, "", say).sdist
+        records = build.build(build.Order(sdist, chosen, abis, narrowed), work, out, say).records
+        _save(sdist, work / "saved", out, records)
     console.out.print(_table(records, time.perf_counter() - start))
     return 0
 
 
-def _sdist(folder: Path, work: Path) -> Path:
-    """The sdist of a folder, made from a copy of what belongs to the project. Raises WheelworksError."""
-    copy = copy_of_directory(folder.resolve(), work / "copy" / "source")
-    command = [sys.executable, "-m", "build", "--sdist", "--outdir", work / "sdist", copy]
-    result = processes.run(command, seconds=600)
-    if result.status:
-        raise WheelworksError(f"{folder}: its sdist can't be made:\n{result.output[-2000:]}")
-    (made,) = (work / "sdist").glob("*.tar.gz")
-    return made
-
-
 def _save(sdist: Path, work: Path, out: Path, records: Sequence[manifest.Record]) -> None:
-    found = from_sdist(sdist, work / "unpacked")
+    found = from_sdist(sdist, work)
     source = {"name": found.name, "kind": found.kind, "archive_sha256": found.archive_sha256, "epoch": found.epoch}
     source["tree_sha256"] = found.sha256
     merged = manifest.merge(manifest.load(out), source, build.toolchain(os.environ), records)

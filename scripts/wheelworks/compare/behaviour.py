@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Protocol
 
 from wheelworks.compare.differences import Difference, Unproven, several
+from wheelworks.compare.modules import shared
 from wheelworks.compare.pairs import Pair
 
 
@@ -45,10 +47,10 @@ def compare_behaviour(one: Pair, first: Observed, second: Observed) -> tuple[lis
     found: list[Difference] = []
     unproven: list[Unproven] = []
     calls = 0
-    names = {name for name, _ in first} & {name for name, _ in second}
-    for name, cpu in sorted((name, cpu) for name in names for cpu in {slot.cpu for slot in one.slots}):
+    cpus = sorted({slot.cpu for slot in one.slots})
+    for (name, file_a, file_b), cpu in itertools.product(shared(one), cpus):
         about = f"{one}, {name}, {cpu}"
-        ours, theirs = _of(first, name, cpu), _of(second, name, cpu)
+        ours, theirs = _of(first, file_a, cpu), _of(second, file_b, cpu)
         if ours is None or theirs is None or ours.why or theirs.why:
             known = next((notes.why for notes in (ours, theirs) if notes and notes.why), "")
             unproven.append(Unproven(about, known or "one of the wheels has no binary for this CPU"))
@@ -70,6 +72,9 @@ def _ran(result: str) -> bool:
 
 
 def _compare(about: str, ours: Notes, theirs: Notes) -> list[Difference]:
+    first, second = ours.definition.get("import"), theirs.definition.get("import")
+    if first != second:  # the one that can't be imported has nothing else to show
+        return [Difference("definition", about, f"import: {_cut(first)} against {_cut(second)}")]
     found = []
     for code, first, second in (
         ("definition", ours.definition, theirs.definition),

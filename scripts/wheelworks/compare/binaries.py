@@ -5,7 +5,7 @@ from __future__ import annotations
 from wheelworks import binary
 from wheelworks.binary import Binary
 from wheelworks.compare.differences import Difference, several
-from wheelworks.compare.files import BINARIES
+from wheelworks.compare.modules import shared
 from wheelworks.compare.pairs import Pair, Wheel
 from wheelworks.slots import Slot
 
@@ -14,16 +14,16 @@ OF_THE_LINKER = frozenset({"_init", "_fini", "_end", "_edata", "_etext", "__bss_
 
 
 def compare_binaries(one: Pair) -> list[Difference]:
-    """For each binary that both wheels have, and each CPU that both serve: format, machine, and exported names.
+    """For each module that both wheels have, and each CPU that both serve: format, machine, and exported names.
 
     Raises WheelworksError for a file that is no binary.
     """
-    names = [name for name in one.a.members if name.endswith(BINARIES) and name in one.b.members]
-    return [found for name in names for slot in one.slots for found in _compare(one, name, slot)]
+    slots = {slot.cpu: slot for slot in one.slots}.values()
+    return [found for module in shared(one) for slot in slots for found in _compare(one, *module, slot)]
 
 
-def _compare(one: Pair, name: str, slot: Slot) -> list[Difference]:
-    first, second = _half(one.a, name, slot), _half(one.b, name, slot)
+def _compare(one: Pair, name: str, file_a: str, file_b: str, slot: Slot) -> list[Difference]:
+    first, second = _half(one.a, file_a, slot), _half(one.b, file_b, slot)
     if (first.format, first.machine) != (second.format, second.machine):
         text = f"{name} is {first.format} for {first.machine} in the first, {second.format} for {second.machine}"
         return [Difference("binary", str(slot), f"{text} in the second")]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from email.message import Message
 from email.parser import BytesParser
 
 from wheelworks import wheelfile
 from wheelworks.compare.differences import Difference, several
+from wheelworks.compare.modules import BINARIES, modules
 from wheelworks.compare.pairs import Pair, Wheel
+from wheelworks.slots import Slot
 
-BINARIES = (".so", ".pyd", ".dylib")
 # What a builder says of itself, or of the bytes beside it, and what PEP 427 leaves to signatures.
 OF_THE_BUILDER = ("RECORD", "RECORD.jws", "RECORD.p7s", "DELVEWHEEL")
 IN_WHEEL = ("Wheel-Version", "Root-Is-Purelib", "Build")
@@ -21,32 +23,37 @@ def compare_files(one: Pair) -> list[Difference]:
 
     Raises WheelworksError for a damaged wheel.
     """
-    first, second = _plain(one.a), _plain(one.b)
+    first, second = _plain(one.a, one.slots), _plain(one.b, one.slots)
     found = []
     if only := sorted(first.keys() - second.keys()):
         found.append(Difference("missing-file", str(one), f"only the first wheel has {several(only)}"))
     if only := sorted(second.keys() - first.keys()):
         found.append(Difference("surplus-file", str(one), f"only the second wheel has {several(only)}"))
-    shared = sorted(name for name in first.keys() & second.keys() if not name.endswith(BINARIES))
+    shared = sorted(name for name in first.keys() & second.keys() if not _is_binary(name))
     if other := [name for name in shared if first[name] != second[name] and not _by_header(name)]:
         found.append(Difference("contents", str(one), f"of another content: {several(other)}"))
     return [*found, *_compare_metadata(one)]
 
 
-def _plain(wheel: Wheel) -> dict[str, bytes]:
-    """The files, with the .dist-info folder under one name, without what builders say of themselves."""
+def _plain(wheel: Wheel, slots: Sequence[Slot]) -> dict[str, bytes]:
+    """The files, without what builders say of themselves; those whose names may differ under one name."""
     info = wheelfile.dist_info(wheel.members, wheel.path.name)
     ignored = {f"{info}/{name}" for name in OF_THE_BUILDER}
-    return {
-        name.replace(info, ".dist-info", 1) if name.startswith(f"{info}/") else name: _text(member.data)
-        for name, member in wheel.members.items()
-        if name not in ignored
-    }
+    renamed = {file: f"the module {name}" for name, file in modules(wheel, slots).items()}
+    for name in wheel.members:
+        if name.startswith(f"{info}/"):
+            renamed[name] = name.replace(info, ".dist-info", 1)
+    plain = {name: member for name, member in wheel.members.items() if name not in ignored}
+    return {renamed.get(name, name): _text(member.data) for name, member in plain.items()}
 
 
 def _text(data: bytes) -> bytes:
     """A text without the line ends of the system that checked it out; anything else as it is."""
     return data if b"\0" in data else data.replace(b"\r\n", b"\n")
+
+
+def _is_binary(name: str) -> bool:
+    return name.endswith(BINARIES) or name.startswith("the module ")
 
 
 def _by_header(name: str) -> bool:

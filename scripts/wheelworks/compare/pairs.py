@@ -51,12 +51,14 @@ class Pair:
 def pair(a: Sequence[Wheel], b: Sequence[Wheel], *, part: bool) -> tuple[list[Pair], list[Difference]]:
     """Pair two sets slot by slot; returns the pairs, and the slots that only one set serves.
 
-    ``part``: the second set is one builder's share, so that what only the first has is no difference.
+    ``part``: the second set is one builder's share, so that what only the first has is no difference. Nor is a pure
+    wheel that only the first has: builders of platform wheels, such as cibuildwheel, refuse to make one.
     Raises WheelworksError for a name that is no wheel's, or a tag of no known platform.
     """
     ours, theirs = _by_slot(a), _by_slot(b)
     found = [*_doubled(ours, "the first"), *_doubled(theirs, "the second")]
-    for slot in sorted(ours.keys() - theirs.keys() if not part else ()):
+    missing = [slot for slot in sorted(ours.keys() - theirs.keys()) if slot.cpu and not part]
+    for slot in missing:
         found.append(_alone("missing-wheel", slot, ours[slot][0], "the second set has none for it"))
     for slot in sorted(theirs.keys() - ours.keys()):
         found.append(_alone("surplus-wheel", slot, theirs[slot][0], "the first set has none for it"))
@@ -98,10 +100,9 @@ def compare_names(one: Pair) -> list[Difference]:
         if first != second:
             found.append(Difference("version", str(one), f"{what} {first} in the first set, {second} in the second"))
     for slot in one.slots:
-        allowed = promised().get((slot.system, slot.cpu))
         for wheel in (one.a, one.b):
             floor, other = wheel.slots[slot], (one.b if wheel is one.a else one.a).slots[slot]
-            if floor > max(other, allowed or other):
+            if floor > max(other, promised(slot)):
                 text = f"{wheel.path.name} installs from {slot.system} {_dotted(floor)} on, the other from"
                 found.append(Difference("platform-floor", str(slot), f"{text} {_dotted(other)}"))
     return found

@@ -43,12 +43,20 @@ def here(targets: Sequence[Target], *, narrowed: bool) -> list[Target]:
     return found
 
 
-def build(order: Order, work: Path, out: Path, say: Say) -> list[manifest.Record]:
-    """Build the wheels of an order into ``out``; returns their records for the manifest.
+@dataclass(frozen=True)
+class Made:
+    """What cibuildwheel made: the manifest's records of its wheels, and all that it said meanwhile."""
+
+    records: Sequence[manifest.Record]
+    output: str
+
+
+def build(order: Order, work: Path, out: Path, say: Say, env: Mapping[str, str] = os.environ) -> Made:
+    """Build the wheels of an order into ``out``, with a temporary folder to ``work`` in.
 
     Raises WheelworksError with cibuildwheel's last lines and what to try.
     """
-    env = environment(order, os.environ)
+    env = environment(order, env)
     if host() == "linux":
         env[engine.SETTING] = engine.find(env)
     wanted = planned(order.sdist, env, work)
@@ -57,7 +65,8 @@ def build(order: Order, work: Path, out: Path, say: Say) -> list[manifest.Record
     result = processes.run([*command(order.sdist), "--output-dir", fresh], env=env, cwd=work, seconds=SECONDS)
     if result.status:
         raise failures.explain(result.output, result.status)
-    return [_hand_over(wheel, out) for wheel in _complete(sorted(fresh.glob("*.whl")), wanted)]
+    wheels = _complete(sorted(fresh.glob("*.whl")), wanted)
+    return Made([_hand_over(wheel, out) for wheel in wheels], result.output)
 
 
 def command(sdist: Path, system: str = "") -> list[str | Path]:
@@ -100,6 +109,6 @@ def _hand_over(wheel: Path, out: Path) -> manifest.Record:
 
 
 def toolchain(env: Mapping[str, str]) -> manifest.Record:
-    """What decides these wheels: cibuildwheel's version, which pins its images by hash, and the variables that change it."""
+    """What decides these wheels: cibuildwheel's version, which pins its images by hash, and its variables."""
     changed = {name: env[name] for name in sorted(env) if name.startswith(PREFIX) and name != engine.SETTING}
     return {"cibuildwheel": importlib.metadata.version("cibuildwheel"), "settings": changed}
