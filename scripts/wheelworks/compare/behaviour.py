@@ -72,9 +72,9 @@ def _ran(result: str) -> bool:
 
 
 def _compare(about: str, ours: Notes, theirs: Notes) -> list[Difference]:
-    first, second = ours.definition.get("import"), theirs.definition.get("import")
-    if first != second:  # the one that can't be imported has nothing else to show
-        return [Difference("definition", about, f"import: {_cut(first)} against {_cut(second)}")]
+    imports = ours.definition.get("import"), theirs.definition.get("import")
+    if imports[0] != imports[1]:  # the one that can't be imported has nothing else to show
+        return [Difference("definition", about, f"import: {_cut(imports[0])} against {_cut(imports[1])}")]
     found = []
     for code, first, second in (
         ("definition", ours.definition, theirs.definition),

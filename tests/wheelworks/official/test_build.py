@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
-from wheelworks import manifest, targets, wheelfile
-from wheelworks.official import build
 
 from tests.fixtures import containers
-from tests.fixtures.commands import ROOT, wheelworks
 
 pytestmark = pytest.mark.integration
 
