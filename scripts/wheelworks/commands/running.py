@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from wheelworks import console, wheelfile
 from wheelworks.debian import SUITES
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.execute.cpython.machines import MACHINES
+from wheelworks.execute.cpython.wheels import mismatch
 from wheelworks.execute.package import DISTRIBUTION, is_the_package, run_package
 from wheelworks.execute.smoke import smoke
 from wheelworks.execute.verdict import Verdict
@@ -21,6 +23,8 @@ Say = Callable[[str, str], None]
 
 # The oldest CPython that the stable ABI of our wheels promises, and the newest that Debian has.
 FLOOR, CEILING = min(SUITES, key=lambda v: int(v[2:])), max(SUITES, key=lambda v: int(v[2:]))
+
+NO_WAY = "no emulated CPU runs its code, and there is no CPython of its ABI to be had; nothing has run it"
 
 _COLOURS = {"ran": "green", "cannot run here": "yellow", "failed": "red"}
 
@@ -56,20 +60,31 @@ def run(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence[str], 
     return verdicts
 
 
+def run_in_its_way(wheel: Path, ways: Collection[str], say: Say) -> Verdict:
+    """Run a wheel that no emulated CPU runs under the oldest real CPython that takes it, if ``ways`` has "cpython"."""
+    cpus = _cpus(wheel) if "cpython" in ways and platform.system() == "Linux" else []
+    for cpu, python in itertools.product(cpus, SUITES):
+        if not mismatch(wheel, cpu, python):
+            return _under(wheel, cpu, python, "smoke", say)
+    return Verdict(wheel.name, "nothing", "cannot run here", why=NO_WAY)
+
+
 def _cpython(wheel: Path, tests: Tests, pythons: Sequence[str], say: Say, *, alone: bool) -> list[Verdict]:
     """Run a Linux wheel under real CPythons; of another one, say that it can't be, where nothing else runs it."""
     if platform.system() != "Linux":
         why = "a real CPython of another CPU is entered through Linux's namespaces, which this system doesn't have"
         return [Verdict(wheel.name, "CPython", "cannot run here", why=why)] if alone else []
-    cpus = [
-        one.cpu
-        for one in MACHINES
-        if any(_is_glibc(tag, one.cpu) for tag in wheelfile.parse_name(wheel.name).platforms)
-    ]
+    cpus = _cpus(wheel)
     if not cpus and alone:
         why = "Windows, macOS and musl have no CPython that runs on this system: --how emulated runs their code"
         return [Verdict(wheel.name, "CPython", "cannot run here", why=why)]
     return [_under(wheel, cpu, python, tests, say) for cpu in cpus for python in pythons]
+
+
+def _cpus(wheel: Path) -> list[str]:
+    """The CPUs of a wheel for glibc whose CPython can be had."""
+    platforms = wheelfile.parse_name(wheel.name).platforms
+    return [one.cpu for one in MACHINES if any(_is_glibc(tag, one.cpu) for tag in platforms)]
 
 
 def _under(wheel: Path, cpu: str, python: str, tests: Tests, say: Say) -> Verdict:
