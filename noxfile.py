@@ -22,7 +22,7 @@ UV_OPTIONS = (
 )
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "cibuildwheel", "test", "lint")
+LOCKS = ("nox", "lock", "build", "wheelworks", "native", "cibuildwheel", "test", "lint")
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -61,6 +61,20 @@ def compare(session: nox.Session) -> None:
     """Compare two sets of wheels of one project: where they install, their files, and what their code does."""
     install(session, "wheelworks")
     wheelworks(session, "compare", *session.posargs)
+
+
+@nox.session(name="test-native")
+def test_native(session: nox.Session) -> None:
+    """Test this machine's wheel under every CPython here: the package's tests, and Tornado's with it off and on."""
+    install(session, "wheelworks")
+    wheelworks(session, "test-native", *session.posargs)
+
+
+@nox.session(name="test-autobahn")
+def test_autobahn(session: nox.Session) -> None:
+    """Run the Autobahn WebSocket test suite against Tornado as server and client, with the speedups off and on."""
+    install(session, "wheelworks")
+    wheelworks(session, "test-autobahn", *session.posargs)
 
 
 @nox.session(name="test-suite")

@@ -34,32 +34,44 @@ def why_unknown(names: list[str]) -> str | None:
     """What keeps these definitions ("module:Class" or "module:Class.function") from being known; None if they are."""
     if import_module("tornado").version_info[:2] not in _VERSIONS:
         return "a version it doesn't know"
+    sources: dict[str, str] = {}
     for name in names:
         module_name, _, qualified_name = name.partition(":")
         module = import_module(module_name)
-        if digest(module, qualified_name) not in KNOWN[name]:
+        if module_name not in sources:
+            sources[module_name] = source(module)
+        if digest(sources[module_name], qualified_name) not in KNOWN[name]:
             return f"whose {module_name}.{qualified_name} it doesn't know"
         if _is_patched(module, qualified_name):
             return f"whose {module_name}.{qualified_name} has been patched"
     return None
 
 
-def digest(module: ModuleType, qualified_name: str) -> str:
-    """The hash of a definition's source text; of no text where there is none."""
+def source(module: ModuleType) -> str:
+    """The source text of a module; none where there is only its bytecode, or the file has gone."""
     spec = module.__spec__
     loader: Any = spec.loader if spec is not None else None
-    text = loader.get_source(module.__name__) if hasattr(loader, "get_source") else None
+    try:
+        return loader.get_source(module.__name__) or ""
+    except (AttributeError, ImportError):
+        return ""
+
+
+def digest(text: str, qualified_name: str) -> str:
+    """The hash of a definition's part of a module's source text; of no text where there is none."""
     for depth, name in enumerate(qualified_name.split(".")):
-        text = _definition(text or "", name, 4 * depth)
-    return sha256((text or "").encode()).hexdigest()[:16]
+        text = _definition(text, name, 4 * depth)
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 def _definition(text: str, name: str, indent: int) -> str:
-    start = re.search(rf"^ {{{indent}}}(?:class|def) {name}\b", text, re.MULTILINE)
-    if start is None:
-        return ""
-    end = _NEXT_DEFINITION[indent].search(text, start.end())
-    return text[start.start() : end.start() if end else len(text)].rstrip()
+    # Found by plain search: a pattern for each name would take longer to compile and to run than all the rest.
+    for start in (f"{keyword} {name}{mark}" for keyword in ("class", "def", "async def") for mark in "(:"):
+        place = text.find(f"\n{' ' * indent}{start}") + 1
+        if place:
+            end = _NEXT_DEFINITION[indent].search(text, place)
+            return text[place : end.start() if end else len(text)].rstrip()
+    return ""
 
 
 def _is_patched(module: ModuleType, qualified_name: str) -> bool:

@@ -9,9 +9,14 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from importlib import import_module
+from importlib.util import module_from_spec
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from zipfile import ZipFile
+from zipimport import zipimporter
 
 import pytest
 import tornado.util
@@ -224,9 +229,70 @@ def test_code_with_another_hash_is_left_alone(name: str, monkeypatch: pytest.Mon
     refused(f"whose {name.replace(':', '.')} it doesn't know")
 
 
-def test_code_without_source_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tornado.websocket.__spec__.loader, "get_source", lambda name: None)
+def no_source(name: str) -> None:
+    """What loaders of bytecode and of built-in modules answer."""
+
+
+def lost_source(name: str) -> str:
+    """What the loader of a file does that has gone."""
+    raise ImportError("source not available")
+
+
+@pytest.mark.parametrize("loader", [None, object(), Mock(get_source=no_source), Mock(get_source=lost_source)])
+def test_code_without_source_is_left_alone(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tornado.websocket.__spec__, "loader", loader)
     refused("whose tornado.websocket.WebSocketHandler.get_websocket_protocol it doesn't know")
+
+
+def test_code_in_a_zip_file_is_known(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "tornado.zip", "w") as archive:
+        archive.write(tornado.websocket.__file__, "zipped.py")
+    spec = zipimporter(str(tmp_path / "tornado.zip")).find_spec("zipped")
+    assert spec is not None
+    assert known.source(module_from_spec(spec)) == known.source(tornado.websocket)
+    assert "class WebSocketProtocol13" in known.source(tornado.websocket)
+
+
+TEXT = """\
+class Long(object):
+    attribute = 1
+
+    @staticmethod
+    async def first(
+        self,
+    ):
+        # comment
+        "text"
+
+    def second(self): return 2
+# comment at the margin
+    second_too = 3
+
+class LongToo: pass
+
+async def function(): return 4
+"""
+
+
+LINES = TEXT.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("Long", LINES[0:13]),
+        ("LongToo", LINES[14:15]),
+        ("function", LINES[16:17]),
+        ("Long.first", LINES[4:9]),
+        ("Long.second", LINES[10:12]),
+        ("LongToo.second", []),
+        ("Lon", []),
+        ("second", []),
+    ],
+)
+def test_a_definition_ends_where_the_next_one_begins(name: str, lines: list[str]) -> None:
+    expected = sha256("\n".join(lines).encode()).hexdigest()[:16]
+    assert known.digest(f"import os\n{TEXT}", name) == expected
 
 
 def test_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
