@@ -23,6 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="also run the functions' tests on the machine code in this wheel, on an emulated CPU; repeatable",
     )
     parser.addoption("--only-wheels", action="store_true", help="leave out every test that runs on no --wheel")
+    parser.addoption(
+        "--container-cpu",
+        action="append",
+        default=["x86_64"],
+        metavar="CPU",
+        help="also build by cibuildwheel for this CPU, under qemu: aarch64; repeatable",
+    )
     parser.addoption("--integration", action="store_true", help="also run the slow tests: real builds, real wheels")
 
 

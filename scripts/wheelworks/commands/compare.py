@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from wheelworks import console, processes
+from wheelworks import console, index, processes
 from wheelworks.commands.output import work_folder
-from wheelworks.compare import index
 from wheelworks.compare.behaviour import compare_behaviour
 from wheelworks.compare.differences import Difference, Unproven
 from wheelworks.compare.pairs import Pair

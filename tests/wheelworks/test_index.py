@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from wheelworks.compare import index
+from wheelworks import index
 from wheelworks.errors import UsageError, WheelworksError
 
 from tests.fixtures.wheels import wheel
