@@ -48,12 +48,13 @@ _KNOWN = (
 )
 _WHEEL = re.compile(r"^Building (cp\S+) wheel$", re.MULTILINE)
 _STEP = re.compile(r"^([A-Z][A-Za-z_ ]+)\.\.\.$", re.MULTILINE)
+_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)+", re.MULTILINE)  # not its last line
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def explain(output: str, status: int) -> WheelworksError:
     """The error for an output of cibuildwheel that ended with a status other than 0."""
-    plain = COLOUR.sub("", output)
+    plain = _TRACEBACK.sub("", COLOUR.sub("", output))
     wheel, step = _last(_WHEEL, plain), _last(_STEP, plain)
     place = " ".join(filter(None, (f"for {wheel}" if wheel else "", f"while {_lower(step)}" if step else "")))
     known = next(((what, hint) for pattern, what, hint in _KNOWN if re.search(pattern, plain)), None)

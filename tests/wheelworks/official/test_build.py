@@ -30,9 +30,7 @@ class Built:
 
 
 @pytest.fixture(scope="module", params=["x86_64", "aarch64"])
-def built(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path
-) -> Built:
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Built:
     """For this machine's CPU, and for one that is emulated where that is asked for: it takes minutes."""
     cpu = str(request.param)
     if cpu not in request.config.getoption("--container-cpu"):

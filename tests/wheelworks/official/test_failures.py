@@ -39,6 +39,14 @@ def test_an_unknown_failure_shows_the_last_lines() -> None:
     assert error.message.splitlines()[1:] == [f"    {line}" for line in lines[-15:]]
 
 
+def test_a_traceback_is_cut_down_to_what_it_says() -> None:
+    trace = (
+        'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    main()\nRuntimeError: it exited\n'
+    )
+    error = explain(f"Starting container image a:b...\n{trace}", 1)
+    assert error.message.splitlines()[1:] == ["    Starting container image a:b...", "    RuntimeError: it exited"]
+
+
 def test_stages_are_read_from_what_it_says() -> None:
     output = (
         BEGUN + "gcc -c a.c\n   \x1b[32m✓ \x1b[0m30.47s\nRepairing wheel...\n   ✓ 7.23s\nTesting wheel...\n  ✓ 31.00s\n"
