@@ -83,7 +83,11 @@ def _build(source: Path, options: argparse.Namespace) -> int:
             building.explain(shop, wanted)
     there = building.conclude(shop, outcomes, time.perf_counter() - start)
     status = 0 if len(there) == len(outcomes) else 1
-    return status if options.no_run or not there else max(status, building.run_release(shop, there, options.how))
+    return (
+        status
+        if options.no_run or not there
+        else max(status, building.run_release(shop, there, everywhere=options.how == "all"))
+    )
 
 
 def _pure(shop: Workshop, options: argparse.Namespace) -> list[Job]:

@@ -85,31 +85,33 @@ def conclude(shop: Workshop, outcomes: Sequence[Outcome], seconds: float) -> lis
     return there
 
 
-def run(shop: Workshop, there: Sequence[Built | Kept], how: running.How) -> int:
+def run(shop: Workshop, there: Sequence[Built | Kept]) -> int:
     """Run wheels, with the package's tests where it is this package; returns the exit status."""
     # Not before: the emulator takes a second to import, which a wrong option should not wait for.
     from wheelworks.commands import running
 
     wheels = [one.file for one in there]
     with console.Progress() as progress:
-        verdicts = running.run(wheels, how, _tests(wheels), [running.FLOOR], progress.say)
+        verdicts = running.run(wheels, "all", _tests(wheels), [running.FLOOR], progress.say)
     _note_runs(shop, verdicts)
     running.show(verdicts)
     return running.exit_code(wheels, verdicts)
 
 
-def run_release(shop: Workshop, there: Sequence[Built | Kept], how: running.How) -> int:
-    """Run the wheels of a release, each in a way that the matrix has for its targets; returns the exit status.
+def run_release(shop: Workshop, there: Sequence[Built | Kept], *, everywhere: bool) -> int:
+    """Run the wheels of a release on the emulated CPU; the others, or ``everywhere`` all that can be, under CPython.
 
-    What it has none for is told, and no failure: the pure wheel is not in question.
+    Returns the exit status. What the matrix has no way for is told, and no failure; the pure wheel has no code to run.
     """
     from wheelworks.commands import running
 
     ways = {one.file: ways_of(one.record) for one in there if one.record["targets"]}
     emulated = [wheel for wheel in ways if "emulated" in ways[wheel]]
+    real = [wheel for wheel in ways if wheel not in emulated or (everywhere and "cpython" in ways[wheel])]
+    tests = _tests(list(ways)) if everywhere else "smoke"
     with console.Progress() as progress:
-        verdicts = running.run(emulated, how, _tests(emulated), [running.FLOOR], progress.say)
-        verdicts += [running.run_in_its_way(one, ways[one], progress.say) for one in ways if one not in emulated]
+        verdicts = running.run(emulated, "emulated", _tests(emulated), [], progress.say)
+        verdicts += [running.run_where_real(wheel, tests, progress.say) for wheel in real]
     _note_runs(shop, verdicts)
     running.show(verdicts)
     return running.exit_code([wheel for wheel in ways if ways[wheel]], verdicts)

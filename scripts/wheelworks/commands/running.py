@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import platform
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from wheelworks import console, wheelfile
+from wheelworks import console, debian, wheelfile
 from wheelworks.debian import SUITES
 from wheelworks.errors import UsageError, WheelworksError
-from wheelworks.execute.cpython.machines import MACHINES
+from wheelworks.execute.cpython.machines import MACHINES, find_machine
 from wheelworks.execute.cpython.wheels import mismatch
 from wheelworks.execute.package import DISTRIBUTION, is_the_package, run_package
 from wheelworks.execute.smoke import smoke
@@ -24,7 +23,7 @@ Say = Callable[[str, str], None]
 # The oldest CPython that the stable ABI of our wheels promises, and the newest that Debian has.
 FLOOR, CEILING = min(SUITES, key=lambda v: int(v[2:])), max(SUITES, key=lambda v: int(v[2:]))
 
-NO_WAY = "no emulated CPU runs its code, and there is no CPython of its ABI to be had; nothing has run it"
+NO_CPYTHON = "there is no CPython of its CPU and ABI to be had here"
 
 _COLOURS = {"ran": "green", "cannot run here": "yellow", "failed": "red"}
 
@@ -60,13 +59,13 @@ def run(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence[str], 
     return verdicts
 
 
-def run_in_its_way(wheel: Path, ways: Collection[str], say: Say) -> Verdict:
-    """Run a wheel that no emulated CPU runs under the oldest real CPython that takes it, if ``ways`` has "cpython"."""
-    cpus = _cpus(wheel) if "cpython" in ways and platform.system() == "Linux" else []
-    for cpu, python in itertools.product(cpus, SUITES):
-        if not mismatch(wheel, cpu, python):
-            return _under(wheel, cpu, python, "smoke", say)
-    return Verdict(wheel.name, "nothing", "cannot run here", why=NO_WAY)
+def run_where_real(wheel: Path, tests: Tests, say: Say) -> Verdict:
+    """Run a wheel under the oldest real CPython that there is for it: its own CPU's, of its ABI, with glibc."""
+    for cpu in _cpus(wheel) if platform.system() == "Linux" else []:
+        for python in debian.versions(find_machine(cpu).debian):
+            if not mismatch(wheel, cpu, python):
+                return _under(wheel, cpu, python, tests, say)
+    return Verdict(wheel.name, "no CPython", "cannot run here", why=NO_CPYTHON)
 
 
 def _cpython(wheel: Path, tests: Tests, pythons: Sequence[str], say: Say, *, alone: bool) -> list[Verdict]:

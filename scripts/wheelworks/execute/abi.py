@@ -105,9 +105,8 @@ def _packer(big_endian: bool, pointer: int, long: int, codes: str) -> struct.Str
 def python_abi(file_name: str, libraries: tuple[str, ...], tags: tuple[str, ...] = ()) -> PythonAbi:
     """The CPython ABI that an extension was built for, from its file name, the DLLs it imports and its wheel's tags.
 
-    Sources: PEP 384, 425, 803; the file name suffixes are those of importlib.machinery. Where every
-    libc's CPython is to load a file, it is called ``NAME.so``, and only the tags tell. Without a wheel tag, a stable ABI
-    file is taken to be for 3.11.
+    Sources: PEP 384, 425, 803; the file name suffixes are those of importlib.machinery. A file for CPythons of any libc
+    is called ``NAME.so``: there only the tags tell. Without a tag, a stable ABI file is taken to be for 3.11.
     """
     stem = file_name.rsplit("/", 1)[-1]
     exact = re.search(r"\.(?:cpython-|cp)3(\d+)(t?)[-.]", stem)
