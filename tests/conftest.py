@@ -71,3 +71,15 @@ def release(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) ->
     ended = commands.wheelworks("build-wheels", ".", "--no-run", "--out", out, cache=wheelworks_cache, seconds=900)
     assert ended.status == 0, ended.err
     return out
+
+
+@pytest.fixture(scope="session")
+def tornado_release(
+    tmp_path_factory: pytest.TempPathFactory, published: downloads.Published, wheelworks_cache: Path
+) -> Path:
+    """The folder that ``build-wheels`` fills from the sdist of Tornado 6.6.1: wheels for all targets and ABIs."""
+    out = tmp_path_factory.mktemp("tornado-release")
+    words = ("build-wheels", "--no-run", published.sdist("tornado==6.6.1"), "--out", out)
+    ended = commands.wheelworks(*words, cache=wheelworks_cache, seconds=900)
+    assert ended.status == 0, ended.err
+    return out
