@@ -15,6 +15,7 @@ from wheelworks.cross import environment, project, workshop
 from wheelworks.cross.outcome import Job, jobs
 from wheelworks.cross.source import check, from_sdist
 from wheelworks.cross.workshop import Workshop
+from wheelworks.errors import UsageError
 
 EPILOG = """\
 examples:
@@ -98,6 +99,11 @@ def _by_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
     from wheelworks.commands import by_cibuildwheel  # which the other builder needs nothing of
 
     wanted, abis = targets.select(options.target) or targets.all_targets(), _abis(options)
+    if others := [name for name in ("env", "python", "force") if getattr(options, name)]:
+        hint = "[tool.cibuildwheel] in the project's pyproject.toml is where that builder's settings stand"
+        raise UsageError(f"--{others[0]} is an option of --builder cross", hint)
+    if not abis:
+        raise UsageError(f"cibuildwheel makes no {plan.PURE} wheel", "leave --builder out")
     narrowed = bool(options.target or options.abi)
     return by_cibuildwheel.run(source, writable(Path(options.out)), wanted, abis, narrowed=narrowed)
 

@@ -55,6 +55,8 @@ def compare_behaviour(one: Pair, first: Observed, second: Observed) -> tuple[lis
             known = next((notes.why for notes in (ours, theirs) if notes and notes.why), "")
             unproven.append(Unproven(about, known or "one of the wheels has no binary for this CPU"))
             continue
+        if (told := ours.definition.get("import")) == theirs.definition.get("import") != "works":
+            unproven.append(Unproven(about, f"neither can be imported: {told}"))
         both = [call for call in ours.calls if _ran(ours.calls[call]) and _ran(theirs.calls.get(call, ""))]
         if left := len(ours.calls) - len(both):
             unproven.append(Unproven(about, f"{left} of {len(ours.calls)} calls need what isn't emulated"))

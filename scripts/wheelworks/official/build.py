@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked of cibuildwheel: an sdist, and the wheels that are wanted of it (None: what its settings say)."""
+    """What is asked of cibuildwheel: of an sdist what its settings say, or, where ``narrowed``, of that these only."""
 
     sdist: Path
     targets: Sequence[Target]

@@ -62,3 +62,9 @@ def test_a_call_that_could_not_be_run_is_no_difference_but_is_told(pair: Pair) -
 def test_what_did_not_run_is_told(second: dict[tuple[str, str], Notes], pair: Pair) -> None:
     found, unproven, calls = compare_behaviour(pair, {KEY: Notes()}, second)
     assert (found, calls, len(unproven)) == ([], 0, 1)
+
+
+def test_two_that_cannot_be_imported_are_told(pair: Pair) -> None:
+    broken = Notes({"import": "fault: wild-pointer"}, {}, {})
+    found, unproven, _ = compare_behaviour(pair, {KEY: broken}, {KEY: broken})
+    assert found == [] and "neither can be imported: fault: wild-pointer" in str(unproven[0])
