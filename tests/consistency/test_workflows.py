@@ -210,3 +210,36 @@ def test_a_bad_workflow_fails(old: str, new: str, failing: int, tmp_path: Path) 
     bad.parent.mkdir(parents=True)
     bad.write_text(text.replace(old, new), encoding="utf-8")
     assert lint(bad)[failing] != 0
+
+
+UV_NAMES = {
+    ("windows-11-arm", "x64"): "x86_64-pc-windows-msvc",
+    ("windows-11-arm", "arm64"): "aarch64-pc-windows-msvc",
+    ("windows-2025", "x64"): "x86_64-pc-windows-msvc",
+    ("macos-15", "arm64"): "aarch64-apple-darwin",
+    ("macos-15-intel", "x64"): "x86_64-apple-darwin",
+    ("ubuntu-24.04", "x64"): "x86_64-unknown-linux-gnu",
+    ("ubuntu-24.04-arm", "arm64"): "aarch64-unknown-linux-gnu",
+}
+
+
+def installs(lock: str, machine: tuple[str, str], folder: Path) -> bool:
+    """Whether a lock file has a wheel of everything for a machine's Python, without installing it."""
+    command = ["uv", "pip", "install", "--dry-run", "--quiet", "--only-binary=:all:", "--python-version=3.13"]
+    command += [f"--python-platform={UV_NAMES[machine]}", "--target", str(folder), "-r", f"requirements/{lock}.txt"]
+    program = str(Path(sys.executable).with_name(command[0]))
+    return subprocess.run([program, *command[1:]], cwd=ROOT, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("lock", ["nox", "wheelworks", "cibuildwheel"])
+def test_every_machine_can_install_what_its_sessions_need(lock: str, tmp_path: Path) -> None:
+    planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
+    machines = {(row["runner"], row["suite"]) for row in matrices.native(planned)}
+    assert [machine for machine in sorted(machines) if not installs(lock, machine, tmp_path)] == []
+
+
+@pytest.mark.integration
+def test_windows_on_arm_needs_another_python_for_the_suite(tmp_path: Path) -> None:
+    """Where this fails, ``matrices.SUITE`` isn't needed any more."""
+    assert not installs("wheelworks", ("windows-11-arm", "arm64"), tmp_path)
