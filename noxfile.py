@@ -20,8 +20,9 @@ UV_OPTIONS = (
     *("--quiet", "--universal", "--python-version=3.11", "--generate-hashes", "--no-annotate"),
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
 )
+WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "native", "test", "lint", "bench")
+LOCKS = ("nox", "lock", "build", "wheelworks", "native", "cibuildwheel", "test", "lint", "bench")
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -55,7 +56,7 @@ def cross_arm64(session: nox.Session) -> None:
 @nox.session(name="build-wheels")
 def build_wheels(session: nox.Session) -> None:
     """Build every wheel of a release, for every platform and ABI, and its sdist; ``-- --list`` tells which."""
-    install(session, "wheelworks")
+    install(session, "cibuildwheel")
     wheelworks(session, "build-wheels", *session.posargs)
 
 
@@ -64,6 +65,13 @@ def test_foreign(session: nox.Session) -> None:
     """Run the machine code of wheels of any platform here: on an emulated CPU, or under a real foreign CPython."""
     install(session, "wheelworks")
     wheelworks(session, "test-foreign", *session.posargs)
+
+
+@nox.session
+def compare(session: nox.Session) -> None:
+    """Compare two sets of wheels of one project: where they install, their files, and what their code does."""
+    install(session, "wheelworks")
+    wheelworks(session, "compare", *session.posargs)
 
 
 @nox.session(name="test-native")
@@ -98,10 +106,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types of all Python here."""
+    """Check style and types of all Python here, and the workflows."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("zizmor", "--offline", "--quiet", ".github/workflows")
+    session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *map(str, WORKFLOWS))
     session.run("mypy", "src", "scripts", "tests", "noxfile.py", "setup.py", "bootstrap.py")
 
 

@@ -23,6 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="also run the functions' tests on the machine code in this wheel, on an emulated CPU; repeatable",
     )
     parser.addoption("--only-wheels", action="store_true", help="leave out every test that runs on no --wheel")
+    parser.addoption(
+        "--container-cpu",
+        action="append",
+        default=["x86_64"],
+        metavar="CPU",
+        help="also build by cibuildwheel for this CPU, under qemu: aarch64; repeatable",
+    )
     parser.addoption("--integration", action="store_true", help="also run the slow tests: real builds, real wheels")
 
 
@@ -62,5 +69,17 @@ def release(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) ->
     """The folder that ``build-wheels`` fills, from nothing: this project's whole release."""
     out = tmp_path_factory.mktemp("release") / "dist"
     ended = commands.wheelworks("build-wheels", ".", "--no-run", "--out", out, cache=wheelworks_cache, seconds=900)
+    assert ended.status == 0, ended.err
+    return out
+
+
+@pytest.fixture(scope="session")
+def tornado_release(
+    tmp_path_factory: pytest.TempPathFactory, published: downloads.Published, wheelworks_cache: Path
+) -> Path:
+    """The folder that ``build-wheels`` fills from the sdist of Tornado 6.6.1: wheels for all targets and ABIs."""
+    out = tmp_path_factory.mktemp("tornado-release")
+    words = ("build-wheels", "--no-run", published.sdist("tornado==6.6.1"), "--out", out)
+    ended = commands.wheelworks(*words, cache=wheelworks_cache, seconds=900)
     assert ended.status == 0, ended.err
     return out

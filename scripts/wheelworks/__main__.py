@@ -19,6 +19,8 @@ COMMANDS = {
     "test-autobahn": "wheelworks.commands.test_autobahn",
     "host-wheel": "wheelworks.commands.host_wheel",
     "bench": "wheelworks.commands.bench",
+    "compare": "wheelworks.commands.compare",
+    "builders": "wheelworks.commands.builders",
 }
 
 

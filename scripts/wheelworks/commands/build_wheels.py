@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks import console, plan, targets
+from wheelworks import console, matrices, plan, targets
 from wheelworks.commands import building
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import environment, project, workshop
 from wheelworks.cross.outcome import Job, jobs
 from wheelworks.cross.source import check, from_sdist
 from wheelworks.cross.workshop import Workshop
+from wheelworks.errors import UsageError
 
 EPILOG = """\
 examples:
@@ -23,6 +24,7 @@ examples:
   nox -s build-wheels -- --list --json                       the same for a program, such as a CI matrix
   nox -s build-wheels -- tornado-6.6.1.tar.gz --out t        Tornado's
   nox -s build-wheels -- --target win_arm64 --abi cp314t     one wheel
+  nox -s build-wheels -- --builder cibuildwheel --out w      this system's, by its own compilers
 
 A wheel that DIR holds already, made of just the same source, tools and headers, is left as it is; --force builds it
 again. At the end the machine code of each is run on an emulated CPU, or under a real CPython where there is none.
@@ -43,6 +45,12 @@ def parser() -> argparse.ArgumentParser:
         "--abi", action="append", default=[], metavar="ID", help=f"of this ABI only, or {plan.PURE}; repeatable"
     )
     made.add_argument(
+        "--builder",
+        choices=["cross", "cibuildwheel"],
+        default="cross",
+        help="cross: all from here (default); cibuildwheel: this system's, by the official toolchains",
+    )
+    made.add_argument(
         "--how", choices=["emulated", "all"], default="emulated", help="run them on what: all adds CPython under qemu"
     )
     made.add_argument("--force", action="store_true", help="build what is there already, too")
@@ -56,7 +64,9 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     source = Path(options.source)
     check(source)
-    return _list(source, options) if options.list else _build(source, options)
+    if options.list:
+        return _list(source, options)
+    return _by_cibuildwheel(source, options) if options.builder == "cibuildwheel" else _build(source, options)
 
 
 def _build(source: Path, options: argparse.Namespace) -> int:
@@ -85,17 +95,35 @@ def _pure(shop: Workshop, options: argparse.Namespace) -> list[Job]:
     return [Job((), None)] if _wants_pure(options) and shop.pure_variables() is not None else []
 
 
+def _by_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
+    from wheelworks.commands import by_cibuildwheel  # which the other builder needs nothing of
+
+    wanted, abis = targets.select(options.target) or targets.all_targets(), _abis(options)
+    if others := [name for name in ("env", "python", "force") if getattr(options, name)]:
+        hint = "[tool.cibuildwheel] in the project's pyproject.toml is where that builder's settings stand"
+        raise UsageError(f"--{others[0]} is an option of --builder cross", hint)
+    if not abis:
+        raise UsageError(f"cibuildwheel makes no {plan.PURE} wheel", "leave --builder out")
+    narrowed = bool(options.target or options.abi)
+    return by_cibuildwheel.run(source, writable(Path(options.out)), wanted, abis, narrowed=narrowed)
+
+
 def _list(source: Path, options: argparse.Namespace) -> int:
     with work_folder() as work:
         tree = source if source.is_dir() else from_sdist(source, work / "unpacked").tree
         planned = chosen(project.stem(source), options, pure=project.pure_variables(tree) is not None)
     if options.json:
-        records = [one.record() for one in planned]
-        print(json.dumps({"sdist": f"{project.stem(source)}.tar.gz", "wheels": records}, indent=2))  # noqa: T201
+        print(json.dumps(_described(project.stem(source), planned)))  # noqa: T201  # one line, as CI's outputs are
         return 0
     for name in (f"{project.stem(source)}.tar.gz", *(one.name for one in planned)):
         console.out.print(name, markup=False, soft_wrap=True)
     return 0
+
+
+def _described(stem: str, planned: Sequence[plan.Planned]) -> dict[str, object]:
+    wanted = dict.fromkeys(target for one in planned for target in one.targets)
+    rows = {"native": matrices.native(planned), **matrices.official(wanted)}
+    return {"sdist": f"{stem}.tar.gz", "wheels": [one.record() for one in planned], "matrices": rows}
 
 
 def chosen(stem: str, options: argparse.Namespace, *, pure: bool) -> tuple[plan.Planned, ...]:

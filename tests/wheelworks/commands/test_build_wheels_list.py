@@ -72,3 +72,25 @@ def test_a_pure_table_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_what_there_is_not_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown"):
         build_wheels.main([project(tmp_path), "--list", *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--env", "A=1"), "--env is an option of --builder cross"),
+        (("--force",), "--force is an option of --builder cross"),
+        (("--python", "/x"), "--python is an option of --builder cross"),
+        (("--abi", "py3-none-any"), "cibuildwheel makes no py3-none-any wheel"),
+    ],
+)
+def test_what_cibuildwheel_cannot_be_told(words: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=says):
+        build_wheels.main([project(tmp_path), "--builder", "cibuildwheel", "--out", str(tmp_path), *words])
+
+
+def test_json_is_one_line_with_the_rows_of_ci(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build_wheels.main([project(tmp_path), "--list", "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert {name: len(rows) for name, rows in json.loads(line)["matrices"].items()} == {
+        "native": 35, "official": 9, "emulated": 10,
+    }  # fmt: skip

@@ -94,15 +94,13 @@ PUBLISHED = {
 }
 
 
-def test_the_whole_set_covers_the_official_one(published: Published, tmp_path: Path, wheelworks_cache: Path) -> None:
+def test_the_whole_set_covers_the_official_one(published: Published, tornado_release: Path) -> None:
     sdist = published.sdist(RELEASE)
-    ended = wheelworks("build-wheels", "--no-run", sdist, "--out", tmp_path, cache=wheelworks_cache, seconds=900)
-    assert ended.status == 0, ended.err
-    wheels = json.loads((tmp_path / "manifest.json").read_text())["wheels"]
+    wheels = json.loads((tornado_release / "manifest.json").read_text())["wheels"]
     rows = {target.id: target for target in targets.all_targets()}
     built = {(rows[name].family, wheel["abi"]) for wheel in wheels for name in wheel["targets"]}
     assert {(platform, abi) for platform in PUBLISHED for abi in PUBLISHED_ABIS} <= built
     assert {wheel["abi"] for wheel in wheels} == PUBLISHED_ABIS
     assert {wheel["link"] for wheel in wheels} == {"freestanding"} and len(wheels) == 36
-    assert (tmp_path / sdist.name).read_bytes() == sdist.read_bytes()
+    assert (tornado_release / sdist.name).read_bytes() == sdist.read_bytes()
     assert {name for wheel in wheels for name in wheel["targets"]} == rows.keys(), "of each Linux CPU both libcs"

@@ -1,0 +1,82 @@
+"""``builders``: how long each builder takes for a wheel, side by side on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from wheelworks import console, targets
+from wheelworks.commands.output import work_folder
+from wheelworks.cross import builder, workshop
+from wheelworks.cross.outcome import Failed, jobs
+from wheelworks.official import build, stages
+from wheelworks.targets import Target
+
+EPILOG = """\
+example:
+  python -m wheelworks builders tornado-6.6.1.tar.gz --target manylinux_2_17_aarch64
+
+Counted are the stages that make a wheel, with images, libcs and build environments at hand: of `cross` a whole set,
+divided by its wheels; of cibuildwheel what it says of starting the container, building and repairing, without tests."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(
+        prog="python -m wheelworks builders",
+        description="Measure both builders on one sdist.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("sdist", type=Path, metavar="SDIST", help="what both build")
+    made.add_argument(
+        "--target",
+        default="manylinux_2_17_aarch64",
+        metavar="ID",
+        help="what cibuildwheel builds (default: %(default)s)",
+    )
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit status. Raises WheelworksError."""
+    options = parser().parse_args(argv)
+    target = targets.find(options.target)
+    with work_folder() as work, console.Progress() as progress:
+        progress.say("cross", "building all wheels, twice: once to have everything at hand")
+        count, seconds = _cross(options.sdist, work)
+        progress.say("cibuildwheel", f"building one wheel for {target.id}")
+        theirs = _cibuildwheel(options.sdist, target, work)
+    ours = seconds / count
+    console.out.print(f"cross: {count} wheels in {seconds:.1f} s, {ours:.2f} s a wheel")
+    console.out.print(f"cibuildwheel: {theirs:.1f} s for one wheel, {target.id}")
+    console.out.print(f"{theirs / ours:.0f} times faster")
+    return 0
+
+
+def _cross(sdist: Path, work: Path) -> tuple[int, float]:
+    """How many wheels a set has, and the seconds that building it takes when everything else is at hand."""
+    seconds = 0.0
+    for attempt in ("first", "second"):
+        place = work / attempt
+        place.mkdir()
+        (place / "out").mkdir()
+        abis = targets.all_abis()
+        shop = workshop.prepare(sdist, place, place / "out", {}, "", lambda text: None, abis)
+        start = time.perf_counter()
+        outcomes = builder.build(shop, jobs(targets.all_targets(), abis), lambda job: None, force=True)
+        seconds = time.perf_counter() - start
+        for failed in (outcome for outcome in outcomes if isinstance(outcome, Failed)):
+            raise failed.error
+    return len(outcomes), seconds
+
+
+def _cibuildwheel(sdist: Path, target: Target, work: Path) -> float:
+    place = work / "cibuildwheel"
+    (place / "out").mkdir(parents=True)
+    env = {**os.environ, "CIBW_TEST_COMMAND": "", "CIBW_AUDIT_COMMAND": ""}
+    order = build.Order(sdist, [target], targets.all_abis()[:1], narrowed=True)
+    return stages.building(build.build(order, place, place / "out", lambda text: None, env).output)

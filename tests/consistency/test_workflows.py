@@ -1,0 +1,245 @@
+"""Workflows hold no logic, and what they name exists: sessions and their options, runners, pins, the gate."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from wheelworks import matrices, plan, targets
+from wheelworks.__main__ import COMMANDS
+
+from tests.fixtures.commands import ROOT, environment
+
+FOLDER = ROOT / ".github" / "workflows"
+FILES = sorted(FOLDER.glob("*.yml"))
+NOX = re.compile(r'^(?:plan="\$\()?python bootstrap\.py -s (?P<session>[a-z0-9-]+)(?: -- (?P<words>.*?))?(?:\)")?$')
+SCRIPTS = (".ci/run", ".ci/packages")
+# What hands a matrix on, and what makes the gate fail: the two lines that are no command of ours.
+OTHERS = ('echo "plan=$plan" >> "$GITHUB_OUTPUT"', "exit 1")
+PINNED = re.compile(r"^\S+@[0-9a-f]{40}$")
+LINTERS = (
+    ("zizmor", "--offline", "--quiet"),
+    ("check-jsonschema", "--builtin-schema=vendor.github-workflows"),
+)
+
+
+def read(file: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    return loaded
+
+
+def jobs(file: Path) -> dict[str, dict[str, Any]]:
+    return dict(read(file)["jobs"])
+
+
+def lines() -> Iterator[tuple[str, str]]:
+    """Every line of every ``run``, with the job that it stands in."""
+    for file in FILES:
+        for name, job in jobs(file).items():
+            for step in job.get("steps", ()):
+                for line in step.get("run", "").splitlines():
+                    yield f"{file.name}: {name}", line.strip()
+
+
+def nox() -> list[tuple[str, str, list[str]]]:
+    """Every nox command line: where it stands, its session, its options with something in place of variables."""
+    found = []
+    for place, line in lines():
+        if match := NOX.match(line):
+            words = shlex.split(re.sub(r"\$\w+", "1.0.whl", match["words"] or ""))
+            found.append((place, match["session"], words))
+    return found
+
+
+def test_there_are_workflows() -> None:
+    assert {file.name for file in FILES} == {"ci.yml", "release.yml"}
+    assert len(nox()) >= 8
+
+
+def test_nothing_is_decided_in_a_workflow() -> None:
+    others = [line for _, line in lines() if not NOX.match(line) and line not in (*SCRIPTS, *OTHERS)]
+    assert others == []
+
+
+@pytest.mark.parametrize(("place", "session", "words"), nox(), ids=str)
+def test_a_nox_command_line_is_understood(place: str, session: str, words: list[str]) -> None:
+    """By the parser of its command: a session that is gone, or an option that was renamed, fails here."""
+    command = importlib.import_module(COMMANDS[session])
+    command.parser().parse_args(words)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("session", sorted({session for _, session, _ in nox()}))
+def test_a_session_of_a_workflow_helps(session: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "wheelworks", session, "--help"]
+    ended = subprocess.run(command, env=environment(tmp_path), check=False, capture_output=True, text=True)
+    assert ended.returncode == 0 and f"nox -s {session} --" in ended.stdout
+
+
+@pytest.mark.integration
+def test_sessions_exist() -> None:
+    listed = subprocess.run(
+        [sys.executable, "-m", "nox", "--list", "-f", str(ROOT / "noxfile.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    known = set(re.findall(r"^[*-] (\S+) -> \S", listed.stdout, re.MULTILINE))
+    assert {session for _, session, _ in nox()} <= known
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_can_be_run(script: str) -> None:
+    assert (ROOT / script).stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_actions_are_pinned_by_commit_with_their_version(file: Path) -> None:
+    uses = re.findall(r"uses: (\S+)(.*)", file.read_text(encoding="utf-8"))
+    foreign = [(what, comment) for what, comment in uses if not what.startswith("$/")]
+    assert foreign != []
+    for what, comment in foreign:
+        assert PINNED.match(what) and re.match(r"^ # v\d+\.\d+\.\d+$", comment), what
+
+
+def test_an_action_is_the_same_everywhere() -> None:
+    pins: dict[str, set[str]] = {}
+    for file in FILES:
+        for name, commit, version in re.findall(r"uses: (\S+)@(\S+) # (\S+)", file.read_text(encoding="utf-8")):
+            pins.setdefault(name, set()).add(f"{commit} {version}")
+    assert {name: found for name, found in pins.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_nothing_is_permitted_but_by_name(file: Path) -> None:
+    assert read(file)["permissions"] == {}
+    for name, job in jobs(file).items():
+        allowed = {"contents": "read"} if name not in ("publish", "gate") else {"id-token": "write"}
+        assert job.get("permissions", {}) in (allowed, {}), name
+        for step in job.get("steps", ()):
+            if "actions/checkout@" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False
+        assert "timeout-minutes" in job or "uses" in job, name
+
+
+def test_only_a_tag_is_published_and_only_by_one_job() -> None:
+    assert list(read(FOLDER / "release.yml")["on"]) == ["push"]
+    assert read(FOLDER / "release.yml")["on"]["push"] == {"tags": ["v*"]}
+    every = [(file.name, name, job) for file in FILES for name, job in jobs(file).items()]
+    tokens = [(file, name) for file, name, job in every if "id-token" in str(job.get("permissions"))]
+    assert tokens == [("release.yml", "publish")]
+    publish = jobs(FOLDER / "release.yml")["publish"]
+    assert publish["environment"] and publish["if"] == "startsWith(github.ref, 'refs/tags/v')"
+    assert set(publish["needs"]) == set(jobs(FOLDER / "release.yml")) - {"publish"}
+    assert publish["steps"][-1]["with"]["attestations"] is True
+
+
+def test_the_gate_waits_for_every_job_and_fails_with_any() -> None:
+    every = jobs(FOLDER / "ci.yml")
+    gate = every["gate"]
+    assert set(gate["needs"]) == set(every) - {"gate"}
+    assert gate["if"] == "always()"
+    for result in ("failure", "cancelled", "skipped"):
+        assert f"contains(needs.*.result, '{result}')" in gate["steps"][0]["if"]
+
+
+def test_matrices_come_from_the_plan() -> None:
+    planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
+    rows = {"native": matrices.native(planned), **matrices.official(targets.all_targets())}
+    used = set()
+    for name, job in jobs(FOLDER / "ci.yml").items():
+        if "strategy" not in job:
+            assert "matrix." not in str(job)
+            continue
+        matrix = job["strategy"]["matrix"]
+        assert matrix == {"include": f"${{{{ fromJSON(needs.build.outputs.plan).matrices.{name} }}}}"}
+        assert set(re.findall(r"matrix\.(\w+)", json.dumps(job).replace("matrices.", ""))) <= set(rows[name][0])
+        used.add(name)
+    assert used == set(rows)
+
+
+def test_machines_are_those_of_the_target_table() -> None:
+    hosted = {target.runner for target in targets.all_targets() if target.runner}
+    named = {job["runs-on"] for file in FILES for job in jobs(file).values() if "runs-on" in job}
+    assert named - {"${{ matrix.runner }}"} <= hosted
+
+
+def lint(*paths: Path) -> list[int]:
+    return [
+        subprocess.run(
+            [Path(sys.executable).with_name(words[0]), *words[1:], *paths], check=False, capture_output=True
+        ).returncode
+        for words in LINTERS
+    ]
+
+
+def test_the_linters_are_those_of_the_session() -> None:
+    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    for words in LINTERS:
+        assert ", ".join(f'"{word}"' for word in words) in text
+
+
+def test_workflows_pass_the_linters() -> None:
+    assert lint(*FILES) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "failing"),
+    [
+        ("        with:\n          persist-credentials: false\n", "", 0),
+        ("@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7", 0),
+        ('"dist/$WHEEL"', '"dist/${{ github.head_ref }}"', 0),
+        ("permissions: {}", "permissions: write-all", 0),
+        ("runs-on: ubuntu-24.04", "runs_on: ubuntu-24.04", 1),
+        ("needs: build", "needs: 3", 1),
+    ],
+)
+def test_a_bad_workflow_fails(old: str, new: str, failing: int, tmp_path: Path) -> None:
+    text = (FOLDER / "ci.yml").read_text(encoding="utf-8")
+    assert old in text
+    bad = tmp_path / ".github" / "workflows" / "ci.yml"
+    bad.parent.mkdir(parents=True)
+    bad.write_text(text.replace(old, new), encoding="utf-8")
+    assert lint(bad)[failing] != 0
+
+
+UV_NAMES = {
+    ("windows-11-arm", "x64"): "x86_64-pc-windows-msvc",
+    ("windows-11-arm", "arm64"): "aarch64-pc-windows-msvc",
+    ("windows-2025", "x64"): "x86_64-pc-windows-msvc",
+    ("macos-15", "arm64"): "aarch64-apple-darwin",
+    ("macos-15-intel", "x64"): "x86_64-apple-darwin",
+    ("ubuntu-24.04", "x64"): "x86_64-unknown-linux-gnu",
+    ("ubuntu-24.04-arm", "arm64"): "aarch64-unknown-linux-gnu",
+}
+
+
+def installs(lock: str, machine: tuple[str, str], folder: Path) -> bool:
+    """Whether a lock file has a wheel of everything for a machine's Python, without installing it."""
+    command = ["uv", "pip", "install", "--dry-run", "--quiet", "--only-binary=:all:", "--python-version=3.13"]
+    command += [f"--python-platform={UV_NAMES[machine]}", "--target", str(folder), "-r", f"requirements/{lock}.txt"]
+    program = str(Path(sys.executable).with_name(command[0]))
+    return subprocess.run([program, *command[1:]], cwd=ROOT, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("lock", ["nox", "wheelworks", "cibuildwheel"])
+def test_every_machine_can_install_what_its_sessions_need(lock: str, tmp_path: Path) -> None:
+    planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
+    machines = {(row["runner"], row["suite"]) for row in matrices.native(planned)}
+    assert [machine for machine in sorted(machines) if not installs(lock, machine, tmp_path)] == []
+
+
+@pytest.mark.integration
+def test_windows_on_arm_needs_another_python_for_the_suite(tmp_path: Path) -> None:
+    """Where this fails, ``matrices.SUITE`` isn't needed any more."""
+    assert not installs("wheelworks", ("windows-11-arm", "arm64"), tmp_path)

@@ -1,0 +1,70 @@
+"""Notes on two builds of one module: what differs is found, what wasn't run is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from wheelworks.compare.behaviour import compare_behaviour
+from wheelworks.compare.pairs import Pair, Wheel
+from wheelworks.slots import Slot
+
+from tests.fixtures.wheels import wheel
+
+FILE = "sample/_c.pyd"
+KEY = (FILE, "aarch64")
+
+
+@dataclass(frozen=True)
+class Notes:
+    definition: dict[str, str] = field(default_factory=lambda: {"import": "works", "name": "_c"})
+    attributes: dict[str, str] = field(default_factory=lambda: {"f": "a function"})
+    calls: dict[str, str] = field(default_factory=lambda: {"f()": "1", "f(2)": "ValueError: two"})
+    why: str = ""
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    made = Wheel(wheel(tmp_path, files={FILE: b"MZ"}))
+    return Pair(made, made, (Slot("cp311-abi3", "windows", "aarch64"),))
+
+
+def test_the_same_notes(pair: Pair) -> None:
+    assert compare_behaviour(pair, {KEY: Notes()}, {KEY: Notes()}) == ([], [], 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"definition": {"import": "works", "name": "_d"}}, "definition"),
+        ({"definition": {"import": "fault: wild-pointer"}}, "definition"),
+        ({"attributes": {}}, "attributes"),
+        ({"calls": {"f()": "2", "f(2)": "ValueError: two"}}, "calls"),
+        ({"calls": {"f()": "1"}}, "calls"),
+    ],
+)
+def test_other_notes(change: dict[str, dict[str, str]], code: str, pair: Pair) -> None:
+    other = replace(Notes(), **change)  # type: ignore[arg-type]  # its fields
+    for first, second in ((Notes(), other), (other, Notes())):
+        found, unproven, _ = compare_behaviour(pair, {KEY: first}, {KEY: second})
+        assert [one.code for one in found] == [code] and unproven == []
+
+
+def test_a_call_that_could_not_be_run_is_no_difference_but_is_told(pair: Pair) -> None:
+    other = replace(Notes(), calls={"f()": "CannotRun: it calls malloc", "f(2)": "ValueError: two"})
+    found, unproven, calls = compare_behaviour(pair, {KEY: Notes()}, {KEY: other})
+    assert found == [] and calls == 1
+    assert "1 of 2 calls need what isn't emulated" in str(unproven[0])
+
+
+@pytest.mark.parametrize("second", [{(FILE, ""): Notes(why="no emulated CPU")}, {}])
+def test_what_did_not_run_is_told(second: dict[tuple[str, str], Notes], pair: Pair) -> None:
+    found, unproven, calls = compare_behaviour(pair, {KEY: Notes()}, second)
+    assert (found, calls, len(unproven)) == ([], 0, 1)
+
+
+def test_two_that_cannot_be_imported_are_told(pair: Pair) -> None:
+    broken = Notes({"import": "fault: wild-pointer"}, {}, {})
+    found, unproven, _ = compare_behaviour(pair, {KEY: broken}, {KEY: broken})
+    assert found == [] and "neither can be imported: fault: wild-pointer" in str(unproven[0])

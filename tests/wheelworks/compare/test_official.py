@@ -1,0 +1,30 @@
+"""Tornado's release, built here for every platform, against the wheels that its authors published."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.commands import wheelworks
+
+pytestmark = pytest.mark.integration
+
+RELEASE = "tornado==6.6.1"
+ABIS = ("cp311-abi3", "cp314-cp314t", "cp315-cp315t")
+# What Tornado doesn't publish and the target table has.
+BEYOND = {f"{abi} on {system} {cpu}" for abi in ABIS for system in ("glibc", "musl") for cpu in ("armv7l", "x86")}
+# Of these the code can't be run on an emulated CPU.
+UNRUN = {f"{abi} on {system} ppc64le" for abi in ABIS for system in ("glibc", "musl")}
+
+
+def test_ours_are_the_published_ones_and_some_more(tornado_release: Path, wheelworks_cache: Path) -> None:
+    ended = wheelworks("compare", tornado_release, RELEASE, cache=wheelworks_cache)
+    differences = [line for line in ended.err.splitlines() if line.startswith("error: ")]
+    assert set(re.findall(r"missing-wheel: (.*?): ", ended.err)) == BEYOND
+    assert len(differences) == len(BEYOND), [line for line in differences if "missing-wheel" not in line]
+    assert ended.status == 1
+    assert f"45 pairs of wheels, {39 * 622} calls of their functions: 12 differences" in " ".join(ended.out.split())
+    assert set(re.findall(r"not compared: (.*?), tornado/speedups, ppc64le: ", ended.err)) == UNRUN
+    assert ended.err.count("not compared: ") == len(UNRUN)
