@@ -27,25 +27,21 @@ def missing() -> str:
     return "" if _library() else "libfaketime isn't installed: sudo apt install faketime"
 
 
-def _at(now: Surroundings, when: str) -> Surroundings:
-    """The builder keeps its environment from the project's build, so that the clock is handed to both."""
-    clock = {
-        "LD_PRELOAD": _library(),
-        "FAKETIME": when,
-        # Waiting must go on taking the time that it takes.
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }
-    seen = tuple(f"{name}={value}" for name, value in clock.items())
-    return replace(now.with_env(**clock), seen=(*now.seen, *seen))
+def _clock(when: str) -> dict[str, str]:
+    # The monotonic clock is changed as well: where it isn't, libfaketime 0.9.10 makes time.sleep() fail.
+    return {"LD_PRELOAD": _library(), "FAKETIME": when, "NO_FAKE_STAT": "1"}
+
+
+def _seen(now: Surroundings, clock: dict[str, str]) -> Surroundings:
+    """The builder keeps its own environment from the project's build, so that the clock must be handed on."""
+    return replace(now, seen=(*now.seen, *(f"{name}={value}" for name, value in clock.items())))
 
 
 def later(now: Surroundings) -> Surroundings:
-    """Twenty years and a day on."""
-    return _at(now, LATER)
+    """Twenty years and a day on, for the builder and for the project's build."""
+    return _seen(now.with_env(**_clock(LATER)), _clock(LATER))
 
 
 def still(now: Surroundings) -> Surroundings:
-    """A clock that doesn't go: what still differs from build to build is not the time."""
-    return _at(now, STILL)
+    """A clock that doesn't go, for the project's build alone: the builder waits for programs, by the clock."""
+    return _seen(now, _clock(STILL))

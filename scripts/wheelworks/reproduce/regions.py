@@ -92,9 +92,8 @@ def _macho(binary: lief.MachO.Binary, data: bytes) -> Iterator[Region]:
         yield Region(f"{prefix}load command LC_{command.command.name}", start + command.command_offset, command.size)
     for section in binary.sections:
         if section.offset:
-            yield Region(
-                f"{prefix}section {section.segment_name},{_text(section.name)}", start + section.offset, section.size
-            )
+            name = f"{prefix}section {section.segment_name},{_text(section.name)}"
+            yield Region(name, start + section.offset, section.size)
     if signature := binary.code_signature:
         yield Region(f"{prefix}code signature", start + signature.data_offset, signature.data_size)
     if symbols := binary.symbol_command:

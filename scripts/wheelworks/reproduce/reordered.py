@@ -22,7 +22,8 @@ def reordered(archive: Path, place: Path) -> Path:
             gzip.GzipFile(copy, "wb", compresslevel=1, mtime=0) as packed,
             tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as new,
         ):
-            for member in sorted(old.getmembers()[::-1], key=lambda one: one.issym() or one.islnk()):
+            members = old.getmembers()[::-1]
+            for member in sorted(members, key=lambda one: one.issym() or one.islnk()):
                 new.addfile(member, old.extractfile(member) if member.isreg() else None)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise WheelworksError(f"{archive.name}: damaged, or no sdist: {error}", "download it again") from error
