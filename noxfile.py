@@ -41,6 +41,13 @@ def cross_arm64(session: nox.Session) -> None:
     wheelworks(session, "cross-arm64", *session.posargs)
 
 
+@nox.session(name="build-wheels")
+def build_wheels(session: nox.Session) -> None:
+    """Build every wheel of a release, for every platform and ABI, and its sdist; ``-- --list`` tells which."""
+    install(session, "wheelworks")
+    wheelworks(session, "build-wheels", *session.posargs)
+
+
 @nox.session(name="test-foreign")
 def test_foreign(session: nox.Session) -> None:
     """Run the machine code of wheels of any platform here: on an emulated CPU, or under a real foreign CPython."""

@@ -13,6 +13,7 @@ from wheelworks.errors import WheelworksError
 
 COMMANDS = {
     "cross-arm64": "wheelworks.commands.cross_arm64",
+    "build-wheels": "wheelworks.commands.build_wheels",
     "test-foreign": "wheelworks.commands.test_foreign",
     "reproduce": "wheelworks.commands.reproduce",
     "host-wheel": "wheelworks.commands.host_wheel",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from wheelworks import console, wheelfile
+from wheelworks.debian import SUITES
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.execute.cpython.machines import MACHINES
-from wheelworks.execute.cpython.roots import SUITES
 from wheelworks.execute.package import DISTRIBUTION, is_the_package, run_package
 from wheelworks.execute.smoke import smoke
 from wheelworks.execute.verdict import Verdict

@@ -1,7 +1,7 @@
 /* tornado_speedups._speedups: the functions of _fallback.py in C.
 
-   Freestanding: it calls CPython's stable ABI of 3.11 and nothing else, no libc, so that one binary per
-   CPU and object format is enough. No state: safe in subinterpreters and without the GIL. */
+   Freestanding: it calls CPython's stable ABI and nothing else, no libc, so that one binary per ABI, CPU and
+   object format is enough. No state: safe in subinterpreters and without the GIL. */
 
 #include "functions.h"
 
@@ -31,6 +31,33 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+#define NAME "tornado_speedups._speedups"
+#define DOC "The functions of tornado_speedups in C."
+
+#if defined(Py_TARGET_ABI3T)
+
+/* The stable ABI of 3.15 with and without the GIL (PEP 803): no object's layout is known, so that a module is
+   described by slots alone (PEP 793). */
+PyABIInfo_VAR(abi_info);
+
+static PySlot slots[] = {
+    PySlot_STATIC_DATA(Py_mod_abi, &abi_info),
+    PySlot_STATIC_DATA(Py_mod_name, NAME),
+    PySlot_STATIC_DATA(Py_mod_doc, DOC),
+    PySlot_STATIC_DATA(Py_mod_methods, methods),
+    PySlot_DATA(Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED),
+    PySlot_DATA(Py_mod_gil, Py_MOD_GIL_NOT_USED),
+    PySlot_END,
+};
+
+PyMODEXPORT_FUNC
+PyModExport__speedups(void)
+{
+    return slots;
+}
+
+#else
+
 /* Slots that a version doesn't know make it refuse the module: declare what the oldest one served knows. */
 #if defined(Py_LIMITED_API)
 #define OLDEST_VERSION Py_LIMITED_API
@@ -50,8 +77,8 @@ static PyModuleDef_Slot slots[] = {
 
 static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "tornado_speedups._speedups",
-    .m_doc = "The functions of tornado_speedups in C.",
+    .m_name = NAME,
+    .m_doc = DOC,
     .m_methods = methods,
     .m_slots = slots,
 };
@@ -61,3 +88,5 @@ PyInit__speedups(void)
 {
     return PyModuleDef_Init(&module_definition);
 }
+
+#endif
