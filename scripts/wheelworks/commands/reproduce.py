@@ -10,13 +10,15 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from wheelworks import console, manifest, targets
+from wheelworks import console, manifest, plan, targets
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import environment
+from wheelworks.cross.source import check
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.reproduce import conclusions, published, subjects
 from wheelworks.reproduce.conclusions import Conclusion
 from wheelworks.reproduce.rebuild import Rebuilder
+from wheelworks.reproduce.selection import Selection
 from wheelworks.reproduce.subjects import Subject
 from wheelworks.reproduce.variations import VARIATIONS, Variation
 
@@ -44,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")
     add("--source", dest="sdist", type=Path, metavar="SDIST", help="what to build it from (default: the sdist beside)")
     add("--target", action="append", default=[], metavar="ID", help="this target only; repeatable")
+    add("--abi", action="append", default=[], metavar="ID", help="this ABI only; repeatable")
     add("--vary", action="append", default=[], metavar="NAME", help="vary this only; repeatable")
     add("--env", action="append", default=[], metavar="NAME=VALUE", help="as it was when the wheels were built")
     add("--keep", type=Path, metavar="DIR", help="keep what was built, and diffoscope's report where it is installed")
@@ -53,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    variations = chosen(options.vary)
+    variations = varied_by(options.vary)
     environment.parse(options.env)
     if options.keep:
         writable(options.keep)
@@ -70,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     return 0 if conclusion.reproduced else 1
 
 
-def chosen(names: Sequence[str]) -> tuple[Variation, ...]:
+def varied_by(names: Sequence[str]) -> tuple[Variation, ...]:
     """The variations of these names; all where none is named. Raises UsageError."""
     known = [one.name for one in VARIATIONS]
     if unknown := sorted(set(names) - set(known)):
@@ -80,23 +83,32 @@ def chosen(names: Sequence[str]) -> tuple[Variation, ...]:
 
 def resolve(options: argparse.Namespace, work: Path, say: conclusions.Say) -> Subject:
     """What SOURCE stands for. Raises UsageError, WheelworksError."""
-    rows, path = targets.select(options.target), Path(options.source)
+    chosen, path = selected(options), Path(options.source)
     if options.sdist and not options.sdist.is_file():
         raise UsageError(f"--source {options.sdist}: no such file", "name an sdist (.tar.gz)")
     if published.is_pin(options.source) and not path.exists():
-        wheels = published.wheels(options.source, rows or targets.all_targets(), work / "published", say)
+        wheels = published.wheels(options.source, chosen, work / "published", say)
         sdist = options.sdist or published.sdist(options.source, work / "source")
-        found = subjects.of_wheels(wheels, sdist, rows, work / "published")
+        found = subjects.of_wheels(wheels, sdist, chosen, work / "published")
+    elif path.is_dir() and not any(path.glob("*.whl")) and check(path):
+        found = subjects.of_project(path, chosen, work)
     elif path.is_dir():
-        found = subjects.of_folder(path, options.sdist, rows)
+        found = subjects.of_folder(path, options.sdist, chosen)
     elif path.name.endswith(".tar.gz") and path.is_file():
-        found = subjects.of_sdist(path, rows)
+        found = subjects.of_sdist(path, chosen)
     elif path.suffix == ".whl" and path.is_file():
         found = subjects.of_wheel(path, options.sdist)
     else:
         raise UsageError(f"{options.source}: no such file or folder", subjects.HINT)
     recipe = replace(found.recipe, source=found.recipe.source.resolve())
     return replace(found, recipe=replace(recipe, seen=(*recipe.seen, *options.env)))
+
+
+def selected(options: argparse.Namespace) -> Selection:
+    """The targets and ABIs that the options name. Raises UsageError for an unknown one."""
+    rows = targets.select(options.target) if options.target else ()
+    abis = [name if name == plan.PURE else targets.find_abi(name).id for name in options.abi]
+    return Selection(tuple(row.id for row in rows), tuple(dict.fromkeys(abis)))
 
 
 def _conclude(subject: Subject, work: Path, variations: Sequence[Variation], progress: console.Progress) -> Conclusion:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from wheelworks import manifest, processes, wheelfile
 from wheelworks.errors import WheelworksError
-from wheelworks.reproduce import differences, provenance, subjects
+from wheelworks.reproduce import differences, provenance, selection
 from wheelworks.reproduce.culprits import OTHERWISE, Cause, Files, differing, investigate
 from wheelworks.reproduce.differences import Difference
 from wheelworks.reproduce.rebuild import Build, Rebuilder
+from wheelworks.reproduce.selection import Selection
 from wheelworks.reproduce.subjects import Subject
 from wheelworks.reproduce.variations import Variation
 
@@ -88,10 +89,10 @@ def conclude(
             raise WheelworksError(f"{subject.recipe.source.name}: nothing can be built from it:\n{first.failure}")
         notes += [f"some targets can't be built:\n{first.failure}"] if first.failure else []
 
-    def build(variations: Sequence[Variation], targets: Sequence[str]) -> Build:
-        return _paired(reference, builder(variations, targets))
+    def build(variations: Sequence[Variation], chosen: Selection | None) -> Build:
+        return _paired(reference, builder(variations, chosen))
 
-    verdict = investigate(reference, build, varied, lambda name: [row.id for row in subjects.rows(name)])
+    verdict = investigate(reference, build, varied)
     notes += provenance.other_tools(subject.tools, verdict.build.record.get("toolchain", {}))
     wrong = set(differing(reference, verdict.build))
     return Conclusion(
@@ -107,7 +108,7 @@ def conclude(
 
 
 def _left_out(subject: Subject) -> list[str]:
-    return [f"{name}: nothing here builds for its platform, so that it was not built again" for name in subject.without]
+    return [f"{name}: nothing here builds it, so that it was not built again" for name in subject.without]
 
 
 def _paired(reference: Files, build: Build) -> Build:
@@ -130,11 +131,13 @@ def _match(name: str, files: Files) -> str | None:
     if name in files or not name.endswith(".whl"):
         return name if name in files else None
     wanted = wheelfile.parse_name(name)
-    targets = set(subjects.rows(name))
+    targets = set(selection.rows(name))
     fitting = [
         file
         for file in files
-        if file.endswith(".whl") and wheelfile.parse_name(file).abi == wanted.abi and set(subjects.rows(file)) & targets
+        if file.endswith(".whl")
+        and wheelfile.parse_name(file).abi == wanted.abi
+        and set(selection.rows(file)) & targets
     ]
     # of a universal wheel's halves, the one for ARM64
     return min(fitting, key=lambda file: ("arm64" not in file, file), default=None)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wheelworks.reproduce import clocks
+from wheelworks.reproduce import clocks, selection
 from wheelworks.reproduce.rebuild import Build
+from wheelworks.reproduce.selection import Selection
 from wheelworks.reproduce.variations import Variation
 
 # What no variation of surroundings explains.
@@ -18,7 +19,7 @@ OTHERWISE = "made otherwise: rebuilds agree with each other, whatever is varied"
 _STILL = Variation("a clock that stands still", lambda: clocks.STILL, clocks.still, clocks.missing)
 
 Files = Mapping[str, Path]
-Builder = Callable[[Sequence[Variation], Sequence[str]], Build]
+Builder = Callable[[Sequence[Variation], Selection | None], Build]
 
 
 @dataclass(frozen=True)
@@ -50,46 +51,32 @@ def _bytes(path: Path | None) -> bytes | None:
     return path.read_bytes() if path else None
 
 
-def investigate(
-    reference: Files, build: Builder, variations: Sequence[Variation], targets_of: Callable[[str], Sequence[str]]
-) -> Verdict:
-    """Build under all ``variations``; where that differs from ``reference``, name what makes the difference.
-
-    ``targets_of`` gives the targets that a file is built for, so that only those are built over and over.
-    """
-    inquiry = _Inquiry(reference, build, variations, targets_of)
+def investigate(reference: Files, build: Builder, variations: Sequence[Variation]) -> Verdict:
+    """Build under all ``variations``; where that differs from ``reference``, name what makes the difference."""
+    inquiry = _Inquiry(reference, build, variations)
     first = inquiry.built(variations)
     causes = inquiry.causes(first) if differing(reference, first) else ()
     return Verdict(first, causes, inquiry.count)
 
 
 class _Inquiry:
-    def __init__(
-        self,
-        reference: Files,
-        build: Builder,
-        variations: Sequence[Variation],
-        targets_of: Callable[[str], Sequence[str]],
-    ) -> None:
-        self.reference, self.variations = reference, variations
-        self.build, self.targets_of = build, targets_of
-        self.targets: tuple[str, ...] = ()
+    def __init__(self, reference: Files, build: Builder, variations: Sequence[Variation]) -> None:
+        self.reference, self.build, self.variations = reference, build, variations
+        self.selection: Selection | None = None
         self.count = 0
 
     def built(self, variations: Sequence[Variation]) -> Build:
         self.count += 1
-        return self.build(variations, self.targets)
+        return self.build(variations, self.selection)
 
-    def only(self, files: Files) -> Files:
-        """Those that are built for the targets in question."""
-        wanted = set(self.targets)
-        return {name: path for name, path in files.items() if not wanted or wanted & set(self.targets_of(name))}
+    def only(self, files: Files) -> dict[str, Path]:
+        """Those that are built over and over."""
+        return {name: path for name, path in files.items() if self.selection is None or self.selection.covers(name)}
 
     def causes(self, varied: Build) -> tuple[Cause, ...]:
         """Of the difference between the reference and a build under all variations."""
-        wrong = differing(self.reference, varied)
-        self.targets = tuple(sorted({target for name in wrong for target in self.targets_of(name)}))
-        reference, varied = self.only(self.reference), replace(varied, files=dict(self.only(varied.files)))
+        self.selection = selection.of_files(differing(self.reference, varied))
+        reference, varied = self.only(self.reference), replace(varied, files=self.only(varied.files))
         plain = self.built([])
         if not differing(reference, plain):
             return self.one_at_a_time(reference, []) or (_cause(TOGETHER, reference, varied),)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from wheelworks import processes
+from wheelworks import processes, targets
 from wheelworks.errors import WheelworksError
-from wheelworks.targets import Target
+from wheelworks.reproduce.selection import Selection
 
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 
@@ -19,14 +19,14 @@ def is_pin(word: str) -> bool:
     return _PIN.fullmatch(word) is not None
 
 
-def wheels(pin: str, rows: Sequence[Target], into: Path, say: Callable[[str], None]) -> list[Path]:
+def wheels(pin: str, chosen: Selection, into: Path, say: Callable[[str], None]) -> list[Path]:
     """Download the wheels of ``pin`` for every target that has one, each once.
 
     Raises WheelworksError where there is none at all.
     """
     into.mkdir(parents=True, exist_ok=True)
     said = ""
-    for row in rows:
+    for row in [targets.find(name) for name in chosen.targets] or targets.all_targets():
         say(f"downloading {pin} for {row.id}")
         tags = [word for tag in row.tags for word in ("--platform", tag)]
         ended = _pip("--only-binary", ":all:", "--python-version", "3.11", *tags, "--dest", str(into), pin)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelworks import manifest
+from wheelworks import manifest, targets
 from wheelworks.reproduce import surroundings
+from wheelworks.reproduce.selection import Selection
 from wheelworks.reproduce.surroundings import Surroundings
 from wheelworks.reproduce.variations import Variation
 
@@ -24,13 +25,15 @@ class Build:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is built: an sdist, for ``targets`` ("": all), dated ``epoch`` (seconds since 1970; None: its own time).
+    """What is built: an sdist or a project, the wheels of ``selection``, dated ``epoch`` (seconds since 1970).
+
+    Where there is no epoch the source has its own time.
 
     ``seen`` are variables (NAME=VALUE) that the project's build is shown, as they were when the wheels were made.
     """
 
     source: Path
-    targets: tuple[str, ...] = ()
+    selection: Selection
     epoch: int | None = None
     seen: tuple[str, ...] = ()
 
@@ -44,8 +47,8 @@ class Rebuilder:
     say: Callable[[str], None]
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
-    def __call__(self, variations: Sequence[Variation], targets: Sequence[str] = ()) -> Build:
-        """One build under ``variations``, of all the recipe's targets or some."""
+    def __call__(self, variations: Sequence[Variation], selection: Selection | None = None) -> Build:
+        """One build under ``variations``, of all the recipe's selection or a part of it."""
         number = next(self._numbers)
         names = [one.name for one in variations]
         varied = f"varying {', '.join(names)}" if len(names) < 4 else f"varying {len(names)} things at once"
@@ -57,15 +60,24 @@ class Rebuilder:
         for variation in variations:
             now = variation.apply(now)
         now.out.mkdir()
-        ended = surroundings.run(now, command(now, targets or self.recipe.targets))
+        ended = surroundings.run(now, command(now, selection or self.recipe.selection))
         failure = "\n".join(ended.output.strip().splitlines()[-12:]) if ended.status else ""
-        files = {path.name: path for path in sorted(now.out.iterdir()) if path.suffix in (".whl", ".gz")}
+        # an sdist that is the source is handed on, not made again
+        made = (".whl", ".gz") if self.recipe.source.is_dir() else (".whl",)
+        files = {path.name: path for path in sorted(now.out.iterdir()) if path.suffix in made}
         return Build(files, manifest.load(now.out) or {}, failure)
 
+    def fetch(self, variations: Sequence[Variation]) -> None:
+        """Let a small build download whatever those under ``variations`` need: under a later clock nothing can be.
 
-def command(now: Surroundings, targets: Sequence[str]) -> list[str]:
-    """The words that build ``targets`` in these surroundings."""
-    words = ["cross-arm64", str(now.source), "--out", str(now.out), "--no-run"]
-    words += [word for target in targets for word in ("--target", target)]
+        Certificates of servers have expired by then. What fails here will fail there, and be told.
+        """
+        first = self.recipe.selection.targets or (targets.all_targets()[0].id,)
+        self([one for one in variations if one.downloads], Selection(first[:1], self.recipe.selection.abis))
+
+
+def command(now: Surroundings, selection: Selection) -> list[str]:
+    """The words that build a selection in these surroundings."""
+    words = ["build-wheels", str(now.source), "--out", str(now.out), "--no-run", *selection.words()]
     words += [word for setting in now.seen for word in ("--env", setting)]
     return [*words, "--python", now.python] if now.python else words

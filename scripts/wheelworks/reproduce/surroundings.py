@@ -17,9 +17,10 @@ CHECKOUT = Path(__file__).parents[3]
 class Surroundings:
     """The surroundings of one build.
 
-    ``place`` is a folder of this build's own, ``folder`` the one it runs in, ``source`` the sdist, ``before`` the
-    programs that start it, one inside the other, ``seen`` what the project's build is shown (NAME=VALUE), ``python``
-    the CPython whose headers are used ("": whichever is found), ``checkout`` where this suite's own files lie.
+    ``place`` is a folder of this build's own, ``folder`` the one it runs in, ``source`` the sdist or project,
+    ``before`` the programs that start it, one inside the other, ``seen`` what the project's build is shown
+    (NAME=VALUE), ``python`` the CPython whose headers are used ("": whichever is found), ``checkout`` where this
+    suite's own files lie.
     """
 
     place: Path

@@ -12,8 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from wheelworks.cache import folder as warm_cache
-from wheelworks.reproduce import clocks, interpreters, namespaces
-from wheelworks.reproduce.reordered import reordered
+from wheelworks.reproduce import clocks, copies, interpreters, namespaces
 from wheelworks.reproduce.surroundings import Surroundings
 
 UID = 4321
@@ -24,13 +23,15 @@ _ONLINE = "/sys/devices/system/cpu/online"
 class Variation:
     """One thing that may differ from machine to machine, and must not show.
 
-    ``how`` says in a few words what it is changed to on this host, ``missing`` why it can't be varied here, or "".
+    ``how`` says in a few words what it is changed to on this host, ``missing`` why it can't be varied here,
+    or "". With some, a build needs what it else wouldn't, and ``downloads`` it.
     """
 
     name: str
     how: Callable[[], str]
     apply: Callable[[Surroundings], Surroundings]
     missing: Callable[[], str] = lambda: ""
+    downloads: bool = False
 
 
 def _unlike(current: str | None, first: str, second: str) -> str:
@@ -42,7 +43,7 @@ def _unlike(current: str | None, first: str, second: str) -> str:
 
 
 def _in_another_order(now: Surroundings) -> Surroundings:
-    copy = reordered(now.source, now.place / "other order")
+    copy = copies.reversed_copy(now.source, now.place / "other order")
     return replace(now, source=copy).inside(*namespaces.memory_on(now.env["TMPDIR"]))
 
 
@@ -50,7 +51,7 @@ def _in_another_folder(now: Surroundings) -> Surroundings:
     """Also the suite's own files, since compilers are started by paths among them."""
     folder = now.place / "a way down, far" / "naïve folder of another depth" / "run"
     folder.mkdir(parents=True)
-    source = Path(shutil.copyfile(now.source, folder / now.source.name))
+    source = copies.copied(now.source, folder)
     checkout = folder / "check out"
     for part in ("scripts", "requirements"):
         shutil.copytree(now.checkout / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -76,14 +77,19 @@ def _as_another_user(now: Surroundings) -> Surroundings:
     home.mkdir()
     (home / ".pydistutils.cfg").write_text("[build_ext]\ndefine = NOISE\n", encoding="utf-8")
     names = {**dict.fromkeys(("USER", "LOGNAME", "USERNAME", "LNAME"), "another"), "USERPROFILE": str(home)}
-    changed = now.with_env(HOME=str(home), XDG_CACHE_HOME=str(home / "cache"), **names, **_settings_of_pip())
+    changed = now.with_env(HOME=str(home), XDG_CACHE_HOME=str(home / "cache"), **names, **_found_as_before())
     return changed if namespaces.missing() else changed.inside(*namespaces.as_user(UID))
 
 
-def _settings_of_pip() -> dict[str, str]:
-    """Where pip finds its index is no part of what a wheel may depend on, and must not be lost with HOME."""
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "pip", "pip.conf")
-    return {"PIP_CONFIG_FILE": str(own)} if own.is_file() and "PIP_CONFIG_FILE" not in os.environ else {}
+def _found_as_before() -> dict[str, str]:
+    """Where pip finds its index, and where Pythons are installed, must not be lost with HOME."""
+    home = Path.home()
+    places = {
+        "PIP_CONFIG_FILE": Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config", "pip", "pip.conf"),
+        "PYENV_ROOT": home / ".pyenv",
+        "UV_PYTHON_INSTALL_DIR": home / ".local/share/uv/python",
+    }
+    return {name: str(path) for name, path in places.items() if path.exists() and name not in os.environ}
 
 
 def _umask() -> str:
@@ -155,12 +161,13 @@ def _on_one_core(now: Surroundings) -> Surroundings:
 
 
 def _with_a_cold_cache(now: Surroundings) -> Surroundings:
-    """Build requirements stay where they are: they are installed by hash, not compiled."""
+    """What was downloaded stays where it is: nothing of it was compiled."""
     cold = now.place / "cold"
     cold.mkdir()
-    kept = warm_cache() / "buildenvs"
-    kept.mkdir(parents=True, exist_ok=True)
-    (cold / "buildenvs").symlink_to(kept)
+    for name in ("buildenvs", "debian-headers"):
+        kept = warm_cache() / name
+        kept.mkdir(parents=True, exist_ok=True)
+        (cold / name).symlink_to(kept)
     return now.with_env(WHEELWORKS_CACHE=str(cold))
 
 
@@ -197,7 +204,7 @@ VARIATIONS = (
     Variation("temporary folder", lambda: "other length, blanks, non-ASCII", _with_another_temporary_folder),
     Variation(
         "file order",
-        lambda: "the sdist's members reversed, unpacked into a tmpfs",
+        lambda: "the source's files reversed, built in a tmpfs",
         _in_another_order,
         namespaces.missing,
     ),
@@ -212,7 +219,7 @@ VARIATIONS = (
     Variation("hash seed", _seed, lambda now: now.with_env(PYTHONHASHSEED=_seed())),
     Variation("clock", lambda: "20 years and a day on (libfaketime)", clocks.later, clocks.missing),
     Variation("cores", _how_cores, _on_one_core, _no_cores),
-    Variation("Python 3.11", interpreters.how, interpreters.with_another, interpreters.missing),
+    Variation("Python 3.11", interpreters.how, interpreters.with_another, interpreters.missing, downloads=True),
     Variation("compiler cache", lambda: "cold", _with_a_cold_cache, _posix),
     Variation("noise", lambda: f"{', '.join(list(_NOISE)[:6])} and {len(_NOISE) - 5} more variables", _with_noise),
     Variation("user", _how_user, _as_another_user),
