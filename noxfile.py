@@ -55,6 +55,13 @@ def test_foreign(session: nox.Session) -> None:
     wheelworks(session, "test-foreign", *session.posargs)
 
 
+@nox.session
+def reproduce(session: nox.Session) -> None:
+    """Build wheels again in other surroundings, compare them to the byte, and name what makes a difference."""
+    install(session, "wheelworks")
+    wheelworks(session, "reproduce", *session.posargs)
+
+
 @nox.session(name="test-suite")
 def test_suite(session: nox.Session) -> None:
     """Test the suite and the package, installed from its wheel: fast tests; ``-- --integration`` adds the slow ones."""

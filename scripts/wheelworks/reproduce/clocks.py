@@ -38,7 +38,7 @@ def _seen(now: Surroundings, clock: dict[str, str]) -> Surroundings:
 
 
 def later(now: Surroundings) -> Surroundings:
-    """Twenty years and a day on, for the builder and for the project's build."""
+    """Twenty years and a day on, for the builder and for the project's build: servers' certificates have expired."""
     return _seen(now.with_env(**_clock(LATER)), _clock(LATER))
 
 

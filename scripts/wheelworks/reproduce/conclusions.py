@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wheelworks import manifest, processes, wheelfile
+from wheelworks import manifest, processes
 from wheelworks.errors import WheelworksError
 from wheelworks.reproduce import differences, provenance, selection
 from wheelworks.reproduce.culprits import OTHERWISE, Cause, Files, differing, investigate
@@ -92,6 +92,7 @@ def conclude(
     def build(variations: Sequence[Variation], chosen: Selection | None) -> Build:
         return _paired(reference, builder(variations, chosen))
 
+    builder.fetch(varied)
     verdict = investigate(reference, build, varied)
     notes += provenance.other_tools(subject.tools, verdict.build.record.get("toolchain", {}))
     wrong = set(differing(reference, verdict.build))
@@ -100,7 +101,7 @@ def conclude(
         verdict.build,
         {name: name not in wrong for name in sorted({*reference, *wrong})},
         tuple(_explained(cause) for cause in verdict.causes),
-        verdict.builds + (not subject.files),
+        len(builder.builds),
         tuple(varied),
         tuple(unvaried),
         tuple(notes),
@@ -130,17 +131,14 @@ def _paired(reference: Files, build: Build) -> Build:
 def _match(name: str, files: Files) -> str | None:
     if name in files or not name.endswith(".whl"):
         return name if name in files else None
-    wanted = wheelfile.parse_name(name)
-    targets = set(selection.rows(name))
-    fitting = [
-        file
-        for file in files
-        if file.endswith(".whl")
-        and wheelfile.parse_name(file).abi == wanted.abi
-        and set(selection.rows(file)) & targets
-    ]
+    fitting = [file for file in files if file.endswith(".whl") and _serves(file, name)]
     # of a universal wheel's halves, the one for ARM64
     return min(fitting, key=lambda file: ("arm64" not in file, file), default=None)
+
+
+def _serves(file: str, name: str) -> bool:
+    """Whether a wheel serves a target of another, by the same ABI."""
+    return selection.abi(file) == selection.abi(name) and bool(set(selection.rows(file)) & set(selection.rows(name)))
 
 
 def _explained(cause: Cause) -> Explained:

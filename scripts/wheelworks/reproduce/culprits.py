@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wheelworks import processes
 from wheelworks.reproduce import clocks, selection
 from wheelworks.reproduce.rebuild import Build
 from wheelworks.reproduce.selection import Selection
@@ -38,7 +40,6 @@ class Verdict:
 
     build: Build
     causes: tuple[Cause, ...] = ()
-    builds: int = 1
 
 
 def differing(files: Files, build: Build) -> tuple[str, ...]:
@@ -56,17 +57,15 @@ def investigate(reference: Files, build: Builder, variations: Sequence[Variation
     inquiry = _Inquiry(reference, build, variations)
     first = inquiry.built(variations)
     causes = inquiry.causes(first) if differing(reference, first) else ()
-    return Verdict(first, causes, inquiry.count)
+    return Verdict(first, causes)
 
 
 class _Inquiry:
     def __init__(self, reference: Files, build: Builder, variations: Sequence[Variation]) -> None:
         self.reference, self.build, self.variations = reference, build, variations
         self.selection: Selection | None = None
-        self.count = 0
 
     def built(self, variations: Sequence[Variation]) -> Build:
-        self.count += 1
         return self.build(variations, self.selection)
 
     def only(self, files: Files) -> dict[str, Path]:
@@ -90,7 +89,13 @@ class _Inquiry:
 
     def one_at_a_time(self, files: Files, always: Sequence[Variation]) -> tuple[Cause, ...]:
         """Each variation that by itself makes a difference to ``files``, which were built under ``always``."""
-        found = ((one, self.built([*always, one])) for one in self.variations)
+        with ThreadPoolExecutor(max_workers=processes.cores()) as pool:
+            try:
+                builds = list(pool.map(lambda one: self.built([*always, one]), self.variations))
+            except BaseException:
+                processes.stop_all()  # else leaving the pool waits for the builds
+                raise
+        found = zip(self.variations, builds, strict=True)
         return tuple(_cause(one.name, files, build) for one, build in found if differing(files, build))
 
     def unsteady(self, plain: Build, again: Build) -> tuple[Cause, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,12 +45,15 @@ class Rebuilder:
     recipe: Recipe
     work: Path
     say: Callable[[str], None]
-    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    builds: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, variations: Sequence[Variation], selection: Selection | None = None) -> Build:
         """One build under ``variations``, of all the recipe's selection or a part of it."""
-        number = next(self._numbers)
         names = [one.name for one in variations]
+        with self.lock:
+            number = len(self.builds)
+            self.builds.append(", ".join(names))
         varied = f"varying {', '.join(names)}" if len(names) < 4 else f"varying {len(names)} things at once"
         self.say(f"build {number + 1}, {varied if names else 'nothing varied'}")
         # two digits: nothing but a variation may change the length of a path
@@ -61,19 +64,29 @@ class Rebuilder:
             now = variation.apply(now)
         now.out.mkdir()
         ended = surroundings.run(now, command(now, selection or self.recipe.selection))
-        failure = "\n".join(ended.output.strip().splitlines()[-12:]) if ended.status else ""
+        failure = _errors(ended.output) if ended.status else ""
         # an sdist that is the source is handed on, not made again
         made = (".whl", ".gz") if self.recipe.source.is_dir() else (".whl",)
         files = {path.name: path for path in sorted(now.out.iterdir()) if path.suffix in made}
         return Build(files, manifest.load(now.out) or {}, failure)
 
     def fetch(self, variations: Sequence[Variation]) -> None:
-        """Let a small build download whatever those under ``variations`` need: under a later clock nothing can be.
+        """Let a small build download what those under ``variations`` need, where one of these keeps them offline.
 
-        Certificates of servers have expired by then. What fails here will fail there, and be told.
+        What fails here will fail there, and be told.
         """
+        if not any(one.offline for one in variations):
+            return
         first = self.recipe.selection.targets or (targets.all_targets()[0].id,)
         self([one for one in variations if one.downloads], Selection(first[:1], self.recipe.selection.abis))
+
+
+def _errors(output: str) -> str:
+    """What a build said of its failure: from the first error on, and of that the beginning and the end."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    first = next((number for number, line in enumerate(lines) if line.startswith("error:")), 0)
+    said = lines[first:]
+    return "\n".join(said if len(said) <= 14 else [*said[:4], "...", *said[-9:]])
 
 
 def command(now: Surroundings, selection: Selection) -> list[str]:

@@ -24,7 +24,7 @@ class Variation:
     """One thing that may differ from machine to machine, and must not show.
 
     ``how`` says in a few words what it is changed to on this host, ``missing`` why it can't be varied here,
-    or "". With some, a build needs what it else wouldn't, and ``downloads`` it.
+    or "". With some, a build ``downloads`` what it else wouldn't need; with some it is ``offline``.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Variation:
     apply: Callable[[Surroundings], Surroundings]
     missing: Callable[[], str] = lambda: ""
     downloads: bool = False
+    offline: bool = False
 
 
 def _unlike(current: str | None, first: str, second: str) -> str:
@@ -217,7 +218,7 @@ VARIATIONS = (
         lambda now: now.with_env(LC_ALL=_locale(), LANG=_locale(), LANGUAGE=_locale()),
     ),
     Variation("hash seed", _seed, lambda now: now.with_env(PYTHONHASHSEED=_seed())),
-    Variation("clock", lambda: "20 years and a day on (libfaketime)", clocks.later, clocks.missing),
+    Variation("clock", lambda: "20 years and a day on (libfaketime)", clocks.later, clocks.missing, offline=True),
     Variation("cores", _how_cores, _on_one_core, _no_cores),
     Variation("Python 3.11", interpreters.how, interpreters.with_another, interpreters.missing, downloads=True),
     Variation("compiler cache", lambda: "cold", _with_a_cold_cache, _posix),
