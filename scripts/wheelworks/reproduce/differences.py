@@ -82,14 +82,13 @@ def _data(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _members(ones: Mapping[str, bytes], others: Mapping[str, bytes]) -> Iterator[Difference]:
-    for name in sorted({*ones, *others}):
+    """RECORD, which lists the hashes of the others, is told of only where it alone differs."""
+    changed = [name for name in sorted({*ones, *others}) if ones.get(name) != others.get(name)]
+    for name in [one for one in changed if not one.endswith(".dist-info/RECORD")] or changed:
         if name not in ones or name not in others:
             yield Difference(name, "the file itself", _presence(name in ones), _presence(name in others))
-        elif ones[name] != others[name] and not name.endswith(".dist-info/RECORD"):
+        else:
             yield from contents(name, ones[name], others[name])
-    records = [name for name in ones if name.endswith(".dist-info/RECORD")]
-    if ones.keys() == others.keys() and [name for name in ones if ones[name] != others[name]] == records:
-        yield from contents(records[0], ones[records[0]], others[records[0]])
 
 
 def _presence(there: bool) -> str:
