@@ -33,12 +33,22 @@ class Explained:
         """It in words, a line for each difference."""
         for file, found in self.differences.items():
             yield file
-            for one in found[:_MOST]:
-                yield f"  {one.member or 'the archive'}: {one.where}: {one.first} | {one.second}"
-            if len(found) > _MOST:
-                yield f"  and {len(found) - _MOST} more"
+            told = list(_grouped(found))
+            yield from told[:_MOST]
+            if len(told) > _MOST:
+                yield f"  and {len(told) - _MOST} more"
             if self.name == OTHERWISE and self.equal[file]:
                 yield f"  equal, {len(self.equal[file])} files: {', '.join(self.equal[file])}"
+
+
+def _grouped(found: Sequence[Difference]) -> Iterator[str]:
+    """A line for each difference; members that differ in just the same way share one."""
+    same: dict[tuple[str, str, str], list[str]] = {}
+    for one in found:
+        same.setdefault((one.where, one.first, one.second), []).append(one.member or "the archive")
+    for (where, first, second), members in same.items():
+        who = members[0] if len(members) == 1 else f"{len(members)} files, {members[0]} to {members[-1]}"
+        yield f"  {who}: {where}" + (f": {first} | {second}" if first or second else "")
 
 
 @dataclass(frozen=True)
@@ -115,10 +125,12 @@ def _left_out(subject: Subject) -> list[str]:
 def _paired(reference: Files, build: Build) -> Build:
     """The same build, its files under the names that they are asked for by.
 
-    A wheel from elsewhere may carry tags that ours doesn't, and ours may serve what others make two wheels for.
+    A wheel from elsewhere may carry tags that ours doesn't, and one of ours may serve what others make two wheels for,
+    or one of theirs.
     """
     pairs = {name: built for name in reference if (built := _match(name, build.files))}
-    rest = build.files.keys() - pairs.values()
+    asked = [name for name in reference if name.endswith(".whl")]
+    rest = [name for name in build.files.keys() - pairs.values() if not any(_serves(name, one) for one in asked)]
     return replace(
         build,
         files={

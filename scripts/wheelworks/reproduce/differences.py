@@ -97,10 +97,17 @@ def _presence(there: bool) -> str:
 
 def contents(name: str, first: bytes, second: bytes) -> list[Difference]:
     """How one member's two contents differ: a line of text, or regions of a binary."""
+    if first.replace(b"\r\n", b"\n") == second.replace(b"\r\n", b"\n") and b"\0" not in first:
+        return [Difference(name, "line ends alone", _ends(first), _ends(second))]
     if lines := _first_line(first, second):
         number, one, other = lines
         return [Difference(name, f"line {number}", one, other)]
     return [Difference(name, *found) for found in regions.compare(first, second)]
+
+
+def _ends(text: bytes) -> str:
+    crlf, all_ = text.count(b"\r\n"), text.count(b"\n")
+    return "LF" if not crlf else "CRLF" if crlf == all_ else f"{crlf} CRLF of {all_}"
 
 
 def _first_line(first: bytes, second: bytes) -> tuple[int, str, str] | None:

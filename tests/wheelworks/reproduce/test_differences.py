@@ -43,6 +43,12 @@ def test_a_changed_line_is_told_with_both_values_and_record_is_left_out(tmp_path
     assert found == [Difference("a.py", "line 2", r"'y = 2\n'", r"'y = 3\n'")]
 
 
+def test_line_ends_are_no_other_text(tmp_path: Path) -> None:
+    other = wheel(tmp_path / "2", {**FILES, "a.py": b"x = 1\r\ny = 2\r\n"})
+    found = differences.files(wheel(tmp_path / "1", FILES), other)
+    assert found == [Difference("a.py", "line ends alone", "LF", "CRLF")]
+
+
 def test_a_member_that_only_one_has_is_told(tmp_path: Path) -> None:
     found = differences.files(wheel(tmp_path / "1", FILES), wheel(tmp_path / "2", {**FILES, "b.py": b""}))
     assert found == [Difference("b.py", "the file itself", "(not there)", "there")]
