@@ -74,7 +74,7 @@ class Conclusion:
         if file not in self.files:
             return {}
         causes = {
-            one.name: [part.record() for part in one.differences[file]]
+            one.name: [f"{part.member}: {part.where}" for part in one.differences[file]]
             for one in self.causes
             if file in one.differences
         }
@@ -130,7 +130,7 @@ def _paired(reference: Files, build: Build) -> Build:
     """
     pairs = {name: built for name in reference if (built := _match(name, build.files))}
     asked = [name for name in reference if name.endswith(".whl")]
-    rest = [name for name in build.files.keys() - pairs.values() if not any(_serves(name, one) for one in asked)]
+    rest = [name for name in build.files if name not in pairs.values() and not any(_serves(name, one) for one in asked)]
     return replace(
         build,
         files={
@@ -143,14 +143,18 @@ def _paired(reference: Files, build: Build) -> Build:
 def _match(name: str, files: Files) -> str | None:
     if name in files or not name.endswith(".whl"):
         return name if name in files else None
-    fitting = [file for file in files if file.endswith(".whl") and _serves(file, name)]
+    fitting = [file for file in files if _serves(file, name)]
     # of a universal wheel's halves, the one for ARM64
     return min(fitting, key=lambda file: ("arm64" not in file, file), default=None)
 
 
 def _serves(file: str, name: str) -> bool:
-    """Whether a wheel serves a target of another, by the same ABI."""
-    return selection.abi(file) == selection.abi(name) and bool(set(selection.rows(file)) & set(selection.rows(name)))
+    """Whether a wheel serves a target of another, by the same ABI; an sdist serves none."""
+    return (
+        file.endswith(".whl")
+        and selection.abi(file) == selection.abi(name)
+        and bool(set(selection.rows(file)) & set(selection.rows(name)))
+    )
 
 
 def _explained(cause: Cause) -> Explained:

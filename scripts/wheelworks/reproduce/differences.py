@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
@@ -29,10 +29,6 @@ class Difference:
     where: str
     first: str
     second: str
-
-    def record(self) -> dict[str, str]:
-        """It as the manifest keeps it."""
-        return asdict(self)
 
 
 def files(first: Path, second: Path) -> list[Difference]:
