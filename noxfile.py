@@ -21,7 +21,7 @@ UV_OPTIONS = (
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
 )
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "test", "lint")
+LOCKS = ("nox", "lock", "build", "wheelworks", "native", "test", "lint")
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -53,6 +53,20 @@ def test_foreign(session: nox.Session) -> None:
     """Run the machine code of wheels of any platform here: on an emulated CPU, or under a real foreign CPython."""
     install(session, "wheelworks")
     wheelworks(session, "test-foreign", *session.posargs)
+
+
+@nox.session(name="test-native")
+def test_native(session: nox.Session) -> None:
+    """Test this machine's wheel under every CPython here: the package's tests, and Tornado's with it off and on."""
+    install(session, "wheelworks")
+    wheelworks(session, "test-native", *session.posargs)
+
+
+@nox.session(name="test-autobahn")
+def test_autobahn(session: nox.Session) -> None:
+    """Run the Autobahn WebSocket test suite against Tornado as server and client, with the speedups off and on."""
+    install(session, "wheelworks")
+    wheelworks(session, "test-autobahn", *session.posargs)
 
 
 @nox.session

@@ -7,8 +7,17 @@ from __future__ import annotations
 
 SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "unstable", "3.15": "unstable"}
 
+# CPUs that a suite doesn't have, by Debian's names for them.
+_LACKS = {"bookworm": {"riscv64", "loong64"}, "trixie": {"loong64"}}
+
 HOW_TO_GET = """apt-get install --no-install-recommends mmdebstrap uidmap gpg debian-archive-keyring
 (an ordinary user also needs a line in /etc/subuid and /etc/subgid; adduser writes them)"""
+
+
+def versions(architecture: str) -> list[str]:
+    """The versions of CPython that Debian has for a CPU, the oldest first."""
+    having = [version for version, suite in SUITES.items() if architecture not in _LACKS.get(suite, ())]
+    return sorted(having, key=lambda version: int(version.partition(".")[2]))
 
 
 def command(variant: str, suite: str, *options: str) -> list[str]:

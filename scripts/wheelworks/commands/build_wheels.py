@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--abi", action="append", default=[], metavar="ID", help=f"of this ABI only, or {plan.PURE}; repeatable"
     )
+    made.add_argument(
+        "--how", choices=["emulated", "all"], default="emulated", help="run them on what: all adds CPython under qemu"
+    )
     made.add_argument("--force", action="store_true", help="build what is there already, too")
     made.add_argument("--list", action="store_true", help="tell what would be built, and build nothing")
     made.add_argument("--json", action="store_true", help="with --list: for programs")
@@ -71,7 +74,11 @@ def _build(source: Path, options: argparse.Namespace) -> int:
             building.explain(shop, wanted)
     there = building.conclude(shop, outcomes, time.perf_counter() - start)
     status = 0 if len(there) == len(outcomes) else 1
-    return status if options.no_run or not there else max(status, building.run_release(shop, there))
+    return (
+        status
+        if options.no_run or not there
+        else max(status, building.run_release(shop, there, everywhere=options.how == "all"))
+    )
 
 
 def _pure(shop: Workshop, options: argparse.Namespace) -> list[Job]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelworks import console, manifest
+from wheelworks import console, manifest, targets
 from wheelworks.cross import builder, doors, report
 from wheelworks.cross.outcome import Built, Failed, Job, Kept, Outcome
 from wheelworks.cross.workshop import Workshop
@@ -85,22 +85,55 @@ def conclude(shop: Workshop, outcomes: Sequence[Outcome], seconds: float) -> lis
     return there
 
 
-def run(shop: Workshop, there: Sequence[Built | Kept], how: running.How) -> int:
-    """Run the wheels, with the package's tests where it is this package; returns the exit status."""
+def run(shop: Workshop, there: Sequence[Built | Kept]) -> int:
+    """Run wheels, with the package's tests where it is this package; returns the exit status."""
     # Not before: the emulator takes a second to import, which a wrong option should not wait for.
     from wheelworks.commands import running
-    from wheelworks.execute.package import is_the_package
 
     wheels = [one.file for one in there]
-    tests: running.Tests = "package" if all(map(is_the_package, wheels)) else "smoke"
     with console.Progress() as progress:
-        verdicts = running.run(wheels, how, tests, [running.FLOOR], progress.say)
-    note_runs(shop, verdicts)
+        verdicts = running.run(wheels, "all", _tests(wheels), [running.FLOOR], progress.say)
+    _note_runs(shop, verdicts)
     running.show(verdicts)
     return running.exit_code(wheels, verdicts)
 
 
-def note_runs(shop: Workshop, verdicts: Sequence[Verdict]) -> None:
+def run_release(shop: Workshop, there: Sequence[Built | Kept], *, everywhere: bool) -> int:
+    """Run the wheels of a release on the emulated CPU; the others, or ``everywhere`` all that can be, under CPython.
+
+    Returns the exit status. What the matrix has no way for is told, and no failure; the pure wheel has no code to run.
+    """
+    from wheelworks.commands import running
+
+    ways = {one.file: ways_of(one.record) for one in there if one.record["targets"]}
+    emulated = [wheel for wheel in ways if "emulated" in ways[wheel]]
+    real = [wheel for wheel in ways if wheel not in emulated or (everywhere and "cpython" in ways[wheel])]
+    tests = _tests(list(ways)) if everywhere else "smoke"
+    with console.Progress() as progress:
+        verdicts = running.run(emulated, "emulated", _tests(emulated), [], progress.say)
+        verdicts += [running.run_where_real(wheel, tests, progress.say) for wheel in real]
+    _note_runs(shop, verdicts)
+    running.show(verdicts)
+    return running.exit_code([wheel for wheel in ways if ways[wheel]], verdicts)
+
+
+def ways_of(record: manifest.Record) -> set[str]:
+    """The ways in which a wheel can be run here: free-threaded CPythons of other CPUs are not to be had."""
+    ways = {way for name in record["targets"] for way in targets.find(name).run}
+    return (
+        ways - {"cpython"}
+        if any(record["abi"] == abi.specific and abi.free_threaded for abi in targets.all_abis())
+        else ways
+    )
+
+
+def _tests(wheels: Sequence[Path]) -> running.Tests:
+    from wheelworks.execute.package import is_the_package
+
+    return "package" if all(map(is_the_package, wheels)) else "smoke"
+
+
+def _note_runs(shop: Workshop, verdicts: Sequence[Verdict]) -> None:
     """Put what running has shown into the folder's manifest."""
     manifest.save(_with_runs(manifest.load(shop.out), verdicts), shop.out)
 
@@ -172,8 +205,3 @@ def explain(shop: Workshop, jobs: Sequence[Job]) -> None:
                 console.err.print(f"  {event['command']}", markup=False)
             for word in event.get("dropped", ()) if "command" in event else ():
                 console.err.print(f"  left out, it is the host's: {word}", markup=False)
-
-
-def run_release(shop: Workshop, there: Sequence[Built | Kept]) -> int:
-    """Run the wheels of a release, each in the quickest way that its targets have; returns the exit status."""
-    return run(shop, [one for one in there if one.record["targets"]], "emulated")

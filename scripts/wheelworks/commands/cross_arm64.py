@@ -57,4 +57,4 @@ def main(argv: Sequence[str]) -> int:
             building.explain(shop, wanted)
     there = building.conclude(shop, outcomes, time.perf_counter() - start)
     status = 0 if len(there) == len(outcomes) else 1
-    return status if options.no_run or not there else max(status, building.run(shop, there, "all"))
+    return status if options.no_run or not there else max(status, building.run(shop, there))

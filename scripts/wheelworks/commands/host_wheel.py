@@ -42,10 +42,14 @@ def host(system: str = sys.platform, machine: str | None = None) -> Target | Non
 def main(argv: Sequence[str]) -> int:
     """Build the wheel, cross where the table knows this machine, else by its own compiler; print its path."""
     options = parser().parse_args(argv)
-    out = writable(Path(options.out))
-    target = host()
-    print(_cross(Path(options.source), out, target) if target else _native(options.source, out))  # noqa: T201
+    print(build(Path(options.source), writable(Path(options.out))))  # noqa: T201
     return 0
+
+
+def build(source: Path, out: Path) -> Path:
+    """Build this machine's wheel of a project into a folder; returns the wheel. Raises WheelworksError."""
+    target = host()
+    return _cross(source, out, target) if target else _native(str(source), out)
 
 
 def _cross(source: Path, out: Path, target: Target) -> Path:
