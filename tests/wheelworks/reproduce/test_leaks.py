@@ -32,7 +32,7 @@ def causes(err: str) -> dict[str, dict[str, str]]:
         if cause := re.fullmatch(r"error: (.*)", line):
             current = found.setdefault(cause[1], {})
         elif member := re.fullmatch(r" {4}(\S.*?): (.*)", line):
-            current.setdefault(member[1], member[2])
+            current[member[1]] = "\n".join(filter(None, [current.get(member[1]), member[2]]))
     return found
 
 
@@ -47,7 +47,7 @@ def test_every_variation_is_named_by_what_embeds_it(tmp_path: Path, wheelworks_c
     assert {name: set(members) for name, members in found.items()} == expected
     if "user" in varied:
         assert found["user"][leaks.member("user")] == rf"line 1: '{os.getuid()}\n' | '4321\n'"
-        assert re.match(r"section \.rodata\S*, offset 0x[0-9a-f]+: .*uid \d+.* \| .*uid 04321", found["user"][binary])
+        assert re.search(r"section \.rodata\S*, offset 0x[0-9a-f]+: .*uid \d+.* \| .*uid 04321", found["user"][binary])
 
 
 def test_a_time_that_changes_with_every_build_is_the_clocks(tmp_path: Path, wheelworks_cache: Path) -> None:
