@@ -21,7 +21,7 @@ UV_OPTIONS = (
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
 )
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "native", "test", "lint")
+LOCKS = ("nox", "lock", "build", "wheelworks", "native", "release", "test", "lint")
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -74,6 +74,13 @@ def reproduce(session: nox.Session) -> None:
     """Build wheels again in other surroundings, compare them to the byte, and name what makes a difference."""
     install(session, "wheelworks")
     wheelworks(session, "reproduce", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Make a release: build, audit, test, build again, describe and rehearse it; ``-- X.Y.Z --publish`` tags it."""
+    install(session, "release")
+    wheelworks(session, "release", *session.posargs)
 
 
 @nox.session(name="test-suite")

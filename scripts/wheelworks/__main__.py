@@ -18,6 +18,7 @@ COMMANDS = {
     "test-native": "wheelworks.commands.test_native",
     "test-autobahn": "wheelworks.commands.test_autobahn",
     "reproduce": "wheelworks.commands.reproduce",
+    "release": "wheelworks.commands.release",
     "host-wheel": "wheelworks.commands.host_wheel",
 }
 
