@@ -65,7 +65,7 @@ def same_version(root: Path, version: str) -> None:
 def changelog_entry(root: Path, version: str) -> None:
     """The changelog has a section for the version, with something in it."""
     text = (root / "CHANGELOG.md").read_text(encoding="utf-8")
-    section = re.search(rf"^## {re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    section = re.search(rf"^## {re.escape(version)}(?: [^\n]*)?\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     if section is None or not section[1].strip():
         raise WheelworksError(
             f"CHANGELOG.md has no entry for {version}", f'write "## {version}" above what has changed, and commit'

@@ -1,50 +1,40 @@
 """A release into an index of our own, on loopback, and back: upload, install, download, compare, echo.
 
-The index is pypiserver in a thread of this process, so that none can outlive it; its folder is a temporary one.
+The index is pypiserver as a program that ends with this one, however this one ends; its folder is a temporary one.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
-import threading
-import wsgiref.simple_server
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from socketserver import ThreadingMixIn
-
-import pypiserver
 
 from wheelworks import manifest, processes, targets
 from wheelworks.errors import WheelworksError
 
 ECHO = Path(__file__).with_name("echo.py")
-
-
-class _Server(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
-    daemon_threads = True
-
-
-class _Silent(wsgiref.simple_server.WSGIRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing: the steps tell what is done."""
+SERVER = Path(__file__).with_name("indexserver.py")
 
 
 @contextmanager
 def index(folder: Path) -> Iterator[str]:
-    """An index server that keeps what is uploaded in ``folder``; yields its address, and is gone afterwards."""
-    app = pypiserver.app(roots=[folder], password_file=".", authenticate=[], disable_fallback=True)
-    server = wsgiref.simple_server.make_server("127.0.0.1", 0, app, _Server, _Silent)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    """An index server that keeps what is uploaded in ``folder``; yields its address, and is gone afterwards.
+
+    Raises WheelworksError where it doesn't start.
+    """
+    command = [sys.executable, SERVER, folder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        assert server.stdin and server.stdout  # both are pipes
+        try:
+            if not (port := server.stdout.readline().decode().strip()):
+                raise WheelworksError("the index for the rehearsal doesn't start", "pip install pypiserver")
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            server.stdin.close()
 
 
 def rehearse(files: Sequence[Path], stem: str) -> None:

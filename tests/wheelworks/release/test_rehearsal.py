@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 import urllib.parse
 from pathlib import Path
 
@@ -11,6 +16,8 @@ from wheelworks import wheelfile
 from wheelworks.errors import WheelworksError
 from wheelworks.release import rehearsal
 from wheelworks.release.steps import Release
+
+from tests.fixtures.commands import ROOT
 
 pytestmark = pytest.mark.integration
 
@@ -42,9 +49,7 @@ def test_what_is_uploaded_comes_back_for_every_platform(files: list[Path], tmp_p
         rehearsal.upload(files, tmp_path / "index", address)  # nothing to do, nothing doubled
         rehearsal.compare(files, tmp_path / "index")
         rehearsal.download(files, "sample==1.0", tmp_path / "back", address)
-    port = urllib.parse.urlsplit(address).port
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port or 0), timeout=5)
+    assert gone(urllib.parse.urlsplit(address).port or 0)
 
 
 def test_a_platform_without_its_wheel_is_found(files: list[Path], tmp_path: Path) -> None:
@@ -54,3 +59,29 @@ def test_a_platform_without_its_wheel_is_found(files: list[Path], tmp_path: Path
         rehearsal.upload(fewer, tmp_path / "index", address)
         with pytest.raises(WheelworksError, match=r"win_arm64: pip chooses sample-1\.0-py3-none-any\.whl"):
             rehearsal.download(fewer, "sample==1.0", tmp_path / "back", address)
+
+
+def test_no_server_outlives_a_killed_rehearsal(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from wheelworks.release import rehearsal\n"
+        "with rehearsal.index(Path(sys.argv[1])) as address:\n"
+        "    print(address, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    ended = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], env=env, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert gone(urllib.parse.urlsplit(ended.stdout.strip()).port or 0)
+
+
+def gone(port: int) -> bool:
+    """Whether nothing answers at a port, or soon nothing does."""
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except ConnectionRefusedError:
+            return True
+        time.sleep(0.1)
+    return False
