@@ -22,6 +22,24 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "tornado.iostream:IOStream": ("02fa9f260ae9d929", "c781941a3bedb477"),
     "tornado.iostream:SSLIOStream": ("e4034fe36a3a8768", "4e1db0096ff7270d"),
     "tornado.platform.asyncio:BaseAsyncIOLoop": ("95f377733e7bc4c5", "b597664a3f85c3b7"),
+    "tornado.httputil:_ABNF": ("ccc53c925a52a053", "92936de0b095a8f2"),
+    "tornado.httputil:_normalize_header": ("0520c8a41b1cf793",),
+    # Not that of 6.5, whose parser has other parameters.
+    "tornado.httputil:HTTPHeaders": (
+        "1510560908dcae4f",
+        "aa636824d654a1e6",
+        "63d28e0009c062b0",
+        "4bf858a4bcdbb8e5",
+        "a90a5523de80df95",
+    ),
+    "tornado.httputil:parse_request_start_line": ("ded7487ee7a8e79f",),
+    "tornado.httputil:format_timestamp": ("f8575294872a3a71", "d3d84748ea3fe826"),
+    "tornado.http1connection:HTTP1Connection._parse_headers": ("a7302849cf3f71cb", "c9d8e93194bd25b4"),
+    "tornado.http1connection:HTTP1Connection.write_headers": ("c240bd8942164798", "92293403cfcdca9f"),
+    "tornado.http1connection:HTTP1Connection._format_chunk": ("e1da0db4d77f5055",),
+    "tornado.http1connection:HTTP1Connection._on_write_complete": ("b844bc72829df601",),
+    "tornado.http1connection:parse_int": ("3d784d096427fd06",),
+    "tornado.gen:with_timeout": ("1c7ef704ee0016a1", "bb4b6b1cd4064b2c"),
 }
 
 # What else has changed meanwhile is unknown in other versions, even if these definitions haven't.
@@ -75,12 +93,24 @@ def _definition(text: str, name: str, indent: int) -> str:
 
 
 def _is_patched(module: ModuleType, qualified_name: str) -> bool:
-    class_name, _, function_name = qualified_name.partition(".")
-    members = vars(getattr(module, class_name))
-    functions = [members[function_name]] if function_name else members.values()
+    name, _, function_name = qualified_name.partition(".")
+    owner = getattr(module, name)
+    if isinstance(owner, type):
+        functions = [vars(owner)[function_name]] if function_name else vars(owner).values()
+    else:
+        functions = [owner]
     return any(_is_foreign(each, module) for each in functions if callable(each))
 
 
 def _is_foreign(member: Any, module: ModuleType) -> bool:
     function = getattr(member, "__func__", member)  # of a static method
-    return not isinstance(function, FunctionType) or function.__globals__ is not vars(module)
+    if not isinstance(function, FunctionType):
+        function = getattr(function, "__wrapped__", None)  # of a cached function
+    if not isinstance(function, FunctionType):
+        return True
+    return function.__globals__ is not vars(module) and not _is_ours(function)
+
+
+def _is_ours(function: FunctionType) -> bool:
+    """Whether it comes from another hook."""
+    return str(function.__globals__.get("__name__")).startswith("tornado_speedups.")

@@ -196,16 +196,17 @@ def methods() -> list[Any]:
 
 
 def test_hooks_are_switched_one_by_one(stock_tornado: list[Any], tornado_in_python: Any) -> None:
-    assert tornado_speedups.status() == {"masking": "not installed", "websocket": "not installed"}
-    tornado_speedups.install(masking=False)
-    assert tornado_speedups.status() == {"masking": "not installed", "websocket": "installed"}
+    nothing = dict.fromkeys(("masking", "websocket", "headers", "http"), "not installed")
+    assert tornado_speedups.status() == nothing
+    tornado_speedups.install(masking=False, headers=False, http=False)
+    assert tornado_speedups.status() == {**nothing, "websocket": "installed"}
     assert bound() == [tornado_in_python] * 3
     assert all(ours is not stock for ours, stock in zip(methods(), STOCK_METHODS, strict=True))
-    tornado_speedups.install(websocket=False)
-    assert tornado_speedups.status() == {"masking": "installed", "websocket": "installed"}
+    tornado_speedups.install(websocket=False, headers=False, http=False)
+    assert tornado_speedups.status() == {**nothing, "masking": "installed", "websocket": "installed"}
     assert bound() == [tornado_speedups.websocket_mask] * 3
     tornado_speedups.uninstall()
-    assert tornado_speedups.status() == {"masking": "not installed", "websocket": "not installed"}
+    assert tornado_speedups.status() == nothing
     assert methods() == STOCK_METHODS
 
 
@@ -213,17 +214,17 @@ def refused(reason: str) -> None:
     """The hook for connections leaves Tornado alone for this reason, and says so once."""
     left = f"to Tornado {tornado.version}, {reason}"
     with pytest.warns(RuntimeWarning) as caught:
-        tornado_speedups.install(masking=False)
+        tornado_speedups.install(masking=False, headers=False, http=False)
     assert [str(each.message) for each in caught] == [f"tornado_speedups leaves WebSocket connections {left}"]
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tornado_speedups.install(masking=False)
+        tornado_speedups.install(masking=False, headers=False, http=False)
     assert tornado_speedups.status()["websocket"] == f"left {left}"
     assert methods() == STOCK_METHODS
 
 
-@pytest.mark.parametrize("name", known.KNOWN)
+@pytest.mark.parametrize("name", hooks._PROTOCOL)
 def test_code_with_another_hash_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(known.KNOWN, name, ("0123456789abcdef",))
     refused(f"whose {name.replace(':', '.')} it doesn't know")

@@ -21,7 +21,8 @@ _LINKERS_OWN = frozenset(
 # What the compiler calls for what a CPU hasn't got, 64-bit division on 32 bits for one: functions of its own library.
 _COMPILERS_OWN = re.compile(
     r"__aeabi_\w+|__(u?div|u?mod|u?divmod|mul|neg|ashl|ashr|lshr|u?cmp|clz|ctz|popcount|bswap|ffs|parity)[sdt]i[234]?"
-    r"|__(fix|fixuns|float|floatun)[sdtx]f?[sdtx][fi]|__(add|sub|mul|div|cmp|eq|ne|lt|le|gt|ge|unord)[sdtx]f[23]"
+    r"|__fix(uns)?[sdtx]f[sdt]i|__float(un)?[sdt]i[sdtx]f|__(extend|trunc)[hsdtx]f[hsdtx]f2"
+    r"|__(add|sub|mul|div|cmp|eq|ne|lt|le|gt|ge|unord)[sdtx]f[23]"
 )
 _DLLTOOL_MACHINE = {"aarch64": "arm64", "x86_64": "i386:x86-64", "x86": "i386"}
 

@@ -86,7 +86,7 @@ def _finish(
     """Verify what the backend made, normalise it, and write it to its place."""
     shop, members, name = around.shop, wheelfile.read(made), wheelfile.parse_name(made.name)
     _check_platform(name, target)
-    _check_abi(name, target, abi)
+    check_abi(name, target, abi)
     found = verify.extensions(members, target)
     verify.stable_abi(found, name, target)
     verify.file_time(found, shop.source.epoch, target)
@@ -110,7 +110,8 @@ def _for_every_libc(members: Mapping[str, Member], target: Target, abi: Abi) -> 
     return {file: file.removesuffix(ending) + ".so" for file in members if file.endswith(ending)}
 
 
-def _check_abi(name: Name, target: Target, abi: Abi) -> None:
+def check_abi(name: Name, target: Target, abi: Abi) -> None:
+    """Whether the backend built for the ABI that it was asked for. Raises WheelworksError."""
     if not abi.makes(name.abi):
         raise WheelworksError(
             f"{target.id}: the build backend made a wheel for {name.abi}, not {abi.id}",

@@ -37,10 +37,13 @@ def create(python: Path, folder: Path) -> Environment:
 
 
 def install(environment: Environment, *files: Path) -> None:
-    """Install the pinned packages that tests need, and these files as they are. Raises WheelworksError."""
+    """Install the pinned packages that tests need, and these files as they are. Raises WheelworksError.
+
+    A file may be an sdist, where the index has no wheel for the interpreter: pip then builds it.
+    """
     pinned = ["install", "--quiet", "--require-hashes", "--requirement", str(LOCK)]
     _do(pip(environment.python, *pinned), "the packages that tests need can't be installed")
-    given = ["install", "--quiet", "--no-deps", "--no-index", *map(str, files)]
+    given = ["install", "--quiet", "--no-deps", *map(str, files)]
     _do(pip(environment.python, *given), f"can't be installed: {', '.join(file.name for file in files)}")
 
 

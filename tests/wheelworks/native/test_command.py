@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from wheelworks import manifest, wheelfile
+from wheelworks import cache, manifest, wheelfile
 from wheelworks.commands import test_native as command
 from wheelworks.errors import UsageError
 from wheelworks.native.compare import Counts
@@ -174,9 +174,10 @@ def test_a_fault_is_a_new_failure(faulty: Path, tmp_path: Path, wheelworks_cache
 
 
 @pytest.mark.integration
-def test_a_fault_makes_cases_worse(faulty: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
+def test_a_fault_makes_cases_worse(faulty: Path, tmp_path: Path) -> None:
+    """With the user's own cache, since the suite takes longer to install than to run."""
     words = ["--wheel", str(faulty), "--python", "3.11", "--sections", "1"]
-    ended = wheelworks("test-autobahn", *words, cache=wheelworks_cache, cwd=tmp_path, seconds=1200)
+    ended = wheelworks("test-autobahn", *words, cache=cache.folder(), cwd=tmp_path, seconds=1200)
     assert ended.status == 1, ended.err
     said = " ".join(ended.err.split())
     assert "server: case 1.1.2: OK, close OK with the speedups off, FAILED" in said

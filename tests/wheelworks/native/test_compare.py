@@ -27,14 +27,14 @@ def test_equal_runs_have_no_findings() -> None:
 @pytest.mark.parametrize("after", ["failed", "skipped"])
 def test_a_test_that_passed_must_pass(after: str) -> None:
     [finding] = findings(told(a="passed", b="passed"), told(a="passed", b=after))
-    assert finding == f"b: passes with the speedups off, and with them on {after}: {after} it has"
+    assert finding == f"b: passes with the speedups off, and with them on {after}:\n{after} it has"
 
 
 def test_a_test_that_passed_must_run() -> None:
     on = told(a="passed")
     on.tests.append("b")
     assert findings(told(a="passed", b="passed"), on) == [
-        "b: passes with the speedups off, and with them on missing: it never ran"
+        "b: passes with the speedups off, and with them on missing:\nit never ran"
     ]
 
 
@@ -49,6 +49,12 @@ def test_a_test_that_is_there_with_the_speedups_alone_must_not_fail() -> None:
 
 def test_a_test_that_fails_without_the_speedups_says_nothing() -> None:
     assert findings(told(a="passed", b="failed"), told(a="passed", b="passed")) == []
+
+
+def test_a_test_that_fails_now_and_then_without_the_speedups_says_nothing() -> None:
+    off, on = told(a="passed", b="passed"), told(a="passed", b="failed")
+    assert list(compare.compared(Outcomes(off, second_try=("b",)), Outcomes(on), {})) == []
+    assert len(list(compare.compared(Outcomes(off), Outcomes(on, second_try=("a",)), {}))) == 1
 
 
 def test_a_named_exception_is_no_finding_and_is_told() -> None:

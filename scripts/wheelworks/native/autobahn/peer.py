@@ -130,6 +130,8 @@ def install() -> None:
 
     tornado_speedups.install()
     wrong = {name: text for name, text in tornado_speedups.status().items() if text != "installed"}
+    if not Path(tornado_speedups.__file__).resolve().is_relative_to(Path(sys.prefix).resolve()):
+        sys.exit(f"the speedups come from elsewhere: {tornado_speedups.__file__}")
     if wrong or tornado_speedups.implementation != "c":
         sys.exit(f"the speedups aren't all on: {tornado_speedups.implementation}, {wrong}")
 

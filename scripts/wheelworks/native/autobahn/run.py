@@ -51,7 +51,7 @@ class Bench:
         """Run some cases against one kind of Tornado. Raises WheelworksError if they weren't run to their end."""
         folder = self.work / name
         folder.mkdir(parents=True)
-        words = [str(PEER), role, speedups, str(folder), json.dumps(cases), str(self.suite), str(self.python2)]
+        words = ["-P", str(PEER), role, speedups, str(folder), json.dumps(cases), str(self.suite), str(self.python2)]
         env = variables(dict(os.environ), folder, with_c=True)
         ended = processes.run([self.environment.python, *words], env=env, cwd=folder, seconds=self.limit)
         if ended.status:
