@@ -26,7 +26,7 @@ def index(folder: Path) -> Iterator[str]:
 
     Raises WheelworksError where it doesn't start.
     """
-    command = [sys.executable, SERVER, folder]
+    command: list[str | Path] = [sys.executable, SERVER, folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         assert server.stdin and server.stdout  # both are pipes
         try:
