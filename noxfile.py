@@ -21,7 +21,7 @@ UV_OPTIONS = (
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
 )
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "native", "release", "test", "lint")
+LOCKS = ("nox", "lock", "build", "wheelworks", "native", "release", "test", "lint", "bench")
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -32,6 +32,17 @@ def install(session: nox.Session, lock: str) -> None:
 def wheelworks(session: nox.Session, *words: str) -> None:
     """Run one of the suite's commands; after Ctrl-C it has time to end what it started."""
     session.run("python", "-m", "wheelworks", *words, env=SCRIPTS, interrupt_timeout=10, terminate_timeout=5)
+
+
+def install_package(session: nox.Session) -> None:
+    """Build this machine's wheel of the package and install it."""
+    fresh = Path(session.create_tmp(), "wheel")
+    shutil.rmtree(fresh, ignore_errors=True)
+    wheelworks(session, "host-wheel", "--out", str(fresh))
+    # Not session.install(): `nox -R` would skip it, and test the wheel of some earlier run.
+    session.run(
+        "python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, fresh.glob("*.whl"))
+    )
 
 
 @nox.session(name="cross-arm64")
@@ -87,14 +98,16 @@ def release(session: nox.Session) -> None:
 def test_suite(session: nox.Session) -> None:
     """Test the suite and the package, installed from its wheel: fast tests; ``-- --integration`` adds the slow ones."""
     install(session, "test")
-    fresh = Path(session.create_tmp(), "wheel")
-    shutil.rmtree(fresh, ignore_errors=True)
-    wheelworks(session, "host-wheel", "--out", str(fresh))
-    # Not session.install(): `nox -R` would skip it, and test the wheel of some earlier run.
-    session.run(
-        "python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, fresh.glob("*.whl"))
-    )
+    install_package(session)
     session.run("pytest", *session.posargs, env=SCRIPTS)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the speedups against Tornado without them and against other libraries; ``-- --help`` names the suites."""
+    install(session, "bench")
+    install_package(session)
+    wheelworks(session, "bench", *session.posargs)
 
 
 @nox.session

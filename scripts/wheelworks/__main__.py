@@ -20,6 +20,7 @@ COMMANDS = {
     "reproduce": "wheelworks.commands.reproduce",
     "release": "wheelworks.commands.release",
     "host-wheel": "wheelworks.commands.host_wheel",
+    "bench": "wheelworks.commands.bench",
 }
 
 

@@ -6,6 +6,7 @@
 
 from tornado_speedups._implementation import (
     build_frame,
+    build_frame_into,
     implementation,
     parse_frames,
     parse_head,
@@ -19,6 +20,7 @@ from tornado_speedups.patches import install, status, uninstall
 
 __all__ = [
     "build_frame",
+    "build_frame_into",
     "implementation",
     "install",
     "parse_frames",

@@ -1,11 +1,18 @@
-"""``python -m tornado_speedups``: what install() does to the Tornado that is here, and whether it works."""
+"""``python -m tornado_speedups``: what install() does to the Tornado that is here, and whether it works.
+
+With a program after it, that is run with the speedups installed: ``python -m tornado_speedups server.py --port 8888``,
+``python -m tornado_speedups -m jupyterlab``.
+"""
 
 from __future__ import annotations
 
 import random
+import runpy
 import sys
 import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
 
 from tornado_speedups import _fallback, _implementation, install, status
@@ -13,9 +20,40 @@ from tornado_speedups import _fallback, _implementation, install, status
 _HEAD_FUNCTIONS = ("parse_headers", "parse_head", "parse_start_line", "serialize_head")
 _PAIRS = [(size, end) for size in range(100) for end in ("", "\r", "\x7f", "\xe9")]
 
+USAGE = """\
+usage: python -m tornado_speedups                          say what is installed, and test it
+       python -m tornado_speedups FILE [ARGUMENT...]       run a program with the speedups installed
+       python -m tornado_speedups -m MODULE [ARGUMENT...]  the same, as python -m MODULE does"""
 
-def main() -> int:
-    """Print it; return 0 if everything is installed and works, 1 otherwise."""
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the arguments say; return the exit status, if the program doesn't end by itself."""
+    if not arguments:
+        return show()
+    if arguments[0] in ("-h", "--help"):
+        _say(USAGE)
+        return 0
+    if arguments[0].startswith("-") and (arguments[0] != "-m" or len(arguments) == 1):
+        sys.stderr.write(f"{USAGE}\n")
+        return 2
+    run(arguments)
+    return 0
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Install the speedups, then run a file, or, after "-m", a module, as Python does."""
+    install()
+    if arguments[0] == "-m":
+        sys.argv[:] = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv[:] = arguments
+        sys.path[0] = str(Path(arguments[0]).resolve().parent)
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+def show() -> int:
+    """Print what is installed; return 0 if that is everything, and works, 1 otherwise."""
     warnings.simplefilter("ignore", RuntimeWarning)  # status() says the same
     try:
         install()
@@ -40,10 +78,12 @@ def differences(functions: ModuleType) -> list[str]:
         masked, buffer = _fallback.websocket_mask(mask, data), bytearray(data)
         functions.websocket_mask_inplace(mask, buffer)
         frame = _fallback.build_frame(0x82, data, mask)
+        place = bytearray(len(frame))
         agreed = {
             "websocket_mask": functions.websocket_mask(mask, data) == masked,
             "websocket_mask_inplace": buffer == masked,
             "build_frame": functions.build_frame(0x82, data, mask) == frame,
+            "build_frame_into": functions.build_frame_into(0x82, data, mask, place) == len(frame) and place == frame,
             "parse_frames": functions.parse_frames(frame, 0, 2) == ([(0x82, data)], len(frame), 2),
         }
         wrong.update(name for name, equal in agreed.items() if not equal)
@@ -67,4 +107,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

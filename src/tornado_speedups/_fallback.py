@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "build_frame",
+    "build_frame_into",
     "parse_frames",
     "parse_head",
     "parse_headers",
@@ -103,6 +104,22 @@ def build_frame(head: SupportsIndex, payload: ReadableBuffer | str, mask: Readab
     else:
         header = bytes((head, masked | 127)) + length.to_bytes(8, "big")
     return header + mask + _xor(mask, payload) if mask else header + payload
+
+
+def build_frame_into(
+    head: SupportsIndex, payload: ReadableBuffer | str, mask: ReadableBuffer | str | None, buffer: WriteableBuffer, /
+) -> int:
+    """Write what build_frame() returns to the begin of ``buffer``, and return its size in bytes.
+
+    The payload must not lie in the buffer. Raises what build_frame() does, TypeError or BufferError for what cannot be
+    written to, ValueError for a buffer that is too small.
+    """
+    frame = build_frame(head, payload, mask)
+    with _writable("buffer", buffer) as view:
+        if view.nbytes < len(frame):
+            raise ValueError(f"buffer must have {len(frame)} bytes at least, not {view.nbytes}")
+        view.cast("B")[: len(frame)] = frame
+    return len(frame)
 
 
 def _measure(data: bytes, start: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from importlib import import_module
 from typing import Literal
 
 SWITCH = "TORNADO_SPEEDUPS_EXTENSION"
@@ -32,43 +33,40 @@ def _on_missing_c(error: ImportError) -> None:
             f"tornado_speedups uses Python: its C extension cannot be imported: {error}. "
             f"{SWITCH}=0 says that this is wanted.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
 
 
-implementation: Literal["c", "python"]
-
-if _c_is_wanted():
+def _finds_c() -> bool:
+    """Whether the functions are those in C. Raises ImportError if they were asked for, and are not to be had."""
+    if not _c_is_wanted():
+        return False
     try:
-        from tornado_speedups._speedups import (
-            build_frame,
-            parse_frames,
-            parse_head,
-            parse_headers,
-            parse_start_line,
-            serialize_head,
-            websocket_mask,
-            websocket_mask_inplace,
-        )
-
-        implementation = "c"
+        import_module("tornado_speedups._speedups")
     except ImportError as error:
         _on_missing_c(error)
-        from tornado_speedups._fallback import (
-            build_frame,
-            parse_frames,
-            parse_head,
-            parse_headers,
-            parse_start_line,
-            serialize_head,
-            websocket_mask,
-            websocket_mask_inplace,
-        )
+        return False
+    return True
 
-        implementation = "python"
+
+implementation: Literal["c", "python"] = "c" if _finds_c() else "python"
+
+if implementation == "c":
+    from tornado_speedups._speedups import (
+        build_frame,
+        build_frame_into,
+        parse_frames,
+        parse_head,
+        parse_headers,
+        parse_start_line,
+        serialize_head,
+        websocket_mask,
+        websocket_mask_inplace,
+    )
 else:
     from tornado_speedups._fallback import (
         build_frame,
+        build_frame_into,
         parse_frames,
         parse_head,
         parse_headers,
@@ -78,11 +76,10 @@ else:
         websocket_mask_inplace,
     )
 
-    implementation = "python"
-
 __all__ = [
     "SWITCH",
     "build_frame",
+    "build_frame_into",
     "implementation",
     "parse_frames",
     "parse_head",

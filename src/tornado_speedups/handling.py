@@ -11,9 +11,10 @@ from typing import Any
 
 from tornado import gen
 
-from tornado_speedups.sending import BINARY, TEXT, SendingProtocol
+from tornado_speedups.longframe import DECODED, TEXT
+from tornado_speedups.sending import BINARY, SendingProtocol
 
-_PLAIN = frozenset((TEXT, BINARY))
+_PLAIN = frozenset((TEXT, BINARY, DECODED))
 
 # Answers are held back for as long as this, and the handling of one more message.
 _HELD_SECONDS = 0.001
@@ -27,7 +28,7 @@ class HandlingProtocol(SendingProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         # Parsed and not handled, last one first.
-        self._frames: list[tuple[int, bytes]] = []
+        self._frames: list[tuple[int, Any]] = []
         self._handling = False
         self._settled: asyncio.Future[Any] | None = None
         super().__init__(*arguments, **options)
@@ -56,7 +57,7 @@ class HandlingProtocol(SendingProtocol):
             self.release()
         return None
 
-    def _handle_frame(self, head: int, payload: bytes) -> asyncio.Future[Any] | None:
+    def _handle_frame(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
         if (
             head in _PLAIN
             and self._decompressor is None
@@ -68,7 +69,7 @@ class HandlingProtocol(SendingProtocol):
             return None
         return self._handle_special_frame(head & 0x80, head & 0x0F, payload)
 
-    def _handle_plain_message(self, head: int, payload: bytes) -> asyncio.Future[Any] | None:
+    def _handle_plain_message(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
         self._message_bytes_in += len(payload)
         try:
             message = payload.decode() if head == TEXT else payload

@@ -15,20 +15,19 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.log import gen_log
 from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
 
-from tornado_speedups._implementation import build_frame
+from tornado_speedups._implementation import build_frame, build_frame_into
+from tornado_speedups.longframe import LONG, TEXT, give_back, take_buffer
 
-# The first byte of messages in one frame.
-TEXT, BINARY = 0x81, 0x82
+# The first byte of binary messages in one frame.
+BINARY = 0x82
 _COMPRESSED = 0x40
+_LONGEST_HEADER = 14
 
 # What build_frame takes as it is: bytes, and str of which each character is a byte.
 _WIRE_TYPES = (bytes, str)
 
 # So many bytes of answers are held back at most.
 _HELD_BYTES = 64 * 1024
-
-# Longer frames are left to the stream, which can send them in pieces without a copy.
-_LONG_FRAME = 128 * 1024
 
 
 class WriteFuture(asyncio.Future[None]):
@@ -96,12 +95,29 @@ class SendingProtocol(WebSocketProtocol13):
         if self._compressor:
             data = self._compressor.compress(data)
             head |= _COMPRESSED
-        frame = build_frame(head, data, os.urandom(4) if self.mask_outgoing else None)
+        mask = os.urandom(4) if self.mask_outgoing else None
+        if len(data) >= LONG:
+            return self._write_long_frame(head, data, mask)
+        frame = build_frame(head, data, mask)
         self._wire_bytes_out += len(frame)
         if self._stream._closed:
             raise WebSocketClosedError()
         future = WriteFuture(loop=self._loop)
         self._send(frame, future)
+        return future
+
+    def _write_long_frame(self, head: int, data: bytes | str, mask: bytes | None) -> asyncio.Future[None]:
+        buffer = take_buffer(len(data) + _LONGEST_HEADER)
+        size = build_frame_into(head, data, mask, buffer)
+        self._wire_bytes_out += size
+        if self._stream._closed:
+            raise WebSocketClosedError()
+        future = WriteFuture(loop=self._loop)
+        frame = memoryview(buffer)[:size]
+        if self.stream._write_futures:
+            self._leave_to_stream(frame, [future])
+        elif self._transmit(frame, [future]):
+            give_back(buffer)
         return future
 
     def hold(self) -> None:
@@ -121,9 +137,8 @@ class SendingProtocol(WebSocketProtocol13):
             self._resolve_sent()
 
     def _send(self, frame: bytes, future: WriteFuture) -> None:
-        if self._stream._write_futures or len(frame) > _LONG_FRAME:
-            self._listens = False
-            _follow(self.stream.write(frame), [future])
+        if self._stream._write_futures:
+            self._leave_to_stream(frame, [future])
         elif self._holds or self._held:
             self._held.append(frame)
             self._held_futures.append(future)
@@ -138,19 +153,24 @@ class SendingProtocol(WebSocketProtocol13):
         self._held, self._held_bytes, self._held_futures = [], 0, []
         self._transmit(data, futures)
 
-    def _transmit(self, data: bytes, futures: list[WriteFuture]) -> None:
-        """Write to the socket; what it doesn't take is left to the stream."""
+    def _transmit(self, data: bytes | memoryview, futures: list[WriteFuture]) -> bool:
+        """Write to the socket; what it doesn't take is left to the stream. Return whether nothing was."""
         stream = self._stream
         sent = 0 if stream._closed else self._write_to_socket(data)
         if stream._closed:
             _fail(futures, WebSocketClosedError())
         elif sent < len(data):
-            self._listens = False
-            _follow(stream.write(memoryview(data)[sent:]), futures)
+            self._leave_to_stream(memoryview(data)[sent:], futures)
         else:
             self._note_sent(futures)
+            return True
+        return False
 
-    def _write_to_socket(self, data: bytes) -> int:
+    def _leave_to_stream(self, data: bytes | memoryview, futures: list[WriteFuture]) -> None:
+        self._listens = False
+        _follow(self.stream.write(data), futures)
+
+    def _write_to_socket(self, data: bytes | memoryview) -> int:
         """Return how many bytes the socket took; close the stream if it is broken, as its _handle_write does."""
         stream = self._stream
         try:

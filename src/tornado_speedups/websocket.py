@@ -4,27 +4,25 @@
 parsed at once and handled as soon as it can be read, and what the application sends meanwhile leaves in one system
 call. What isn't done here (handshake, control frames, closing, pings, compression) is done by the class it inherits.
 
+Known differences: ``write_message`` returns a Future that is no Task; what is held back, for a millisecond and the
+handling of one more message at most, is lost where the process ends by ``os._exit`` meanwhile, or where the application
+closes the stream by a reference of its own (asking a connection for its ``stream`` sends it).
+
 This module imports Tornado, and uses private fields of its streams: install() uses it only where it knows both.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import Any
 
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import StreamClosedError
 from tornado.log import gen_log
 from tornado.websocket import WebSocketProtocol13
 
-from tornado_speedups._implementation import parse_frames
-from tornado_speedups.handling import HandlingProtocol, succeeded
+from tornado_speedups.handling import succeeded
+from tornado_speedups.receiving import TURN, ReceivingProtocol
 from tornado_speedups.sending import is_known
-
-# The loop gets its turn after this many bytes, a frame counting as some more of them: as in Tornado 6.6.
-_TURN = 256 * 1024
-_PRICE_OF_FRAME = 1024
-_FRAMES_AT_ONCE = _TURN // _PRICE_OF_FRAME
 
 
 def faster(protocol: Any) -> Any:
@@ -34,19 +32,12 @@ def faster(protocol: Any) -> Any:
     return FastWebSocketProtocol13(protocol.handler, protocol.mask_outgoing, protocol.params)
 
 
-class FastWebSocketProtocol13(HandlingProtocol):
+class FastWebSocketProtocol13(ReceivingProtocol):
     """A connection of a server or a client; public behaviour is that of WebSocketProtocol13."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        # Received and not parsed: from _position on, of which the first frame needs _needed bytes.
-        self._data: bytes | bytearray = b""
-        self._position = 0
-        self._needed = 2
         self._reads_stream: bool | None = None
-        self._is_parked = False
-        self._work = 0
         # While the socket is empty: what the coroutine waits for, who it is, and where its variables are.
-        self._drained = False
         self._idle: asyncio.Future[asyncio.Future[Any] | None] | None = None
         self._task: Any = None
         self._context: Any = None
@@ -65,7 +56,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
         if pending is not None:
             self._park()
             await self._finish(pending)
-        elif self._work >= _TURN:
+        elif self._work >= TURN:
             self._work = 0
             self._park()
             await asyncio.sleep(0)
@@ -88,33 +79,6 @@ class FastWebSocketProtocol13(HandlingProtocol):
                     return False
         return True
 
-    def _parse(self) -> None:
-        start, available = self._position, len(self._data)
-        if available - start < self._needed:
-            return
-        frames, end, self._needed = parse_frames(self._data, start, _FRAMES_AT_ONCE)
-        self._wire_bytes_in += end - start
-        self._work += end - start + _PRICE_OF_FRAME * len(frames)
-        frames.reverse()
-        self._frames = frames
-        self._position = end
-        if end == available:
-            self._data, self._position = b"", 0
-
-    def _refuse_partial_frame(self) -> bool:
-        """Whether the header of the frame that is still coming in has ended the connection."""
-        header = self._data[self._position : self._position + 10]
-        if len(header) < 2:
-            return False
-        head, length = header[0], header[1] & 0x7F
-        if head & 0x08 and length >= 126:
-            self._abort()
-            return True
-        end = 2 if length < 126 else 4 if length == 126 else 10
-        if end > 2:
-            length = int.from_bytes(header[2:end], "big") if len(header) >= end else 0
-        return not self._accept_header(head, length)
-
     def _read_inline(self) -> bool:
         """Whether there was something to be read. Raises StreamClosedError."""
         stream = self._stream
@@ -122,68 +86,10 @@ class FastWebSocketProtocol13(HandlingProtocol):
             self._reclaim()
             return True
         stream._check_closed()
-        data = None if self._drained else self._receive()
-        if data is not None:
-            self._feed(data)
+        if not self._drained and self._receive():
             return True
         stream._check_closed()
         return False
-
-    def _feed(self, data: bytes) -> None:
-        if self._position == len(self._data):
-            self._data, self._position = data, 0
-            return
-        # A bytearray, since a frame that comes in bit by bit would be copied each time otherwise.
-        if isinstance(self._data, bytes):
-            self._data = bytearray(self._data)
-        del self._data[: self._position]
-        self._position = 0
-        self._data += data
-
-    def _receive(self) -> bytes | None:
-        """What the socket holds, None if nothing; closes the stream at its end, and when it breaks."""
-        stream = self._stream
-        size = stream.read_chunk_size
-        try:
-            data: bytes = stream.socket.recv(size)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            self._drained = True
-            return None
-        except OSError as error:
-            stream.close(exc_info=error)
-            if stream._is_connreset(error):
-                return None
-            raise
-        if not data:
-            stream.close()
-            return None
-        # TLS hands out one record at a time, and may hold the next one where select() doesn't see it.
-        self._drained = len(data) < size and type(stream) is IOStream
-        return data
-
-    # While there is something left to handle and the coroutine has to wait, the stream is to believe that there is
-    # something in its buffer: it doesn't look for the end of the connection then, and reads no more than a chunk.
-
-    def _park(self) -> None:
-        stream = self._stream
-        if not stream._read_buffer_size and self._has_input():
-            stream._read_buffer += b"\0"
-            stream._read_buffer_size = 1
-            self._is_parked = True
-
-    def _has_input(self) -> bool:
-        return bool(self._frames) or self._position < len(self._data)
-
-    def _reclaim(self) -> None:
-        """Take what the stream has in its buffer."""
-        stream = self._stream
-        if not stream._read_buffer_size:
-            return
-        data = stream._consume(stream._read_buffer_size)[self._is_parked :]
-        self._is_parked = False
-        if data:
-            self._drained = False
-            self._feed(data)
 
     # Waiting: the coroutine sleeps, and frames are handled where the loop says that there is something to be read, in
     # the name of the coroutine's task and with its context variables. That saves a turn of the loop.
@@ -236,12 +142,11 @@ class FastWebSocketProtocol13(HandlingProtocol):
             self._ignore_socket()
             return
         try:
-            data = self._receive()
+            found = self._receive()
         except OSError as error:
             gen_log.warning(f"error on read: {error}")
             return
-        if data is not None:
-            self._feed(data)
+        if found:
             self._park()
 
     def _waits(self) -> bool:
@@ -251,13 +156,12 @@ class FastWebSocketProtocol13(HandlingProtocol):
         if self._handling:  # by an application that runs the event loop from inside of on_message
             return
         try:
-            data = self._receive()
+            found = self._receive()
         except OSError as error:
             gen_log.warning(f"error on read: {error}")
             return
-        if data is not None:
+        if found:
             self._work = 0
-            self._feed(data)
             self._handle_in_context()
 
     def _handle_in_context(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 MASK = b"\x37\xfa\x21\x3d"
 GAPPED = memoryview(b"1.2.3.4.")[::2]
 FRAMES = b"\x82\x03abc\x02\x83" + MASK + b"xyz\x82\x7e\x01\x00" + bytes(256)
+HEADERS = b"Host: example.com\r\nAccept: a\r\nX-Own-Name: 1\r\nX-Own-Name: 2\r\n"
 
 
 class Unwilling:
@@ -74,6 +75,49 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
         (0x82, bytearray(100), object()),
         (0x82, bytearray(100), bytearray(b"abc")),
         (0x82, bytearray(100), GAPPED),
+    ],
+    "parse_headers": [
+        (HEADERS,),
+        (bytearray(HEADERS * 20),),
+        (HEADERS.decode(),),
+        (memoryview(b"X-Own-Name: \xe9\r\n"),),
+        (b"",),
+        (bytearray(b"folded: a\r\n b\r\n"),),
+        (bytearray(b"no colon\r\n"),),
+        ("name: \u20ac\r\n",),
+        (),
+        (object(),),
+        (GAPPED,),
+    ],
+    "parse_head": [
+        (b"\r\nGET / HTTP/1.1\r\n" + HEADERS,),
+        (bytearray(b"HTTP/1.1 200 OK\r\n" + HEADERS * 20),),
+        (bytearray(b"GET / HTTP/1.1\r\nno colon\r\n"),),
+        (b"",),
+        (),
+        (object(),),
+        (GAPPED,),
+    ],
+    "parse_start_line": [
+        ("GET /path HTTP/1.1",),
+        (bytearray(b"OPTIONS * HTTP/1.0"),),
+        (bytearray(b"GET"),),
+        ("GET /\u20ac HTTP/1.1",),
+        (),
+        (object(),),
+        (GAPPED,),
+    ],
+    "serialize_head": [
+        ("HTTP/1.1 200 OK", {"Content-Length": ["5"], "X-Own-Name": ["a", "b"]}, b"hello"),
+        ("HTTP/1.1 200 OK", {f"X-{number}": ["x" * 100] for number in range(50)}, bytearray(1000)),
+        ("HTTP/1.1 200 OK\n", {"A": ["b"]}, b""),
+        ("HTTP/1.1 200 OK", {"A": ["\u20ac"]}, b""),
+        ("HTTP/1.1 200 OK", {"A": ("b",)}, bytearray(5)),
+        ("HTTP/1.1 200 OK", {}),
+        (b"HTTP/1.1 200 OK", {}, bytearray(5)),
+        ("HTTP/1.1 200 OK", [], bytearray(5)),
+        ("HTTP/1.1 200 OK", {}, object()),
+        ("HTTP/1.1 200 OK", {"A": ["b"]}, GAPPED),
     ],
 }
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tornado
 
+import tornado_speedups
 from tornado_speedups import _fallback
-from tornado_speedups.__main__ import _HEAD_FUNCTIONS, differences
+from tornado_speedups.__main__ import _HEAD_FUNCTIONS, differences, main
 
-RUN = "import runpy; runpy.run_module('tornado_speedups', run_name='__main__')"
+RUN = "import runpy, sys; sys.argv[1:] = []; runpy.run_module('tornado_speedups', run_name='__main__')"
 
 
 def run(prepare: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -52,7 +54,58 @@ def test_no_tornado() -> None:
     assert (finished.stderr, finished.returncode) == ("", 1)
 
 
-NAMES = [*_HEAD_FUNCTIONS, "build_frame", "parse_frames", "websocket_mask", "websocket_mask_inplace"]
+PROGRAM = """\
+import sys, tornado_speedups, beside
+print(__name__, sys.argv[1:], sorted(tornado_speedups.status().items()), beside.HERE)
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("words", [["program.py"], ["-m", "program"]])
+@pytest.mark.usefixtures("c_extension")
+def test_a_program_is_run_with_the_speedups(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "beside.py").write_text("HERE = 'here'")
+    command = [sys.executable, "-m", "tornado_speedups", *words, "--port", "8888"]
+    finished = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
+    hooks = sorted((name, "installed") for name in tornado_speedups.status())
+    assert finished.stdout == f"__main__ ['--port', '8888'] {hooks} here\n"
+    assert (finished.stderr, finished.returncode) == ("", 3)
+
+
+def test_a_program_elsewhere_finds_what_is_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "program.py").write_text("import beside; print(beside.HERE)")
+    (folder / "beside.py").write_text("HERE = 'here'")
+    command = [sys.executable, "-m", "tornado_speedups", "folder/program.py"]
+    finished = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert finished.stdout == "here\n"
+
+
+@pytest.mark.parametrize("value", ["", "1"])
+def test_the_start_up_that_readme_shows(value: str, tmp_path: Path) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    blocks = [each.split("```")[0] for each in readme.read_text(encoding="utf-8").split("```python\n")[1:]]
+    [start_up] = [each for each in blocks if "TORNADO_SPEEDUPS_INSTALL" in each]
+    (tmp_path / "sitecustomize.py").write_text(start_up)
+    show = "import sys; s = sys.modules.get('tornado_speedups'); print(s and s.status()['websocket'])"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "TORNADO_SPEEDUPS_INSTALL": value}
+    finished = subprocess.run(
+        [sys.executable, "-c", show], check=False, env=environment, capture_output=True, text=True
+    )
+    assert (finished.stdout, finished.stderr) == ("installed\n" if value else "None\n", "")
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--help"], 0), (["-m"], 2), (["--port"], 2)])
+def test_usage(words: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == status
+    captured = capsys.readouterr()
+    assert "usage: python -m tornado_speedups" in (captured.err if status else captured.out)
+
+
+FRAMES = ["build_frame", "build_frame_into", "parse_frames", "websocket_mask", "websocket_mask_inplace"]
+NAMES = [*_HEAD_FUNCTIONS, *FRAMES]
 
 
 def test_the_self_test_passes(native: Any) -> None:

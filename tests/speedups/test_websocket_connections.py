@@ -16,7 +16,7 @@ from tornado import gen
 from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
 
 from tests.speedups.wires import TOO_BIG, Connection, Handler, Piece, seen_in_context, speak
-from tornado_speedups import sending, websocket
+from tornado_speedups import _implementation, longframe, receiving, sending
 from tornado_speedups._fallback import build_frame
 from tornado_speedups.websocket import FastWebSocketProtocol13
 
@@ -182,8 +182,9 @@ def pieces(draw: st.DrawFn) -> list[Piece]:
 
 @pytest.fixture
 def implementation(native: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "parse_frames", native.parse_frames)
-    monkeypatch.setattr(sending, "build_frame", native.build_frame)
+    for module in (receiving, longframe, sending):
+        for name in {*vars(native)} & {*vars(module)} & {*_implementation.__all__}:
+            monkeypatch.setattr(module, name, getattr(native, name))
 
 
 @pytest.mark.integration
@@ -211,3 +212,35 @@ def test_no_less_than_tornado(answer: Any, pieces: list[Piece], client: bool, co
     whole = [Piece(b"".join(data for data, _ in pieces), pieces[0].turns)] if pieces else []
     stock = speak(WebSocketProtocol13, connection, whole)
     assert speak(FastWebSocketProtocol13, connection, whole).received.startswith(stock.received)
+
+
+LONG = 4 * longframe.LONG
+long_payloads = st.builds(
+    lambda pattern, size: (pattern * (size // len(pattern) + 1))[:size],
+    st.sampled_from([b"x", "é".encode(), b"\xff", bytes(range(256))]),
+    st.integers(-20, 20).flatmap(
+        lambda more: st.sampled_from([each + more for each in (longframe.LONG, 2 * longframe.LONG, LONG, 1000)])
+    ),
+)
+long_frames = st.builds(build_frame, st.one_of(tidy_heads, heads), long_payloads, masks)
+
+
+@st.composite
+def long_pieces(draw: st.DrawFn) -> list[Piece]:
+    """Long frames among others, cut into parts of any size."""
+    data = b"".join(draw(st.lists(st.one_of(long_frames, long_frames, frames), min_size=1, max_size=4)))
+    data = data[: draw(st.sampled_from([len(data), len(data), len(data) - 1, len(data) // 2]))]
+    size = draw(st.sampled_from([1 << 30, 100_000, longframe.LONG, 16_384, 5000]))
+    turns = draw(st.sampled_from([0, 1, 3]))
+    return [Piece(data[start : start + size], turns) for start in range(0, len(data), size)]
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("implementation")
+@pytest.mark.parametrize("answer", [echo, echo_twice_with_ping, echo_and_wait, now_and_then_async, close_on_empty])
+@settings(CASES, max_examples=100)
+@given(pieces=long_pieces(), client=st.booleans(), compression=st.booleans())
+def test_long_messages_as_tornado(answer: Any, pieces: list[Piece], client: bool, compression: bool) -> None:
+    connection = Connection(answer, client, compression, calm=True, limit=LONG)
+    stock = speak(WebSocketProtocol13, connection, pieces)
+    assert speak(FastWebSocketProtocol13, connection, pieces) == stock

@@ -1,4 +1,4 @@
-"""parse_frames, build_frame and websocket_mask_inplace: C as Python, and both as RFC 6455 has it."""
+"""parse_frames, build_frame, build_frame_into and websocket_mask_inplace: C as Python, and both as RFC 6455 has it."""
 
 from __future__ import annotations
 
@@ -64,6 +64,26 @@ def test_every_length_there_and_back(native: Any, length: int, mask: bytes | Non
 
 
 @pytest.mark.parametrize("mask", [None, MASK])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_build_into_a_buffer(native: Any, length: int, mask: bytes | None) -> None:
+    """What lies behind the frame stays, and a buffer that is too small stays as it is."""
+    frame = _fallback.build_frame(0x82, bytes_of(length), mask)
+    buffer = bytearray(b"?" * (len(frame) + 40))
+    assert native.build_frame_into(0x82, bytes_of(length), mask, memoryview(buffer)) == len(frame)
+    assert buffer == frame + b"?" * 40
+    small = bytearray(len(frame) - 1)
+    with pytest.raises(ValueError, match=f"buffer must have {len(frame)} bytes at least, not {len(small)}"):
+        native.build_frame_into(0x82, bytes_of(length), mask, small)
+    assert not any(small)
+
+
+def test_build_into_a_buffer_of_wider_items(native: Any) -> None:
+    items = array.array("I", [0, 0, 0])
+    assert native.build_frame_into(0x81, "Hello", MASK, items) == len(MASKED_HELLO)
+    assert items.tobytes() == MASKED_HELLO + bytes(12 - len(MASKED_HELLO))
+
+
+@pytest.mark.parametrize("mask", [None, MASK])
 @pytest.mark.parametrize("length", [0, 5, 125, 126, 300, 65536])
 def test_the_size_of_what_is_missing(native: Any, length: int, mask: bytes | None) -> None:
     frame = native.build_frame(0x82, bytes(length), mask)
@@ -124,7 +144,7 @@ STRANGE: list[Any] = [
     bytearray(b"abcd"),
     GAPPED,
 ]
-FUNCTIONS = [("parse_frames", 3), ("build_frame", 3), ("websocket_mask_inplace", 3)]
+FUNCTIONS = [("parse_frames", 3), ("build_frame", 3), ("build_frame_into", 4), ("websocket_mask_inplace", 3)]
 
 
 @pytest.mark.parametrize(("name", "most"), FUNCTIONS)
@@ -175,13 +195,19 @@ def test_what_cannot_be_written_is_refused(native: Any) -> None:
         for buffer in (b"bytes", memoryview(b"view"), "text", readonly):
             with pytest.raises(TypeError, match="buffer must be a writable bytes-like object, not"):
                 native.websocket_mask_inplace(MASK, buffer)
+            with pytest.raises(TypeError, match="buffer must be a writable bytes-like object, not"):
+                native.build_frame_into(0x81, b"", None, buffer)
     with pytest.raises(BufferError, match="buffer must be contiguous"):
         native.websocket_mask_inplace(MASK, GAPPED)
+    with pytest.raises(BufferError, match="buffer must be contiguous"):
+        native.build_frame_into(0x81, b"", None, GAPPED)
 
 
 def test_reference_counts_and_memory_stay(native: Any) -> None:
     data = _fallback.build_frame(0x81, b"x" * 40, MASK) * 50
     arguments = [[data, 0, 99], [bytearray(data), 1, 3], [data, -1, 1], [data, 0, 0], ["\ud800", 0, 1], [data, 0]]
+
+    buffer = bytearray(len(data))
 
     def call_all(times: int) -> None:
         for _ in range(times):
@@ -189,6 +215,8 @@ def test_reference_counts_and_memory_stay(native: Any) -> None:
                 outcome(native.parse_frames, *each)
             for mask in (None, MASK, b"abc", 3):
                 outcome(native.build_frame, 0x81, data, mask)
+                outcome(native.build_frame_into, 0x81, data, mask, buffer)
+                outcome(native.build_frame_into, 0x81, data, mask, data)
             outcome(native.websocket_mask_inplace, MASK, bytearray(data))
             outcome(native.websocket_mask_inplace, MASK, data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -54,6 +55,13 @@ class End:
             assert more, "the connection has ended"
             data += more
         return [payload for _, payload in parse_frames(data, 0, count)[0]]
+
+    async def until(self, last: bytes) -> bytes:
+        """What the peer gets, up to this."""
+        data = b""
+        while not data.endswith(last):
+            data += await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.peer, 65536), 5)
+        return data
 
 
 @asynccontextmanager
@@ -149,6 +157,97 @@ def test_task_and_context_are_those_of_the_connection(protocol: Any) -> None:
             assert asyncio.current_task() not in tasks
 
     asyncio.run(scenario())
+
+
+def test_the_context_is_one_wherever_messages_are_handled(protocol: Any) -> None:
+    """The first and the last are handled where the socket's event is, the long one in the coroutine."""
+
+    def answer(handler: Handler, message: Any) -> None:
+        variable.set(f"{variable.get()}{len(message)},")
+        handler.protocol.write_message(variable.get())
+
+    async def scenario() -> None:
+        variable.set("")
+        async with connected(protocol, answer) as end:
+            for length, said in ((1, b"1,"), (70_000, b"1,70000,"), (2, b"1,70000,2,")):
+                await asyncio.sleep(0.01)
+                end.peer.send(build_frame(0x81, b"x" * length, b"mask"))
+                assert await end.received(1) == [said]
+
+    asyncio.run(scenario())
+
+
+def test_a_write_never_overtakes_another(protocol: Any) -> None:
+    """The socket has room again before the stream has noticed."""
+
+    async def scenario() -> None:
+        async with connected(protocol, echo) as end:
+            end.protocol.write_message("x" * 1_000_000)
+            taken = end.peer.recv(400_000)
+            for small in "abc":
+                end.protocol.write_message(small)
+            rest = await end.until(b"\x81\x01c")
+            frames, _, _ = parse_frames(taken + rest, 0, 9)
+            assert [payload for _, payload in frames] == [b"x" * 1_000_000, b"a", b"b", b"c"]
+
+    asyncio.run(scenario())
+
+
+def test_more_frames_than_are_parsed_at_once_while_one_is_waited_for(protocol: Any) -> None:
+    async def wait(handler: Handler, message: Any) -> None:
+        await asyncio.sleep(0.01)
+        handler.protocol.write_message(message)
+
+    def answer(handler: Handler, message: Any) -> Any:
+        return wait(handler, message) if message == "0" else echo(handler, message)
+
+    async def scenario() -> None:
+        async with connected(protocol, answer) as end:
+            await asyncio.sleep(0.01)
+            end.peer.send(b"".join(build_frame(0x81, str(number), b"mask") for number in range(600)))
+            assert await end.received(600) == [str(number).encode() for number in range(600)]
+
+    asyncio.run(scenario())
+
+
+def test_a_peer_that_closes_its_half_at_once_is_answered(protocol: Any) -> None:
+    """Before the connection has waited for the socket even once."""
+
+    async def answer(handler: Handler, message: Any) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await handler.protocol.write_message(message)
+
+    async def scenario() -> list[Any]:
+        async with connected(protocol, answer) as end:
+            end.peer.send(HELLO * 2)
+            end.peer.shutdown(socket.SHUT_WR)
+            return await end.received(2)
+
+    assert asyncio.run(scenario()) == [b"hello"] * 2
+
+
+@pytest.mark.parametrize("frames", [HELLO, build_frame(0x01, "hel", b"mask") + build_frame(0x80, "lo", b"mask")])
+def test_an_error_of_an_asynchronous_handler_is_reported_once(
+    protocol: Any, frames: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(handler: Handler, message: Any) -> None:
+        await asyncio.sleep(0)
+        raise ValueError("only once")
+
+    async def scenario() -> list[Any]:
+        end = End(protocol, answer)
+        end.peer.send(frames)
+        await asyncio.gather(asyncio.wait_for(end.task, 5), return_exceptions=True)
+        await asyncio.sleep(0.01)
+        end.protocol._abort()
+        end.peer.close()
+        return [event for event in end.handler.events if event[0] == "exception"]
+
+    reported = len(asyncio.run(scenario()))
+    gc.collect()
+    written = sum("only once" in str(record.exc_info) for record in caplog.records)
+    assert (reported, written) in ((1, 0), (0, 1)), caplog.text
 
 
 def test_answers_do_not_wait_for_slow_messages(protocol: Any) -> None:

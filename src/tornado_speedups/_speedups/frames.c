@@ -154,68 +154,143 @@ write_header(unsigned char *to, unsigned char head, uint64_t length, unsigned ch
     return to;
 }
 
-static PyObject *
-assemble_frame(unsigned char head, const Argument *payload, const Argument *mask)
+/* A frame to be built: what it is made of, and its size in bytes. */
+typedef struct {
+    unsigned char head;
+    Argument payload;
+    Argument mask;
+    Py_ssize_t size;
+} Parts;
+
+static int
+measure_parts(Parts *parts)
 {
-    uint64_t length = (uint64_t)payload->length;
-    Py_ssize_t header = 2 + extended_size(length) + mask->length;
-    if (payload->length > PY_SSIZE_T_MAX - header) {
-        return PyErr_NoMemory();
+    Py_ssize_t header = 2 + extended_size((uint64_t)parts->payload.length) + parts->mask.length;
+    if (parts->payload.length > PY_SSIZE_T_MAX - header) {
+        PyErr_NoMemory();
+        return -1;
     }
-    PyObject *frame = PyBytes_FromStringAndSize(NULL, header + payload->length);
-    if (frame == NULL) {
-        return NULL;
-    }
-    unsigned char *to = (unsigned char *)PyBytes_AsString(frame);
-    if (mask->length) {
-        to = write_header(to, head, length, 0x80);
-        COPY_CONSTANT_SIZE(to, mask->bytes, 4);
-        xor_mask(to + 4, payload->bytes, (size_t)length, mask->bytes);
-    } else {
-        copy_bytes(write_header(to, head, length, 0), payload->bytes, (size_t)length);
-    }
-    return frame;
+    parts->size = header + parts->payload.length;
+    return 0;
 }
 
-static PyObject *
-check_and_build(Py_ssize_t head, const Argument *payload, PyObject *mask_object)
+static void
+write_parts(unsigned char *to, const Parts *parts)
 {
-    Argument mask;
+    const unsigned char *payload = parts->payload.bytes;
+    uint64_t length = (uint64_t)parts->payload.length;
+    if (parts->mask.length) {
+        to = write_header(to, parts->head, length, 0x80);
+        COPY_CONSTANT_SIZE(to, parts->mask.bytes, 4);
+        xor_mask(to + 4, payload, (size_t)length, parts->mask.bytes);
+    } else {
+        copy_bytes(write_header(to, parts->head, length, 0), payload, (size_t)length);
+    }
+}
+
+static int
+open_mask(Argument *mask, PyObject *object)
+{
+    if (object == Py_None) {
+        mask->length = 0;
+        mask->buffer.obj = NULL;
+        return 0;
+    }
+    if (argument_open(mask, object, "mask") < 0) {
+        return -1;
+    }
+    if (argument_check_mask(mask) < 0) {
+        argument_close(mask);
+        return -1;
+    }
+    return 0;
+}
+
+static void
+close_parts(Parts *parts)
+{
+    argument_close(&parts->mask);
+    argument_close(&parts->payload);
+}
+
+static int
+open_payload_and_mask(Parts *parts, Py_ssize_t head, PyObject *payload, PyObject *mask)
+{
+    if (argument_open(&parts->payload, payload, "payload") < 0) {
+        return -1;
+    }
     if (head < 0 || head > 0xff) {
         PyErr_SetString(PyExc_ValueError, "head must be between 0 and 255");
-        return NULL;
+    } else if (open_mask(&parts->mask, mask) == 0) {
+        if (measure_parts(parts) == 0) {
+            return 0;
+        }
+        argument_close(&parts->mask);
     }
-    if (mask_object == Py_None) {
-        mask.length = 0;
-        return assemble_frame((unsigned char)head, payload, &mask);
+    argument_close(&parts->payload);
+    return -1;
+}
+
+/* From the arguments head, payload and mask. Returns 0, or -1 with an exception: then there is nothing to close. */
+static int
+open_parts(Parts *parts, PyObject *const *arguments)
+{
+    Py_ssize_t head = PyNumber_AsSsize_t(arguments[0], NULL);
+    if (head == -1 && PyErr_Occurred()) {
+        return -1;
     }
-    if (argument_open(&mask, mask_object, "mask") < 0) {
-        return NULL;
-    }
-    PyObject *frame = NULL;
-    if (argument_check_mask(&mask) == 0) {
-        frame = assemble_frame((unsigned char)head, payload, &mask);
-    }
-    argument_close(&mask);
-    return frame;
+    parts->head = (unsigned char)head;
+    return open_payload_and_mask(parts, head, arguments[1], arguments[2]);
 }
 
 PyObject *
 build_frame(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"head", "payload", "mask"};
-    Argument payload;
+    Parts parts;
     if (count != 3) {
         return raise_wrong_count("build_frame", count, names, 3, 3);
     }
-    Py_ssize_t head = PyNumber_AsSsize_t(arguments[0], NULL);
-    if (head == -1 && PyErr_Occurred()) {
+    if (open_parts(&parts, arguments) < 0) {
         return NULL;
     }
-    if (argument_open(&payload, arguments[1], "payload") < 0) {
-        return NULL;
+    PyObject *frame = PyBytes_FromStringAndSize(NULL, parts.size);
+    if (frame != NULL) {
+        write_parts((unsigned char *)PyBytes_AsString(frame), &parts);
     }
-    PyObject *frame = check_and_build(head, &payload, arguments[2]);
-    argument_close(&payload);
+    close_parts(&parts);
     return frame;
+}
+
+static PyObject *
+write_to_buffer(PyObject *object, const Parts *parts)
+{
+    Py_buffer view;
+    if (argument_open_writable(&view, object, "buffer") < 0) {
+        return NULL;
+    }
+    int fits = view.len >= parts->size;
+    if (fits) {
+        write_parts(view.buf, parts);
+    } else {
+        PyErr_Format(PyExc_ValueError, "buffer must have %zd bytes at least, not %zd", parts->size, view.len);
+    }
+    PyBuffer_Release(&view);
+    return fits ? PyLong_FromSsize_t(parts->size) : NULL;
+}
+
+PyObject *
+build_frame_into(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    static const char *const names[] = {"head", "payload", "mask", "buffer"};
+    Parts parts;
+    if (count != 4) {
+        return raise_wrong_count("build_frame_into", count, names, 4, 4);
+    }
+    if (open_parts(&parts, arguments) < 0) {
+        return NULL;
+    }
+    PyObject *size = write_to_buffer(arguments[3], &parts);
+    close_parts(&parts);
+    return size;
 }

@@ -18,6 +18,7 @@ PyObject *parse_headers(PyObject *module, PyObject *const *arguments, Py_ssize_t
 PyObject *parse_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *parse_start_line(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *serialize_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *build_frame_into(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

@@ -59,13 +59,37 @@ turn_mask(unsigned char turned[4], const Argument *mask, PyObject *offset)
     return 0;
 }
 
+/* With the GIL nobody can resize a bytearray before we return, so that its buffer needs no request and no release:
+   half the time of masking a short payload. */
+#if defined(Py_GIL_DISABLED) || defined(Py_TARGET_ABI3T)
+#define IS_BORROWABLE(object) 0
+#else
+#define IS_BORROWABLE(object) Py_IS_TYPE(object, &PyByteArray_Type)
+#endif
+
+static int
+mask_buffer(PyObject *object, const unsigned char *mask)
+{
+    Py_buffer view;
+    if (IS_BORROWABLE(object)) {
+        unsigned char *bytes = (unsigned char *)PyByteArray_AsString(object);
+        xor_mask(bytes, bytes, (size_t)PyByteArray_Size(object), mask);
+        return 0;
+    }
+    if (argument_open_writable(&view, object, "buffer") < 0) {
+        return -1;
+    }
+    xor_mask(view.buf, view.buf, (size_t)view.len, mask);
+    PyBuffer_Release(&view);
+    return 0;
+}
+
 PyObject *
 websocket_mask_inplace(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"mask", "buffer", "offset"};
     unsigned char turned[4];
     Argument mask;
-    Py_buffer view;
     if (count < 2 || count > 3) {
         return raise_wrong_count("websocket_mask_inplace", count, names, 2, 3);
     }
@@ -74,11 +98,9 @@ websocket_mask_inplace(PyObject *Py_UNUSED(module), PyObject *const *arguments, 
     }
     int status = turn_mask(turned, &mask, count == 3 ? arguments[2] : NULL);
     argument_close(&mask);
-    if (status < 0 || argument_open_writable(&view, arguments[1], "buffer") < 0) {
+    if (status < 0 || mask_buffer(arguments[1], turned) < 0) {
         return NULL;
     }
-    xor_mask(view.buf, view.buf, (size_t)view.len, turned);
-    PyBuffer_Release(&view);
     Py_IncRef(Py_None);
     return Py_None;
 }

@@ -38,6 +38,9 @@ PyDoc_STRVAR(parse_start_line_doc,
 PyDoc_STRVAR(serialize_head_doc,
              "serialize_head($module, line, headers, body, /)\n--\n\n"
              "Return a start line, headers and the beginning of the body as bytes, or None.");
+PyDoc_STRVAR(build_frame_into_doc,
+             "build_frame_into($module, head, payload, mask, buffer, /)\n--\n\n"
+             "Write what build_frame() returns to the begin of a writable buffer, and return its size in bytes.");
 
 #define FUNCTION(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, name##_doc}
 
@@ -50,6 +53,7 @@ static PyMethodDef methods[] = {
     FUNCTION(parse_head),
     FUNCTION(parse_start_line),
     FUNCTION(serialize_head),
+    FUNCTION(build_frame_into),
     {NULL, NULL, 0, NULL},
 };
 

@@ -131,10 +131,10 @@ def test_a_plain_library_exports_what_it_defines() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    (
+    [
         *("__aeabi_uldivmod", "__aeabi_unwind_cpp_pr0", "__udivdi3", "__divti3", "__muldi3", "__floatundidf"),
         *("__fixunsdfdi", "__extendsfdf2", "__popcountsi2", "__divdf3", "__unordtf2"),
-    ),
+    ],
 )
 def test_the_compilers_own_functions_need_no_libc(name: str) -> None:
     assert commandlines.is_compilers(name)

@@ -29,8 +29,9 @@ WINDOWS, MACOS = f"{STEM}win_arm64.whl", f"{STEM}macosx_11_0_arm64.whl"
 LINUX = f"{STEM}manylinux2014_aarch64.manylinux_2_17_aarch64.musllinux_1_2_aarch64.whl"
 EXTENSION = {WINDOWS: "_speedups.pyd", MACOS: "_speedups.abi3.so", LINUX: "_speedups.abi3.so"}
 WHEELS = list(EXTENSION)
-PYTHON_FILES = {"__init__.py", "_fallback.py", "_implementation.py", "_speedups.pyi", "patches.py", "py.typed"}
-METADATA = {"METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE"}
+PACKAGE = ROOT / "src" / "tornado_speedups"
+PYTHON_FILES = {path.name for path in PACKAGE.iterdir() if path.suffix in (".py", ".pyi", ".typed")}
+METADATA = {"METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE", "sboms/wheelworks.cdx.json"}
 
 
 @pytest.fixture(scope="module")

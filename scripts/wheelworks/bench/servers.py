@@ -1,0 +1,121 @@
+"""``python -m wheelworks.bench.servers KIND``: a WebSocket server that echoes, to be measured from outside.
+
+It writes its port, then, for each line that it reads, the seconds of CPU that it has used; at the end of its input it
+ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+_MOST = 2**26
+
+Start = Callable[[], Awaitable[int]]
+
+
+async def _tornado(asynchronous: bool) -> int:
+    from tornado.httpserver import HTTPServer
+    from tornado.netutil import bind_sockets
+    from tornado.web import Application
+    from tornado.websocket import WebSocketHandler
+
+    class Echo(WebSocketHandler):
+        def on_message(self, message: str | bytes) -> Any:
+            self.write_message(message, binary=isinstance(message, bytes))
+
+    class AsyncEcho(WebSocketHandler):
+        async def on_message(self, message: str | bytes) -> None:
+            await self.write_message(message, binary=isinstance(message, bytes))
+
+    handler = AsyncEcho if asynchronous else Echo
+    server = HTTPServer(Application([("/", handler)], websocket_max_message_size=_MOST))
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    port: int = sockets[0].getsockname()[1]
+    return port
+
+
+async def _speedups(asynchronous: bool) -> int:
+    import tornado_speedups
+
+    tornado_speedups.install()
+    left = {name: text for name, text in tornado_speedups.status().items() if text != "installed"}
+    if left:
+        raise SystemExit(f"the speedups aren't installed: {left}")
+    return await _tornado(asynchronous)
+
+
+async def _aiohttp() -> int:
+    from aiohttp import WSMsgType, web
+
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(compress=False, max_msg_size=_MOST)
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type == WSMsgType.TEXT:
+                await socket.send_str(message.data)
+            elif message.type == WSMsgType.BINARY:
+                await socket.send_bytes(message.data)
+        return socket
+
+    application = web.Application()
+    application.router.add_get("/", echo)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port: int = runner.addresses[0][1]
+    return port
+
+
+async def _picows() -> int:
+    from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
+
+    class Echo(WSListener):  # type: ignore[misc]
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            if frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                transport.send(frame.msg_type, frame.get_payload_as_bytes())
+            elif frame.msg_type == WSMsgType.CLOSE:
+                transport.send_close(frame.get_close_code())
+                transport.disconnect()
+
+    server = await ws_create_server(lambda request: Echo(), "127.0.0.1", 0)
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+KINDS: dict[str, Start] = {
+    "tornado": lambda: _tornado(asynchronous=False),
+    "speedups": lambda: _speedups(asynchronous=False),
+    "tornado-async": lambda: _tornado(asynchronous=True),
+    "speedups-async": lambda: _speedups(asynchronous=True),
+    "aiohttp": _aiohttp,
+    "picows": _picows,
+}
+
+
+def _obey(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    for _ in sys.stdin:
+        _say(repr(time.process_time()))
+    loop.call_soon_threadsafe(stop.set)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+async def _serve(kind: str) -> None:
+    stop = asyncio.Event()
+    port = await KINDS[kind]()
+    threading.Thread(target=_obey, args=(asyncio.get_running_loop(), stop), daemon=True).start()
+    _say(str(port))
+    await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1]))
