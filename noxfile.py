@@ -22,7 +22,7 @@ UV_OPTIONS = (
 )
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "native", "cibuildwheel", "test", "lint", "bench")
+LOCKS = ("nox", "lock", "build", "wheelworks", "native", "cibuildwheel", "release", "test", "lint", "bench")
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -86,6 +86,20 @@ def test_autobahn(session: nox.Session) -> None:
     """Run the Autobahn WebSocket test suite against Tornado as server and client, with the speedups off and on."""
     install(session, "wheelworks")
     wheelworks(session, "test-autobahn", *session.posargs)
+
+
+@nox.session
+def reproduce(session: nox.Session) -> None:
+    """Build wheels again in other surroundings, compare them to the byte, and name what makes a difference."""
+    install(session, "wheelworks")
+    wheelworks(session, "reproduce", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Make a release: build, audit, test, build again, describe and rehearse it; ``-- X.Y.Z --publish`` tags it."""
+    install(session, "release")
+    wheelworks(session, "release", *session.posargs)
 
 
 @nox.session(name="test-suite")

@@ -17,6 +17,8 @@ COMMANDS = {
     "test-foreign": "wheelworks.commands.test_foreign",
     "test-native": "wheelworks.commands.test_native",
     "test-autobahn": "wheelworks.commands.test_autobahn",
+    "reproduce": "wheelworks.commands.reproduce",
+    "release": "wheelworks.commands.release",
     "host-wheel": "wheelworks.commands.host_wheel",
     "bench": "wheelworks.commands.bench",
     "compare": "wheelworks.commands.compare",

@@ -23,7 +23,7 @@ _ELF = {
     "S390": "s390x",
     "PPC64": "powerpc64le",
 }
-_MACHO_MAGIC = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
+MACHO_MAGIC = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 _MACHO = {"ARM64": "aarch64", "X86_64": "x86_64"}
 
 
@@ -66,7 +66,7 @@ def describe(data: bytes, name: str) -> tuple[Binary, ...]:
 
 
 def _parts(data: bytes) -> Iterator[Binary]:
-    if data[:4] in _MACHO_MAGIC:
+    if data[:4] in MACHO_MAGIC:
         fat = lief.MachO.parse(data)  # its halves die with it: keep it while they are read
         yield from (_macho(one) for one in fat or ())
         return

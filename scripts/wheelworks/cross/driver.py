@@ -96,7 +96,8 @@ def _stubs(symbols: objects.Symbols, settings: Settings, output: str, place: Pat
     name, text = commandlines.exports(symbols, settings)
     if name:
         script = _written(place / name, text)
-        stubs.append(script if settings.os == "windows" else f"-Wl,--version-script={script}")
+        # not -Wl: a temporary folder may have a comma in its name
+        stubs += [script] if settings.os == "windows" else ["-Xlinker", f"--version-script={script}"]
     return stubs
 
 

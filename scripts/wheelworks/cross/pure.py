@@ -8,7 +8,7 @@ import time
 
 from wheelworks import manifest, plan, wheelfile
 from wheelworks.binary import SUFFIXES
-from wheelworks.cross import environment, project, report
+from wheelworks.cross import environment, project, report, sbom
 from wheelworks.cross.backend import Backend, BackendError, last_lines
 from wheelworks.cross.outcome import Built
 from wheelworks.cross.wheel import described
@@ -37,7 +37,8 @@ def build(shop: Workshop, made_of: manifest.Record) -> Built:
     if natives or name.platforms != {"any"} or name.abi != plan.PURE.removesuffix("-any"):
         raise WheelworksError(f"{plan.PURE}: the project builds {made.name}{''.join(f', {f}' for f in natives)}")
     info = wheelfile.dist_info(members, made.name)
-    finished = wheelfile.with_record(wheelfile.with_tags(members, name.tags, info), info)
+    placed = members | sbom.members(shop, name, info)
+    finished = wheelfile.with_record(wheelfile.with_tags(placed, name.tags, info), info)
     data = wheelfile.archive(finished, shop.source.epoch)
     record = {**described(wheelfile.file_name(name, name.tags), data, name.tags, (), made_of), "extensions": []}
     path = manifest.write(shop.out / record["file"], data)

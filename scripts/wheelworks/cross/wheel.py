@@ -12,7 +12,7 @@ from pathlib import Path
 from packaging.tags import Tag
 
 from wheelworks import cache, manifest, wheelfile
-from wheelworks.cross import doors, inputs, report, sysconfigdata, verify
+from wheelworks.cross import doors, inputs, report, sbom, sysconfigdata, verify
 from wheelworks.cross.backend import Backend, BackendError, last_lines
 from wheelworks.cross.outcome import Built
 from wheelworks.cross.workshop import Workshop
@@ -96,7 +96,7 @@ def _finish(
     )
     renamed = _for_every_libc(members, target, abi) if len(serves) > 1 else dict.fromkeys(members)
     info = wheelfile.dist_info(members, made.name)
-    placed = {renamed.get(file) or file: member for file, member in members.items()}
+    placed = {renamed.get(file) or file: member for file, member in members.items()} | sbom.members(shop, name, info)
     data = wheelfile.archive(wheelfile.with_record(wheelfile.with_tags(placed, tags, info), info), shop.source.epoch)
     record = described(wheelfile.file_name(name, tags), data, tags, serves, around.made_of)
     record["extensions"] = [_extension(one, renamed.get(one.member) or one.member) for one in found]

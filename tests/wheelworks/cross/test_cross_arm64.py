@@ -31,7 +31,7 @@ EXTENSION = {WINDOWS: "_speedups.pyd", MACOS: "_speedups.abi3.so", LINUX: "_spee
 WHEELS = list(EXTENSION)
 PACKAGE = ROOT / "src" / "tornado_speedups"
 PYTHON_FILES = {path.name for path in PACKAGE.iterdir() if path.suffix in (".py", ".pyi", ".typed")}
-METADATA = {"METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE"}
+METADATA = {"METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE", "sboms/wheelworks.cdx.json"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,168 @@
+"""``reproduce``: build again in other surroundings, compare to the byte, and name what made a difference."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.markup import escape
+
+from wheelworks import console, manifest, plan, targets
+from wheelworks.commands.output import work_folder, writable
+from wheelworks.cross import environment
+from wheelworks.cross.source import check
+from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.reproduce import conclusions, published, subjects
+from wheelworks.reproduce.conclusions import Conclusion
+from wheelworks.reproduce.rebuild import Rebuilder
+from wheelworks.reproduce.selection import Selection
+from wheelworks.reproduce.subjects import Subject
+from wheelworks.reproduce.variations import VARIATIONS, Variation
+
+EPILOG = """\
+examples:
+  nox -s reproduce                                        the wheels in dist/, from the sdist in it
+  nox -s reproduce -- tornado-6.6.1.tar.gz                Tornado's, twice: the builds must agree
+  nox -s reproduce -- tornado==6.6.1 --target win_arm64   the wheels that Tornado has published, file by file
+  nox -s reproduce -- dist/NAME.whl --vary clock          one wheel, with another clock only
+
+First everything is varied at once. If that makes a difference, one thing at a time, to name the culprit. A wheel by
+itself needs the sdist beside it, or --source; a manifest.json or provenance.json beside it tells when it was made and
+with what. Exit status: 0 (the same bytes), 1 (others), 2 (wrong use)."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(
+        prog="nox -s reproduce --",
+        description="Build wheels again from the sdist in other surroundings, and compare them to the byte.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")
+    add("--source", dest="sdist", type=Path, metavar="SDIST", help="what to build it from (default: the sdist beside)")
+    add("--target", action="append", default=[], metavar="ID", help="this target only; repeatable")
+    add("--abi", action="append", default=[], metavar="ID", help="this ABI only; repeatable")
+    add("--vary", action="append", default=[], metavar="NAME", help="vary this only; repeatable")
+    add("--env", action="append", default=[], metavar="NAME=VALUE", help="as it was when the wheels were built")
+    add("--keep", type=Path, metavar="DIR", help="keep what was built, and diffoscope's report where it is installed")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit status. Raises WheelworksError."""
+    options = parser().parse_args(argv)
+    variations = varied_by(options.vary)
+    environment.parse(options.env)
+    if options.keep:
+        writable(options.keep)
+    with work_folder() as work:
+        with console.Progress() as progress:
+            subject = resolve(options, work, lambda text: progress.say("source", text))
+            progress.done("source")
+            conclusion = _conclude(subject, work, variations, progress)
+        _show(conclusion)
+        if subject.folder:
+            _record(subject.folder, conclusion)
+        if options.keep:
+            _keep(options.keep, conclusion)
+    return 0 if conclusion.reproduced else 1
+
+
+def varied_by(names: Sequence[str]) -> tuple[Variation, ...]:
+    """The variations of these names; all where none is named. Raises UsageError."""
+    known = [one.name for one in VARIATIONS]
+    if unknown := sorted(set(names) - set(known)):
+        raise UsageError(f"--vary {unknown[0]}: there is no such variation", f"one of: {', '.join(known)}")
+    return tuple(one for one in VARIATIONS if not names or one.name in names)
+
+
+def resolve(options: argparse.Namespace, work: Path, say: conclusions.Say) -> Subject:
+    """What SOURCE stands for. Raises UsageError, WheelworksError."""
+    chosen, path = selected(options), Path(options.source)
+    if options.sdist and not options.sdist.is_file():
+        raise UsageError(f"--source {options.sdist}: no such file", "name an sdist (.tar.gz)")
+    if published.is_pin(options.source) and not path.exists():
+        wheels = published.wheels(options.source, chosen, work / "published", say)
+        sdist = options.sdist or published.sdist(options.source, work / "source")
+        found = subjects.of_wheels(wheels, sdist, chosen, work / "published")
+    elif path.is_dir() and not any(path.glob("*.whl")) and check(path):
+        found = subjects.of_project(path, chosen, work)
+    elif path.is_dir():
+        found = subjects.of_folder(path, options.sdist, chosen)
+    elif path.name.endswith(".tar.gz") and path.is_file():
+        found = subjects.of_sdist(path, chosen)
+    elif path.suffix == ".whl" and path.is_file():
+        found = subjects.of_wheel(path, options.sdist)
+    else:
+        raise UsageError(f"{options.source}: no such file or folder", subjects.HINT)
+    recipe = replace(found.recipe, source=found.recipe.source.resolve())
+    return replace(found, recipe=replace(recipe, seen=(*recipe.seen, *options.env)))
+
+
+def selected(options: argparse.Namespace) -> Selection:
+    """The targets and ABIs that the options name. Raises UsageError for an unknown one."""
+    rows = targets.select(options.target) if options.target else ()
+    abis = [name if name == plan.PURE else targets.find_abi(name).id for name in options.abi]
+    return Selection(tuple(row.id for row in rows), tuple(dict.fromkeys(abis)))
+
+
+def _conclude(subject: Subject, work: Path, variations: Sequence[Variation], progress: console.Progress) -> Conclusion:
+    possible = [one for one in variations if not one.missing()]
+    if not possible:
+        why = "; ".join(f"{one.name}: {one.missing()}" for one in variations)
+        raise WheelworksError(f"nothing of what was asked for can be varied here: {why}")
+    builder = Rebuilder(subject.recipe, work, lambda text: progress.say("reproduce", text))
+    return conclusions.conclude(subject, builder, possible, [one for one in variations if one.missing()])
+
+
+def _show(conclusion: Conclusion) -> None:
+    for line in conclusion.notes:
+        console.note(line)
+    varied = console.table("", "varied", "how")
+    for one in conclusion.varied:
+        varied.add_row(one.name, escape(one.how()))
+    for one in conclusion.unvaried:
+        varied.add_row(one.name, f"[yellow]not varied:[/] {escape(one.missing())}")
+    console.out.print(varied)
+    table = console.table("", "file", "built again")
+    for name, same in conclusion.files.items():
+        shown = console.folded(name) if name.endswith(".whl") else name
+        table.add_row(shown, "[green]the same bytes[/]" if same else "[red]other bytes[/]")
+    table.caption = f"{conclusion.builds} builds"
+    console.out.print(table)
+    for cause in conclusion.causes:
+        console.error(f"{cause.name}", "")
+        for line in cause.lines():
+            console.err.print(f"  {line}", markup=False)
+
+
+def _record(folder: Path, conclusion: Conclusion) -> None:
+    """Add what came of it to the folder's manifest."""
+    record = manifest.load(folder)
+    if record is not None:
+        wheels = [{**wheel, **conclusion.record(wheel["file"])} for wheel in record["wheels"]]
+        manifest.save({**record, "wheels": wheels}, folder)
+
+
+def _keep(folder: Path, conclusion: Conclusion) -> None:
+    """Copy what was built under all variations, and what diffoscope says of each file that differs."""
+    for name, path in conclusion.build.files.items():
+        shutil.copyfile(path, folder / name)
+    for name, (first, second) in differing_pairs(conclusion).items():
+        if report := conclusions.diffoscope(first, second):
+            manifest.write(folder / f"{name}.diffoscope.txt", report.encode("utf-8", "replace"))
+
+
+def differing_pairs(conclusion: Conclusion) -> Mapping[str, tuple[Path, Path]]:
+    """The files that differ and are there on both sides."""
+    built = conclusion.build.files
+    return {
+        name: (path, built[name])
+        for name, path in conclusion.reference.items()
+        if name in built and path.read_bytes() != built[name].read_bytes()
+    }

@@ -1,0 +1,25 @@
+"""A program: pypiserver on loopback, until its stdin ends, which it does however its parent ends; prints its port."""
+
+import sys
+import threading
+import wsgiref.simple_server
+from socketserver import ThreadingMixIn
+
+import pypiserver
+
+
+class _Server(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
+    daemon_threads = True
+
+
+def main(folder: str) -> None:
+    """Serve ``folder``, which receives what is uploaded. Anyone may upload: nobody else reaches loopback's port."""
+    app = pypiserver.app(roots=[folder], password_file=".", authenticate=[], disable_fallback=True)
+    server = wsgiref.simple_server.make_server("127.0.0.1", 0, app, _Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdout.write(f"{server.server_port}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
+main(sys.argv[1])

@@ -1,0 +1,169 @@
+"""The order of things: what was done is not done again, what changed is, and a killed release ends the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from wheelworks import manifest
+from wheelworks.errors import WheelworksError
+from wheelworks.release import papers, state, steps
+from wheelworks.release.steps import Release, Step
+from wheelworks.reproduce import provenance
+
+from tests.fixtures.commands import ROOT
+
+NAMES = ("one", "two", "three")
+
+
+def writes(name: str, calls: list[str]) -> Step:
+    def run(release: Release) -> None:
+        calls.append(name)
+        (release.dist / name).write_text(f"{name} of {release.version}")
+
+    return Step(name, name, run, lambda release: [release.dist / name])
+
+
+def release(folder: Path, commit: str = "c") -> Release:
+    return Release(folder, folder, "1.0", commit, "sample-1.0")
+
+
+def taken(folder: Path, commit: str = "c") -> list[str]:
+    calls: list[str] = []
+    steps.go(release(folder, commit), [writes(name, calls) for name in NAMES], lambda step, what: None)
+    return calls
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    assert taken(tmp_path) == list(NAMES)
+    assert taken(tmp_path) == []
+
+
+def test_a_changed_file_is_made_again_with_all_behind_it(tmp_path: Path) -> None:
+    taken(tmp_path)
+    (tmp_path / "two").write_text("changed")
+    assert taken(tmp_path) == ["two", "three"]
+    (tmp_path / "one").unlink()
+    assert taken(tmp_path) == list(NAMES)
+
+
+def test_another_commit_begins_anew(tmp_path: Path) -> None:
+    taken(tmp_path)
+    assert taken(tmp_path, "d") == list(NAMES)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": "1.0", "commit": "c", "done": 1}', "[" * 10_000])
+def test_a_state_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / state.FILE).write_text(text)
+    assert taken(tmp_path) == list(NAMES)
+
+
+def test_a_failed_step_is_told_and_taken_again(tmp_path: Path) -> None:
+    def fail(_: Release) -> None:
+        raise WheelworksError("no")
+
+    calls: list[str] = []
+    told: dict[str, str] = {}
+    failing = [writes("one", calls), Step("two", "", fail, lambda _: []), writes("three", calls)]
+    with pytest.raises(WheelworksError):
+        steps.go(release(tmp_path), failing, told.__setitem__)
+    assert told == {"one": "done", "two": "under way"}
+    assert taken(tmp_path) == ["two", "three"]
+
+
+PROGRAM = """\
+import os, signal, sys
+from pathlib import Path
+from wheelworks.release import steps
+from wheelworks.release.steps import Release, Step
+
+def step(name):
+    def run(release):
+        path = release.dist / name
+        with open(path, "w") as file:
+            file.write("half of ")
+            file.flush()
+            if name == sys.argv[2]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            file.write(name)
+    return Step(name, "", run, lambda release: [release.dist / name])
+
+here = Path(sys.argv[1])
+steps.go(Release(here, here, "1.0", "c", "s-1.0"), [step(name) for name in ("one", "two", "three")], lambda *_: None)
+"""
+
+
+def run(folder: Path, killed_at: str) -> int:
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(folder), killed_at]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    return subprocess.run(command, env=env, check=False).returncode
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("at", NAMES)
+def test_killed_at_any_step_it_goes_on_and_ends_with_the_same_bytes(at: str, tmp_path: Path) -> None:
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    assert run(tmp_path / "whole", "never") == 0
+    assert run(tmp_path / "killed", at) == -signal.SIGKILL
+    assert run(tmp_path / "killed", "never") == 0
+    whole, killed = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("whole", "killed"))
+    assert whole == killed and len(whole) == 4
+
+
+def filled(folder: Path) -> Release:
+    """A release whose files are there, if with nothing in them."""
+    one = release(folder)
+    for path in one.files:
+        path.touch()
+    return one
+
+
+def test_exactly_the_files_of_a_release(tmp_path: Path) -> None:
+    one = filled(tmp_path)
+    steps.exactly(one)
+    surplus = tmp_path / "sample-0.9.tar.gz"
+    surplus.touch()
+    with pytest.raises(WheelworksError, match="is no file of this release"):
+        steps.exactly(one)
+    surplus.unlink()
+    one.wheels[3].unlink()
+    with pytest.raises(WheelworksError, match=f"{one.wheels[3].name} is missing"):
+        steps.exactly(one)
+
+
+def test_a_finding_of_a_command_ends_the_release_with_its_words(tmp_path: Path) -> None:
+    with pytest.raises(WheelworksError) as raised:
+        steps.wheelworks(release(ROOT), "test-foreign", tmp_path / "nothing.whl")
+    assert "no such file" in raised.value.message and raised.value.hint == "nox -s test-foreign"
+
+
+def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:
+    one = filled(tmp_path)
+    steps.sums(one)
+    lines = (tmp_path / papers.SUMS).read_text().splitlines()
+    assert lines == sorted(lines, key=lambda line: line[66:]) and len(lines) == len(one.files)
+    papers.check_sums(tmp_path, one.names)
+    one.wheels[0].write_text("changed")
+    with pytest.raises(WheelworksError, match="was changed after its checksum was written"):
+        papers.check_sums(tmp_path, one.names)
+    with pytest.raises(WheelworksError, match="is not in SHA256SUMS"):
+        papers.check_sums(tmp_path, [*one.names, "more.whl"])
+
+
+def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
+    one = filled(tmp_path)
+    tools = {"ziglang": "1", "deflate": "2"}
+    record = {"source": {"epoch": 1_700_000_000}, "toolchain": tools}
+    made = papers.provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
+    assert [subject["name"] for subject in made["subject"]] == sorted(one.names)
+    assert made["subject"][0]["digest"]["sha256"] == manifest.sha256(tmp_path / made["subject"][0]["name"])
+    commit, lock = made["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert commit["digest"] == {"gitCommit": "c" * 40} and lock["digest"] == {"sha256": "d" * 64}
+    papers.write_provenance(tmp_path, made)
+    assert provenance.load(tmp_path) == provenance.Stated(1_700_000_000, tools, ())

@@ -1,0 +1,158 @@
+"""The command: what SOURCE may be, what the manifest keeps, and refusals in words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wheelworks import wheelfile
+from wheelworks.commands import reproduce
+from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.reproduce import selection, subjects
+from wheelworks.reproduce.selection import Selection
+from wheelworks.reproduce.variations import VARIATIONS
+
+from tests.fixtures import projects
+from tests.fixtures.commands import ROOT, wheelworks
+
+ONE = ("--target", "win_arm64", "--abi", "cp311-abi3")
+LITTLE = ("--vary", "umask", "--vary", "time zone")
+WHEEL = "sample-1.0-cp311-abi3-win_arm64.whl"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
+    """A folder with an sdist, a wheel and a manifest."""
+    place = tmp_path_factory.mktemp("built")
+    projects.committed(projects.sample(place / "sample"))
+    words = ("build-wheels", "--no-run", place / "sample", "--out", place / "dist", *ONE)
+    ended = wheelworks(*words, cache=wheelworks_cache)
+    assert ended.status == 0, ended.err
+    return place / "dist"
+
+
+@pytest.fixture
+def dist(built: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(built, tmp_path / "dist"))
+
+
+def entry(dist: Path) -> Any:
+    (wheel,) = json.loads((dist / "manifest.json").read_text())["wheels"]
+    return wheel["reproduced"]
+
+
+@pytest.mark.integration
+def test_a_folder_is_reproduced_from_its_sdist(dist: Path, wheelworks_cache: Path) -> None:
+    ended = wheelworks("reproduce", dist, *LITTLE, cache=wheelworks_cache)
+    assert ended.status == 0, ended.err
+    assert "the same bytes" in ended.out and "1 build" in ended.out
+    assert entry(dist) == {"same": True, "varied": ["umask", "time zone"], "not_varied": {}, "differs_by": {}}
+
+
+def tampered(wheel: Path) -> None:
+    members = wheelfile.read(wheel)
+    info = wheelfile.dist_info(members, wheel.name)
+    members[f"{info}/METADATA"] = wheelfile.Member(members[f"{info}/METADATA"].data + b"X-Mine: 1\n")
+    wheel.write_bytes(wheelfile.archive(wheelfile.with_record(members, info), 1_714_979_290))
+
+
+@pytest.mark.integration
+def test_a_wheel_that_was_made_otherwise_is_explained(dist: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
+    tampered(dist / WHEEL)
+    (dist / "manifest.json").unlink()
+    words = ("reproduce", dist / WHEEL, *LITTLE, "--keep", tmp_path / "kept")
+    ended = wheelworks(*words, cache=wheelworks_cache)
+    assert ended.status == 1
+    assert "made otherwise: rebuilds agree with each other" in ended.err
+    assert "sample-1.0.dist-info/METADATA: line " in ended.err and r"'X-Mine: 1\n' | (not there)" in ended.err
+    assert f"equal, {len(wheelfile.read(tmp_path / 'kept' / WHEEL)) - 2} files: sample-1.0.dist-info/WHEEL" in ended.err
+
+
+@pytest.mark.integration
+def test_other_tools_than_recorded_are_told(dist: Path, wheelworks_cache: Path) -> None:
+    record = json.loads((dist / "manifest.json").read_text())
+    record["toolchain"]["ziglang"] = "0.1.0"
+    (dist / "manifest.json").write_text(json.dumps(record))
+    ended = wheelworks("reproduce", dist, *LITTLE, cache=wheelworks_cache)
+    assert "ziglang: " in ended.err and "where the record says 0.1.0" in ended.err
+
+
+@pytest.mark.integration
+def test_two_clones_give_the_same_sdist_and_wheels(wheelworks_cache: Path) -> None:
+    ended = wheelworks("reproduce", ROOT, *ONE, cache=wheelworks_cache, seconds=600)
+    assert ended.status == 0, ended.err
+    assert "tornado_speedups-0.1.0.tar.gz" in ended.out
+    assert all(one.name in ended.out for one in VARIATIONS)
+
+
+@pytest.mark.integration
+def test_a_folder_and_its_sdist_give_the_same_wheel(dist: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
+    words = ("build-wheels", "--no-run", dist / "sample-1.0.tar.gz", "--out", tmp_path / "out", *ONE)
+    assert wheelworks(*words, cache=wheelworks_cache).status == 0
+    assert (tmp_path / "out" / WHEEL).read_bytes() == (dist / WHEEL).read_bytes()
+
+
+def refusal(*words: object) -> str:
+    with pytest.raises(UsageError) as raised:
+        reproduce.main([str(word) for word in words])
+    return raised.value.message
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "nothing") == f"{tmp_path}/nothing: no such file or folder"
+    assert refusal(tmp_path, "--source", tmp_path / "x.tar.gz").startswith("--source")
+    assert "neither pyproject.toml nor setup.py" in refusal(tmp_path)
+
+
+def test_an_unknown_variation_target_or_abi_is_refused() -> None:
+    assert refusal("--vary", "weather") == "--vary weather: there is no such variation"
+    assert "win_arm46" in refusal(ROOT, "--target", "win_arm46")
+    assert "cp27" in refusal(ROOT, "--abi", "cp27")
+
+
+def test_a_wheel_without_its_sdist_is_refused(tmp_path: Path) -> None:
+    (tmp_path / WHEEL).touch()
+    assert refusal(tmp_path / WHEEL) == f"{tmp_path}: there is no sample-1.0.tar.gz beside the wheels"
+    (tmp_path / "sample-1.1.tar.gz").touch()
+    assert "there is no sample-1.0.tar.gz" in refusal(tmp_path)
+
+
+def test_a_wheel_that_nothing_here_builds_is_refused(tmp_path: Path) -> None:
+    for name in ("sample-1.0-cp27-cp27m-win32.whl", "sample-1.0-cp311-abi3-os400.whl"):
+        (tmp_path / name).touch()
+        (tmp_path / "sample-1.0.tar.gz").touch()
+        assert f"nothing here builds {name}" in refusal(tmp_path / name)
+
+
+def test_a_wheel_that_changed_since_its_manifest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / WHEEL).write_bytes(b"other")
+    (tmp_path / "sample-1.0.tar.gz").touch()
+    record = {"schema": 1, "wheels": [{"file": WHEEL, "sha256": "0" * 64}]}
+    (tmp_path / "manifest.json").write_text(json.dumps(record))
+    with pytest.raises(WheelworksError, match=r"isn't the file that manifest\.json tells of"):
+        subjects.of_folder(tmp_path, None, Selection())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"_type": 1, "predicateType": 2}', "[" * 10_000])
+def test_a_provenance_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / WHEEL).touch()
+    (tmp_path / "sample-1.0.tar.gz").touch()
+    (tmp_path / "provenance.json").write_text(text)
+    with pytest.raises(WheelworksError, match="no provenance that can be read"):
+        subjects.of_folder(tmp_path, None, Selection())
+
+
+def test_a_universal_wheel_is_for_both_macos_rows() -> None:
+    rows = selection.rows("sample-1.0-cp311-abi3-macosx_10_9_universal2.whl")
+    assert {row.cpu for row in rows} == {"aarch64", "x86_64"}
+
+
+def test_what_is_selected_for_files_covers_them_and_no_others() -> None:
+    chosen = selection.of_files([WHEEL, "sample-1.0.tar.gz"])
+    assert list(chosen.words()) == ["--target", "win_arm64", "--abi", "cp311-abi3"]
+    assert chosen.covers(WHEEL) and chosen.covers("sample-1.0.tar.gz")
+    assert not chosen.covers(WHEEL.replace("arm64", "amd64")) and not chosen.covers("sample-1.0-py3-none-any.whl")

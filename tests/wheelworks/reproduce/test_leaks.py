@@ -1,0 +1,90 @@
+"""Each variation is seen and named: by sources that embed what it changes; and the builder's shields hold."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from wheelworks.reproduce.variations import VARIATIONS
+
+from tests.fixtures import leaks
+from tests.fixtures.commands import Ended, wheelworks
+
+pytestmark = pytest.mark.integration
+
+ONE = ("--target", "manylinux_2_17_x86_64", "--abi", "cp311-abi3")
+EMBEDS = "return PyUnicode_FromString(SEED);"
+NO_SEED = '("SEED", \'"none"\')'
+
+
+def reproduced(archive: Path, cache: Path, vary: Sequence[str] = ()) -> Ended:
+    words = [word for name in vary for word in ("--vary", name)]
+    return wheelworks("reproduce", archive, *ONE, *words, cache=cache, seconds=900)
+
+
+def causes(err: str) -> dict[str, dict[str, str]]:
+    """What is told of each cause: the members that it changes, with place and values."""
+    found: dict[str, dict[str, str]] = {}
+    for line in err.splitlines():
+        if cause := re.fullmatch(r"error: (.*)", line):
+            current = found.setdefault(cause[1], {})
+        elif member := re.fullmatch(r" {4}(\S.*?): (.*)", line):
+            current[member[1]] = "\n".join(filter(None, [current.get(member[1]), member[2]]))
+    return found
+
+
+def test_every_variation_is_named_by_what_embeds_it(tmp_path: Path, wheelworks_cache: Path) -> None:
+    project = leaks.project(tmp_path / "p", leaks.LEAKS, '("SEED", \'"uid %05d"\' % os.getuid())', EMBEDS)
+    ended = reproduced(leaks.sdist(project), wheelworks_cache)
+    assert ended.status == 1
+    varied = [one.name for one in VARIATIONS if not one.missing()]
+    found = causes(ended.err)
+    binary = "sample.abi3.so"
+    expected = {name: {leaks.member(name)} | ({binary} if name == "user" else set()) for name in varied}
+    assert {name: set(members) for name, members in found.items()} == expected
+    if "user" in varied:
+        assert found["user"][leaks.member("user")] == rf"line 1: '{os.getuid()}\n' | '4321\n'"
+        # the linker sorts strings: what stands in this one's place may be another
+        assert re.search(
+            rf"section \.rodata\S*, offset 0x[0-9a-f]+: 'uid {os.getuid():05d}' \| ", found["user"][binary]
+        )
+
+
+def test_a_time_that_changes_with_every_build_is_the_clocks(tmp_path: Path, wheelworks_cache: Path) -> None:
+    project = leaks.project(tmp_path / "p", {"time": "time.time()"}, NO_SEED, EMBEDS)
+    ended = reproduced(leaks.sdist(project), wheelworks_cache, ["hash seed"])
+    assert ended.status == 1
+    assert {name: set(members) for name, members in causes(ended.err).items()} == {
+        "clock: each second counts": {leaks.member("time")}
+    }
+
+
+def test_chance_is_told_from_surroundings(tmp_path: Path, wheelworks_cache: Path) -> None:
+    project = leaks.project(tmp_path / "p", {"chance": "random.random()"}, NO_SEED, EMBEDS)
+    ended = reproduced(leaks.sdist(project), wheelworks_cache, ["hash seed"])
+    assert ended.status == 1
+    assert {name: set(members) for name, members in causes(ended.err).items()} == {
+        "chance: builds in the same surroundings differ": {leaks.member("chance")}
+    }
+
+
+def test_the_builders_shields_hold(tmp_path: Path, wheelworks_cache: Path) -> None:
+    """What a build asks in the usual way, the builder answers the same everywhere."""
+    asked = {
+        "time zone": "(time.tzname, time.strftime('%c', time.localtime(0)))",
+        "locale": "(os.environ['LC_ALL'], __import__('locale').setlocale(__import__('locale').LC_ALL, ''))",
+        "hash seed": "{'a', 'b', 'c', 'd', 'e'}",
+        "umask": "oct(os.umask(0o22))",
+        "noise": "[os.environ.get(name) for name in ('CFLAGS', 'LDFLAGS', 'ARCHFLAGS', 'NOISE', 'MAX_JOBS', 'USER')]",
+        "epoch": "os.environ['SOURCE_DATE_EPOCH']",
+    }
+    source = 'return PyUnicode_FromString(__FILE__ " " __DATE__ " " __TIME__ SEED);'
+    project = leaks.project(tmp_path / "p", asked, NO_SEED, source)
+    ended = reproduced(leaks.sdist(project), wheelworks_cache)
+    assert ended.status == 0, ended.err
+    assert causes(ended.err) == {}
+    for one in VARIATIONS:
+        assert one.name in ended.out
