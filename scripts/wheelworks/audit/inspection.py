@@ -1,0 +1,98 @@
+"""All checks of one wheel, in their order."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wheelworks import binary, wheelfile
+from wheelworks.audit import archive, extension, hardening, imports, macos, metadata, reading
+from wheelworks.audit.finding import Finding, printable
+from wheelworks.audit.reading import Content
+from wheelworks.audit.subject import Native, Policy, Wheel
+from wheelworks.errors import WheelworksError
+
+NAMES: tuple[Callable[[Wheel], Iterator[Finding]], ...] = (
+    archive.escaping, archive.duplicates, archive.links, archive.modes, archive.bytecode, archive.stray,
+    archive.top_levels, metadata.unknown_platforms,
+)  # fmt: skip
+WHOLE: tuple[Callable[[Wheel], Iterator[Finding]], ...] = (
+    archive.record, metadata.metadata, metadata.wheel_file, metadata.licences, metadata.sboms, metadata.entry_points,
+    extension.missing, extension.in_pure, extension.halves, extension.suffix,
+)  # fmt: skip
+NATIVE: tuple[Callable[[Native], Iterator[Finding]], ...] = (
+    extension.machine, extension.entry_point, extension.exports,
+    imports.libraries, imports.versions, imports.undefined, imports.stable_abi, macos.minimum, macos.signed,
+    hardening.stack, hardening.text_relocations, hardening.writable_code, hardening.pe_flags, hardening.relro,
+    hardening.rpath, hardening.build_time, hardening.debug_information, hardening.debug_path,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found in a wheel, what its dependencies are, and what its licence is."""
+
+    file: str
+    findings: tuple[Finding, ...]
+
+
+def inspect(path: Path, policy: Policy = Policy()) -> Report:
+    """Audit one wheel. Whatever is wrong with the file is a finding, never an exception."""
+    try:
+        found = tuple(_inspect(path, policy))
+    except wheelfile.DAMAGE as error:
+        found = (Finding("W001", printable(f"{type(error).__name__}: {error}")),)
+    except MemoryError:
+        found = (Finding("W002", "reading it takes more memory than the audit may use"),)
+    return Report(path.name, tuple(replace(one, wheel=path.name) for one in dict.fromkeys(found)))
+
+
+def _inspect(path: Path, policy: Policy) -> Iterator[Finding]:
+    try:
+        name = wheelfile.parse_name(path.name)
+    except WheelworksError as error:
+        yield Finding("W003", printable(error.message))
+        return
+    with zipfile.ZipFile(path) as opened:
+        wheel = Wheel(path.name, name, reading.entries(opened), policy)
+        refused = list(reading.within(wheel.entries, path.stat().st_size))
+        yield from refused
+        if not refused:
+            yield from _run(NAMES, wheel)
+            for content in reading.contents(opened, wheel):
+                yield from _member(content, wheel)
+            yield from _run(WHOLE, wheel)
+
+
+def _run(checks: Iterable[Callable[[Wheel], Iterator[Finding]]], wheel: Wheel) -> Iterator[Finding]:
+    for check in checks:
+        yield from check(wheel)
+
+
+def _member(content: Content, wheel: Wheel) -> Iterator[Finding]:
+    wheel.hashes[content.name] = (content.sha256, content.size)
+    if content.path:
+        yield Finding("W024", content.path, printable(content.name))
+    if content.is_binary:
+        yield from _binary(content, wheel)
+    elif content.data is not None:
+        wheel.texts[content.name] = content.data
+
+
+def _binary(content: Content, wheel: Wheel) -> Iterator[Finding]:
+    if content.data is None:
+        wheel.natives.append((content.name, binary.Binary("", "", {}, ())))
+        yield Finding("W120", f"{content.size} bytes; no more than {reading.LARGEST_BINARY} are read", content.name)
+        return
+    machines = frozenset(facts.machine for _, facts in binary.parts(content.data))
+    if not machines:
+        wheel.natives.append((content.name, binary.Binary("", "", {}, ())))
+        yield Finding("W119", f"it starts with {content.data[:8].hex(' ')}, and can't be read", printable(content.name))
+    for parsed, facts in binary.parts(content.data):
+        wheel.natives.append((content.name, facts))
+        start = parsed.fat_offset if facts.format == "Mach-O" else 0
+        native = Native(wheel, content.name, content.data[start:], parsed, facts, machines)
+        for check in NATIVE:
+            yield from check(native)
