@@ -111,6 +111,9 @@ _TABLE: tuple[tuple[str, str, Severity, Group, str, str], ...] = (
     ("W026", "unknown-platform", "warning", "archive",
      "A platform tag that this audit doesn't know: checks that depend on the platform weren't made.",
      "Check the tag's spelling; if it is right, the audit has to learn it."),
+    ("W027", "newer-metadata-field", "information", "archive",
+     "METADATA has a field that came with a later version of the format than it states; readers take it all the same.",
+     "Build with a current backend."),
     # -- extension ----------------------------------------------------------------------------------------------
     ("W101", "wrong-machine", "error", "extension",
      "A binary is for another CPU than the tag: it installs, and fails when it is imported.",

@@ -62,7 +62,7 @@ def halves(wheel: Wheel) -> Iterator[Finding]:
 
 def suffix(wheel: Wheel) -> Iterator[Finding]:
     """W105: the import system looks for the suffixes of its own version, ABI and platform, and for no others."""
-    for member in dict.fromkeys(member for member, _ in wheel.natives):
+    for member in dict.fromkeys(member for member, _ in wheel.natives if wheel.platforms):
         file = _file(member)
         if not module_name(file, wheel):
             continue

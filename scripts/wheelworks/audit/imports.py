@@ -26,6 +26,8 @@ _RELATIVE = ("@loader_path", "@rpath", "@executable_path")
 
 def libraries(native: Native) -> Iterator[Finding]:
     """W108 to W111: what the platform's tag promises, and what the wheel brings along."""
+    if not native.platforms:
+        return
     wanted = [name for name in _needed(native) if _base(name) not in native.wheel.bundled]
     judge = {"PE": _dll, "ELF": _shared_object, "Mach-O": _dylib}[native.facts.format]
     for name in wanted:

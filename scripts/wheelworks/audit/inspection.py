@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wheelworks import binary, wheelfile
-from wheelworks.audit import archive, extension, hardening, imports, macos, metadata, reading
+from wheelworks.audit import archive, code, extension, hardening, imports, macos, metadata, reading
 from wheelworks.audit.finding import Finding, printable
 from wheelworks.audit.reading import Content
 from wheelworks.audit.subject import Native, Policy, Wheel
@@ -26,7 +26,7 @@ NATIVE: tuple[Callable[[Native], Iterator[Finding]], ...] = (
     extension.machine, extension.entry_point, extension.exports,
     imports.libraries, imports.versions, imports.undefined, imports.stable_abi, macos.minimum, macos.signed,
     hardening.stack, hardening.text_relocations, hardening.writable_code, hardening.pe_flags, hardening.relro,
-    hardening.rpath, hardening.build_time, hardening.debug_information, hardening.debug_path,
+    hardening.rpath, hardening.build_time, hardening.debug_information, hardening.debug_path, code.baseline,
 )  # fmt: skip
 
 

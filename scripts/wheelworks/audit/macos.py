@@ -32,7 +32,7 @@ def minimum(native: Native) -> Iterator[Finding]:
 
 def signed(native: Native) -> Iterator[Finding]:
     """W114, W115."""
-    if not isinstance(native.parsed, lief.MachO.Binary) or native.facts.machine != "aarch64":
+    if not isinstance(native.parsed, lief.MachO.Binary) or native.facts.machine != "aarch64" or not native.platforms:
         return
     if not native.facts.signed:
         yield Finding("W114", f"{native.label}no LC_CODE_SIGNATURE", native.member)

@@ -31,7 +31,11 @@ def metadata(wheel: Wheel) -> Iterator[Finding]:
     try:
         found = Metadata.from_email(text, validate=True)
     except (ExceptionGroup, ValueError, TypeError) as error:
-        yield Finding("W017", printable("; ".join(map(str, getattr(error, "exceptions", [error])))), place)
+        problems = [str(one) for one in getattr(error, "exceptions", [error])]
+        newer = [one for one in problems if "introduced in metadata version" in one]
+        for code, texts in (("W027", newer), ("W017", [one for one in problems if one not in newer])):
+            if texts:
+                yield Finding(code, printable("; ".join(texts)), place)
         return
     named = f"{found.name} {found.version}"
     if not _same(found.name, str(found.version), wheel.name.distribution, wheel.name.version):
