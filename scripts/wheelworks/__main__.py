@@ -14,6 +14,7 @@ from wheelworks.errors import WheelworksError
 COMMANDS = {
     "cross-arm64": "wheelworks.commands.cross_arm64",
     "test-foreign": "wheelworks.commands.test_foreign",
+    "audit": "wheelworks.commands.audit",
     "host-wheel": "wheelworks.commands.host_wheel",
 }
 

@@ -32,38 +32,51 @@ NATIVE: tuple[Callable[[Native], Iterator[Finding]], ...] = (
 
 @dataclass(frozen=True)
 class Report:
-    """What was found in a wheel, what its dependencies are, and what its licence is."""
+    """What was found in a wheel, the groups of checks that it went through, and the requirements and Pythons it states."""
 
     file: str
     findings: tuple[Finding, ...]
+    requires: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    pythons: tuple[tuple[int, int], ...] = ()
 
 
 def inspect(path: Path, policy: Policy = Policy()) -> Report:
     """Audit one wheel. Whatever is wrong with the file is a finding, never an exception."""
+    found: list[Finding] = []
+    wheel: Wheel | None = None
     try:
-        found = tuple(_inspect(path, policy))
+        with zipfile.ZipFile(path) as opened:
+            wheel = Wheel(path.name, wheelfile.parse_name(path.name), reading.entries(opened), policy)
+            for one in _inspect(wheel, opened, path.stat().st_size):
+                found.append(one)  # one by one: what was found before an error stays
     except wheelfile.DAMAGE as error:
-        found = (Finding("W001", printable(f"{type(error).__name__}: {error}")),)
+        found.append(Finding("W001", printable(f"{type(error).__name__}: {error}")))
+    except OSError as error:
+        found.append(Finding("W001", printable(error.strerror or str(error))))
     except MemoryError:
-        found = (Finding("W002", "reading it takes more memory than the audit may use"),)
-    return Report(path.name, tuple(replace(one, wheel=path.name) for one in dict.fromkeys(found)))
-
-
-def _inspect(path: Path, policy: Policy) -> Iterator[Finding]:
-    try:
-        name = wheelfile.parse_name(path.name)
+        found.append(Finding("W002", "reading it takes more memory than the audit may use"))
     except WheelworksError as error:
-        yield Finding("W003", printable(error.message))
-        return
-    with zipfile.ZipFile(path) as opened:
-        wheel = Wheel(path.name, name, reading.entries(opened), policy)
-        refused = list(reading.within(wheel.entries, path.stat().st_size))
-        yield from refused
-        if not refused:
-            yield from _run(NAMES, wheel)
-            for content in reading.contents(opened, wheel):
-                yield from _member(content, wheel)
-            yield from _run(WHOLE, wheel)
+        found.append(Finding("W003", printable(error.message)))
+    findings = tuple(replace(one, wheel=path.name) for one in dict.fromkeys(found))
+    if wheel is None:
+        return Report(path.name, findings, groups=("archive",))
+    return Report(path.name, findings, metadata.requires(wheel), _groups(wheel), metadata.pythons(wheel))
+
+
+def _groups(wheel: Wheel) -> tuple[str, ...]:
+    whole = ("archive", "extension", "code", "hardening", "determinism")
+    return whole if wheel.natives else whole[:2]
+
+
+def _inspect(wheel: Wheel, opened: zipfile.ZipFile, packed: int) -> Iterator[Finding]:
+    refused = list(reading.within(wheel.entries, packed))
+    yield from refused
+    if not refused:
+        yield from _run(NAMES, wheel)
+        for content in reading.contents(opened, wheel):
+            yield from _member(content, wheel)
+        yield from _run(WHOLE, wheel)
 
 
 def _run(checks: Iterable[Callable[[Wheel], Iterator[Finding]]], wheel: Wheel) -> Iterator[Finding]:

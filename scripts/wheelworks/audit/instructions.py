@@ -100,3 +100,6 @@ def aarch64(mnemonic: str, operands: str) -> str:
         return "aes"
     is_arithmetic = mnemonic[0] == "f" and not mnemonic.startswith("fcvt")
     return "fp16" if is_arithmetic and _HALF.search(operands) else ""
+
+
+FEATURES = frozenset({*_X86_SETS, *_ARM_SETS, "avx", "avx2", "avx512", "fma", "f16c", "sve", "lse", "fp16"})

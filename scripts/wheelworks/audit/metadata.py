@@ -6,6 +6,7 @@ import configparser
 import json
 import re
 from collections.abc import Iterator
+from email.message import Message
 from email.parser import BytesParser
 from email.policy import compat32
 
@@ -121,3 +122,20 @@ def unknown_platforms(wheel: Wheel) -> Iterator[Finding]:
     known = {platform.tag for platform in wheel.platforms}
     if unknown := wheel.name.platforms - known - {"any"}:
         yield Finding("W026", some(map(printable, unknown)))
+
+
+def requires(wheel: Wheel) -> tuple[str, ...]:
+    """The run-time requirements that METADATA states, as they stand there; those of extras too."""
+    fields = BytesParser(policy=compat32).parsebytes(wheel.texts.get(f"{wheel.info}/METADATA", b""), headersonly=True)
+    return tuple(str(one) for one in fields.get_all("Requires-Dist", []))
+
+
+def pythons(wheel: Wheel) -> tuple[tuple[int, int], ...]:
+    """The versions of Python that METADATA's classifiers name."""
+    fields = BytesParser(policy=compat32).parsebytes(wheel.texts.get(f"{wheel.info}/METADATA", b""), headersonly=True)
+    stated = (re.fullmatch(r"Programming Language :: Python :: (\d)\.(\d+)", str(one)) for one in _all(fields, "Classifier"))
+    return tuple(sorted((int(one[1]), int(one[2])) for one in stated if one))
+
+
+def _all(fields: Message, name: str) -> list[str]:
+    return [str(one) for one in fields.get_all(name, [])]
