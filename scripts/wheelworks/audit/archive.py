@@ -117,10 +117,10 @@ def stray(wheel: Wheel) -> Iterator[Finding]:
 def top_levels(wheel: Wheel) -> Iterator[Finding]:
     """W015, W016."""
     tops = {top for name in wheel.names if (top := _top(name, wheel.info))}
-    packages = {top.split(".")[0] for top in tops if top.partition(".")[2] in ("", "py") or "/" not in top}
     if common := tops & _COMMON:
         yield Finding("W016", some(common))
-    if len(packages - {"_" + one for one in packages}) > 1 or len(packages) > 2:
+    own = {top.partition(".")[0].removeprefix("_") for top in tops - _COMMON}  # `_x` beside `x` is one project's
+    if len(own) > 1:
         yield Finding("W015", some(map(printable, tops)))
 
 

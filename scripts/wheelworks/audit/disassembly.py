@@ -18,7 +18,7 @@ import lief
 
 from wheelworks.audit.subject import Native
 
-LARGEST = 3_000_000  # instructions; about ten seconds
+LARGEST = 1_500_000  # instructions; some ten seconds and 200 MB
 _RUN = 64  # instructions that are decoded at once
 _LONGEST = 15  # bytes of an x86 instruction
 _MODES = {

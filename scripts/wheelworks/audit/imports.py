@@ -63,6 +63,8 @@ def _python_dll(found: re.Match[str], wheel: Wheel) -> tuple[str, str] | None:
         return "W110", ""
     wanted = {_dll_of(tag.interpreter, tag.abi) for tag in wheel.tags if tag.abi != "none"}
     have = f"python{found[1]}{found[2]}.dll"
+    if have == "python3.dll" and not any(tag.abi.endswith("t") for tag in wheel.tags):
+        return None  # of every version
     return None if have in wanted or not wanted else ("W109", f", where the tag asks for {some(wanted)}")
 
 

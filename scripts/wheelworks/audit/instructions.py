@@ -8,7 +8,7 @@ another and do no harm with (``tzcnt`` is ``bsf`` there, hints are nothing) belo
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 
 _X86_SETS = {
     "sse3": "addsubpd addsubps haddpd haddps hsubpd hsubps lddqu movddup movshdup movsldup fisttp",
@@ -58,6 +58,9 @@ _ARM_SETS = {
 _X86 = {name: feature for feature, names in _X86_SETS.items() for name in names.split()}
 _ARM = {name: feature for feature, names in _ARM_SETS.items() for name in names.split()}
 
+# Every feature that these functions can name.
+FEATURES = frozenset({*_X86_SETS, *_ARM_SETS, "avx", "avx2", "avx512", "fma", "f16c", "sve", "lse", "fp16"})
+
 _NOT_VECTOR = frozenset(
     "verr verw vmcall vmclear vmfunc vmlaunch vmload vmmcall vmptrld vmptrst vmread vmresume vmrun vmsave vmwrite "
     "vmxoff vmxon".split()
@@ -70,7 +73,7 @@ _SVE = re.compile(r"\bz\d+\.[bhsdq]\b|\bp\d+(/[mz]|\.[bhsd])")
 _HALF = re.compile(r"\bh\d+\b|\.[48]h\b")
 
 
-@cache
+@lru_cache(1 << 14)
 def x86(mnemonic: str, operands: str) -> str:
     """The instruction set of an x86 instruction; "" for the first generation."""
     name = mnemonic.rpartition(" ")[2]
@@ -87,7 +90,7 @@ def x86(mnemonic: str, operands: str) -> str:
     return "avx2" if name.startswith("vp") and "ymm" in operands else "avx"
 
 
-@cache
+@lru_cache(1 << 14)
 def aarch64(mnemonic: str, operands: str) -> str:
     """The instruction set of an AArch64 instruction; "" for the first generation."""
     if _SVE.search(operands) or mnemonic in ("rdvl", "addvl", "ptrue", "smstart", "smstop"):
@@ -100,6 +103,3 @@ def aarch64(mnemonic: str, operands: str) -> str:
         return "aes"
     is_arithmetic = mnemonic[0] == "f" and not mnemonic.startswith("fcvt")
     return "fp16" if is_arithmetic and _HALF.search(operands) else ""
-
-
-FEATURES = frozenset({*_X86_SETS, *_ARM_SETS, "avx", "avx2", "avx512", "fma", "f16c", "sve", "lse", "fp16"})

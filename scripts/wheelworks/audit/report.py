@@ -162,8 +162,3 @@ def into_manifest(record: manifest.Record, reports: Iterable[Report]) -> manifes
 def _audited(report: Report) -> dict[str, Any]:
     findings = [{key: value for key, value in one.record().items() if key != "wheel"} for one in report.findings]
     return {"checks": checks(report), "findings": findings}
-
-
-def only(folder: Path, paths: Sequence[Path], reports: Sequence[Report]) -> list[Report]:
-    """The reports of the wheels that lie in ``folder``."""
-    return [report for path, report in zip(paths, reports, strict=True) if path.parent == folder]

@@ -106,27 +106,27 @@ def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[P
             raise UsageError(f"{word}: no such file or folder", "name wheels, or build some: nox -s cross-arm64")
         else:
             found += release.fetch(word, lambda text: progress.say("index", text))
+    notes: list[str] = []
     if not_wheels := [path for path in found if path.suffix != ".whl"]:
         names = ", ".join(path.name for path in not_wheels)
-        return _once(found), [f"{names}: no wheel, so none of these checks is for it"]
-    return _once(found), []
-
-
-def _once(paths: Sequence[Path]) -> list[Path]:
-    return [path for path in dict.fromkeys(paths) if path.suffix == ".whl"]
+        notes = [f"{names}: no wheel, so none of these checks is for it"]
+    found = [path for path in dict.fromkeys(found) if path.suffix == ".whl"]
+    if not found:
+        raise UsageError(f"{' '.join(subjects)}: there is no wheel among these", "name wheels, or folders of them")
+    return found, notes
 
 
 def _reports(wheels: Sequence[Path], cpu: frozenset[str], progress: console.Progress) -> list[Report]:
-    """Audit folder by folder, since each folder's manifest says what is true of its wheels, and is told of them."""
+    """Audit all wheels; those of a folder with a manifest by themselves, since it knows their time, and is told."""
+    records = {folder: record for folder in {path.parent for path in wheels} if (record := manifest.load(folder))}
     found: dict[Path, Report] = {}
-    for folder in dict.fromkeys(path.parent for path in wheels):
-        record = manifest.load(folder)
-        here = [path for path in wheels if path.parent == folder]
-        epoch = record["source"].get("epoch") if record else None
+    for folder in (None, *sorted(records)):
+        here = [path for path in wheels if (path.parent if path.parent in records else None) == folder]
+        epoch = records[folder]["source"].get("epoch") if folder else None
         reports = pool.audit(here, Policy(cpu, epoch), lambda text: progress.say("wheels", text))
         found.update(zip(here, reports, strict=True))
-        if record:
-            manifest.save(report.into_manifest(record, reports), folder)
+        if folder:
+            manifest.save(report.into_manifest(records[folder], reports), folder)
     return [found[path] for path in wheels]
 
 
