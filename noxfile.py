@@ -21,7 +21,7 @@ UV_OPTIONS = (
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
 )
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "test", "lint")
+LOCKS = ("nox", "lock", "build", "wheelworks", "audit", "test", "lint")
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -46,6 +46,13 @@ def test_foreign(session: nox.Session) -> None:
     """Run the machine code of wheels of any platform here: on an emulated CPU, or under a real foreign CPython."""
     install(session, "wheelworks")
     wheelworks(session, "test-foreign", *session.posargs)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Find what is wrong with wheels of any platform: dist/, a folder, or all files of a release such as a==1.0."""
+    install(session, "audit")
+    wheelworks(session, "audit", *session.posargs)
 
 
 @nox.session(name="test-suite")

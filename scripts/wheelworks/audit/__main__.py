@@ -24,7 +24,9 @@ def main() -> int:
     for name in asked["wheels"]:
         report = inspect(Path(name), policy)
         line = {"file": report.file, "findings": [finding.record() for finding in report.findings]}
-        sys.stdout.write(json.dumps({**line, "requires": report.requires, "groups": report.groups, "pythons": report.pythons}) + "\n")
+        sys.stdout.write(
+            json.dumps({**line, "requires": report.requires, "groups": report.groups, "pythons": report.pythons}) + "\n"
+        )
         sys.stdout.flush()
     return 0
 

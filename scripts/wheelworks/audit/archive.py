@@ -130,5 +130,7 @@ def _top(name: str, info: str) -> str:
     if head.endswith(".data"):
         scheme, _, rest = rest.partition("/")
         return rest.split("/")[0] if scheme in ("purelib", "platlib") else ""
+    if head in ("", ".", "..") or set(name) & _NEVER_IN_A_NAME:
+        return ""  # W004 tells of it
     bundled = head.endswith((".libs", ".dist-info")) or head == info
     return "" if bundled or head.endswith(".pth") else head

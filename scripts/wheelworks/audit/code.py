@@ -47,6 +47,8 @@ def baseline(native: Native) -> Iterator[Finding]:
     uses = _Uses(asks=_asks_by_name(native))
     for one in disassembly.instructions(native):
         _look(one, native, uses)
+        if uses.asks and uses.counted >= disassembly.ENOUGH:
+            break
         if uses.counted >= disassembly.LARGEST:
             yield Finding("W203", f"{native.label}the code beyond {uses.counted} instructions", native.member)
             uses.asks = uses.asks or _has_cpuid(native)

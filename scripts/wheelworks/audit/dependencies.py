@@ -31,7 +31,11 @@ from wheelworks.audit.platforms import Platform
 from wheelworks.audit.release import index_url
 from wheelworks.errors import WheelworksError
 
-_SYSTEMS = {"linux": ("linux", "posix", "Linux"), "macos": ("darwin", "posix", "Darwin"), "windows": ("win32", "nt", "Windows")}
+_SYSTEMS = {
+    "linux": ("linux", "posix", "Linux"),
+    "macos": ("darwin", "posix", "Darwin"),
+    "windows": ("win32", "nt", "Windows"),
+}
 _LEGACY = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
 _MACHINES = {"win32": "x86", "amd64": "AMD64", "arm64": "ARM64"}
 _PINNED = re.compile(r"^([\w.-]+)==(\S+?)(?:\s*;\s*(.+))?$")
@@ -55,7 +59,9 @@ class Claim:
     abi: str
 
     def __str__(self) -> str:
-        return f"{self.platform.tag} with Python {self.python[0]}.{self.python[1]}{'t' if self.abi.endswith('t') else ''}"
+        return (
+            f"{self.platform.tag} with Python {self.python[0]}.{self.python[1]}{'t' if self.abi.endswith('t') else ''}"
+        )
 
     def environment(self) -> dict[str, str]:
         """What markers are compared with there (PEP 508)."""
@@ -143,7 +149,17 @@ def resolve(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "requirements.in")
         source.write_text("".join(f"{line}\n" for line in wanted), encoding="utf-8")
-        command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--no-annotate", "--no-header"]
+        command = [
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "compile",
+            "--quiet",
+            "--universal",
+            "--no-annotate",
+            "--no-header",
+        ]
         command += ["--python-version", f"{python[0]}.{python[1]}", str(source)]
         ended = processes.run(command, seconds=300)
     if ended.status:
@@ -156,7 +172,9 @@ def _on_the_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Find
     licences: dict[str, str] = {}
     with pypi_simple.PyPISimple(index_url()) as index:
         for pin in pins:
-            packages = [one for one in index.get_project_page(pin.name).packages if _is_version(one.version, pin.version)]
+            packages = [
+                one for one in index.get_project_page(pin.name).packages if _is_version(one.version, pin.version)
+            ]
             if holes := _holes(pin, [one.filename for one in packages], claims):
                 yield Finding("W501", f"no wheel for {some(map(str, holes))}", f"{pin.name}=={pin.version}")
             licences[f"{pin.name} {pin.version}"] = _licence(index, packages)
@@ -208,7 +226,17 @@ def _pip_audit(lines: Sequence[str]) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         source, result = Path(folder, "requirements.txt"), Path(folder, "result.json")
         source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        command = [sys.executable, "-m", "pip_audit", "-r", str(source), "--no-deps", "--disable-pip", "--format", "json"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip_audit",
+            "-r",
+            str(source),
+            "--no-deps",
+            "--disable-pip",
+            "--format",
+            "json",
+        ]
         command += ["--output", str(result), "--progress-spinner", "off"]
         ended = processes.run(command, seconds=300)
         try:

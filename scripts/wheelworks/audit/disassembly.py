@@ -7,6 +7,7 @@ from the exports, the functions of the exception table, every address that the l
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ import capstone
 import lief
 
 from wheelworks.audit.subject import Native
+from wheelworks.binary import Parsed
 
 LARGEST = 1_500_000  # instructions; some ten seconds and 200 MB
+ENOUGH = 300_000  # where it is known already that the binary asks the CPU, so that nothing can be an error
 _RUN = 64  # instructions that are decoded at once
 _LONGEST = 15  # bytes of an x86 instruction
 _MODES = {
@@ -26,7 +29,9 @@ _MODES = {
     "x86": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
     "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN),
 }
-_ENDS = frozenset(["ret", "retf", "iret", "iretq", "jmp", "ud2", "int3", "hlt", "b", "br", "brk", "udf", "retaa", "retab"])
+_ENDS = frozenset(
+    ["ret", "retf", "iret", "iretq", "jmp", "ud2", "int3", "hlt", "b", "br", "brk", "udf", "retaa", "retab"]
+)
 _BRANCH = re.compile(r"j\w+|call|b(l|\.\w+)?|cbn?z|tbn?z|loop\w*|bnd jmp|bnd call")
 _TARGET = re.compile(r"(?:^|, )#?(0x[0-9a-f]+)$")
 _INSTRUCTIONS = int(lief.MachO.Section.FLAGS.PURE_INSTRUCTIONS) | int(lief.MachO.Section.FLAGS.SOME_INSTRUCTIONS)
@@ -70,16 +75,23 @@ def instructions(native: Native) -> Iterator[Instruction]:
 
 def regions(native: Native) -> list[Region]:
     """The sections that hold instructions."""
-    parsed = native.parsed
+    return [Region(start, bytes(section.content)) for start, section in _sections(native.parsed) if section.size]
+
+
+def _sections(parsed: Parsed) -> Iterator[tuple[int, lief.PE.Section | lief.ELF.Section | lief.MachO.Section]]:
     if isinstance(parsed, lief.PE.Binary):
         execute = int(lief.PE.Section.CHARACTERISTICS.MEM_EXECUTE)
-        found = [(parsed.imagebase + one.virtual_address, one) for one in parsed.sections if one.characteristics & execute]
+        for pe in parsed.sections:
+            if pe.characteristics & execute:
+                yield parsed.imagebase + pe.virtual_address, pe
     elif isinstance(parsed, lief.ELF.Binary):
-        execute = int(lief.ELF.Section.FLAGS.EXECINSTR)
-        found = [(one.virtual_address, one) for one in parsed.sections if one.flags & execute]
+        for elf in parsed.sections:
+            if elf.flags & int(lief.ELF.Section.FLAGS.EXECINSTR):
+                yield elf.virtual_address, elf
     else:
-        found = [(one.virtual_address, one) for one in parsed.sections if int(one.flags) & _INSTRUCTIONS]
-    return [Region(start, bytes(section.content)) for start, section in found if section.size]
+        for macho in parsed.sections:
+            if int(macho.flags) & _INSTRUCTIONS:
+                yield macho.virtual_address, macho
 
 
 def _starts(parsed: lief.ELF.Binary | lief.MachO.Binary) -> list[int]:
@@ -100,13 +112,14 @@ def _swept(
     edges = sorted({region.start, *(one for one in starts if region.start < one < region.end), region.end})
     edges = sorted({*edges, *(edge for hole in holes for edge in hole if region.start < edge < region.end)})
     inside = {edge for edge in edges if any(start <= edge < end for start, end in holes)}
-    for start, end in zip(edges, edges[1:], strict=False):
-        while start < end and start not in inside:
-            last = start
-            for one in decoder.disasm_lite(region.data[start - region.start : end - region.start], start):
+    for start, end in itertools.pairwise(edges):
+        place = end if start in inside else start
+        while place < end:
+            last = place
+            for one in decoder.disasm_lite(region.data[place - region.start : end - region.start], place):
                 yield one
                 last = one[0] + one[1]
-            start = last + (4 if decoder.arch == capstone.CS_ARCH_ARM64 else 1)  # past what is no instruction
+            place = last + (4 if decoder.arch == capstone.CS_ARCH_ARM64 else 1)  # past what is no instruction
 
 
 def _reached(native: Native, parsed: lief.PE.Binary, found: list[Region]) -> Iterator[Instruction]:
@@ -145,7 +158,7 @@ def _roots(native: Native, parsed: lief.PE.Binary) -> list[int]:
     export = parsed.get_export()
     found = [base + one.address for one in export.entries] if export else []
     found.append(base + parsed.optional_header.addressof_entrypoint)
-    return found + [target for target in _relocated(parsed, 8 if native.facts.machine != "x86" else 4)]
+    return [*found, *_relocated(parsed, 8 if native.facts.machine != "x86" else 4)]
 
 
 def _relocated(parsed: lief.PE.Binary, size: int) -> Iterator[int]:

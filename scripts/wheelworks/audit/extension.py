@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import lief
+
 from wheelworks.audit import platforms
 from wheelworks.audit.finding import Finding, printable, some
 from wheelworks.audit.platforms import Platform
@@ -34,6 +36,22 @@ def in_pure(wheel: Wheel) -> Iterator[Finding]:
     """W104; Windows' small script launchers, which packaging tools carry, are no extensions."""
     if wheel.is_pure and (found := [one for one, _ in wheel.natives if not one.endswith(".exe")]):
         yield Finding("W104", some(map(printable, found)))
+
+
+def damage(native: Native) -> Iterator[Finding]:
+    """W119: headers that name more than there is, or nothing."""
+    parsed = native.parsed
+    if isinstance(parsed, lief.PE.Binary):
+        parts = [one.pointerto_raw_data + one.sizeof_raw_data for one in parsed.sections]
+    elif isinstance(parsed, lief.ELF.Binary):
+        parts = [one.file_offset + one.physical_size for one in parsed.segments]
+    else:
+        parts = [one.file_offset + one.file_size for one in parsed.segments]
+    if not parts:
+        yield Finding("W119", f"{native.label}its headers name no part that would be loaded", native.member)
+    elif max(parts) > len(native.data):
+        end = f"the headers name bytes up to {max(parts):#x}, the file ends at {len(native.data):#x}"
+        yield Finding("W119", f"{native.label}{end}", native.member)
 
 
 def machine(native: Native) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import lief
 
@@ -71,7 +71,7 @@ def pe_flags(native: Native) -> Iterator[Finding]:
     if not header.has(_DLL.NX_COMPAT):
         yield Finding("W304", shown, native.member)
     wanted = [_DLL.DYNAMIC_BASE] + ([_DLL.HIGH_ENTROPY_VA] if native.facts.machine != "x86" else [])
-    if absent := [one.name for one in wanted if not header.has(one)]:
+    if absent := [str(one.name) for one in wanted if not header.has(one)]:
         yield Finding("W305", f"{shown}, without {some(absent)}", native.member)
 
 
@@ -121,7 +121,7 @@ def build_time(native: Native) -> Iterator[Finding]:
         return
     if (epoch := native.wheel.epoch) is not None and 0 <= stamp - epoch < 2:  # zip counts in steps of two seconds
         return
-    moment = datetime.fromtimestamp(stamp, timezone.utc)
+    moment = datetime.fromtimestamp(stamp, UTC)
     yield Finding("W401", f"TimeDateStamp is {stamp} ({moment:%Y-%m-%d %H:%M:%S} UTC)", native.member)
 
 

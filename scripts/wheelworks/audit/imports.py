@@ -37,7 +37,9 @@ def libraries(native: Native) -> Iterator[Finding]:
 
 
 def _needed(native: Native) -> list[str]:
-    delayed = [str(one.name) for one in native.parsed.delay_imports] if isinstance(native.parsed, lief.PE.Binary) else []
+    delayed = (
+        [str(one.name) for one in native.parsed.delay_imports] if isinstance(native.parsed, lief.PE.Binary) else []
+    )
     return sorted({*native.facts.libraries, *delayed})
 
 

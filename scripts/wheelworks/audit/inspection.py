@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import lief
+
 from wheelworks import binary, wheelfile
 from wheelworks.audit import archive, code, extension, hardening, imports, macos, metadata, reading
 from wheelworks.audit.finding import Finding, printable
 from wheelworks.audit.reading import Content
-from wheelworks.audit.subject import Native, Policy, Wheel
+from wheelworks.audit.subject import DEFAULT, Native, Policy, Wheel
 from wheelworks.errors import WheelworksError
 
 NAMES: tuple[Callable[[Wheel], Iterator[Finding]], ...] = (
@@ -22,8 +24,10 @@ WHOLE: tuple[Callable[[Wheel], Iterator[Finding]], ...] = (
     archive.record, metadata.metadata, metadata.wheel_file, metadata.licences, metadata.sboms, metadata.entry_points,
     extension.missing, extension.in_pure, extension.halves, extension.suffix,
 )  # fmt: skip
+# Nothing more is asked of a binary that one of these finds something in.
+FIRST: tuple[Callable[[Native], Iterator[Finding]], ...] = (extension.damage, extension.machine)
 NATIVE: tuple[Callable[[Native], Iterator[Finding]], ...] = (
-    extension.machine, extension.entry_point, extension.exports,
+    extension.entry_point, extension.exports,
     imports.libraries, imports.versions, imports.undefined, imports.stable_abi, macos.minimum, macos.signed,
     hardening.stack, hardening.text_relocations, hardening.writable_code, hardening.pe_flags, hardening.relro,
     hardening.rpath, hardening.build_time, hardening.debug_information, hardening.debug_path, code.baseline,
@@ -32,7 +36,7 @@ NATIVE: tuple[Callable[[Native], Iterator[Finding]], ...] = (
 
 @dataclass(frozen=True)
 class Report:
-    """What was found in a wheel, the groups of checks that it went through, and the requirements and Pythons it states."""
+    """What was found in a wheel, the groups of checks that it went through, and what it states of its needs."""
 
     file: str
     findings: tuple[Finding, ...]
@@ -41,7 +45,7 @@ class Report:
     pythons: tuple[tuple[int, int], ...] = ()
 
 
-def inspect(path: Path, policy: Policy = Policy()) -> Report:
+def inspect(path: Path, policy: Policy = DEFAULT) -> Report:
     """Audit one wheel. Whatever is wrong with the file is a finding, never an exception."""
     found: list[Finding] = []
     wheel: Wheel | None = None
@@ -105,7 +109,7 @@ def _binary(content: Content, wheel: Wheel) -> Iterator[Finding]:
         yield Finding("W119", f"it starts with {content.data[:8].hex(' ')}, and can't be read", printable(content.name))
     for parsed, facts in binary.parts(content.data):
         wheel.natives.append((content.name, facts))
-        start = parsed.fat_offset if facts.format == "Mach-O" else 0
+        start = parsed.fat_offset if isinstance(parsed, lief.MachO.Binary) else 0
         native = Native(wheel, content.name, content.data[start:], parsed, facts, machines)
-        for check in NATIVE:
-            yield from check(native)
+        wrong = [finding for check in FIRST for finding in check(native)]
+        yield from wrong[:1] or (finding for check in NATIVE for finding in check(native))

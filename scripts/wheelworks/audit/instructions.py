@@ -61,14 +61,10 @@ _ARM = {name: feature for feature, names in _ARM_SETS.items() for name in names.
 # Every feature that these functions can name.
 FEATURES = frozenset({*_X86_SETS, *_ARM_SETS, "avx", "avx2", "avx512", "fma", "f16c", "sve", "lse", "fp16"})
 
-_NOT_VECTOR = frozenset(
-    "verr verw vmcall vmclear vmfunc vmlaunch vmload vmmcall vmptrld vmptrst vmread vmresume vmrun vmsave vmwrite "
-    "vmxoff vmxon".split()
-)
+_VMX = "call clear func launch load mcall ptrld ptrst read resume run save write xoff xon"
+_NOT_VECTOR = frozenset(["verr", "verw", *(f"vm{name}" for name in _VMX.split())])
 _MASK = re.compile(r"k(add|and|andn|mov|not|or|ortest|shiftl|shiftr|test|unpck|xnor|xor)[bwdq]{1,2}")
-_LSE = re.compile(
-    r"casp?(a|l|al)?[bh]?|swp(a|l|al)?[bh]?|(ld|st)(add|clr|eor|set|smax|smin|umax|umin)(a|l|al)?[bh]?"
-)
+_LSE = re.compile(r"casp?(a|l|al)?[bh]?|swp(a|l|al)?[bh]?|(ld|st)(add|clr|eor|set|smax|smin|umax|umin)(a|l|al)?[bh]?")
 _SVE = re.compile(r"\bz\d+\.[bhsdq]\b|\bp\d+(/[mz]|\.[bhsd])")
 _HALF = re.compile(r"\bh\d+\b|\.[48]h\b")
 

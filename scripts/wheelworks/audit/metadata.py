@@ -10,7 +10,7 @@ from email.message import Message
 from email.parser import BytesParser
 from email.policy import compat32
 
-from packaging.errors import ExceptionGroup
+from packaging import errors
 from packaging.metadata import Metadata
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -31,7 +31,7 @@ def metadata(wheel: Wheel) -> Iterator[Finding]:
         return
     try:
         found = Metadata.from_email(text, validate=True)
-    except (ExceptionGroup, ValueError, TypeError) as error:
+    except (errors.ExceptionGroup, ValueError, TypeError) as error:
         problems = [str(one) for one in getattr(error, "exceptions", [error])]
         newer = [one for one in problems if "introduced in metadata version" in one]
         for code, texts in (("W027", newer), ("W017", [one for one in problems if one not in newer])):
@@ -133,7 +133,9 @@ def requires(wheel: Wheel) -> tuple[str, ...]:
 def pythons(wheel: Wheel) -> tuple[tuple[int, int], ...]:
     """The versions of Python that METADATA's classifiers name."""
     fields = BytesParser(policy=compat32).parsebytes(wheel.texts.get(f"{wheel.info}/METADATA", b""), headersonly=True)
-    stated = (re.fullmatch(r"Programming Language :: Python :: (\d)\.(\d+)", str(one)) for one in _all(fields, "Classifier"))
+    stated = (
+        re.fullmatch(r"Programming Language :: Python :: (\d)\.(\d+)", str(one)) for one in _all(fields, "Classifier")
+    )
     return tuple(sorted((int(one[1]), int(one[2])) for one in stated if one))
 
 

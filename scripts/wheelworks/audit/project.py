@@ -128,5 +128,7 @@ def _weakness(found: Mapping[str, object]) -> Finding:
     line = re.search(r'"start_point": \{"row": (\d+)', text)
     where = f"{file[1] if file else ''}:{int(line[1]) + 1 if line else ''}"
     severity = re.search(r'"severity": "(\w+)"', json.dumps(found.get("determinations", {})))
-    evidence = f"{found.get('ident')}: {found.get('desc')} ({severity[1] if severity else 'unknown'}), {found.get('url')}"
+    evidence = (
+        f"{found.get('ident')}: {found.get('desc')} ({severity[1] if severity else 'unknown'}), {found.get('url')}"
+    )
     return Finding("W603", printable(evidence, 300), printable(where))

@@ -28,6 +28,9 @@ class Policy:
     epoch: int | None = None
 
 
+DEFAULT = Policy()
+
+
 @dataclass(frozen=True)
 class Entry:
     """What the archive's directory says of a member, as it stands there."""
@@ -45,7 +48,7 @@ class Wheel:
     file: str
     name: Name
     entries: tuple[Entry, ...]
-    policy: Policy = Policy()
+    policy: Policy
     hashes: dict[str, tuple[str, int]] = field(default_factory=dict)  # member: SHA-256 as in RECORD, bytes
     texts: dict[str, bytes] = field(default_factory=dict)  # the members below .dist-info
     natives: list[tuple[str, Binary]] = field(default_factory=list)

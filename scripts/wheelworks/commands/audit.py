@@ -47,9 +47,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--cpu", action="append", default=[], metavar="FEATURE", help="instruction set that every user has; repeatable"
     )
-    made.add_argument(
-        "--project", type=Path, metavar="DIR", help="audit this project's lock files and workflows, too"
-    )
+    made.add_argument("--project", type=Path, metavar="DIR", help="audit this project's lock files and workflows, too")
     return made
 
 
@@ -60,7 +58,9 @@ def main(argv: Sequence[str]) -> int:
         return _explain(options.explain)
     policy_cpu = frozenset(options.cpu)
     if unknown := policy_cpu - instructions.FEATURES:
-        raise UsageError(f"--cpu {min(unknown)}: no such feature", f"one of: {', '.join(sorted(instructions.FEATURES))}")
+        raise UsageError(
+            f"--cpu {min(unknown)}: no such feature", f"one of: {', '.join(sorted(instructions.FEATURES))}"
+        )
     with console.Progress() as progress:
         audit = _audit(options, policy_cpu, progress)
     _show(audit, options)
