@@ -31,8 +31,8 @@ class Code:
 
 
 CODES: dict[str, Code] = {
-    id: Code(id, **row)
-    for id, row in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items()
+    number: Code(number, **row)
+    for number, row in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items()
 }
 
 

@@ -81,17 +81,14 @@ def regions(native: Native) -> list[Region]:
 def _sections(parsed: Parsed) -> Iterator[tuple[int, lief.PE.Section | lief.ELF.Section | lief.MachO.Section]]:
     if isinstance(parsed, lief.PE.Binary):
         execute = int(lief.PE.Section.CHARACTERISTICS.MEM_EXECUTE)
-        for pe in parsed.sections:
-            if pe.characteristics & execute:
-                yield parsed.imagebase + pe.virtual_address, pe
+        yield from (
+            (parsed.imagebase + one.virtual_address, one) for one in parsed.sections if one.characteristics & execute
+        )
     elif isinstance(parsed, lief.ELF.Binary):
-        for elf in parsed.sections:
-            if elf.flags & int(lief.ELF.Section.FLAGS.EXECINSTR):
-                yield elf.virtual_address, elf
+        execute = int(lief.ELF.Section.FLAGS.EXECINSTR)
+        yield from ((one.virtual_address, one) for one in parsed.sections if one.flags & execute)
     else:
-        for macho in parsed.sections:
-            if int(macho.flags) & _INSTRUCTIONS:
-                yield macho.virtual_address, macho
+        yield from ((one.virtual_address, one) for one in parsed.sections if int(one.flags) & _INSTRUCTIONS)
 
 
 def _starts(parsed: lief.ELF.Binary | lief.MachO.Binary) -> list[int]:

@@ -18,6 +18,7 @@ from wheelworks.audit.subject import Policy
 from wheelworks.errors import WheelworksError
 
 SECONDS = 600.0  # for one wheel; the largest real ones take two minutes
+PROGRAM = [sys.executable, "-m", "wheelworks.audit"]
 _CHUNK = 8
 
 
@@ -51,7 +52,7 @@ def _died(wheel: Path, why: str) -> Report:
 
 def _process(wheels: Sequence[Path], policy: Policy, seconds: float) -> tuple[list[Report], str]:
     asked = {"wheels": [str(one) for one in wheels], "cpu": sorted(policy.cpu), "epoch": policy.epoch}
-    command = [sys.executable, "-m", "wheelworks.audit", json.dumps(asked)]
+    command = [*PROGRAM, json.dumps(asked)]
     path = os.pathsep.join(filter(None, [str(Path(wheelworks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
     try:
         ended = processes.run(command, env={**os.environ, "PYTHONPATH": path}, seconds=seconds)

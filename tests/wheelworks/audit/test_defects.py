@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from wheelworks.audit.inspection import inspect
 
-from tests.fixtures.defects import OFFICIAL, OURS, Defect, draft, other_format
+from tests.fixtures.defects import OFFICIAL, OURS, Defect, other_format
 from tests.fixtures.downloads import Published
+from tests.fixtures.drafts import draft
 
 
 def found(path: Path) -> set[str]:
