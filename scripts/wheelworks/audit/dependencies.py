@@ -11,9 +11,10 @@ import re
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pypi_simple
 import requests
@@ -240,12 +241,15 @@ def _pip_audit(lines: Sequence[str]) -> Iterator[Finding]:
         command += ["--output", str(result), "--progress-spinner", "off"]
         ended = processes.run(command, seconds=300)
         try:
-            found = json.loads(result.read_text(encoding="utf-8"))["dependencies"]
+            yield from vulnerabilities_in(json.loads(result.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError):
             last = (ended.output.strip().splitlines() or ["no output"])[-1]
             yield Finding("W504", f"{', '.join(lines)}: pip-audit said {last[:300]}")
-            return
-    for one in found:
+
+
+def vulnerabilities_in(said: Mapping[str, Any]) -> Iterator[Finding]:
+    """W502, W504: what pip-audit's JSON says. Raises KeyError for something else."""
+    for one in said["dependencies"]:
         if "skip_reason" in one:
             yield Finding("W504", f"{one['name']}: {one['skip_reason'][:300]}")
         for flaw in one.get("vulns", ()):

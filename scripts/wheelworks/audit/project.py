@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -16,14 +18,15 @@ from packaging.version import Version
 from wheelworks import processes
 from wheelworks.audit.finding import Finding, printable
 
+ZIZMOR = "zizmor"
 _OPTION = re.compile(r"^(?:-r|--requirement)\s+(\S+)$")
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
 
 
-def check(folder: Path, *, offline: bool) -> Iterator[Finding]:
+def check(folder: Path) -> Iterator[Finding]:
     """W601 to W604."""
     yield from locks(folder)
-    yield from workflows(folder, offline=offline)
+    yield from workflows(folder)
 
 
 def locks(folder: Path) -> Iterator[Finding]:
@@ -104,13 +107,17 @@ def _project(folder: Path, held: Mapping[str, Mapping[str, Version]]) -> Iterato
             yield from _behind([requirement], versions, f"requirements/{lock}.txt")
 
 
-def workflows(folder: Path, *, offline: bool) -> Iterator[Finding]:
+def workflows(folder: Path) -> Iterator[Finding]:
     """W603, W604, by zizmor."""
     place = folder / ".github" / "workflows"
     if not place.is_dir():
         return
-    command = [sys.executable, "-m", "zizmor", "--format", "json", "--no-progress", "--min-severity", "low"]
-    ended = processes.run([*command, "--offline", str(place)], seconds=300)
+    program = shutil.which(ZIZMOR, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if program is None:
+        yield Finding("W604", "there is no program zizmor", ".github/workflows")
+        return
+    options = ["--format", "json", "--no-progress", "--min-severity", "low", "--offline"]
+    ended = processes.run([program, *options, ".github/workflows"], cwd=folder, seconds=300)
     start = ended.output.find("[")
     try:
         found = json.loads(ended.output[start : ended.output.rindex("]") + 1])
@@ -124,7 +131,7 @@ def workflows(folder: Path, *, offline: bool) -> Iterator[Finding]:
 
 def _weakness(found: Mapping[str, object]) -> Finding:
     text = json.dumps(found.get("locations", ()))
-    file = re.search(r'"given_path": "([^"]+)"', text)
+    file = re.search(r'"verbatim_path": "([^"]+)"', text)
     line = re.search(r'"start_point": \{"row": (\d+)', text)
     where = f"{file[1] if file else ''}:{int(line[1]) + 1 if line else ''}"
     severity = re.search(r'"severity": "(\w+)"', json.dumps(found.get("determinations", {})))

@@ -85,7 +85,7 @@ def _audit(options: argparse.Namespace, cpu: frozenset[str], progress: console.P
     groups = ["dependencies"]
     if folder is not None:
         progress.say("project", "reading lock files and workflows")
-        others += project.check(folder, offline=options.offline)
+        others += project.check(folder)
         groups.append("project")
     return Audit(tuple(reports), tuple(others), tuple(groups), tuple(notes))
 

@@ -29,7 +29,9 @@ def test_there_are_forty_defects_over_every_format() -> None:
 
 def test_no_check_has_a_code_that_the_table_lacks_and_none_is_unused() -> None:
     folder = ROOT / "scripts" / "wheelworks" / "audit"
-    used = {code for path in folder.glob("*.py") for code in re.findall(r'"(W\d{3})"', path.read_text(encoding="utf-8"))}
+    used = {
+        code for path in folder.glob("*.py") for code in re.findall(r'"(W\d{3})"', path.read_text(encoding="utf-8"))
+    }
     assert used == set(CODES)
 
 

@@ -14,7 +14,10 @@ from wheelworks.audit.platforms import Platform
         ("win32", Platform("win32", "windows", ("x86",), "win32")),
         ("win_amd64", Platform("win_amd64", "windows", ("x86_64",), "amd64")),
         ("manylinux1_i686", Platform("manylinux1_i686", "linux", ("x86",), "i686", "glibc", (2, 5))),
-        ("manylinux_2_39_riscv64", Platform("manylinux_2_39_riscv64", "linux", ("riscv64",), "riscv64", "glibc", (2, 39))),
+        (
+            "manylinux_2_39_riscv64",
+            Platform("manylinux_2_39_riscv64", "linux", ("riscv64",), "riscv64", "glibc", (2, 39)),
+        ),
         ("musllinux_1_2_armv7l", Platform("musllinux_1_2_armv7l", "linux", ("arm",), "armv7l", "musl", (1, 2))),
         ("linux_x86_64", Platform("linux_x86_64", "linux", ("x86_64",), "x86_64")),
         (
