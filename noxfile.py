@@ -21,7 +21,7 @@ UV_OPTIONS = (
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
 )
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "audit", "test", "lint")
+LOCKS = ("nox", "lock", "build", "wheelworks", "native", "audit", "test", "lint")
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -41,6 +41,13 @@ def cross_arm64(session: nox.Session) -> None:
     wheelworks(session, "cross-arm64", *session.posargs)
 
 
+@nox.session(name="build-wheels")
+def build_wheels(session: nox.Session) -> None:
+    """Build every wheel of a release, for every platform and ABI, and its sdist; ``-- --list`` tells which."""
+    install(session, "wheelworks")
+    wheelworks(session, "build-wheels", *session.posargs)
+
+
 @nox.session(name="test-foreign")
 def test_foreign(session: nox.Session) -> None:
     """Run the machine code of wheels of any platform here: on an emulated CPU, or under a real foreign CPython."""
@@ -53,6 +60,20 @@ def audit(session: nox.Session) -> None:
     """Find what is wrong with wheels of any platform: dist/, a folder, or all files of a release such as a==1.0."""
     install(session, "audit")
     wheelworks(session, "audit", *session.posargs)
+
+
+@nox.session(name="test-native")
+def test_native(session: nox.Session) -> None:
+    """Test this machine's wheel under every CPython here: the package's tests, and Tornado's with it off and on."""
+    install(session, "wheelworks")
+    wheelworks(session, "test-native", *session.posargs)
+
+
+@nox.session(name="test-autobahn")
+def test_autobahn(session: nox.Session) -> None:
+    """Run the Autobahn WebSocket test suite against Tornado as server and client, with the speedups off and on."""
+    install(session, "wheelworks")
+    wheelworks(session, "test-autobahn", *session.posargs)
 
 
 @nox.session(name="test-suite")

@@ -19,17 +19,32 @@ wish = os.environ.get(SWITCH, "")
 if wish not in ("", "0", "1"):
     sys.exit(f"{SWITCH} must be 1 (C is needed), 0 (Python only) or unset (C where it can be built), not {wish!r}")
 
-limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
+def oldest_stable() -> tuple[int, int] | None:
+    """The version whose stable ABI this Python's wheel keeps to; None where there is none for it (PEP 384, PEP 803)."""
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return (3, 11)
+    return (3, 15) if sys.version_info >= (3, 15) else None
+
+
+def macros(oldest: tuple[int, int] | None) -> list[tuple[str, str | None]]:
+    """What asks Python.h for that stable ABI: from 3.15 on there is one for both builds of Python."""
+    if oldest is None:
+        return []
+    name = "Py_TARGET_ABI3T" if oldest >= (3, 15) else "Py_LIMITED_API"
+    return [(name, f"0x{oldest[0]:02x}{oldest[1]:02x}0000")]
+
+
+oldest = oldest_stable()
 extension = Extension(
     "tornado_speedups._speedups",
     sources=[f"{SOURCES}/speedups.c"],
     depends=sorted(glob(f"{SOURCES}/*.[ch]")),
-    define_macros=[("Py_LIMITED_API", "0x030b0000")] if limited_api else [],
-    py_limited_api=limited_api,
+    define_macros=macros(oldest),
+    py_limited_api=oldest is not None,
     optional=wish != "1",
 )
-options: dict[str, Any] = {"bdist_wheel": {"py_limited_api": "cp311"}} if limited_api else {}
+options: dict[str, Any] = {"bdist_wheel": {"py_limited_api": f"cp{oldest[0]}{oldest[1]}"}} if oldest else {}
 
 if wish == "0":
     setup()

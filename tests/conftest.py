@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures import downloads
+from tests.fixtures import commands, downloads
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,3 +55,12 @@ def wheelworks_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def published(tmp_path_factory: pytest.TempPathFactory) -> downloads.Published:
     """Sdists and wheels as the index serves them, each downloaded once a run."""
     return downloads.Published(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
+    """The folder that ``build-wheels`` fills, from nothing: this project's whole release."""
+    out = tmp_path_factory.mktemp("release") / "dist"
+    ended = commands.wheelworks("build-wheels", ".", "--no-run", "--out", out, cache=wheelworks_cache, seconds=900)
+    assert ended.status == 0, ended.err
+    return out

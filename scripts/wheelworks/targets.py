@@ -1,15 +1,18 @@
-"""The target table and its only reader."""
+"""The matrix of targets and ABIs, and its only reader."""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
 
 from wheelworks.errors import UsageError, WheelworksError
+
+T = TypeVar("T", "Target", "Abi")
 
 TABLE = Path(__file__).with_name("targets.toml")
 
@@ -23,6 +26,7 @@ class Target:
     cpu: str
     tags: tuple[str, ...]
     compiler: str
+    model: str
     minimum: str
     platform: str
     machine: str
@@ -35,45 +39,96 @@ class Target:
         return self.os, self.cpu
 
 
+@dataclass(frozen=True)
+class Abi:
+    """An ABI of CPython that wheels are built for; the file's head says what each field means."""
+
+    id: str
+    specific: str
+    python: str
+    free_threaded: bool
+
+    @property
+    def nodot(self) -> str:
+        """The Python as file names have it: "311", "314t"."""
+        return self.python.replace(".", "") + ("t" if self.free_threaded else "")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The ABI tags of its wheels: ("abi3", "abi3t")."""
+        return tuple(self.id.partition("-")[2].split("."))
+
+    def makes(self, abi: str) -> bool:
+        """Whether a wheel with these Python and ABI tags is what a project may build for it.
+
+        A project may keep to the stable ABI of an older Python than the one it is built with.
+        """
+        python, _, tags = abi.partition("-")
+        if abi == self.specific or tags != self.id.partition("-")[2]:
+            return abi == self.specific
+        older = python[:3] == "cp3" and python[3:].isdigit() and int(python[3:]) <= int(self.python[2:])
+        return older if "abi3" in self.tags else abi == self.id
+
+
 def parse(text: str) -> tuple[Target, ...]:
-    """Read a target table.
+    """Read the targets of a table.
 
     Raises WheelworksError for a row with a missing, surplus or mistyped field, and for an id used twice.
     """
-    try:
-        rows = tomllib.loads(text)["target"]
-    except (tomllib.TOMLDecodeError, KeyError) as error:
-        raise WheelworksError(f"targets.toml: not a target table: {error}") from None
-    targets = tuple(_row(row) for row in rows)
-    ids = [target.id for target in targets]
-    if len(set(ids)) != len(ids):
-        raise WheelworksError(f"targets.toml: an id is used twice: {', '.join(sorted(ids))}")
+    targets = _rows(text, "target", Target)
+    if empty := [target.id for target in targets if not target.tags]:
+        raise WheelworksError(f"targets.toml: {empty[0]}: tags must name one at least")
     return targets
 
 
-def _row(row: object) -> Target:
+def parse_abis(text: str) -> tuple[Abi, ...]:
+    """Read the ABIs of a table. Raises WheelworksError as ``parse`` does."""
+    return _rows(text, "abi", Abi)
+
+
+def _rows(text: str, kind: str, made: type[T]) -> tuple[T, ...]:
+    try:
+        rows = tomllib.loads(text)[kind]
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise WheelworksError(f"targets.toml: not a target table: {error}") from None
+    found = tuple(made(**_fields(row, get_type_hints(made))) for row in rows)
+    ids = [one.id for one in found]
+    if len(set(ids)) != len(ids):
+        raise WheelworksError(f"targets.toml: an id is used twice: {', '.join(sorted(ids))}")
+    return found
+
+
+def _fields(row: object, expected: Mapping[str, type]) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise WheelworksError(f"targets.toml: not a target table: {row!r} is no row")
     name = row.get("id", "(a row without id)")
-    expected = {field.name for field in fields(Target)}
-    if wrong := sorted(expected ^ row.keys()):
+    if wrong := sorted(expected.keys() ^ row.keys()):
         raise WheelworksError(f"targets.toml: {name}: missing or unknown: {', '.join(wrong)}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
     for key, value in values.items():
-        wanted = tuple if key in ("tags", "run") else str
+        wanted = getattr(expected[key], "__origin__", expected[key])
         if not isinstance(value, wanted):
             raise WheelworksError(f"targets.toml: {name}: {key} must be a {wanted.__name__}, not {value!r}")
-        if not all(isinstance(part, str) for part in value):
+        if isinstance(value, tuple) and not all(isinstance(part, str) for part in value):
             raise WheelworksError(f"targets.toml: {name}: {key} must be of strings, not {value!r}")
-    if not values["tags"]:
-        raise WheelworksError(f"targets.toml: {name}: tags must name one at least")
-    return Target(**values)  # type: ignore[arg-type]  # checked just above
+    return values
 
 
 @cache
 def all_targets() -> tuple[Target, ...]:
     """Every target, in the table's order."""
     return parse(TABLE.read_text(encoding="utf-8"))
+
+
+@cache
+def all_abis() -> tuple[Abi, ...]:
+    """Every ABI, in the table's order."""
+    return parse_abis(TABLE.read_text(encoding="utf-8"))
+
+
+def floor() -> Abi:
+    """The ABI of the oldest Python: what a build for one ABI alone is for."""
+    return min(all_abis(), key=lambda abi: int(abi.python.partition(".")[2]))
 
 
 def find(name: str, among: Sequence[Target] | None = None) -> Target:
@@ -85,11 +140,25 @@ def find(name: str, among: Sequence[Target] | None = None) -> Target:
     for target in targets:
         if name == target.id or name in target.tags:
             return target
-    known = [target.id for target in targets]
+    raise _unknown("target", name, [target.id for target in targets])
+
+
+def find_abi(name: str) -> Abi:
+    """The ABI whose id is ``name``, or whose wheels of other projects are called so.
+
+    Raises UsageError that names the nearest id.
+    """
+    for abi in all_abis():
+        if name in (abi.id, abi.specific, *abi.tags):
+            return abi
+    raise _unknown("ABI", name, [abi.id for abi in all_abis()])
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> UsageError:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    raise UsageError(
-        f"unknown target {name!r}" + (f": did you mean {near[0]}?" if near else ""),
-        f"the targets are {', '.join(known)}",
+    return UsageError(
+        f"unknown {kind} {name!r}" + (f": did you mean {near[0]}?" if near else ""),
+        f"the {kind}s are {', '.join(known)}",
     )
 
 

@@ -10,6 +10,9 @@ from types import ModuleType
 
 from tornado_speedups import _fallback, _implementation, install, status
 
+_HEAD_FUNCTIONS = ("parse_headers", "parse_head", "parse_start_line", "serialize_head")
+_PAIRS = [(size, end) for size in range(100) for end in ("", "\r", "\x7f", "\xe9")]
+
 
 def main() -> int:
     """Print it; return 0 if everything is installed and works, 1 otherwise."""
@@ -29,9 +32,9 @@ def main() -> int:
 
 
 def differences(functions: ModuleType) -> list[str]:
-    """The names of the functions that don't do what Python's do, for payloads of many sizes."""
+    """The names of the functions that don't do what Python's do, for payloads and heads of many sizes."""
     chosen = random.Random(1)
-    wrong: set[str] = set()
+    wrong = {name for name in _HEAD_FUNCTIONS if _results(functions, name) != _results(_fallback, name)}
     for size in [*range(200), 4096, 65535, 65536, 1 << 20]:
         mask, data = chosen.randbytes(4), chosen.randbytes(size)
         masked, buffer = _fallback.websocket_mask(mask, data), bytearray(data)
@@ -45,6 +48,18 @@ def differences(functions: ModuleType) -> list[str]:
         }
         wrong.update(name for name, equal in agreed.items() if not equal)
     return sorted(wrong)
+
+
+def _results(functions: ModuleType, name: str) -> list[object]:
+    """What one of the functions of HTTP heads makes of heads that are plain, and of some that aren't."""
+    function = getattr(functions, name)
+    if name == "serialize_head":
+        heads = [{"Name": ["x" * size], "Other": ["a", end]} for size, end in _PAIRS]
+        return [function("HTTP/1.1 200 OK", head, b"body") for head in heads]
+    if name == "parse_start_line":
+        return [function(f"GET /{'x' * size} HTTP/1.1{end}") for size, end in _PAIRS]
+    first = "" if name == "parse_headers" else "GET / HTTP/1.1"
+    return [function(f"{first}\r\nname-{'x' * size}: {size * 'y'}\tz{end}\r\n") for size, end in _PAIRS]
 
 
 def _say(line: str) -> None:

@@ -9,8 +9,22 @@ import sys
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex
 
+from tornado_speedups._fallback_arguments import as_bytes
+from tornado_speedups._fallback_http import parse_head, parse_headers, parse_start_line, serialize_head
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = [
+    "build_frame",
+    "parse_frames",
+    "parse_head",
+    "parse_headers",
+    "parse_start_line",
+    "serialize_head",
+    "websocket_mask",
+    "websocket_mask_inplace",
+]
 
 _ALL_BYTES = bytes(range(256))
 
@@ -24,8 +38,8 @@ def websocket_mask(mask: ReadableBuffer | str, data: ReadableBuffer | str, /) ->
     Both are bytes-like (with a contiguous buffer), or str, which stands for its UTF-8 bytes.
     Raises TypeError for other types, ValueError for a mask of another length, BufferError for a gapped buffer.
     """
-    mask = _as_bytes("mask", mask)
-    data = _as_bytes("data", data)
+    mask = as_bytes("mask", mask)
+    data = as_bytes("data", data)
     return _xor(_checked(mask), data)
 
 
@@ -35,7 +49,7 @@ def websocket_mask_inplace(mask: ReadableBuffer | str, buffer: WriteableBuffer, 
     Raises TypeError for other types, ValueError for a mask of another length or a negative offset, BufferError for
     a gapped buffer.
     """
-    mask = _checked(_as_bytes("mask", mask))
+    mask = _checked(as_bytes("mask", mask))
     turn = index(offset)
     if turn < 0:
         raise ValueError("offset must not be negative")
@@ -56,7 +70,7 @@ def parse_frames(
     Nothing else is checked. Raises TypeError, ValueError for a start outside of the buffer or a limit below 1.
     """
     start, limit = index(start), index(limit)
-    data = _as_bytes("buffer", buffer)
+    data = as_bytes("buffer", buffer)
     if not 0 <= start <= len(data):
         raise ValueError(f"start must be between 0 and {len(data)}")
     if limit < 1:
@@ -76,10 +90,10 @@ def build_frame(head: SupportsIndex, payload: ReadableBuffer | str, mask: Readab
     Raises TypeError, ValueError for a first byte above 255 or a mask of another length than 4, BufferError.
     """
     head = index(head)
-    payload = _as_bytes("payload", payload)
+    payload = as_bytes("payload", payload)
     if not 0 <= head <= 255:
         raise ValueError("head must be between 0 and 255")
-    mask = b"" if mask is None else _checked(_as_bytes("mask", mask))
+    mask = b"" if mask is None else _checked(as_bytes("mask", mask))
     masked = 0x80 if mask else 0
     length = len(payload)
     if length < 126:
@@ -135,22 +149,6 @@ def _xor_long(mask: bytes, data: bytes) -> bytes:
         table = _xor_short(mask[phase : phase + 1] * 4, _ALL_BYTES)
         masked[phase::4] = data[phase::4].translate(table)
     return bytes(masked)
-
-
-def _as_bytes(name: str, value: ReadableBuffer | str) -> bytes:
-    """The bytes of the argument ``name``; what subclasses of bytes and str override has no say in it, as in C."""
-    if type(value) is bytes:
-        return value
-    if isinstance(value, str):
-        return str.encode(value)
-    try:
-        view = memoryview(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a bytes-like object or str, not {type(value).__name__}") from None
-    with view:
-        if not view.c_contiguous:
-            raise BufferError(f"{name} must be contiguous")
-        return view.tobytes()
 
 
 def _writable(name: str, value: WriteableBuffer) -> memoryview:

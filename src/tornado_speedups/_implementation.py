@@ -40,16 +40,43 @@ implementation: Literal["c", "python"]
 
 if _c_is_wanted():
     try:
-        from tornado_speedups._speedups import build_frame, parse_frames, websocket_mask, websocket_mask_inplace
+        from tornado_speedups._speedups import (
+            build_frame,
+            parse_frames,
+            parse_head,
+            parse_headers,
+            parse_start_line,
+            serialize_head,
+            websocket_mask,
+            websocket_mask_inplace,
+        )
 
         implementation = "c"
     except ImportError as error:
         _on_missing_c(error)
-        from tornado_speedups._fallback import build_frame, parse_frames, websocket_mask, websocket_mask_inplace
+        from tornado_speedups._fallback import (
+            build_frame,
+            parse_frames,
+            parse_head,
+            parse_headers,
+            parse_start_line,
+            serialize_head,
+            websocket_mask,
+            websocket_mask_inplace,
+        )
 
         implementation = "python"
 else:
-    from tornado_speedups._fallback import build_frame, parse_frames, websocket_mask, websocket_mask_inplace
+    from tornado_speedups._fallback import (
+        build_frame,
+        parse_frames,
+        parse_head,
+        parse_headers,
+        parse_start_line,
+        serialize_head,
+        websocket_mask,
+        websocket_mask_inplace,
+    )
 
     implementation = "python"
 
@@ -58,6 +85,10 @@ __all__ = [
     "build_frame",
     "implementation",
     "parse_frames",
+    "parse_head",
+    "parse_headers",
+    "parse_start_line",
+    "serialize_head",
     "websocket_mask",
     "websocket_mask_inplace",
 ]

@@ -20,6 +20,12 @@ class Replacement(NamedTuple):
     ours: Any
 
 
+def replacement(owner: Any, name: str, make: Callable[[Any], Any]) -> Replacement:
+    """The attribute of the owner itself, and what ``make`` puts on top of it."""
+    stock = vars(owner)[name]
+    return Replacement(owner, name, stock, make(stock))
+
+
 class UnknownCodeError(Exception):
     """This Tornado isn't one that the hook knows; the text says why, and follows its version in a sentence."""
 

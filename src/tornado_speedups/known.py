@@ -22,6 +22,24 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "tornado.iostream:IOStream": ("02fa9f260ae9d929", "c781941a3bedb477"),
     "tornado.iostream:SSLIOStream": ("e4034fe36a3a8768", "4e1db0096ff7270d"),
     "tornado.platform.asyncio:BaseAsyncIOLoop": ("95f377733e7bc4c5", "b597664a3f85c3b7"),
+    "tornado.httputil:_ABNF": ("ccc53c925a52a053", "92936de0b095a8f2"),
+    "tornado.httputil:_normalize_header": ("0520c8a41b1cf793",),
+    # Not that of 6.5, whose parser has other parameters.
+    "tornado.httputil:HTTPHeaders": (
+        "1510560908dcae4f",
+        "aa636824d654a1e6",
+        "63d28e0009c062b0",
+        "4bf858a4bcdbb8e5",
+        "a90a5523de80df95",
+    ),
+    "tornado.httputil:parse_request_start_line": ("ded7487ee7a8e79f",),
+    "tornado.httputil:format_timestamp": ("f8575294872a3a71", "d3d84748ea3fe826"),
+    "tornado.http1connection:HTTP1Connection._parse_headers": ("a7302849cf3f71cb", "c9d8e93194bd25b4"),
+    "tornado.http1connection:HTTP1Connection.write_headers": ("c240bd8942164798", "92293403cfcdca9f"),
+    "tornado.http1connection:HTTP1Connection._format_chunk": ("e1da0db4d77f5055",),
+    "tornado.http1connection:HTTP1Connection._on_write_complete": ("b844bc72829df601",),
+    "tornado.http1connection:parse_int": ("3d784d096427fd06",),
+    "tornado.gen:with_timeout": ("1c7ef704ee0016a1", "bb4b6b1cd4064b2c"),
 }
 
 # What else has changed meanwhile is unknown in other versions, even if these definitions haven't.
@@ -34,41 +52,65 @@ def why_unknown(names: list[str]) -> str | None:
     """What keeps these definitions ("module:Class" or "module:Class.function") from being known; None if they are."""
     if import_module("tornado").version_info[:2] not in _VERSIONS:
         return "a version it doesn't know"
+    sources: dict[str, str] = {}
     for name in names:
         module_name, _, qualified_name = name.partition(":")
         module = import_module(module_name)
-        if digest(module, qualified_name) not in KNOWN[name]:
+        if module_name not in sources:
+            sources[module_name] = source(module)
+        if digest(sources[module_name], qualified_name) not in KNOWN[name]:
             return f"whose {module_name}.{qualified_name} it doesn't know"
         if _is_patched(module, qualified_name):
             return f"whose {module_name}.{qualified_name} has been patched"
     return None
 
 
-def digest(module: ModuleType, qualified_name: str) -> str:
-    """The hash of a definition's source text; of no text where there is none."""
+def source(module: ModuleType) -> str:
+    """The source text of a module; none where there is only its bytecode, or the file has gone."""
     spec = module.__spec__
     loader: Any = spec.loader if spec is not None else None
-    text = loader.get_source(module.__name__) if hasattr(loader, "get_source") else None
+    try:
+        return loader.get_source(module.__name__) or ""
+    except (AttributeError, ImportError):
+        return ""
+
+
+def digest(text: str, qualified_name: str) -> str:
+    """The hash of a definition's part of a module's source text; of no text where there is none."""
     for depth, name in enumerate(qualified_name.split(".")):
-        text = _definition(text or "", name, 4 * depth)
-    return sha256((text or "").encode()).hexdigest()[:16]
+        text = _definition(text, name, 4 * depth)
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 def _definition(text: str, name: str, indent: int) -> str:
-    start = re.search(rf"^ {{{indent}}}(?:class|def) {name}\b", text, re.MULTILINE)
-    if start is None:
-        return ""
-    end = _NEXT_DEFINITION[indent].search(text, start.end())
-    return text[start.start() : end.start() if end else len(text)].rstrip()
+    # Found by plain search: a pattern for each name would take longer to compile and to run than all the rest.
+    for start in (f"{keyword} {name}{mark}" for keyword in ("class", "def", "async def") for mark in "(:"):
+        place = text.find(f"\n{' ' * indent}{start}") + 1
+        if place:
+            end = _NEXT_DEFINITION[indent].search(text, place)
+            return text[place : end.start() if end else len(text)].rstrip()
+    return ""
 
 
 def _is_patched(module: ModuleType, qualified_name: str) -> bool:
-    class_name, _, function_name = qualified_name.partition(".")
-    members = vars(getattr(module, class_name))
-    functions = [members[function_name]] if function_name else members.values()
+    name, _, function_name = qualified_name.partition(".")
+    owner = getattr(module, name)
+    if isinstance(owner, type):
+        functions = [vars(owner)[function_name]] if function_name else vars(owner).values()
+    else:
+        functions = [owner]
     return any(_is_foreign(each, module) for each in functions if callable(each))
 
 
 def _is_foreign(member: Any, module: ModuleType) -> bool:
     function = getattr(member, "__func__", member)  # of a static method
-    return not isinstance(function, FunctionType) or function.__globals__ is not vars(module)
+    if not isinstance(function, FunctionType):
+        function = getattr(function, "__wrapped__", None)  # of a cached function
+    if not isinstance(function, FunctionType):
+        return True
+    return function.__globals__ is not vars(module) and not _is_ours(function)
+
+
+def _is_ours(function: FunctionType) -> bool:
+    """Whether it comes from another hook."""
+    return str(function.__globals__.get("__name__")).startswith("tornado_speedups.")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
-from tornado_speedups import hooks
+from tornado_speedups import hooks, http_hooks
 from tornado_speedups.hooks import Replacement, UnknownCodeError
 
 
@@ -28,21 +28,23 @@ class _Outcome(NamedTuple):
 _HOOKS = {
     "masking": _Hook("WebSocket masking", hooks.masking),
     "websocket": _Hook("WebSocket connections", hooks.websocket),
+    "headers": _Hook("HTTP headers", http_hooks.headers),
+    "http": _Hook("HTTP connections", http_hooks.connections),
 }
 
 _lock = threading.Lock()
 _outcomes: dict[str, _Outcome] = {}
 
 
-def install(*, masking: bool = True, websocket: bool = True) -> None:
+def install(*, masking: bool = True, websocket: bool = True, headers: bool = True, http: bool = True) -> None:
     """Put the speedups into Tornado, for the whole process and the connections to come.
 
-    ``masking`` replaces the function that masks frames, ``websocket`` the class of WebSocket connections. What has
-    been installed stays: later calls only add. A Tornado whose code isn't known at a hook keeps its own there, with a
-    RuntimeWarning. So does, silently, one whose C code would make way for Python. Raises ImportError where Tornado is
-    missing.
+    ``masking`` replaces the function that masks frames, ``websocket`` the class of WebSocket connections, ``headers``
+    the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. What has been installed stays:
+    later calls only add. A Tornado whose code isn't known at a hook keeps its own there, with a RuntimeWarning. So
+    does, silently, one whose C code would make way for Python. Raises ImportError where Tornado is missing.
     """
-    wanted = {"masking": masking, "websocket": websocket}
+    wanted = {"masking": masking, "websocket": websocket, "headers": headers, "http": http}
     with _lock:
         for name, hook in _HOOKS.items():
             if wanted[name] and name not in _outcomes:
@@ -57,7 +59,7 @@ def uninstall() -> None:
     with _lock:
         for outcome in _outcomes.values():
             for owner, name, stock, ours in outcome.replacements:
-                if getattr(owner, name) is ours:
+                if vars(owner).get(name) is ours:
                     setattr(owner, name, stock)
         _outcomes.clear()
 

@@ -61,11 +61,13 @@ def test_c_is_built(switch: str | None, source: Path) -> None:
     tag, files = built(source, build(source, switch))
     (extension,) = set(files) - set(in_python(source))
     assert extension.startswith("_speedups.") and extension.endswith((".so", ".pyd"))
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        assert tag.startswith("cp311-abi3-")
+    elif sys.version_info >= (3, 15):
+        assert tag.startswith("cp315-abi3.abi3t-")
+    else:
         version = f"cp3{sys.version_info.minor}"
         assert tag.startswith(f"{version}-{version}t-")
-    else:
-        assert tag.startswith("cp311-abi3-")
 
 
 def test_0_builds_a_pure_wheel(source: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import tornado
 
 from tornado_speedups import _fallback
-from tornado_speedups.__main__ import differences
+from tornado_speedups.__main__ import _HEAD_FUNCTIONS, differences
 
 RUN = "import runpy; runpy.run_module('tornado_speedups', run_name='__main__')"
 
@@ -27,7 +27,8 @@ def test_all_is_well() -> None:
     finished = run()
     lines = finished.stdout.splitlines()
     assert lines[0].startswith("tornado-speedups ") and lines[0].endswith(", implementation: c")
-    assert lines[1:] == ["masking: installed", "websocket: installed", "self-test: passed"]
+    hooks = ("masking", "websocket", "headers", "http")
+    assert lines[1:] == [*(f"{name}: installed" for name in hooks), "self-test: passed"]
     assert (finished.stderr, finished.returncode) == ("", 0)
 
 
@@ -51,7 +52,7 @@ def test_no_tornado() -> None:
     assert (finished.stderr, finished.returncode) == ("", 1)
 
 
-NAMES = ["build_frame", "parse_frames", "websocket_mask", "websocket_mask_inplace"]
+NAMES = [*_HEAD_FUNCTIONS, "build_frame", "parse_frames", "websocket_mask", "websocket_mask_inplace"]
 
 
 def test_the_self_test_passes(native: Any) -> None:

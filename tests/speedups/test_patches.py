@@ -9,9 +9,14 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from importlib import import_module
+from importlib.util import module_from_spec
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from zipfile import ZipFile
+from zipimport import zipimporter
 
 import pytest
 import tornado.util
@@ -191,16 +196,17 @@ def methods() -> list[Any]:
 
 
 def test_hooks_are_switched_one_by_one(stock_tornado: list[Any], tornado_in_python: Any) -> None:
-    assert tornado_speedups.status() == {"masking": "not installed", "websocket": "not installed"}
-    tornado_speedups.install(masking=False)
-    assert tornado_speedups.status() == {"masking": "not installed", "websocket": "installed"}
+    nothing = dict.fromkeys(("masking", "websocket", "headers", "http"), "not installed")
+    assert tornado_speedups.status() == nothing
+    tornado_speedups.install(masking=False, headers=False, http=False)
+    assert tornado_speedups.status() == {**nothing, "websocket": "installed"}
     assert bound() == [tornado_in_python] * 3
     assert all(ours is not stock for ours, stock in zip(methods(), STOCK_METHODS, strict=True))
-    tornado_speedups.install(websocket=False)
-    assert tornado_speedups.status() == {"masking": "installed", "websocket": "installed"}
+    tornado_speedups.install(websocket=False, headers=False, http=False)
+    assert tornado_speedups.status() == {**nothing, "masking": "installed", "websocket": "installed"}
     assert bound() == [tornado_speedups.websocket_mask] * 3
     tornado_speedups.uninstall()
-    assert tornado_speedups.status() == {"masking": "not installed", "websocket": "not installed"}
+    assert tornado_speedups.status() == nothing
     assert methods() == STOCK_METHODS
 
 
@@ -208,25 +214,86 @@ def refused(reason: str) -> None:
     """The hook for connections leaves Tornado alone for this reason, and says so once."""
     left = f"to Tornado {tornado.version}, {reason}"
     with pytest.warns(RuntimeWarning) as caught:
-        tornado_speedups.install(masking=False)
+        tornado_speedups.install(masking=False, headers=False, http=False)
     assert [str(each.message) for each in caught] == [f"tornado_speedups leaves WebSocket connections {left}"]
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tornado_speedups.install(masking=False)
+        tornado_speedups.install(masking=False, headers=False, http=False)
     assert tornado_speedups.status()["websocket"] == f"left {left}"
     assert methods() == STOCK_METHODS
 
 
-@pytest.mark.parametrize("name", known.KNOWN)
+@pytest.mark.parametrize("name", hooks._PROTOCOL)
 def test_code_with_another_hash_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(known.KNOWN, name, ("0123456789abcdef",))
     refused(f"whose {name.replace(':', '.')} it doesn't know")
 
 
-def test_code_without_source_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tornado.websocket.__spec__.loader, "get_source", lambda name: None)
+def no_source(name: str) -> None:
+    """What loaders of bytecode and of built-in modules answer."""
+
+
+def lost_source(name: str) -> str:
+    """What the loader of a file does that has gone."""
+    raise ImportError("source not available")
+
+
+@pytest.mark.parametrize("loader", [None, object(), Mock(get_source=no_source), Mock(get_source=lost_source)])
+def test_code_without_source_is_left_alone(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tornado.websocket.__spec__, "loader", loader)
     refused("whose tornado.websocket.WebSocketHandler.get_websocket_protocol it doesn't know")
+
+
+def test_code_in_a_zip_file_is_known(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "tornado.zip", "w") as archive:
+        archive.write(tornado.websocket.__file__, "zipped.py")
+    spec = zipimporter(str(tmp_path / "tornado.zip")).find_spec("zipped")
+    assert spec is not None
+    assert known.source(module_from_spec(spec)) == known.source(tornado.websocket)
+    assert "class WebSocketProtocol13" in known.source(tornado.websocket)
+
+
+TEXT = """\
+class Long(object):
+    attribute = 1
+
+    @staticmethod
+    async def first(
+        self,
+    ):
+        # comment
+        "text"
+
+    def second(self): return 2
+# comment at the margin
+    second_too = 3
+
+class LongToo: pass
+
+async def function(): return 4
+"""
+
+
+LINES = TEXT.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("Long", LINES[0:13]),
+        ("LongToo", LINES[14:15]),
+        ("function", LINES[16:17]),
+        ("Long.first", LINES[4:9]),
+        ("Long.second", LINES[10:12]),
+        ("LongToo.second", []),
+        ("Lon", []),
+        ("second", []),
+    ],
+)
+def test_a_definition_ends_where_the_next_one_begins(name: str, lines: list[str]) -> None:
+    expected = sha256("\n".join(lines).encode()).hexdigest()[:16]
+    assert known.digest(f"import os\n{TEXT}", name) == expected
 
 
 def test_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ os = "linux"
 cpu = "aarch64"
 tags = ["one"]
 compiler = "aarch64-linux-musl"
+model = "baseline"
 minimum = "1.2"
 platform = "linux-aarch64"
 machine = "aarch64"
@@ -49,6 +50,75 @@ def test_a_row_is_read() -> None:
 def test_a_wrong_table_is_refused(text: str, finding: str) -> None:
     with pytest.raises(WheelworksError, match=finding):
         targets.parse(text)
+
+
+ABI = """\
+[[abi]]
+id = "cp311-abi3"
+specific = "cp311-cp311"
+python = "3.11"
+free_threaded = false
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        (ROW, "not a target table"),
+        (ABI.replace("false", '"no"'), "cp311-abi3: free_threaded must be a bool"),
+        (ABI.replace('"3.11"', "3.11"), "cp311-abi3: python must be a str"),
+        (ABI.replace('python = "3.11"\n', ""), "cp311-abi3: missing or unknown: python"),
+        (ABI + ABI, "an id is used twice: cp311-abi3, cp311-abi3"),
+    ],
+)
+def test_a_wrong_abi_is_refused(text: str, finding: str) -> None:
+    with pytest.raises(WheelworksError, match=finding):
+        targets.parse_abis(text)
+
+
+@pytest.mark.parametrize("abi", targets.all_abis(), ids=lambda abi: abi.id)
+def test_an_abi_agrees_with_itself(abi: targets.Abi) -> None:
+    version = abi.python.replace(".", "")
+    assert abi.specific == f"cp{version}-cp{abi.nodot}"
+    assert abi.nodot == version + "t" * abi.free_threaded
+    assert abi.id.startswith(f"cp{version}-")
+    parse_wheel_filename(f"x-1-{abi.id}-any.whl")
+    assert abi.makes(abi.id) and abi.makes(abi.specific)
+
+
+@pytest.mark.parametrize(
+    ("abi", "made", "right"),
+    [
+        ("cp311-abi3", "cp38-abi3", True),
+        ("cp311-abi3", "cp312-abi3", False),
+        ("cp311-abi3", "cp311-abi3.abi3t", False),
+        ("cp311-abi3", "py3-none", False),
+        ("cp314-cp314t", "cp314-cp314", False),
+        ("cp314-cp314t", "cp311-abi3", False),
+        ("cp314-cp314t", "cp313-cp314t", False),
+        ("cp315-abi3.abi3t", "cp315-abi3", False),
+        ("cp315-abi3.abi3t", "cp315-cp315", False),
+        ("cp315-abi3.abi3t", "cp3x-abi3.abi3t", False),
+    ],
+)
+def test_what_a_project_may_build_for_an_abi(abi: str, made: str, right: bool) -> None:
+    assert targets.find_abi(abi).makes(made) is right
+
+
+def test_the_floor_is_the_oldest_python() -> None:
+    assert targets.floor().id == "cp311-abi3"
+
+
+@pytest.mark.parametrize("typed", ["cp314-cp314t", "cp314t", "cp315-cp315t", "abi3t", "abi3"])
+def test_an_abi_is_found_by_what_its_wheels_are_called(typed: str) -> None:
+    found = targets.find_abi(typed)
+    assert typed in (found.id, found.specific, *found.tags)
+
+
+def test_an_unknown_abi_suggests_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"unknown ABI 'cp311-abi4': did you mean cp311-abi3\?") as caught:
+        targets.find_abi("cp311-abi4")
+    assert all(abi.id in caught.value.hint for abi in targets.all_abis())
 
 
 @pytest.mark.parametrize("target", targets.all_targets(), ids=lambda target: target.id)

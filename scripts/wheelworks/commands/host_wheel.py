@@ -14,11 +14,12 @@ from pathlib import Path
 from wheelworks import console, targets
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import builder, workshop
+from wheelworks.cross.outcome import Failed, jobs
 from wheelworks.errors import WheelworksError
 from wheelworks.targets import Target
 
 _OS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
-_CPU = {"arm64": "aarch64", "amd64": "x86_64"}
+_CPU = {"arm64": "aarch64", "amd64": "x86_64", "i686": "x86", "armv7l": "arm", "ppc64le": "powerpc64le"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,17 +42,21 @@ def host(system: str = sys.platform, machine: str | None = None) -> Target | Non
 def main(argv: Sequence[str]) -> int:
     """Build the wheel, cross where the table knows this machine, else by its own compiler; print its path."""
     options = parser().parse_args(argv)
-    out = writable(Path(options.out))
-    target = host()
-    print(_cross(Path(options.source), out, target) if target else _native(options.source, out))  # noqa: T201
+    print(build(Path(options.source), writable(Path(options.out))))  # noqa: T201
     return 0
+
+
+def build(source: Path, out: Path) -> Path:
+    """Build this machine's wheel of a project into a folder; returns the wheel. Raises WheelworksError."""
+    target = host()
+    return _cross(source, out, target) if target else _native(str(source), out)
 
 
 def _cross(source: Path, out: Path, target: Target) -> Path:
     with work_folder() as work:
         shop = workshop.prepare(source, work, out, {}, "", lambda text: console.err.print(text, markup=False))
-        outcome = builder.build(shop, [target], lambda _: None)[0]
-    if isinstance(outcome, builder.Failed):
+        outcome = builder.build(shop, jobs([target], [targets.floor()]), lambda _: None)[0]
+    if isinstance(outcome, Failed):
         raise outcome.error
     return outcome.file
 

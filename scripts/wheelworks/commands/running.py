@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from wheelworks import console, wheelfile
+from wheelworks import console, debian, wheelfile
+from wheelworks.debian import SUITES
 from wheelworks.errors import UsageError, WheelworksError
-from wheelworks.execute.cpython.machines import MACHINES
-from wheelworks.execute.cpython.roots import SUITES
+from wheelworks.execute.cpython.machines import MACHINES, find_machine
+from wheelworks.execute.cpython.wheels import mismatch
 from wheelworks.execute.package import DISTRIBUTION, is_the_package, run_package
 from wheelworks.execute.smoke import smoke
 from wheelworks.execute.verdict import Verdict
@@ -21,6 +22,8 @@ Say = Callable[[str, str], None]
 
 # The oldest CPython that the stable ABI of our wheels promises, and the newest that Debian has.
 FLOOR, CEILING = min(SUITES, key=lambda v: int(v[2:])), max(SUITES, key=lambda v: int(v[2:]))
+
+NO_CPYTHON = "there is no CPython of its CPU and ABI to be had here"
 
 _COLOURS = {"ran": "green", "cannot run here": "yellow", "failed": "red"}
 
@@ -56,20 +59,31 @@ def run(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence[str], 
     return verdicts
 
 
+def run_where_real(wheel: Path, tests: Tests, say: Say) -> Verdict:
+    """Run a wheel under the oldest real CPython that there is for it: its own CPU's, of its ABI, with glibc."""
+    for cpu in _cpus(wheel) if platform.system() == "Linux" else []:
+        for python in debian.versions(find_machine(cpu).debian):
+            if not mismatch(wheel, cpu, python):
+                return _under(wheel, cpu, python, tests, say)
+    return Verdict(wheel.name, "no CPython", "cannot run here", why=NO_CPYTHON)
+
+
 def _cpython(wheel: Path, tests: Tests, pythons: Sequence[str], say: Say, *, alone: bool) -> list[Verdict]:
     """Run a Linux wheel under real CPythons; of another one, say that it can't be, where nothing else runs it."""
     if platform.system() != "Linux":
         why = "a real CPython of another CPU is entered through Linux's namespaces, which this system doesn't have"
         return [Verdict(wheel.name, "CPython", "cannot run here", why=why)] if alone else []
-    cpus = [
-        one.cpu
-        for one in MACHINES
-        if any(_is_glibc(tag, one.cpu) for tag in wheelfile.parse_name(wheel.name).platforms)
-    ]
+    cpus = _cpus(wheel)
     if not cpus and alone:
         why = "Windows, macOS and musl have no CPython that runs on this system: --how emulated runs their code"
         return [Verdict(wheel.name, "CPython", "cannot run here", why=why)]
     return [_under(wheel, cpu, python, tests, say) for cpu in cpus for python in pythons]
+
+
+def _cpus(wheel: Path) -> list[str]:
+    """The CPUs of a wheel for glibc whose CPython can be had."""
+    platforms = wheelfile.parse_name(wheel.name).platforms
+    return [one.cpu for one in MACHINES if any(_is_glibc(tag, one.cpu) for tag in platforms)]
 
 
 def _under(wheel: Path, cpu: str, python: str, tests: Tests, say: Say) -> Verdict:

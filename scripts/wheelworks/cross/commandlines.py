@@ -6,6 +6,7 @@ doesn't say, a comment says it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,22 +15,31 @@ from wheelworks.cross.objects import Symbols
 from wheelworks.cross.settings import Settings
 
 # What a linker provides itself, whichever libc there is.
-_LINKERS_OWN = frozenset({"_GLOBAL_OFFSET_TABLE_", "__dso_handle", "__ImageBase", "_mh_dylib_header", "__TMC_END__"})
+_LINKERS_OWN = frozenset(
+    {"_GLOBAL_OFFSET_TABLE_", "__dso_handle", "__ImageBase", "_mh_dylib_header", "__TMC_END__", ".TOC."}
+)
+# What the compiler calls for what a CPU hasn't got, 64-bit division on 32 bits for one: functions of its own library.
+_COMPILERS_OWN = re.compile(
+    r"__aeabi_\w+|__(u?div|u?mod|u?divmod|mul|neg|ashl|ashr|lshr|u?cmp|clz|ctz|popcount|bswap|ffs|parity)[sdt]i[234]?"
+    r"|__fix(uns)?[sdtx]f[sdt]i|__float(un)?[sdt]i[sdtx]f|__(extend|trunc)[hsdtx]f[hsdtx]f2"
+    r"|__(add|sub|mul|div|cmp|eq|ne|lt|le|gt|ge|unord)[sdtx]f[23]"
+)
 _DLLTOOL_MACHINE = {"aarch64": "arm64", "x86_64": "i386:x86-64", "x86": "i386"}
 
 
 def compile_command(found: Arguments, settings: Settings, language: str = "cc") -> list[str]:
-    """Compile for the target: its baseline CPU, its libc's headers, CPython's headers of the ABI's floor."""
+    """Compile for the target: its lowest CPU, its libc's headers, CPython's headers of the ABI's floor."""
     return [
         settings.zig,
         language,
         "-target",
         settings.compiler,
-        "-mcpu=baseline",  # without it zig tunes for the machine that it runs on
+        f"-mcpu={settings.model}",  # without it zig tunes for the machine that it runs on
         "-O2",
         "-DNDEBUG",
         "-fPIC",
         "-fwrapv",  # as CPython is compiled: signed overflow is defined
+        *(_NO_UNWINDING if settings.cpu == "arm" and language == "cc" else ()),
         f"-I{settings.include}",
         *found.flags,
         *found.sources,
@@ -43,6 +53,10 @@ def compile_command(found: Arguments, settings: Settings, language: str = "cc") 
     ]
 
 
+# 32-bit Arm's tables for C++ exceptions name functions of a library, in C too.
+_NO_UNWINDING = ("-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
+
+
 def _output(found: Arguments) -> list[str]:
     return ["-o", found.output] if found.output else []
 
@@ -54,7 +68,13 @@ def is_pythons(symbol: str) -> bool:
 
 def is_freestanding(symbols: Symbols) -> bool:
     """Whether objects need nothing but CPython: then no libc is linked, and every libc of the CPU will do."""
-    return all(is_pythons(name) or name in _LINKERS_OWN for name in symbols.undefined | symbols.imported)
+    wanted = symbols.undefined | symbols.imported
+    return all(is_pythons(name) or name in _LINKERS_OWN or is_compilers(name) for name in wanted)
+
+
+def is_compilers(symbol: str) -> bool:
+    """Whether the compiler's own library, which is linked statically, has a symbol of such a name."""
+    return _COMPILERS_OWN.fullmatch(symbol) is not None
 
 
 def link_command(
@@ -62,7 +82,7 @@ def link_command(
 ) -> list[str]:
     """Link an extension module.
 
-    ``stubs`` are files of ours: what stands for CPython or the system, and which symbols are exported.
+    ``stubs`` are what we add: what stands for CPython or the system, and which symbols are exported.
     """
     libraries = [] if freestanding else found.libraries
     return [
@@ -145,11 +165,16 @@ class ImportLibrary:
 def import_library(symbols: Symbols, settings: Settings, output: str) -> ImportLibrary:
     """What CPython's DLL must provide to these objects.
 
-    The stable ABI lives in ``python3.dll``, and its extension is called ``NAME.pyd``; a file that names its Python
-    (``NAME.cp311-win_arm64.pyd``) is of that version and imports that version's DLL.
+    The stable ABI lives in ``python3.dll``, and its extension is called ``NAME.pyd``; without the GIL it is that of
+    3.15 and lives in ``python3t.dll`` (PEP 803). A file that names its Python (``NAME.cp311-win_arm64.pyd``) is of that
+    version and imports that version's DLL.
     """
+    version, free_threaded = settings.python.removesuffix("t"), settings.python.endswith("t")
     versioned = output.endswith(".pyd") and f".cp{settings.python}-" in output.replace("\\", "/").rsplit("/", 1)[-1]
-    dll = f"python{settings.python}.dll" if versioned else "python3.dll"
+    if versioned or (free_threaded and int(version[1:]) < 15):
+        dll = f"python{settings.python}.dll"
+    else:
+        dll = "python3t.dll" if free_threaded else "python3.dll"
     wanted = sorted(name for name in symbols.undefined | symbols.imported if is_pythons(name))
     # A symbol that is only ever asked for through the import table needs no thunk: that is what DATA says.
     lines = [f" {name}{'' if name in symbols.undefined else ' DATA'}" for name in wanted]

@@ -15,7 +15,7 @@ from wheelworks.cross import environment, sysconfigdata
 from wheelworks.cross.settings import Settings
 from wheelworks.cross.workshop import Workshop
 from wheelworks.errors import WheelworksError
-from wheelworks.targets import Target
+from wheelworks.targets import Abi, Target
 
 _SHIM = Path(__file__).with_name("shim")
 _DRIVER = """\
@@ -26,27 +26,33 @@ sys.exit(main({settings!r}, {language!r}, sys.argv[1:]))
 """
 
 
-def log_of(target: Target, work: Path) -> Path:
-    """Where a target's compilers log."""
-    return work / target.id / "compiler.log"
+def place_of(target: Target, abi: Abi, work: Path) -> Path:
+    """The folder of one build."""
+    return work / f"{target.id}-{abi.nodot}"
 
 
-def variables(shop: Workshop, target: Target, place: Path) -> dict[str, str]:
+def log_of(target: Target, abi: Abi, work: Path) -> Path:
+    """Where the compilers of one build log."""
+    return place_of(target, abi, work) / "compiler.log"
+
+
+def variables(shop: Workshop, target: Target, abi: Abi) -> dict[str, str]:
     """The environment in which the backend sees ``target``; writes the files that it points to."""
-    settings = _settings(shop, target, place)
+    place = place_of(target, abi, shop.work)
+    settings = _settings(shop, target, abi)
     settings.write(place / "settings.json")
     tools = _tools(place, settings.zig)
-    values = sysconfigdata.build_time_vars(target, shop.python.nodot, settings.include, tools)
+    values = sysconfigdata.build_time_vars(target, abi, settings.include, tools)
     doors = place / "doors"
     doors.mkdir()
     shutil.copyfile(_SHIM / "sitecustomize.py", doors / "sitecustomize.py")
     (doors / f"{sysconfigdata.MODULE}.py").write_text(f"build_time_vars = {values!r}\n", encoding="utf-8")
     shim = {
         "source": str(place / "source"),
-        "suffixes": sysconfigdata.suffixes(target, shop.python.nodot),
+        "suffixes": sysconfigdata.suffixes(target, abi),
         "variables": values,
         "platform": target.platform,
-        "view": sysconfigdata.view(target),
+        "view": sysconfigdata.view(target, abi),
     }
     (doors / "shim.json").write_text(json.dumps(shim), encoding="utf-8")
     (doors / "distutils.cfg").write_text(
@@ -80,21 +86,23 @@ def _driver(place: Path, language: str) -> list[str]:
     return [sys.executable, "-I", str(program)]
 
 
-def _settings(shop: Workshop, target: Target, place: Path) -> Settings:
-    tree = place / "source"
+def _settings(shop: Workshop, target: Target, abi: Abi) -> Settings:
+    place = place_of(target, abi, shop.work)
+    tree, headers = place / "source", str(shop.headers[abi.id].folder)
     return Settings(
         target=target.id,
         os=target.os,
         cpu=target.cpu,
         compiler=target.compiler,
+        model=target.model,
         minimum=target.minimum,
-        python=shop.python.nodot,
+        python=abi.nodot,
         zig=zig(),
-        include=str(shop.headers),
+        include=headers,
         source=str(tree),
-        allowed=(str(tree), str(place / "tmp"), str(shop.environment.folder), str(shop.headers)),
+        allowed=(str(tree), str(place / "tmp"), str(shop.environment.folder), headers),
         work=str(place),
-        log=str(log_of(target, shop.work)),
+        log=str(log_of(target, abi, shop.work)),
         warm=str(_zig_cache() / f"linked-{target.compiler}"),
     )
 

@@ -84,8 +84,8 @@ def _link(found: Arguments, settings: Settings, language: str) -> int:
 
 
 def _stubs(symbols: objects.Symbols, settings: Settings, output: str, place: Path, freestanding: bool) -> list[str]:
-    """The files of ours that a link takes: what stands for the system or Python, and what is exported."""
-    stubs = []
+    """What a link takes besides: the compiler's own library, what stands for the system or Python, what is exported."""
+    stubs = ["-rtlib=compiler-rt"] if freestanding and any(map(commandlines.is_compilers, symbols.undefined)) else []
     if settings.os == "macos" and freestanding:
         stubs.append(_written(place / "libSystem.tbd", commandlines.LIBSYSTEM_STUB))
     if settings.os == "windows":

@@ -63,6 +63,17 @@
 #define HAVE_USABLE_WCHAR_T 1
 #define NT_THREADS 1
 #define PLATLIBDIR "DLLs"
+#if defined(Py_GIL_DISABLED) && defined(__aarch64__) && !defined(_MSC_VER)
+/* Python.h asks for register 18, the thread, by an intrinsic that only Microsoft's compiler has. */
+static inline unsigned long long
+__getReg(int number)
+{
+    unsigned long long value;
+    (void)number;
+    __asm__("mov %0, x18" : "=r"(value));
+    return value;
+}
+#endif
 #define Py_ENABLE_SHARED 1 /* functions and data come from a DLL: __declspec(dllimport) */
 #else /* POSIX */
 #define HAVE_CLOCK_GETTIME 1

@@ -1,16 +1,13 @@
-"""The Python that the ABI's floor asks for, and its headers made fit for every target."""
+"""The Python that runs build backends: one of the oldest version that wheels serve, with its headers."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import python_discovery
 
-from wheelworks import cache
 from wheelworks.errors import WheelworksError
 
 # Headers of a later Python promise functions that this one lacks, and from 3.13 on spell others differently.
@@ -25,8 +22,6 @@ any of these brings one:
   winget install Python.Python.{version}               (Windows)
 or name one: --python /path/to/python{version}"""
 
-_OURS = Path(__file__).with_name("pyconfig.h")
-
 
 @dataclass(frozen=True)
 class BuildPython:
@@ -35,11 +30,6 @@ class BuildPython:
     executable: Path
     version: str
     headers: Path
-
-    @property
-    def nodot(self) -> str:
-        """The version as file names have it: "311"."""
-        return "".join(self.version.split(".")[:2])
 
 
 def find(version: str = FLOOR, chosen: str = "") -> BuildPython:
@@ -80,23 +70,3 @@ def _ways(version: str) -> str:
 def _from(info: python_discovery.PythonInfo) -> BuildPython:
     version = ".".join(map(str, info.version_info[:3]))
     return BuildPython(Path(info.system_executable or info.executable), version, Path(info.system_include))
-
-
-def target_headers(python: BuildPython) -> tuple[Path, str]:
-    """A copy of the interpreter's headers with our ``pyconfig.h``, fit for every target; and its SHA-256.
-
-    Python.h finds the pyconfig.h beside it before any other, so that no search path could do instead.
-    """
-    names = sorted(path.relative_to(python.headers) for path in python.headers.rglob("*.h"))
-    digest = hashlib.sha256()
-    for name in names:
-        contents = (_OURS if name == Path("pyconfig.h") else python.headers / name).read_bytes()
-        digest.update(f"{name.as_posix()}\0{len(contents)}\0".encode() + contents)
-
-    def make(place: Path) -> None:
-        for name in names:
-            (place / name).parent.mkdir(exist_ok=True, parents=True)
-            shutil.copyfile(python.headers / name, place / name)
-        shutil.copyfile(_OURS, place / "pyconfig.h")
-
-    return cache.keep(f"headers/{python.version}-{digest.hexdigest()[:16]}", make), digest.hexdigest()

@@ -12,9 +12,9 @@ from typing import Any
 class Settings:
     """One build's compiler settings.
 
-    ``compiler`` is the compiler's target, ``include`` the folder with CPython's headers, ``python`` their version
-    ("311"), ``source`` the tree that is built, ``allowed`` the folders that headers and libraries may come from,
-    ``work`` a folder for what the driver writes, ``log`` the file it reports to, ``warm`` the file whose
+    ``compiler`` is the compiler's target, ``model`` its CPU, ``include`` the folder with CPython's headers, ``python``
+    their version ("311", "314t"), ``source`` the tree that is built, ``allowed`` the folders that headers and libraries
+    may come from, ``work`` a folder for what the driver writes, ``log`` the file it reports to, ``warm`` the file whose
     presence says that this target's libc has been linked before.
     """
 
@@ -22,6 +22,7 @@ class Settings:
     os: str
     cpu: str
     compiler: str
+    model: str
     minimum: str
     python: str
     zig: str

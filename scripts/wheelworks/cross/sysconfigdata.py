@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wheelworks.targets import Target
+from wheelworks.targets import Abi, Target
 
 MODULE = "_sysconfigdata_wheelworks"
 
@@ -24,26 +24,27 @@ _SYSTEM = {
 }
 
 
-def soabi(target: Target, nodot: str) -> str:
-    """The middle of an extension's file name there: ``cpython-311-darwin``, ``cp311-win_arm64``."""
+def soabi(target: Target, abi: Abi) -> str:
+    """The middle of an extension's file name there: ``cpython-311-darwin``, ``cp314t-win_arm64``."""
     if target.os == "windows":
-        return f"cp{nodot}-{target.platform.replace('-', '_')}"
+        return f"cp{abi.nodot}-{target.platform.replace('-', '_')}"
     if target.os == "macos":
-        return f"cpython-{nodot}-darwin"
-    libc = "musl" if "musl" in target.compiler else "gnu"
-    return f"cpython-{nodot}-{target.machine}-linux-{libc}"
+        return f"cpython-{abi.nodot}-darwin"
+    # Debian's names of machines (Misc/platform_triplet.c), which are the compiler's but for one
+    return f"cpython-{abi.nodot}-{re.sub('^x86-', 'i386-', target.compiler.partition('.')[0])}"
 
 
-def suffixes(target: Target, nodot: str) -> list[str]:
+def suffixes(target: Target, abi: Abi) -> list[str]:
     """The endings that CPython looks for there, best first (Python/dynload_*.c)."""
     if target.os == "windows":
-        return [f".{soabi(target, nodot)}.pyd", ".pyd"]
-    return [f".{soabi(target, nodot)}.so", ".abi3.so", ".so"]
+        return [f".{soabi(target, abi)}.pyd", ".pyd"]
+    stable = [] if abi.free_threaded else [".abi3.so"]
+    return [f".{soabi(target, abi)}.so", *stable, *([".abi3t.so"] if "abi3t" in abi.tags else []), ".so"]
 
 
-def build_time_vars(target: Target, nodot: str, include: str, tools: Tools) -> dict[str, str | int]:
+def build_time_vars(target: Target, abi: Abi, include: str, tools: Tools) -> dict[str, str | int]:
     """The variables that build backends ask for; whatever describes the host isn't among them."""
-    ending = suffixes(target, nodot)[0]
+    ending = suffixes(target, abi)[0]
     return {
         "AR": tools.ar,
         "ARFLAGS": "rcs",
@@ -63,19 +64,21 @@ def build_time_vars(target: Target, nodot: str, include: str, tools: Tools) -> d
         "OPT": "",
         "Py_DEBUG": 0,
         "Py_ENABLE_SHARED": 0,
-        "Py_GIL_DISABLED": 0,
+        "Py_GIL_DISABLED": int(abi.free_threaded),
         "RANLIB": tools.ranlib,
         "SHLIB_SUFFIX": ".pyd" if target.os == "windows" else ".so",
         "SIZEOF_VOID_P": _POINTER_SIZE[target.cpu],
         "SO": ending,
-        "SOABI": soabi(target, nodot),
-        "VERSION": f"{nodot[0]}.{nodot[1:]}",
+        "SOABI": soabi(target, abi),
+        "VERSION": abi.python.replace(".", "") if target.os == "windows" else abi.python,
         "WITH_PYMALLOC": 1,
+        "py_version_nodot": abi.python.replace(".", ""),
+        "py_version_short": abi.python,
         **({"MACOSX_DEPLOYMENT_TARGET": target.minimum} if target.os == "macos" else {}),
     }
 
 
-def view(target: Target) -> dict[str, str]:
+def view(target: Target, abi: Abi) -> dict[str, str]:
     """What ``platform``, ``sys`` and ``os`` say on the target, for the project's own code."""
     system, platform, name = _SYSTEM[target.os]
     return {
@@ -84,6 +87,7 @@ def view(target: Target) -> dict[str, str]:
         "platform": platform,
         "name": name,
         "release": _RELEASE[target.os],
+        "python": f"{abi.python}.0",
     }
 
 

@@ -57,11 +57,10 @@ def _of_target(one: Extension, target: Target) -> None:
             f"{target.id}: {one.member} is {one.binary.format} for {one.binary.machine}, not {' for '.join(wanted)}",
             "something in the project's build called the host's compiler rather than $CC",
         )
-    if target.os == "macos" and not (one.binary.signed and one.binary.minimum == target.minimum):
-        raise WheelworksError(
-            f"{target.id}: {one.member} needs macOS {one.binary.minimum} and is {'' if one.binary.signed else 'not '}"
-            f"signed; it must need {target.minimum} and be signed"
-        )
+    if target.os == "macos" and one.binary.minimum != target.minimum:
+        raise WheelworksError(f"{target.id}: {one.member} needs macOS {one.binary.minimum}, not {target.minimum}")
+    if target.os == "macos" and target.cpu == "aarch64" and not one.binary.signed:  # which Apple's ARM64 kernel kills
+        raise WheelworksError(f"{target.id}: {one.member} isn't signed")
 
 
 def _has_entry_point(one: Extension, target: Target) -> None:
@@ -74,7 +73,7 @@ def _has_entry_point(one: Extension, target: Target) -> None:
 
 
 def stable_abi(found: Iterable[Extension], name: Name, target: Target) -> None:
-    """Whether an abi3 wheel asks CPython for its stable ABI only, as old as its Python tag (PEP 384).
+    """Whether an abi3 wheel asks CPython for its stable ABI only, as old as its Python tag (PEP 384, PEP 803).
 
     Raises WheelworksError that names the symbols.
     """

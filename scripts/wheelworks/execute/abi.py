@@ -105,13 +105,14 @@ def _packer(big_endian: bool, pointer: int, long: int, codes: str) -> struct.Str
 def python_abi(file_name: str, libraries: tuple[str, ...], tags: tuple[str, ...] = ()) -> PythonAbi:
     """The CPython ABI that an extension was built for, from its file name, the DLLs it imports and its wheel's tags.
 
-    Sources: PEP 384, 425, 803; the file name suffixes are those of importlib.machinery. Without a wheel tag,
-    a stable ABI file is taken to be for 3.11.
+    Sources: PEP 384, 425, 803; the file name suffixes are those of importlib.machinery. A file for CPythons of any libc
+    is called ``NAME.so``: there only the tags tell. Without a tag, a stable ABI file is taken to be for 3.11.
     """
     stem = file_name.rsplit("/", 1)[-1]
     exact = re.search(r"\.(?:cpython-|cp)3(\d+)(t?)[-.]", stem)
     dll = next((found for name in libraries if (found := re.fullmatch(r"(?i)python3(\d+)(t?)\.dll", name))), None)
-    known = exact or dll
+    tagged = next((found for tag in tags if (found := re.match(r"cp3\d+-cp3(\d+)(t?)-", tag))), None)
+    known = exact or dll or tagged
     if known:
         return PythonAbi((3, int(known[1])), free_threaded=bool(known[2]), stable=False)
     free_threaded = ".abi3t." in stem or any(name.lower() == "python3t.dll" for name in libraries)

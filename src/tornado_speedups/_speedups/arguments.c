@@ -1,4 +1,4 @@
-/* The slower ways into arguments.h: everything that isn't exactly bytes. */
+/* The slower ways into arguments.h: everything that isn't exactly bytes. And the way out: tuples. */
 
 #include "arguments.h"
 
@@ -11,7 +11,7 @@ open_str(Argument *argument, PyObject *object)
     return argument->bytes == NULL ? -1 : 0;
 }
 
-static void
+PyObject *
 raise_wrong_type(PyObject *object, const char *name, const char *wanted)
 {
     PyErr_Clear();
@@ -20,6 +20,7 @@ raise_wrong_type(PyObject *object, const char *name, const char *wanted)
         PyErr_Format(PyExc_TypeError, "%s must be %s, not %U", name, wanted, type_name);
         Py_DecRef(type_name);
     }
+    return NULL;
 }
 
 static int
@@ -123,4 +124,24 @@ raise_wrong_count(const char *function, Py_ssize_t given, const char *const *nam
     }
     return PyErr_Format(
         PyExc_TypeError, "%s() takes %zd positional arguments but %zd were given", function, most, given);
+}
+
+PyObject *
+pack(PyObject **objects, Py_ssize_t count)
+{
+    PyObject *tuple = PyTuple_New(count);
+    int missing = tuple == NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        missing |= objects[i] == NULL;
+        if (tuple == NULL) {
+            Py_DecRef(objects[i]);
+        } else {
+            PyTuple_SetItem(tuple, i, objects[i]);
+        }
+    }
+    if (missing) {
+        Py_DecRef(tuple);
+        return NULL;
+    }
+    return tuple;
 }

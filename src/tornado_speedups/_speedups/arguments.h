@@ -32,6 +32,12 @@ int argument_check_mask(const Argument *mask);
 PyObject *raise_wrong_count(
     const char *function, Py_ssize_t given, const char *const *names, Py_ssize_t least, Py_ssize_t most);
 
+/* Raise the TypeError of an argument that isn't of the `wanted` kind; return NULL. */
+PyObject *raise_wrong_type(PyObject *object, const char *name, const char *wanted);
+
+/* A tuple of new references to objects that are given away, or NULL where one of them is. */
+PyObject *pack(PyObject **objects, Py_ssize_t count);
+
 /* Open an argument. Returns 0, or -1 with an exception that names it: then there is nothing to close. */
 static inline int
 argument_open(Argument *argument, PyObject *object, const char *name)

@@ -65,27 +65,6 @@ read_payload(const Frame *frame, const unsigned char *bytes)
     return payload;
 }
 
-/* A tuple of new references to objects that are given away, or NULL where one of them is. */
-static PyObject *
-pack(PyObject **objects, Py_ssize_t count)
-{
-    PyObject *tuple = PyTuple_New(count);
-    int missing = tuple == NULL;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        missing |= objects[i] == NULL;
-        if (tuple == NULL) {
-            Py_DecRef(objects[i]);
-        } else {
-            PyTuple_SetItem(tuple, i, objects[i]);
-        }
-    }
-    if (missing) {
-        Py_DecRef(tuple);
-        return NULL;
-    }
-    return tuple;
-}
-
 static int
 append_frame(PyObject *frames, const Frame *frame, const unsigned char *bytes)
 {
@@ -173,15 +152,6 @@ write_header(unsigned char *to, unsigned char head, uint64_t length, unsigned ch
         *to++ = (unsigned char)(length >> (shift - 8));
     }
     return to;
-}
-
-/* Copy without memcpy: by XOR with zeros of which the compiler must not know, or it would call memcpy. */
-static void
-copy_bytes(unsigned char *to, const unsigned char *from, size_t length)
-{
-    volatile unsigned char zero = 0;
-    const unsigned char mask[4] = {zero, zero, zero, zero};
-    xor_mask(to, from, length, mask);
 }
 
 static PyObject *

@@ -14,6 +14,10 @@ PyObject *websocket_mask(PyObject *module, PyObject *const *arguments, Py_ssize_
 PyObject *websocket_mask_inplace(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *parse_frames(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *build_frame(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *parse_headers(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *parse_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *parse_start_line(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *serialize_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

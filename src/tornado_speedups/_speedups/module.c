@@ -1,9 +1,11 @@
 /* tornado_speedups._speedups: the functions of _fallback.py in C.
 
-   Freestanding: it calls CPython's stable ABI of 3.11 and nothing else, no libc, so that one binary per
-   CPU and object format is enough. No state: safe in subinterpreters and without the GIL. */
+   Freestanding: it calls CPython's stable ABI and nothing else, no libc, so that one binary per ABI, CPU and
+   object format is enough. Its only state is written while a module is executed: safe in subinterpreters and without
+   the GIL. */
 
 #include "functions.h"
+#include "names.h"
 
 PyDoc_STRVAR(websocket_mask_doc,
              "websocket_mask($module, mask, data, /)\n--\n\n"
@@ -21,6 +23,22 @@ PyDoc_STRVAR(build_frame_doc,
              "build_frame($module, head, payload, mask, /)\n--\n\n"
              "Return a WebSocket frame with this first byte, masked unless mask is None.");
 
+PyDoc_STRVAR(parse_headers_doc,
+             "parse_headers($module, block, /)\n--\n\n"
+             "Return the lists of values, the single values and the last name of a block of HTTP headers, or None.");
+
+PyDoc_STRVAR(parse_head_doc,
+             "parse_head($module, data, /)\n--\n\n"
+             "Return the start line of an HTTP/1.x message and what parse_headers() does of the rest, or None.");
+
+PyDoc_STRVAR(parse_start_line_doc,
+             "parse_start_line($module, line, /)\n--\n\n"
+             "Return the method, target and version of an HTTP/1.x request, or None.");
+
+PyDoc_STRVAR(serialize_head_doc,
+             "serialize_head($module, line, headers, body, /)\n--\n\n"
+             "Return a start line, headers and the beginning of the body as bytes, or None.");
+
 #define FUNCTION(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, name##_doc}
 
 static PyMethodDef methods[] = {
@@ -28,8 +46,62 @@ static PyMethodDef methods[] = {
     FUNCTION(websocket_mask_inplace),
     FUNCTION(parse_frames),
     FUNCTION(build_frame),
+    FUNCTION(parse_headers),
+    FUNCTION(parse_head),
+    FUNCTION(parse_start_line),
+    FUNCTION(serialize_head),
     {NULL, NULL, 0, NULL},
 };
+
+#define NAME "tornado_speedups._speedups"
+#define DOC "The functions of tornado_speedups in C."
+
+static int
+execute(PyObject *module)
+{
+    return names_init(PyModule_GetState(module));
+}
+
+static int
+clear(PyObject *module)
+{
+    names_clear(PyModule_GetState(module));
+    return 0;
+}
+
+static void
+release(void *module)
+{
+    clear(module);
+}
+
+#if defined(Py_TARGET_ABI3T)
+
+/* The stable ABI of 3.15 with and without the GIL (PEP 803): no object's layout is known, so that a module is
+   described by slots alone (PEP 793). */
+PyABIInfo_VAR(abi_info);
+
+static PySlot slots[] = {
+    PySlot_STATIC_DATA(Py_mod_abi, &abi_info),
+    PySlot_STATIC_DATA(Py_mod_name, NAME),
+    PySlot_STATIC_DATA(Py_mod_doc, DOC),
+    PySlot_STATIC_DATA(Py_mod_methods, methods),
+    PySlot_SIZE(Py_mod_state_size, sizeof(HeaderNames)),
+    PySlot_FUNC(Py_mod_exec, execute),
+    PySlot_FUNC(Py_mod_state_clear, clear),
+    PySlot_FUNC(Py_mod_state_free, release),
+    PySlot_DATA(Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED),
+    PySlot_DATA(Py_mod_gil, Py_MOD_GIL_NOT_USED),
+    PySlot_END,
+};
+
+PyMODEXPORT_FUNC
+PyModExport__speedups(void)
+{
+    return slots;
+}
+
+#else
 
 /* Slots that a version doesn't know make it refuse the module: declare what the oldest one served knows. */
 #if defined(Py_LIMITED_API)
@@ -39,6 +111,7 @@ static PyMethodDef methods[] = {
 #endif
 
 static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)(uintptr_t)execute},
 #if OLDEST_VERSION >= 0x030c0000
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
@@ -50,10 +123,13 @@ static PyModuleDef_Slot slots[] = {
 
 static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "tornado_speedups._speedups",
-    .m_doc = "The functions of tornado_speedups in C.",
+    .m_name = NAME,
+    .m_doc = DOC,
+    .m_size = sizeof(HeaderNames),
     .m_methods = methods,
     .m_slots = slots,
+    .m_clear = clear,
+    .m_free = release,
 };
 
 PyMODINIT_FUNC
@@ -61,3 +137,5 @@ PyInit__speedups(void)
 {
     return PyModuleDef_Init(&module_definition);
 }
+
+#endif

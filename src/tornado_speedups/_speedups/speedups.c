@@ -2,5 +2,7 @@
 
 #include "arguments.c"
 #include "frames.c"
+#include "headers.c"
 #include "mask.c"
 #include "module.c"
+#include "names.c"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,9 @@ def test_compiles_for_the_target_whatever_the_host(target: str, host: str) -> No
     found = parse(["-O3", "-DX", "-march=native", "-c", "a.c", "-o", "a.o"], made)
     command = commandlines.compile_command(found, made)
     assert command[:4] == [made.zig, "cc", "-target", made.compiler]
-    assert {"-mcpu=baseline", "-g0", "-fPIC", f"-I{made.include}", f"-ffile-prefix-map={made.source}=."} <= set(command)
+    assert {f"-mcpu={made.model}", "-g0", "-fPIC", f"-I{made.include}", f"-ffile-prefix-map={made.source}=."} <= set(
+        command
+    )
     assert command.index("-O2") < command.index("-O3"), "the project's optimisation is the one that counts"
     assert "-march=native" not in command
     assert command[command.index("-o") + 1] == "a.o"
@@ -124,3 +127,45 @@ def test_the_entry_point_alone_is_exported(target: str, name: str, text: str) ->
 
 def test_a_plain_library_exports_what_it_defines() -> None:
     assert commandlines.exports(Symbols(defined=frozenset({"helper"})), settings("manylinux_2_17_aarch64")) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    (
+        *("__aeabi_uldivmod", "__aeabi_unwind_cpp_pr0", "__udivdi3", "__divti3", "__muldi3", "__floatundidf"),
+        *("__fixunsdfdi", "__extendsfdf2", "__popcountsi2", "__divdf3", "__unordtf2"),
+    ),
+)
+def test_the_compilers_own_functions_need_no_libc(name: str) -> None:
+    assert commandlines.is_compilers(name)
+    assert commandlines.is_freestanding(Symbols(undefined=frozenset({"PyList_New", name})))
+
+
+@pytest.mark.parametrize("name", ["memcpy", "__stack_chk_fail", "__errno_location", "__cxa_atexit", "_Unwind_Resume"])
+def test_other_functions_are_libcs(name: str) -> None:
+    assert not commandlines.is_compilers(name)
+    assert not commandlines.is_freestanding(Symbols(undefined=frozenset({"PyList_New", name})))
+
+
+@pytest.mark.parametrize(
+    ("python", "file", "dll"),
+    [
+        ("311", "x.pyd", "python3.dll"),
+        ("311", "x.cp311-win32.pyd", "python311.dll"),
+        ("314t", "x.cp314t-win32.pyd", "python314t.dll"),
+        ("314t", "x.pyd", "python314t.dll"),
+        ("315t", "x.pyd", "python3t.dll"),
+        ("315t", "x.cp315t-win32.pyd", "python315t.dll"),
+    ],
+)
+def test_the_dll_of_each_abi(python: str, file: str, dll: str) -> None:
+    made = replace(settings("win32"), python=python)
+    assert commandlines.import_library(Symbols(), made, f"build/x/{file}").dll == dll
+
+
+def test_32_bit_arm_is_compiled_without_tables_of_exceptions() -> None:
+    found = parse(["-c", "a.c", "-o", "a.o"], settings("manylinux_2_17_armv7l"))
+    flags = {"-fno-unwind-tables", "-fno-asynchronous-unwind-tables"}
+    assert flags <= set(commandlines.compile_command(found, settings("manylinux_2_17_armv7l")))
+    assert not flags & set(commandlines.compile_command(found, settings("manylinux_2_17_armv7l"), "c++"))
+    assert not flags & set(commandlines.compile_command(found, settings("manylinux_2_17_aarch64")))

@@ -1,8 +1,7 @@
-"""The floor's Python: found on this machine, or refused with the ways to get one; and its headers for every target."""
+"""The floor's Python: found on this machine, or refused with the ways to get one."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,23 +49,3 @@ def test_builds_of_another_abi_are_passed_over(unfit: str, monkeypatch: pytest.M
     fit = interpreter(tmp_path, version_info=(3, 11, 2))
     monkeypatch.setattr(python_discovery, "get_interpreter", only(interpreter(tmp_path, **{unfit: True}), fit))
     assert pythons.find().version == "3.11.2"
-
-
-def test_headers_are_copied_with_our_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = tmp_path / "include"
-    (theirs / "cpython").mkdir(parents=True)
-    (theirs / "Python.h").write_text("a")
-    (theirs / "cpython" / "object.h").write_text("b")
-    (theirs / "pyconfig.h").write_text("the host's")
-    monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path / "cache"))
-    folder, digest = pythons.target_headers(pythons.BuildPython(Path(sys.executable), "3.11.9", theirs))
-    ours = Path(pythons.__file__).with_name("pyconfig.h").read_text(encoding="utf-8")
-    assert {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.h")} == {
-        "Python.h": "a",
-        "cpython/object.h": "b",
-        "pyconfig.h": ours,
-    }
-    assert digest[:16] in folder.name
-    (theirs / "pyconfig.h").write_text("another host's")
-    again = pythons.target_headers(pythons.BuildPython(Path(sys.executable), "3.11.9", theirs))
-    assert again == (folder, digest), "what the host's pyconfig.h says has no say"

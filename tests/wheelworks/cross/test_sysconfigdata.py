@@ -25,6 +25,11 @@ EVERY = targets.all_targets()
 @pytest.mark.parametrize(
     ("target", "soabi"),
     [
+        ("win32", "cp311-win32"),
+        ("manylinux_2_17_i686", "cpython-311-i386-linux-gnu"),
+        ("manylinux_2_17_armv7l", "cpython-311-arm-linux-gnueabihf"),
+        ("musllinux_1_2_armv7l", "cpython-311-arm-linux-musleabihf"),
+        ("manylinux_2_19_ppc64le", "cpython-311-powerpc64le-linux-gnu"),
         ("win_arm64", "cp311-win_arm64"),
         ("macosx_11_0_arm64", "cpython-311-darwin"),
         ("manylinux_2_17_aarch64", "cpython-311-aarch64-linux-gnu"),
@@ -33,31 +38,49 @@ EVERY = targets.all_targets()
     ],
 )
 def test_the_soabi_is_cpythons(target: str, soabi: str) -> None:
-    assert sysconfigdata.soabi(targets.find(target), "311") == soabi
+    assert sysconfigdata.soabi(targets.find(target), targets.floor()) == soabi
+    without_gil = sysconfigdata.soabi(targets.find(target), targets.find_abi("cp314t"))
+    assert without_gil == soabi.replace("311", "314t", 1)
 
 
 @pytest.mark.skipif(sysconfig.get_platform() != "linux-x86_64", reason="compares to CPython on Linux x86-64")
 def test_suffixes_are_those_of_cpython_itself() -> None:
-    nodot = sysconfig.get_config_var("py_version_nodot")
+    if sysconfig.get_config_var("py_version_nodot") != "311":
+        pytest.skip("compares to CPython 3.11")
     target = targets.find("manylinux_2_17_x86_64")
     if sysconfig.get_config_var("SOABI").endswith("musl"):
         target = targets.find("musllinux_1_2_x86_64")
-    assert sysconfigdata.suffixes(target, nodot) == importlib.machinery.EXTENSION_SUFFIXES
+    assert sysconfigdata.suffixes(target, targets.floor()) == importlib.machinery.EXTENSION_SUFFIXES
 
 
+@pytest.mark.parametrize(
+    ("abi", "target", "endings"),
+    [
+        ("cp314t", "manylinux_2_17_x86_64", [".cpython-314t-x86_64-linux-gnu.so", ".so"]),
+        ("abi3t", "manylinux_2_17_x86_64", [".cpython-315t-x86_64-linux-gnu.so", ".abi3t.so", ".so"]),
+        ("abi3t", "win_arm64", [".cp315t-win_arm64.pyd", ".pyd"]),
+    ],
+)
+def test_suffixes_without_the_gil(abi: str, target: str, endings: list[str]) -> None:
+    assert sysconfigdata.suffixes(targets.find(target), targets.find_abi(abi)) == endings
+
+
+@pytest.mark.parametrize("abi", targets.all_abis(), ids=lambda abi: abi.id)
 @pytest.mark.parametrize("target", EVERY, ids=lambda target: target.id)
-def test_variables_agree_with_each_other(target: targets.Target) -> None:
-    values = sysconfigdata.build_time_vars(target, "311", "/headers", TOOLS)
+def test_variables_agree_with_each_other(target: targets.Target, abi: targets.Abi) -> None:
+    values = sysconfigdata.build_time_vars(target, abi, "/headers", TOOLS)
     assert values["EXT_SUFFIX"] == values["SO"] == f".{values['SOABI']}{values['SHLIB_SUFFIX']}"
     assert str(values["LDSHARED"]).startswith(str(values["CC"])) and values["CFLAGS"] == ""
-    assert (values["VERSION"], values["SIZEOF_VOID_P"]) == ("3.11", 8)
+    assert values["SIZEOF_VOID_P"] == (4 if target.cpu in ("x86", "arm") else 8)
+    assert values["VERSION"] == (abi.python.replace(".", "") if target.os == "windows" else abi.python)
+    assert values["Py_GIL_DISABLED"] == int(abi.free_threaded)
     assert ("MACOSX_DEPLOYMENT_TARGET" in values) is (target.os == "macos")
 
 
 @pytest.mark.parametrize("target", EVERY, ids=lambda target: target.id)
 def test_the_view_is_what_the_target_says_of_itself(target: targets.Target) -> None:
-    view = sysconfigdata.view(target)
-    assert view["machine"] == target.machine
+    view = sysconfigdata.view(target, targets.floor())
+    assert (view["machine"], view["python"]) == (target.machine, "3.11.0")
     assert target.platform.startswith({"win32": "win", "darwin": "macosx", "linux": "linux"}[view["platform"]])
     assert view["name"] == ("nt" if target.os == "windows" else "posix")
 

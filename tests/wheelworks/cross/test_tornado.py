@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
 import pytest
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
+from wheelworks import targets
 
 from tests.fixtures.commands import wheelworks
 from tests.fixtures.downloads import Published
@@ -78,3 +80,29 @@ def test_ours_installs_wherever_the_official_one_does(platform: str, ours: Path,
 
 def test_the_linux_wheel_serves_musl_too(ours: Path) -> None:
     assert wheel_for("manylinux_2_17_aarch64", ours) == wheel_for("musllinux_1_2_aarch64", ours)
+
+
+# What the project publishes of 6.6.1, from nine kinds of hired machines: as listed by the index.
+PUBLISHED_ABIS = {"cp311-abi3", "cp314-cp314t", "cp315-cp315t"}
+PUBLISHED = {
+    ("macos", "aarch64"),  # both by one universal2 wheel
+    ("macos", "x86_64"),
+    ("windows", "aarch64"),
+    ("windows", "x86_64"),
+    ("windows", "x86"),
+    *(("linux", cpu) for cpu in ("x86_64", "aarch64", "powerpc64le", "s390x", "riscv64")),
+}
+
+
+def test_the_whole_set_covers_the_official_one(published: Published, tmp_path: Path, wheelworks_cache: Path) -> None:
+    sdist = published.sdist(RELEASE)
+    ended = wheelworks("build-wheels", "--no-run", sdist, "--out", tmp_path, cache=wheelworks_cache, seconds=900)
+    assert ended.status == 0, ended.err
+    wheels = json.loads((tmp_path / "manifest.json").read_text())["wheels"]
+    rows = {target.id: target for target in targets.all_targets()}
+    built = {(rows[name].family, wheel["abi"]) for wheel in wheels for name in wheel["targets"]}
+    assert {(platform, abi) for platform in PUBLISHED for abi in PUBLISHED_ABIS} <= built
+    assert {wheel["abi"] for wheel in wheels} == PUBLISHED_ABIS
+    assert {wheel["link"] for wheel in wheels} == {"freestanding"} and len(wheels) == 36
+    assert (tmp_path / sdist.name).read_bytes() == sdist.read_bytes()
+    assert {name for wheel in wheels for name in wheel["targets"]} == rows.keys(), "of each Linux CPU both libcs"

@@ -1,5 +1,6 @@
 """Guests are played by this machine's own Python: what is under test is the host's side."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from wheelworks.execute.cpython import guests
-from wheelworks.execute.cpython.guest.events import Events
-from wheelworks.execute.cpython.guests import Program, Told, run_guests
+from wheelworks.execute.cpython.guests import Program, run_guests
 from wheelworks.execute.cpython.processes import start
+from wheelworks.suites import told as told_module
+from wheelworks.suites.guest.events import Events
+from wheelworks.suites.told import Told
 
 
 def program(folder: Path, code: str) -> Program:
@@ -30,10 +33,17 @@ def test_what_guests_tell_is_gathered(tmp_path: Path) -> None:
         events.all(["t0", "t1"])
         events.start(f"t{shard}")
         events.end(f"t{shard}", outcome, "why")
-        events.modules([f"m{shard}"])
+        events.hooks({f"h{shard}": "installed"})
+        events.modules([["json", "pytest"][shard], "missing"])
     told = run(program(tmp_path / "0", ""), program(tmp_path / "1", ""))
-    assert told.tests == ["t0", "t1"] and told.loaded == {"m0", "m1"} and not told.deaths and not told.begun
+    assert (
+        told.tests == ["t0", "t1"]
+        and told.loaded == {"json": json.__file__, "pytest": pytest.__file__}
+        and not told.deaths
+        and not told.begun
+    )
     assert told.ended == {"t0": ("passed", "why"), "t1": ("failed", "why")}
+    assert told.hooks == {"h0": "installed", "h1": "installed"}
 
 
 def test_a_hanging_guest_is_ended_and_named(tmp_path: Path) -> None:
@@ -70,7 +80,7 @@ def test_what_is_no_event_is_passed_over(tmp_path: Path) -> None:
 
 def test_events_are_read_from_a_file_and_not_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(program(tmp_path / "link", "os.symlink('/dev/zero', 'events')")) == Told()
-    monkeypatch.setattr(guests, "EVENTS_LIMIT", 100)
+    monkeypatch.setattr(told_module, "EVENTS_LIMIT", 100)
     assert len(run(program(tmp_path / "long", "for i in range(99): tell(event='start', test=str(i))")).begun) == 3
 
 

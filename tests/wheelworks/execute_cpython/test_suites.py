@@ -1,9 +1,10 @@
 import pytest
 from wheelworks.errors import WheelworksError
-from wheelworks.execute.cpython import exceptions
-from wheelworks.execute.cpython.guests import Told
-from wheelworks.execute.cpython.suites import Outcomes, judge
+from wheelworks.execute.cpython.suites import judge
 from wheelworks.execute.verdict import Verdict
+from wheelworks.suites import exceptions
+from wheelworks.suites.outcomes import Outcomes
+from wheelworks.suites.told import Told
 
 START = Verdict("x.whl", "somehow", "cannot run here")
 
@@ -13,7 +14,9 @@ def verdict(told: Told, reasons: dict[str, str] | None = None, second_try: tuple
 
 
 def told(**ended: str) -> Told:
-    return Told(list(ended), {test: (outcome, "some detail") for test, outcome in ended.items()}, loaded={"pkg._c"})
+    return Told(
+        list(ended), {test: (outcome, "some detail") for test, outcome in ended.items()}, loaded={"pkg._c": "pkg/_c.so"}
+    )
 
 
 def test_all_passed() -> None:
@@ -59,6 +62,12 @@ def test_an_extension_that_was_never_loaded() -> None:
     assert "never loaded" in failing(seen) and "pkg._c" in failing(seen)
 
 
+def test_a_hook_that_was_left_to_tornado() -> None:
+    seen = told(a="passed")
+    seen.hooks |= {"masking": "installed", "websocket": "left to Tornado 7.0, a version it doesn't know"}
+    assert failing(seen) == "websocket: left to Tornado 7.0, a version it doesn't know"
+
+
 def test_a_death_names_the_test() -> None:
     seen = told(a="passed")
     seen.tests += ["b", "c"]
@@ -68,7 +77,7 @@ def test_a_death_names_the_test() -> None:
 
 
 def test_nothing_checked_is_a_failure() -> None:
-    assert failing(Told(loaded={"pkg._c"})) == "not one check passed"
+    assert failing(Told(loaded={"pkg._c": "pkg/_c.so"})) == "not one check passed"
 
 
 def test_the_table_of_exceptions_is_sound() -> None:

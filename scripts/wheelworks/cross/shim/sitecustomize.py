@@ -38,6 +38,7 @@ class View(types.ModuleType):
 
 Uname = collections.namedtuple("Uname", "system node release version machine processor")
 PosixUname = collections.namedtuple("PosixUname", "sysname nodename release version machine")
+VersionInfo = collections.namedtuple("VersionInfo", "major minor micro releaselevel serial")
 WindowsVersion = collections.namedtuple("WindowsVersion", "major minor build platform service_pack")
 
 
@@ -45,7 +46,11 @@ def views(target: dict[str, str]) -> dict[str, View]:
     """The three modules that tell a program where it runs."""
     system, machine = target["system"], target["machine"]
     uname = Uname(system, "", target["release"], "", machine, machine)
-    of_sys: dict[str, Any] = {}
+    major, minor, micro = map(int, target["python"].split("."))
+    of_sys: dict[str, Any] = {
+        "version_info": VersionInfo(major, minor, micro, "final", 0),
+        "hexversion": major << 24 | minor << 16 | micro << 8 | 0xF0,
+    }
     of_os: dict[str, Any] = {}
     if target["name"] == "nt":
         of_sys["getwindowsversion"] = lambda: WindowsVersion(10, 0, 17763, 2, "")
@@ -59,6 +64,8 @@ def views(target: dict[str, str]) -> dict[str, View]:
             machine=lambda: machine,
             processor=lambda: machine,
             release=lambda: target["release"],
+            python_version=lambda: target["python"],
+            python_version_tuple=lambda: tuple(target["python"].split(".")),
             system=lambda: system,
             uname=lambda: uname,
             platform=lambda *_: f"{system}-{machine}",

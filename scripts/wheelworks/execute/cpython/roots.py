@@ -1,7 +1,6 @@
 """Roots with Debian's CPython of a foreign CPU: laid down by mmdebstrap, kept in the cache, never run to be made.
 
-mmdebstrap's extract variant only unpacks packages, which takes seconds and needs no emulator. It chooses the mirror
-itself and has apt check the archive's signature.
+mmdebstrap's extract variant only unpacks packages, which takes seconds and needs no emulator.
 """
 
 from __future__ import annotations
@@ -16,19 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from wheelworks import debian
 from wheelworks.cache import folder as cache_folder
 from wheelworks.cache import keep
+from wheelworks.debian import HOW_TO_GET, SUITES
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.execute.cpython.machines import Machine
 from wheelworks.execute.cpython.processes import start
 
-SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "unstable", "3.15": "unstable"}
 LAYOUT = 3  # raise it when what is added to a root changes: roots in the cache are then laid again
 TIME_LIMIT = 600.0
 PAUSES = (3.0, 20.0)  # seconds before the second and third try: a mirror of unstable is renewed four times a day
 MOUNT_POINTS = ("dev", "proc", "tmp", "site", "job")
-HOW_TO_GET = """apt-get install --no-install-recommends mmdebstrap uidmap gpg debian-archive-keyring
-(an ordinary user also needs a line in /etc/subuid and /etc/subgid; adduser writes them)"""
 
 
 class CannotLay(WheelworksError):
@@ -85,12 +83,8 @@ def _keep(wanted: Recipe) -> Path:
 
 def command(wanted: Recipe) -> list[str]:
     """mmdebstrap's command line; the root comes as a tar file on its standard output."""
-    # Mirrors that serve a frozen state of the archive keep its signature, but let its date of validity pass.
-    options = ["--variant=extract", "--format=tar", '--aptopt=Acquire::Check-Valid-Until "false"']
-    # A suite alone changes a few times a year: the same root for everybody, and no further archive that may be down.
-    options += ["--setup-hook=sed -i '/-updates\\|-security/d' \"$1/etc/apt/sources.list\""]
-    options += [f"--architectures={wanted.architecture}", f"--include={','.join(wanted.packages)}"]
-    return ["mmdebstrap", *options, wanted.suite, "-"]
+    options = [f"--architectures={wanted.architecture}", f"--include={','.join(wanted.packages)}"]
+    return debian.command("extract", wanted.suite, *options)
 
 
 def _lay(wanted: Recipe, folder: Path) -> None:

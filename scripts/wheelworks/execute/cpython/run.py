@@ -16,9 +16,10 @@ from wheelworks.execute.cpython.roots import CannotLay
 from wheelworks.execute.cpython.runs import run_folder
 from wheelworks.execute.cpython.sandbox import EmulatorAlone, Namespaces, Place, Way, find_emulator, probe
 from wheelworks.execute.cpython.sites import Site, lay_site
-from wheelworks.execute.cpython.suites import Outcomes, Progress, Run, judge, run_package, run_smoke, run_tornado
+from wheelworks.execute.cpython.suites import Run, judge, run_package, run_smoke, run_tornado
 from wheelworks.execute.cpython.wheels import mismatch
 from wheelworks.execute.verdict import Verdict
+from wheelworks.suites.outcomes import Outcomes, Progress
 
 Tests = Literal["smoke", "package", "tornado"]
 

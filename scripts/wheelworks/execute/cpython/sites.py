@@ -9,8 +9,7 @@ from pathlib import Path
 from wheelworks.errors import WheelworksError
 from wheelworks.execute.cpython.carried import carried
 from wheelworks.execute.cpython.wheels import extension_modules, project, unpack
-
-GUEST_PROGRAMS, GUEST_PACKAGE = Path(__file__).with_name("guest"), "wheelworks_guest"
+from wheelworks.suites.outcomes import GUEST_PACKAGE, GUEST_PROGRAMS
 
 
 @dataclass(frozen=True)

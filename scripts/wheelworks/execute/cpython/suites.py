@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wheelworks.execute.cpython import exceptions
-from wheelworks.execute.cpython.guests import Program, Told, run_guests
+from wheelworks.execute.cpython.guests import Program, run_guests
 from wheelworks.execute.cpython.sandbox import Place, Way
-from wheelworks.execute.cpython.sites import GUEST_PACKAGE, Site
+from wheelworks.execute.cpython.sites import Site
 from wheelworks.execute.verdict import Verdict
+from wheelworks.suites import exceptions, outcomes
+from wheelworks.suites.outcomes import GUEST_PACKAGE, Outcomes, Piece, Progress
+from wheelworks.suites.told import Told
 
-Progress = Callable[[str], None]
-
-SECOND_TRY_LIMIT = 10  # so few failures may be due to a busy machine; more are not
 SHOWN = 10  # of a list of tests that share a finding
 DETAIL = 1500  # characters
 
@@ -33,105 +31,81 @@ class Run:
     limit: float
     progress: Progress
 
+    def run(self, pieces: Sequence[Piece]) -> Told:
+        """Run guest programs in the root at the same time, each in a work folder of its own."""
+        return run_guests([self._program(piece) for piece in pieces], self.limit, self.progress)
 
-@dataclass(frozen=True)
-class Outcomes:
-    """What the guests told; the tests whose absence has a reason; those that passed only when they ran again alone."""
-
-    told: Told
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    second_try: tuple[str, ...] = ()
+    def _program(self, piece: Piece) -> Program:
+        folder = self.work / piece.work
+        folder.mkdir()
+        events = self.way.path_of("/job/events", self.site.folder, folder)
+        words = ["-m", f"{GUEST_PACKAGE}.{piece.program}", events, *piece.arguments, *self.site.modules]
+        command = self.way.command(self.place, self.site.folder, folder, words)
+        return Program(command, self.way.environment(self.place, self.site.folder), folder)
 
 
 def run_smoke(run: Run) -> Outcomes:
     """Import the extension modules and check what can be checked of any."""
-    return Outcomes(run_guests([_program(run, "smoke", "smoke", [])], run.limit, run.progress))
+    return Outcomes(run.run([Piece("smoke", "smoke")]))
 
 
 def run_package(run: Run) -> Outcomes:
-    """Run the project's own tests by pytest; those that skip themselves are counted with their own reasons."""
-    told = _shards(run, "package", run.way.path_of(f"/site/{run.site.tests}", run.site.folder, run.work))
-    return Outcomes(
-        told, {test: told.ended[test][1].rpartition("Skipped: ")[2].rstrip("')") for test in told.having("skipped")}
-    )
+    """Run the project's own tests."""
+    return outcomes.run_package(run, run.way.path_of(f"/site/{run.site.tests}", run.site.folder, run.work))
 
 
 def run_tornado(run: Run) -> Outcomes:
-    """Run Tornado's suite; a few failures run again, alone, since its tests measure time on a machine in use."""
-    left_out = exceptions.needing_children() if run.way.limits else {}
+    """Run Tornado's suite, with the package's ``install()`` called before, unless the wheel is Tornado itself."""
     install = "" if run.site.package == "tornado" else run.site.package
-    told = _shards(run, "suite", install, json.dumps({"except": sorted(left_out), "only": []}))
-    reasons = {**exceptions.known_skips(), **left_out}
-    failed = told.having("failed")
-    if told.deaths or not 0 < len(failed) <= SECOND_TRY_LIMIT:
-        return Outcomes(told, reasons)
-    run.progress(f"running again, alone: {', '.join(failed)}")
-    choice = json.dumps({"except": [], "only": failed})
-    again = run_guests([_program(run, "again", "suite", ["0", "1", install, choice])], run.limit, run.progress)
-    told.ended.update(again.ended)
-    told.deaths += again.deaths
-    return Outcomes(told, reasons, tuple(test for test in failed if told.ended[test][0] == "passed"))
+    return outcomes.run_tornado(run, install, exceptions.needing_children() if run.way.limits else {})
 
 
-def judge(verdict: Verdict, outcomes: Outcomes, modules: Sequence[str]) -> Verdict:
+def judge(verdict: Verdict, seen: Outcomes, modules: Sequence[str]) -> Verdict:
     """The verdict with its outcome, count of checks, reasons and findings; it fails closed."""
-    told = outcomes.told
+    told = seen.told
     passed = len(told.having("passed"))
-    findings = tuple(_findings(outcomes, modules))
+    findings = tuple(_findings(seen, modules))
     if findings:
         why = f"{passed} of {max(len(told.tests), len(told.ended))} checks passed; {findings[0].splitlines()[0]}"
         return replace(verdict, outcome="failed", checks=passed, findings=findings, why=why)
-    return replace(verdict, outcome="ran", checks=passed, why=_counted(outcomes))
+    return replace(verdict, outcome="ran", checks=passed, why=_counted(seen))
 
 
-def _findings(outcomes: Outcomes, modules: Sequence[str]) -> Iterable[str]:
-    told = outcomes.told
+def _findings(seen: Outcomes, modules: Sequence[str]) -> Iterable[str]:
+    told = seen.told
     for death in told.deaths:
         where = f" during {', '.join(sorted(told.begun))}" if told.begun else ""
         first, _, rest = death.partition("\n")
         yield f"{first}{where}\n{rest}".strip()
     for test in told.having("failed"):
         yield f"{test} failed:\n{told.ended[test][1][-DETAIL:]}"
-    skipped = [test for test in told.having("skipped") if test not in outcomes.reasons]
+    skipped = [test for test in told.having("skipped") if test not in seen.reasons]
     if skipped:
         yield f"skipped, and no named exception: {_some([f'{test} ({told.ended[test][1]})' for test in skipped])}"
-    never = [test for test in told.tests if test not in told.ended and test not in outcomes.reasons]
+    never = [test for test in told.tests if test not in told.ended and test not in seen.reasons]
     if never and not told.deaths:
         yield f"never ran, and no named exception: {_some(never)}"
     if missing := [name for name in modules if name not in told.loaded]:
         yield f"the extension was never loaded, so that the tests ran without it: {', '.join(missing)}"
+    yield from (f"{hook}: {text}" for hook, text in told.hooks.items() if text != "installed")
     if not told.having("passed"):
         yield "not one check passed"
 
 
-def _counted(outcomes: Outcomes) -> str:
+def _counted(seen: Outcomes) -> str:
     """What a good outcome leaves to say: how many ran, and which did not, or not at once."""
-    told = outcomes.told
+    told = seen.told
     absent = [test for test in (told.tests or told.ended) if told.ended.get(test, ("", ""))[0] != "passed"]
-    counts = Counter(outcomes.reasons[test] for test in absent).most_common()
+    counts = Counter(seen.reasons[test] for test in absent).most_common()
     parts = [f"{len(told.having('passed'))} of {max(len(told.tests), len(told.ended))} checks passed"]
     if absent:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in counts)
         parts += [f"named exceptions: {len(absent)}: {reasons}"]
-    if outcomes.second_try:
-        parts += [f"passed only at the second try, alone: {', '.join(outcomes.second_try)}"]
+    if seen.second_try:
+        parts += [f"passed only at the second try, alone: {', '.join(seen.second_try)}"]
     return "; ".join(parts)
 
 
 def _some(items: Sequence[str]) -> str:
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return f"{len(items)}: " + ", ".join(items[:SHOWN]) + more
-
-
-def _shards(run: Run, name: str, *arguments: str) -> Told:
-    shards = [[str(shard), str(run.jobs), *arguments] for shard in range(run.jobs)]
-    return run_guests([_program(run, f"shard{shard[0]}", name, shard) for shard in shards], run.limit, run.progress)
-
-
-def _program(run: Run, work: str, name: str, arguments: list[str]) -> Program:
-    folder = run.work / work
-    folder.mkdir()
-    events = run.way.path_of("/job/events", run.site.folder, folder)
-    words = ["-m", f"{GUEST_PACKAGE}.{name}", events, *arguments, *run.site.modules]
-    command = run.way.command(run.place, run.site.folder, folder, words)
-    return Program(command, run.way.environment(run.place, run.site.folder), folder)

@@ -24,7 +24,9 @@ INSTALL, CHOICE, MODULES = sys.argv[4], json.loads(sys.argv[5]), sys.argv[6:]
 NAMES: dict[unittest.TestCase, str] = {}
 
 if INSTALL:
-    importlib.import_module(INSTALL).install()
+    speedups = importlib.import_module(INSTALL)
+    speedups.install()
+    EVENTS.hooks(getattr(speedups, "status", dict)())
 
 # After install(), since modules that have been imported may keep what it replaces.
 runtests: Any = importlib.import_module("tornado.test.runtests")
@@ -114,7 +116,7 @@ def main() -> None:
         if not Result.any_failed:
             raise
     finally:
-        EVENTS.modules([name for name in MODULES if name in sys.modules])
+        EVENTS.modules(MODULES)
 
 
 if __name__ == "__main__":

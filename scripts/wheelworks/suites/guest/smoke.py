@@ -74,7 +74,7 @@ def main() -> None:
             run(events, f"{name}.{key} without arguments", check_call, function)
             if key in REFERENCES:
                 run(events, f"{name}.{key} against its reference", REFERENCES[key], function)
-    events.modules([name for name in sys.argv[2:] if name in sys.modules])
+    events.modules(sys.argv[2:])
 
 
 if __name__ == "__main__":

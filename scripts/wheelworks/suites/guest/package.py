@@ -5,6 +5,7 @@ In the guest as ``python -m wheelworks_guest.package EVENTS SHARD SHARDS FOLDER 
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -61,7 +62,7 @@ class Reporter:
             EVENTS.end(f"collect {report.nodeid}", "failed", report.longreprtext)
 
 
-OPTIONS = ["-q", "-p", "no:cacheprovider", "-c", "/dev/null", f"--rootdir={FOLDER}", FOLDER]
+OPTIONS = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={FOLDER}", FOLDER]
 # Tests so marked need compilers, downloads or emulators of their own.
 OPTIONS += [
     "--continue-on-collection-errors",
@@ -77,5 +78,5 @@ EXPLAINED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.N
 
 if __name__ == "__main__":
     code = pytest.main(OPTIONS, [Reporter()])
-    EVENTS.modules([name for name in MODULES if name in sys.modules])
+    EVENTS.modules(MODULES)
     sys.exit(0 if code in EXPLAINED else int(code))

@@ -1,4 +1,4 @@
-"""The tests of Tornado's suite that don't run: each named in ``exceptions.toml``, with its reason."""
+"""The tests of Tornado's suite that don't run, or fail with the speedups on: each with its reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse(text: str) -> dict[str, dict[str, str]]:
 
     Raises WheelworksError for a row without a reason or tests, for an unknown kind, and for a test named twice.
     """
-    kinds: dict[str, dict[str, str]] = {"skips": {}, "needs-children": {}}
+    kinds: dict[str, dict[str, str]] = {"skips": {}, "needs-children": {}, "speedups": {}}
     for kind, rows in tomllib.loads(text).items():
         if kind not in kinds:
             raise WheelworksError(f"exceptions.toml: unknown kind {kind!r}: use {' or '.join(kinds)}")
@@ -46,3 +46,8 @@ def known_skips() -> Mapping[str, str]:
 def needing_children() -> Mapping[str, str]:
     """Reasons by test, for the tests that can't run where the guest can't start other programs."""
     return _table()["needs-children"]
+
+
+def with_speedups() -> Mapping[str, str]:
+    """Reasons by test, for the tests that pass without the speedups and can't with them."""
+    return _table()["speedups"]

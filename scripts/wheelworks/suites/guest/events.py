@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -28,9 +29,14 @@ class Events:
         seconds = round(time.monotonic() - self._began, 3)
         self._write(event="end", test=test, outcome=outcome, detail=detail[-4000:], seconds=seconds)
 
-    def modules(self, loaded: list[str]) -> None:
-        """The tests are over: name the extension modules of the wheel that are loaded."""
-        self._write(event="modules", loaded=loaded)
+    def hooks(self, status: dict[str, str]) -> None:
+        """``install()`` has been called: tell what has come of each of its hooks."""
+        self._write(event="hooks", hooks=status)
+
+    def modules(self, names: list[str]) -> None:
+        """The tests are over: tell the files of those modules among ``names`` that are loaded."""
+        loaded = {name: sys.modules[name] for name in names if name in sys.modules}
+        self._write(event="modules", files={name: str(module.__file__) for name, module in loaded.items()})
 
     def _write(self, **event: object) -> None:
         with self._path.open("a", encoding="utf-8") as file:

@@ -1,0 +1,113 @@
+"""``build-wheels``: every wheel of a release, and the sdist that they are built from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from wheelworks import console, plan, targets
+from wheelworks.commands import building
+from wheelworks.commands.output import work_folder, writable
+from wheelworks.cross import environment, project, workshop
+from wheelworks.cross.outcome import Job, jobs
+from wheelworks.cross.source import check, from_sdist
+from wheelworks.cross.workshop import Workshop
+
+EPILOG = """\
+examples:
+  nox -s build-wheels                                        this project's sdist and wheels into dist/
+  nox -s build-wheels -- --list                              what that would be
+  nox -s build-wheels -- --list --json                       the same for a program, such as a CI matrix
+  nox -s build-wheels -- tornado-6.6.1.tar.gz --out t        Tornado's
+  nox -s build-wheels -- --target win_arm64 --abi cp314t     one wheel
+
+A wheel that DIR holds already, made of just the same source, tools and headers, is left as it is; --force builds it
+again. At the end the machine code of each is run on an emulated CPU, or under a real CPython where there is none.
+--list tells the names of a project whose extension calls nothing but CPython, and keeps to the stable ABI where there
+is one. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(
+        prog="nox -s build-wheels --",
+        description="Build every wheel of a release, for every platform and ABI, from one sdist, on this machine.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    building.add_options(made)
+    made.add_argument(
+        "--abi", action="append", default=[], metavar="ID", help=f"of this ABI only, or {plan.PURE}; repeatable"
+    )
+    made.add_argument(
+        "--how", choices=["emulated", "all"], default="emulated", help="run them on what: all adds CPython under qemu"
+    )
+    made.add_argument("--force", action="store_true", help="build what is there already, too")
+    made.add_argument("--list", action="store_true", help="tell what would be built, and build nothing")
+    made.add_argument("--json", action="store_true", help="with --list: for programs")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit status. Raises WheelworksError."""
+    options = parser().parse_args(argv)
+    source = Path(options.source)
+    check(source)
+    return _list(source, options) if options.list else _build(source, options)
+
+
+def _build(source: Path, options: argparse.Namespace) -> int:
+    start, extra = time.perf_counter(), environment.parse(options.env)
+    rows, abis = targets.select(options.target) or targets.all_targets(), _abis(options)
+    out = writable(Path(options.out))
+    with work_folder() as work, console.Progress() as progress:
+        say = lambda text: progress.say("source", text)  # noqa: E731
+        shop = workshop.prepare(source, work, out, extra, options.python, say, abis)
+        progress.done("source")
+        shop.publish_sdist()
+        wanted = [*jobs(rows, abis), *_pure(shop, options)]
+        outcomes = building.build(shop, wanted, progress, force=options.force)
+        if options.verbose:
+            building.explain(shop, wanted)
+    there = building.conclude(shop, outcomes, time.perf_counter() - start)
+    status = 0 if len(there) == len(outcomes) else 1
+    return (
+        status
+        if options.no_run or not there
+        else max(status, building.run_release(shop, there, everywhere=options.how == "all"))
+    )
+
+
+def _pure(shop: Workshop, options: argparse.Namespace) -> list[Job]:
+    return [Job((), None)] if _wants_pure(options) and shop.pure_variables() is not None else []
+
+
+def _list(source: Path, options: argparse.Namespace) -> int:
+    with work_folder() as work:
+        tree = source if source.is_dir() else from_sdist(source, work / "unpacked").tree
+        planned = chosen(project.stem(source), options, pure=project.pure_variables(tree) is not None)
+    if options.json:
+        records = [one.record() for one in planned]
+        print(json.dumps({"sdist": f"{project.stem(source)}.tar.gz", "wheels": records}, indent=2))  # noqa: T201
+        return 0
+    for name in (f"{project.stem(source)}.tar.gz", *(one.name for one in planned)):
+        console.out.print(name, markup=False, soft_wrap=True)
+    return 0
+
+
+def chosen(stem: str, options: argparse.Namespace, *, pure: bool) -> tuple[plan.Planned, ...]:
+    """The wheels that the options ask for. Raises UsageError for an unknown target or ABI."""
+    rows = targets.select(options.target) or targets.all_targets()
+    return plan.wheels(stem, rows, _abis(options), pure=pure and _wants_pure(options))
+
+
+def _abis(options: argparse.Namespace) -> list[targets.Abi]:
+    named = {targets.find_abi(name) for name in options.abi if name != plan.PURE}
+    return [abi for abi in targets.all_abis() if abi in named or not options.abi]
+
+
+def _wants_pure(options: argparse.Namespace) -> bool:
+    return plan.PURE in options.abi if options.abi else not options.target

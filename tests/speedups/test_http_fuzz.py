@@ -1,0 +1,170 @@
+"""Heads by chance, through Tornado's own functions and through ours on top of them: the same outcome, always.
+
+Nothing is installed: both are called side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import random
+from typing import Any
+
+import pytest
+from tornado.concurrent import Future
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPHeaders, RequestStartLine, ResponseStartLine
+
+from tests.speedups.heads import BROWSER, outcome, random_head
+from tornado_speedups import headers, http_hooks, responses
+from tornado_speedups.hooks import Replacement
+
+
+@pytest.fixture
+def replaced(native: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Replacement]:
+    """Tornado's functions and ours, by name, with the implementation under test beneath ours."""
+    for module in (headers, responses):
+        for name in ("parse_head", "parse_headers", "parse_start_line", "serialize_head"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, getattr(native, name))
+    return {each.name: each for each in (*http_hooks.headers(), *http_hooks.connections())}
+
+
+def agree_on(head: bytes, replaced: dict[str, Replacement]) -> bool:
+    """Whether Tornado accepts the head; a failed assertion if we don't agree."""
+    stock, ours = replaced["_parse_headers"].stock, replaced["_parse_headers"].ours
+    expected = outcome(stock, None, head)
+    assert outcome(ours, None, head) == expected, head
+    stock, ours = replaced["parse"].stock.__func__, replaced["parse"].ours.__func__
+    text = head.partition(b"\n")[2].decode("latin-1")
+    for is_bytes in (True, False):
+        again = outcome(stock, HTTPHeaders, text, _chars_are_bytes=is_bytes)
+        assert outcome(ours, HTTPHeaders, text, _chars_are_bytes=is_bytes) == again, head
+    if isinstance(expected[0], type):
+        return False
+    line = expected[0][1]
+    stock, ours = replaced["parse_request_start_line"].stock, replaced["parse_request_start_line"].ours
+    assert outcome(ours, line) == outcome(stock, line), head
+    return True
+
+
+def fuzz(cases: int, seed: int, replaced: dict[str, Replacement]) -> None:
+    chosen = random.Random(seed)
+    accepted = sum(agree_on(random_head(chosen), replaced) for _ in range(cases))
+    assert cases * 0.1 < accepted < cases * 0.9  # else the heads would be too strange, or too plain
+
+
+def test_some_heads(replaced: dict[str, Replacement]) -> None:
+    fuzz(2000, 3, replaced)
+
+
+@pytest.mark.integration
+def test_many_heads(replaced: dict[str, Replacement]) -> None:
+    """100,000 for each implementation, so 200,000."""
+    fuzz(100_000, 4, replaced)
+
+
+def test_every_beginning_of_a_head(replaced: dict[str, Replacement]) -> None:
+    for cut in range(len(BROWSER) + 1):
+        agree_on(BROWSER[:cut], replaced)
+
+
+def test_headers_behave_as_ever(replaced: dict[str, Replacement]) -> None:
+    text = "A: 1\r\nset-cookie: a\r\nSet-Cookie: b\r\nX-Own: \r\n"
+    stock = replaced["parse"].stock.__func__(HTTPHeaders, text)
+    ours = replaced["parse"].ours.__func__(HTTPHeaders, text)
+    for view in (str, list, dict, len, HTTPHeaders.copy):
+        assert view(ours) == view(stock)
+    assert list(ours.get_all()) == list(stock.get_all()) and ours.get_list("SET-cookie") == ["a", "b"]
+    assert outcome(pickle.loads, pickle.dumps(ours)) == outcome(pickle.loads, pickle.dumps(stock))
+    assert "a" in ours and "b" not in ours and ours.get("b") is None
+    for each in (stock, ours):
+        each.add("A", "2")
+        each["X-Own"] = "3"
+        del each["set-cookie"]
+        each.parse_line("New: 4\r\n")
+    assert outcome(lambda: ours) == outcome(lambda: stock)
+    assert outcome(ours.parse_line, " folded") == outcome(stock.parse_line, " folded")
+    assert outcome(lambda: ours) == outcome(lambda: stock)
+
+
+def test_subclasses_are_parsed_by_tornado(replaced: dict[str, Replacement]) -> None:
+    class Shouting(HTTPHeaders):
+        def add(self, name: str, value: str, **options: Any) -> None:
+            super().add(name, value.upper(), **options)
+
+    parsed = replaced["parse"].ours.__func__(Shouting, "A: b\r\n")
+    assert type(parsed) is Shouting and parsed["A"] == "B"
+
+
+@pytest.mark.parametrize("wrong", [None, b"A: 1\r\n", 7])
+def test_wrong_types_are_tornados_affair(replaced: dict[str, Replacement], wrong: Any) -> None:
+    parse = replaced["parse"]
+    expected = outcome(parse.stock.__func__, HTTPHeaders, wrong)
+    assert isinstance(expected[0], type) and outcome(parse.ours.__func__, HTTPHeaders, wrong) == expected
+    line = replaced["parse_request_start_line"]
+    assert outcome(line.ours, wrong) == outcome(line.stock, wrong)
+
+
+class Wire:
+    """What a connection needs of a stream to write to."""
+
+    max_buffer_size = 1 << 20
+
+    def __init__(self, closed: bool) -> None:
+        self._closed = closed
+        self.written: list[bytes] = []
+
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        self._closed = True
+
+    def set_close_callback(self, callback: Any) -> None:
+        pass
+
+    def write(self, data: bytes) -> Future[None]:
+        self.written.append(data)
+        future: Future[None] = Future()
+        future.set_result(None)
+        return future
+
+
+def respond(write_headers: Any, chosen: random.Random) -> Any:
+    """What a connection by chance writes and is after a response by chance, and the error if there is one."""
+    wire = Wire(chosen.random() < 0.1)
+    connection: Any = HTTP1Connection(wire, False)  # type: ignore[arg-type]
+    method, version = chosen.choice(("GET", "HEAD", "POST")), chosen.choice(("HTTP/1.1", "HTTP/1.1", "HTTP/1.0"))
+    connection._request_start_line = RequestStartLine(method, "/", version)
+    wish = chosen.choice(({}, {"Connection": "Keep-Alive"}, {"Connection": "close"}))
+    connection._request_headers = HTTPHeaders(wish)
+    connection._disconnect_on_finish = chosen.random() < 0.3
+    code: Any = chosen.choice((200, 200, 200, 204, 304, 100, 199, 404, 500, 200.5, True, "200"))
+    reason: Any = chosen.choice(("OK", "OK", "Not Found", "", None, "a\rb", "\xe9"))
+    values = HTTPHeaders({"Server": "T"})
+    for _ in range(chosen.randrange(4)):
+        name = chosen.choice(("Content-Length", "Content-Length", "connection", "Set-Cookie", "X", "Transfer-Encoding"))
+        value: Any = chosen.choice(("5", "5", "0", "", "x", "\u0665", "-1", "5" * 30, "a\nb", "\xe9", b"5", 5))
+        values[name] = value
+        values.get_list(name).extend(["again"] * chosen.choice((0, 0, 0, 1)))
+    chunk: Any = chosen.choice((None, b"", b"hello", b"hello, world", bytearray(b"hello"), "hello"))
+    result = outcome(write_headers, connection, ResponseStartLine("", code, reason), values, chunk)
+    is_future = isinstance(result[1], asyncio.Future)
+    state = (connection._chunking_output, connection._expected_content_remaining, connection._response_start_line)
+    future = (result[1].done(), repr(result[1].exception())) if is_future else result
+    return wire.written, wire.closed(), state, outcome(lambda: values), future, repr(connection._write_future)
+
+
+async def compare_responses(cases: int, replaced: dict[str, Replacement]) -> None:
+    each = replaced["write_headers"]
+    written = 0
+    for seed in range(cases):
+        expected = respond(each.stock, random.Random(seed))
+        assert respond(each.ours, random.Random(seed)) == expected, seed
+        written += bool(expected[0])
+    assert cases * 0.2 < written < cases * 0.8
+
+
+def test_responses_by_chance(replaced: dict[str, Replacement]) -> None:
+    asyncio.run(compare_responses(3000, replaced))

@@ -1,0 +1,96 @@
+"""The extension compiled with sanitizers, under all fast tests: wrong memory accesses, and undefined behaviour.
+
+And with seeded faults, so that the sanitizers and test_safety.py show that they catch them.
+
+AddressSanitizer is GCC's, since Zig has none; its runtime must be loaded before Python, whose own allocator makes way
+for one that it watches. UndefinedBehaviorSanitizer is Clang's, with Zig's runtime, which ends the process. Leaks aren't
+looked for here, as CPython leaves memory behind when it ends: test_safety.py does that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+SOURCES = ROOT / "src/tornado_speedups"
+
+COMPILERS = {
+    "none": ["gcc"],
+    "address": ["gcc", "-fsanitize=address"],
+    "undefined": [sys.executable, "-m", "ziglang", "cc", "-fsanitize=undefined", "-fno-sanitize-trap=undefined"],
+}
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="the runtimes are loaded in Linux's way"),
+]
+
+
+def package(folder: Path, sanitizer: str, *options: str) -> Path:
+    """The package as it is installed, with the extension compiled so, in a folder to import it from."""
+    place = folder / "tornado_speedups"
+    shutil.copytree(SOURCES, place, ignore=shutil.ignore_patterns("_speedups", "__pycache__"))
+    flags = ["-shared", "-fPIC", "-O1", "-g", "-fno-omit-frame-pointer", "-Wall", "-Werror", *options]
+    paths = [f"-I{sysconfig.get_path('include')}", str(SOURCES / "_speedups/speedups.c")]
+    command = [*COMPILERS[sanitizer], *flags, "-DPy_LIMITED_API=0x030b0000", *paths, "-o"]
+    subprocess.run([*command, str(place / "_speedups.abi3.so")], check=True, timeout=300)
+    return folder
+
+
+def variables(folder: Path, sanitizer: str) -> dict[str, str]:
+    found = {**os.environ, "PYTHONPATH": str(folder), "TORNADO_SPEEDUPS_EXTENSION": "1"}
+    if sanitizer == "address":
+        asked = ["gcc", "-print-file-name=libasan.so"]
+        runtime = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+        found |= {"LD_PRELOAD": runtime, "PYTHONMALLOC": "malloc", "ASAN_OPTIONS": "detect_leaks=0"}
+    return found
+
+
+def run_tests(folder: Path, sanitizer: str, tests: Path) -> subprocess.CompletedProcess[str]:
+    # What a dying process has written must not die with it in pytest's hands.
+    options = ["-q", "-p", "no:cacheprovider", "--capture=sys", f"--basetemp={folder / 'tests'}"]
+    command = [sys.executable, "-m", "pytest", *options, str(tests)]
+    env = variables(folder, sanitizer)
+    return subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True, timeout=900)
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "undefined"])
+def test_all_tests_pass(sanitizer: str, tmp_path: Path) -> None:
+    folder = package(tmp_path, sanitizer)
+    asked = "import tornado_speedups._speedups as found; print(found.__file__)"
+    command = [sys.executable, "-c", asked]
+    said = subprocess.run(command, env=variables(folder, sanitizer), check=True, capture_output=True, text=True).stdout
+    assert Path(said.strip()).is_relative_to(folder)
+    ended = run_tests(folder, sanitizer, HERE)
+    assert ended.returncode == 0, (ended.stdout + ended.stderr)[-4000:]
+
+
+FAULTS = {
+    "address": ("heap.h", "test_websocket_mask.py", "AddressSanitizer: heap-buffer-overflow"),
+    "undefined": ("overflow.h", "test_websocket_frames.py", "signed integer overflow"),
+}
+
+
+@pytest.mark.parametrize("sanitizer", FAULTS)
+def test_a_fault_is_caught(sanitizer: str, tmp_path: Path) -> None:
+    header, tests, words = FAULTS[sanitizer]
+    folder = package(tmp_path, sanitizer, "-include", str(HERE / "faults" / header))
+    ended = run_tests(folder, sanitizer, HERE / tests)
+    assert ended.returncode != 0 and words in ended.stderr, (ended.stdout + ended.stderr)[-4000:]
+
+
+def test_leaks_are_caught(tmp_path: Path) -> None:
+    folder = package(tmp_path, "none", "-include", str(HERE / "faults/leaks.h"))
+    ended = run_tests(folder, "none", HERE / "test_safety.py")
+    kinds = set(re.findall(r"^FAILED \S+::(\w+)\[c-", ended.stdout, re.MULTILINE))
+    wanted = {"test_reference_counts_stay", "test_memory_stays", "test_buffers_are_released"}
+    assert wanted <= kinds, ended.stdout[-4000:]

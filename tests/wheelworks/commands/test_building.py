@@ -1,0 +1,59 @@
+"""In which ways the wheels of a release are run: those of their targets, as far as there is a Python of their ABI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from wheelworks import debian, targets
+from wheelworks.commands import building, running
+from wheelworks.execute.verdict import Verdict
+
+
+@pytest.mark.parametrize(
+    ("target", "abi", "ways"),
+    [
+        ("manylinux_2_17_aarch64", "cp311-abi3", {"emulated", "cpython"}),
+        ("manylinux_2_17_aarch64", "cp314-cp314t", {"emulated"}),
+        ("manylinux_2_19_ppc64le", "cp311-abi3", {"cpython"}),
+        ("manylinux_2_19_ppc64le", "cp315-abi3.abi3t", {"cpython"}),
+        ("manylinux_2_19_ppc64le", "cp314-cp314t", set()),
+        ("manylinux_2_19_ppc64le", "cp315-cp315t", set()),
+        ("win32", "cp314-cp314t", {"emulated"}),
+    ],
+)
+def test_the_ways_of_a_wheel(target: str, abi: str, ways: set[str]) -> None:
+    served = [row.id for row in targets.family_of(targets.find(target))]
+    assert building.ways_of({"targets": served, "abi": abi}) == ways
+
+
+@pytest.mark.parametrize(
+    ("name", "under"),
+    [
+        ("x-1-cp311-abi3-manylinux_2_17_s390x.musllinux_1_2_s390x.whl", ("s390x", "3.11")),
+        ("x-1-cp311-abi3-manylinux_2_31_riscv64.whl", ("riscv64", "3.13")),
+        ("x-1-cp315-abi3.abi3t-manylinux_2_19_ppc64le.whl", ("ppc64le", "3.15")),
+        ("x-1-cp314-cp314t-manylinux_2_19_ppc64le.whl", None),
+        ("x-1-cp311-abi3-win32.whl", None),
+    ],
+)
+def test_the_oldest_cpython_that_there_is(
+    name: str, under: tuple[str, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def note(wheel: Path, cpu: str, python: str, tests: str, say: running.Say) -> Verdict:
+        asked.append((cpu, python))
+        return Verdict(wheel.name, "noted", "ran")
+
+    monkeypatch.setattr(running, "_under", note)
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    verdict = running.run_where_real(Path(name), "smoke", lambda *_: None)
+    assert asked == ([under] if under else [])
+    assert verdict.outcome == ("ran" if under else "cannot run here")
+
+
+def test_what_debian_has_for_a_cpu() -> None:
+    assert debian.versions("arm64") == list(debian.SUITES)
+    assert debian.versions("riscv64")[0] == "3.13"
+    assert debian.versions("loong64") == ["3.14", "3.15"]

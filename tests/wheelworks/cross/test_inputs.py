@@ -1,0 +1,54 @@
+"""When a wheel need not be built again, and when another one comes of other headers alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from wheelworks import targets
+from wheelworks.cross import inputs
+
+MADE_OF = {"recipe_sha256": "r", "headers": "3.14.2", "headers_sha256": "h"}
+S390X = targets.family_of(targets.find("manylinux_2_17_s390x"))
+
+
+def record(*rows: targets.Target, **changed: str) -> dict[str, Any]:
+    return {"file": "x.whl", "targets": [row.id for row in rows], "inputs": {**MADE_OF, **changed}}
+
+
+def test_a_wheel_of_the_same_things_is_unchanged() -> None:
+    assert inputs.unchanged([record(*S390X)], MADE_OF, S390X)
+    assert inputs.unchanged([record(S390X[0]), record(S390X[1])], MADE_OF, S390X), "one for each libc"
+    assert inputs.unchanged([record()], MADE_OF, ()), "the pure one"
+
+
+def test_another_release_with_the_same_headers_is_unchanged() -> None:
+    assert inputs.unchanged([record(*S390X, headers="3.14.9")], MADE_OF, S390X)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        [],
+        [record(S390X[0])],
+        [record(*S390X, recipe_sha256="another")],
+        [record(*S390X, headers_sha256="another")],
+        [{"file": "x.whl", "targets": [row.id for row in S390X]}],
+    ],
+    ids=["none", "of one libc", "of another source", "of other headers", "of an older builder"],
+)
+def test_what_is_built_again(there: list[dict[str, Any]]) -> None:
+    assert not inputs.unchanged(there, MADE_OF, S390X)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, False),
+        ({"headers": "3.14.9"}, False),
+        ({"headers_sha256": "another"}, True),
+        ({"headers_sha256": "another", "recipe_sha256": "another"}, False),
+    ],
+)
+def test_other_headers_alone_are_told(changed: dict[str, str], told: bool) -> None:
+    assert inputs.only_headers_differ(record(*S390X), record(*S390X, **changed)) is told

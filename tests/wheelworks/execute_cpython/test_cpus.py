@@ -1,0 +1,48 @@
+"""The wheels of this project under real CPythons of each Linux CPU, the oldest and the newest that there is.
+
+Of the package's tests it runs those of the functions, which reach the machine code: the others are of Python code that
+is the same everywhere. ``nox -s test-foreign -- dist/*linux*.whl --how cpython --tests package`` runs all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from wheelworks import debian
+from wheelworks.execute.cpython.machines import find_machine
+from wheelworks.execute.cpython.run import REPOSITORY_TESTS, run_wheel
+
+CPUS = ["aarch64", "armv7l", "riscv64", "s390x", "ppc64le"]
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(
+        not shutil.which("mmdebstrap") or not shutil.which("qemu-aarch64-static"),
+        reason="apt-get install --no-install-recommends mmdebstrap qemu-user-static uidmap",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def of_functions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tests that run on every implementation of the functions."""
+    folder = tmp_path_factory.mktemp("functions")
+    shutil.copy(REPOSITORY_TESTS / "conftest.py", folder)
+    for file in REPOSITORY_TESTS.glob("test_*.py"):
+        if "(speedups: Any" in file.read_text(encoding="utf-8"):
+            shutil.copy(file, folder)
+    assert len(list(folder.glob("test_websocket_*.py"))) >= 2
+    return folder
+
+
+@pytest.mark.parametrize("age", ["oldest", "newest"])
+@pytest.mark.parametrize("cpu", CPUS)
+def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, of_functions: Path) -> None:
+    versions = debian.versions(find_machine(cpu).debian)
+    python, abi = (versions[0], "cp311-abi3") if age == "oldest" else (versions[-1], "cp315-abi3.abi3t")
+    (wheel,) = release.glob(f"*-{abi}-*{cpu}.whl")
+    verdict = run_wheel(wheel, cpu=cpu, python=python, tests="package", tests_folder=of_functions)
+    assert (verdict.outcome, verdict.findings) == ("ran", ()), verdict
+    assert verdict.how.startswith(f"CPython {python}.") and verdict.checks >= 50
