@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wheelworks import console, manifest
-from wheelworks.audit import codes, dependencies, instructions, pool, project, release, report
+from wheelworks.audit import codes, instructions, pool, project, report
+from wheelworks.audit.finding import Finding
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.report import Audit
 from wheelworks.audit.subject import Policy
@@ -81,13 +82,20 @@ def _audit(options: argparse.Namespace, cpu: frozenset[str], progress: console.P
     wheels, notes = _wheels(subjects, progress)
     reports = _reports(wheels, cpu, progress)
     progress.say("dependencies", "asking the index")
-    others = list(dependencies.check(reports, offline=options.offline))
+    others = list(_dependencies(reports, offline=options.offline))
     groups = ["dependencies"]
     if folder is not None:
         progress.say("project", "reading lock files and workflows")
         others += project.check(folder)
         groups.append("project")
     return Audit(tuple(reports), tuple(others), tuple(groups), tuple(notes))
+
+
+def _dependencies(reports: Sequence[Report], *, offline: bool) -> Iterator[Finding]:
+    if any(report.requires for report in reports):
+        from wheelworks.audit import dependencies  # the index's client takes a second to import
+
+        yield from dependencies.check(reports, offline=offline)
 
 
 def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[Path], list[str]]:
@@ -105,6 +113,8 @@ def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[P
         elif word.endswith(".whl") or word == "dist":
             raise UsageError(f"{word}: no such file or folder", "name wheels, or build some: nox -s cross-arm64")
         else:
+            from wheelworks.audit import release  # as above
+
             found += release.fetch(word, lambda text: progress.say("index", text))
     notes: list[str] = []
     if not_wheels := [path for path in found if path.suffix != ".whl"]:

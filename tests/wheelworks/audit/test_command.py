@@ -23,12 +23,14 @@ def test_an_error_fails_and_is_told_with_its_place_and_what_to_do(tmp_path: Path
     assert "error W013 bytecode" in ended.out and "sample/x.pyc" in ended.out and "Leave `__pycache__` out" in ended.out
 
 
+@pytest.mark.integration
 def test_a_warning_fails_only_when_one_is_strict(tmp_path: Path) -> None:
     path = made.wheel(tmp_path, **{"sample/.DS_Store": b""})
     assert wheelworks("audit", path, cache=tmp_path).status == 0
     assert wheelworks("audit", path, "--strict", cache=tmp_path).status == 1
 
 
+@pytest.mark.integration
 def test_json_and_sarif_hold_the_findings(tmp_path: Path) -> None:
     path = made.wheel(tmp_path, **{"sample/x.pyc": b""})
     found = json.loads(wheelworks("audit", path, "--json", cache=tmp_path).out)
@@ -41,6 +43,7 @@ def test_json_and_sarif_hold_the_findings(tmp_path: Path) -> None:
     assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"] == "W013"
 
 
+@pytest.mark.integration
 def test_a_folders_manifest_is_told(tmp_path: Path) -> None:
     path = made.wheel(tmp_path, **{"sample/x.pyc": b""})
     record = {"file": path.name, "sha256": manifest.sha256(path), "targets": ["any"]}

@@ -43,6 +43,7 @@ def test_a_bomb_that_lies_of_its_size_is_not_unpacked(tmp_path: Path) -> None:
     assert "W001" in codes(path)
 
 
+@pytest.mark.integration
 def test_a_hundred_thousand_members_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / made.NAME, "w") as archive:
         for number in range(100_000):
