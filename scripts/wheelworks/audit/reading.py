@@ -31,7 +31,7 @@ _BUILDERS = re.compile(
     rb"(?:/home/runner/work/|/Users/runner/|/private/var/folders/|[A-Z]:[\\/]a[\\/]|/tmp/(?:pip|build|cibw|tmp)[-_\w])"
     rb"[ -~]{1,120}"
 )
-_HOMES = re.compile(rb"(?:/home/|/Users/|/root/|[A-Z]:[\\/]Users[\\/]|/project/|/tmp/)[\w.@+-]+[\\/][ -~]{1,120}")
+_HOMES = re.compile(rb"(?:/(?:home|Users|root|project|tmp)/|[A-Z]:[\\/]Users[\\/])[\w.@+-]+[\\/][ -~]{1,120}")
 
 
 @dataclass(frozen=True)
