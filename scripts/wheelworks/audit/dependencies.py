@@ -26,7 +26,7 @@ from packaging.version import InvalidVersion, Version
 
 from wheelworks import processes, wheelfile
 from wheelworks.audit import platforms
-from wheelworks.audit.finding import Finding, some
+from wheelworks.audit.finding import Finding
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.platforms import Platform
 from wheelworks.audit.release import index_url
@@ -39,6 +39,7 @@ _SYSTEMS = {
 }
 _LEGACY = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
 _MACHINES = {"win32": "x86", "amd64": "AMD64", "arm64": "ARM64"}
+_MACOS = {(3, 13): (10, 13), (3, 14): (10, 15)}  # the lowest macOS of python.org's installers, by Python
 _PINNED = re.compile(r"^([\w.-]+)==(\S+?)(?:\s*;\s*(.+))?$")
 
 
@@ -59,10 +60,10 @@ class Claim:
     python: tuple[int, int]
     abi: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.platform.tag} with Python {self.python[0]}.{self.python[1]}{'t' if self.abi.endswith('t') else ''}"
-        )
+    @property
+    def version(self) -> str:
+        """The Python as people write it: 3.13, or 3.14t for the free-threaded one."""
+        return f"{self.python[0]}.{self.python[1]}{'t' if self.abi.endswith('t') else ''}"
 
     def environment(self) -> dict[str, str]:
         """What markers are compared with there (PEP 508)."""
@@ -84,17 +85,18 @@ class Claim:
     def tags(self) -> frozenset[Tag]:
         """The tags of the wheels that can be installed there."""
         abi = f"cp{self.python[0]}{self.python[1]}{'t' if self.abi.endswith('t') else ''}"
-        places = _installable(self.platform)
+        places = _installable(self.platform, self.python)
         own = cpython_tags(self.python, abis=[abi], platforms=places)
         return frozenset({*own, *compatible_tags(self.python, f"cp{self.python[0]}{self.python[1]}", places)})
 
 
-def _installable(platform: Platform) -> list[str]:
-    """The platform tags of wheels that run on every machine of ``platform``."""
+def _installable(platform: Platform, python: tuple[int, int]) -> list[str]:
+    """The platform tags of wheels that run on every machine of ``platform`` that has such a Python."""
     major, minor = platform.version
+    oldest = max((macos for lowest, macos in _MACOS.items() if lowest <= python), default=(10, 9))
     if platform.os == "macos":
         arch = "x86_64" if platform.arch == "universal2" else platform.arch
-        return list(mac_platforms(platform.version, arch))
+        return list(mac_platforms(max(platform.version, oldest), arch))
     if platform.os == "windows":
         return [platform.tag]
     kind = {"glibc": "manylinux", "musl": "musllinux", "": "linux"}[platform.libc]
@@ -177,10 +179,18 @@ def _on_the_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Find
                 one for one in index.get_project_page(pin.name).packages if _is_version(one.version, pin.version)
             ]
             if holes := _holes(pin, [one.filename for one in packages], claims):
-                yield Finding("W501", f"no wheel for {some(map(str, holes))}", f"{pin.name}=={pin.version}")
+                yield Finding("W501", f"no wheel for {_told(holes)}", f"{pin.name}=={pin.version}")
             licences[f"{pin.name} {pin.version}"] = _licence(index, packages)
     if licences:
         yield Finding("W505", "; ".join(f"{name}: {licence}" for name, licence in sorted(licences.items())))
+
+
+def _told(holes: Sequence[Claim]) -> str:
+    """Every hole, by platform."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for hole in holes:
+        places[hole.platform.tag].append(hole.version)
+    return "; ".join(f"{tag} with Python {', '.join(dict.fromkeys(versions))}" for tag, versions in places.items())
 
 
 def _is_version(text: str | None, version: str) -> bool:
