@@ -33,6 +33,7 @@ class _Uses:
     found: dict[str, list[str]] = field(default_factory=dict)
     asks: bool = False
     argument: int = 0
+    before: str = ""
     counted: int = 0
 
 
@@ -72,6 +73,9 @@ def _look(one: Instruction, native: Native, uses: _Uses) -> None:
     uses.counted += 1
     is_arm = native.facts.machine == "aarch64"
     feature = (instructions.aarch64 if is_arm else instructions.x86)(mnemonic, operands)
+    if feature == "lse" and uses.before.startswith("cbz w16"):
+        uses.asks = True  # libgcc's outline atomics, behind a flag that is set when the library is loaded
+    uses.before = f"{mnemonic} {operands}" if is_arm else ""
     if feature:
         places = uses.found.setdefault(feature, [])
         if len(places) < 3:

@@ -100,14 +100,14 @@ def _loads(ending: str, abi: str, platform: Platform, floor: tuple[int, int]) ->
         return False
     is_free = abi == "abi3t" or abi.endswith("t")
     stable = {"abi3t"} if is_free else {"abi3"} | ({"abi3t"} if floor >= (3, 15) else set())
-    return middle in {"", *stable} or middle in _own(abi, platform)
+    return middle in {"", *stable} or middle in _own(abi, platform, floor)
 
 
 def _own_on_windows(abi: str, platform: Platform) -> str:
     return f"{abi}-{'win32' if platform.arch == 'win32' else 'win_' + platform.arch}"
 
 
-def _own(abi: str, platform: Platform) -> set[str]:
+def _own(abi: str, platform: Platform, floor: tuple[int, int]) -> set[str]:
     if abi.startswith("abi3"):
         return set()
     version = f"cpython-{abi.removeprefix('cp')}"
@@ -115,6 +115,8 @@ def _own(abi: str, platform: Platform) -> set[str]:
         return {f"{version}-darwin"}
     cpu = _CPU_IN_TRIPLET.get(platform.arch, platform.arch)
     ends = [_TRIPLET[platform.libc]] if platform.libc else ["gnu", "musl"]
+    if floor < (3, 11):
+        ends = ["gnu", *ends]  # CPython called musl so, too, before it told them apart
     return {f"{version}-{cpu}-linux-{end}{float_}" for end in ends for float_ in ("", "eabihf", "eabi")}
 
 

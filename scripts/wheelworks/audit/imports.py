@@ -15,6 +15,7 @@ from wheelworks.audit.platforms import Platform
 from wheelworks.audit.subject import Native, Wheel
 
 _PYTHON_DLL = re.compile(r"(?:lib)?python(\d+)(t?)(_d)?\.dll")
+_PYPY_DLL = re.compile(r"libpypy\d[\w.]*-c\.dll")
 _DEBUG_DLL = re.compile(r"(ucrtbased|(vcruntime|msvcp|concrt|vccorlib|mfc|msvcr)\d+(_\w+)?d)\.dll")
 _MSVC_DLL = re.compile(r"(msvcp|msvcr|vcomp|concrt|vccorlib|mfc|atl|vcamp)\d+(_\w+)?\.dll|vcruntime140_threads\.dll")
 _UNIVERSAL = ("api-ms-win-", "ext-ms-win-")
@@ -51,6 +52,8 @@ def _dll(name: str, native: Native) -> tuple[str, str] | None:
     lower = name.casefold()
     if found := _PYTHON_DLL.fullmatch(lower):
         return _python_dll(found, native.wheel)
+    if _PYPY_DLL.fullmatch(lower) and any(tag.interpreter.startswith("pp") for tag in native.wheel.tags):
+        return None
     if _DEBUG_DLL.fullmatch(lower):
         return "W110", ""
     if _MSVC_DLL.fullmatch(lower):
