@@ -41,7 +41,7 @@ def baseline(native: Native) -> Iterator[Finding]:
     """W201 to W203."""
     if not native.platforms:
         return
-    allowed = platforms.baseline(native.platforms[0].os, native.facts.machine)
+    allowed = platforms.baseline(native.platforms[0].os, native.facts.machine, native.platforms[0].version)
     if allowed is None or not disassembly.is_known(native.facts.machine):
         yield Finding("W203", f"{native.label}no baseline is known here for {native.facts.machine}", native.member)
         return

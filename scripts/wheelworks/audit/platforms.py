@@ -70,10 +70,11 @@ def table() -> dict[str, Any]:
     return tomllib.loads(TABLE.read_text(encoding="utf-8"))
 
 
-def baseline(os: str, cpu: str) -> frozenset[str] | None:
+def baseline(os: str, cpu: str, version: tuple[int, int] = (0, 0)) -> frozenset[str] | None:
     """The instruction sets that every CPU of a platform has beyond the first; None where we have no table."""
     rows = [row for row in table()["baseline"] if (row["os"], row["cpu"]) == (os, cpu)]
-    return frozenset(rows[0]["features"]) if rows else None
+    rows = [row for row in rows if tuple(row.get("since", (0, 0))) <= version]
+    return frozenset(rows[-1]["features"]) if rows else None
 
 
 @cache
