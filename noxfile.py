@@ -22,7 +22,7 @@ UV_OPTIONS = (
 )
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "native", "cibuildwheel", "release", "test", "lint", "bench")
+LOCKS = ("nox", "lock", "build", "wheelworks", "native", "cibuildwheel", "audit", "release", "test", "lint", "bench")
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -72,6 +72,13 @@ def compare(session: nox.Session) -> None:
     """Compare two sets of wheels of one project: where they install, their files, and what their code does."""
     install(session, "wheelworks")
     wheelworks(session, "compare", *session.posargs)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Find what is wrong with wheels of any platform: dist/, a folder, or all files of a release such as a==1.0."""
+    install(session, "audit")
+    wheelworks(session, "audit", *session.posargs)
 
 
 @nox.session(name="test-native")

@@ -15,6 +15,7 @@ COMMANDS = {
     "cross-arm64": "wheelworks.commands.cross_arm64",
     "build-wheels": "wheelworks.commands.build_wheels",
     "test-foreign": "wheelworks.commands.test_foreign",
+    "audit": "wheelworks.commands.audit",
     "test-native": "wheelworks.commands.test_native",
     "test-autobahn": "wheelworks.commands.test_autobahn",
     "reproduce": "wheelworks.commands.reproduce",

@@ -11,6 +11,8 @@ from wheelworks.errors import WheelworksError
 
 lief.logging.disable()
 
+Parsed = lief.PE.Binary | lief.ELF.Binary | lief.MachO.Binary
+
 SUFFIXES = (".so", ".pyd", ".dll", ".dylib")
 
 _PE = {"ARM64": "aarch64", "AMD64": "x86_64", "I386": "x86", "THUMB": "arm"}
@@ -59,22 +61,26 @@ def describe(data: bytes, name: str) -> tuple[Binary, ...]:
 
     Raises WheelworksError where the bytes are no PE, ELF or Mach-O file.
     """
-    found = tuple(_parts(data))
+    found = tuple(binary for _, binary in parts(data))
     if not found:
         raise WheelworksError(f"{name}: no PE, ELF or Mach-O binary: it starts with {data[:4].hex(' ')}")
     return found
 
 
-def _parts(data: bytes) -> Iterator[Binary]:
+def parts(data: bytes) -> Iterator[tuple[Parsed, Binary]]:
+    """LIEF's view of a binary, and ours: one pair, or one for each half; none where the bytes are no binary.
+
+    LIEF's objects die with the file that they were read from: use each before asking for the next.
+    """
     if data[:4] in MACHO_MAGIC:
         fat = lief.MachO.parse(data)  # its halves die with it: keep it while they are read
-        yield from (_macho(one) for one in fat or ())
+        yield from ((one, _macho(one)) for one in fat or ())
         return
     parsed = lief.parse(data)
     if isinstance(parsed, lief.PE.Binary):
-        yield _pe(parsed)
+        yield parsed, _pe(parsed)
     elif isinstance(parsed, lief.ELF.Binary):
-        yield _elf(parsed)
+        yield parsed, _elf(parsed)
 
 
 def _pe(binary: lief.PE.Binary) -> Binary:

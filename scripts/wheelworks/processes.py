@@ -125,6 +125,11 @@ def end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
+def stopping() -> bool:
+    """Whether everything is being ended, so that a program's end means nothing."""
+    return _stopping.is_set()
+
+
 def stop_all() -> None:
     """End every program started here and refuse to start more: what Ctrl-C does."""
     _stopping.set()

@@ -25,7 +25,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from wheelworks.errors import WheelworksError
 
-_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, IndexError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, IndexError)
 # Windows' separators and streams, and control characters, which no line of RECORD could hold.
 _NEVER_IN_A_NAME = frozenset("\\:\x7f") | frozenset(map(chr, range(32)))
 
@@ -88,7 +88,7 @@ def read(path: Path, limits: Limits = Limits(), wanted: Callable[[str], bool] = 
             infos = [info for info in archive.infolist() if not info.is_dir()]
             _within(path.name, infos, limits, wanted)
             return {info.filename: _member(archive, info) for info in infos if wanted(info.filename)}
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise WheelworksError(f"{path.name}: damaged, or no wheel: {error}") from error
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):  # bz2's damage, and a place before the file's start

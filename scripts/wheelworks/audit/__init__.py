@@ -1,0 +1,1 @@
+"""What is wrong with wheels, of any platform, whoever built them: files in, findings out; nothing of them is run."""

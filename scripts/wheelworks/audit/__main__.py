@@ -1,0 +1,43 @@
+"""``python -m wheelworks.audit``: audit wheels one by one, in a process that may die of what it reads.
+
+A line of JSON goes in (the wheels and the policy), and one comes out for each wheel as soon as it is known. The parsers
+of native files are programs in C++ that are given files of strangers: a crash must cost one wheel's report, no more.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from wheelworks.audit.inspection import inspect
+from wheelworks.audit.subject import Policy
+
+MEMORY = 3 << 30  # bytes of address space; a gigabyte of it is libraries
+
+
+def main() -> int:
+    """Audit the wheels that the argument names."""
+    _limit()
+    asked = json.loads(sys.argv[1])
+    policy = Policy(frozenset(asked["cpu"]), asked["epoch"])
+    for name in asked["wheels"]:
+        report = inspect(Path(name), policy)
+        line = {"file": report.file, "findings": [finding.record() for finding in report.findings]}
+        sys.stdout.write(
+            json.dumps({**line, "requires": report.requires, "groups": report.groups, "pythons": report.pythons}) + "\n"
+        )
+        sys.stdout.flush()
+    return 0
+
+
+def _limit() -> None:
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Checks of the machine code itself: what it asks of the CPU, and whether it asks the CPU first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import lief
+
+from wheelworks.audit import disassembly, instructions, platforms
+from wheelworks.audit.disassembly import Instruction
+from wheelworks.audit.finding import Finding
+from wheelworks.audit.subject import Native
+
+_ASKS = frozenset(
+    {"getauxval", "__getauxval", "elf_aux_info", "sysctl", "sysctlbyname", "__cpu_model", "__cpu_indicator_init",
+     "__cpuid", "__init_cpu_features_resolver", "__aarch64_cpu_features", "GetEnabledXStateFeatures"}
+)  # fmt: skip
+# winnt.h: the processor features that are sets of instructions. Every DLL that Microsoft's compiler makes asks for
+# others (fast failure, SSE2), so that the function's name alone says nothing.
+_FEATURES = frozenset({30, 31, 34, *range(36, 42), *range(43, 68)})
+_ARGUMENT = re.compile(r"(?:ecx|w0), #?(0x[0-9a-f]+|\d+)$|^(0x[0-9a-f]+|\d+)$")
+# Microsoft's C runtime asks CPUID when it starts, in every DLL; these are two of the CPU families that it looks for.
+_RUNTIME = (bytes.fromhex("f03fff0f"), bytes.fromhex("c0060100"))
+_NEAR = 0x200
+
+
+@dataclass
+class _Uses:
+    """What a binary's code uses of each instruction set, with the first place of each; and whether it asks."""
+
+    found: dict[str, list[str]] = field(default_factory=dict)
+    asks: bool = False
+    argument: int = 0
+    before: str = ""
+    counted: int = 0
+
+
+def baseline(native: Native) -> Iterator[Finding]:
+    """W201 to W203."""
+    if not native.platforms:
+        return
+    allowed = platforms.baseline(native.platforms[0].os, native.facts.machine, native.platforms[0].version)
+    if allowed is None or not disassembly.is_known(native.facts.machine):
+        yield Finding("W203", f"{native.label}no baseline is known here for {native.facts.machine}", native.member)
+        return
+    uses = _Uses(asks=_asks_by_name(native))
+    for one in disassembly.instructions(native):
+        _look(one, native, uses)
+        if uses.asks and uses.counted >= disassembly.ENOUGH:
+            break
+        if uses.counted >= disassembly.LARGEST:
+            yield Finding("W203", f"{native.label}the code beyond {uses.counted} instructions", native.member)
+            uses.asks = uses.asks or _has_cpuid(native)
+            break
+    if above := sorted(uses.found.keys() - allowed - native.wheel.policy.cpu):
+        shown = "; ".join(f"{name}: {', '.join(uses.found[name])}" for name in above)
+        yield Finding("W202" if uses.asks else "W201", f"{native.label}{shown}", native.member)
+
+
+def _asks_by_name(native: Native) -> bool:
+    if native.facts.symbols & _ASKS:
+        return True
+    parsed = native.parsed  # an ifunc's resolver is given the CPU's capabilities
+    return isinstance(parsed, lief.ELF.Binary) and any(
+        one.type == lief.ELF.Symbol.TYPE.GNU_IFUNC for one in parsed.symbols
+    )
+
+
+def _look(one: Instruction, native: Native, uses: _Uses) -> None:
+    address, _, mnemonic, operands = one
+    uses.counted += 1
+    is_arm = native.facts.machine == "aarch64"
+    feature = (instructions.aarch64 if is_arm else instructions.x86)(mnemonic, operands)
+    if feature == "lse" and uses.before.startswith("cbz w16"):
+        uses.asks = True  # libgcc's outline atomics, behind a flag that is set when the library is loaded
+    uses.before = f"{mnemonic} {operands}" if is_arm else ""
+    if feature:
+        places = uses.found.setdefault(feature, [])
+        if len(places) < 3:
+            places.append(f"{address:#x} {mnemonic} {operands}".rstrip())
+    elif mnemonic == "cpuid":
+        uses.asks = uses.asks or not _is_the_runtimes(native, address)
+    elif mnemonic == "mrs":
+        uses.asks = uses.asks or "id_aa64" in operands.casefold()
+    else:
+        _follow(mnemonic, operands, native, uses)
+
+
+def _follow(mnemonic: str, operands: str, native: Native, uses: _Uses) -> None:
+    """Notice a call of IsProcessorFeaturePresent for a set of instructions."""
+    if mnemonic in ("mov", "movz", "push"):
+        found = _ARGUMENT.search(operands)
+        uses.argument = int(found[1] or found[2], 0) if found else uses.argument
+    elif mnemonic in ("call", "bl", "blr", "jmp"):
+        asked = uses.argument in _FEATURES and "IsProcessorFeaturePresent" in native.facts.symbols
+        uses.asks, uses.argument = uses.asks or asked, 0
+
+
+def _is_the_runtimes(native: Native, address: int) -> bool:
+    if native.facts.format != "PE":
+        return False
+    for region in disassembly.regions(native):
+        if region.start <= address < region.end:
+            place = address - region.start
+            around = region.data[max(0, place - _NEAR) : place + _NEAR]
+            return all(mark in around for mark in _RUNTIME)
+    return False
+
+
+def _has_cpuid(native: Native) -> bool:
+    return any(b"\x0f\xa2" in region.data for region in disassembly.regions(native))

@@ -1,0 +1,267 @@
+"""What a wheel's users install along with it: is there a wheel for each of them, and is anything known against it.
+
+The versions are those that an installer would choose today: uv resolves them once for all platforms; then the index
+is asked which files each has.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pypi_simple
+import requests
+from packaging.markers import Marker
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from wheelworks import processes, wheelfile
+from wheelworks.audit import platforms
+from wheelworks.audit.finding import Finding
+from wheelworks.audit.inspection import Report
+from wheelworks.audit.platforms import Platform
+from wheelworks.audit.release import index_url
+from wheelworks.errors import WheelworksError
+
+_SYSTEMS = {
+    "linux": ("linux", "posix", "Linux"),
+    "macos": ("darwin", "posix", "Darwin"),
+    "windows": ("win32", "nt", "Windows"),
+}
+_LEGACY = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
+_MACHINES = {"win32": "x86", "amd64": "AMD64", "arm64": "ARM64"}
+_MACOS = {(3, 13): (10, 13), (3, 14): (10, 15)}  # the lowest macOS of python.org's installers, by Python
+_PINNED = re.compile(r"^([\w.-]+)==(\S+?)(?:\s*;\s*(.+))?$")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A dependency as users get it; where ``marker`` holds."""
+
+    name: str
+    version: str
+    marker: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A place where a wheel says that it can be installed."""
+
+    platform: Platform
+    python: tuple[int, int]
+    abi: str
+
+    @property
+    def version(self) -> str:
+        """The Python as people write it: 3.13, or 3.14t for the free-threaded one."""
+        return f"{self.python[0]}.{self.python[1]}{'t' if self.abi.endswith('t') else ''}"
+
+    def environment(self) -> dict[str, str]:
+        """What markers are compared with there (PEP 508)."""
+        system, name, platform = _SYSTEMS[self.platform.os]
+        version = f"{self.python[0]}.{self.python[1]}"
+        arch = self.platform.arch
+        return {
+            "os_name": name,
+            "sys_platform": system,
+            "platform_system": platform,
+            "platform_machine": _MACHINES.get(arch, arch) if self.platform.os == "windows" else arch,
+            "platform_python_implementation": "CPython",
+            "implementation_name": "cpython",
+            "python_version": version,
+            "python_full_version": f"{version}.0",
+            "extra": "",
+        }
+
+    def tags(self) -> frozenset[Tag]:
+        """The tags of the wheels that can be installed there."""
+        abi = f"cp{self.python[0]}{self.python[1]}{'t' if self.abi.endswith('t') else ''}"
+        places = _installable(self.platform, self.python)
+        own = cpython_tags(self.python, abis=[abi], platforms=places)
+        return frozenset({*own, *compatible_tags(self.python, f"cp{self.python[0]}{self.python[1]}", places)})
+
+
+def _installable(platform: Platform, python: tuple[int, int]) -> list[str]:
+    """The platform tags of wheels that run on every machine of ``platform`` that has such a Python."""
+    major, minor = platform.version
+    oldest = max((macos for lowest, macos in _MACOS.items() if lowest <= python), default=(10, 9))
+    if platform.os == "macos":
+        arch = "x86_64" if platform.arch == "universal2" else platform.arch
+        return list(mac_platforms(max(platform.version, oldest), arch))
+    if platform.os == "windows":
+        return [platform.tag]
+    kind = {"glibc": "manylinux", "musl": "musllinux", "": "linux"}[platform.libc]
+    tags = [f"{kind}_{major}_{one}_{platform.arch}" for one in range(minor, -1, -1)] if platform.libc else []
+    old = [f"{name}_{platform.arch}" for version, name in _LEGACY.items() if version <= platform.version]
+    return tags + (old if platform.libc == "glibc" else []) + [f"linux_{platform.arch}"]
+
+
+def check(reports: Sequence[Report], *, offline: bool) -> Iterator[Finding]:
+    """W501 to W505, over all wheels at once."""
+    wanted = sorted({line for report in reports for line in report.requires if _is_run_time(line)})
+    if not wanted:
+        return
+    if offline:
+        yield Finding("W503", f"--offline: {', '.join(wanted)}")
+        yield Finding("W504", f"--offline: {', '.join(wanted)}")
+        return
+    claims = list(dict.fromkeys(claim for report in reports for claim in _claims(report)))
+    try:
+        pins = resolve(wanted, min((claim.python for claim in claims), default=(3, 11)))
+        yield from _on_the_index(pins, claims)
+    except (WheelworksError, requests.RequestException, pypi_simple.NoSuchProjectError) as error:
+        yield Finding("W503", str(error))
+        return
+    yield from _vulnerabilities(pins)
+
+
+def _is_run_time(line: str) -> bool:
+    try:
+        marker = Requirement(line).marker
+    except InvalidRequirement:
+        return False  # W017 tells of it
+    return marker is None or "extra" not in str(marker)
+
+
+def _claims(report: Report) -> Iterator[Claim]:
+    try:
+        name = wheelfile.parse_name(report.file)
+    except WheelworksError:
+        return
+    for tag in sorted(name.tags, key=str):
+        platform = platforms.parse(tag.platform)
+        floor = re.fullmatch(r"cp(\d)(\d+)", tag.interpreter)
+        if platform is None or floor is None:
+            continue
+        lowest = (int(floor[1]), int(floor[2]))
+        above = [one for one in report.pythons if one >= lowest] if tag.abi in ("abi3", "abi3t") else [lowest]
+        yield from (Claim(platform, python, tag.abi) for python in above or [lowest])
+
+
+def resolve(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
+    """The versions that installers choose today, for all platforms at once. Raises WheelworksError."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "requirements.in")
+        source.write_text("".join(f"{line}\n" for line in wanted), encoding="utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "compile",
+            "--quiet",
+            "--universal",
+            "--no-annotate",
+            "--no-header",
+        ]
+        command += ["--python-version", f"{python[0]}.{python[1]}", str(source)]
+        ended = processes.run(command, seconds=300)
+    if ended.status:
+        raise WheelworksError(f"uv can't resolve {', '.join(wanted)}: {ended.output.strip()[-500:]}")
+    found = [match for line in ended.output.splitlines() if (match := _PINNED.match(line.strip()))]
+    return [Pin(match[1], match[2], match[3] or "") for match in found]
+
+
+def _on_the_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Finding]:
+    licences: dict[str, str] = {}
+    with pypi_simple.PyPISimple(index_url()) as index:
+        for pin in pins:
+            packages = [
+                one for one in index.get_project_page(pin.name).packages if _is_version(one.version, pin.version)
+            ]
+            if holes := _holes(pin, [one.filename for one in packages], claims):
+                yield Finding("W501", f"no wheel for {_told(holes)}", f"{pin.name}=={pin.version}")
+            licences[f"{pin.name} {pin.version}"] = _licence(index, packages)
+    if licences:
+        yield Finding("W505", "; ".join(f"{name}: {licence}" for name, licence in sorted(licences.items())))
+
+
+def _told(holes: Sequence[Claim]) -> str:
+    """Every hole, by platform."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for hole in holes:
+        places[hole.platform.tag].append(hole.version)
+    return "; ".join(f"{tag} with Python {', '.join(dict.fromkeys(versions))}" for tag, versions in places.items())
+
+
+def _is_version(text: str | None, version: str) -> bool:
+    try:
+        return text is not None and Version(text) == Version(version)
+    except InvalidVersion:
+        return False
+
+
+def _holes(pin: Pin, files: Sequence[str], claims: Sequence[Claim]) -> list[Claim]:
+    tags: set[Tag] = set()
+    for file in files:
+        try:
+            tags |= parse_wheel_filename(file)[3]
+        except InvalidWheelFilename:
+            continue  # an sdist
+    needed = [one for one in claims if not pin.marker or Marker(pin.marker).evaluate(one.environment())]
+    return [one for one in needed if not one.tags() & tags]
+
+
+def _licence(index: pypi_simple.PyPISimple, packages: Sequence[pypi_simple.DistributionPackage]) -> str:
+    source = next((one for one in packages if one.has_metadata), None)
+    if source is None:
+        return "not stated on the index"
+    text = index.get_package_metadata(source, verify=False)
+    head = text.partition("\n\n")[0]
+    found = re.search(r"^License-Expression: (.+)$", head, re.MULTILINE)
+    found = found or re.search(r"^Classifier: License :: (?:OSI Approved :: )?(.+)$", head, re.MULTILINE)
+    found = found or re.search(r"^License: (.+)$", head, re.MULTILINE)
+    return found[1][:60] if found else "not stated"
+
+
+def _vulnerabilities(pins: Sequence[Pin]) -> Iterator[Finding]:
+    """W502, W504, by pip-audit."""
+    newest: dict[str, set[str]] = defaultdict(set)
+    for pin in pins:
+        newest[pin.name].add(pin.version)
+    for version in range(max(map(len, newest.values()), default=0)):  # a file may name each project once
+        lines = [f"{name}=={sorted(versions)[version]}" for name, versions in newest.items() if version < len(versions)]
+        yield from _pip_audit(lines)
+
+
+def _pip_audit(lines: Sequence[str]) -> Iterator[Finding]:
+    with tempfile.TemporaryDirectory() as folder:
+        source, result = Path(folder, "requirements.txt"), Path(folder, "result.json")
+        source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "pip_audit",
+            "-r",
+            str(source),
+            "--no-deps",
+            "--disable-pip",
+            "--format",
+            "json",
+        ]
+        command += ["--output", str(result), "--progress-spinner", "off"]
+        ended = processes.run(command, seconds=300)
+        try:
+            yield from vulnerabilities_in(json.loads(result.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError):
+            last = (ended.output.strip().splitlines() or ["no output"])[-1]
+            yield Finding("W504", f"{', '.join(lines)}: pip-audit said {last[:300]}")
+
+
+def vulnerabilities_in(said: Mapping[str, Any]) -> Iterator[Finding]:
+    """W502, W504: what pip-audit's JSON says. Raises KeyError for something else."""
+    for one in said["dependencies"]:
+        if "skip_reason" in one:
+            yield Finding("W504", f"{one['name']}: {one['skip_reason'][:300]}")
+        for flaw in one.get("vulns", ()):
+            mended = ", ".join(flaw["fix_versions"]) or "no version"
+            yield Finding("W502", f"{flaw['id']}, mended in {mended}", f"{one['name']}=={one['version']}")

@@ -1,0 +1,191 @@
+"""The instructions of a binary, found so that data between them isn't taken for code.
+
+Compilers for ELF and Mach-O keep tables out of the code, or say where they are: there, everything from one function's
+start to the next is read. Microsoft's put tables and constants between functions: there, code is what can be reached,
+from the exports, the functions of the exception table, every address that the loader relocates, and jump tables.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import capstone
+import lief
+
+from wheelworks.audit.subject import Native
+from wheelworks.binary import Parsed
+
+LARGEST = 1_500_000  # instructions; some ten seconds and 200 MB
+ENOUGH = 300_000  # where it is known already that the binary asks the CPU, so that nothing can be an error
+_RUN = 64  # instructions that are decoded at once
+_LONGEST = 15  # bytes of an x86 instruction
+_MODES = {
+    "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+    "x86": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
+    "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN),
+}
+_ENDS = frozenset(
+    ["ret", "retf", "iret", "iretq", "jmp", "ud2", "int3", "hlt", "b", "br", "brk", "udf", "retaa", "retab"]
+)
+_BRANCH = re.compile(r"j\w+|call|b(l|\.\w+)?|cbn?z|tbn?z|loop\w*|bnd jmp|bnd call")
+_TARGET = re.compile(r"(?:^|, )#?(0x[0-9a-f]+)$")
+_INSTRUCTIONS = int(lief.MachO.Section.FLAGS.PURE_INSTRUCTIONS) | int(lief.MachO.Section.FLAGS.SOME_INSTRUCTIONS)
+
+Instruction = tuple[int, int, str, str]  # address, bytes, mnemonic, operands
+
+
+@dataclass(frozen=True)
+class Region:
+    """Executable bytes, and the address of the first."""
+
+    start: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """The address behind the last byte."""
+        return self.start + len(self.data)
+
+
+def is_known(machine: str) -> bool:
+    """Whether the machine's code can be read here."""
+    return machine in _MODES
+
+
+@cache
+def _decoder(machine: str) -> capstone.Cs:
+    return capstone.Cs(*_MODES[machine])
+
+
+def instructions(native: Native) -> Iterator[Instruction]:
+    """The binary's instructions, each once; in no order that may be relied on."""
+    found = regions(native)
+    if isinstance(native.parsed, lief.PE.Binary):
+        yield from _reached(native, native.parsed, found)
+        return
+    starts, holes = _starts(native.parsed), _data_in_code(native.parsed)
+    for region in found:
+        yield from _swept(_decoder(native.facts.machine), region, starts, holes)
+
+
+def regions(native: Native) -> list[Region]:
+    """The sections that hold instructions."""
+    return [Region(start, bytes(section.content)) for start, section in _sections(native.parsed) if section.size]
+
+
+def _sections(parsed: Parsed) -> Iterator[tuple[int, lief.PE.Section | lief.ELF.Section | lief.MachO.Section]]:
+    if isinstance(parsed, lief.PE.Binary):
+        execute = int(lief.PE.Section.CHARACTERISTICS.MEM_EXECUTE)
+        yield from (
+            (parsed.imagebase + one.virtual_address, one) for one in parsed.sections if one.characteristics & execute
+        )
+    elif isinstance(parsed, lief.ELF.Binary):
+        execute = int(lief.ELF.Section.FLAGS.EXECINSTR)
+        yield from ((one.virtual_address, one) for one in parsed.sections if one.flags & execute)
+    else:
+        yield from ((one.virtual_address, one) for one in parsed.sections if int(one.flags) & _INSTRUCTIONS)
+
+
+def _starts(parsed: lief.ELF.Binary | lief.MachO.Binary) -> list[int]:
+    return sorted({int(one.address) for one in parsed.functions})
+
+
+def _data_in_code(parsed: lief.ELF.Binary | lief.MachO.Binary) -> list[tuple[int, int]]:
+    if not isinstance(parsed, lief.MachO.Binary) or parsed.data_in_code is None:
+        return []
+    base = parsed.imagebase
+    return sorted((base + one.offset, base + one.offset + one.length) for one in parsed.data_in_code.entries)
+
+
+def _swept(
+    decoder: capstone.Cs, region: Region, starts: list[int], holes: list[tuple[int, int]]
+) -> Iterator[Instruction]:
+    """Everything between one start and the next, without the holes."""
+    edges = sorted({region.start, *(one for one in starts if region.start < one < region.end), region.end})
+    edges = sorted({*edges, *(edge for hole in holes for edge in hole if region.start < edge < region.end)})
+    inside = {edge for edge in edges if any(start <= edge < end for start, end in holes)}
+    for start, end in itertools.pairwise(edges):
+        place = end if start in inside else start
+        while place < end:
+            last = place
+            for one in decoder.disasm_lite(region.data[place - region.start : end - region.start], place):
+                yield one
+                last = one[0] + one[1]
+            place = last + (4 if decoder.arch == capstone.CS_ARCH_ARM64 else 1)  # past what is no instruction
+
+
+def _reached(native: Native, parsed: lief.PE.Binary, found: list[Region]) -> Iterator[Instruction]:
+    decoder, functions = _decoder(native.facts.machine), _functions(native, parsed)
+    seen: set[int] = set()
+    waiting = [*_roots(native, parsed), *(start for start, _ in functions)]
+    while waiting:
+        yield from _walk(decoder, found, waiting, seen)
+        waiting = [one for one in _tabled(found, functions, parsed.imagebase, seen) if one not in seen]
+
+
+def _walk(decoder: capstone.Cs, found: list[Region], waiting: list[int], seen: set[int]) -> Iterator[Instruction]:
+    """Follow every address in ``waiting``, and every branch with a fixed target, until there is no more."""
+    while waiting:
+        address = waiting.pop()
+        region = next((one for one in found if one.start <= address < one.end), None)
+        while region and address not in seen and address < region.end:
+            place = address - region.start
+            run = decoder.disasm_lite(region.data[place : place + _RUN * _LONGEST], address, _RUN)
+            address = region.end  # where nothing can be decoded, the path ends
+            for one in run:
+                address = one[0] + one[1]
+                if one[0] in seen:
+                    break
+                seen.add(one[0])
+                yield one
+                if _BRANCH.fullmatch(one[2]) and (target := _TARGET.search(one[3])):
+                    waiting.append(int(target[1], 16))
+                if one[2] in _ENDS:
+                    address = region.end
+                    break
+
+
+def _roots(native: Native, parsed: lief.PE.Binary) -> list[int]:
+    base = parsed.imagebase
+    export = parsed.get_export()
+    found = [base + one.address for one in export.entries] if export else []
+    found.append(base + parsed.optional_header.addressof_entrypoint)
+    return [*found, *_relocated(parsed, 8 if native.facts.machine != "x86" else 4)]
+
+
+def _relocated(parsed: lief.PE.Binary, size: int) -> Iterator[int]:
+    """What the pointers point to that the loader relocates: handlers, method tables, 32-bit jump tables."""
+    for block in parsed.relocations:
+        for entry in block.entries:
+            raw = bytes(parsed.get_content_from_virtual_address(entry.address, size))
+            if len(raw) == size:
+                yield int.from_bytes(raw, "little")
+
+
+def _functions(native: Native, parsed: lief.PE.Binary) -> list[tuple[int, int]]:
+    """The functions of the exception table, from where to where; ARM64's don't say where they end."""
+    directory = parsed.data_directory(lief.PE.DataDirectory.TYPES.EXCEPTION_TABLE)
+    if directory is None or not directory.size or native.facts.machine == "x86":
+        return []
+    raw = bytes(parsed.get_content_from_virtual_address(directory.rva, directory.size))
+    base, step = parsed.imagebase, 12 if native.facts.machine == "x86_64" else 8
+    rows = [struct.unpack_from("<II", raw, place) for place in range(0, len(raw) - step + 1, step)]
+    return [(base + begin, base + end if step == 12 else base + begin) for begin, end in rows]
+
+
+def _tabled(found: list[Region], functions: list[tuple[int, int]], base: int, seen: set[int]) -> Iterator[int]:
+    """The targets of 64-bit jump tables: words in a function that no instruction covers, and that point into it."""
+    for start, end in functions:
+        region = next((one for one in found if one.start <= start < end <= one.end), None)
+        if region is None:
+            continue
+        for place in range(-(-start // 4) * 4, end - 3, 4):
+            if not any(near in seen for near in range(place - _LONGEST, place + 4)):
+                (word,) = struct.unpack_from("<I", region.data, place - region.start)
+                if start <= base + word < end:
+                    yield base + word

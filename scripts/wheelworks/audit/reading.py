@@ -1,0 +1,101 @@
+"""Read a wheel as it comes: each member once, a piece at a time, within limits that are the audit's own.
+
+The archive is somebody else's: what it declares is compared with what it holds, and nothing is written anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import stat
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wheelworks.audit.finding import Finding, printable
+from wheelworks.audit.subject import Entry, Wheel
+from wheelworks.wheelfile import Limits
+
+LIMITS = Limits(size=4 << 30)
+LARGEST_BINARY = 200 << 20
+_LARGEST_TEXT = 32 << 20
+_PIECE = 1 << 20
+_OVERLAP = 256
+_BOMB = 200  # times larger unpacked than packed; what deflate makes of real code and text is 3 to 20
+
+_BINARY = re.compile(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe|\xce\xfa\xed\xfe|\xca\xfe\xba[\xbe\xbf]\0\0\0[\x01-\x10]")
+# Folders that only a building machine has. Those of hosted runners and build tools are looked for in every file,
+# a person's home in binaries alone: in texts such a name is an example more often than not.
+_BUILDERS = re.compile(
+    rb"(?:/home/runner/work/|/Users/runner/|/private/var/folders/|[A-Z]:[\\/]a[\\/]|/tmp/(?:pip|build|cibw|tmp)[-_\w])"
+    rb"[ -~]{1,120}"
+)
+_HOMES = re.compile(rb"(?:/(?:home|Users|root|project|tmp)/|[A-Z]:[\\/]Users[\\/])[\w.@+-]+[\\/][ -~]{1,120}")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What reading a member brought: its hash as RECORD has it, its size, and its bytes where a check needs them."""
+
+    name: str
+    sha256: str
+    size: int
+    data: bytes | None
+    is_binary: bool
+    path: str
+
+
+def entries(archive: zipfile.ZipFile) -> tuple[Entry, ...]:
+    """The files of an archive, with their names as they stand there."""
+    return tuple(
+        Entry(info.orig_filename, info.file_size, info.external_attr >> 16, info.date_time)
+        for info in archive.infolist()
+        if not info.orig_filename.endswith("/") or info.file_size
+    )
+
+
+def within(found: tuple[Entry, ...], packed: int) -> Iterator[Finding]:
+    """Whether the archive is one that may be read at all."""
+    size = sum(entry.size for entry in found)
+    if len(found) > LIMITS.members:
+        yield Finding("W002", f"{len(found)} members; no more than {LIMITS.members} are read")
+    if size > LIMITS.size:
+        yield Finding("W002", f"declares {size} bytes; no more than {LIMITS.size} are read")
+    elif size > 64 << 20 and size > _BOMB * packed:
+        yield Finding("W002", f"{packed} bytes would unpack to {size}")
+
+
+def contents(archive: zipfile.ZipFile, wheel: Wheel) -> Iterator[Content]:
+    """Every member, read to its end. Raises zipfile.BadZipFile and its kin for a damaged one."""
+    for info in archive.infolist():
+        if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
+            continue
+        yield _read(archive, info, keep=info.filename.startswith(f"{wheel.info}/"))
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, keep: bool) -> Content:
+    digest, size, path, tail = hashlib.sha256(), 0, "", b""
+    pieces: list[bytes] = []
+    is_binary = False
+    with archive.open(info) as file:
+        while piece := file.read(_PIECE):
+            if not size:
+                is_binary = bool(_BINARY.match(piece))
+                keep = (keep and info.file_size <= _LARGEST_TEXT) or (is_binary and info.file_size <= LARGEST_BINARY)
+            size += len(piece)
+            digest.update(piece)
+            path = path or _build_path(tail + piece, is_binary=is_binary)
+            tail = piece[-_OVERLAP:]
+            if keep:
+                pieces.append(piece)
+    if size != info.file_size:
+        raise zipfile.BadZipFile(f"{printable(info.filename)} is not of the size that it declares")
+    sha256 = "sha256=" + base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+    data = b"".join(pieces) if keep or not size else None
+    return Content(info.filename, sha256, size, data, is_binary, path)
+
+
+def _build_path(data: bytes, *, is_binary: bool) -> str:
+    found = _BUILDERS.search(data) or (_HOMES.search(data) if is_binary else None)
+    return printable(found[0].decode("ascii", "replace"), 120) if found else ""

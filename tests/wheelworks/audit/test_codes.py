@@ -1,0 +1,59 @@
+"""The table of findings: whole, documented, and none in it that nothing can find."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from wheelworks.audit import codes
+from wheelworks.audit.codes import CODES, GROUPS
+from wheelworks.errors import UsageError
+
+from tests.fixtures.defects import OFFICIAL, OURS
+
+ROOT = Path(__file__).parents[3]
+# What a wheel alone can't show; the tests beside this one do: of readings, dependencies and projects.
+ELSEWHERE = {"W102", "W120", "W203", "W403", "W501", "W502", "W503", "W504", "W505", "W601", "W602", "W603", "W604"}
+
+
+def test_every_finding_about_a_wheel_has_a_defect_that_it_reports() -> None:
+    assert {one.code for one in (*OURS, *OFFICIAL)} | ELSEWHERE == set(CODES)
+
+
+def test_there_are_forty_defects_over_every_format() -> None:
+    names = [str(one) + one.base for one in (*OURS, *OFFICIAL)]
+    assert len(set(names)) == len(names) >= 40
+    assert {one.base for one in OURS} == {"win_arm64", "macos_arm64", "linux_aarch64", "linux_x86_64"}
+
+
+def test_no_check_has_a_code_that_the_table_lacks_and_none_is_unused() -> None:
+    folder = ROOT / "scripts" / "wheelworks" / "audit"
+    used = {
+        code for path in folder.glob("*.py") for code in re.findall(r'"(W\d{3})"', path.read_text(encoding="utf-8"))
+    }
+    assert used == set(CODES)
+
+
+def test_each_row_is_whole() -> None:
+    assert len({code.name for code in CODES.values()}) == len(CODES)
+    for code in CODES.values():
+        assert re.fullmatch(r"W\d{3}", code.id) and re.fullmatch(r"[a-z-]+", code.name)
+        assert code.severity in ("error", "warning", "information") and code.group in GROUPS
+        assert code.what.endswith(".") and code.do.endswith(".")
+
+
+def test_the_documentation_is_the_table() -> None:
+    assert (ROOT / "FINDINGS.md").read_text(encoding="utf-8") == codes.markdown()
+
+
+@pytest.mark.parametrize("word", ["W101", "w101", "wrong-machine"])
+def test_a_code_is_found_by_number_and_name(word: str) -> None:
+    assert codes.find(word) is CODES["W101"]
+    assert "wrong-machine: error" in codes.explain(codes.find(word))
+
+
+def test_a_word_that_is_nearly_a_code_is_guessed() -> None:
+    with pytest.raises(UsageError) as caught:
+        codes.find("wrong-machin")
+    assert "did you mean wrong-machine?" in caught.value.hint

@@ -1,0 +1,100 @@
+"""``python -m wheelworks audit``, as people and programs use it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from wheelworks import manifest
+
+from tests.fixtures.commands import wheelworks
+from tests.wheelworks.audit import made
+
+
+def test_a_good_wheel_passes(tmp_path: Path) -> None:
+    ended = wheelworks("audit", made.wheel(tmp_path), cache=tmp_path)
+    assert ended.status == 0 and "passed" in ended.out and "0 errors, 0 warnings" in ended.out
+
+
+def test_an_error_fails_and_is_told_with_its_place_and_what_to_do(tmp_path: Path) -> None:
+    ended = wheelworks("audit", made.wheel(tmp_path, **{"sample/x.pyc": b""}), cache=tmp_path, env={"COLUMNS": "200"})
+    assert ended.status == 1
+    assert "error W013 bytecode" in ended.out and "sample/x.pyc" in ended.out and "Leave `__pycache__` out" in ended.out
+
+
+@pytest.mark.integration
+def test_a_warning_fails_only_when_one_is_strict(tmp_path: Path) -> None:
+    path = made.wheel(tmp_path, **{"sample/.DS_Store": b""})
+    assert wheelworks("audit", path, cache=tmp_path).status == 0
+    assert wheelworks("audit", path, "--strict", cache=tmp_path).status == 1
+
+
+@pytest.mark.integration
+def test_json_and_sarif_hold_the_findings(tmp_path: Path) -> None:
+    path = made.wheel(tmp_path, **{"sample/x.pyc": b""})
+    found = json.loads(wheelworks("audit", path, "--json", cache=tmp_path).out)
+    [wheel] = found["wheels"]
+    assert wheel["checks"]["archive"] == "error" and wheel["findings"][0]["code"] == "W013"
+    sarif = json.loads(wheelworks("audit", path, "--sarif", cache=tmp_path).out)
+    [run] = sarif["runs"]
+    [result] = run["results"]
+    assert sarif["version"] == "2.1.0" and result["level"] == "error"
+    assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"] == "W013"
+
+
+@pytest.mark.integration
+def test_a_folders_manifest_is_told(tmp_path: Path) -> None:
+    path = made.wheel(tmp_path, **{"sample/x.pyc": b""})
+    record = {"file": path.name, "sha256": manifest.sha256(path), "targets": ["any"]}
+    manifest.save({"schema": 1, "source": {"epoch": 1}, "toolchain": {}, "wheels": [record]}, tmp_path)
+    assert wheelworks("audit", tmp_path, cache=tmp_path / "cache").status == 1
+    after = manifest.load(tmp_path)
+    assert after is not None
+    [wheel] = after["wheels"]
+    assert wheel["targets"] == ["any"] and wheel["audit"]["checks"]["archive"] == "error"
+    assert [one["code"] for one in wheel["audit"]["findings"]] == ["W013"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nothing-here"], "no such file or folder, and no release"),
+        (["gone.whl"], "no such file or folder"),
+        ([".."], "no wheel in this folder"),
+        (["a>=1"], "no such file or folder, and no release"),
+        (["a==1.*"], "no such file or folder, and no release"),
+        (["--cpu", "avx3", "x"], "no such feature"),
+        (["--explain", "W999"], "no code 'W999'"),
+    ],
+)
+def test_wrong_use_is_told_and_has_a_status_of_its_own(words: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ended = wheelworks("audit", *words, cache=tmp_path, cwd=tmp_path / "empty")
+    assert ended.status == 2 and told in ended.err
+
+
+def test_explain(tmp_path: Path) -> None:
+    ended = wheelworks("audit", "--explain", "W201", cache=tmp_path)
+    assert ended.status == 0 and "above-baseline" in ended.out
+    assert wheelworks("audit", "--explain", "all", cache=tmp_path).out.startswith("# What the audit finds")
+
+
+@pytest.mark.integration
+def test_a_whole_official_release(tmp_path: Path) -> None:
+    """Tornado's: no finding is an error, and what the warnings say is so."""
+    first = wheelworks("audit", "tornado==6.6.1", "--json", cache=tmp_path, seconds=400)
+    assert first.status == 0, first.out
+    found = json.loads(first.out)
+    assert len(found["wheels"]) == 42 and "tornado-6.6.1.tar.gz" in found["notes"][0]
+    kinds = {one["code"] for wheel in found["wheels"] for one in wheel["findings"]}
+    assert kinds == {"W024", "W202", "W203", "W307", "W401", "W402", "W403"}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("project", ["markupsafe==3.0.4", "websockets==15.0.1"])
+def test_other_official_releases_have_no_error(project: str, tmp_path: Path) -> None:
+    ended = wheelworks("audit", project, "--json", "--offline", cache=tmp_path, seconds=400)
+    findings = [one for wheel in json.loads(ended.out)["wheels"] for one in wheel["findings"]]
+    assert [one for one in findings if one["severity"] == "error"] == []
+    assert ended.status == 0

@@ -1,0 +1,51 @@
+"""Each defect of a good wheel is found under its own code, and nothing else is reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from wheelworks.audit.inspection import inspect
+
+from tests.fixtures.defects import OFFICIAL, OURS, Defect, other_format
+from tests.fixtures.downloads import Published
+from tests.fixtures.drafts import draft
+
+
+def found(path: Path) -> set[str]:
+    return {finding.code for finding in inspect(path).findings}
+
+
+@pytest.mark.integration
+def test_our_wheels_are_clean(ours: dict[str, Path]) -> None:
+    assert {name: inspect(path).findings for name, path in ours.items()} == dict.fromkeys(ours, ())
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("defect", OURS, ids=str)
+def test_a_defect_is_found_and_nothing_else(defect: Defect, ours: dict[str, Path], tmp_path: Path) -> None:
+    one = draft(ours[defect.base])
+    defect.spoil(one)
+    assert found(one.write(tmp_path)) == {defect.code}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("defect", OFFICIAL, ids=str)
+def test_a_defect_of_an_official_wheel_adds_its_code_alone(
+    defect: Defect, published: Published, tmp_path: Path
+) -> None:
+    good = published.wheel("tornado==6.6.1", defect.base)
+    one = draft(good)
+    same = one.write(tmp_path)
+    before = found(same)
+    same.unlink()
+    defect.spoil(one)
+    assert found(one.write(tmp_path)) - before == {defect.code}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("base", "other"), [("win_arm64", "linux_x86_64"), ("linux_aarch64", "macos_arm64")])
+def test_another_systems_format_is_found(base: str, other: str, ours: dict[str, Path], tmp_path: Path) -> None:
+    one = draft(ours[base])
+    other_format(ours[other])(one)
+    assert found(one.write(tmp_path)) == {"W102"}

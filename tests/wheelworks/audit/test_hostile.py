@@ -1,0 +1,165 @@
+"""Wheels from strangers: every one ends in findings, within bounds of time and memory, and none in a traceback."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wheelworks.audit import pool, reading
+from wheelworks.audit.inspection import inspect
+from wheelworks.audit.subject import DEFAULT
+from wheelworks.wheelfile import Limits
+
+from tests.fixtures import archives
+from tests.fixtures.commands import wheelworks
+from tests.fixtures.drafts import draft
+from tests.wheelworks.audit import made
+
+
+def codes(path: Path) -> set[str]:
+    start = time.perf_counter()
+    found = {finding.code for finding in inspect(path).findings}
+    assert time.perf_counter() - start < 20
+    return found
+
+
+def test_a_good_wheel_has_no_finding(tmp_path: Path) -> None:
+    assert inspect(made.wheel(tmp_path)).findings == ()
+
+
+def test_a_bomb_is_refused_unread(tmp_path: Path) -> None:
+    path = archives.wheel(tmp_path / made.NAME, bomb=bytes(200 << 20))
+    assert codes(path) == {"W002"}
+
+
+def test_a_bomb_that_lies_of_its_size_is_not_unpacked(tmp_path: Path) -> None:
+    path = archives.lying(archives.wheel(tmp_path / made.NAME, bomb=bytes(50 << 20)), lambda _: 10)
+    assert "W001" in codes(path)
+
+
+@pytest.mark.integration
+def test_a_hundred_thousand_members_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / made.NAME, "w") as archive:
+        for number in range(100_000):
+            archive.writestr(f"f{number}", b"")
+    assert codes(tmp_path / made.NAME) == {"W002"}
+
+
+@pytest.mark.parametrize("name", ["../../a", "/abc/def", r"ab\..\cd", "C:/abcd", "a//bcde", "abc\0def"])
+def test_names_that_escape_are_told(name: str, tmp_path: Path) -> None:
+    stand_in = "N" * len(name)
+    path = archives.wheel(tmp_path / made.NAME, **{stand_in: b""})
+    archives.renamed(path, stand_in.encode(), name.encode())
+    assert "W004" in codes(path)
+    assert [one.name for one in tmp_path.iterdir()] == [made.NAME]
+
+
+def test_truncations_are_damage(tmp_path: Path) -> None:
+    whole = made.wheel(tmp_path).read_bytes()
+    for length in range(0, len(whole), 40):
+        (tmp_path / made.NAME).write_bytes(whole[:length])
+        assert codes(tmp_path / made.NAME) == {"W001"}
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 2000), st.binary(min_size=1, max_size=4)), max_size=8))
+def test_mutated_wheels(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, bytes]]) -> None:
+    folder = tmp_path_factory.mktemp("mutated")
+    path = made.wheel(folder)
+    data = bytearray(path.read_bytes())
+    for drawn, value in changes:
+        place = drawn % len(data)
+        data[place : place + len(value)] = value
+    path.write_bytes(data)
+    codes(path)
+
+
+TEXTS = ["METADATA", "WHEEL", "RECORD", "entry_points.txt", "sboms/x.json"]
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(TEXTS), st.one_of(st.binary(max_size=300), st.text(max_size=200).map(str.encode)))
+def test_any_text_in_dist_info(tmp_path_factory: pytest.TempPathFactory, name: str, data: bytes) -> None:
+    codes(made.wheel(tmp_path_factory.mktemp("text"), **{f"{made.INFO}/{name}": data}))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"MZ", b"MZ" + bytes(200), b"\x7fELF", b"\x7fELF" + b"\xff" * 200, b"\xca\xfe\xba\xbe\0\0\0\x05" + b"\xff" * 99],
+)
+def test_what_only_begins_like_a_binary_is_told(data: bytes, tmp_path: Path) -> None:
+    assert {"W104", "W119"} <= codes(made.wheel(tmp_path, **{"sample/x.so": data}))
+
+
+def test_a_binary_beyond_the_limit_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LARGEST_BINARY", 10)
+    assert "W120" in codes(made.wheel(tmp_path, **{"sample/x.so": b"\x7fELF" + bytes(100)}))
+
+
+def test_more_bytes_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LIMITS", Limits(size=100))
+    assert codes(made.wheel(tmp_path)) == {"W002"}
+
+
+def test_a_reader_that_dies_costs_its_wheel_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = [made.wheel(tmp_path), tmp_path / "other-1.0-py3-none-any.whl"]
+    good[1].write_bytes(good[0].read_bytes())
+    dying = tmp_path / "dying-1.0-py3-none-any.whl"
+    dying.write_bytes(b"")
+    bad = "import os, sys, wheelworks.audit.inspection as i; real = i.inspect\n"
+    bad += "def inspect(p, q): return os.abort() if 'dying' in p.name else real(p, q)\n"
+    bad += "i.inspect = inspect; import wheelworks.audit.__main__ as m; sys.exit(m.main())"
+    monkeypatch.setattr(pool, "PROGRAM", [sys.executable, "-c", bad])
+    reports = pool.audit([good[0], dying, good[1]], DEFAULT, lambda _: None)
+    assert [report.file for report in reports] == [good[0].name, dying.name, good[1].name]
+    assert [one.code for one in reports[1].findings] == ["W001"] and "signal 6" in reports[1].findings[0].evidence
+    assert reports[0].findings == () and {one.code for one in reports[2].findings} == {"W018"}
+
+
+def test_a_reader_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "PROGRAM", [sys.executable, "-c", "import time; time.sleep(60)"])
+    [report] = pool.audit([made.wheel(tmp_path)], DEFAULT, lambda _: None, seconds=1)
+    assert "did not end within 1 s" in report.findings[0].evidence
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("base", ["win_arm64", "macos_arm64", "linux_x86_64"])
+def test_cut_and_mutated_binaries(base: str, ours: dict[str, Path], tmp_path: Path) -> None:
+    whole = draft(ours[base])
+    data = whole.members[whole.extension].data
+
+    @settings(max_examples=30)
+    @given(st.data())
+    def mutate(drawn: st.DataObject) -> None:
+        made_bad = bytearray(data[: drawn.draw(st.integers(0, len(data)))])
+        places = st.integers(0, max(0, min(len(made_bad) - 1, 2000)))
+        for place in drawn.draw(st.lists(places, max_size=6)) if made_bad else ():
+            made_bad[place] = drawn.draw(st.integers(0, 255))
+        one = draft(ours[base])
+        one.edit(lambda _: bytes(made_bad))
+        codes(one.write(tmp_path))
+
+    mutate()
+
+
+@pytest.mark.integration
+def test_a_wheel_of_a_gigabyte_takes_less_than_one(tmp_path: Path, wheelworks_cache: Path) -> None:
+    resource = pytest.importorskip("resource")
+    import random
+
+    block = random.Random(1).randbytes(1 << 20)
+    with zipfile.ZipFile(tmp_path / made.NAME, "w", zipfile.ZIP_STORED) as archive:
+        for number in range(5):
+            with archive.open(f"sample/data{number}.bin", "w", force_zip64=True) as file:
+                for piece in range(205):
+                    file.write(struct.pack("<Q", piece) + block[8:])
+    assert (tmp_path / made.NAME).stat().st_size > 1 << 30
+    ended = wheelworks("audit", tmp_path / made.NAME, "--json", cache=wheelworks_cache, seconds=200)
+    assert ended.status == 1 and '"W010"' in ended.out and '"W001"' not in ended.out
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1 << 20  # KiB
