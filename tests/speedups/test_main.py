@@ -83,20 +83,6 @@ def test_a_program_elsewhere_finds_what_is_beside_it(tmp_path: Path) -> None:
     assert finished.stdout == "here\n"
 
 
-@pytest.mark.parametrize("value", ["", "1"])
-def test_the_start_up_that_readme_shows(value: str, tmp_path: Path) -> None:
-    readme = Path(__file__).parents[2] / "README.md"
-    blocks = [each.split("```")[0] for each in readme.read_text(encoding="utf-8").split("```python\n")[1:]]
-    [start_up] = [each for each in blocks if "TORNADO_SPEEDUPS_INSTALL" in each]
-    (tmp_path / "sitecustomize.py").write_text(start_up)
-    show = "import sys; s = sys.modules.get('tornado_speedups'); print(s and s.status()['websocket'])"
-    environment = os.environ | {"PYTHONPATH": str(tmp_path), "TORNADO_SPEEDUPS_INSTALL": value}
-    finished = subprocess.run(
-        [sys.executable, "-c", show], check=False, env=environment, capture_output=True, text=True
-    )
-    assert (finished.stdout, finished.stderr) == ("installed\n" if value else "None\n", "")
-
-
 @pytest.mark.parametrize(("words", "status"), [(["--help"], 0), (["-m"], 2), (["--port"], 2)])
 def test_usage(words: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == status
