@@ -28,7 +28,7 @@ _BINARY = re.compile(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe|\xce\xfa\xed\xfe|\xca\xfe\xb
 # Folders that only a building machine has. Those of hosted runners and build tools are looked for in every file,
 # a person's home in binaries alone: in texts such a name is an example more often than not.
 _BUILDERS = re.compile(
-    rb"(?:/home/runner/work/|/Users/runner/|/private/var/folders/|[A-Z]:[\\/]a[\\/]|/tmp/(?:pip|build|cibw|tmp)[-_\w])"
+    rb"(?:/home/runner/\w+/|/Users/runner/|/private/var/folders/|[A-Z]:[\\/]a[\\/]|/tmp/(?:pip|build|cibw|tmp)[-_\w])"
     rb"[ -~]{1,120}"
 )
 _HOMES = re.compile(rb"(?:/(?:home|Users|root|project|tmp)/|[A-Z]:[\\/]Users[\\/])[\w.@+-]+[\\/][ -~]{1,120}")

@@ -54,6 +54,13 @@ argument_open(Argument *argument, PyObject *object, const char *name)
     return 0;
 }
 
+static inline PyObject *
+new_none(void)
+{
+    Py_IncRef(Py_None);
+    return Py_None;
+}
+
 static inline void
 argument_close(Argument *argument)
 {

@@ -101,6 +101,5 @@ websocket_mask_inplace(PyObject *Py_UNUSED(module), PyObject *const *arguments, 
     if (status < 0 || mask_buffer(arguments[1], turned) < 0) {
         return NULL;
     }
-    Py_IncRef(Py_None);
-    return Py_None;
+    return new_none();
 }

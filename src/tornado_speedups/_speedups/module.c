@@ -108,39 +108,39 @@ PyModExport__speedups(void)
 
 #else
 
-/* Slots that a version doesn't know make it refuse the module: declare what the oldest one served knows. */
-#if defined(Py_LIMITED_API)
-#define OLDEST_VERSION Py_LIMITED_API
-#else
-#define OLDEST_VERSION PY_VERSION_HEX
+/* Slots of later versions than the headers'. */
+#if !defined(Py_mod_multiple_interpreters)
+#define Py_mod_multiple_interpreters 3
+#define Py_MOD_PER_INTERPRETER_GIL_SUPPORTED ((void *)2)
+#endif
+#if !defined(Py_mod_gil)
+#define Py_mod_gil 4
+#define Py_MOD_GIL_NOT_USED ((void *)1)
 #endif
 
+/* Those of the newest version come first, since a slot that a version doesn't know makes it refuse the module: it is
+   given the array from where it knows all. */
 static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, (void *)(uintptr_t)execute},
-#if OLDEST_VERSION >= 0x030c0000
-    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
-#endif
-#if OLDEST_VERSION >= 0x030d0000
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {Py_mod_exec, (void *)(uintptr_t)execute},
     {0, NULL},
 };
 
-static struct PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = NAME,
-    .m_doc = DOC,
-    .m_size = sizeof(HeaderNames),
-    .m_methods = methods,
-    .m_slots = slots,
-    .m_clear = clear,
-    .m_free = release,
-};
+#define DEFINITION(first_slot)                                                                                         \
+    {                                                                                                                  \
+        PyModuleDef_HEAD_INIT, .m_name = NAME, .m_doc = DOC, .m_size = sizeof(HeaderNames), .m_methods = methods,      \
+        .m_slots = slots + (first_slot), .m_clear = clear, .m_free = release,                                          \
+    }
+
+static struct PyModuleDef for_3_11 = DEFINITION(2);
+static struct PyModuleDef for_3_12 = DEFINITION(1);
+static struct PyModuleDef for_3_13 = DEFINITION(0);
 
 PyMODINIT_FUNC
 PyInit__speedups(void)
 {
-    return PyModuleDef_Init(&module_definition);
+    return PyModuleDef_Init(Py_Version >= 0x030d0000 ? &for_3_13 : Py_Version >= 0x030c0000 ? &for_3_12 : &for_3_11);
 }
 
 #endif

@@ -6,3 +6,4 @@
 #include "mask.c"
 #include "module.c"
 #include "names.c"
+#include "serialize.c"

@@ -86,6 +86,7 @@ def test_fastcall_with_keywords(module: EmulatedModule) -> None:
 def test_module_state_and_constants(module: EmulatedModule) -> None:
     assert [module.no_arguments() for _ in range(3)] == [101, 102, 103]
     assert module.LIMIT == 1 << 40
+    assert module.VERSION == 0x030B  # of the stable ABI that it was built for
     assert module.NAME == "fixture"
     assert module.parse_numbers.__doc__ == "Numbers of every size."
 

@@ -43,6 +43,9 @@ def data_symbol(guest: Interpreter, name: str) -> int | None:
         return guest.objects.of(SINGLETONS[name]).address
     if name in TYPES:
         return guest.objects.type_object(TYPES[name]).address
+    if name == "Py_Version":
+        major, minor = guest.abi.python.version
+        return _variable(guest, name, guest.abi.packer("L").pack(major << 24 | minor << 16))
     if name == "__stack_chk_guard":
         return _variable(guest, name, guest.canary[: guest.abi.pointer])
     error = getattr(builtins, name.removeprefix("PyExc_"), None) if name.startswith("PyExc_") else None
