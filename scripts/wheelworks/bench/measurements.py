@@ -15,7 +15,7 @@ from rich.table import Table
 
 from wheelworks import console
 
-PACKAGES = ("tornado-speedups", "tornado", "aiohttp", "picows", "websockets")
+PACKAGES = ("tornado-speedups", "tornado", "aiohttp", "httptools", "picows", "websockets")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""``python -m wheelworks.bench.servers KIND``: a WebSocket server that echoes, to be measured from outside.
+"""``python -m wheelworks.bench.servers KIND``: a server that echoes messages, or greets, to be measured from outside.
 
 It writes its port, then, for each line that it reads, the seconds of CPU that it has used; at the end of its input it
 ends.
@@ -13,44 +13,78 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from wheelworks.bench.requests import HELLO
+
 _MOST = 2**26
 
 Start = Callable[[], Awaitable[int]]
 
 
-async def _tornado(asynchronous: bool) -> int:
-    from tornado.httpserver import HTTPServer
-    from tornado.netutil import bind_sockets
-    from tornado.web import Application
+def _echo() -> Any:
     from tornado.websocket import WebSocketHandler
 
     class Echo(WebSocketHandler):
         def on_message(self, message: str | bytes) -> Any:
             self.write_message(message, binary=isinstance(message, bytes))
 
+    return Echo
+
+
+def _async_echo() -> Any:
+    from tornado.websocket import WebSocketHandler
+
     class AsyncEcho(WebSocketHandler):
         async def on_message(self, message: str | bytes) -> None:
             await self.write_message(message, binary=isinstance(message, bytes))
 
-    handler = AsyncEcho if asynchronous else Echo
-    server = HTTPServer(Application([("/", handler)], websocket_max_message_size=_MOST))
+    return AsyncEcho
+
+
+def _hello() -> Any:
+    from tornado.web import RequestHandler
+
+    class Hello(RequestHandler):
+        def get(self) -> None:
+            self.write(HELLO)
+
+    return Hello
+
+
+async def _tornado(handler: Callable[[], Any]) -> int:
+    from tornado.httpserver import HTTPServer
+    from tornado.netutil import bind_sockets
+    from tornado.web import Application
+
+    server = HTTPServer(Application([("/", handler())], websocket_max_message_size=_MOST))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     port: int = sockets[0].getsockname()[1]
     return port
 
 
-async def _speedups(asynchronous: bool) -> int:
+async def _speedups(handler: Callable[[], Any]) -> int:
     import tornado_speedups
 
     tornado_speedups.install()
     left = {name: text for name, text in tornado_speedups.status().items() if text != "installed"}
     if left:
         raise SystemExit(f"the speedups aren't installed: {left}")
-    return await _tornado(asynchronous)
+    return await _tornado(handler)
 
 
-async def _aiohttp() -> int:
+async def _aiohttp(handler: Callable[[], Any]) -> int:
+    from aiohttp import web
+
+    application = web.Application()
+    application.router.add_get("/", handler())
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port: int = runner.addresses[0][1]
+    return port
+
+
+def _aiohttp_echo() -> Any:
     from aiohttp import WSMsgType, web
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
@@ -63,13 +97,16 @@ async def _aiohttp() -> int:
                 await socket.send_bytes(message.data)
         return socket
 
-    application = web.Application()
-    application.router.add_get("/", echo)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port: int = runner.addresses[0][1]
-    return port
+    return echo
+
+
+def _aiohttp_hello() -> Any:
+    from aiohttp import web
+
+    async def hello(request: web.Request) -> web.Response:
+        return web.Response(body=HELLO, content_type="text/html", charset="utf-8")
+
+    return hello
 
 
 async def _picows() -> int:
@@ -89,12 +126,15 @@ async def _picows() -> int:
 
 
 KINDS: dict[str, Start] = {
-    "tornado": lambda: _tornado(asynchronous=False),
-    "speedups": lambda: _speedups(asynchronous=False),
-    "tornado-async": lambda: _tornado(asynchronous=True),
-    "speedups-async": lambda: _speedups(asynchronous=True),
-    "aiohttp": _aiohttp,
+    "tornado": lambda: _tornado(_echo),
+    "speedups": lambda: _speedups(_echo),
+    "tornado-async": lambda: _tornado(_async_echo),
+    "speedups-async": lambda: _speedups(_async_echo),
+    "aiohttp": lambda: _aiohttp(_aiohttp_echo),
     "picows": _picows,
+    "tornado-hello": lambda: _tornado(_hello),
+    "speedups-hello": lambda: _speedups(_hello),
+    "aiohttp-hello": lambda: _aiohttp(_aiohttp_hello),
 }
 
 

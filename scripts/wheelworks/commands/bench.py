@@ -10,13 +10,20 @@ from pathlib import Path
 from wheelworks import console
 from wheelworks.bench.measurements import Measurement, Plan, document, tables
 
-SUITES = {"websocket": "wheelworks.bench.websocket", "mask": "wheelworks.bench.mask"}
+SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "headers", "mask")}
 
 EPILOG = """\
+suites:
+  websocket    servers that echo messages: CPU time per message, or instructions
+  http         servers that greet: CPU time per request, or instructions; with a browser's headers, and bare
+  headers      parsing a browser's 12 headers: CPU time per call, in Tornado, tuned Python, the speedups and httptools
+  mask         masking to new bytes and in place: CPU time per call
+
 examples:
   nox -s bench                                      every suite, into bench.json
-  nox -s bench -- mask --quick                      one of them, roughly, in seconds
+  nox -s bench -- headers mask --quick              two of them, roughly, in seconds
   nox -s bench -- websocket --count-instructions    counted by valgrind: the figure that repeats on a busy machine
+  nox -s bench -- http --count-instructions         the same for requests, a browser's and bare ones
 
 Compare figures of one run only. Exit status: 0, 1 (something could not be measured), 2 (wrong use)."""
 

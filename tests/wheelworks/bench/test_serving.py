@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
 from functools import partial
 from pathlib import Path
 
 import pytest
-from wheelworks.bench import load, serving
+from wheelworks.bench import http, load, requests, servers, serving, websocket
+from wheelworks.bench.cases import Case
+from wheelworks.bench.cases import measure as measure_cases
 from wheelworks.bench.measurements import Measurement, Plan
 from wheelworks.commands import bench
 from wheelworks.errors import WheelworksError
@@ -35,6 +39,65 @@ def test_every_server_echoes(kind: str) -> None:
         assert server.cpu_seconds() > used > 0
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["tornado-hello", "speedups-hello"])
+def test_every_server_greets(kind: str) -> None:
+    with serving.running(kind, {}) as server:
+        requests.repeated(server.port, 20, requests.BROWSER)
+        used = server.cpu_seconds()
+        requests.repeated(server.port, 200, requests.BARE)
+        assert server.cpu_seconds() > used > 0
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 404 Not Found\r\n\r\nHello, world", b"HTTP/1.1 200 OK\r\n\r\nHel"])
+def test_other_answers_are_refused(answer: bytes) -> None:
+    def answer_once() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer_once)
+        server.start()
+        with pytest.raises(ConnectionError, match="the server doesn't greet"):
+            requests.repeated(listener.getsockname()[1], 1, requests.BARE)
+        server.join()
+
+
+def test_a_suite_measures_every_server_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def cpu_microseconds(kind: str, load: serving.Load, count: int, variables: dict[str, str]) -> float:
+        asked.append((kind, count))
+        return float(len(asked))
+
+    monkeypatch.setattr(serving, "cpu_microseconds", cpu_microseconds)
+    case = Case("bare", lambda port, count: None, 50, ("tornado-hello", "speedups-hello"))
+    assert measure_cases("http", [case], Plan(2, 0.2, False), lambda suite, what: None) == [
+        Measurement("bare", "tornado", "us", (1.0, 3.0)),
+        Measurement("bare", "speedups", "us", (2.0, 4.0)),
+    ]
+    assert asked == [("tornado-hello", 100), ("speedups-hello", 100)] * 2
+
+
+def test_instructions_are_counted_once_and_where_they_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "instructions", lambda kind, load, count: float(count))
+    plan = Plan(7, 1.0, True)
+    assert {each.case for each in http.measure(plan, lambda suite, what: None)} == {"12 headers of a browser", "bare"}
+    found = websocket.measure(plan, lambda suite, what: None)
+    assert {each.unit for each in found} == {"instructions"}
+    assert {len(each.rounds) for each in found} == {1}
+    assert not any("MiB" in each.case for each in found)
+
+
+def test_every_case_has_its_base_and_servers() -> None:
+    for suite in (http, websocket):
+        for case in suite.CASES:
+            assert set(case.subjects) <= set(servers.KINDS)
+            assert case.subjects[0].partition("-")[0] == suite.BASE
+
+
 def test_a_server_that_cannot_start_is_reported() -> None:
     with (
         pytest.raises(WheelworksError, match="the server unheard-of has ended by itself"),
@@ -58,7 +121,7 @@ def test_counting_needs_valgrind(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_suite_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         bench.main(["unheard-of"])
-    assert "no suite 'unheard-of': websocket, mask" in capsys.readouterr().err
+    assert "no suite 'unheard-of': websocket, http, headers, mask" in capsys.readouterr().err
 
 
 def test_the_command_shows_and_writes(
