@@ -13,8 +13,10 @@ from wheelworks.compare.modules import BINARIES, modules
 from wheelworks.compare.pairs import Pair, Wheel
 from wheelworks.slots import Slot
 
-# What a builder says of itself, or of the bytes beside it, and what PEP 427 leaves to signatures.
+# What a builder says of itself, or of the bytes beside it, and what PEP 427 leaves to signatures; and the folder of
+# bills of materials (PEP 770), which say what a wheel was built with.
 OF_THE_BUILDER = ("RECORD", "RECORD.jws", "RECORD.p7s", "DELVEWHEEL")
+TELLS_OF_THE_BUILD = "sboms/"
 IN_WHEEL = ("Wheel-Version", "Root-Is-Purelib", "Build")
 
 
@@ -39,6 +41,7 @@ def _plain(wheel: Wheel, slots: Sequence[Slot]) -> dict[str, bytes]:
     """The files, without what builders say of themselves; those whose names may differ under one name."""
     info = wheelfile.dist_info(wheel.members, wheel.path.name)
     ignored = {f"{info}/{name}" for name in OF_THE_BUILDER}
+    ignored |= {name for name in wheel.members if name.startswith(f"{info}/{TELLS_OF_THE_BUILD}")}
     renamed = {file: f"the module {name}" for name, file in modules(wheel, slots).items()}
     for name in wheel.members:
         if name.startswith(f"{info}/"):

@@ -28,7 +28,7 @@ def test_the_same_wheel_twice_has_no_difference(tmp_path: Path) -> None:
 
 def test_a_builders_own_marks_are_no_difference(tmp_path: Path) -> None:
     one = wheel(tmp_path / "a", "cp311-abi3-manylinux2014_x86_64.musllinux_1_2_x86_64", generator="one (1.0)")
-    crlf = {"sample/__init__.py": b"x = 1\r\n"}
+    crlf = {"sample/__init__.py": b"x = 1\r\n", "sample-1.0.dist-info/sboms/builder.cdx.json": b"{}"}
     other = [
         wheel(tmp_path / "b", "cp311-abi3-manylinux1_x86_64.manylinux_2_28_x86_64", crlf, generator="another (2.0)"),
         wheel(tmp_path / "b", "cp311-abi3-musllinux_1_1_x86_64", {"sample-1.0.dist-info/DELVEWHEEL": b"1"}),
