@@ -136,7 +136,7 @@ def random_head(chosen: random.Random) -> bytes:
         parts += chosen.choice(_NAMES), chosen.choice(_COLONS), chosen.choice(_VALUES), chosen.choice(_ENDS)
     head = bytearray(b"".join(parts) + b"\r\n")
     for _ in range(chosen.choice((0, 0, 1, 2))):
-        place = chosen.randrange(len(head))
+        place = chosen.randrange(len(head) + 1)
         if chosen.random() < 0.5:
             head[place : place + chosen.randrange(2)] = bytes([chosen.choice(_NOISE)])
         else:

@@ -74,6 +74,7 @@ def test_a_version_that_is_lower(ready: Path) -> None:
     assert refusal(ready) == "1.0 isn't higher than 1.0.1, which is tagged"
 
 
-def test_what_is_none_of_gits(tmp_path: Path) -> None:
+def test_what_is_none_of_gits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))  # Nox puts temporary folders into a repository
     projects.sample(tmp_path / "p", **{"CHANGELOG.md": CHANGELOG})
     assert "not a git repository" in refusal(tmp_path / "p")

@@ -11,7 +11,7 @@ from wheelworks.execute.capi.table import (
     Long,
     LongLong,
     NewReference,
-    Object,
+    OptionalObject,
     Pointer,
     Size,
     Ssize,
@@ -152,11 +152,12 @@ def PyBool_FromLong(guest: Interpreter, number: Long) -> NewReference:
 
 
 @answer()
-def PyNumber_AsSsize_t(guest: Interpreter, value: Value, error: Object) -> Ssize:
+def PyNumber_AsSsize_t(guest: Interpreter, value: Value, error: OptionalObject) -> Ssize:
+    """Without an exception to raise, what doesn't fit becomes the nearest number that does."""
     number = operator.index(value)
     limit = 1 << 8 * guest.abi.pointer - 1
-    if -limit <= number < limit:
-        return number
+    if error is None or -limit <= number < limit:
+        return max(-limit, min(number, limit - 1))
     kind: Any = error.value
     raise kind(f"cannot fit '{type(value).__name__}' into an index-sized integer")
 
