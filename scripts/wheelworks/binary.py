@@ -68,10 +68,17 @@ def describe(data: bytes, name: str) -> tuple[Binary, ...]:
 
 
 def parts(data: bytes) -> Iterator[tuple[Parsed, Binary]]:
-    """LIEF's view of a binary, and ours: one pair, or one for each half; none where the bytes are no binary.
+    """LIEF's view of a binary, and ours: one pair, or one for each half; none where the bytes can't be read as one.
 
     LIEF's objects die with the file that they were read from: use each before asking for the next.
     """
+    try:
+        yield from _parts(data)
+    except SystemError:  # of LIEF, at damaged names: "returned a result with an exception set"
+        return
+
+
+def _parts(data: bytes) -> Iterator[tuple[Parsed, Binary]]:
     if data[:4] in MACHO_MAGIC:
         fat = lief.MachO.parse(data)  # its halves die with it: keep it while they are read
         yield from ((one, _macho(one)) for one in fat or ())

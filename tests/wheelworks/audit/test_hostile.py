@@ -134,6 +134,11 @@ def test_cut_and_mutated_binaries(base: str, ours: dict[str, Path], tmp_path: Pa
     whole = draft(ours[base])
     data = whole.members[whole.extension].data
 
+    def audit(made_bad: bytes) -> None:
+        one = draft(ours[base])
+        one.edit(lambda _: made_bad)
+        codes(one.write(tmp_path))
+
     @settings(max_examples=30)
     @given(st.data())
     def mutate(drawn: st.DataObject) -> None:
@@ -141,10 +146,9 @@ def test_cut_and_mutated_binaries(base: str, ours: dict[str, Path], tmp_path: Pa
         places = st.integers(0, max(0, min(len(made_bad) - 1, 2000)))
         for place in drawn.draw(st.lists(places, max_size=6)) if made_bad else ():
             made_bad[place] = drawn.draw(st.integers(0, 255))
-        one = draft(ours[base])
-        one.edit(lambda _: bytes(made_bad))
-        codes(one.write(tmp_path))
+        audit(bytes(made_bad))
 
+    audit(data[:124] + b"\0" + data[125:240])  # of a PE, at which LIEF raises a SystemError
     mutate()
 
 

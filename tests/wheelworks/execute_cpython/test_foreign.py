@@ -29,8 +29,10 @@ pytestmark = [
 FORBIDDEN = ["unshare", "--user", "--map-root-user", "sh", "-c"]
 FORBIDDEN += ['echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh"]
 RUN = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from wheelworks.execute.cpython.run import run_wheel
 verdict = run_wheel(Path(sys.argv[1]), cpu="aarch64", python="3.11", tests=sys.argv[2],
                     progress=lambda text: print(text, flush=True))
