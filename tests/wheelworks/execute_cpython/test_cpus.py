@@ -44,5 +44,7 @@ def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, o
     python, abi = (versions[0], "cp311-abi3") if age == "oldest" else (versions[-1], "cp315-abi3.abi3t")
     (wheel,) = release.glob(f"*-{abi}-*{cpu}.whl")
     verdict = run_wheel(wheel, cpu=cpu, python=python, tests="package", tests_folder=of_functions)
+    if "Mirror sync in progress?" in verdict.why:
+        pytest.skip("the archive's index is not the one of its Release file: nothing can be laid from it now")
     assert (verdict.outcome, verdict.findings) == ("ran", ()), verdict
     assert verdict.how.startswith(f"CPython {python}.") and verdict.checks >= 50

@@ -97,7 +97,7 @@ def _lay(wanted: Recipe, folder: Path) -> None:
             raise _failure(wanted, log, f"not done after {TIME_LIMIT:.0f} s") from None
         if any(status):
             failure = _failure(wanted, log, f"mmdebstrap and tar ended with exit codes {status}")
-            raise NotServed(failure.message, failure.hint)
+            raise NotServed(failure.message, "try again later: a mirror of the archive may be half renewed")
         _furnish(folder)
         if not (folder / "usr/bin" / wanted.packages[0]).exists():
             raise _failure(wanted, log, f"{wanted.suite} has no {wanted.packages[0]} for {wanted.architecture}")
