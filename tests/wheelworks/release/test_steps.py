@@ -1,12 +1,8 @@
-"""The order of things: what was done is not done again, what changed is, and a killed release ends the same."""
+"""The order of things: what was done is not done again, what changed is."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,50 +72,36 @@ def test_a_failed_step_is_told_and_taken_again(tmp_path: Path) -> None:
     assert taken(tmp_path) == ["two", "three"]
 
 
-PROGRAM = """\
-import os, signal, sys
-from pathlib import Path
-from wheelworks.release import steps
-from wheelworks.release.steps import Release, Step
-
-def step(name):
-    def run(release):
-        path = release.dist / name
-        with open(path, "w") as file:
-            file.write("half of ")
-            file.flush()
-            if name == sys.argv[2]:
-                os.kill(os.getpid(), signal.SIGKILL)
-            file.write(name)
-    return Step(name, "", run, lambda release: [release.dist / name])
-
-here = Path(sys.argv[1])
-steps.go(Release(here, here, "1.0", "c", "s-1.0"), [step(name) for name in ("one", "two", "three")], lambda *_: None)
-"""
+def test_another_part_begins_anew(tmp_path: Path) -> None:
+    assert taken(tmp_path) == list(NAMES)
+    calls: list[str] = []
+    one = replace(release(tmp_path), part=steps.Part(pythons=("3.13",)))
+    steps.go(one, [writes(name, calls) for name in NAMES], lambda step, what: None)
+    assert calls == list(NAMES)
 
 
-def run(folder: Path, killed_at: str) -> int:
-    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(folder), killed_at]
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
-    return subprocess.run(command, env=env, check=False).returncode
+def test_a_file_that_changed_after_its_checksum_is_refused_and_one_that_is_gone_made_again(tmp_path: Path) -> None:
+    one, calls = release(tmp_path), list[str]()
 
+    def sums(release: Release) -> None:
+        papers.write_sums(release.dist, [release.dist / "one"])
 
-@pytest.mark.integration
-@pytest.mark.parametrize("at", NAMES)
-def test_killed_at_any_step_it_goes_on_and_ends_with_the_same_bytes(at: str, tmp_path: Path) -> None:
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-    assert run(tmp_path / "whole", "never") == 0
-    assert run(tmp_path / "killed", at) == -signal.SIGKILL
-    assert run(tmp_path / "killed", "never") == 0
-    whole, killed = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("whole", "killed"))
-    assert whole == killed and len(whole) == 4
+    both = [writes("one", calls), Step(papers.SUMS, "", sums, lambda one: [one.dist / "one", one.dist / papers.SUMS])]
+    steps.go(one, both, lambda step, what: None)
+    (tmp_path / "one").write_text("changed")
+    with pytest.raises(WheelworksError, match="one was changed after its checksum was written"):
+        steps.go(one, both, lambda step, what: None)
+    assert calls == ["one"] and (tmp_path / "one").read_text() == "changed"
+    (tmp_path / "one").unlink()
+    steps.go(one, both, lambda step, what: None)
+    assert calls == ["one", "one"]
+    papers.check_sums(tmp_path, ["one"])
 
 
 def filled(folder: Path) -> Release:
     """A release whose files are there, if with nothing in them."""
     one = release(folder)
-    for path in one.files:
+    for path in one.described:
         path.touch()
     return one
 
@@ -132,8 +114,8 @@ def test_exactly_the_files_of_a_release(tmp_path: Path) -> None:
     with pytest.raises(WheelworksError, match="is no file of this release"):
         steps.exactly(one)
     surplus.unlink()
-    one.wheels[3].unlink()
-    with pytest.raises(WheelworksError, match=f"{one.wheels[3].name} is missing"):
+    one.files[4].unlink()
+    with pytest.raises(WheelworksError, match=f"{one.files[4].name} is missing"):
         steps.exactly(one)
 
 
@@ -147,13 +129,13 @@ def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:
     one = filled(tmp_path)
     steps.sums(one)
     lines = (tmp_path / papers.SUMS).read_text().splitlines()
-    assert lines == sorted(lines, key=lambda line: line[66:]) and len(lines) == len(one.files)
-    papers.check_sums(tmp_path, one.names)
-    one.wheels[0].write_text("changed")
+    assert lines == sorted(lines, key=lambda line: line[66:]) and len(lines) == len(one.described)
+    papers.check_sums(tmp_path, [path.name for path in one.described])
+    one.files[1].write_text("changed")
     with pytest.raises(WheelworksError, match="was changed after its checksum was written"):
-        papers.check_sums(tmp_path, one.names)
+        papers.check_sums(tmp_path, [path.name for path in one.described])
     with pytest.raises(WheelworksError, match="is not in SHA256SUMS"):
-        papers.check_sums(tmp_path, [*one.names, "more.whl"])
+        papers.check_sums(tmp_path, [*(path.name for path in one.described), "more.whl"])
 
 
 def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
