@@ -57,7 +57,7 @@ def rehearse(files: Sequence[Path], planned: Sequence[Planned], pin: str) -> Non
             compare(files, work / "index")
             download(files, planned, pin, work / "back", address)
             for installer in INSTALLERS:
-                install(installer, pin, work / installer, _only(address, work / "tornado"))
+                install(installer, pin, work / installer, sources(address, work / "tornado"))
 
 
 def upload(files: Sequence[Path], there: Path, address: str) -> None:
@@ -86,7 +86,7 @@ def download(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: 
         tags = [word for tag in row.tags for word in ("--platform", tag)]
         words = ("download", "--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", one.abi.python)
         abi = ("--implementation", "cp", "--abi", one.abi.id.rpartition("-")[2].rpartition(".")[2])
-        _run(f"pip download for {row.id}", "pip", *words, *abi, *_only(address), *tags, "--dest", place, pin)
+        _run(f"pip download for {row.id}", "pip", *words, *abi, *sources(address), *tags, "--dest", place, pin)
         (found,) = place.iterdir()
         if found.name != one.name or ours.get(found.name) != manifest.sha256(found):
             raise WheelworksError(f"{row.id}: pip chooses {found.name}, which isn't {one.name}, or not as it was sent")
@@ -110,7 +110,8 @@ def install(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -
         raise WheelworksError(f"the package that {installer} has installed doesn't echo:\n{ended.output[-2000:]}")
 
 
-def _only(address: str, *folders: Path) -> tuple[str | Path, ...]:
+def sources(address: str, *folders: Path) -> tuple[str | Path, ...]:
+    """pip's options that make it ask this index and these folders, and nothing else."""
     found = (word for folder in folders for word in ("--find-links", folder))
     return (*_PIPS, "--index-url", f"{address}simple/", *found)
 

@@ -134,6 +134,7 @@ def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:
     one.files[1].write_text("changed")
     with pytest.raises(WheelworksError, match="was changed after its checksum was written"):
         papers.check_sums(tmp_path, [path.name for path in one.described])
+    (tmp_path / "more.whl").touch()
     with pytest.raises(WheelworksError, match="is not in SHA256SUMS"):
         papers.check_sums(tmp_path, [*(path.name for path in one.described), "more.whl"])
 
