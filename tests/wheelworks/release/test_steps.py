@@ -149,4 +149,6 @@ def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
     commit, lock = made["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert commit["digest"] == {"gitCommit": "c" * 40} and lock["digest"] == {"sha256": "d" * 64}
     papers.write_provenance(tmp_path, made)
-    assert provenance.load(tmp_path) == provenance.Stated(1_700_000_000, tools, ())
+    files = {path.name: manifest.sha256(path) for path in one.files}
+    locks = {"requirements/build.txt": "d" * 64}
+    assert provenance.load(tmp_path) == provenance.Stated(1_700_000_000, tools, (), "c" * 40, files, locks)
