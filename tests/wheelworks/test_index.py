@@ -73,7 +73,9 @@ def test_the_sdist_is_a_file_of_the_release_and_no_wheel(server: Server, tmp_pat
     sdist = tmp_path / "sample-1.0.tar.gz"
     sdist.write_bytes(b"sdist")
     server.listing(wheel(tmp_path / "w"), sdist)
-    assert [file.name for file in index.files("sample==1.0")] == ["sample-1.0-py3-none-any.whl", sdist.name]
+    assert [file.name for file in index.files("sample==1.0")] == [path.name for path in (tmp_path / "w").iterdir()] + [
+        sdist.name
+    ]
     assert [path.suffix for path in index.fetch("sample==1.0", tmp_path)] == [".whl"]
     server.listing(sdist)
     with pytest.raises(UsageError, match=r"sample==1\.0: the index has no wheel of it"):

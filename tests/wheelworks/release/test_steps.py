@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import string
+import urllib.parse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.protobuf import json_format
+from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.statement import Statement
 from wheelworks import manifest
 from wheelworks.errors import WheelworksError
 from wheelworks.release import papers, state, steps
@@ -152,3 +159,49 @@ def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
     files = {path.name: manifest.sha256(path) for path in one.files}
     locks = {"requirements/build.txt": "d" * 64}
     assert provenance.load(tmp_path) == provenance.Stated(1_700_000_000, tools, (), "c" * 40, files, locks)
+
+
+def test_a_provenance_is_what_in_toto_and_slsa_require(tmp_path: Path) -> None:
+    one = filled(tmp_path)
+    record = {
+        "source": {"epoch": 1_700_000_000},
+        "toolchain": {"ziglang": "1", "build_requirements": {"setuptools": "2"}},
+    }
+    made = papers.provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
+    conforms(made)
+    for field in ("_type", "subject", "predicateType", "predicate"):
+        with pytest.raises((ValueError, AssertionError, KeyError)):
+            conforms(without(made, field))
+    definition, details = ("predicate", "buildDefinition"), ("predicate", "runDetails")
+    for place in ((*definition, "buildType"), (*definition, "externalParameters"), (*details, "builder", "id")):
+        with pytest.raises(AssertionError):
+            conforms(without(made, *place))
+    with pytest.raises(json_format.ParseError, match="more"):
+        conforms({**made, "predicate": {**made["predicate"], "more": 1}})
+
+
+def conforms(statement: dict[str, Any]) -> None:
+    """Hold a statement against in-toto's own definitions, which know every field, and SLSA's list of what is required.
+
+    https://slsa.dev/spec/v1.0/provenance: buildType and builder.id are URIs, externalParameters must be there.
+    """
+    parsed = json_format.ParseDict(statement, statement_pb2.Statement())
+    Statement.copy_from_pb(parsed).validate()
+    assert parsed.predicate_type == "https://slsa.dev/provenance/v1"
+    assert len({subject.name for subject in parsed.subject}) == len(parsed.subject)
+    predicate = json_format.ParseDict(statement["predicate"], provenance_pb2.Provenance())
+    definition = predicate.build_definition
+    for uri in (definition.build_type, predicate.run_details.builder.id):
+        assert urllib.parse.urlsplit(uri).scheme
+    assert definition.HasField("external_parameters")
+    for one in (*parsed.subject, *definition.resolved_dependencies):
+        assert one.uri or one.digest
+        assert all(set(digest) <= set(string.hexdigits.lower()) for digest in one.digest.values())
+    assert all(len(subject.digest["sha256"]) == 64 for subject in parsed.subject)
+
+
+def without(statement: dict[str, Any], first: str, *rest: str) -> dict[str, Any]:
+    """The same but for one field."""
+    if rest:
+        return {**statement, first: without(statement[first], *rest)}
+    return {name: value for name, value in statement.items() if name != first}
