@@ -14,9 +14,8 @@ from tests.fixtures.downloads import Published
 pytestmark = pytest.mark.integration
 
 RELEASE = "tornado==6.6.1"
-CHOSEN = tuple(
-    word for target in ("win_arm64", "macosx_11_0_arm64", "manylinux_2_17_aarch64") for word in ("--target", target)
-) + ("--abi", "cp311-abi3")
+TARGETS = ("win_arm64", "macosx_11_0_arm64", "manylinux_2_17_aarch64")
+CHOSEN = [*(f"--target={target}" for target in TARGETS), "--abi=cp311-abi3"]
 # What must differ: the machine code; the tags, of which the published wheels have others; and the list of hashes.
 OWN = {"WHEEL", "RECORD", "speedups.pyd", "speedups.abi3.so"}
 
@@ -29,8 +28,9 @@ def test_its_sdist_gives_the_same_bytes_twice(published: Published, wheelworks_c
 
 def test_against_the_published_wheels_every_member_is_accounted_for(tmp_path: Path, wheelworks_cache: Path) -> None:
     kept = tmp_path / "kept"
-    words = ("reproduce", RELEASE, *CHOSEN, "--vary", "umask", "--keep", kept)
-    ended = wheelworks(*words, cache=wheelworks_cache, seconds=600)
+    ended = wheelworks(
+        "reproduce", RELEASE, *CHOSEN, "--vary=umask", "--keep", kept, cache=wheelworks_cache, seconds=600
+    )
     assert ended.status == 1 and "made otherwise: rebuilds agree with each other" in ended.err
     told = dict(re.findall(r"^  (tornado-\S+\.whl)\n((?:    .*\n)+)", ended.err, re.MULTILINE))
     assert len(told) == 3
