@@ -188,6 +188,8 @@ def go(release: Release, steps: Sequence[Step], tell: Callable[[str, str], None]
     changed is taken again, and so is every one behind it. Raises WheelworksError for a failed step, and for a file that
     was changed after its checksum was written; one that is gone is made again.
     """
+    written = (*(path.name for path in release.described), papers.SUMS, state.FILE, manifest.FILE)
+    manifest.sweep(release.dist, written)
     kept = state.load(release.dist, release.version, release.commit, release.part.words())
     if papers.SUMS in kept.done:
         papers.check_unchanged(release.dist)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import string
 import urllib.parse
 from dataclasses import replace
@@ -19,9 +20,20 @@ from wheelworks.release import papers, state, steps
 from wheelworks.release.steps import Release, Step
 from wheelworks.reproduce import provenance
 
-from tests.fixtures.commands import ROOT
+from tests.fixtures.commands import ROOT, wheelworks
 
 NAMES = ("one", "two", "three")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
+    """This project's wheel for Windows on ARM64."""
+    out = tmp_path_factory.mktemp("built")
+    words = ("build-wheels", ".", "--no-run", "--target", "win_arm64", "--abi", "cp311-abi3", "--out", out)
+    ended = wheelworks(*words, cache=wheelworks_cache)
+    assert ended.status == 0, ended.err
+    (wheel,) = out.glob("*.whl")
+    return wheel
 
 
 def writes(name: str, calls: list[str]) -> Step:
@@ -32,8 +44,8 @@ def writes(name: str, calls: list[str]) -> Step:
     return Step(name, name, run, lambda release: [release.dist / name])
 
 
-def release(folder: Path, commit: str = "c") -> Release:
-    return Release(folder, folder, "1.0", commit, "sample-1.0")
+def release(folder: Path, commit: str = "c", dist: Path | None = None) -> Release:
+    return Release(folder, dist or folder, "1.0", commit, "sample-1.0")
 
 
 def taken(folder: Path, commit: str = "c") -> list[str]:
@@ -130,6 +142,16 @@ def test_a_finding_of_a_command_ends_the_release_with_its_words(tmp_path: Path) 
     with pytest.raises(WheelworksError) as raised:
         steps.wheelworks(release(ROOT), "test-foreign", tmp_path / "nothing.whl")
     assert "no such file" in raised.value.message and raised.value.hint == "nox -s test-foreign"
+
+
+@pytest.mark.integration
+def test_a_finding_of_the_audit_ends_the_release(built: Path, tmp_path: Path) -> None:
+    """A wheel whose machine code is another CPU's than its name says."""
+    wheel = Path(shutil.copy(built, tmp_path))
+    steps.audit(release(ROOT, dist=tmp_path))
+    wheel.rename(tmp_path / wheel.name.replace("arm64", "amd64"))
+    with pytest.raises(WheelworksError, match=r"(?s)audit failed:.*wrong-machine"):
+        steps.audit(release(ROOT, dist=tmp_path))
 
 
 def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:
