@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,7 +79,7 @@ def download(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: 
     """Download what pip chooses for every platform and ABI, and compare it. Raises WheelworksError."""
     ours = {path.name: manifest.sha256(path) for path in files}
 
-    def get(one: Planned, row: Target) -> None:
+    def get(one: Planned, row: Target) -> str:
         assert one.abi
         place = into / row.id / one.abi.id
         tags = [word for tag in row.tags for word in ("--platform", tag)]
@@ -88,12 +87,14 @@ def download(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: 
         abi = ("--implementation", "cp", "--abi", one.abi.id.rpartition("-")[2].rpartition(".")[2])
         _run(f"pip download for {row.id}", "pip", *words, *abi, *sources(address), *tags, "--dest", place, pin)
         (found,) = place.iterdir()
-        if found.name != one.name or ours.get(found.name) != manifest.sha256(found):
-            raise WheelworksError(f"{row.id}: pip chooses {found.name}, which isn't {one.name}, or not as it was sent")
+        same = found.name == one.name and ours.get(found.name) == manifest.sha256(found)
+        return "" if same else f"{row.id}: pip chooses {found.name}, which isn't {one.name}, or not as it was sent"
 
-    with ThreadPoolExecutor(processes.cores()) as pool:
-        for ended in [pool.submit(get, one, row) for one in planned for row in one.targets]:
-            ended.result()
+    places = [(one, row) for one in planned for row in one.targets]
+    with processes.side_by_side() as pool:
+        wrong = [said for said in pool.map(lambda place: get(*place), places) if said]
+    if wrong:
+        raise WheelworksError(wrong[0])
 
 
 def install(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -> None:
@@ -107,7 +108,7 @@ def install(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -
         _run("pip install", "pip", "install", "--quiet", *only, pin, python=python)
     ended = processes.run([python, "-I", ECHO], seconds=60)
     if ended.status:
-        raise WheelworksError(f"the package that {installer} has installed doesn't echo:\n{ended.output[-2000:]}")
+        raise WheelworksError(f"the package that {installer} has installed doesn't echo:\n{ended.last(20)}")
 
 
 def sources(address: str, *folders: Path) -> tuple[str | Path, ...]:
@@ -123,4 +124,4 @@ def _run(what: str, module: str, *words: str | Path, python: str | Path = sys.ex
     quiet = {**kept, "PIP_CONFIG_FILE": os.devnull} if "--index-url" in words else dict(os.environ)
     ended = processes.run([python, "-m", module, *words], env=quiet)
     if ended.status:
-        raise WheelworksError(f"{what} failed:\n{ended.output.strip()[-2000:]}")
+        raise WheelworksError(f"{what} failed:\n{ended.last(20)}")
