@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
@@ -38,7 +37,18 @@ _DEFAULT = re.compile(r"\(default (\S+/simple/?)\)")
 
 def is_requirement(word: str) -> bool:
     """Whether a word names a release of a project: ``name==version``."""
-    return re.fullmatch(r"[\w.-]+==[\w.!+]+", word) is not None
+    try:
+        _parsed(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(word: str) -> tuple[str, Version]:
+    name, equals, version = word.partition("==")
+    if not equals:
+        raise ValueError(word)
+    return canonicalize_name(name, validate=True), Version(version)
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,8 @@ def files(word: str) -> list[File]:
 
     Raises UsageError where the index has none of it, and WheelworksError where it can't be asked.
     """
-    wanted = Requirement(word)
-    version = Version(str(wanted.specifier).removeprefix("=="))
-    settings = pip_settings()
-    listed = [file for index in indexes(settings) for file in _listed(index, canonicalize_name(wanted.name), settings)]
+    (name, version), settings = _parsed(word), pip_settings()
+    listed = [file for index in indexes(settings) for file in _listed(index, name, settings)]
     chosen = {file.name: file for file in reversed(listed) if _is_of(file.name, version)}
     if not chosen:
         raise UsageError(f"{word}: the index has no file of it", "see `pip index versions` for those that there are")

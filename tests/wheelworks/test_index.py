@@ -117,7 +117,18 @@ def test_pips_own_default_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("tornado==6.6.1", True), ("a.b-c==1.0rc1", True), ("dist", False), ("tornado", False), ("./a==1", False)],
+    [
+        ("tornado==6.6.1", True),
+        ("a.b-c==1.0rc1", True),
+        ("dist", False),
+        ("tornado", False),
+        ("./a==1", False),
+        ("-==1", False),
+        ("a==!", False),
+        ("a==1.*", False),
+        ("==1", False),
+        ("a==", False),
+    ],
 )
 def test_what_names_a_release(word: str, expected: bool) -> None:
     assert index.is_requirement(word) is expected

@@ -155,6 +155,7 @@ def provenance(release: Release) -> None:
 
 def rehearse(release: Release) -> None:
     """Publish to an index of our own, and install from it."""
+    exactly(release)
     papers.check_sums(release.dist, [path.name for path in release.described])
     rehearsal.rehearse(release.files, release.planned, release.stem.replace("-", "=="))
 
