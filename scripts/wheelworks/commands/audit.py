@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wheelworks import console, manifest
-from wheelworks.audit import codes, instructions, pool, project, report
+from wheelworks.audit import codes, isa, pool, project, report
 from wheelworks.audit.finding import Finding
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.report import Audit
@@ -58,9 +58,9 @@ def main(argv: Sequence[str]) -> int:
     if options.explain:
         return _explain(options.explain)
     policy_cpu = frozenset(options.cpu)
-    if unknown := policy_cpu - instructions.FEATURES:
+    if unknown := policy_cpu - isa.FEATURES:
         raise UsageError(
-            f"--cpu {min(unknown)}: no such feature", f"one of: {', '.join(sorted(instructions.FEATURES))}"
+            f"--cpu {min(unknown)}: no such feature", f"one of: {', '.join(sorted(isa.FEATURES))}"
         )
     with console.Progress() as progress:
         audit = _audit(options, policy_cpu, progress)
