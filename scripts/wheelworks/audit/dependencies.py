@@ -6,6 +6,7 @@ is asked which files each has.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
@@ -25,11 +26,10 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from wheelworks import processes, wheelfile
-from wheelworks.audit import platforms
+from wheelworks.audit import platforms, release, sdist
 from wheelworks.audit.finding import Finding
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.platforms import Platform
-from wheelworks.audit.release import index_url
 from wheelworks.errors import WheelworksError
 
 _SYSTEMS = {
@@ -106,7 +106,7 @@ def _installable(platform: Platform, python: tuple[int, int]) -> list[str]:
 
 
 def check(reports: Sequence[Report], *, offline: bool) -> Iterator[Finding]:
-    """W501 to W505, over all wheels at once."""
+    """W501 to W506, over all wheels at once."""
     wanted = sorted({line for report in reports for line in report.requires if _is_run_time(line)})
     if not wanted:
         return
@@ -173,16 +173,33 @@ def resolve(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
 
 def _on_the_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Finding]:
     licences: dict[str, str] = {}
-    with pypi_simple.PyPISimple(index_url()) as index:
+    with pypi_simple.PyPISimple(release.index_url()) as index:
         for pin in pins:
             packages = [
                 one for one in index.get_project_page(pin.name).packages if _is_version(one.version, pin.version)
             ]
             if holes := _holes(pin, [one.filename for one in packages], claims):
-                yield Finding("W501", f"no wheel for {_told(holes)}", f"{pin.name}=={pin.version}")
+                source = next((one for one in packages if one.filename.endswith(sdist.ENDING)), None)
+                setup = sdist.setup_of(release.stored(index, source)) if source else ""
+                code = "W506" if optional_c(setup) else "W501"
+                yield Finding(code, f"no wheel for {_told(holes)}", f"{pin.name}=={pin.version}")
             licences[f"{pin.name} {pin.version}"] = _licence(index, packages)
     if licences:
         yield Finding("W505", "; ".join(f"{name}: {licence}" for name, licence in sorted(licences.items())))
+
+
+def optional_c(setup: str) -> bool:
+    """Whether a setup.py has extensions, and each may fail to be built (setuptools' ``optional``)."""
+    try:
+        calls = [one for one in ast.walk(ast.parse(setup)) if isinstance(one, ast.Call)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    made = [one for one in calls if ast.unparse(one.func).rpartition(".")[2] == "Extension"]
+    return bool(made) and all(any(_is_optional(word) for word in one.keywords) for one in made)
+
+
+def _is_optional(word: ast.keyword) -> bool:
+    return word.arg == "optional" and not (isinstance(word.value, ast.Constant) and not word.value.value)
 
 
 def _told(holes: Sequence[Claim]) -> str:

@@ -15,6 +15,7 @@ from wheelworks.audit.report import Audit
 from wheelworks.audit.subject import Policy
 from wheelworks.errors import UsageError
 
+ENDINGS = (".whl", ".tar.gz")
 EPILOG = """\
 examples:
   nox -s audit                                        the wheels in dist/, this project's lock files and workflows
@@ -36,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
-        "subjects", nargs="*", metavar="WHEEL|DIR|NAME==VERSION", help="what to audit (default: dist, and the project)"
+        "subjects", nargs="*", metavar="FILE|DIR|NAME==VERSION", help="what to audit (default: dist, and the project)"
     )
     form = made.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON in place of the table")
@@ -104,10 +105,10 @@ def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[P
     for word in subjects:
         path = Path(word)
         if path.is_dir():
-            wheels = sorted(path.glob("*.whl"))
-            if not wheels:
+            inside = [one for one in sorted(path.iterdir()) if one.name.endswith(ENDINGS)]
+            if not inside:
                 raise UsageError(f"{word}: there is no wheel in this folder", "build some: nox -s cross-arm64")
-            found += wheels
+            found += inside
         elif path.is_file():
             found.append(path)
         elif word.endswith(".whl") or word == "dist":
@@ -117,12 +118,12 @@ def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[P
 
             found += release.fetch(word, lambda text: progress.say("index", text))
     notes: list[str] = []
-    if not_wheels := [path for path in found if path.suffix != ".whl"]:
-        names = ", ".join(path.name for path in not_wheels)
-        notes = [f"{names}: no wheel, so none of these checks is for it"]
-    found = [path for path in dict.fromkeys(found) if path.suffix == ".whl"]
+    if others := [path for path in found if not path.name.endswith(ENDINGS)]:
+        names = ", ".join(path.name for path in others)
+        notes = [f"{names}: neither a wheel nor an sdist, so none of these checks is for it"]
+    found = [path for path in dict.fromkeys(found) if path.name.endswith(ENDINGS)]
     if not found:
-        raise UsageError(f"{' '.join(subjects)}: there is no wheel among these", "name wheels, or folders of them")
+        raise UsageError(f"{' '.join(subjects)}: there is no wheel among these", "name wheels, sdists, or folders of them")
     return found, notes
 
 
@@ -151,4 +152,4 @@ def _show(audit: Audit, options: argparse.Namespace) -> None:
         console.note(note)
     errors = sum(one.severity == "error" for one in audit.findings)
     warnings = sum(one.severity == "warning" for one in audit.findings)
-    console.out.print(f"{len(audit.reports)} wheels: {errors} errors, {warnings} warnings")
+    console.out.print(f"{len(audit.reports)} files: {errors} errors, {warnings} warnings")
