@@ -47,6 +47,10 @@ def baseline(native: Native) -> Iterator[Finding]:
     if allowed is None or not isa.is_known(native.facts.machine):
         yield Finding("W203", f"{native.label}no baseline is known here for {native.facts.machine}", native.member)
         return
+    if _is_hybrid(native):
+        why = "ARM64X: which of its code is for x64 processes alone isn't told apart here"
+        yield Finding("W203", f"{native.label}{why}", native.member)
+        return
     uses = _Uses(asks=_asks_by_name(native))
     yield from _read(native, uses)
     if above := sorted(uses.found.keys() - allowed - native.wheel.policy.cpu):
@@ -72,6 +76,14 @@ def _read(native: Native, uses: _Uses) -> Iterator[Finding]:
     if mixed and mixed.size < _MOST_REACHED * whole:
         known = f"{mixed.size} of {whole} bytes of code were found from its exports, relocations and branches"
         yield Finding("W203", f"{known}; the rest is constants, or functions that nothing points to", native.member)
+
+
+def _is_hybrid(native: Native) -> bool:
+    """Whether a DLL holds code for ARM64 and for emulated x64 processes, as Microsoft's own do."""
+    parsed = native.parsed
+    if not isinstance(parsed, lief.PE.Binary) or native.facts.machine != "aarch64":
+        return False
+    return bool(getattr(parsed.load_configuration, "chpe_metadata_pointer", 0))
 
 
 def _asks_by_name(native: Native) -> bool:

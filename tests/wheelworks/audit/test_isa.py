@@ -67,6 +67,7 @@ POWER = {
     "1422637c": "",  # add
     "00000000": "",
     "41000900": "",  # a traceback table
+    "88fbffff": "",  # a small negative number, which reads as xsnmaddqp
 }
 Z = {
     "e70000030045": "vx",  # vrepib

@@ -43,5 +43,7 @@ def feature(mnemonic: str, operands: str) -> str:
     if not mnemonic:
         word = int.from_bytes(bytes.fromhex(operands), "little")
         return "power10" if any(word & mask == value for mask, value in _POWER10) else ""
+    if operands == "v31, v31, v31":
+        return ""  # all bits set, as in distances that stand before stubs: data
     name = mnemonic.rstrip(".")
     return "power9" if name in _NAMES or _QUAD.fullmatch(name) else ""
