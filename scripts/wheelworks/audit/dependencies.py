@@ -105,8 +105,8 @@ def _installable(platform: Platform, python: tuple[int, int]) -> list[str]:
     return tags + (old if platform.libc == "glibc" else []) + [f"linux_{platform.arch}"]
 
 
-def check(reports: Sequence[Report], *, offline: bool) -> Iterator[Finding]:
-    """W501 to W506, over all wheels at once."""
+def check(reports: Sequence[Report], *, offline: bool, osv_url: str = "") -> Iterator[Finding]:
+    """W501 to W506, over all wheels at once; vulnerabilities by PyPI, or by the OSV service of that address."""
     wanted = sorted({line for report in reports for line in report.requires if _is_run_time(line)})
     if not wanted:
         return
@@ -121,7 +121,7 @@ def check(reports: Sequence[Report], *, offline: bool) -> Iterator[Finding]:
     except (WheelworksError, requests.RequestException, pypi_simple.NoSuchProjectError) as error:
         yield Finding("W503", str(error))
         return
-    yield from _vulnerabilities(pins)
+    yield from vulnerabilities(pins, osv_url)
 
 
 def _is_run_time(line: str) -> bool:
@@ -240,32 +240,23 @@ def _licence(index: pypi_simple.PyPISimple, packages: Sequence[pypi_simple.Distr
     return found[1][:60] if found else "not stated"
 
 
-def _vulnerabilities(pins: Sequence[Pin]) -> Iterator[Finding]:
+def vulnerabilities(pins: Sequence[Pin], osv_url: str = "") -> Iterator[Finding]:
     """W502, W504, by pip-audit."""
     newest: dict[str, set[str]] = defaultdict(set)
     for pin in pins:
         newest[pin.name].add(pin.version)
     for version in range(max(map(len, newest.values()), default=0)):  # a file may name each project once
         lines = [f"{name}=={sorted(versions)[version]}" for name, versions in newest.items() if version < len(versions)]
-        yield from _pip_audit(lines)
+        yield from _pip_audit(lines, osv_url)
 
 
-def _pip_audit(lines: Sequence[str]) -> Iterator[Finding]:
+def _pip_audit(lines: Sequence[str], osv_url: str) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         source, result = Path(folder, "requirements.txt"), Path(folder, "result.json")
         source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "pip_audit",
-            "-r",
-            str(source),
-            "--no-deps",
-            "--disable-pip",
-            "--format",
-            "json",
-        ]
-        command += ["--output", str(result), "--progress-spinner", "off"]
+        command = [sys.executable, "-m", "pip_audit", "-r", str(source), "--no-deps", "--disable-pip"]
+        command += ["--format", "json", "--output", str(result), "--progress-spinner", "off"]
+        command += ["--vulnerability-service", "osv", "--osv-url", osv_url] if osv_url else []
         ended = processes.run(command, seconds=300)
         try:
             yield from vulnerabilities_in(json.loads(result.read_text(encoding="utf-8")))

@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--explain", metavar="CODE", help="say what a code means, by number or name; `all` for every one")
     made.add_argument("--strict", action="store_true", help="let warnings fail, such as a check that couldn't be made")
     made.add_argument("--offline", action="store_true", help="leave out what needs the index: said, not passed over")
+    made.add_argument(
+        "--osv-url", default="", metavar="URL", help="ask this OSV service for known vulnerabilities, rather than PyPI"
+    )
     made.add_argument("--verbose", action="store_true", help="show every finding with its place")
     made.add_argument(
         "--cpu", action="append", default=[], metavar="FEATURE", help="instruction set that every user has; repeatable"
@@ -83,7 +86,7 @@ def _audit(options: argparse.Namespace, cpu: frozenset[str], progress: console.P
     wheels, notes = _wheels(subjects, progress)
     reports = _reports(wheels, cpu, progress)
     progress.say("dependencies", "asking the index")
-    others = list(_dependencies(reports, offline=options.offline))
+    others = list(_dependencies(reports, offline=options.offline, osv_url=options.osv_url))
     groups = ["dependencies"]
     if folder is not None:
         progress.say("project", "reading lock files and workflows")
@@ -92,11 +95,11 @@ def _audit(options: argparse.Namespace, cpu: frozenset[str], progress: console.P
     return Audit(tuple(reports), tuple(others), tuple(groups), tuple(notes))
 
 
-def _dependencies(reports: Sequence[Report], *, offline: bool) -> Iterator[Finding]:
+def _dependencies(reports: Sequence[Report], *, offline: bool, osv_url: str) -> Iterator[Finding]:
     if any(report.requires for report in reports):
         from wheelworks.audit import dependencies  # the index's client takes a second to import
 
-        yield from dependencies.check(reports, offline=offline)
+        yield from dependencies.check(reports, offline=offline, osv_url=osv_url)
 
 
 def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[Path], list[str]]:
