@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass
 
 from wheelworks.errors import WheelworksError
+from wheelworks.wheelfile import Limits
 
 # The most that tarfile may read to learn of one member: its name, and pax headers that tools add.
 HEADERS = 1 << 18
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The most that an archive may hold: bytes after unpacking, and members."""
-
-    size: int = 1 << 30
-    members: int = 50_000
 
 
 class Capped:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import atheris
+import deflate
 
 with atheris.instrument_imports(include=["wheelworks", "packaging", "zipfile", "tarfile", "csv", "configparser"]):
     from wheelworks import wheelfile
@@ -36,7 +37,7 @@ def wheel(data: bytes) -> None:
 def tar(data: bytes) -> None:
     """An sdist of any bytes."""
     path = FOLDER / "sample-1.0.tar.gz"
-    path.write_bytes(wheelfile.deflate.gzip_compress(data, 1))
+    path.write_bytes(bytes(deflate.gzip_compress(data, 1)))
     sdist.inspect(path)
 
 

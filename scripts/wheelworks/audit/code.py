@@ -10,7 +10,7 @@ import lief
 
 from wheelworks.audit import disassembly, isa, platforms, thumb
 from wheelworks.audit.finding import Finding
-from wheelworks.audit.regions import Instruction, region_of, regions
+from wheelworks.audit.regions import Instruction, regions
 from wheelworks.audit.subject import Native
 
 _ASKS = frozenset(

@@ -36,6 +36,8 @@ _ENDS = frozenset(
 )
 _BRANCH = re.compile(r"j\w+|call|b(l|\.\w+)?|cbn?z|tbn?z|loop\w*|bnd jmp|bnd call")
 _TARGET = re.compile(r"(?:^|, )#?(0x[0-9a-f]+)$")
+
+
 @cache
 def _decoder(machine: str) -> capstone.Cs:
     return capstone.Cs(*_MODES[machine])

@@ -19,7 +19,10 @@ from wheelworks.audit.regions import Instruction, Region, region_of
 _RUN = 64  # instructions that are decoded at once
 _BRANCH = re.compile(r"(b|bl|blx|b[a-z]{2}|bl[a-z]{2}|cbn?z)(\.w)?")
 _TARGET = re.compile(r"(?:^|, )#(0x[0-9a-f]+|\d+)$")
-_WRITES_PC = re.compile(r"(pop|pop\.w) \{.*pc\}|ldm\S* .*\{.*pc\}|(ldr|ldr\.w|mov|add|sub) pc, .*|(b|b\.w|udf|udf\.w) .*|bx .*")
+_WRITES_PC = re.compile(
+    r"(pop|pop\.w) \{.*pc\}|ldm\S* .*\{.*pc\}|(ldr|ldr\.w|mov|add|sub) pc, .*"
+    r"|(b|b\.w|udf|udf\.w) .*|bx .*"
+)
 _LITERAL = re.compile(r"(\w+), \[pc(?:, #(-?0x[0-9a-f]+|-?\d+))?\]")
 _WIDE = re.compile(r", \[pc(?:, #(-?0x[0-9a-f]+|-?\d+))?\]$")
 _HERE = re.compile(r"(\w+), (?:(\w+), pc|pc, (\w+)|pc)")

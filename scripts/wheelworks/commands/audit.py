@@ -18,7 +18,7 @@ from wheelworks.errors import UsageError
 ENDINGS = (".whl", ".tar.gz")
 EPILOG = """\
 examples:
-  nox -s audit                                        the wheels in dist/, this project's lock files and workflows
+  nox -s audit                                        the files in dist/, this project's lock files and workflows
   nox -s audit -- tornado==6.6.1                      all files of a release, from the index
   nox -s audit -- *.whl ../other/dist --json          wheels and folders, for a program
   nox -s audit -- dist --cpu avx2                     wheels for machines that are known to have AVX2
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(
         prog="nox -s audit --",
-        description="Find what is wrong with wheels of any platform, whoever built them.",
+        description="Find what is wrong with wheels of any platform, and with sdists, whoever built them.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -63,9 +63,7 @@ def main(argv: Sequence[str]) -> int:
         return _explain(options.explain)
     policy_cpu = frozenset(options.cpu)
     if unknown := policy_cpu - isa.FEATURES:
-        raise UsageError(
-            f"--cpu {min(unknown)}: no such feature", f"one of: {', '.join(sorted(isa.FEATURES))}"
-        )
+        raise UsageError(f"--cpu {min(unknown)}: no such feature", f"one of: {', '.join(sorted(isa.FEATURES))}")
     with console.Progress() as progress:
         audit = _audit(options, policy_cpu, progress)
     _show(audit, options)
@@ -126,7 +124,9 @@ def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[P
         notes = [f"{names}: neither a wheel nor an sdist, so none of these checks is for it"]
     found = [path for path in dict.fromkeys(found) if path.name.endswith(ENDINGS)]
     if not found:
-        raise UsageError(f"{' '.join(subjects)}: there is no wheel among these", "name wheels, sdists, or folders of them")
+        raise UsageError(
+            f"{' '.join(subjects)}: there is no wheel among these", "name wheels, sdists, or their folders"
+        )
     return found, notes
 
 
@@ -155,4 +155,5 @@ def _show(audit: Audit, options: argparse.Namespace) -> None:
         console.note(note)
     errors = sum(one.severity == "error" for one in audit.findings)
     warnings = sum(one.severity == "warning" for one in audit.findings)
-    console.out.print(f"{len(audit.reports)} files: {errors} errors, {warnings} warnings")
+    files = "1 file" if len(audit.reports) == 1 else f"{len(audit.reports)} files"
+    console.out.print(f"{files}: {errors} errors, {warnings} warnings")

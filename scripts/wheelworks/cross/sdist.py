@@ -15,15 +15,18 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from wheelworks.capped import HEADERS, Capped, Limits, too_large
+from wheelworks.capped import HEADERS, Capped, too_large
 from wheelworks.errors import WheelworksError
+from wheelworks.wheelfile import Limits
+
+LIMITS = Limits()
 
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, struct.error, ValueError, OverflowError, RecursionError)
 # Windows' separators and streams, C's end, and what stands for bytes that are no UTF-8.
 _NEVER_IN_A_NAME = frozenset("\\:\0") | frozenset(map(chr, range(0xD800, 0xE000)))
 
 
-def unpack(archive: Path, into: Path, limits: Limits = Limits()) -> tuple[Path, int]:
+def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> tuple[Path, int]:
     """Unpack ``archive`` (.tar.gz, PEP 625) into the new folder ``into``.
 
     Returns the project's folder and the time of the newest file, in seconds since 1970. Raises WheelworksError for

@@ -27,8 +27,8 @@ def checks() -> list[str]:
 
     listed = [*inspection.NAMES, *inspection.WHOLE, *inspection.FIRST, *inspection.NATIVE, *sdist.CHECKS]
     found = [f"{one.__module__}.{one.__name__}" for one in (*listed, reading.within)]
-    places = ("dependencies._holes", "dependencies.optional_c", "dependencies.vulnerabilities_in", "project.workflows")
-    places += ("project._behind", "project.locks", "macos.broken", "reading._build_path")
+    places = ["dependencies._holes", "dependencies.optional_c", "dependencies.vulnerabilities_in", "project.workflows"]
+    places += ["project._behind", "project.locks", "macos.broken", "reading._build_path"]
     return sorted({*found, *(f"wheelworks.audit.{place}" for place in places)})
 
 

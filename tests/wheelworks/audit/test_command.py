@@ -97,8 +97,13 @@ def test_a_whole_official_release(tmp_path: Path) -> None:
 
 # What is wrong with them indeed: code for a z13, in wheels for every CPU that runs glibc 2.17 (Debian's need a z196).
 Z13 = {("W201", "s390x")}
-PROJECTS = {"markupsafe==3.0.4": set(), "websockets==17.4": Z13, "pyyaml==6.0.3": Z13, "psutil==7.2.2": set()}
-LARGE = {
+PROJECTS: dict[str, set[tuple[str, str]]] = {
+    "markupsafe==3.0.4": set(),
+    "websockets==17.4": Z13,
+    "pyyaml==6.0.3": Z13,
+    "psutil==7.2.2": set(),
+}
+LARGE: dict[str, tuple[str, set[tuple[str, str]]]] = {
     "cryptography==50.0.2": ("manylinux_2_28_x86_64", set()),
     "lxml==6.1.3": ("manylinux_2_31_armv7l", set()),
     "numpy==2.5.5": ("win_arm64", set()),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelworks.audit import sdist
-from wheelworks.capped import Limits
+from wheelworks.wheelfile import Limits
 
 from tests.fixtures import archives
 from tests.fixtures.archives import file, special
@@ -104,4 +104,4 @@ def test_mutated_archives(
 def test_an_sdist_beside_wheels_is_audited(tmp_path: Path) -> None:
     archives.sdist(tmp_path / NAME, *members(), file("sample-1.0/x.pyc"))
     ended = wheelworks("audit", tmp_path, cache=tmp_path)
-    assert ended.status == 1 and "error W013" in ended.out and "1 files" in ended.out
+    assert ended.status == 1 and "error W013" in ended.out and "1 file:" in ended.out

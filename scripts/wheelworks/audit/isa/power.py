@@ -11,8 +11,8 @@ from functools import lru_cache
 
 _POWER9 = """
 addpcis lnia subpcis cmpeqb cmprb cnttzd cnttzw copy paste darn extswsli ldat lwat stdat stwat maddhd maddhdu maddld
-mcrxrx modsd modsw modud moduw setb lxv lxvx lxvl lxvll lxsd lxssp lxsibzx lxsihzx lxvb16x lxvh8x lxvwsx stxv stxvx stxvl
-stxvll stxsd stxssp stxsibx stxsihx stxvb16x stxvh8x mfvsrld mtvsrdd mtvsrws
+mcrxrx modsd modsw modud moduw setb lxv lxvx lxvl lxvll lxsd lxssp lxsibzx lxsihzx lxvb16x lxvh8x lxvwsx stxv stxvx
+stxvl stxvll stxsd stxssp stxsibx stxsihx stxvb16x stxvh8x mfvsrld mtvsrdd mtvsrws
 bcdcfn bcdcfsq bcdcfz bcdcpsgn bcdctn bcdctsq bcdctz bcds bcdsetsgn bcdsr bcdtrunc bcdus bcdutrunc
 vabsdub vabsduh vabsduw vbpermd vclzlsbb vctzlsbb vcmpneb vcmpneh vcmpnew vcmpnezb vcmpnezh vcmpnezw vctzb vctzd vctzh
 vctzw vextractd vextractub vextractuh vextractuw vextsb2d vextsb2w vextsh2d vextsh2w vextsw2d vextublx vextubrx vextuhlx
@@ -27,8 +27,8 @@ _QUAD = re.compile(r"xs\w+qpo?|xs\w+qp[a-z]+|xscv[a-z]+qp")  # arithmetic with 1
 
 FEATURES = frozenset({"power9", "power10"})
 
-# Mask and value of each kind of instruction of POWER10: the four forms of prefix, then bytes reversed, set on condition,
-# and pairs of vectors.
+# Mask and value of each kind of instruction of POWER10: the four forms of prefix, then bytes reversed, set on
+# condition, and pairs of vectors.
 _POWER10 = (
     (0xFFEC0000, 0x04000000), (0xFFEC0000, 0x06000000), (0xFFFF0000, 0x05000000), (0xFFFFF000, 0x07900000),
     (0xFC00FFFF, 0x7C000136), (0xFC00FFFF, 0x7C000176), (0xFC00FFFF, 0x7C0001B6),

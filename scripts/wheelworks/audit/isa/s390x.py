@@ -1,7 +1,7 @@
 """IBM Z in 64-bit mode: the z196 is the first generation, the oldest that distributions still support.
 
-Source: z/Architecture Principles of Operation, whose facilities each machine brought. capstone names the instructions up
-to the z13's; later ones are known here by their codes.
+Source: z/Architecture Principles of Operation, whose facilities each machine brought. capstone names the instructions
+up to the z13's; later ones are known here by their codes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ clgt clt cdzt cxzt czdt czxt
 """
 _Z13 = "lzrf lzrg llzrgf locfh locfhr stocfh lcbb cpdt cpxt cdpt cxpt"
 _Z14 = "agh sgh mg mgh mgrk msgrkc msrkc msc msgc bi bic lgg llgfsg lgsc stgsc irbm"
-_NAMES = {
-    name: made for made, names in (("zec12", _ZEC12), ("z13", _Z13), ("z14", _Z14)) for name in names.split()
-}
+_NAMES = {name: made for made, names in (("zec12", _ZEC12), ("z13", _Z13), ("z14", _Z14)) for name in names.split()}
 # Load on condition, of an immediate; branches and traps bear their condition in the name.
 _Z13_FORMS = re.compile(r"loc(g|h)?hi\w*|(clgt|clt)\w*")
 _VECTOR = re.compile(r"v[a-z]\w*|w[a-z]\w*|lcbb")
