@@ -29,6 +29,7 @@ _HERE = re.compile(r"(\w+), (?:(\w+), pc|pc, (\w+)|pc)")
 _ADDRESS = re.compile(r"\w+, (?:pc, )?#(0x[0-9a-f]+|\d+)")
 _RELATIVE, _SLOT = lief.ELF.Relocation.TYPE.ARM_RELATIVE, lief.ELF.Relocation.TYPE.ARM_JUMP_SLOT
 _MOST_CASES = 4096
+_MOST_LOOKED_AHEAD = 8 << 20  # bytes: more than the second reading, which has a limit of its own, comes to
 _STUB = re.compile(r"(?:add|ldr) (?:ip|pc), (?:pc|ip|\[ip), ?#(0x[0-9a-f]+|\d+)(?:, #?(\d+))?\]?!?")
 # Behind a call of these there is no code of the same path: constants, as often as not.
 _NEVER_RETURN = frozenset(
@@ -52,8 +53,8 @@ class Mixed:
     _compared: int = -1  # the number that a register was compared with last: a table's highest case
     _decoders: tuple[capstone.Cs, capstone.Cs] = field(
         default_factory=lambda: (
-            capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
-            capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB),
+            capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM | capstone.CS_MODE_V8),
+            capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_V8),
         )
     )
 
@@ -61,7 +62,8 @@ class Mixed:
         """Every instruction, once. The code is followed twice, since a constant may be come upon before its use."""
         roots = list(self.waiting)
         for _ in self._followed():
-            pass
+            if self.size > _MOST_LOOKED_AHEAD:
+                break
         self.waiting, self.size = roots, 0
         self.seen.clear()
         yield from self._followed()

@@ -99,6 +99,13 @@ MACHINES = {
 CASES = [(machine, code, feature) for machine, (codes, *_) in MACHINES.items() for code, feature in codes.items()]
 
 
+def test_what_asks_the_cpu() -> None:
+    for machine, code in {"riscv64": "13052010", "s390x": "b2b0f0a0", "aarch64": "000638d5"}.items():
+        [found] = capstone.Cs(*MACHINES[machine][1:]).disasm_lite(bytes.fromhex(code), 0)
+        assert isa.asks(machine, *found[2:]), found
+        assert not any(isa.asks(other, *found[2:]) for other in MACHINES if other != machine)
+
+
 @pytest.mark.parametrize(("machine", "code", "feature"), CASES)
 def test_the_set_of_an_instruction(machine: str, code: str, feature: str) -> None:
     decoder = capstone.Cs(*MACHINES[machine][1:])

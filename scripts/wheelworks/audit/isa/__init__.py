@@ -42,6 +42,4 @@ def asks(machine: str, mnemonic: str, operands: str) -> bool:
         return mnemonic == "mrs" and "id_aa64" in operands.casefold()
     if machine == "riscv64":
         return mnemonic == "addi" and operands in _HWPROBE
-    if machine == "powerpc64le":
-        return mnemonic == "ld" and operands.endswith((", -0x7068(r13)", ", -0x7060(r13)"))  # glibc's copy of AT_HWCAP
     return machine == "s390x" and mnemonic in ("stfl", "stfle")
