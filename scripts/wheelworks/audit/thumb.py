@@ -30,6 +30,7 @@ _ADDRESS = re.compile(r"\w+, (?:pc, )?#(0x[0-9a-f]+|\d+)")
 _RELATIVE, _SLOT = lief.ELF.Relocation.TYPE.ARM_RELATIVE, lief.ELF.Relocation.TYPE.ARM_JUMP_SLOT
 _MOST_CASES = 4096
 _MOST_LOOKED_AHEAD = 8 << 20  # bytes: more than the second reading, which has a limit of its own, comes to
+_SAVES, _SAVES_LR = 0xFFFF4000, 0xE92D4000  # push {..., lr}
 _STUB = re.compile(r"(?:add|ldr) (?:ip|pc), (?:pc|ip|\[ip), ?#(0x[0-9a-f]+|\d+)(?:, #?(\d+))?\]?!?")
 # Behind a call of these there is no code of the same path: constants, as often as not.
 _NEVER_RETURN = frozenset(
@@ -57,6 +58,12 @@ class Mixed:
             capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_V8),
         )
     )
+
+    @property
+    def known(self) -> int:
+        """The bytes that were read as instructions, or that instructions load."""
+        inside = (one for one in self.constants if region_of(self.regions, one))
+        return self.size + 2 * sum(one not in self.seen and one | 1 not in self.seen for one in inside)
 
     def instructions(self) -> Iterator[Instruction]:
         """Every instruction, once. The code is followed twice, since a constant may be come upon before its use."""
@@ -131,8 +138,16 @@ class Mixed:
             register = sum_[2] or sum_[3] or sum_[1]
             if register in self._literals:
                 target = (self._literals.pop(register) + address + (4 if thumb else 8)) & 0xFFFFFFFF
-                if target & 1 and region_of(self.regions, target & ~1):
+                if self._is_function(target):
                     self.waiting.append(target)
+
+    def _is_function(self, address: int) -> bool:
+        """Whether code is at an address that was computed: Thumb's says so, ARM's is known by what it begins with."""
+        region = region_of(self.regions, address & ~1)
+        if region is None or address & 1:
+            return region is not None
+        first = int.from_bytes(region.data[address - region.start : address - region.start + 4], "little")
+        return not address & 3 and first & _SAVES == _SAVES_LR
 
     def _stub(self, address: int) -> str:
         """The function of another library that the stub at an address goes on to; "" for anything else."""

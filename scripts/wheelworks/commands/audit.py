@@ -153,7 +153,11 @@ def _show(audit: Audit, options: argparse.Namespace) -> None:
         console.out.print(report.details(audit.findings, everything=options.verbose))
     for note in audit.notes:
         console.note(note)
-    errors = sum(one.severity == "error" for one in audit.findings)
-    warnings = sum(one.severity == "warning" for one in audit.findings)
-    files = "1 file" if len(audit.reports) == 1 else f"{len(audit.reports)} files"
-    console.out.print(f"{files}: {errors} errors, {warnings} warnings")
+    errors, warnings = (
+        _count(sum(one.severity == kind for one in audit.findings), kind) for kind in ("error", "warning")
+    )
+    console.out.print(f"{_count(len(audit.reports), 'file')}: {errors}, {warnings}")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
