@@ -24,8 +24,12 @@ examples:
   nox -s bench -- headers mask --quick              two of them, roughly, in seconds
   nox -s bench -- websocket --count-instructions    counted by valgrind: the figure that repeats on a busy machine
   nox -s bench -- http --count-instructions         the same for requests, a browser's and bare ones
+  nox -s bench -- --work                            instructions of every wheel in dist/, counted on emulated CPUs
 
 Compare figures of one run only. Exit status: 0, 1 (something could not be measured), 2 (wrong use)."""
+
+
+WORK = "count the instructions of each wheel in DIR (default: dist), and hold them against the baseline"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--count-instructions", action="store_true", help="instructions of the servers in place of CPU time (valgrind)"
     )
+    made.add_argument("--work", nargs="?", type=Path, const=Path("dist"), metavar="DIR", help=WORK)
+    made.add_argument("--renew", action="store_true", help="with --work: make what was counted the baseline")
     made.add_argument(
         "--out", type=Path, default=Path("bench.json"), metavar="FILE", help="every figure (default: bench.json)"
     )
@@ -54,6 +60,10 @@ def main(argv: Sequence[str]) -> int:
     for name in options.suites:
         if name not in SUITES:
             made.error(f"no suite {name!r}: {', '.join(SUITES)}")
+    if options.work:
+        from wheelworks.commands import bench_work  # which imports the emulator
+
+        return bench_work.run(options.work, renew=options.renew)
     plan = Plan(2 if options.quick else 7, 0.2 if options.quick else 1.0, options.count_instructions)
     found: dict[str, list[Measurement]] = {}
     with console.Progress() as progress:
