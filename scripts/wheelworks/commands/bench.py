@@ -10,12 +10,13 @@ from pathlib import Path
 from wheelworks import console
 from wheelworks.bench.measurements import Measurement, Plan, document, tables
 
-SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "headers", "mask")}
+SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "frames", "headers", "mask")}
 
 EPILOG = """\
 suites:
   websocket    servers that echo messages: CPU time per message, or instructions
   http         servers that greet: CPU time per request, or instructions; with a browser's headers, and bare
+  frames       taking WebSocket frames apart and building them: CPU time per frame; Tornado, websockets, Python
   headers      parsing a browser's 12 headers: CPU time per call, in Tornado, tuned Python, the speedups and httptools
   mask         masking to new bytes and in place: CPU time per call
 
@@ -24,9 +25,12 @@ examples:
   nox -s bench -- headers mask --quick              two of them, roughly, in seconds
   nox -s bench -- websocket --count-instructions    counted by valgrind: the figure that repeats on a busy machine
   nox -s bench -- http --count-instructions         the same for requests, a browser's and bare ones
+  nox -s bench -- --compare main                    the revision main against the working tree: frames, headers, mask
+  nox -s bench -- websocket --compare v0.1.0        another suite
   nox -s bench -- --work                            instructions of every wheel in dist/, counted on emulated CPUs
 
-Compare figures of one run only. Exit status: 0, 1 (something could not be measured), 2 (wrong use)."""
+Compare figures of one run only. Exit status: 0, 1 (something could not be measured, or a significant loss), 2 (wrong
+use)."""
 
 
 WORK = "count the instructions of each wheel in DIR (default: dist), and hold them against the baseline"
@@ -46,11 +50,18 @@ def parser() -> argparse.ArgumentParser:
         "--count-instructions", action="store_true", help="instructions of the servers in place of CPU time (valgrind)"
     )
     made.add_argument("--work", nargs="?", type=Path, const=Path("dist"), metavar="DIR", help=WORK)
+    made.add_argument("--compare", metavar="REV", help="measure this git revision, too, and fail if it was faster")
+    made.add_argument("--only", action="append", default=[], metavar="SUBJECT", help="this subject only; repeatable")
     made.add_argument("--renew", action="store_true", help="with --work: make what was counted the baseline")
     made.add_argument(
         "--out", type=Path, default=Path("bench.json"), metavar="FILE", help="every figure (default: bench.json)"
     )
     return made
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    rounds, scale = (2, 0.2) if options.quick else (7, 1.0)
+    return Plan(rounds, scale, options.count_instructions, frozenset(options.only))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -64,7 +75,11 @@ def main(argv: Sequence[str]) -> int:
         from wheelworks.commands import bench_work  # which imports the emulator
 
         return bench_work.run(options.work, renew=options.renew)
-    plan = Plan(2 if options.quick else 7, 0.2 if options.quick else 1.0, options.count_instructions)
+    if options.compare:
+        from wheelworks.commands import bench_compare  # which imports the builder
+
+        return bench_compare.run(options.compare, options.suites)
+    plan = _plan(options)
     found: dict[str, list[Measurement]] = {}
     with console.Progress() as progress:
         for name in dict.fromkeys(options.suites or SUITES):
