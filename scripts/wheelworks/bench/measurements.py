@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.table import Table
 
-from wheelworks import console
+from wheelworks import console, processes
 from wheelworks.errors import WheelworksError
 
 PACKAGES = ("tornado-speedups", "tornado", "aiohttp", "httptools", "picows", "websockets")
@@ -89,7 +89,7 @@ def _cell(measurement: Measurement | None, base: Measurement | None) -> str:
 
 
 def _decimals(number: float) -> int:
-    return 0 if number >= 1000 else 1
+    return 0 if number >= 1000 else 1 if number >= 10 else 2
 
 
 def document(suites: Mapping[str, Sequence[Measurement]]) -> str:
@@ -98,6 +98,7 @@ def document(suites: Mapping[str, Sequence[Measurement]]) -> str:
         "python": sys.version.split()[0],
         "machine": platform.machine(),
         "system": platform.system(),
+        "cpu": _cpu(),
         "packages": {name: _version(name) for name in PACKAGES},
         "suites": {name: [_entry(each) for each in measurements] for name, measurements in suites.items()},
     }
@@ -113,6 +114,16 @@ def load(path: Path) -> dict[str, list[Measurement]]:
         raise WheelworksError(f"{path}: no figures of this version: {error}", "measure again: nox -s bench") from error
 
 
+def about(path: Path) -> dict[str, str]:
+    """With what a file's figures were measured, and where. Raises WheelworksError as ``load`` does."""
+    load(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    packages = content.get("packages")
+    known = packages if isinstance(packages, dict) else {}
+    facts = {name: content.get(name) for name in ("python", "machine", "system", "cpu")} | known
+    return {str(name): str(value) for name, value in facts.items() if value}
+
+
 def _measurement(entry: Mapping[str, Any]) -> Measurement:
     rounds = tuple(float(figure) for figure in entry["rounds"])
     size = entry.get("size")
@@ -126,6 +137,16 @@ def _measurement(entry: Mapping[str, Any]) -> Measurement:
 
 def _entry(measurement: Measurement) -> dict[str, Any]:
     return asdict(measurement) | {"median": measurement.median}
+
+
+def _cpu() -> str:
+    """The model of this machine's CPU, and how many there are."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{processes.cores()} of {names[0] if names else platform.processor() or 'an unknown model'}"
 
 
 def _version(name: str) -> str | None:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from wheelworks import console
+from wheelworks import console, manifest
 from wheelworks.bench.measurements import Measurement, Plan, document, tables
+from wheelworks.commands import measured, reporting
 
-SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "frames", "headers", "mask")}
+SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "frames", "headers", "mask", "build")}
 
 EPILOG = """\
 suites:
@@ -19,9 +20,10 @@ suites:
   frames       taking WebSocket frames apart and building them: CPU time per frame; Tornado, websockets, Python
   headers      parsing a browser's 12 headers: CPU time per call, in Tornado, tuned Python, the speedups and httptools
   mask         masking to new bytes and in place: CPU time per call
+  build        the builders: seconds from start to end, this machine's wheel by cross and by pip, the ARM64 wheels
 
 examples:
-  nox -s bench                                      every suite, into bench.json
+  nox -s bench                                      every suite, into dist/bench/ and the report
   nox -s bench -- headers mask --quick              two of them, roughly, in seconds
   nox -s bench -- websocket --count-instructions    counted by valgrind: the figure that repeats on a busy machine
   nox -s bench -- http --count-instructions         the same for requests, a browser's and bare ones
@@ -33,6 +35,7 @@ Compare figures of one run only. Exit status: 0, 1 (something could not be measu
 use)."""
 
 
+OUT = Path("dist", measured.FOLDER, measured.SPEED)
 WORK = "count the instructions of each wheel in DIR (default: dist), and hold them against the baseline"
 
 
@@ -54,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--only", action="append", default=[], metavar="SUBJECT", help="this subject only; repeatable")
     made.add_argument("--renew", action="store_true", help="with --work: make what was counted the baseline")
     made.add_argument(
-        "--out", type=Path, default=Path("bench.json"), metavar="FILE", help="every figure (default: bench.json)"
+        "--out", type=Path, default=OUT, metavar="FILE", help=f"every figure (default: {OUT}); plots go beside it"
     )
     return made
 
@@ -89,6 +92,9 @@ def main(argv: Sequence[str]) -> int:
         suite = import_module(SUITES[name])
         for table in tables(suite.TITLE, suite.BASE, measurements):
             console.out.print(table)
-    options.out.write_text(document(found))
-    console.err.print(f"every figure of every round: {options.out}", markup=False)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    manifest.write(options.out, document(found).encode())
+    plots = measured.draw(options.out)
+    reporting.refresh(options.out.parent.parent)
+    console.err.print(f"every figure of every round: {options.out}, and {len(plots)} plots beside it", markup=False)
     return 0

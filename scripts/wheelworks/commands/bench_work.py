@@ -7,11 +7,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from wheelworks import console, manifest, processes, wheelfile
-from wheelworks.bench import work
-from wheelworks.bench.work import Change, Work
+from wheelworks.bench import baseline, work
+from wheelworks.bench.baseline import Change, Work
+from wheelworks.commands import measured, reporting
 from wheelworks.errors import UsageError
-
-FOLDER = "bench"
 
 
 def run(folder: Path, *, renew: bool) -> int:
@@ -20,15 +19,16 @@ def run(folder: Path, *, renew: bool) -> int:
     with console.Progress() as progress, ProcessPoolExecutor(processes.cores()) as pool:
         progress.say("work", f"counting the instructions of {len(wheels)} wheels")
         works = list(pool.map(work.measure, wheels))
-    place = folder / FOLDER
+    place = folder / measured.FOLDER
     place.mkdir(exist_ok=True)
-    manifest.write(place / work.BASELINE.name, work.document(works).encode())
+    manifest.write(place / measured.WORK, baseline.document(works).encode())
+    reporting.refresh(folder)
     show(works)
     if renew:
-        manifest.write(work.BASELINE, work.document(works).encode())
+        manifest.write(baseline.BASELINE, baseline.document(works).encode())
         console.note(f"the baseline is now what was counted: {len(works)} wheels")
         return 0
-    return conclude(list(work.compare(works, work.baseline())))
+    return conclude(list(baseline.compare(works, baseline.load())))
 
 
 def conclude(changes: Sequence[Change]) -> int:
@@ -54,7 +54,10 @@ def _is_pure(wheel: Path) -> bool:
 
 def show(works: Sequence[Work]) -> None:
     """A table of what a byte costs, one of what a call does, in the worst wheel of a CPU."""
-    for title, figure, form in (("byte", work.per_byte, ".2f"), ("call, beside its bytes", work.per_call, ",.0f")):
+    for title, figure, form in (
+        ("byte", baseline.per_byte, ".2f"),
+        ("call, beside its bytes", baseline.per_call, ",.0f"),
+    ):
         cpus = sorted({one.cpu for one in works if one.counts})
         table = console.table(f"instructions per {title}, at most", "", *cpus)
         for name in work.CALLS:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import manifest
+from wheelworks.commands import measured
 from wheelworks.execute.verdict import Verdict
 from wheelworks.report import page
 
@@ -19,7 +20,14 @@ def save(record: manifest.Record, folder: Path) -> Path:
 
 def write(record: manifest.Record, folder: Path) -> Path:
     """Write the page of a folder's manifest, whole or not at all."""
-    return manifest.write(folder / page.FILE, page.render(record).encode())
+    return manifest.write(folder / page.FILE, page.render(record, *measured.sections(folder)).encode())
+
+
+def refresh(folder: Path) -> None:
+    """Write a folder's page again, if it has a manifest: what lies beside it has changed."""
+    record = manifest.load(folder)
+    if record is not None:
+        write(record, folder)
 
 
 def remember(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> None:

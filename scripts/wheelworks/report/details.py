@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from wheelworks.markup import Child, Safe, element, join, lines
 from wheelworks.report import reading
-from wheelworks.report.html import Child, Safe, element, join, lines
 from wheelworks.report.reading import Run, Wheel
 
 

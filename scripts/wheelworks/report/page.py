@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import manifest
+from wheelworks.markup import Safe, element, join, lines
 from wheelworks.report import details, reading, words
-from wheelworks.report.html import Safe, element, join, lines
 from wheelworks.report.reading import Step, Wheel
 
 FILE = "report.html"

@@ -7,24 +7,25 @@ import shutil
 from pathlib import Path
 
 import pytest
-from wheelworks.bench import work
-from wheelworks.bench.work import Change, Work
+from wheelworks.bench import baseline, work
+from wheelworks.bench.baseline import Change, Work
 from wheelworks.commands import bench_work
 from wheelworks.errors import WheelworksError
 
 from tests.fixtures.commands import ROOT, wheelworks
 from tornado_speedups import _fallback
 
+ODD = '{"schema": 1, "sizes": [256, 1280], "wheels": {"a": {"mask": "1 x"}}}'
 KNOWN = {"wheels": {"a": {"mask": "100 1000"}, "b": {"cannot_run": "no such CPU"}}}
 
 
 def changes(*works: Work) -> list[Change]:
-    return list(work.compare(works, KNOWN))
+    return list(baseline.compare(works, KNOWN))
 
 
 def test_a_byte_and_a_call_are_told_apart() -> None:
-    assert work.per_byte((612, 1124)) == 0.5
-    assert work.per_call((612, 1124)) == 484
+    assert baseline.per_byte((612, 1124)) == 0.5
+    assert baseline.per_call((612, 1124)) == 484
 
 
 def test_within_the_tolerance_nothing_is_said() -> None:
@@ -58,21 +59,23 @@ def test_a_loss_is_exit_status_1() -> None:
     assert bench_work.conclude([Change("fewer", lost=False), Change("more", lost=True)]) == 1
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"schema": 2, "sizes": [256, 1280]}', '{"schema": 1, "sizes": [1, 2]}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"schema": 2, "sizes": [256, 1280]}', '{"schema": 1, "sizes": [1, 2]}', ODD]
+)
 def test_another_baseline_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "work.json").write_text(text)
     with pytest.raises(WheelworksError, match="no baseline"):
-        work.baseline(tmp_path / "work.json")
+        baseline.load(tmp_path / "work.json")
 
 
 def test_every_function_is_called_with_what_it_takes() -> None:
     for name, arguments in work.CALLS.items():
-        for size in (work.SMALL, work.LARGE):
+        for size in (baseline.SMALL, baseline.LARGE):
             assert getattr(_fallback, name)(*arguments(size)) is not None or name.endswith("inplace")
 
 
 def test_the_baseline_knows_every_cpu_that_can_be_emulated() -> None:
-    known = work.baseline()["wheels"]
+    known = baseline.load()["wheels"]
     assert len(known) == 36
     assert {tags for tags, row in known.items() if "cannot_run" in row} == {tags for tags in known if "ppc64le" in tags}
 
@@ -84,7 +87,7 @@ def test_the_release_needs_no_more_instructions_than_the_baseline(release: Path,
     ended = wheelworks("bench", "--work", tmp_path / "dist", cache=tmp_path / "cache", env=env)
     assert (ended.status, ended.err.count("error")) == (0, 0), ended.err
     counted = json.loads((tmp_path / "dist/bench/work.json").read_text())
-    assert counted["wheels"].keys() == work.baseline()["wheels"].keys()
+    assert counted["wheels"].keys() == baseline.load()["wheels"].keys()
     assert max(map(len, ended.out.splitlines())) <= 80
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
+from wheelworks.bench import baseline
 from wheelworks.commands import reporting
 from wheelworks.report import pictures
 
@@ -19,6 +20,7 @@ from tests.wheelworks.report.manifests import SAMPLE, hostile
 
 pytestmark = pytest.mark.integration
 
+FIGURES = commands.ROOT / "assets/bench.json"
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
 
@@ -50,6 +52,10 @@ class Opened:
 
 
 def written(folder: Path, record: dict[str, Any]) -> str:
+    """A manifest's page, with figures of all that can be measured: those of README, and the baseline."""
+    (folder / "bench").mkdir()
+    shutil.copyfile(FIGURES, folder / "bench/bench.json")
+    shutil.copyfile(baseline.BASELINE, folder / "bench/work.json")
     return reporting.write(record, folder).as_uri()
 
 
@@ -98,6 +104,15 @@ def test_shows_each_wheel_with_its_states(opened: Opened) -> None:
         "✓ executed: emulated CPU, 98 checks",
         "✓ reproduced: same bytes, 2 things varied",
     ]
+
+
+def test_shows_plots_and_the_work_of_each_cpu(opened: Opened) -> None:
+    plot = opened.page.get_by_role("img", name="mask: to bytes")
+    assert plot.locator("polyline").count() == 4
+    assert "copy (the limit)" in plot.inner_text()
+    work = opened.page.get_by_role("region", name="Instructions per call + per byte")
+    row = work.locator("tr").filter(has_text="cp311-abi3-win_arm64").inner_text().split("\t")
+    assert row[1] == "82 + 0.23"
 
 
 def test_sorts_by_name_and_by_size(opened: Opened) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelworks.report import html, page, reading, words
+from wheelworks import markup as html
+from wheelworks.report import figures, page, reading, words
 
 from tests.wheelworks.report.manifests import HOSTILE, SAMPLE, hostile, run, wheel
 
@@ -98,6 +99,13 @@ def test_whatever_a_manifest_says_it_stays_text(file: str, wheel: dict[str, Any]
     seen = check(page.render(record))
     assert seen.tags.count("details") == 1
     assert html.visible(file[: reading.LONGEST]) in "".join(seen.text)
+
+
+def test_figures_that_mean_harm_stay_text() -> None:
+    shown = [figures.Figure(text, None, [text], [[text, text]]) for text in HOSTILE]
+    seen = Seen(figures.section("speed", {text: text for text in HOSTILE}, shown, "speed"))
+    assert set(seen.tags) <= TAGS | {"figure", "figcaption"}
+    assert seen.open == []
 
 
 def test_a_manifest_that_means_harm() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class Safe(str):
-    """Text that is HTML already: only ``element`` and constants of this room make it."""
+    """Text that is HTML already: only ``element`` and constants make it."""
 
     __slots__ = ()
 
