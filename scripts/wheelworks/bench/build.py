@@ -37,16 +37,18 @@ CASES: dict[str, dict[str, Callable[[Path], Sequence[str]]]] = {
 
 
 def measure(plan: Plan, say: Callable[[str, str], None]) -> list[Measurement]:
-    """Seconds of each build, alternately, after one that isn't counted. Raises WheelworksError where one fails."""
+    """Seconds of each build, alternately. Raises WheelworksError where one fails."""
     found = []
     for case, builds in CASES.items():
         wanted = {name: build for name, build in builds.items() if plan.wants(name) and _can(name)}
         rounds: dict[str, list[float]] = {name: [] for name in wanted}
-        for number in range(min(plan.rounds, 3) + 1):
+        # Roughly measured means once; otherwise the first round, which may fetch and unpack, isn't counted.
+        counted, warm = (1, 0) if plan.scale < 1 else (3, 1)
+        for number in range(counted + warm):
             for name, build in wanted.items():
                 say("build", f"{case}: {name}, round {number}")
                 rounds[name].append(_seconds(name, build))
-        found += [Measurement(case, name, "s", tuple(figures[1:])) for name, figures in rounds.items()]
+        found += [Measurement(case, name, "s", tuple(figures[warm:])) for name, figures in rounds.items()]
     return found
 
 

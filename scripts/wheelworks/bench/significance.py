@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import median
 
-LEAST = 0.05  # a smaller difference is nothing that anyone should act on
+# A smaller difference is no alarm: the very same code, compared with itself on a busy machine, has come out 5 % apart,
+# and "significantly".
+LEAST = 0.10
 CHANCE = 0.01  # of one false alarm in a whole comparison
 
 

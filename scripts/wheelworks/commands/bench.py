@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from wheelworks import console, manifest
+from wheelworks.bench import measurements, readme
 from wheelworks.bench.measurements import Measurement, Plan, document, tables
 from wheelworks.commands import measured, reporting
 
@@ -55,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--work", nargs="?", type=Path, const=Path("dist"), metavar="DIR", help=WORK)
     made.add_argument("--compare", metavar="REV", help="measure this git revision, too, and fail if it was faster")
     made.add_argument("--only", action="append", default=[], metavar="SUBJECT", help="this subject only; repeatable")
+    made.add_argument("--table", type=Path, metavar="FILE", help="print README's table of a file of figures")
     made.add_argument("--renew", action="store_true", help="with --work: make what was counted the baseline")
     made.add_argument(
         "--out", type=Path, default=OUT, metavar="FILE", help=f"every figure (default: {OUT}); plots go beside it"
@@ -67,13 +70,11 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan(rounds, scale, options.count_instructions, frozenset(options.only))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Measure, show the tables, write the file. Raises WheelworksError."""
-    made = parser()
-    options = made.parse_args(argv)
-    for name in options.suites:
-        if name not in SUITES:
-            made.error(f"no suite {name!r}: {', '.join(SUITES)}")
+def _other(options: argparse.Namespace) -> int | None:
+    """Do what isn't measuring time here and now; None where that is asked for."""
+    if options.table:
+        sys.stdout.write(readme.table(measurements.load(options.table)))
+        return 0
     if options.work:
         from wheelworks.commands import bench_work  # which imports the emulator
 
@@ -82,15 +83,31 @@ def main(argv: Sequence[str]) -> int:
         from wheelworks.commands import bench_compare  # which imports the builder
 
         return bench_compare.run(options.compare, options.suites)
+    return None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, show the tables, write the file. Raises WheelworksError."""
+    made = parser()
+    options = made.parse_args(argv)
+    for name in options.suites:
+        if name not in SUITES:
+            made.error(f"no suite {name!r}: {', '.join(SUITES)}")
+    other = _other(options)
+    return _measure(options) if other is None else other
+
+
+def _measure(options: argparse.Namespace) -> int:
+    """Measure, show the tables, write figures, plots and the page."""
     plan = _plan(options)
     found: dict[str, list[Measurement]] = {}
     with console.Progress() as progress:
         for name in dict.fromkeys(options.suites or SUITES):
             found[name] = import_module(SUITES[name]).measure(plan, progress.say)
             progress.done(name)
-    for name, measurements in found.items():
+    for name, figures in found.items():
         suite = import_module(SUITES[name])
-        for table in tables(suite.TITLE, suite.BASE, measurements):
+        for table in tables(suite.TITLE, suite.BASE, figures):
             console.out.print(table)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     manifest.write(options.out, document(found).encode())

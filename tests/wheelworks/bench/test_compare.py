@@ -68,7 +68,7 @@ def test_a_loss_is_found_and_noise_is_not() -> None:
 
 
 def test_a_small_difference_is_not_worth_an_alarm() -> None:
-    assert significance.significant([Difference("x", "ns", 100, 104, 1e-6)]) == []
+    assert significance.significant([Difference("x", "ns", 100, 109, 1e-6)]) == []
 
 
 def test_only_a_loss_fails(capsys: pytest.CaptureFixture[str]) -> None:
