@@ -15,6 +15,7 @@ from typing import Any
 from wheelworks.bench import calls, load
 from wheelworks.bench.calls import call, function
 from wheelworks.bench.measurements import Measurement, Plan
+from wheelworks.errors import WheelworksError
 
 TITLE = "WebSocket frames, per frame"
 BASE = "tornado"
@@ -87,9 +88,12 @@ def tornado_builder() -> Callable[[bytes], bytes]:
 def parsing(size: int) -> dict[str, Timer]:
     """Taking a masked frame with a payload of this many bytes apart."""
     data = bytes([_BINARY]) + load.message(size)[1:]
+    tornado, websockets = tornado_parser(), websockets_parser()
+    if tornado(data) != websockets(data):
+        raise WheelworksError(f"Tornado and websockets don't take a frame of {size} bytes apart alike")
     return {
-        "tornado": call(tornado_parser(), data),
-        "websockets": call(websockets_parser(), data),
+        "tornado": call(tornado, data),
+        "websockets": call(websockets, data),
         "python": call(function("tornado_speedups._fallback", "parse_frames"), data, 0, _MOST),
         "speedups": call(function("tornado_speedups._speedups", "parse_frames"), data, 0, _MOST),
         "copy": call(bytes, bytearray(size)),

@@ -84,7 +84,8 @@ def _measure(site: Path, suites: Sequence[str], file: Path, into: Figures) -> No
     env = {**os.environ, **serving.PINNED_MALLOC, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), str(site)])}
     ended = processes.run([sys.executable, "-m", "wheelworks", *words], env=env, seconds=900)
     if ended.status:
-        raise WheelworksError(f"{site.parent.name}: can't be measured:\n{ended.output[-1500:]}")
+        which = {"old": "the revision", "new": "the working tree"}[site.parent.name]
+        raise WheelworksError(f"{which} can't be measured:\n{ended.output[-1500:]}")
     for suite, found in measurements.load(file).items():
         for one in found:
             into[f"{suite}: {one.case}, {one.subject}", one.unit].append(min(one.rounds))
