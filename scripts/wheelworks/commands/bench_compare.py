@@ -31,8 +31,8 @@ def run(revision: str, suites: Sequence[str]) -> int:
     with work_folder() as work, console.Progress() as progress:
         progress.say("compare", f"building {commit[:12]} and the working tree")
         before, after = (
-            _installed(_checkout(commit, work / "source"), work / "before"),
-            _installed(Path(), work / "after"),
+            _installed(_checkout(commit, work / "source"), work / "old"),
+            _installed(Path(), work / "new"),
         )
         figures: tuple[Figures, Figures] = defaultdict(list), defaultdict(list)
         for number in range(ROUNDS):
@@ -81,7 +81,8 @@ def _measure(site: Path, suites: Sequence[str], file: Path, into: Figures) -> No
     words = ("bench", *suites, "--quick", "--only", "speedups", "--out", str(file))
     # Both in surroundings of the same length, and with memory that depends on no earlier request: else large cases
     # of the very same code differ by a third, and significantly.
-    env = {**os.environ, **serving.PINNED_MALLOC, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), str(site)])}
+    path = [str(SCRIPTS), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = {**os.environ, **serving.PINNED_MALLOC, "PYTHONPATH": os.pathsep.join(path)}
     ended = processes.run([sys.executable, "-m", "wheelworks", *words], env=env, seconds=900)
     if ended.status:
         which = {"old": "the revision", "new": "the working tree"}[site.parent.name]
