@@ -22,6 +22,7 @@ COMMANDS = {
     "release": "wheelworks.commands.release",
     "host-wheel": "wheelworks.commands.host_wheel",
     "bench": "wheelworks.commands.bench",
+    "report": "wheelworks.commands.report",
     "compare": "wheelworks.commands.compare",
     "builders": "wheelworks.commands.builders",
 }

@@ -13,6 +13,7 @@ from wheelworks.audit.finding import Finding
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.report import Audit
 from wheelworks.audit.subject import Policy
+from wheelworks.commands import reporting
 from wheelworks.errors import UsageError
 
 ENDINGS = (".whl", ".tar.gz")
@@ -140,7 +141,7 @@ def _reports(wheels: Sequence[Path], cpu: frozenset[str], progress: console.Prog
         reports = pool.audit(here, Policy(cpu, epoch), lambda text: progress.say("wheels", text))
         found.update(zip(here, reports, strict=True))
         if folder:
-            manifest.save(report.into_manifest(records[folder], reports), folder)
+            reporting.save(report.into_manifest(records[folder], reports), folder)
     return [found[path] for path in wheels]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from wheelworks import console, index, manifest, plan, targets
+from wheelworks.commands import reporting
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import environment
 from wheelworks.cross.source import check
@@ -161,7 +162,7 @@ def _record(folder: Path, conclusion: Conclusion) -> None:
     record = manifest.load(folder)
     if record is not None:
         wheels = [{**wheel, **conclusion.record(wheel["file"])} for wheel in record["wheels"]]
-        manifest.save({**record, "wheels": wheels}, folder)
+        reporting.save({**record, "wheels": wheels}, folder)
 
 
 def _keep(folder: Path, conclusion: Conclusion) -> None:

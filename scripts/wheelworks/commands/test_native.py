@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from wheelworks import console, manifest, wheelfile
-from wheelworks.commands import host_wheel
+from wheelworks.commands import host_wheel, reporting
 from wheelworks.commands.output import work_folder
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.execute.verdict import Verdict
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
         chosen = {python: pythons.best_wheel(wheels, python) for python in found}
         results = _run(chosen, versions, work, progress)
     _write(results, options.json)
-    remember(results, named)
+    reporting.remember(named, [verdict(result) for result in results])
     show(results)
     return conclude(chosen, options.wheel or ([] if options.folder else wheels), bool(options.python), results)
 
@@ -165,20 +165,6 @@ def _run(
             results.append(test_wheel(wheel, python, version, folder, partial(progress.say, name)))
             progress.done(name)
     return results
-
-
-def remember(results: Sequence[Result], wheels: Sequence[Path]) -> None:
-    """Add the results to the manifests that know the wheels, in place of earlier ones of the same kind."""
-    for wheel in wheels:
-        record = manifest.load(wheel.parent)
-        sha256 = manifest.sha256(wheel)
-        fresh = [verdict(result).record() for result in results if result.wheel == wheel.name]
-        for known in record["wheels"] if record else ():
-            if (known["file"], known["sha256"]) == (wheel.name, sha256) and fresh:
-                ways = {run["how"] for run in fresh}
-                known["runs"] = [run for run in known.get("runs", []) if run["how"] not in ways] + fresh
-                assert record
-                manifest.save(record, wheel.parent)
 
 
 def _write(results: Sequence[Result], out: Path | None) -> None:
