@@ -23,6 +23,7 @@ UV_OPTIONS = (
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
 LOCKS = ("nox", "lock", "build", "wheelworks", "native", "cibuildwheel", "audit", "release", "test", "lint", "bench")
+CARRIED = ("build", "wheelworks")  # with the suite, wherever it is installed
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -143,3 +144,5 @@ def lock(session: nox.Session) -> None:
     for name in LOCKS:
         files = (f"requirements/{name}.in", "-o", f"requirements/{name}.txt")
         session.run("uv", "pip", "compile", *files, *UV_OPTIONS, *session.posargs)
+    for name in CARRIED:
+        shutil.copyfile(ROOT / "requirements" / f"{name}.txt", ROOT / "scripts/wheelworks/locks" / f"{name}.txt")

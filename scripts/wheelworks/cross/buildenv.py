@@ -19,7 +19,7 @@ from wheelworks.cross.pythons import BuildPython
 from wheelworks.errors import WheelworksError
 
 # setuptools and its kin, hash-locked; a requirement that it doesn't cover is resolved by pip.
-LOCK = Path(__file__).parents[3] / "requirements" / "build.txt"
+LOCK = Path(__file__).parents[1] / "locks" / "build.txt"
 
 
 @dataclass(frozen=True)
