@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,10 +58,7 @@ def plain(place: Path, source: Path, seen: Sequence[str] = ()) -> Surroundings:
 
 def run(surroundings: Surroundings, command: Sequence[str], seconds: float = 3600) -> processes.Result:
     """Run a command of wheelworks in these surroundings, as a program of its own, for at most so many seconds."""
-    suite = str(surroundings.suite)
-    # Where the suite is installed it is found anyway, and pip would take what lies beside it for installed everywhere.
-    found = suite == sysconfig.get_path("purelib")
-    paths = ["" if found else suite, surroundings.env.get("PYTHONPATH", "")]
+    paths = [str(surroundings.suite), surroundings.env.get("PYTHONPATH", "")]
     env = {**surroundings.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     words = [*surroundings.before, sys.executable, "-m", "wheelworks", *command]
     return processes.run(words, env=env, cwd=surroundings.folder, seconds=seconds)
