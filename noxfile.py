@@ -22,7 +22,10 @@ UV_OPTIONS = (
 )
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
-LOCKS = ("nox", "lock", "build", "wheelworks", "native", "cibuildwheel", "audit", "release", "test", "lint", "bench")
+LOCKS = (
+    *("nox", "lock", "build", "wheelworks", "native", "cibuildwheel"),
+    *("audit", "release", "test", "lint", "bench", "docs"),
+)
 CARRIED = ("build", "wheelworks")  # with the suite, wherever it is installed
 
 
@@ -127,6 +130,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build, its reference from the code; every warning is an error."""
+    install(session, "docs")
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", "docs/_build", env=SCRIPTS)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types of all Python here, and the workflows."""
     install(session, "lint")
@@ -134,7 +144,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("zizmor", "--offline", "--quiet", ".github/workflows")
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *map(str, WORKFLOWS))
-    session.run("mypy", "src", "scripts", "tests", "noxfile.py", "setup.py", "bootstrap.py")
+    session.run("mypy", "src", "scripts", "tests", "docs", "noxfile.py", "setup.py", "bootstrap.py")
 
 
 @nox.session

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wheelworks import console
 from wheelworks.bench.measurements import Measurement, Plan, document, tables
+from wheelworks.commands import helping
 
 SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "headers", "mask")}
 
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s bench --",
         description="Measure the speedups, Tornado without them, and other libraries, alternately.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     made.add_argument("suites", nargs="*", metavar="SUITE", help=f"which: {', '.join(SUITES)} (default: all)")
     made.add_argument("--quick", action="store_true", help="fewer rounds and operations")

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from wheelworks import console, manifest, plan, targets
+from wheelworks.commands import helping
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import environment
 from wheelworks.cross.source import check
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s reproduce --",
         description="Build wheels again from the sdist in other surroundings, and compare them to the byte.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     add = made.add_argument
     add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")
