@@ -11,10 +11,12 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import jsonschema
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from wheelworks import __main__ as program
+from wheelworks import manifest
 
 from tests.fixtures import pages
 
@@ -149,6 +151,7 @@ def test_the_tutorial_word_by_word(tmp_path: Path) -> None:
     explained = next(text for command, text in said.items() if command.endswith("W022"))
     assert "no-licence" in explained
     told = json.loads((here / "dist" / "manifest.json").read_text(encoding="utf-8"))
+    jsonschema.validate(told, manifest.schema())
     assert [sorted(wheel["targets"])[0] for wheel in told["wheels"]] == [
         "macosx_11_0_arm64",
         "manylinux_2_17_aarch64",

@@ -192,3 +192,12 @@ def test_uv_chooses_the_wheel_that_is_meant(
         if one.abi and one.abi.id == PYTHONS[python] and targets.find(target) in one.targets
     ]
     assert installers.uv(dist, python, platform, tmp_path) == sorted(str(tag) for tag in PLANNED[name].tags)
+
+
+def test_the_manifest_is_what_its_schema_says(dist: Path) -> None:
+    record = manifest.load(dist)
+    jsonschema.validate(record, manifest.schema())
+    assert record
+    record["wheels"][0]["surprise"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(record, manifest.schema())
