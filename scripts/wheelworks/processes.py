@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -33,10 +35,28 @@ class Result:
     status: int
     output: str
 
+    def last(self, lines: int) -> str:
+        """The end of what it wrote: where a program tells why it failed."""
+        return "\n".join(self.output.strip().splitlines()[-lines:])
+
 
 def cores() -> int:
     """How many cores this process may use, which may be fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def side_by_side(threads: int = 0) -> Iterator[ThreadPoolExecutor]:
+    """Threads to run programs in, one for each core unless told; left by an exception, it ends the programs first.
+
+    Else leaving the pool would wait for them.
+    """
+    with ThreadPoolExecutor(threads or cores()) as pool:
+        try:
+            yield pool
+        except BaseException:
+            stop_all()
+            raise
 
 
 def run(

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 from tornado_speedups import _implementation
-from tornado_speedups.known import why_unknown
+from tornado_speedups.known import Code
 
 
-class Replacement(NamedTuple):
+class Replacement:
     """An attribute of a module or class of Tornado: what it is, and what it becomes."""
 
-    owner: Any
-    name: str
-    stock: Any
-    ours: Any
+    # Neither a named tuple nor a dataclass: making such a class takes longer than importing the rest of this module.
+    __slots__ = ("name", "ours", "owner", "stock")
+
+    def __init__(self, owner: Any, name: str, stock: Any, ours: Any) -> None:
+        self.owner, self.name, self.stock, self.ours = owner, name, stock, ours
 
 
 def replacement(owner: Any, name: str, make: Callable[[Any], Any]) -> Replacement:
@@ -48,7 +49,7 @@ _PROTOCOL = [
 ]
 
 
-def masking() -> list[Replacement]:
+def masking(_: Code) -> list[Replacement]:
     """Replace Tornado's function that masks the payload of WebSocket frames, unless ours were Python in place of C."""
     missing = [name for name in _NEEDED if not callable(getattr(import_module(name), _MASK, None))]
     if missing:
@@ -64,9 +65,9 @@ def _is_slower(stock: Callable[..., bytes]) -> bool:
     return _implementation.implementation == "python" and stock.__module__ == "tornado.speedups"
 
 
-def websocket() -> list[Replacement]:
+def websocket(code: Code) -> list[Replacement]:
     """Replace the class of WebSocket connections, where handlers and clients make them."""
-    reason = why_unknown(_PROTOCOL)
+    reason = code.why_unknown(_PROTOCOL)
     if reason:
         raise UnknownCodeError(reason)
     module = import_module("tornado.websocket")

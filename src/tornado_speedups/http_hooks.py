@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tornado_speedups.hooks import Replacement, UnknownCodeError, replacement
-from tornado_speedups.known import why_unknown
+from tornado_speedups.known import Code
 
 _HEADERS = [
     "tornado.httputil:_ABNF",
@@ -26,9 +26,9 @@ _CONNECTIONS = [
 ]
 
 
-def headers() -> list[Replacement]:
+def headers(code: Code) -> list[Replacement]:
     """Replace the parsing of header blocks and request lines."""
-    _require(_HEADERS)
+    _require(code, _HEADERS)
     from tornado import http1connection, httputil
 
     from tornado_speedups import headers as ours
@@ -40,9 +40,9 @@ def headers() -> list[Replacement]:
     ]
 
 
-def connections() -> list[Replacement]:
+def connections(code: Code) -> list[Replacement]:
     """Replace the writing of response heads, and what sockets and clocks are asked for in vain."""
-    _require(_CONNECTIONS)
+    _require(code, _CONNECTIONS)
     from tornado import gen, http1connection, httputil, iostream
 
     from tornado_speedups import moments, responses, streams
@@ -57,7 +57,7 @@ def connections() -> list[Replacement]:
     ]
 
 
-def _require(names: list[str]) -> None:
-    reason = why_unknown(names)
+def _require(code: Code, names: list[str]) -> None:
+    reason = code.why_unknown(names)
     if reason:
         raise UnknownCodeError(reason)

@@ -48,21 +48,36 @@ _VERSIONS = ((6, 5), (6, 6))
 _NEXT_DEFINITION = {0: re.compile(r"\n(?=[^\s#)])"), 4: re.compile(r"\n(?= {0,4}[^\s#)])")}
 
 
-def why_unknown(names: list[str]) -> str | None:
-    """What keeps these definitions ("module:Class" or "module:Class.function") from being known; None if they are."""
-    if import_module("tornado").version_info[:2] not in _VERSIONS:
-        return "a version it doesn't know"
-    sources: dict[str, str] = {}
-    for name in names:
-        module_name, _, qualified_name = name.partition(":")
+class Code:
+    """The code of the Tornado at hand, each part read and looked at once: as it is now, so not to be kept."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, str] = {}
+        self._reasons: dict[str, str | None] = {}
+
+    def why_unknown(self, names: list[str]) -> str | None:
+        """What keeps these definitions ("module:Class" or "module:Class.function") from being known; None if nothing.
+
+        Raises ImportError where there is no such module.
+        """
+        if import_module("tornado").version_info[:2] not in _VERSIONS:
+            return "a version it doesn't know"
+        for name in names:
+            if name not in self._reasons:
+                self._reasons[name] = self._why_unknown(*name.split(":"))
+            if self._reasons[name]:
+                return self._reasons[name]
+        return None
+
+    def _why_unknown(self, module_name: str, qualified_name: str) -> str | None:
         module = import_module(module_name)
-        if module_name not in sources:
-            sources[module_name] = source(module)
-        if digest(sources[module_name], qualified_name) not in KNOWN[name]:
+        if module_name not in self._sources:
+            self._sources[module_name] = source(module)
+        if digest(self._sources[module_name], qualified_name) not in KNOWN[f"{module_name}:{qualified_name}"]:
             return f"whose {module_name}.{qualified_name} it doesn't know"
         if _is_patched(module, qualified_name):
             return f"whose {module_name}.{qualified_name} has been patched"
-    return None
+        return None
 
 
 def source(module: ModuleType) -> str:

@@ -9,31 +9,23 @@ import threading
 import warnings
 from collections.abc import Callable
 from importlib import import_module
-from typing import NamedTuple
 
 from tornado_speedups import hooks, http_hooks
 from tornado_speedups.hooks import Replacement, UnknownCodeError
+from tornado_speedups.known import Code
 
-
-class _Hook(NamedTuple):
-    subject: str
-    find: Callable[[], list[Replacement]]
-
-
-class _Outcome(NamedTuple):
-    replacements: list[Replacement]
-    text: str
-
-
-_HOOKS = {
-    "masking": _Hook("WebSocket masking", hooks.masking),
-    "websocket": _Hook("WebSocket connections", hooks.websocket),
-    "headers": _Hook("HTTP headers", http_hooks.headers),
-    "http": _Hook("HTTP connections", http_hooks.connections),
+# Of each hook what it is about, for a warning, and what finds its replacements.
+_HOOKS: dict[str, tuple[str, Callable[[Code], list[Replacement]]]] = {
+    "masking": ("WebSocket masking", hooks.masking),
+    "websocket": ("WebSocket connections", hooks.websocket),
+    "headers": ("HTTP headers", http_hooks.headers),
+    "http": ("HTTP connections", http_hooks.connections),
 }
 
 _lock = threading.Lock()
-_outcomes: dict[str, _Outcome] = {}
+
+# Of each hook that was asked for what is in place of Tornado's own, and what status() says of it.
+_outcomes: dict[str, tuple[list[Replacement], str]] = {}
 
 
 def install(*, masking: bool = True, websocket: bool = True, headers: bool = True, http: bool = True) -> None:
@@ -46,9 +38,10 @@ def install(*, masking: bool = True, websocket: bool = True, headers: bool = Tru
     """
     wanted = {"masking": masking, "websocket": websocket, "headers": headers, "http": http}
     with _lock:
-        for name, hook in _HOOKS.items():
+        code = Code()
+        for name, (subject, find) in _HOOKS.items():
             if wanted[name] and name not in _outcomes:
-                _outcomes[name] = _install(hook)
+                _outcomes[name] = _install(subject, find, code)
 
 
 def uninstall() -> None:
@@ -57,27 +50,27 @@ def uninstall() -> None:
     Connections that are open keep what they began with. What someone else has replaced since is left to them.
     """
     with _lock:
-        for outcome in _outcomes.values():
-            for owner, name, stock, ours in outcome.replacements:
-                if vars(owner).get(name) is ours:
-                    setattr(owner, name, stock)
+        for replacements, _ in _outcomes.values():
+            for each in replacements:
+                if vars(each.owner).get(each.name) is each.ours:
+                    setattr(each.owner, each.name, each.stock)
         _outcomes.clear()
 
 
 def status() -> dict[str, str]:
     """For each hook: "installed", "not installed", or why it has been left to Tornado."""
     with _lock:
-        return {name: _outcomes[name].text if name in _outcomes else "not installed" for name in _HOOKS}
+        return {name: _outcomes[name][1] if name in _outcomes else "not installed" for name in _HOOKS}
 
 
-def _install(hook: _Hook) -> _Outcome:
+def _install(subject: str, find: Callable[[Code], list[Replacement]], code: Code) -> tuple[list[Replacement], str]:
     version = import_module("tornado").version
     try:
-        replacements = hook.find()
+        replacements = find(code)
     except UnknownCodeError as reason:
         left = f"to Tornado {version}, {reason}"
-        warnings.warn(f"tornado_speedups leaves {hook.subject} {left}", RuntimeWarning, stacklevel=3)
-        return _Outcome([], f"left {left}")
-    for owner, name, _, ours in replacements:
-        setattr(owner, name, ours)
-    return _Outcome(replacements, "installed" if replacements else f"left to Tornado {version}, whose C is faster")
+        warnings.warn(f"tornado_speedups leaves {subject} {left}", RuntimeWarning, stacklevel=3)
+        return [], f"left {left}"
+    for each in replacements:
+        setattr(each.owner, each.name, each.ours)
+    return replacements, "installed" if replacements else f"left to Tornado {version}, whose C is faster"

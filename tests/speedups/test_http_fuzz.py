@@ -16,7 +16,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, RequestStartLine, ResponseStartLine
 
 from tests.speedups.heads import BROWSER, outcome, random_head
-from tornado_speedups import headers, http_hooks, responses
+from tornado_speedups import headers, http_hooks, known, responses
 from tornado_speedups.hooks import Replacement
 
 
@@ -27,7 +27,8 @@ def replaced(native: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Replacem
         for name in ("parse_head", "parse_headers", "parse_start_line", "serialize_head"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, getattr(native, name))
-    return {each.name: each for each in (*http_hooks.headers(), *http_hooks.connections())}
+    code = known.Code()
+    return {each.name: each for each in (*http_hooks.headers(code), *http_hooks.connections(code))}
 
 
 def agree_on(head: bytes, replaced: dict[str, Replacement]) -> bool:

@@ -36,7 +36,9 @@ def project() -> dict[str, list[str]]:
 
 def names(*inputs: str) -> set[str]:
     lines = [line for name in inputs for line in (ROOT / f"requirements/{name}.in").read_text().splitlines()]
-    return {canonicalize_name(Requirement(line.partition("#")[0]).name) for line in lines if line and line[0] not in "#-"}
+    return {
+        canonicalize_name(Requirement(line.partition("#")[0]).name) for line in lines if line and line[0] not in "#-"
+    }
 
 
 def test_it_requires_what_the_lock_files_ask_for() -> None:
@@ -98,7 +100,7 @@ def test_its_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
 def typed(command: str, shell: subprocess.Popen[str]) -> tuple[int, str]:
     """Type a command into a shell; its exit status and what it printed."""
     assert shell.stdin and shell.stdout
-    shell.stdin.write(f"{command}\necho \"ended: $?\"\n")
+    shell.stdin.write(f'{command}\necho "ended: $?"\n')
     shell.stdin.flush()
     lines: list[str] = []
     for line in shell.stdout:
@@ -121,7 +123,16 @@ def home_with_a_clone(home: Path) -> Path:
 
 def newcomers(home: Path) -> dict[str, str]:
     """The environment of somebody who has just sat down: nothing of this test run, an empty cache."""
-    steering = ("PYTHON", "NOX", "VIRTUAL_ENV", "WHEELWORKS", "SOURCE_DATE_EPOCH", "PIP_REQUIRE", "COLUMNS", "FORCE_COLOR")
+    steering = (
+        "PYTHON",
+        "NOX",
+        "VIRTUAL_ENV",
+        "WHEELWORKS",
+        "SOURCE_DATE_EPOCH",
+        "PIP_REQUIRE",
+        "COLUMNS",
+        "FORCE_COLOR",
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     folders = [one for one in kept["PATH"].split(os.pathsep) if one != str(Path(sys.executable).parent)]
     return {**kept, "HOME": str(home), "PATH": os.pathsep.join(folders)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from wheelworks import manifest, processes
@@ -28,12 +27,8 @@ def build(shop: Workshop, wanted: Sequence[Job], done: Callable[[Job], None], *,
         done(job)
         return outcomes
 
-    with ThreadPoolExecutor(max_workers=processes.cores()) as pool:
-        try:
-            return [outcome for outcomes in pool.map(one, wanted) for outcome in outcomes]
-        except BaseException:
-            processes.stop_all()  # else leaving the pool waits for the compilers
-            raise
+    with processes.side_by_side() as pool:
+        return [outcome for outcomes in pool.map(one, wanted) for outcome in outcomes]
 
 
 def _there(shop: Workshop) -> list[manifest.Record]:

@@ -8,7 +8,6 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -64,12 +63,8 @@ def _judge(verdict: Verdict, tests: _Tests, seconds: float) -> Verdict:
 def _side_by_side(wheels: Sequence[Path]) -> dict[Path, _Tests]:
     """Test wheels on all cores: each is one pytest's, which takes as long to start as to test a wheel."""
     cores = processes.cores()
-    with ThreadPoolExecutor(cores) as pool:
-        try:
-            shares = list(pool.map(_pytest, [wheels[core::cores] for core in range(cores)]))
-        except BaseException:
-            processes.stop_all()  # else leaving the pool waits for the tests
-            raise
+    with processes.side_by_side() as pool:
+        shares = list(pool.map(_pytest, [wheels[core::cores] for core in range(cores)]))
     return {wheel: tests for share in shares for wheel, tests in share.items()}
 
 

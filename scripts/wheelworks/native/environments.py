@@ -70,5 +70,5 @@ def _lay_guests(folder: Path) -> Path:
 def _do(command: list[str], otherwise: str) -> None:
     ended = processes.run(command, seconds=600)
     if ended.status:
-        said = "\n".join(ended.output.strip().splitlines()[-5:])
+        said = ended.last(5)
         raise WheelworksError(f"{otherwise}:\n{said}")

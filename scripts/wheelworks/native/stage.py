@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,14 +33,10 @@ class Here:
     def run(self, pieces: Sequence[Piece]) -> Told:
         """Run guest programs at the same time; all are gone when this returns or raises."""
         files = [self.work / piece.work / "events" for piece in pieces]
-        with ThreadPoolExecutor(max_workers=len(pieces)) as pool:
-            try:
-                running = [pool.submit(self._one, piece) for piece in pieces]
-                while wait(running, timeout=TELL_EVERY).not_done:
-                    self.progress(read(files).counted())
-            except BaseException:
-                processes.stop_all()  # else leaving the pool waits for the guests
-                raise
+        with processes.side_by_side(len(pieces)) as pool:
+            running = [pool.submit(self._one, piece) for piece in pieces]
+            while wait(running, timeout=TELL_EVERY).not_done:
+                self.progress(read(files).counted())
         told = read(files)
         told.deaths += [death for future in running if (death := future.result())]
         return told

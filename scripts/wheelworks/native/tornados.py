@@ -48,7 +48,7 @@ def fetch(asked: str, python: Path, folder: Path) -> Tornado:
     ended = processes.run(pip(python, *words), seconds=300)
     files = list(folder.iterdir())
     if ended.status or len(files) != 1:
-        said = "\n".join(ended.output.strip().splitlines()[-3:])
+        said = ended.last(3)
         raise WheelworksError(
             f"{requirement(asked)} can't be had from the package index: {said}", "name another version"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,12 +88,8 @@ class _Inquiry:
 
     def one_at_a_time(self, files: Files, always: Sequence[Variation]) -> tuple[Cause, ...]:
         """Each variation that by itself makes a difference to ``files``, which were built under ``always``."""
-        with ThreadPoolExecutor(max_workers=processes.cores()) as pool:
-            try:
-                builds = list(pool.map(lambda one: self.built([*always, one]), self.variations))
-            except BaseException:
-                processes.stop_all()  # else leaving the pool waits for the builds
-                raise
+        with processes.side_by_side() as pool:
+            builds = list(pool.map(lambda one: self.built([*always, one]), self.variations))
         found = zip(self.variations, builds, strict=True)
         return tuple(_cause(one.name, files, build) for one, build in found if differing(files, build))
 

@@ -8,8 +8,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
-from wheelworks import plan, targets
+from wheelworks import manifest, plan, targets
 from wheelworks.binary import SUFFIXES, describe
 
 from tests.fixtures import installers
@@ -150,7 +151,18 @@ PYTHONS = {
 }
 
 
-def test_pip_chooses_the_wheel_that_is_meant(dist: Path, tmp_path: Path) -> None:
+# Where no wheel has machine code: other systems and CPUs, a Python of its own kind, and one that isn't CPython.
+ELSEWHERE = [
+    installers.Asked("3.13", ("freebsd_14_2_release_amd64",)),
+    installers.Asked("3.13", ("manylinux_2_36_loongarch64",)),
+    installers.Asked("3.13t", ("manylinux_2_17_x86_64",)),
+    installers.Asked("3.11", ("manylinux_2_17_x86_64",), "pypy311_pp73"),
+    installers.Asked("3.11", ("win_amd64",), "pypy311_pp73"),
+]
+
+
+@pytest.mark.parametrize("installer", [installers.pip, installers.uv], ids=["pip", "uv"])
+def test_the_wheel_that_is_meant_is_chosen(installer: installers.Installer, dist: Path, tmp_path: Path) -> None:
     asked, meant = [], []
     for python, abi in PYTHONS.items():
         for row in targets.all_targets():
@@ -201,3 +213,5 @@ def test_the_manifest_is_what_its_schema_says(dist: Path) -> None:
     record["wheels"][0]["surprise"] = 1
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(record, manifest.schema())
+
+    assert installer(dist, asked + ELSEWHERE, tmp_path) == meant + [PURE] * len(ELSEWHERE)

@@ -6,12 +6,11 @@ import warnings
 
 import lief
 
+from wheelworks.binary import MACHO_MAGIC
 from wheelworks.execute.image import MAX_FILE, BadImage, Image
 from wheelworks.execute.image.elf import read_elf
 from wheelworks.execute.image.macho import cpus, read_macho
 from wheelworks.execute.image.pe import read_pe
-
-MACHO_MAGICS = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 
 lief.logging.disable()  # what it complains about is told as BadImage
 
@@ -39,7 +38,7 @@ def halves(data: bytes, name: str) -> tuple[str | None, ...]:
 
     Raises BadImage.
     """
-    if data[:4] in MACHO_MAGICS:
+    if data[:4] in MACHO_MAGIC:
         try:
             return tuple(sorted(cpus(data, name)))
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -52,6 +51,6 @@ def _read(data: bytes, name: str, cpu: str | None) -> Image:
         return read_pe(data, name)
     if data[:4] == b"\x7fELF":
         return read_elf(data, name)
-    if data[:4] in MACHO_MAGICS:
+    if data[:4] in MACHO_MAGIC:
         return read_macho(data, name, cpu)
     raise BadImage(f"{name}: neither PE, ELF nor Mach-O")

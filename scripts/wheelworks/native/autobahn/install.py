@@ -61,5 +61,5 @@ def _do(command: list[str], imports: Path | None = None, cwd: Path | None = None
     env = {**os.environ, "PYTHONPATH": str(imports)} if imports else None
     ended = processes.run(command, env=env, cwd=cwd, seconds=600)
     if ended.status:
-        said = "\n".join(ended.output.strip().splitlines()[-5:])
+        said = ended.last(5)
         raise WheelworksError(f"the Autobahn test suite can't be installed for {command[0]}:\n{said}", WAYS)

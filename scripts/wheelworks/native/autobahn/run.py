@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,18 +71,14 @@ class Bench:
 def run_all(bench: Bench, sections: Sequence[str]) -> list[Outcome]:
     """Run these sections in both roles, with and without the speedups, on all cores. Raises WheelworksError."""
     cases = [f"{section}.*" for section in sections]
-    with ThreadPoolExecutor(max_workers=processes.cores()) as pool:
-        try:
-            running = {
-                (role, speedups): pool.submit(bench.run, role, speedups, cases, f"{role}-{speedups}")
-                for role in ROLES
-                for speedups in ("off", "on")
-            }
-            while wait(running.values(), timeout=TELL_EVERY).not_done:
-                bench.progress(bench.started())
-        except BaseException:
-            processes.stop_all()  # else leaving the pool waits for the suite
-            raise
+    with processes.side_by_side() as pool:
+        running = {
+            (role, speedups): pool.submit(bench.run, role, speedups, cases, f"{role}-{speedups}")
+            for role in ROLES
+            for speedups in ("off", "on")
+        }
+        while wait(running.values(), timeout=TELL_EVERY).not_done:
+            bench.progress(bench.started())
     return [
         _judged(bench, role, running[role, "off"].result(), running[role, "on"].result(), sections) for role in ROLES
     ]
