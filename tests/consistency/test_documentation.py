@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.m
 SESSIONS = generated.described_sessions((ROOT / "noxfile.py").read_text(encoding="utf-8"))
 # What asks a command for words only, so that it costs nothing to run.
 CHEAP = ("--list", "--help", "--explain")
-# Lines that are no command of ours. Those of the tutorial are typed, every one, by tests/wheelworks/test_distribution.py.
+# Lines that are no command of ours; the tutorial's are typed, every one, by tests/wheelworks/test_distribution.py.
 OTHERS = {"README.md": {"pip download --no-deps --no-binary :all: tornado==6.6.1"}}
 
 
