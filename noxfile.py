@@ -23,19 +23,10 @@ UV_OPTIONS = (
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
 LOCKS = (
-    "nox",
-    "lock",
-    "build",
-    "wheelworks",
-    "native",
-    "cibuildwheel",
-    "audit",
-    "release",
-    "report",
-    "test",
-    "lint",
-    "bench",
+    *("nox", "lock", "build", "wheelworks", "native", "cibuildwheel"),
+    *("audit", "release", "report", "test", "lint", "bench", "docs"),
 )
+CARRIED = ("build", "wheelworks")  # with the suite, wherever it is installed
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -146,6 +137,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build, its reference from the code; every warning is an error."""
+    install(session, "docs")
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", "docs/_build", env=SCRIPTS)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types of all Python here, and the workflows."""
     install(session, "lint")
@@ -153,7 +151,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("zizmor", "--offline", "--quiet", ".github/workflows")
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *map(str, WORKFLOWS))
-    session.run("mypy", "src", "scripts", "tests", "noxfile.py", "setup.py", "bootstrap.py")
+    session.run("mypy", "src", "scripts", "tests", "docs", "noxfile.py", "setup.py", "bootstrap.py")
 
 
 @nox.session
@@ -163,3 +161,5 @@ def lock(session: nox.Session) -> None:
     for name in LOCKS:
         files = (f"requirements/{name}.in", "-o", f"requirements/{name}.txt")
         session.run("uv", "pip", "compile", *files, *UV_OPTIONS, *session.posargs)
+    for name in CARRIED:
+        shutil.copyfile(ROOT / "requirements" / f"{name}.txt", ROOT / "scripts/wheelworks/locks" / f"{name}.txt")

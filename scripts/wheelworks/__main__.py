@@ -1,4 +1,4 @@
-"""``python -m wheelworks COMMAND``: what the Nox sessions call."""
+"""``wheelworks COMMAND``, or ``python -m wheelworks COMMAND``: what the Nox sessions call."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from wheelworks import console, processes
-from wheelworks.errors import WheelworksError
+from wheelworks import __version__, console, processes
+from wheelworks.errors import UsageError, WheelworksError
 
 COMMANDS = {
     "cross-arm64": "wheelworks.commands.cross_arm64",
@@ -26,10 +27,27 @@ COMMANDS = {
     "compare": "wheelworks.commands.compare",
     "builders": "wheelworks.commands.builders",
 }
+# These know the package that the suite was made for: its tests, its benchmarks, its release.
+OWN = ("test-native", "test-autobahn", "release", "bench")
+CHECKOUT = Path(__file__).parents[2]
+HELP = f"""\
+usage: wheelworks COMMAND ...
+
+Builds the wheels of a C extension for every platform, runs the machine code of each, audits them, and builds them
+again to the same bytes, on one machine.
+
+commands for any project: {", ".join(name for name in COMMANDS if name not in OWN)}
+of tornado-speedups alone, in its repository: {", ".join(OWN)}
+
+wheelworks COMMAND --help explains one; wheelworks --version tells this version.
+"""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a command and turn its failures into messages; returns the exit status."""
+    if argv and argv[0] in ("--help", "-h", "--version"):
+        sys.stdout.write(f"wheelworks {__version__}\n" if argv[0] == "--version" else HELP)
+        return 0
     if not argv or argv[0] not in COMMANDS:
         console.error(f"no command {argv[0]!r}" if argv else "no command", f"one of: {', '.join(COMMANDS)}")
         return 2
@@ -37,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(number, processes.interrupt)
     processes.end_with_parent()
     try:
+        _refuse_elsewhere(argv[0])
         return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
     except WheelworksError as error:
         console.error(error.message, error.hint)
@@ -51,6 +70,19 @@ def main(argv: Sequence[str]) -> int:
         processes.stop_all()
 
 
+def program() -> int:
+    """What the installed ``wheelworks`` calls."""
+    return main(sys.argv[1:])
+
+
+def _refuse_elsewhere(command: str) -> None:
+    if command in OWN and not (CHECKOUT / "src" / "tornado_speedups").is_dir():
+        raise UsageError(
+            f"{command} belongs to the repository of tornado-speedups: its tests and tools aren't installed with it",
+            "run it in a checkout of that repository: nox -s " + command,
+        )
+
+
 def _system(error: OSError) -> tuple[str, str]:
     where = f": {error.filename}" if error.filename else ""
     hint = "free some room, or set TMPDIR and WHEELWORKS_CACHE to a larger disk" if error.errno == errno.ENOSPC else ""
@@ -58,4 +90,4 @@ def _system(error: OSError) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(program())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from types import TracebackType
 
@@ -22,7 +23,9 @@ class Progress:
         self._lines: dict[str, str] = {}
         self._done: set[str] = set()
         self._lock = threading.Lock()
-        self._live = Live(console=err, transient=True, refresh_per_second=8) if err.is_terminal else None
+        # Not err.is_terminal: FORCE_COLOR makes that true of a log, where colours are wanted, but no moving cursor.
+        watched = sys.stderr.isatty() and err.is_interactive
+        self._live = Live(console=err, transient=True, refresh_per_second=8) if watched else None
 
     def __enter__(self) -> Progress:
         if self._live:

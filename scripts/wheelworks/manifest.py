@@ -22,6 +22,12 @@ FILE = "manifest.json"
 Record = dict[str, Any]
 
 
+def schema() -> Record:
+    """What a manifest looks like, as JSON Schema."""
+    found: Record = json.loads(Path(__file__).with_name("manifest.schema.json").read_text(encoding="utf-8"))
+    return found
+
+
 def load(folder: Path) -> Record | None:
     """The folder's manifest; None where there is none. Raises WheelworksError for one that can't be read."""
     path = folder / FILE

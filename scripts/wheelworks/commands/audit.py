@@ -13,7 +13,7 @@ from wheelworks.audit.finding import Finding
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.report import Audit
 from wheelworks.audit.subject import Policy
-from wheelworks.commands import reporting
+from wheelworks.commands import helping, reporting
 from wheelworks.errors import UsageError
 
 ENDINGS = (".whl", ".tar.gz")
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s audit --",
         description="Find what is wrong with wheels of any platform, and with sdists, whoever built them.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     made.add_argument(
         "subjects", nargs="*", metavar="FILE|DIR|NAME==VERSION", help="what to audit (default: dist, and the project)"

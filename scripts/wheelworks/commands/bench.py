@@ -11,7 +11,7 @@ from pathlib import Path
 from wheelworks import console, manifest
 from wheelworks.bench import measurements, readme
 from wheelworks.bench.measurements import Measurement, Plan, document, tables
-from wheelworks.commands import measured, reporting
+from wheelworks.commands import helping, measured, reporting
 
 SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "frames", "headers", "mask", "build")}
 
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s bench --",
         description="Measure the speedups, Tornado without them, and other libraries, alternately.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     made.add_argument("suites", nargs="*", metavar="SUITE", help=f"which: {', '.join(SUITES)} (default: all)")
     made.add_argument("--quick", action="store_true", help="fewer rounds and operations")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, matrices, plan, targets
-from wheelworks.commands import building
+from wheelworks.commands import building, helping
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import environment, project, workshop
 from wheelworks.cross.outcome import Job, jobs
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s build-wheels --",
         description="Build every wheel of a release, for every platform and ABI, from one sdist, on this machine.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     building.add_options(made)
     made.add_argument(

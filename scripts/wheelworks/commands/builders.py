@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, targets
+from wheelworks.commands import helping
 from wheelworks.commands.output import work_folder
 from wheelworks.cross import builder, workshop
 from wheelworks.cross.outcome import Failed, jobs
@@ -17,7 +18,7 @@ from wheelworks.targets import Target
 
 EPILOG = """\
 example:
-  python -m wheelworks builders tornado-6.6.1.tar.gz --target manylinux_2_17_aarch64
+  wheelworks builders tornado-6.6.1.tar.gz --target manylinux_2_17_aarch64
 
 Counted are the stages that make a wheel, with images, libcs and build environments at hand: of `cross` a whole set,
 divided by its wheels; of cibuildwheel what it says of starting the container, building and repairing, without tests."""
@@ -29,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m wheelworks builders",
         description="Measure both builders on one sdist.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     made.add_argument("sdist", type=Path, metavar="SDIST", help="what both build")
     made.add_argument(

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from wheelworks import console, index, processes
+from wheelworks.commands import helping
 from wheelworks.commands.output import work_folder
 from wheelworks.compare.behaviour import compare_behaviour
 from wheelworks.compare.differences import Difference, Unproven
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s compare --",
         description="Compare two sets of wheels of one project, whoever built them.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     what = "a folder of wheels, a wheel, or a release in the package index such as tornado==6.6.1"
     made.add_argument("a", metavar="A", help=what)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, targets
-from wheelworks.commands import building
+from wheelworks.commands import building, helping
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import environment, workshop
 from wheelworks.cross.outcome import jobs
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s cross-arm64 --",
         description="Build a project's ARM64 wheels, for Windows, macOS and Linux, and run them, on this machine.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     building.add_options(made)
     return made

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console
+from wheelworks.commands import helping
 from wheelworks.commands.output import writable
 from wheelworks.commands.reproduce import selected, varied_by
 from wheelworks.errors import UsageError
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s release --",
         description="Make a release: build, audit, test, build again, describe, rehearse.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     made.add_argument("version", metavar="X.Y.Z", help="the version, as it stands in pyproject.toml")
     how = made.add_mutually_exclusive_group()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, manifest
-from wheelworks.commands import reporting
+from wheelworks.commands import helping, reporting
 from wheelworks.commands.output import writable
 from wheelworks.errors import UsageError
 from wheelworks.report import pictures
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s report --",
         description="Write a page of what is known of a folder's wheels: built, audited, executed, reproduced.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     made.add_argument("folder", nargs="?", type=Path, default=Path("dist"), metavar="DIR", help="default: dist")
     made.add_argument(

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from wheelworks import console, index, manifest, plan, targets
-from wheelworks.commands import reporting
+from wheelworks.commands import helping, reporting
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import environment
 from wheelworks.cross.source import check
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s reproduce --",
         description="Build wheels again from the sdist in other surroundings, and compare them to the byte.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     add = made.add_argument
     add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from wheelworks import console, manifest
-from wheelworks.commands import test_native
+from wheelworks.commands import helping, test_native
 from wheelworks.commands.output import work_folder
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.native import environments, pythons, tornados
@@ -24,7 +24,7 @@ EPILOG = f"""\
 examples:
   nox -s test-autobahn                              sections 1 to 7, on this machine's wheel
   nox -s test-autobahn -- --sections all            those of limits (9, 10) and compression (12, 13) too: half an hour
-  nox -s test-autobahn -- --sections 9,12 --wheel dist/A.whl --python 3.13 --tornado 6.5
+  nox -s test-autobahn -- --sections 9,12 --python 3.13 --tornado 6.5
 
 No case may be worse with the speedups on than with Tornado alone; from good to bad the verdicts are
 {", ".join(verdicts.ORDER)}.
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s test-autobahn --",
         description="Run the Autobahn WebSocket test suite against Tornado, with the speedups off and on.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     made.add_argument("--wheel", type=Path, metavar="FILE", help="a wheel of the package (default: one built here)")
     made.add_argument("--python", default="", metavar="X.Y", help="the CPython (default: the oldest here)")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console
-from wheelworks.commands import reporting, running
+from wheelworks.commands import helping, reporting, running
 
 EPILOG = f"""\
 examples:
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s test-foreign --",
         description="Run the machine code of wheels of any platform, whoever built them, on this machine.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     made.add_argument("wheels", nargs="+", type=Path, metavar="WHEEL", help="wheel files")
     made.add_argument(

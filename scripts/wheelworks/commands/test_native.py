@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from wheelworks import console, manifest, wheelfile
-from wheelworks.commands import host_wheel, reporting
+from wheelworks.commands import helping, host_wheel, reporting
 from wheelworks.commands.output import work_folder
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.execute.verdict import Verdict
@@ -23,7 +23,7 @@ examples:
   nox -s test-native                                       build this machine's wheel, and test it under every CPython
   nox -s test-native -- --python 3.11 --python 3.14t       under these
   nox -s test-native -- --tornado 6.6.1                    beside this Tornado; 6.6 is the newest 6.6.x
-  nox -s test-native -- --wheel dist/A.whl --wheel dist/B.whl --json results.json
+  nox -s test-native -- --wheel dist/A.whl --json results.json
       each CPython takes the wheel that pip would choose for it
   nox -s test-native -- --from dist                        the same, out of all wheels of a release
 
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s test-native --",
         description="Run the package's tests, and Tornado's own with the speedups off and on, natively on wheels.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=helping.Formatter,
     )
     made.add_argument(
         "--wheel",

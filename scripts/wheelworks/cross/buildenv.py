@@ -19,7 +19,7 @@ from wheelworks.cross.pythons import BuildPython
 from wheelworks.errors import WheelworksError
 
 # setuptools and its kin, hash-locked; a requirement that it doesn't cover is resolved by pip.
-LOCK = Path(__file__).parents[3] / "requirements" / "build.txt"
+LOCK = Path(__file__).parents[1] / "locks" / "build.txt"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,11 @@ def ensure(python: BuildPython, wanted: Sequence[Requirement], say: Callable[[st
                 "--no-input",
                 "-q",
             ]
-            _check(processes.run([*pip, *_what(words, wanted, lock, folder)]), "the project's build requirements")
+            # what PYTHONPATH names, such as an installed suite's neighbours, pip would take for installed there
+            env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+            _check(
+                processes.run([*pip, *_what(words, wanted, lock, folder)], env=env), "the project's build requirements"
+            )
 
     folder = cache.keep(f"buildenvs/{key}", make)
     return BuildEnvironment(folder, _interpreter(folder), _versions(folder))

@@ -11,7 +11,6 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -40,13 +39,9 @@ def members(shop: Workshop, name: Name, info: str) -> dict[str, Member]:
         return {}
     toolchain = shop.toolchain()
     versions = {tool: toolchain[tool] for tool in _TOOLS} | shop.environment.versions
-    hashes = locked(*(buildenv.LOCK.with_name(f"{lock}.txt").read_text(encoding="utf-8") for lock in _locks()))
+    hashes = locked(*(file.read_text(encoding="utf-8") for file in sorted(buildenv.LOCK.parent.glob("*.txt"))))
     text = json.dumps(document(name.distribution, name.version, shop.source.epoch, versions, hashes), indent=2)
     return {f"{info}/{_FILE}": Member((text + "\n").encode())}
-
-
-def _locks() -> tuple[str, ...]:
-    return tuple(lock for lock in ("wheelworks", "build") if Path(buildenv.LOCK.with_name(f"{lock}.txt")).is_file())
 
 
 def locked(*locks: str) -> dict[tuple[str, str], list[str]]:

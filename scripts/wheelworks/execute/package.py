@@ -33,8 +33,8 @@ class _Tests:
 
 
 def is_the_package(wheel: Path) -> bool:
-    """Whether a wheel is of this repository's package, the one whose tests there are."""
-    return wheelfile.parse_name(wheel.name).distribution == DISTRIBUTION
+    """Whether a wheel is of this repository's package, and its tests are here: an installed suite has none."""
+    return wheelfile.parse_name(wheel.name).distribution == DISTRIBUTION and TESTS.is_dir()
 
 
 def run_package(wheels: Sequence[Path]) -> list[Verdict]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wheelworks import cache, processes
 
-CHECKOUT = Path(__file__).parents[3]
+SUITE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Surroundings:
 
     ``place`` is a folder of this build's own, ``folder`` the one it runs in, ``source`` the sdist or project,
     ``before`` the programs that start it, one inside the other, ``seen`` what the project's build is shown
-    (NAME=VALUE), ``python`` the CPython whose headers are used ("": whichever is found), ``checkout`` where this
-    suite's own files lie.
+    (NAME=VALUE), ``python`` the CPython whose headers are used ("": whichever is found), ``suite`` the
+    folder that this suite's package lies in.
     """
 
     place: Path
@@ -30,7 +30,7 @@ class Surroundings:
     before: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
     python: str = ""
-    checkout: Path = CHECKOUT
+    suite: Path = SUITE
 
     def with_env(self, **more: str) -> Surroundings:
         """The same with more environment variables."""
@@ -58,7 +58,7 @@ def plain(place: Path, source: Path, seen: Sequence[str] = ()) -> Surroundings:
 
 def run(surroundings: Surroundings, command: Sequence[str], seconds: float = 3600) -> processes.Result:
     """Run a command of wheelworks in these surroundings, as a program of its own, for at most so many seconds."""
-    paths = [str(surroundings.checkout / "scripts"), surroundings.env.get("PYTHONPATH", "")]
+    paths = [str(surroundings.suite), surroundings.env.get("PYTHONPATH", "")]
     env = {**surroundings.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     words = [*surroundings.before, sys.executable, "-m", "wheelworks", *command]
     return processes.run(words, env=env, cwd=surroundings.folder, seconds=seconds)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import wheelworks
 from wheelworks.cache import folder as warm_cache
 from wheelworks.reproduce import clocks, copies, interpreters, namespaces
 from wheelworks.reproduce.surroundings import Surroundings
@@ -53,10 +54,9 @@ def _in_another_folder(now: Surroundings) -> Surroundings:
     folder = now.place / "a way down, far" / "naïve folder of another depth" / "run"
     folder.mkdir(parents=True)
     source = copies.copied(now.source, folder)
-    checkout = folder / "check out"
-    for part in ("scripts", "requirements"):
-        shutil.copytree(now.checkout / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
-    return replace(now, folder=folder, source=source, checkout=checkout)
+    suite, name = folder / "check out", wheelworks.__name__
+    shutil.copytree(now.suite / name, suite / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return replace(now, folder=folder, source=source, suite=suite)
 
 
 def _with_another_temporary_folder(now: Surroundings) -> Surroundings:

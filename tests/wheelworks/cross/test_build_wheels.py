@@ -8,9 +8,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from wheelworks import plan, targets
 from wheelworks.binary import SUFFIXES, describe
+from wheelworks.manifest import schema
 
 from tests.fixtures import installers
 from tests.fixtures.commands import wheelworks
@@ -169,3 +171,10 @@ def test_the_wheel_that_is_meant_is_chosen(installer: installers.Installer, dist
             (name,) = [one.name for one in PLANNED.values() if one.abi and one.abi.id == abi and row in one.targets]
             meant.append(name)
     assert installer(dist, asked + ELSEWHERE, tmp_path) == meant + [PURE] * len(ELSEWHERE)
+
+
+def test_the_manifest_is_what_its_schema_says(manifest: dict[str, Any]) -> None:
+    jsonschema.validate(manifest, schema())
+    surprising = {**manifest, "wheels": [{**manifest["wheels"][0], "surprise": 1}]}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(surprising, schema())

@@ -1,0 +1,118 @@
+"""The reference's pages, out of the code that they describe: sessions, options, targets, findings, the manifest."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from wheelworks import manifest, targets
+from wheelworks.__main__ import COMMANDS, OWN
+from wheelworks.audit import codes
+
+ROOT = Path(__file__).parents[1]
+_SYSTEMS = {"windows": "Windows", "macos": "macOS"}
+
+
+def write(folder: Path) -> None:
+    """Write every page of the reference into a folder, where it is another than the one there."""
+    made = {"sessions": sessions(), "options": options(), "targets": target_page(), "findings": findings()}
+    folder.mkdir(exist_ok=True)
+    for name, text in {**made, "manifest": manifest_page()}.items():
+        place = folder / f"{name}.md"
+        if not place.is_file() or place.read_text(encoding="utf-8") != text:
+            place.write_text(text, encoding="utf-8")
+
+
+def described_sessions(noxfile: str) -> dict[str, str]:
+    """Each session of a noxfile's text with the first line of its docstring."""
+    found = {}
+    for node in ast.parse(noxfile).body:
+        if isinstance(node, ast.FunctionDef) and (name := _session_name(node)):
+            found[name] = (ast.get_docstring(node) or "").partition("\n")[0]
+    return found
+
+
+def _session_name(node: ast.FunctionDef) -> str:
+    for decorator in node.decorator_list:
+        if ast.unparse(decorator).startswith("nox.session"):
+            words = decorator.keywords if isinstance(decorator, ast.Call) else []
+            named = [word.value.value for word in words if word.arg == "name" and isinstance(word.value, ast.Constant)]
+            return str(named[0]) if named else node.name
+    return ""
+
+
+def sessions() -> str:
+    """The page of the sessions of this repository, and of who else can have what they run."""
+    rows = [
+        f"| `{name}` | {text} | {_for_others(name)} |"
+        for name, text in described_sessions((ROOT / "noxfile.py").read_text(encoding="utf-8")).items()
+    ]
+    head = ["# Sessions", "", "Those of this repository's `noxfile.py`. The last column says which of them another"]
+    head += ["project has, too, by [its own noxfile](../howto/your-noxfile.md).", ""]
+    return "\n".join([*head, "| session | what it does | elsewhere |", "|---|---|---|", *rows, ""])
+
+
+def _for_others(name: str) -> str:
+    if name in COMMANDS and name not in OWN:
+        return f"[`wheelworks {name}`](options.md#{name})"
+    return "of this repository alone"
+
+
+def options() -> str:
+    """The page of every command's options: its ``--help``, as printed at 80 columns."""
+    parts = ["# Commands and their options", "", "What `--help` prints.", ""]
+    with mock.patch.dict(os.environ, {"COLUMNS": "80", "NO_COLOR": "1"}):
+        for name, module in COMMANDS.items():
+            parts += [f"## {name}", "", "```text", importlib.import_module(module).parser().format_help(), "```", ""]
+    return "\n".join(parts)
+
+
+def target_rows() -> list[str]:
+    """A row of a table in Markdown for each target."""
+    return [
+        "| `{}` | {} | {} {} |".format(
+            target.id,
+            " ".join(f"`{tag}`" for tag in target.tags),
+            _SYSTEMS.get(target.os, "musl" if "musl" in target.id else "glibc"),
+            target.minimum,
+        )
+        for target in targets.all_targets()
+    ]
+
+
+def target_page() -> str:
+    """The page of the targets."""
+    head = ["# Targets", "", "The rows of `scripts/wheelworks/targets.toml`: `--target` takes their names.", ""]
+    return "\n".join([*head, "| target | wheel tags | needs at least |", "|---|---|---|", *target_rows(), ""])
+
+
+def findings() -> str:
+    """The page of the audit's findings."""
+    return codes.markdown()
+
+
+def manifest_page() -> str:
+    """The page of the manifest's fields."""
+    schema = manifest.schema()
+    head = [f"# {schema['title']}", "", schema["description"], "", "| field | type | what it says |", "|---|---|---|"]
+    rows = [f"| `{place}` | {kind} | {text} |" for place, kind, text in fields(schema)]
+    end = ["", "As JSON Schema, which the tests hold against real manifests:", "", "```json"]
+    return "\n".join([*head, *rows, *end, json.dumps(schema, indent=2), "```", ""])
+
+
+def fields(schema: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str, str]]:
+    """Every field that a schema describes: its place, its type, its description."""
+    for name, inner in schema.get("properties", {}).items():
+        here = f"{place}{name}"
+        needed = "" if name in schema.get("required", ()) else ", may be missing"
+        kind = inner.get("type", "one of " + ", ".join(f"`{one}`" for one in inner.get("enum", ())))
+        yield here, kind + needed, inner.get("description", "")
+        yield from fields(inner, f"{here}.")
+        if "items" in inner:
+            yield from fields(inner["items"], f"{here}[].")

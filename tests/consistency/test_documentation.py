@@ -1,0 +1,103 @@
+"""What the pages say is so: every command that they show is one, and the reference is that of the code."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from wheelworks import manifest, targets
+from wheelworks.__main__ import COMMANDS
+from wheelworks.audit.codes import CODES
+
+from docs import generated
+from tests.fixtures import pages
+from tests.fixtures.commands import ROOT, wheelworks
+
+PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if "reference" not in path.parts)]
+SESSIONS = generated.described_sessions((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+# What asks a command for words only, so that it costs nothing to run.
+CHEAP = ("--list", "--help", "--explain")
+# Lines that are no command of ours; the tutorial's are typed, every one, by tests/wheelworks/test_distribution.py.
+OTHERS = {"README.md": {"pip download --no-deps --no-binary :all: tornado==6.6.1"}}
+
+
+def shown() -> list[tuple[str, str]]:
+    """Every command line: the page that shows it, and the line."""
+    return [(path.relative_to(ROOT).as_posix(), line) for path in PAGES for line in pages.commands(path)]
+
+
+def calls() -> list[tuple[str, str, list[str]]]:
+    found = ((page, pages.session(line)) for page, line in shown())
+    return [(page, *call) for page, call in found if call]
+
+
+def contributing() -> list[tuple[str, list[str]]]:
+    """The commands in CONTRIBUTING's table."""
+    lines = re.findall(r"`(nox -s [^`]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    return [call for line in lines if (call := pages.session(line))]
+
+
+def test_pages_show_commands() -> None:
+    assert len(calls()) > 40 and len(contributing()) > 15
+    assert len(PAGES) == 11
+
+
+def test_every_other_line_is_known() -> None:
+    for path in PAGES:
+        name = path.relative_to(ROOT).as_posix()
+        others = {line for line in pages.commands(path) if not pages.session(line)}
+        if name != "docs/tutorial.md":
+            assert others == OTHERS.get(name, set()), name
+
+
+@pytest.mark.parametrize(("page", "name", "words"), calls(), ids=str)
+def test_a_command_is_understood(page: str, name: str, words: list[str]) -> None:
+    if name in COMMANDS:
+        pages.understood(name, words)
+    else:
+        assert name in SESSIONS, page
+
+
+@pytest.mark.parametrize(("name", "words"), contributing(), ids=str)
+def test_a_command_of_contributing_is_understood(name: str, words: list[str]) -> None:
+    if name in COMMANDS and "DIR" not in words and "FILE.whl" not in words:
+        pages.understood(name, words)
+    assert name in SESSIONS
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("page", "name", "words"), [one for one in calls() if set(CHEAP) & {*one[2]}], ids=str)
+def test_a_cheap_command_runs(page: str, name: str, words: list[str], tmp_path: Path) -> None:
+    ended = wheelworks(name, *words, cache=tmp_path)
+    assert ended.status == 0 and ended.out, page
+
+
+def test_the_reference_tells_of_every_session_and_command() -> None:
+    page = generated.sessions()
+    assert SESSIONS.keys() >= {"docs", "cross-arm64", "lint"} and all(f"| `{name}` |" in page for name in SESSIONS)
+    assert all(f"\n## {name}\n" in generated.options() for name in COMMANDS)
+    assert "[`wheelworks audit`](options.md#audit)" in page
+    assert re.search(r"\| `release` \| .* \| of this repository alone \|", page)
+
+
+def test_the_reference_tells_of_every_target_and_finding() -> None:
+    assert all(f"| `{target.id}` |" in generated.target_page() for target in targets.all_targets())
+    assert all(f"| `{code}` " in generated.findings() for code in CODES)
+    assert generated.findings() == (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
+
+
+def test_every_field_of_the_manifest_is_explained() -> None:
+    rows = list(generated.fields(manifest.schema()))
+    assert [place for place, _, text in rows if not text] == []
+    assert len(rows) > 45 and all(f"| `{place}` |" in generated.manifest_page() for place, _, _ in rows)
+
+
+def test_the_reference_is_written_once(tmp_path: Path) -> None:
+    generated.write(tmp_path)
+    names = {path.stem: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert names.keys() == {"sessions", "options", "targets", "findings", "manifest"}
+    generated.write(tmp_path)
+    assert {path.stem: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == names
+    assert json.loads((tmp_path / "manifest.md").read_text().split("```json\n")[1].split("```")[0]) == manifest.schema()

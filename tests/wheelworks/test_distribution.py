@@ -1,0 +1,174 @@
+"""The suite as other projects have it: installed from its folder, used from a noxfile of theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from pathlib import Path
+
+import jsonschema
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from wheelworks import __main__ as program
+from wheelworks import manifest
+
+from tests.fixtures import pages
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+EXAMPLE = ROOT / "tests" / "projects" / "sums"
+FIVE_MINUTES = 300.0
+# Of requirements/wheelworks.in, what only the tests of this repository's package need.
+PACKAGES_OWN = {"hypothesis", "pytest", "tornado"}
+
+
+def project() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = tomllib.loads((SCRIPTS / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return found
+
+
+def names(*inputs: str) -> set[str]:
+    lines = [line for name in inputs for line in (ROOT / f"requirements/{name}.in").read_text().splitlines()]
+    return {
+        canonicalize_name(Requirement(line.partition("#")[0]).name) for line in lines if line and line[0] not in "#-"
+    }
+
+
+def test_it_requires_what_the_lock_files_ask_for() -> None:
+    required = {canonicalize_name(Requirement(one).name) for one in project()["dependencies"]}
+    assert required == names("wheelworks", "audit") - PACKAGES_OWN | {"pip"}
+
+
+def test_what_decides_the_bytes_is_pinned_as_locked() -> None:
+    pins = [one for one in project()["dependencies"] if "==" in one]
+    assert sorted(one.partition("==")[0] for one in pins) == ["deflate", "ziglang"]
+    lock = (ROOT / "requirements/wheelworks.txt").read_text(encoding="utf-8")
+    assert all(f"\n{pin} \\\n" in lock for pin in pins)
+
+
+@pytest.mark.parametrize(
+    ("copy", "original"),
+    [(f"wheelworks/locks/{name}.txt", f"requirements/{name}.txt") for name in ("build", "wheelworks")]
+    + [("LICENSE", "LICENSE")],
+)
+def test_what_it_carries_is_a_true_copy(copy: str, original: str) -> None:
+    assert (SCRIPTS / copy).read_bytes() == (ROOT / original).read_bytes(), "nox -s lock writes the locks' copies"
+
+
+def test_the_tutorial_shows_the_example_project() -> None:
+    shown = pages.files(TUTORIAL)
+    assert shown == {path.name: path.read_text(encoding="utf-8") for path in EXAMPLE.iterdir() if path.is_file()}
+    assert len(shown) == 5
+
+
+@pytest.mark.parametrize("command", program.OWN)
+def test_a_command_of_this_repository_says_so_elsewhere(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(program, "CHECKOUT", tmp_path)
+    assert program.main([command, "--list"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{command} belongs to the repository of tornado-speedups" in said and f"nox -s {command}" in said
+
+
+@pytest.mark.parametrize(("word", "start"), [("--help", "usage: wheelworks COMMAND"), ("--version", "wheelworks 0.")])
+def test_it_tells_of_itself(word: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main([word]) == 0
+    assert capsys.readouterr().out.startswith(start)
+
+
+@pytest.mark.integration
+def test_its_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(SCRIPTS)]
+    subprocess.run(command, check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith("wheelworks-")}
+    listed = ["git", "-C", str(SCRIPTS), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "wheelworks"]
+    tracked = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
+    assert packed == {name for name in tracked if name and (SCRIPTS / name).is_file()}
+    left = {path.name for path in SCRIPTS.iterdir()}
+    assert left == {"LICENSE", "README.md", "pyproject.toml", "wheelworks"}, "building leaves nothing beside it"
+
+
+def typed(command: str, shell: subprocess.Popen[str]) -> tuple[int, str]:
+    """Type a command into a shell; its exit status and what it printed."""
+    assert shell.stdin and shell.stdout
+    shell.stdin.write(f'{command}\necho "ended: $?"\n')
+    shell.stdin.flush()
+    lines: list[str] = []
+    for line in shell.stdout:
+        if line.startswith("ended: "):
+            return int(line.removeprefix("ended: ")), "".join(lines)
+        lines.append(line)
+    raise AssertionError(f"the shell ended: {''.join(lines)}")
+
+
+def home_with_a_clone(home: Path) -> Path:
+    """A home folder with the clone that the tutorial asks for: of what is here, committed or not."""
+    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "scripts"]
+    for name in subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0"):
+        if name and (ROOT / name).is_file():
+            target = home / "tornado-speedups" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+    return home
+
+
+def newcomers(home: Path) -> dict[str, str]:
+    """The environment of somebody who has just sat down: nothing of this test run, an empty cache."""
+    steering = (
+        "PYTHON",
+        "NOX",
+        "VIRTUAL_ENV",
+        "WHEELWORKS",
+        "SOURCE_DATE_EPOCH",
+        "PIP_REQUIRE",
+        "COLUMNS",
+        "FORCE_COLOR",
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+    folders = [one for one in kept["PATH"].split(os.pathsep) if one != str(Path(sys.executable).parent)]
+    return {**kept, "HOME": str(home), "PATH": os.pathsep.join(folders)}
+
+
+@pytest.mark.integration
+def test_the_tutorial_word_by_word(tmp_path: Path) -> None:
+    """In an empty folder, to audited and executed ARM64 wheels within five minutes; and on to the end."""
+    here, home = tmp_path / "sums", home_with_a_clone(tmp_path / "home")
+    here.mkdir()
+    for name, text in pages.files(TUTORIAL).items():
+        (here / name).write_text(text, encoding="utf-8")
+    said: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+    start = time.monotonic()
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(["bash"], cwd=here, env=newcomers(home), text=True, **options) as shell:  # type: ignore[call-overload]
+        for command in pages.commands(TUTORIAL):
+            status, said[command] = typed(command, shell)
+            assert status == 0, said[command]
+            seconds[command] = time.monotonic() - start
+        shell.stdin.close()
+    steps = [command.partition(" -- ")[2] for command in said if " -- " in command]
+    assert steps == ["cross-arm64", "audit", "audit --explain W022", "reproduce"]
+    audited = next(at for command, at in seconds.items() if command.endswith("-- audit"))
+    assert audited < FIVE_MINUTES, seconds
+    explained = next(text for command, text in said.items() if command.endswith("W022"))
+    assert "no-licence" in explained
+    told = json.loads((here / "dist" / "manifest.json").read_text(encoding="utf-8"))
+    jsonschema.validate(told, manifest.schema())
+    assert [min(wheel["targets"]) for wheel in told["wheels"]] == [
+        "macosx_11_0_arm64",
+        "manylinux_2_17_aarch64",
+        "win_arm64",
+    ]
+    for wheel in told["wheels"]:
+        assert {run["outcome"] for run in wheel["runs"]} == {"ran"}, wheel["runs"]
+        assert wheel["audit"]["checks"] == {**dict.fromkeys(wheel["audit"]["checks"], "passed"), "archive": "warning"}
+        assert wheel["reproduced"]["same"] is True, wheel["reproduced"]

@@ -1,0 +1,144 @@
+"""What commands print, for people at 80 columns, for those who want no colour, and for logs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from wheelworks.__main__ import COMMANDS
+
+from tests.fixtures.commands import ROOT, environment
+
+if sys.platform == "win32":
+    pytest.skip("pseudo-terminals are POSIX's", allow_module_level=True)
+
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|9\d|4\d)(?:;\d+)*m")
+STYLE = re.compile(r"\x1b\[[\d;]*m")
+# A real run of each that takes a second: of the dear ones, a refusal. Their exit status is the number.
+CHEAP: dict[str, tuple[int, tuple[str, ...]]] = {
+    "cross-arm64": (2, ("cross-arm64", "--target", "no_such_target")),
+    "build-wheels": (0, ("build-wheels", "--list", "--abi", "cp311-abi3")),
+    "test-foreign": (0, ("test-foreign", "{wheel}")),
+    "audit": (0, ("audit", "--offline", "{wheel}")),
+    "test-native": (2, ("test-native", "--wheel", "no-such.whl")),
+    "test-autobahn": (2, ("test-autobahn", "--wheel", "no-such.whl")),
+    "reproduce": (2, ("reproduce", "--vary", "nothing")),
+    "release": (1, ("release", "0.0.0")),
+    "host-wheel": (2, ("host-wheel", "no-such-folder", "--out", "{folder}")),
+    "bench": (2, ("bench", "no-such-suite")),
+    "compare": (0, ("compare", "{wheel}", "{wheel}", "--no-run")),
+    "builders": (2, ("builders", "no-such.tar.gz", "--target", "no_such_target")),
+}
+# File names are for programs to read, one a line.
+NOT_FOLDED = {"build-wheels"}
+# What these print has nothing to emphasise; argparse itself, which answers here for bench, has colours from 3.14 on.
+PLAIN = {"build-wheels", "bench", "compare"}
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory, published_wheel: Path) -> dict[str, str]:
+    return {"wheel": str(published_wheel), "folder": str(tmp_path_factory.mktemp("out"))}
+
+
+@pytest.fixture(scope="module")
+def published_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel with a long name, built here in two seconds."""
+    from tests.fixtures import projects
+
+    folder = tmp_path_factory.mktemp("terminal")
+    out = folder / "dist"
+    project = projects.sample(folder / "project")
+    command = ["cross-arm64", str(project), "--target", "manylinux_2_17_aarch64", "--no-run", "--out", str(out)]
+    assert run(folder, command)[0] == 0
+    [wheel] = out.glob("*.whl")
+    return wheel
+
+
+def run(cache: Path, command: list[str], **more: str) -> tuple[int, str, str]:
+    """As in a log: no terminal."""
+    env = {name: value for name, value in environment(cache).items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    words = [sys.executable, "-m", "wheelworks", *command]
+    ended = subprocess.run(words, env={**env, **more}, cwd=ROOT, check=False, capture_output=True, text=True)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def on_a_terminal(cache: Path, command: list[str], **more: str) -> tuple[int, str]:
+    """On a terminal of 80 columns: the exit status, and all that came."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    env = {name: value for name, value in environment(cache).items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    words = [sys.executable, "-m", "wheelworks", *command]
+    child = subprocess.Popen(
+        words, env={**env, "TERM": "xterm-256color", **more}, cwd=ROOT, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    seen = b""
+    while chunk := _read(master):
+        seen += chunk
+    os.close(master)
+    return child.wait(), seen.decode(errors="replace")
+
+
+def _read(master: int) -> bytes:
+    try:
+        return os.read(master, 65536)
+    except OSError:  # Linux: the other side is closed
+        return b""
+
+
+def wide(text: str) -> list[str]:
+    return [line for line in STYLE.sub("", text).splitlines() if len(line) > 80]
+
+
+def filled(command: str, words: dict[str, str]) -> list[str]:
+    return [word.format(**words) for word in CHEAP[command][1]]
+
+
+def test_every_command_is_tried() -> None:
+    assert CHEAP.keys() == COMMANDS.keys()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits(command: str, tmp_path: Path) -> None:
+    status, out, err = run(tmp_path, [command, "--help"])
+    assert (status, err) == (0, "") and "usage: " in out
+    assert wide(out) == [] and not CONTROL.search(out)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_log_gets_plain_lines(command: str, words: dict[str, str], tmp_path: Path) -> None:
+    status, out, err = run(tmp_path, filled(command, words))
+    assert status == CHEAP[command][0], err
+    assert out + err and not CONTROL.search(out + err)
+    assert command in NOT_FOLDED or wide(out) == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_log_gets_colours_if_forced_but_no_moving_cursor(command: str, words: dict[str, str], tmp_path: Path) -> None:
+    _, out, err = run(tmp_path, filled(command, words), FORCE_COLOR="1", TERM="xterm-256color")
+    plain = STYLE.sub("", out + err)
+    assert not CONTROL.search(plain)
+    assert command in PLAIN or STYLE.search(out + err)
+    assert command in NOT_FOLDED or wide(out) == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("command", ["audit", "test-foreign", "reproduce"])
+def test_a_terminal_gets_colours_unless_refused(command: str, words: dict[str, str], tmp_path: Path) -> None:
+    status, seen = on_a_terminal(tmp_path, filled(command, words))
+    assert status == CHEAP[command][0] and COLOUR.search(seen), seen
+    status, seen = on_a_terminal(tmp_path, filled(command, words), NO_COLOR="1")
+    assert status == CHEAP[command][0] and not COLOUR.search(seen), seen
