@@ -24,7 +24,7 @@ WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
 LOCKS = (
     *("nox", "lock", "build", "wheelworks", "native", "cibuildwheel"),
-    *("audit", "release", "test", "lint", "bench", "docs"),
+    *("audit", "release", "report", "test", "lint", "bench", "docs"),
 )
 CARRIED = ("build", "wheelworks")  # with the suite, wherever it is installed
 
@@ -83,6 +83,13 @@ def audit(session: nox.Session) -> None:
     """Find what is wrong with wheels of any platform: dist/, a folder, or all files of a release such as a==1.0."""
     install(session, "audit")
     wheelworks(session, "audit", *session.posargs)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write what is known of a folder's wheels as one page, dist/report.html; the other sessions do so, too."""
+    install(session, "report")
+    wheelworks(session, "report", *session.posargs)
 
 
 @nox.session(name="test-native")

@@ -23,6 +23,7 @@ COMMANDS = {
     "release": "wheelworks.commands.release",
     "host-wheel": "wheelworks.commands.host_wheel",
     "bench": "wheelworks.commands.bench",
+    "report": "wheelworks.commands.report",
     "compare": "wheelworks.commands.compare",
     "builders": "wheelworks.commands.builders",
 }
@@ -52,6 +53,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, processes.interrupt)
+    processes.end_with_parent()
     try:
         _refuse_elsewhere(argv[0])
         return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,7 +15,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from wheelworks import targets
+from wheelworks.bench import measurements, readme
+from wheelworks.commands import measured
 from wheelworks.native import pythons
+from wheelworks.report import pictures
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -178,3 +182,27 @@ def test_readme_shows_the_target_table() -> None:
     ]
     table = (ROOT / "README.md").read_text(encoding="utf-8").split("|---|---|---|\n")[1].split("\n\n")[0]
     assert table.splitlines() == rows
+
+
+def test_readme_shows_the_figures_that_are_checked_in() -> None:
+    table = readme.table(measurements.load(ROOT / "assets/bench.json"))
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8"), (
+        "python -m wheelworks bench --table assets/bench.json"
+    )
+
+
+def test_pictures_that_readme_shows_are_there_and_small() -> None:
+    shown = re.findall(
+        r"\((assets/[^)]+)\)|srcset=\"(assets/[^\"]+)\"|src=\"(assets/[^\"]+)\"", (ROOT / "README.md").read_text()
+    )
+    names = {name for found in shown for name in found if name}
+    assert {path.name for path in map(Path, names) if path.suffix == ".png"} == set(pictures.PICTURES)
+    assert all((ROOT / name).stat().st_size < 150_000 for name in names)
+
+
+def test_the_plots_are_those_of_the_figures(tmp_path: Path) -> None:
+    shutil.copyfile(ROOT / "assets/bench.json", tmp_path / "bench.json")
+    made = {path.name: path.read_bytes() for path in measured.draw(tmp_path / "bench.json")}
+    kept = {path.name: path.read_bytes() for path in (ROOT / "assets").glob("*.svg")}
+    assert kept
+    assert {name: made.get(name) for name in kept} == kept

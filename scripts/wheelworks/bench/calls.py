@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from timeit import Timer
 from typing import Any
@@ -31,11 +31,25 @@ def call(function: Any, *arguments: object) -> Timer:
     return Timer(f"function({', '.join(names)})", timer=time.thread_time, globals=known)
 
 
-def measure(case: str, calls: dict[str, Timer], plan: Plan) -> Sequence[Measurement]:
+def measure(
+    case: str, calls: dict[str, Timer], plan: Plan, series: str = "", size: int | None = None
+) -> Sequence[Measurement]:
     """Nanoseconds of CPU time per call of each subject, alternately."""
+    calls = {subject: call for subject, call in calls.items() if plan.wants(subject)}
     counts = {subject: _enough(call) for subject, call in calls.items()}
     rounds = [_round(calls, counts, max(3, int(_SLICES * plan.scale))) for _ in range(plan.rounds)]
-    return [Measurement(case, subject, "ns", tuple(each[subject] for each in rounds)) for subject in calls]
+    return [Measurement(case, one, "ns", tuple(each[one] for each in rounds), series, size) for one in calls]
+
+
+def sizes(
+    series: str, of_sizes: Mapping[int, dict[str, Timer]], plan: Plan, say: Callable[[str], None]
+) -> list[Measurement]:
+    """The same calls for several sizes, in bytes."""
+    found: list[Measurement] = []
+    for size, timers in of_sizes.items():
+        say(f"{series}, {size} bytes")
+        found += measure(f"{series}, {size:,} B", timers, plan, series, size)
+    return found
 
 
 def _round(calls: dict[str, Timer], counts: dict[str, int], slices: int) -> dict[str, float]:

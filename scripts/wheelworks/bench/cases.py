@@ -32,9 +32,10 @@ def measure(suite: str, cases: Sequence[Case], plan: Plan, say: Callable[[str, s
 
 
 def _measure(suite: str, case: Case, plan: Plan, say: Callable[[str, str], None]) -> Sequence[Measurement]:
-    rounds: dict[str, list[float]] = {subject: [] for subject in case.subjects}
+    subjects = [subject for subject in case.subjects if plan.wants(subject)]
+    rounds: dict[str, list[float]] = {subject: [] for subject in subjects}
     for number in range(1 if plan.count_instructions else plan.rounds):
-        for subject in case.subjects:
+        for subject in subjects:
             say(suite, f"{case.name}: {subject}, round {number + 1}")
             rounds[subject].append(_figure(case, subject, plan))
     unit = "instructions" if plan.count_instructions else "us"

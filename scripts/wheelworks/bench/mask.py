@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from timeit import Timer
 
 from wheelworks.bench import calls
@@ -33,14 +34,13 @@ def in_place(size: int) -> dict[str, Timer]:
         "tornado": call(function("tornado.speedups", "websocket_mask"), _MASK, bytes(size)),
         "speedups": call(function("tornado_speedups._speedups", "websocket_mask_inplace"), _MASK, buffer),
         "aiohttp": call(function("aiohttp._websocket.mask", "_websocket_mask_cython"), _MASK, buffer),
+        "copy": call(bytes, bytearray(size)),
     }
 
 
 def measure(plan: Plan, say: Callable[[str, str], None]) -> list[Measurement]:
     """Nanoseconds of CPU time per call, for each size."""
     found: list[Measurement] = []
-    for manner, calls_of in (("to bytes", to_bytes), ("in place", in_place)):
-        for size in SIZES:
-            say("mask", f"{manner}, {size} bytes")
-            found += calls.measure(f"{manner}, {size:,} B", calls_of(size), plan)
+    for series, calls_of in (("to bytes", to_bytes), ("in place", in_place)):
+        found += calls.sizes(series, {size: calls_of(size) for size in SIZES}, plan, partial(say, "mask"))
     return found

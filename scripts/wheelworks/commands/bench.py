@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from wheelworks import console
+from wheelworks import console, manifest
+from wheelworks.bench import measurements, readme
 from wheelworks.bench.measurements import Measurement, Plan, document, tables
-from wheelworks.commands import helping
+from wheelworks.commands import helping, measured, reporting
 
-SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "headers", "mask")}
+SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "frames", "headers", "mask", "build")}
 
 EPILOG = """\
 suites:
   websocket    servers that echo messages: CPU time per message, or instructions
   http         servers that greet: CPU time per request, or instructions; with a browser's headers, and bare
+  frames       taking WebSocket frames apart and building them: CPU time per frame; Tornado, websockets, Python
   headers      parsing a browser's 12 headers: CPU time per call, in Tornado, tuned Python, the speedups and httptools
   mask         masking to new bytes and in place: CPU time per call
+  build        the builders: seconds from start to end, this machine's wheel by cross and by pip, the ARM64 wheels
 
 examples:
-  nox -s bench                                      every suite, into bench.json
+  nox -s bench                                      every suite, into dist/bench/ and the report
   nox -s bench -- headers mask --quick              two of them, roughly, in seconds
   nox -s bench -- websocket --count-instructions    counted by valgrind: the figure that repeats on a busy machine
   nox -s bench -- http --count-instructions         the same for requests, a browser's and bare ones
+  nox -s bench -- --compare main                    the revision main against the working tree: frames, headers, mask
+  nox -s bench -- websocket --compare v0.1.0        another suite
+  nox -s bench -- --work                            instructions of every wheel in dist/, counted on emulated CPUs
 
-Compare figures of one run only. Exit status: 0, 1 (something could not be measured), 2 (wrong use)."""
+Compare figures of one run only. Exit status: 0, 1 (something could not be measured, or a significant loss), 2 (wrong
+use)."""
+
+
+OUT = Path("dist", measured.FOLDER, measured.SPEED)
+WORK = "count the instructions of each wheel in DIR (default: dist), and hold them against the baseline"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,10 +54,36 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--count-instructions", action="store_true", help="instructions of the servers in place of CPU time (valgrind)"
     )
+    made.add_argument("--work", nargs="?", type=Path, const=Path("dist"), metavar="DIR", help=WORK)
+    made.add_argument("--compare", metavar="REV", help="measure this git revision, too, and fail if it was faster")
+    made.add_argument("--only", action="append", default=[], metavar="SUBJECT", help="this subject only; repeatable")
+    made.add_argument("--table", type=Path, metavar="FILE", help="print README's table of a file of figures")
+    made.add_argument("--renew", action="store_true", help="with --work: make what was counted the baseline")
     made.add_argument(
-        "--out", type=Path, default=Path("bench.json"), metavar="FILE", help="every figure (default: bench.json)"
+        "--out", type=Path, default=OUT, metavar="FILE", help=f"every figure (default: {OUT}); plots go beside it"
     )
     return made
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    rounds, scale = (2, 0.2) if options.quick else (7, 1.0)
+    return Plan(rounds, scale, options.count_instructions, frozenset(options.only))
+
+
+def _other(options: argparse.Namespace) -> int | None:
+    """Do what isn't measuring time here and now; None where that is asked for."""
+    if options.table:
+        sys.stdout.write(readme.table(measurements.load(options.table)))
+        return 0
+    if options.work:
+        from wheelworks.commands import bench_work  # which imports the emulator
+
+        return bench_work.run(options.work, renew=options.renew)
+    if options.compare:
+        from wheelworks.commands import bench_compare  # which imports the builder
+
+        return bench_compare.run(options.compare, options.suites)
+    return None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -55,16 +93,25 @@ def main(argv: Sequence[str]) -> int:
     for name in options.suites:
         if name not in SUITES:
             made.error(f"no suite {name!r}: {', '.join(SUITES)}")
-    plan = Plan(2 if options.quick else 7, 0.2 if options.quick else 1.0, options.count_instructions)
+    other = _other(options)
+    return _measure(options) if other is None else other
+
+
+def _measure(options: argparse.Namespace) -> int:
+    """Measure, show the tables, write figures, plots and the page."""
+    plan = _plan(options)
     found: dict[str, list[Measurement]] = {}
     with console.Progress() as progress:
         for name in dict.fromkeys(options.suites or SUITES):
             found[name] = import_module(SUITES[name]).measure(plan, progress.say)
             progress.done(name)
-    for name, measurements in found.items():
+    for name, figures in found.items():
         suite = import_module(SUITES[name])
-        for table in tables(suite.TITLE, suite.BASE, measurements):
+        for table in tables(suite.TITLE, suite.BASE, figures):
             console.out.print(table)
-    options.out.write_text(document(found))
-    console.err.print(f"every figure of every round: {options.out}", markup=False)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    manifest.write(options.out, document(found).encode())
+    plots = measured.draw(options.out)
+    reporting.refresh(options.out.parent.parent)
+    console.err.print(f"every figure of every round: {options.out}, and {len(plots)} plots beside it", markup=False)
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelworks import console, manifest, targets
+from wheelworks.commands import reporting
 from wheelworks.cross import builder, doors, report
 from wheelworks.cross.outcome import Built, Failed, Job, Kept, Outcome
 from wheelworks.cross.workshop import Workshop
@@ -135,7 +136,7 @@ def _tests(wheels: Sequence[Path]) -> running.Tests:
 
 def _note_runs(shop: Workshop, verdicts: Sequence[Verdict]) -> None:
     """Put what running has shown into the folder's manifest."""
-    manifest.save(_with_runs(manifest.load(shop.out), verdicts), shop.out)
+    reporting.save(_with_runs(manifest.load(shop.out), verdicts), shop.out)
 
 
 def _with_runs(record: manifest.Record | None, verdicts: Sequence[Verdict]) -> manifest.Record:
@@ -157,7 +158,7 @@ def _save_manifest(shop: Workshop, there: Sequence[Built | Kept]) -> None:
     merged = manifest.existing(
         manifest.merge(old, shop.described(), shop.toolchain(), [one.record for one in there]), shop.out
     )
-    manifest.save(merged, shop.out)
+    reporting.save(merged, shop.out)
     known = {wheel["file"] for wheel in merged["wheels"]}
     if strangers := {path.name for path in shop.out.glob("*.whl")} - known:
         console.err.print(f"note: {shop.out}/ also holds {len(strangers)} wheels of other builds", markup=False)

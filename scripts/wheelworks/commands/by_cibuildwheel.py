@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from wheelworks import console, manifest
+from wheelworks.commands import reporting
 from wheelworks.commands.output import work_folder
 from wheelworks.cross import workshop
 from wheelworks.cross.source import from_sdist
@@ -37,7 +38,7 @@ def _save(sdist: Path, work: Path, out: Path, records: Sequence[manifest.Record]
     source = {"name": found.name, "kind": found.kind, "archive_sha256": found.archive_sha256, "epoch": found.epoch}
     source["tree_sha256"] = found.sha256
     merged = manifest.merge(manifest.load(out), source, build.toolchain(os.environ), records)
-    manifest.save(manifest.existing(merged, out), out)
+    reporting.save(manifest.existing(merged, out), out)
 
 
 def _table(records: Sequence[manifest.Record], seconds: float) -> object:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console
-from wheelworks.commands import helping, running
+from wheelworks.commands import helping, reporting, running
 
 EPILOG = f"""\
 examples:
@@ -18,7 +18,8 @@ examples:
 
 The emulated CPU shows that the machine code runs and uses CPython's C API, its platform's calling convention and
 memory rightly; it does not show that the operating system's loader takes the file. A real CPython, Debian's under
-qemu-user, shows both, for Linux. Exit status: 0, 1 (a wheel failed, or nothing could run it), 2 (wrong use)."""
+qemu-user, shows both, for Linux. A manifest.json beside a wheel gets what came of it.
+Exit status: 0, 1 (a wheel failed, or nothing could run it), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,5 +48,6 @@ def main(argv: Sequence[str]) -> int:
     pythons = options.python or [running.FLOOR, running.CEILING]
     with console.Progress() as progress:
         verdicts = running.run(options.wheels, options.how, options.tests, pythons, progress.say)
+    reporting.remember(options.wheels, verdicts)
     running.show(verdicts)
     return running.exit_code(options.wheels, verdicts)

@@ -154,6 +154,18 @@ class Cpu:
 
         self.engine.hook_add(uc.UC_HOOK_CODE, arrived, None, address, address)
 
+    def count(self, first: int, last: int) -> Callable[[], int]:
+        """Count the instructions from ``first`` to ``last`` that run from now on; returns what tells how many did."""
+        many = 0
+
+        def ran(_engine: object, _address: int, _size: int, _data: object) -> None:
+            nonlocal many
+            many += 1
+
+        self.engine.hook_add(uc.UC_HOOK_CODE, ran, None, first, last)
+        self.engine.ctl_flush_tb()  # code that was translated before the hook was there would go on without it
+        return lambda: many
+
     def set_exits(self, addresses: list[int]) -> None:
         """Running stops before the instruction at any of these."""
         self._exits = frozenset(addresses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from typing import Any
 
 from wheelworks.execute.abi import Abi, python_abi
@@ -77,6 +78,14 @@ class EmulatedModule:
     def base_(self) -> int:
         """Where the image lies in guest memory."""
         return self._guest.memory.image_base
+
+    def count_instructions_(self) -> Callable[[], int]:
+        """Count the module's instructions that run from now on; returns what tells how many did.
+
+        What is not the module's own, such as CPython's part of a call, isn't counted; a fault ends the counting.
+        """
+        start = self.base_
+        return self._guest.cpu.count(start, start + self._image.size - 1)
 
     @property
     def definition_(self) -> ModuleDefinition:

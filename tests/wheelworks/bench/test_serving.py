@@ -121,7 +121,7 @@ def test_counting_needs_valgrind(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_suite_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         bench.main(["unheard-of"])
-    assert "no suite 'unheard-of': websocket, http, headers, mask" in capsys.readouterr().err
+    assert "no suite 'unheard-of': websocket, http, frames, headers, mask, build" in capsys.readouterr().err
 
 
 def test_the_command_shows_and_writes(

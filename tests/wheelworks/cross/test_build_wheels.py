@@ -68,7 +68,7 @@ def stamps(dist: Path) -> dict[str, tuple[int, str]]:
 
 
 def test_a_release_is_these_files_and_no_other(dist: Path, manifest: dict[str, Any]) -> None:
-    assert {path.name for path in dist.iterdir()} == {*WHEELS, f"{STEM}.tar.gz", "manifest.json"}
+    assert {path.name for path in dist.iterdir()} == {*WHEELS, f"{STEM}.tar.gz", "manifest.json", "report.html"}
     assert {wheel["file"] for wheel in manifest["wheels"]} == WHEELS == PLANNED.keys()
     assert manifest["source"]["archive_sha256"] == hashlib.sha256((dist / f"{STEM}.tar.gz").read_bytes()).hexdigest()
 

@@ -71,7 +71,7 @@ def test_the_machine_code_of_each_has_passed_the_packages_tests(name: str, manif
 
 
 def test_three_wheels_and_a_manifest(dist: Path) -> None:
-    assert {path.name for path in dist.iterdir()} == {*WHEELS, "manifest.json"}
+    assert {path.name for path in dist.iterdir()} == {*WHEELS, "manifest.json", "report.html"}
 
 
 @pytest.mark.parametrize("name", WHEELS)

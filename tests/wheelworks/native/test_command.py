@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks import cache, manifest, wheelfile
+from wheelworks.commands import reporting
 from wheelworks.commands import test_native as command
 from wheelworks.errors import UsageError
 from wheelworks.native.compare import Counts
@@ -66,6 +67,17 @@ def test_a_wheel_that_no_python_takes_fails(capsys: pytest.CaptureFixture[str]) 
     assert f"{other.name}: not tested" in capsys.readouterr().err
 
 
+def test_out_of_a_folder_some_wheels_may_be_unfit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.conclude({PYTHON: Path(WHEEL), FREE: None}, [], False, [result()]) == 0
+    assert "it takes none of the folder's wheels" in capsys.readouterr().err
+    assert command.conclude({PYTHON: None}, [], False, []) == 1
+
+
+def test_a_folder_without_wheels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there are no wheels in it"):
+        command.main(["--from", str(tmp_path)])
+
+
 def test_shows_counts_and_tells_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
     command.show([result("tornado.test.x: passes with the speedups off, and with them on failed: no")])
     shown = capsys.readouterr()
@@ -102,9 +114,30 @@ def known_wheel(folder: Path) -> Path:
     return wheel
 
 
+def remember(wheel: Path, *results: Result) -> None:
+    reporting.remember([wheel], [command.verdict(one) for one in results])
+
+
+def test_the_page_is_written_with_the_manifest(tmp_path: Path) -> None:
+    remember(known_wheel(tmp_path), result())
+    assert "CPython 3.13.0 here, with Tornado 6.6.1" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("runs", ["none", ["one"], [{"how": ["x"]}], None])
+def test_runs_of_another_shape_are_no_traceback(tmp_path: Path, runs: object) -> None:
+    wheel = known_wheel(tmp_path)
+    record = manifest.load(tmp_path)
+    assert record
+    record["wheels"][0]["runs"] = runs
+    manifest.save(record, tmp_path)
+    remember(wheel, result())
+    after = manifest.load(tmp_path)
+    assert after and after["wheels"][0]["runs"][-1]["outcome"] == "ran"
+
+
 def test_a_manifest_that_knows_the_wheel_gets_the_results(tmp_path: Path) -> None:
     wheel = known_wheel(tmp_path)
-    command.remember([result(), result("x", python="3.11.7")], [wheel])
+    remember(wheel, result(), result("x", python="3.11.7"))
     record = manifest.load(tmp_path)
     assert record
     runs = record["wheels"][0]["runs"]
@@ -120,7 +153,7 @@ def test_a_manifest_that_knows_another_wheel_stays(tmp_path: Path) -> None:
     wheel = known_wheel(tmp_path)
     before = (tmp_path / manifest.FILE).read_bytes()
     wheel.write_bytes(b"another wheel")
-    command.remember([result()], [wheel])
+    remember(wheel, result())
     assert (tmp_path / manifest.FILE).read_bytes() == before
 
 

@@ -1,0 +1,50 @@
+"""``report``: a folder's manifest as one page, ``report.html``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from wheelworks import console, manifest
+from wheelworks.commands import helping, reporting
+from wheelworks.commands.output import writable
+from wheelworks.errors import UsageError
+from wheelworks.report import pictures
+
+EPILOG = """\
+examples:
+  nox -s report                                   dist/report.html, of dist/manifest.json
+  nox -s report -- dist-tornado                   another folder's
+  nox -s report -- --pictures assets              and pictures of it, as README has them (needs Chromium)
+
+The sessions that add to a folder's manifest.json write the page themselves; this one does it by itself. The page asks
+nobody for anything, and can be mailed. Exit status: 0, 1 (it can't be made), 2 (wrong use)."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(
+        prog="nox -s report --",
+        description="Write a page of what is known of a folder's wheels: built, audited, executed, reproduced.",
+        epilog=EPILOG,
+        formatter_class=helping.Formatter,
+    )
+    made.add_argument("folder", nargs="?", type=Path, default=Path("dist"), metavar="DIR", help="default: dist")
+    made.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="take pictures of the page, by the system's Chromium"
+    )
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit status. Raises WheelworksError."""
+    options = parser().parse_args(argv)
+    record = manifest.load(options.folder)
+    if record is None:
+        raise UsageError(f"{options.folder}: there is no {manifest.FILE}", "build wheels first: nox -s cross-arm64")
+    place = reporting.write(record, options.folder)
+    made = pictures.take(place, writable(options.pictures)) if options.pictures else []
+    for path in (place, *made):
+        console.out.print(str(path), markup=False, soft_wrap=True)
+    return 0

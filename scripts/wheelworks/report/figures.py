@@ -1,0 +1,36 @@
+"""What was measured, on the page: plots, and the figures that they are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wheelworks.markup import Safe, element
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot, if there is one, and its table: a name for each column, then rows that begin with a name."""
+
+    title: str
+    plot: Safe | None
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def section(title: str, about: Mapping[str, str], figures: Sequence[Figure], key: str) -> Safe:
+    """Several figures, and on what machine and with what they were measured."""
+    facts = [element("li", f"{name}: {value}") for name, value in about.items()]
+    shown = [_figure(figure) for figure in figures]
+    return element("section", element("h2", title), *shown, element("ul", *facts) if facts else None, id=key)
+
+
+def _figure(figure: Figure) -> Safe:
+    head = element("thead", element("tr", *(element("th", name, scope="col") for name in ("what", *figure.columns))))
+    table = element("table", head, element("tbody", *map(_row, figure.rows)), class_="facts")
+    scrolled = element("div", table, class_="scroll", tabindex="0", role="region", aria_label=figure.title)
+    return element("figure", element("figcaption", element("strong", figure.title)), figure.plot, scrolled)
+
+
+def _row(row: Sequence[str]) -> Safe:
+    return element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:]))

@@ -1,0 +1,59 @@
+"""Pictures of the page, for README: taken by the system's own Chromium, which Playwright drives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from wheelworks import manifest
+from wheelworks.errors import WheelworksError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright, ViewportSize
+
+Scheme = Literal["light", "dark"]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PICTURES: dict[str, tuple[ViewportSize, Scheme]] = {
+    "report-light.png": ({"width": 1000, "height": 640}, "light"),
+    "report-dark.png": ({"width": 1000, "height": 640}, "dark"),
+    "report-phone.png": ({"width": 390, "height": 640}, "light"),
+}
+
+
+@contextmanager
+def launched(playwright: Playwright) -> Iterator[Browser]:
+    """The system's Chromium, without a window. Raises WheelworksError where there is none."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        raise WheelworksError("pictures are taken by Chromium, which isn't installed", "apt-get install chromium")
+    # Chromium's own sandbox refuses to start for root, as whom CI's containers run; the page is one of ours.
+    words = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    browser = playwright.chromium.launch(executable_path=program, args=words)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+def take(page: Path, folder: Path) -> list[Path]:
+    """Write a picture of a page in each theme and on a phone; returns them. Raises WheelworksError."""
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError as error:
+        raise WheelworksError("pictures need Playwright", "install requirements/report.txt") from error
+    try:
+        with sync_playwright() as playwright, launched(playwright) as browser:
+            return [_take(browser, page, folder / name) for name in PICTURES]
+    except Error as error:
+        raise WheelworksError(f"Chromium failed: {error.message.splitlines()[0]}") from error
+
+
+def _take(browser: Browser, page: Path, place: Path) -> Path:
+    size, scheme = PICTURES[place.name]
+    shown = browser.new_page(viewport=size, color_scheme=scheme)
+    shown.goto(page.resolve().as_uri())
+    return manifest.write(place, shown.screenshot())

@@ -1,0 +1,105 @@
+"""A revision against the working tree: what is significant, and that the same code isn't."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wheelworks.bench import significance
+from wheelworks.bench.significance import Difference
+from wheelworks.commands import bench_compare
+from wheelworks.errors import UsageError
+
+from tests.fixtures import commands
+
+NINE = st.lists(st.floats(1, 100), min_size=9, max_size=9)
+
+
+def by_hand(before: list[float], after: list[float]) -> float:
+    """The same chance by trying every order."""
+
+    def wins(order: tuple[float, ...]) -> int:
+        old, new = order[: len(before)], order[len(before) :]
+        return max(sum(n > o for n in new for o in old), sum(n < o for n in new for o in old))
+
+    orders = list(permutations(before + after))
+    seen = wins((*before, *after))
+    return sum(wins(order) >= seen for order in orders) / len(orders)
+
+
+@pytest.mark.parametrize("after", [[4.0, 5.0, 6.0], [4.0, 2.5, 6.0], [0.5, 2.5, 6.0], [0.1, 0.2, 0.3]])
+def test_the_chance_is_that_of_all_orders(after: list[float]) -> None:
+    before = [1.0, 2.0, 3.0]
+    assert significance.chance(before, after) == pytest.approx(min(1.0, by_hand(before, after)))
+
+
+@given(before=NINE, after=NINE)
+def test_the_chance_is_one_and_the_same_both_ways(before: list[float], after: list[float]) -> None:
+    assert significance.chance(before, after) == significance.chance(after, before)
+    assert 0 < significance.chance(before, after) <= 1
+
+
+def test_nine_rounds_can_show_a_loss_among_forty_cases() -> None:
+    before, after = [float(n) for n in range(9)], [float(n) for n in range(20, 29)]
+    assert significance.chance(before, after) < significance.CHANCE / 40
+
+
+def differences(ratio: float, seed: int) -> list[Difference]:
+    """Forty cases of noisy figures, of which the first has become so many times slower."""
+    noise = random.Random(seed)
+    before = {(str(case), "ns"): [noise.lognormvariate(0, 0.1) for _ in range(9)] for case in range(40)}
+    after = {(str(case), "ns"): [noise.lognormvariate(0, 0.1) for _ in range(9)] for case in range(40)}
+    after["0", "ns"] = [figure * ratio for figure in after["0", "ns"]]
+    return significance.differences(before, after)
+
+
+def test_a_loss_is_found_and_noise_is_not() -> None:
+    alarms = [significance.significant(differences(1.0, seed)) for seed in range(50)]
+    assert sum(map(bool, alarms)) <= 2
+    assert all(
+        [one.case for one in significance.significant(differences(2.0, seed))][:1] == ["0"] for seed in range(20)
+    )
+
+
+def test_a_small_difference_is_not_worth_an_alarm() -> None:
+    assert significance.significant([Difference("x", "ns", 100, 109, 1e-6)]) == []
+
+
+def test_only_a_loss_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_compare.conclude([Difference("x", "ns", 100, 50, 1e-6)], "main") == 0
+    assert bench_compare.conclude([Difference("x", "ns", 100, 150, 1e-6)], "main") == 1
+    assert "x: 1.50 times main's 100 ns" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("revision", ["no-such-branch", "--help", "HEAD:README.md", ""])
+def test_unknown_revisions_are_wrong_use(revision: str) -> None:
+    with pytest.raises(UsageError, match="knows no such commit"):
+        bench_compare.resolve(revision)
+
+
+@pytest.mark.integration
+def test_code_that_became_slower_is_found(tmp_path: Path, wheelworks_cache: Path) -> None:
+    copy = tmp_path / "project"
+    subprocess.run(["git", "clone", "-q", commands.ROOT, copy], check=True)
+    shutil.copytree(commands.ROOT / "scripts", copy / "scripts", dirs_exist_ok=True)
+    source = copy / "src/tornado_speedups/_speedups/xor.h"
+    text = source.read_text()
+    step = "length -= 8 * step, to += 8 * step, from += 8 * step"
+    source.write_text(text.replace(step, "length -= 1, to += 1, from += 1"))
+    assert source.read_text() != text
+    # The libraries that aren't measured here, nor among the tests' requirements.
+    for module, name in (("websockets/speedups", "apply_mask"), ("aiohttp/_websocket/mask", "_websocket_mask_cython")):
+        (tmp_path / "peers" / module).parent.mkdir(parents=True)
+        (tmp_path / "peers" / f"{module}.py").write_text(f"def {name}(*arguments): raise RuntimeError")
+    words = ("bench", "--compare", "HEAD", "mask")
+    ended = commands.wheelworks(
+        *words, cache=wheelworks_cache, cwd=copy, env={"PYTHONPATH": str(tmp_path / "peers")}, seconds=600
+    )
+    assert ended.status == 1, ended.err
+    assert "error: mask: in place, 65,536 B, speedups: " in ended.err.replace("\n", " ")

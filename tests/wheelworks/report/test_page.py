@@ -1,0 +1,207 @@
+"""The page as text: nothing that a manifest says becomes markup, and each state is told in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wheelworks import markup as html
+from wheelworks.report import figures, page, reading, words
+
+from tests.wheelworks.report.manifests import HOSTILE, SAMPLE, hostile, run, wheel
+
+TAGS = frozenset(
+    """
+    html head meta title style script body a header h1 h2 h3 p button main section form label input select option
+    table thead tbody tr th td div span ul li code strong details summary dl dt dd pre small
+    """.split()  # noqa: SIM905  # lines are easier to read than a list of one word each
+)
+ATTRIBUTES = frozenset(
+    """
+    lang charset http-equiv content name type class href id aria-pressed aria-label aria-labelledby aria-hidden
+    aria-sort role for autocomplete spellcheck value scope title tabindex data-abi data-size data-states data-text
+    """.split()  # noqa: SIM905  # lines are easier to read than a list of one word each
+)
+
+
+class Seen(HTMLParser):
+    """What a parser sees of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in ("meta", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(f"a comment: {data}")
+
+
+def check(text: str) -> Seen:
+    """The page has nothing in it but what the page is made of."""
+    text.encode()
+    seen = Seen(text)
+    assert seen.open == []
+    assert set(seen.tags) <= TAGS
+    assert {name for name, _ in seen.attributes} <= ATTRIBUTES
+    assert (seen.tags.count("script"), seen.tags.count("style")) == (1, 1)
+    assert all(re.fullmatch(r"#[a-z]+(-\d+)?", value) for name, value in seen.attributes if name == "href")
+    return seen
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(HOSTILE),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from(HOSTILE), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+KEYS = ("size", "targets", "tags", "abi", "link", "extensions", "audit", "runs", "reproduced", "inputs", "builder")
+
+
+@given(text=st.text() | st.sampled_from(HOSTILE))
+def test_text_stays_text(text: str) -> None:
+    seen = Seen(html.element("p", text, title=text))
+    assert seen.tags == ["p"]
+    assert "".join(seen.text) == html.visible(text)
+    assert seen.attributes == [("title", html.visible(text))]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    file=st.text() | st.sampled_from(HOSTILE),
+    wheel=st.dictionaries(st.sampled_from(KEYS), json_values),
+    source=json_values,
+    tools=json_values,
+)
+def test_whatever_a_manifest_says_it_stays_text(file: str, wheel: dict[str, Any], source: Any, tools: Any) -> None:
+    record = {"schema": 1, "source": source, "toolchain": tools, "wheels": [{**wheel, "file": file, "sha256": file}]}
+    seen = check(page.render(record))
+    assert seen.tags.count("details") == 1
+    assert html.visible(file[: reading.LONGEST]) in "".join(seen.text)
+
+
+def test_figures_that_mean_harm_stay_text() -> None:
+    shown = [figures.Figure(text, None, [text], [[text, text]]) for text in HOSTILE]
+    seen = Seen(figures.section("speed", {text: text for text in HOSTILE}, shown, "speed"))
+    assert set(seen.tags) <= TAGS | {"figure", "figcaption"}
+    assert seen.open == []
+
+
+def test_a_manifest_that_means_harm() -> None:
+    seen = check(page.render(hostile()))
+    assert "window.hacked" in "".join(seen.text)
+
+
+@pytest.mark.parametrize(
+    ("raw", "seen"), [("a\u202eb", "a\\u{202e}b"), ("\x1b[1m", "\\u{1b}[1m"), ("\ud800", "\\u{d800}")]
+)
+def test_what_cannot_be_seen_is_spelled_out(raw: str, seen: str) -> None:
+    assert html.visible(raw) == seen
+
+
+def test_the_policy_allows_the_page_itself_and_nothing_else() -> None:
+    seen = check(page.render(SAMPLE))
+    [policy] = [value for name, value in seen.attributes if name == "content" and "default-src" in value]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy and "http" not in policy and "*" not in policy
+
+
+def test_the_same_manifest_gives_the_same_page() -> None:
+    assert page.render(SAMPLE) == page.render(json.loads(json.dumps(SAMPLE)))
+
+
+def states(name: str) -> dict[str, tuple[str, str]]:
+    [found] = [one for one in reading.wheels(SAMPLE) if name in one.file]
+    return {step.name: (step.state, step.says) for step in found.steps}
+
+
+def test_what_went_well_is_said() -> None:
+    assert states("311-abi3-win_arm64") == {
+        "built": ("good", "freestanding"),
+        "audited": ("good", "passed"),
+        "executed": ("good", "emulated CPU, 98 checks"),
+        "reproduced": ("good", "same bytes, 2 things varied"),
+    }
+
+
+def test_what_failed_is_said() -> None:
+    found = states("macosx")
+    assert found["audited"] == ("bad", "1 error")
+    assert found["executed"] == ("bad", "failed: emulated CPU")
+    assert found["reproduced"] == ("bad", "other bytes")
+
+
+def test_what_is_in_doubt_and_what_nobody_looked_at() -> None:
+    assert states("ppc64le")["audited"] == ("doubt", "1 warning")
+    assert states("ppc64le")["executed"] == ("doubt", "cannot run here")
+    assert {states("314t")[step] for step in ("audited", "executed", "reproduced")} == {("open", "not yet")}
+
+
+def test_a_run_that_failed_outweighs_one_that_ran() -> None:
+    one = reading.wheel(
+        wheel("a-1-cp311-abi3-win_arm64.whl", runs=[run("ran"), run("failed", how="CPython under qemu")])
+    )
+    assert reading.executed(one) == reading.Step("executed", "bad", "failed: CPython under qemu")
+
+
+def test_an_unknown_outcome_is_not_taken_for_a_run() -> None:
+    one = reading.wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=[run("perfect")]))
+    assert reading.executed(one).state == "doubt"
+
+
+def test_what_is_proven_is_counted() -> None:
+    heads = [head for head, _ in words.proven(reading.wheels(SAMPLE))]
+    assert heads[:3] == [
+        "Built: 5.",
+        "Audited: 1 of 5 came through, 1 with warnings, 1 did not.",
+        "Run on an emulated CPU: 1 of 4.",
+    ]
+
+
+def test_what_is_not_proven_is_said() -> None:
+    text = "\n".join(words.unproven(reading.wheels(SAMPLE)))
+    assert "1 could not be run here: there is no CPython of its CPU" in text
+    assert "2 of 5 wheels were not audited yet." in text
+    assert "targets without a wheel in this folder: manylinux_2_17_aarch64" in text
+
+
+def test_the_commands_are_those_of_the_commit() -> None:
+    assert f"git checkout {SAMPLE['source']['commit']}" in words.commands(SAMPLE)
+    spoiled = {**SAMPLE, "source": {"commit": "0; rm -rf /", "name": "x"}}
+    assert "rm -rf" not in "".join(words.commands(spoiled))
+
+
+def test_a_name_cannot_become_a_command() -> None:
+    seen = check(page.render({**SAMPLE, "source": {"name": "x\nrm -rf /"}}))
+    assert "# x\\u{a}rm -rf /, on one Linux machine\nnox -s build-wheels" in "".join(seen.text)
+
+
+def test_long_lists_are_cut_and_said_to_be() -> None:
+    found = reading.texts(["x"] * 1000)
+    assert (len(found), found[-1]) == (reading.MOST + 1, "and 700 more")
+
+
+def test_a_wheel_that_the_table_does_not_know_stands_under_its_tags() -> None:
+    one = reading.wheel(wheel("a-1-cp311-abi3-plan9_mips.whl"))
+    assert (one.platform, one.abi) == ("plan9_mips", "cp311-abi3")
