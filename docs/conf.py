@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "scripts")]
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "scripts")]
 
-import generated  # noqa: E402  # lies beside this file
+from docs import generated  # noqa: E402
 
 generated.write(HERE / "reference")
 

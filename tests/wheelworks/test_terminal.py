@@ -31,6 +31,7 @@ CHEAP: dict[str, tuple[int, tuple[str, ...]]] = {
     "release": (1, ("release", "0.0.0")),
     "host-wheel": (2, ("host-wheel", "no-such-folder", "--out", "{folder}")),
     "bench": (2, ("bench", "no-such-suite")),
+    "report": (2, ("report", "{folder}")),
     "compare": (0, ("compare", "{wheel}", "{wheel}", "--no-run")),
     "builders": (2, ("builders", "no-such.tar.gz", "--target", "no_such_target")),
 }
