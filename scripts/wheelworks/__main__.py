@@ -35,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, processes.interrupt)
+    processes.end_with_parent()
     try:
         return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
     except WheelworksError as error:

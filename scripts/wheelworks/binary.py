@@ -61,33 +61,35 @@ def describe(data: bytes, name: str) -> tuple[Binary, ...]:
 
     Raises WheelworksError where the bytes are no PE, ELF or Mach-O file.
     """
-    found = tuple(binary for _, binary in parts(data))
+    found = tuple(binary for _, binary, _ in parts(data))
     if not found:
         raise WheelworksError(f"{name}: no PE, ELF or Mach-O binary: it starts with {data[:4].hex(' ')}")
     return found
 
 
-def parts(data: bytes) -> Iterator[tuple[Parsed, Binary]]:
-    """LIEF's view of a binary, and ours: one pair, or one for each half; none where the bytes can't be read as one.
+def parts(data: bytes) -> Iterator[tuple[Parsed, Binary, frozenset[str]]]:
+    """LIEF's view of a binary, ours, and the machines of the whole file: once, or once for each half.
 
-    LIEF's objects die with the file that they were read from: use each before asking for the next.
+    None where the bytes can't be read as one. LIEF's objects die with the file that they were read from, which lives
+    as long as this iterator does.
     """
     try:
-        yield from _parts(data)
+        whole, found = _parts(data)
     except SystemError:  # of LIEF, at damaged names: "returned a result with an exception set"
         return
+    machines = frozenset(facts.machine for _, facts in found)
+    yield from ((parsed, facts, machines) for parsed, facts in found)
+    del whole
 
 
-def _parts(data: bytes) -> Iterator[tuple[Parsed, Binary]]:
+def _parts(data: bytes) -> tuple[object, list[tuple[Parsed, Binary]]]:
     if data[:4] in MACHO_MAGIC:
-        fat = lief.MachO.parse(data)  # its halves die with it: keep it while they are read
-        yield from ((one, _macho(one)) for one in fat or ())
-        return
+        fat = lief.MachO.parse(data)
+        return fat, [(one, _macho(one)) for one in fat or ()]
     parsed = lief.parse(data)
     if isinstance(parsed, lief.PE.Binary):
-        yield parsed, _pe(parsed)
-    elif isinstance(parsed, lief.ELF.Binary):
-        yield parsed, _elf(parsed)
+        return parsed, [(parsed, _pe(parsed))]
+    return parsed, [(parsed, _elf(parsed))] if isinstance(parsed, lief.ELF.Binary) else []
 
 
 def _pe(binary: lief.PE.Binary) -> Binary:

@@ -1,4 +1,4 @@
-"""The wheels of a release as the package index has them, fetched by their hashes.
+"""The files of a release as the package index has them, fetched by their hashes.
 
 Which index that is, pip's own configuration says (PEP 503, PEP 691: the simple API's JSON form).
 """
@@ -6,22 +6,23 @@ Which index that is, pip's own configuration says (PEP 503, PEP 691: the simple 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
+import os
 import re
 import ssl
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
 from wheelworks import manifest
@@ -36,7 +37,40 @@ _DEFAULT = re.compile(r"\(default (\S+/simple/?)\)")
 
 def is_requirement(word: str) -> bool:
     """Whether a word names a release of a project: ``name==version``."""
-    return re.fullmatch(r"[\w.-]+==[\w.!+]+", word) is not None
+    try:
+        _parsed(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(word: str) -> tuple[str, Version]:
+    name, equals, version = word.partition("==")
+    if not equals:
+        raise ValueError(word)
+    return canonicalize_name(name, validate=True), Version(version)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a release in the index: its name, its address, and the SHA-256 that the index names."""
+
+    name: str
+    url: str
+    sha256: str
+
+
+def files(word: str) -> list[File]:
+    """Every wheel of the release ``name==version``, and its sdist, sorted by name.
+
+    Raises UsageError where the index has none of it, and WheelworksError where it can't be asked.
+    """
+    (name, version), settings = _parsed(word), pip_settings()
+    listed = [file for index in indexes(settings) for file in _listed(index, name, settings)]
+    chosen = {file.name: file for file in reversed(listed) if _is_of(file.name, version)}
+    if not chosen:
+        raise UsageError(f"{word}: the index has no file of it", "see `pip index versions` for those that there are")
+    return [chosen[name] for name in sorted(chosen)]
 
 
 def fetch(word: str, folder: Path) -> list[Path]:
@@ -44,20 +78,39 @@ def fetch(word: str, folder: Path) -> list[Path]:
 
     Raises UsageError where the index has no wheel of it, and WheelworksError where it can't be asked.
     """
-    wanted = Requirement(word)
-    version = Version(str(wanted.specifier).removeprefix("=="))
-    settings = pip_settings()
-    files = [file for index in indexes(settings) for file in _listed(index, canonicalize_name(wanted.name), settings)]
-    chosen = {file["filename"]: file for file in reversed(files) if _is_wheel_of(file["filename"], version)}
+    chosen = [file for file in files(word) if file.name.endswith(".whl")]
     if not chosen:
         raise UsageError(f"{word}: the index has no wheel of it", "see `pip index versions` for those that there are")
+    return download(chosen, folder)
+
+
+def download(chosen: Sequence[File], folder: Path) -> list[Path]:
+    """Download files into a folder. Raises WheelworksError, also for one that isn't what the index says."""
+    settings = pip_settings()
     with ThreadPoolExecutor(4) as pool:
-        return sorted(pool.map(lambda file: _download(file, folder, settings), chosen.values()))
+        return list(pool.map(lambda file: _download(file, folder, settings), chosen))
+
+
+def beside(file: File, name: str) -> bytes | None:
+    """What lies beside a file in the index under another name; None where nothing does. Raises WheelworksError."""
+    address = urljoin(file.url, name)
+    try:
+        return _get(address, pip_settings())
+    except urllib.error.HTTPError as error:
+        if error.code in (403, 404):  # some stores say the one of what they haven't got, some the other
+            return None
+        raise _unreachable(address, f"{error.code} {error.reason}") from error
 
 
 def pip_settings() -> dict[str, str]:
     """What pip is configured with, by file and environment, the later ones winning. Raises WheelworksError."""
-    return dict(_SETTING.findall(_pip("config", "list")))
+    return dict(_configured(tuple(sorted(item for item in os.environ.items() if item[0].startswith("PIP_")))))
+
+
+@functools.cache
+def _configured(variables: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """What pip says while these variables are set: asking takes half a second."""
+    return tuple(_SETTING.findall(_pip("config", "list")))
 
 
 def indexes(settings: Mapping[str, str]) -> list[str]:
@@ -83,12 +136,12 @@ def _pip(*words: str) -> str:
     return ended.stdout
 
 
-def _listed(index: str, project: str, settings: Mapping[str, str]) -> list[dict[str, Any]]:
+def _listed(index: str, project: str, settings: Mapping[str, str]) -> list[File]:
     page = urljoin(index, f"{project}/")
     try:
         answer = json.loads(_get(page, settings, JSON))
         return [
-            {"filename": str(file["filename"]), "url": urljoin(page, file["url"]), "sha256": file["hashes"]["sha256"]}
+            File(str(file["filename"]), urljoin(page, file["url"]), str(file["hashes"]["sha256"]))
             for file in answer["files"]
             if "sha256" in file["hashes"]
         ]
@@ -100,18 +153,22 @@ def _listed(index: str, project: str, settings: Mapping[str, str]) -> list[dict[
         raise _unreachable(index, f"it doesn't speak the JSON form of the simple API ({error})") from error
 
 
-def _is_wheel_of(name: str, version: Version) -> bool:
+def _is_of(name: str, version: Version) -> bool:
     try:
-        return name.endswith(".whl") and parse_wheel_filename(name)[1] == version
+        found = parse_wheel_filename(name) if name.endswith(".whl") else parse_sdist_filename(name)
+        return found[1] == version and Path(name).name == name
     except ValueError:
         return False
 
 
-def _download(file: Mapping[str, str], folder: Path, settings: Mapping[str, str]) -> Path:
-    data = _get(file["url"], settings)
-    if hashlib.sha256(data).hexdigest() != file["sha256"]:
-        raise WheelworksError(f"{file['filename']}: its bytes aren't those that the index names by hash")
-    return manifest.write(folder / Path(file["filename"]).name, data)
+def _download(file: File, folder: Path, settings: Mapping[str, str]) -> Path:
+    try:
+        data = _get(file.url, settings)
+    except urllib.error.HTTPError as error:
+        raise _unreachable(file.url, f"{error.code} {error.reason}") from error
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise WheelworksError(f"{file.name}: its bytes aren't those that the index names by hash")
+    return manifest.write(folder / file.name, data)
 
 
 def _get(address: str, settings: Mapping[str, str], accept: str = "*/*") -> bytes:

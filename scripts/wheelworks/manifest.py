@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -89,3 +90,11 @@ def write(path: Path, data: bytes) -> Path:
         Path(name).unlink(missing_ok=True)
         raise
     return path
+
+
+def sweep(folder: Path, names: Iterable[str]) -> None:
+    """Remove what `write` has left of files with these names where it was killed."""
+    begun = tuple(f".{name}." for name in names)
+    for path in folder.iterdir():
+        if path.name.startswith(begun) and re.fullmatch(r"[a-z0-9_]{8}", path.name.rpartition(".")[2]):
+            path.unlink(missing_ok=True)

@@ -16,6 +16,8 @@ from typing import Any
 
 from wheelworks.errors import WheelworksError
 
+TIED = "WHEELWORKS_TIED"  # a variable that tells a program that its stdin ends when its parent does
+
 _live: set[subprocess.Popen[str]] = set()
 _lock = threading.Lock()
 _stopping = threading.Event()
@@ -65,27 +67,59 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     seconds: float = 1800,
+    tied: bool = False,
 ) -> Result:
     """Run a program to its end, or for at most ``seconds``, then end it and whatever it started.
 
+    With ``tied``, for commands of wheelworks, it ends with us even where we are killed (`end_with_parent`).
     Raises WheelworksError where it can't be started or takes too long. The exit status is the caller's to judge.
     """
     words = [str(word) for word in command]
+    with _stdin(tied) as stdin:
+        try:
+            process = _start(words, {**(os.environ if env is None else env), TIED: "1"} if tied else env, cwd, stdin)
+        except OSError as error:
+            raise WheelworksError(f"cannot start {words[0]}: {error.strerror}") from error
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise WheelworksError(f"{words[0]} did not end within {seconds:g} s and was stopped") from None
+        finally:
+            end(process)
+            if process.stdout:
+                process.stdout.close()
+            with _lock:
+                _live.discard(process)
+        return Result(process.returncode, output)
+
+
+@contextmanager
+def _stdin(tied: bool) -> Iterator[int]:
+    """What a program reads: nothing; or a pipe on which nothing comes and that only our end closes."""
+    if not tied:
+        yield subprocess.DEVNULL
+        return
+    reading, writing = os.pipe()
     try:
-        process = _start(words, env, cwd)
-    except OSError as error:
-        raise WheelworksError(f"cannot start {words[0]}: {error.strerror}") from error
-    try:
-        output, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise WheelworksError(f"{words[0]} did not end within {seconds:g} s and was stopped") from None
+        yield reading
     finally:
-        end(process)
-        if process.stdout:
-            process.stdout.close()
-        with _lock:
-            _live.discard(process)
-    return Result(process.returncode, output)
+        os.close(reading)
+        os.close(writing)
+
+
+def end_with_parent() -> None:
+    """Where a `tied` program's parent goes, however it does, do what Ctrl-C does."""
+    if os.environ.pop(TIED, "") == "1":
+        threading.Thread(target=_await_the_end, daemon=True).start()
+
+
+def _await_the_end() -> None:
+    while os.read(0, 1):
+        pass
+    if os.name == "nt":
+        signal.raise_signal(signal.SIGINT)
+    else:  # to the main thread, which may be waiting for something
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
@@ -96,12 +130,12 @@ def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-def _start(words: list[str], env: Mapping[str, str] | None, cwd: Path | None) -> subprocess.Popen[str]:
+def _start(words: list[str], env: Mapping[str, str] | None, cwd: Path | None, stdin: int) -> subprocess.Popen[str]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's affair
-        return _popen(words, env, cwd)
+        return _popen(words, env, cwd, stdin)
     _Signals.starting = True
     try:
-        return _popen(words, env, cwd)
+        return _popen(words, env, cwd, stdin)
     finally:
         _Signals.starting = False
         if _Signals.pending:
@@ -110,7 +144,7 @@ def _start(words: list[str], env: Mapping[str, str] | None, cwd: Path | None) ->
             raise KeyboardInterrupt
 
 
-def _popen(words: list[str], env: Mapping[str, str] | None, cwd: Path | None) -> subprocess.Popen[str]:
+def _popen(words: list[str], env: Mapping[str, str] | None, cwd: Path | None, stdin: int) -> subprocess.Popen[str]:
     # A group of its own: a terminal's Ctrl-C then reaches us alone, and we end the group as a whole.
     group: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True, "umask": 0o022}
     with _lock:  # so that stop_all() can't miss one that is just being started
@@ -118,7 +152,7 @@ def _popen(words: list[str], env: Mapping[str, str] | None, cwd: Path | None) ->
             raise WheelworksError("interrupted")
         process: subprocess.Popen[str] = subprocess.Popen(
             words,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,64 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from wheelworks import index
 from wheelworks.errors import UsageError, WheelworksError
 
+from tests.fixtures import indexes
+from tests.fixtures.indexes import Server
 from tests.fixtures.wheels import wheel
-
-
-@dataclass
-class Server:
-    """What is served: bodies by their path; and the headers that were sent with each request."""
-
-    address: str = ""
-    pages: dict[str, bytes] = field(default_factory=dict)
-    asked: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def listing(self, *wheels: Path, digest: str = "") -> None:
-        """Serve wheels, and a page that names them."""
-        files = []
-        for path in wheels:
-            data = path.read_bytes()
-            self.pages[f"/files/{path.name}"] = data
-            hashes = {"sha256": digest or hashlib.sha256(data).hexdigest()}
-            files.append({"filename": path.name, "url": f"../../files/{path.name}", "hashes": hashes})
-        self.pages["/simple/sample/"] = json.dumps({"meta": {"api-version": "1.1"}, "files": files}).encode()
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    served = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.asked[self.path] = dict(self.headers)
-            body = served.pages.get(self.path)
-            self.send_response(404 if body is None else 200)
-            self.end_headers()
-            self.wfile.write(body or b"")
-
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        served.address = f"http://127.0.0.1:{http.server_port}/simple"
+    with indexes.serving() as served:
         for name in ("PIP_EXTRA_INDEX_URL", "PIP_CERT"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
         monkeypatch.setenv("PIP_INDEX_URL", served.address)
         yield served
-        http.shutdown()
 
 
 def test_every_wheel_of_the_release_and_no_other(server: Server, tmp_path: Path) -> None:
@@ -96,7 +58,7 @@ def test_bytes_of_another_hash_are_refused(server: Server, tmp_path: Path) -> No
 def test_a_release_without_wheels(server: Server, tmp_path: Path) -> None:
     server.listing(wheel(tmp_path / "w"))
     for word in ("sample==2.0", "other==1.0"):
-        with pytest.raises(UsageError, match=f"{word}: the index has no wheel of it"):
+        with pytest.raises(UsageError, match=f"{word}: the index has no file of it"):
             index.fetch(word, tmp_path)
 
 
@@ -107,11 +69,39 @@ def test_an_index_that_speaks_otherwise(page: bytes, server: Server, tmp_path: P
         index.fetch("sample==1.0", tmp_path)
 
 
+def test_the_sdist_is_a_file_of_the_release_and_no_wheel(server: Server, tmp_path: Path) -> None:
+    sdist = tmp_path / "sample-1.0.tar.gz"
+    sdist.write_bytes(b"sdist")
+    server.listing(wheel(tmp_path / "w"), sdist)
+    assert [file.name for file in index.files("sample==1.0")] == [path.name for path in (tmp_path / "w").iterdir()] + [
+        sdist.name
+    ]
+    assert [path.suffix for path in index.fetch("sample==1.0", tmp_path)] == [".whl"]
+    server.listing(sdist)
+    with pytest.raises(UsageError, match=r"sample==1\.0: the index has no wheel of it"):
+        index.fetch("sample==1.0", tmp_path)
+
+
+def test_what_lies_beside_a_file(server: Server, tmp_path: Path) -> None:
+    server.listing(wheel(tmp_path / "w"))
+    (file,) = index.files("sample==1.0")
+    assert index.beside(file, "more.json") is None
+    server.pages["/files/more.json"] = b"{}"
+    assert index.beside(file, "more.json") == b"{}"
+
+
+def test_a_file_that_is_listed_but_not_there(server: Server, tmp_path: Path) -> None:
+    server.listing(wheel(tmp_path / "w"))
+    server.pages = {"/simple/sample/": server.pages["/simple/sample/"]}
+    with pytest.raises(WheelworksError, match="can't be asked: 404"):
+        index.fetch("sample==1.0", tmp_path)
+
+
 def test_a_file_name_never_leaves_the_folder(server: Server, tmp_path: Path) -> None:
     server.listing(wheel(tmp_path / "w"))
     page = server.pages["/simple/sample/"].replace(b'"filename": "', b'"filename": "../../')
     server.pages["/simple/sample/"] = page
-    with pytest.raises(UsageError, match="no wheel of it"):
+    with pytest.raises(UsageError, match="no file of it"):
         index.fetch("sample==1.0", tmp_path)
 
 
@@ -127,7 +117,18 @@ def test_pips_own_default_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("tornado==6.6.1", True), ("a.b-c==1.0rc1", True), ("dist", False), ("tornado", False), ("./a==1", False)],
+    [
+        ("tornado==6.6.1", True),
+        ("a.b-c==1.0rc1", True),
+        ("dist", False),
+        ("tornado", False),
+        ("./a==1", False),
+        ("-==1", False),
+        ("a==!", False),
+        ("a==1.*", False),
+        ("==1", False),
+        ("a==", False),
+    ],
 )
 def test_what_names_a_release(word: str, expected: bool) -> None:
     assert index.is_requirement(word) is expected

@@ -85,3 +85,10 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatc
     with pytest.raises(OSError, match="No space"):
         manifest.write(place, b"new")
     assert place.read_bytes() == b"old" and list(tmp_path.iterdir()) == [place]
+
+
+def test_what_a_killed_write_has_left_is_swept_away_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".sums.ab_12cd3", "sums", ".sums.keep", ".others.ab_12cd3", ".sums.AB12CD34"):
+        (tmp_path / name).touch()
+    manifest.sweep(tmp_path, ["sums", "more"])
+    assert {path.name for path in tmp_path.iterdir()} == {"sums", ".sums.keep", ".others.ab_12cd3", ".sums.AB12CD34"}

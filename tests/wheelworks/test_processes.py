@@ -137,3 +137,33 @@ def test_an_interrupt_waits_until_the_program_is_known(monkeypatch: pytest.Monke
     assert len(started) == 1
     with pytest.raises(KeyboardInterrupt):
         processes.interrupt(2, None)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
+def test_a_tied_program_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    """As Ctrl-C would end it, so that what it has begun is cleaned up."""
+    child = """\
+import os, pathlib, signal, sys, time
+from wheelworks import processes
+signal.signal(signal.SIGINT, processes.interrupt)
+processes.end_with_parent()
+try:
+    pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
+    time.sleep(600)
+except KeyboardInterrupt:
+    pathlib.Path(sys.argv[1]).with_name("cleaned").touch()
+"""
+    code = "import sys; from wheelworks import processes; processes.run([sys.executable, *sys.argv[1:]], tied=True)"
+    place = tmp_path / "pids"
+    command = [sys.executable, "-c", code, "-c", child, str(place)]
+    with subprocess.Popen(command, env=environment(tmp_path), stdin=subprocess.DEVNULL) as parent:
+        while not place.exists() or not place.read_text():
+            time.sleep(0.01)
+        parent.kill()
+    assert gone(place)
+    assert (tmp_path / "cleaned").exists()
+
+
+def test_a_program_that_is_not_tied_reads_nothing() -> None:
+    assert processes.run([sys.executable, "-c", "import sys; print(repr(sys.stdin.read()))"]).output == "''\n"
+    processes.end_with_parent()  # which we aren't either: nothing happens

@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from wheelworks.audit import sdist
 from wheelworks.audit.inspection import inspect
 from wheelworks.audit.subject import Policy
 
@@ -17,12 +18,12 @@ MEMORY = 3 << 30  # bytes of address space; a gigabyte of it is libraries
 
 
 def main() -> int:
-    """Audit the wheels that the argument names."""
+    """Audit the wheels and sdists that the argument names."""
     _limit()
     asked = json.loads(sys.argv[1])
     policy = Policy(frozenset(asked["cpu"]), asked["epoch"])
     for name in asked["wheels"]:
-        report = inspect(Path(name), policy)
+        report = sdist.inspect(Path(name)) if name.endswith(sdist.ENDING) else inspect(Path(name), policy)
         line = {"file": report.file, "findings": [finding.record() for finding in report.findings]}
         sys.stdout.write(
             json.dumps({**line, "requires": report.requires, "groups": report.groups, "pythons": report.pythons}) + "\n"

@@ -13,7 +13,7 @@ from wheelworks.audit.finding import Finding, printable, some
 from wheelworks.audit.subject import Wheel
 
 _NEVER_IN_A_NAME = frozenset("\\:\x7f") | frozenset(map(chr, range(32)))
-_STRAY = re.compile(
+STRAY = re.compile(
     r"(^|/)(\.git|\.hg|\.svn|\.tox|\.nox|\.venv|\.mypy_cache|\.pytest_cache|\.ruff_cache|\.hypothesis|\.idea|\.vscode"
     r"|__MACOSX)/"
     r"|(^|/)(\.DS_Store|Thumbs\.db|desktop\.ini|\.coverage|\.gitignore|\.gitattributes|core)$"
@@ -108,7 +108,7 @@ def bytecode(wheel: Wheel) -> Iterator[Finding]:
 
 def stray(wheel: Wheel) -> Iterator[Finding]:
     """W014."""
-    found = [name for name in wheel.names if _STRAY.search(name)]
+    found = [name for name in wheel.names if STRAY.search(name)]
     found += [name for name in wheel.names if name in {f"{wheel.info}/{one}" for one in _INSTALLERS}]
     if found:
         yield Finding("W014", some(map(printable, found)))

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 
 import lief
 
-from wheelworks.audit import disassembly, instructions, platforms
-from wheelworks.audit.disassembly import Instruction
+from wheelworks.audit import disassembly, isa, platforms, thumb
 from wheelworks.audit.finding import Finding
+from wheelworks.audit.regions import Instruction, regions
 from wheelworks.audit.subject import Native
 
 _ASKS = frozenset(
     {"getauxval", "__getauxval", "elf_aux_info", "sysctl", "sysctlbyname", "__cpu_model", "__cpu_indicator_init",
-     "__cpuid", "__init_cpu_features_resolver", "__aarch64_cpu_features", "GetEnabledXStateFeatures"}
+     "__cpuid", "__init_cpu_features_resolver", "__aarch64_cpu_features", "GetEnabledXStateFeatures",
+     "__riscv_hwprobe", "__riscv_feature_bits", "__parse_hwcap_and_convert_at_platform"}
 )  # fmt: skip
 # winnt.h: the processor features that are sets of instructions. Every DLL that Microsoft's compiler makes asks for
 # others (fast failure, SSE2), so that the function's name alone says nothing.
@@ -24,6 +25,7 @@ _ARGUMENT = re.compile(r"(?:ecx|w0), #?(0x[0-9a-f]+|\d+)$|^(0x[0-9a-f]+|\d+)$")
 # Microsoft's C runtime asks CPUID when it starts, in every DLL; these are two of the CPU families that it looks for.
 _RUNTIME = (bytes.fromhex("f03fff0f"), bytes.fromhex("c0060100"))
 _NEAR = 0x200
+_MOST_REACHED = 0.9  # of ARM's code: the rest is stubs' and tables' padding in files that are wholly known
 
 
 @dataclass
@@ -42,21 +44,46 @@ def baseline(native: Native) -> Iterator[Finding]:
     if not native.platforms:
         return
     allowed = platforms.baseline(native.platforms[0].os, native.facts.machine, native.platforms[0].version)
-    if allowed is None or not disassembly.is_known(native.facts.machine):
+    if allowed is None or not isa.is_known(native.facts.machine):
         yield Finding("W203", f"{native.label}no baseline is known here for {native.facts.machine}", native.member)
         return
+    if _is_hybrid(native):
+        why = "ARM64X: which of its code is for x64 processes alone isn't told apart here"
+        yield Finding("W203", f"{native.label}{why}", native.member)
+        return
     uses = _Uses(asks=_asks_by_name(native))
-    for one in disassembly.instructions(native):
-        _look(one, native, uses)
-        if uses.asks and uses.counted >= disassembly.ENOUGH:
-            break
-        if uses.counted >= disassembly.LARGEST:
-            yield Finding("W203", f"{native.label}the code beyond {uses.counted} instructions", native.member)
-            uses.asks = uses.asks or _has_cpuid(native)
-            break
+    yield from _read(native, uses)
     if above := sorted(uses.found.keys() - allowed - native.wheel.policy.cpu):
         shown = "; ".join(f"{name}: {', '.join(uses.found[name])}" for name in above)
         yield Finding("W202" if uses.asks else "W201", f"{native.label}{shown}", native.member)
+
+
+def _read(native: Native, uses: _Uses) -> Iterator[Finding]:
+    """Read the code, and tell of what wasn't."""
+    found = regions(native.parsed)
+    mixed = None
+    if native.facts.machine == "arm" and isinstance(native.parsed, lief.ELF.Binary):
+        mixed = thumb.mixed(native.parsed, found)
+    for one in mixed.instructions() if mixed else disassembly.instructions(native):
+        _look(one, native, uses)
+        if uses.asks and uses.counted >= disassembly.ENOUGH:
+            return
+        if uses.counted >= disassembly.LARGEST:
+            yield Finding("W203", f"{native.label}the code beyond {uses.counted} instructions", native.member)
+            uses.asks = uses.asks or _has_cpuid(native)
+            return
+    whole = sum(len(one.data) for one in found)
+    if mixed and mixed.known < _MOST_REACHED * whole:
+        known = f"{mixed.known} of {whole} bytes of code can be reached from its exports, relocations and branches"
+        yield Finding("W203", f"{known}; nothing is known of the rest", native.member)
+
+
+def _is_hybrid(native: Native) -> bool:
+    """Whether a DLL holds code for ARM64 and for emulated x64 processes, as Microsoft's own do."""
+    parsed = native.parsed
+    if not isinstance(parsed, lief.PE.Binary) or native.facts.machine != "aarch64":
+        return False
+    return bool(getattr(parsed.load_configuration, "chpe_metadata_pointer", 0))
 
 
 def _asks_by_name(native: Native) -> bool:
@@ -71,20 +98,20 @@ def _asks_by_name(native: Native) -> bool:
 def _look(one: Instruction, native: Native, uses: _Uses) -> None:
     address, _, mnemonic, operands = one
     uses.counted += 1
-    is_arm = native.facts.machine == "aarch64"
-    feature = (instructions.aarch64 if is_arm else instructions.x86)(mnemonic, operands)
+    machine = native.facts.machine
+    feature = isa.feature(machine, mnemonic, operands)
     if feature == "lse" and uses.before.startswith("cbz w16"):
         uses.asks = True  # libgcc's outline atomics, behind a flag that is set when the library is loaded
-    uses.before = f"{mnemonic} {operands}" if is_arm else ""
+    uses.before = f"{mnemonic} {operands}" if machine == "aarch64" else ""
     if feature:
         places = uses.found.setdefault(feature, [])
         if len(places) < 3:
-            places.append(f"{address:#x} {mnemonic} {operands}".rstrip())
+            places.append(f"{address:#x} {mnemonic or 'bytes'} {operands}".rstrip())
     elif mnemonic == "cpuid":
         uses.asks = uses.asks or not _is_the_runtimes(native, address)
-    elif mnemonic == "mrs":
-        uses.asks = uses.asks or "id_aa64" in operands.casefold()
-    else:
+    elif isa.asks(machine, mnemonic, operands):
+        uses.asks = True
+    elif native.facts.format == "PE":
         _follow(mnemonic, operands, native, uses)
 
 
@@ -101,7 +128,7 @@ def _follow(mnemonic: str, operands: str, native: Native, uses: _Uses) -> None:
 def _is_the_runtimes(native: Native, address: int) -> bool:
     if native.facts.format != "PE":
         return False
-    for region in disassembly.regions(native):
+    for region in regions(native.parsed):
         if region.start <= address < region.end:
             place = address - region.start
             around = region.data[max(0, place - _NEAR) : place + _NEAR]
@@ -110,4 +137,4 @@ def _is_the_runtimes(native: Native, address: int) -> bool:
 
 
 def _has_cpuid(native: Native) -> bool:
-    return any(b"\x0f\xa2" in region.data for region in disassembly.regions(native))
+    return any(b"\x0f\xa2" in region.data for region in regions(native.parsed))

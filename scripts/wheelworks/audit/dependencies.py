@@ -6,6 +6,7 @@ is asked which files each has.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
@@ -25,11 +26,10 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from wheelworks import processes, wheelfile
-from wheelworks.audit import platforms
+from wheelworks.audit import platforms, release, sdist
 from wheelworks.audit.finding import Finding
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.platforms import Platform
-from wheelworks.audit.release import index_url
 from wheelworks.errors import WheelworksError
 
 _SYSTEMS = {
@@ -105,8 +105,8 @@ def _installable(platform: Platform, python: tuple[int, int]) -> list[str]:
     return tags + (old if platform.libc == "glibc" else []) + [f"linux_{platform.arch}"]
 
 
-def check(reports: Sequence[Report], *, offline: bool) -> Iterator[Finding]:
-    """W501 to W505, over all wheels at once."""
+def check(reports: Sequence[Report], *, offline: bool, osv_url: str = "") -> Iterator[Finding]:
+    """W501 to W506, over all wheels at once; vulnerabilities by PyPI, or by the OSV service of that address."""
     wanted = sorted({line for report in reports for line in report.requires if _is_run_time(line)})
     if not wanted:
         return
@@ -121,7 +121,7 @@ def check(reports: Sequence[Report], *, offline: bool) -> Iterator[Finding]:
     except (WheelworksError, requests.RequestException, pypi_simple.NoSuchProjectError) as error:
         yield Finding("W503", str(error))
         return
-    yield from _vulnerabilities(pins)
+    yield from vulnerabilities(pins, osv_url)
 
 
 def _is_run_time(line: str) -> bool:
@@ -173,16 +173,33 @@ def resolve(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
 
 def _on_the_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Finding]:
     licences: dict[str, str] = {}
-    with pypi_simple.PyPISimple(index_url()) as index:
+    with pypi_simple.PyPISimple(release.index_url()) as index:
         for pin in pins:
             packages = [
                 one for one in index.get_project_page(pin.name).packages if _is_version(one.version, pin.version)
             ]
             if holes := _holes(pin, [one.filename for one in packages], claims):
-                yield Finding("W501", f"no wheel for {_told(holes)}", f"{pin.name}=={pin.version}")
+                source = next((one for one in packages if one.filename.endswith(sdist.ENDING)), None)
+                setup = sdist.setup_of(release.stored(index, source)) if source else ""
+                code = "W506" if optional_c(setup) else "W501"
+                yield Finding(code, f"no wheel for {_told(holes)}", f"{pin.name}=={pin.version}")
             licences[f"{pin.name} {pin.version}"] = _licence(index, packages)
     if licences:
         yield Finding("W505", "; ".join(f"{name}: {licence}" for name, licence in sorted(licences.items())))
+
+
+def optional_c(setup: str) -> bool:
+    """Whether a setup.py has extensions, and each may fail to be built (setuptools' ``optional``)."""
+    try:
+        calls = [one for one in ast.walk(ast.parse(setup)) if isinstance(one, ast.Call)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    made = [one for one in calls if ast.unparse(one.func).rpartition(".")[2] == "Extension"]
+    return bool(made) and all(any(_is_optional(word) for word in one.keywords) for one in made)
+
+
+def _is_optional(word: ast.keyword) -> bool:
+    return word.arg == "optional" and not (isinstance(word.value, ast.Constant) and not word.value.value)
 
 
 def _told(holes: Sequence[Claim]) -> str:
@@ -223,32 +240,23 @@ def _licence(index: pypi_simple.PyPISimple, packages: Sequence[pypi_simple.Distr
     return found[1][:60] if found else "not stated"
 
 
-def _vulnerabilities(pins: Sequence[Pin]) -> Iterator[Finding]:
+def vulnerabilities(pins: Sequence[Pin], osv_url: str = "") -> Iterator[Finding]:
     """W502, W504, by pip-audit."""
     newest: dict[str, set[str]] = defaultdict(set)
     for pin in pins:
         newest[pin.name].add(pin.version)
     for version in range(max(map(len, newest.values()), default=0)):  # a file may name each project once
         lines = [f"{name}=={sorted(versions)[version]}" for name, versions in newest.items() if version < len(versions)]
-        yield from _pip_audit(lines)
+        yield from _pip_audit(lines, osv_url)
 
 
-def _pip_audit(lines: Sequence[str]) -> Iterator[Finding]:
+def _pip_audit(lines: Sequence[str], osv_url: str) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         source, result = Path(folder, "requirements.txt"), Path(folder, "result.json")
         source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "pip_audit",
-            "-r",
-            str(source),
-            "--no-deps",
-            "--disable-pip",
-            "--format",
-            "json",
-        ]
-        command += ["--output", str(result), "--progress-spinner", "off"]
+        command = [sys.executable, "-m", "pip_audit", "-r", str(source), "--no-deps", "--disable-pip"]
+        command += ["--format", "json", "--output", str(result), "--progress-spinner", "off"]
+        command += ["--vulnerability-service", "osv", "--osv-url", osv_url] if osv_url else []
         ended = processes.run(command, seconds=300)
         try:
             yield from vulnerabilities_in(json.loads(result.read_text(encoding="utf-8")))

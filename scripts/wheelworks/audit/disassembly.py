@@ -11,14 +11,13 @@ import itertools
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 import capstone
 import lief
 
+from wheelworks.audit.regions import Instruction, Region, region_of, regions
 from wheelworks.audit.subject import Native
-from wheelworks.binary import Parsed
 
 LARGEST = 1_500_000  # instructions; some ten seconds and 200 MB
 ENOUGH = 300_000  # where it is known already that the binary asks the CPU, so that nothing can be an error
@@ -28,33 +27,15 @@ _MODES = {
     "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     "x86": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
     "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN),
+    "powerpc64le": (capstone.CS_ARCH_PPC, capstone.CS_MODE_64 | capstone.CS_MODE_LITTLE_ENDIAN),
+    "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
+    "riscv64": (capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC),
 }
 _ENDS = frozenset(
     ["ret", "retf", "iret", "iretq", "jmp", "ud2", "int3", "hlt", "b", "br", "brk", "udf", "retaa", "retab"]
 )
 _BRANCH = re.compile(r"j\w+|call|b(l|\.\w+)?|cbn?z|tbn?z|loop\w*|bnd jmp|bnd call")
 _TARGET = re.compile(r"(?:^|, )#?(0x[0-9a-f]+)$")
-_INSTRUCTIONS = int(lief.MachO.Section.FLAGS.PURE_INSTRUCTIONS) | int(lief.MachO.Section.FLAGS.SOME_INSTRUCTIONS)
-
-Instruction = tuple[int, int, str, str]  # address, bytes, mnemonic, operands
-
-
-@dataclass(frozen=True)
-class Region:
-    """Executable bytes, and the address of the first."""
-
-    start: int
-    data: bytes
-
-    @property
-    def end(self) -> int:
-        """The address behind the last byte."""
-        return self.start + len(self.data)
-
-
-def is_known(machine: str) -> bool:
-    """Whether the machine's code can be read here."""
-    return machine in _MODES
 
 
 @cache
@@ -63,32 +44,18 @@ def _decoder(machine: str) -> capstone.Cs:
 
 
 def instructions(native: Native) -> Iterator[Instruction]:
-    """The binary's instructions, each once; in no order that may be relied on."""
-    found = regions(native)
+    """The binary's instructions, each once; in no order that may be relied on.
+
+    What capstone doesn't know, where the machine's encoding says how long it is, has no mnemonic, and its bytes in
+    hexadecimal as operands. ARM's 32-bit files have a reader of their own.
+    """
+    found = regions(native.parsed)
     if isinstance(native.parsed, lief.PE.Binary):
         yield from _reached(native, native.parsed, found)
         return
     starts, holes = _starts(native.parsed), _data_in_code(native.parsed)
     for region in found:
-        yield from _swept(_decoder(native.facts.machine), region, starts, holes)
-
-
-def regions(native: Native) -> list[Region]:
-    """The sections that hold instructions."""
-    return [Region(start, bytes(section.content)) for start, section in _sections(native.parsed) if section.size]
-
-
-def _sections(parsed: Parsed) -> Iterator[tuple[int, lief.PE.Section | lief.ELF.Section | lief.MachO.Section]]:
-    if isinstance(parsed, lief.PE.Binary):
-        execute = int(lief.PE.Section.CHARACTERISTICS.MEM_EXECUTE)
-        yield from (
-            (parsed.imagebase + one.virtual_address, one) for one in parsed.sections if one.characteristics & execute
-        )
-    elif isinstance(parsed, lief.ELF.Binary):
-        execute = int(lief.ELF.Section.FLAGS.EXECINSTR)
-        yield from ((one.virtual_address, one) for one in parsed.sections if one.flags & execute)
-    else:
-        yield from ((one.virtual_address, one) for one in parsed.sections if int(one.flags) & _INSTRUCTIONS)
+        yield from _swept(native.facts.machine, region, starts, holes)
 
 
 def _starts(parsed: lief.ELF.Binary | lief.MachO.Binary) -> list[int]:
@@ -102,10 +69,9 @@ def _data_in_code(parsed: lief.ELF.Binary | lief.MachO.Binary) -> list[tuple[int
     return sorted((base + one.offset, base + one.offset + one.length) for one in parsed.data_in_code.entries)
 
 
-def _swept(
-    decoder: capstone.Cs, region: Region, starts: list[int], holes: list[tuple[int, int]]
-) -> Iterator[Instruction]:
+def _swept(machine: str, region: Region, starts: list[int], holes: list[tuple[int, int]]) -> Iterator[Instruction]:
     """Everything between one start and the next, without the holes."""
+    decoder = _decoder(machine)
     edges = sorted({region.start, *(one for one in starts if region.start < one < region.end), region.end})
     edges = sorted({*edges, *(edge for hole in holes for edge in hole if region.start < edge < region.end)})
     inside = {edge for edge in edges if any(start <= edge < end for start, end in holes)}
@@ -116,7 +82,19 @@ def _swept(
             for one in decoder.disasm_lite(region.data[place - region.start : end - region.start], place):
                 yield one
                 last = one[0] + one[1]
-            place = last + (4 if decoder.arch == capstone.CS_ARCH_ARM64 else 1)  # past what is no instruction
+            size = _length(machine, region.data[last - region.start]) if last < end else 1
+            if last + size <= end and machine not in ("x86", "x86_64"):
+                yield last, size, "", region.data[last - region.start : last - region.start + size].hex()
+            place = last + size  # past what is no instruction, or none that capstone knows
+
+
+def _length(machine: str, first: int) -> int:
+    """The bytes of an instruction by its first one, in the machine's order; 1 where that doesn't say."""
+    if machine == "s390x":
+        return (2, 4, 4, 6)[first >> 6]
+    if machine == "riscv64":
+        return 4 if first & 3 == 3 else 2
+    return 4 if machine in ("aarch64", "powerpc64le") else 1
 
 
 def _reached(native: Native, parsed: lief.PE.Binary, found: list[Region]) -> Iterator[Instruction]:
@@ -132,15 +110,16 @@ def _walk(decoder: capstone.Cs, found: list[Region], waiting: list[int], seen: s
     """Follow every address in ``waiting``, and every branch with a fixed target, until there is no more."""
     while waiting:
         address = waiting.pop()
-        region = next((one for one in found if one.start <= address < one.end), None)
+        region = region_of(found, address)
         while region and address not in seen and address < region.end:
             place = address - region.start
             run = decoder.disasm_lite(region.data[place : place + _RUN * _LONGEST], address, _RUN)
             address = region.end  # where nothing can be decoded, the path ends
             for one in run:
-                address = one[0] + one[1]
                 if one[0] in seen:
+                    address = region.end
                     break
+                address = one[0] + one[1]
                 seen.add(one[0])
                 yield one
                 if _BRANCH.fullmatch(one[2]) and (target := _TARGET.search(one[3])):

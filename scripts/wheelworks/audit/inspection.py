@@ -103,13 +103,14 @@ def _binary(content: Content, wheel: Wheel) -> Iterator[Finding]:
         wheel.natives.append((content.name, binary.Binary("", "", {}, ())))
         yield Finding("W120", f"{content.size} bytes; no more than {reading.LARGEST_BINARY} are read", content.name)
         return
-    machines = frozenset(facts.machine for _, facts in binary.parts(content.data))
-    if not machines:
-        wheel.natives.append((content.name, binary.Binary("", "", {}, ())))
-        yield Finding("W119", f"it starts with {content.data[:8].hex(' ')}, and can't be read", printable(content.name))
-    for parsed, facts in binary.parts(content.data):
+    readable = False
+    for parsed, facts, machines in binary.parts(content.data):
+        readable = True
         wheel.natives.append((content.name, facts))
         start = parsed.fat_offset if isinstance(parsed, lief.MachO.Binary) else 0
-        native = Native(wheel, content.name, content.data[start:], parsed, facts, machines)
+        native = Native(wheel, content.name, content.data[start:] if start else content.data, parsed, facts, machines)
         wrong = [finding for check in FIRST for finding in check(native)]
         yield from wrong[:1] or (finding for check in NATIVE for finding in check(native))
+    if not readable:
+        wheel.natives.append((content.name, binary.Binary("", "", {}, ())))
+        yield Finding("W119", f"it starts with {content.data[:8].hex(' ')}, and can't be read", printable(content.name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import compat32
@@ -29,6 +29,14 @@ def metadata(wheel: Wheel) -> Iterator[Finding]:
     if text is None:
         yield Finding("W017", f"there is no {place}")
         return
+    yield from judged(text, place, wheel.name.distribution, wheel.name.version)
+    folder = wheel.info.removesuffix(".dist-info").rpartition("-")
+    if not same(folder[0], folder[2], wheel.name.distribution, wheel.name.version):
+        yield Finding("W018", f"the folder is {printable(wheel.info)}", wheel.info)
+
+
+def judged(text: bytes, place: str, distribution: str, version: str) -> Iterator[Finding]:
+    """W017, W018, W027: core metadata, and whether it is of that project and version."""
     try:
         found = Metadata.from_email(text, validate=True)
     except (errors.ExceptionGroup, ValueError, TypeError) as error:
@@ -39,14 +47,12 @@ def metadata(wheel: Wheel) -> Iterator[Finding]:
                 yield Finding(code, printable("; ".join(texts)), place)
         return
     named = f"{found.name} {found.version}"
-    if not _same(found.name, str(found.version), wheel.name.distribution, wheel.name.version):
-        yield Finding("W018", f"METADATA is of {printable(named)}", place)
-    folder = wheel.info.removesuffix(".dist-info").rpartition("-")
-    if not _same(folder[0], folder[2], wheel.name.distribution, wheel.name.version):
-        yield Finding("W018", f"the folder is {printable(wheel.info)}", wheel.info)
+    if not same(found.name, str(found.version), distribution, version):
+        yield Finding("W018", f"{place.rsplit('/', 1)[-1]} is of {printable(named)}", place)
 
 
-def _same(name: str, version: str, other: str, other_version: str) -> bool:
+def same(name: str, version: str, other: str, other_version: str) -> bool:
+    """Whether two names and versions are those of one release, however they are written."""
     try:
         return canonicalize_name(name) == canonicalize_name(other) and Version(version) == Version(other_version)
     except InvalidVersion:
@@ -76,13 +82,22 @@ def wheel_file(wheel: Wheel) -> Iterator[Finding]:
 
 def licences(wheel: Wheel) -> Iterator[Finding]:
     """W021, W022."""
-    fields = BytesParser(policy=compat32).parsebytes(wheel.texts.get(f"{wheel.info}/METADATA", b""), headersonly=True)
-    for stated in map(str, fields.get_all("License-File", [])):
+    for stated in licence_files(wheel.texts.get(f"{wheel.info}/METADATA", b"")):
         places = {f"{wheel.info}/licenses/{stated}", f"{wheel.info}/license_files/{stated}", f"{wheel.info}/{stated}"}
         flat = f"{wheel.info}/{stated.rsplit('/', 1)[-1]}"  # where setuptools put them before PEP 639
         if not (places | {flat}) & wheel.names:
             yield Finding("W021", f"METADATA names {printable(stated)}", wheel.info)
-    if not any(_LICENCE.search(name.rsplit("/", 1)[-1]) for name in wheel.names):
+    yield from no_licence(wheel.names)
+
+
+def licence_files(text: bytes) -> list[str]:
+    """The licence files that core metadata names."""
+    return _all(BytesParser(policy=compat32).parsebytes(text, headersonly=True), "License-File")
+
+
+def no_licence(names: Iterable[str]) -> Iterator[Finding]:
+    """W022."""
+    if not any(_LICENCE.search(name.rsplit("/", 1)[-1]) for name in names):
         yield Finding("W022", "no file's name has license, licence, copying, notice or authors in it")
 
 

@@ -44,7 +44,7 @@ def fetch(word: str, say: Callable[[str], None]) -> list[Path]:
             found = [one for one in page.packages if one.version and _is(one.version, version)]
             if not found:
                 raise WheelworksError(f"{word}: the index has no file of this version", "look at its list of releases")
-            return sorted((_file(index, one, say) for one in found), key=lambda path: path.name)
+            return sorted((stored(index, one, say) for one in found), key=lambda path: path.name)
     except pypi_simple.NoSuchProjectError as error:
         raise WheelworksError(f"{word}: the index has no project of this name", "check the spelling") from error
     except (requests.RequestException, pypi_simple.DigestMismatchError, ValueError) as error:
@@ -58,7 +58,10 @@ def _is(text: str, version: Version) -> bool:
         return False
 
 
-def _file(index: pypi_simple.PyPISimple, package: pypi_simple.DistributionPackage, say: Callable[[str], None]) -> Path:
+def stored(
+    index: pypi_simple.PyPISimple, package: pypi_simple.DistributionPackage, say: Callable[[str], None] = lambda _: None
+) -> Path:
+    """A file of the index, in the cache under its hash. Raises WheelworksError, and what requests raises."""
     digest = package.digests.get("sha256", "")
     if not digest.isalnum() or Path(package.filename).name != package.filename:
         raise WheelworksError(f"{package.filename!r}: the index gives no SHA-256 hash for it, or no file's name")

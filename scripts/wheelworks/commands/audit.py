@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wheelworks import console, manifest
-from wheelworks.audit import codes, instructions, pool, project, report
+from wheelworks.audit import codes, isa, pool, project, report
 from wheelworks.audit.finding import Finding
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.report import Audit
@@ -16,9 +16,10 @@ from wheelworks.audit.subject import Policy
 from wheelworks.commands import reporting
 from wheelworks.errors import UsageError
 
+ENDINGS = (".whl", ".tar.gz")
 EPILOG = """\
 examples:
-  nox -s audit                                        the wheels in dist/, this project's lock files and workflows
+  nox -s audit                                        the files in dist/, this project's lock files and workflows
   nox -s audit -- tornado==6.6.1                      all files of a release, from the index
   nox -s audit -- *.whl ../other/dist --json          wheels and folders, for a program
   nox -s audit -- dist --cpu avx2                     wheels for machines that are known to have AVX2
@@ -32,12 +33,12 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(
         prog="nox -s audit --",
-        description="Find what is wrong with wheels of any platform, whoever built them.",
+        description="Find what is wrong with wheels of any platform, and with sdists, whoever built them.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
-        "subjects", nargs="*", metavar="WHEEL|DIR|NAME==VERSION", help="what to audit (default: dist, and the project)"
+        "subjects", nargs="*", metavar="FILE|DIR|NAME==VERSION", help="what to audit (default: dist, and the project)"
     )
     form = made.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON in place of the table")
@@ -45,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument("--explain", metavar="CODE", help="say what a code means, by number or name; `all` for every one")
     made.add_argument("--strict", action="store_true", help="let warnings fail, such as a check that couldn't be made")
     made.add_argument("--offline", action="store_true", help="leave out what needs the index: said, not passed over")
+    made.add_argument(
+        "--osv-url", default="", metavar="URL", help="ask this OSV service for known vulnerabilities, rather than PyPI"
+    )
     made.add_argument("--verbose", action="store_true", help="show every finding with its place")
     made.add_argument(
         "--cpu", action="append", default=[], metavar="FEATURE", help="instruction set that every user has; repeatable"
@@ -59,10 +63,8 @@ def main(argv: Sequence[str]) -> int:
     if options.explain:
         return _explain(options.explain)
     policy_cpu = frozenset(options.cpu)
-    if unknown := policy_cpu - instructions.FEATURES:
-        raise UsageError(
-            f"--cpu {min(unknown)}: no such feature", f"one of: {', '.join(sorted(instructions.FEATURES))}"
-        )
+    if unknown := policy_cpu - isa.FEATURES:
+        raise UsageError(f"--cpu {min(unknown)}: no such feature", f"one of: {', '.join(sorted(isa.FEATURES))}")
     with console.Progress() as progress:
         audit = _audit(options, policy_cpu, progress)
     _show(audit, options)
@@ -83,7 +85,7 @@ def _audit(options: argparse.Namespace, cpu: frozenset[str], progress: console.P
     wheels, notes = _wheels(subjects, progress)
     reports = _reports(wheels, cpu, progress)
     progress.say("dependencies", "asking the index")
-    others = list(_dependencies(reports, offline=options.offline))
+    others = list(_dependencies(reports, offline=options.offline, osv_url=options.osv_url))
     groups = ["dependencies"]
     if folder is not None:
         progress.say("project", "reading lock files and workflows")
@@ -92,11 +94,11 @@ def _audit(options: argparse.Namespace, cpu: frozenset[str], progress: console.P
     return Audit(tuple(reports), tuple(others), tuple(groups), tuple(notes))
 
 
-def _dependencies(reports: Sequence[Report], *, offline: bool) -> Iterator[Finding]:
+def _dependencies(reports: Sequence[Report], *, offline: bool, osv_url: str) -> Iterator[Finding]:
     if any(report.requires for report in reports):
         from wheelworks.audit import dependencies  # the index's client takes a second to import
 
-        yield from dependencies.check(reports, offline=offline)
+        yield from dependencies.check(reports, offline=offline, osv_url=osv_url)
 
 
 def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[Path], list[str]]:
@@ -105,10 +107,10 @@ def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[P
     for word in subjects:
         path = Path(word)
         if path.is_dir():
-            wheels = sorted(path.glob("*.whl"))
-            if not wheels:
+            inside = [one for one in sorted(path.iterdir()) if one.name.endswith(ENDINGS)]
+            if not inside:
                 raise UsageError(f"{word}: there is no wheel in this folder", "build some: nox -s cross-arm64")
-            found += wheels
+            found += inside
         elif path.is_file():
             found.append(path)
         elif word.endswith(".whl") or word == "dist":
@@ -118,12 +120,14 @@ def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[P
 
             found += release.fetch(word, lambda text: progress.say("index", text))
     notes: list[str] = []
-    if not_wheels := [path for path in found if path.suffix != ".whl"]:
-        names = ", ".join(path.name for path in not_wheels)
-        notes = [f"{names}: no wheel, so none of these checks is for it"]
-    found = [path for path in dict.fromkeys(found) if path.suffix == ".whl"]
+    if others := [path for path in found if not path.name.endswith(ENDINGS)]:
+        names = ", ".join(path.name for path in others)
+        notes = [f"{names}: neither a wheel nor an sdist, so none of these checks is for it"]
+    found = [path for path in dict.fromkeys(found) if path.name.endswith(ENDINGS)]
     if not found:
-        raise UsageError(f"{' '.join(subjects)}: there is no wheel among these", "name wheels, or folders of them")
+        raise UsageError(
+            f"{' '.join(subjects)}: there is no wheel among these", "name wheels, sdists, or their folders"
+        )
     return found, notes
 
 
@@ -150,6 +154,11 @@ def _show(audit: Audit, options: argparse.Namespace) -> None:
         console.out.print(report.details(audit.findings, everything=options.verbose))
     for note in audit.notes:
         console.note(note)
-    errors = sum(one.severity == "error" for one in audit.findings)
-    warnings = sum(one.severity == "warning" for one in audit.findings)
-    console.out.print(f"{len(audit.reports)} wheels: {errors} errors, {warnings} warnings")
+    errors, warnings = (
+        _count(sum(one.severity == kind for one in audit.findings), kind) for kind in ("error", "warning")
+    )
+    console.out.print(f"{_count(len(audit.reports), 'file')}: {errors}, {warnings}")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

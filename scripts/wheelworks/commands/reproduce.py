@@ -10,13 +10,13 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from wheelworks import console, manifest, plan, targets
+from wheelworks import console, index, manifest, plan, targets
 from wheelworks.commands import reporting
 from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import environment
 from wheelworks.cross.source import check
 from wheelworks.errors import UsageError, WheelworksError
-from wheelworks.reproduce import conclusions, published, subjects
+from wheelworks.reproduce import conclusions, provenance, published, subjects
 from wheelworks.reproduce.conclusions import Conclusion
 from wheelworks.reproduce.rebuild import Rebuilder
 from wheelworks.reproduce.selection import Selection
@@ -32,7 +32,8 @@ examples:
 
 First everything is varied at once. If that makes a difference, one thing at a time, to name the culprit. A wheel by
 itself needs the sdist beside it, or --source; a manifest.json or provenance.json beside it tells when it was made and
-with what. Exit status: 0 (the same bytes), 1 (others), 2 (wrong use)."""
+with what. A published release whose provenance names other tools than this checkout has, or other lock files, is
+refused, and the commit to check out named. Exit status: 0 (the same bytes), 1 (others), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")
     add("--source", dest="sdist", type=Path, metavar="SDIST", help="what to build it from (default: the sdist beside)")
+    add("--provenance", type=Path, metavar="FILE", help="of a published release (default: what lies beside it)")
     add("--target", action="append", default=[], metavar="ID", help="this target only; repeatable")
     add("--abi", action="append", default=[], metavar="ID", help="this ABI only; repeatable")
     add("--vary", action="append", default=[], metavar="NAME", help="vary this only; repeatable")
@@ -85,12 +87,13 @@ def varied_by(names: Sequence[str]) -> tuple[Variation, ...]:
 def resolve(options: argparse.Namespace, work: Path, say: conclusions.Say) -> Subject:
     """What SOURCE stands for. Raises UsageError, WheelworksError."""
     chosen, path = selected(options), Path(options.source)
-    if options.sdist and not options.sdist.is_file():
-        raise UsageError(f"--source {options.sdist}: no such file", "name an sdist (.tar.gz)")
-    if published.is_pin(options.source) and not path.exists():
-        wheels = published.wheels(options.source, chosen, work / "published", say)
-        sdist = options.sdist or published.sdist(options.source, work / "source")
-        found = subjects.of_wheels(wheels, sdist, chosen, work / "published")
+    for option, file in (("--source", options.sdist), ("--provenance", options.provenance)):
+        if file and not file.is_file():
+            raise UsageError(
+                f"{option} {file}: no such file", "name an sdist (.tar.gz), or a release's provenance.json"
+            )
+    if index.is_requirement(options.source) and not path.exists():
+        found = _published(options, chosen, work / "published", say)
     elif path.is_dir() and not any(path.glob("*.whl")) and check(path):
         found = subjects.of_project(path, chosen, work)
     elif path.is_dir():
@@ -103,6 +106,18 @@ def resolve(options: argparse.Namespace, work: Path, say: conclusions.Say) -> Su
         raise UsageError(f"{options.source}: no such file or folder", subjects.HINT)
     recipe = replace(found.recipe, source=found.recipe.source.resolve())
     return replace(found, recipe=replace(recipe, seen=(*recipe.seen, *options.env)))
+
+
+def _published(options: argparse.Namespace, chosen: Selection, work: Path, say: conclusions.Say) -> Subject:
+    wheels, sdist = published.fetch(options.source, chosen, work, say)
+    source = options.sdist or sdist
+    if source is None:
+        raise WheelworksError(f"{options.source}: the index has no sdist of it", "name it: --source FILE.tar.gz")
+    if options.provenance:
+        manifest.write(work / provenance.FILE, options.provenance.read_bytes())
+    if stated := provenance.load(work):
+        provenance.check(stated, {path.name: path for path in (*wheels, source)})
+    return subjects.of_wheels(wheels, source, chosen, work)
 
 
 def selected(options: argparse.Namespace) -> Selection:

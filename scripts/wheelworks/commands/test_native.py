@@ -25,6 +25,7 @@ examples:
   nox -s test-native -- --tornado 6.6.1                    beside this Tornado; 6.6 is the newest 6.6.x
   nox -s test-native -- --wheel dist/A.whl --wheel dist/B.whl --json results.json
       each CPython takes the wheel that pip would choose for it
+  nox -s test-native -- --from dist                        the same, out of all wheels of a release
 
 The wheel is installed by pip in a new environment, and tested from an empty folder. The package's own tests must pass;
 of Tornado's own suite every test that passes without the speedups must pass with them. What fails in both runs is told
@@ -49,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
         help="a wheel of the package (default: one built here); repeatable",
     )
     made.add_argument(
+        "--from", dest="folder", type=Path, metavar="DIR", help="out of the wheels in this folder, which may be unfit"
+    )
+    made.add_argument(
         "--python", action="append", default=[], metavar="X.Y", help="under this CPython only (X.Y, X.Yt or a path)"
     )
     made.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="beside this Tornado only")
@@ -60,22 +64,25 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     versions = options.tornado or list(tornados.DEFAULT)
-    check(options.wheel, versions, options.json)
+    named = [*options.wheel, *(sorted(options.folder.glob("*.whl")) if options.folder else ())]
+    check(named, versions, options.json, options.folder)
     found, missing = pythons.find(options.python)
     for version in missing:
         console.note(f"no CPython {version} on this machine, so that nothing was run under it")
     with work_folder() as work, console.Progress() as progress:
-        wheels = options.wheel or [built(work / "wheel", progress)]
+        wheels = named or [built(work / "wheel", progress)]
         chosen = {python: pythons.best_wheel(wheels, python) for python in found}
         results = _run(chosen, versions, work, progress)
     _write(results, options.json)
-    reporting.remember(options.wheel, [verdict(result) for result in results])
+    reporting.remember(named, [verdict(result) for result in results])
     show(results)
-    return conclude(chosen, wheels, bool(options.python), results)
+    return conclude(chosen, options.wheel or ([] if options.folder else wheels), bool(options.python), results)
 
 
-def check(wheels: Sequence[Path], versions: Sequence[str], out: Path | None) -> None:
+def check(wheels: Sequence[Path], versions: Sequence[str], out: Path | None, folder: Path | None = None) -> None:
     """Raises UsageError for what can't be asked for."""
+    if folder and not wheels:
+        raise UsageError(f"--from {folder}: there are no wheels in it", "name the folder that a build wrote to")
     for wheel in wheels:
         if not wheel.is_file():
             raise UsageError(f"{wheel}: no such file", "name wheels of the package, such as dist/*.whl")
@@ -93,7 +100,7 @@ def check(wheels: Sequence[Path], versions: Sequence[str], out: Path | None) -> 
 
 def conclude(chosen: dict[Python, Path | None], wheels: Sequence[Path], asked: bool, results: Sequence[Result]) -> int:
     """Tell of the CPythons and wheels that went untested; 0 if all that was to be tested is well, else 1."""
-    names = ", ".join(wheel.name for wheel in wheels)
+    names = ", ".join(wheel.name for wheel in wheels) or "the folder's wheels"
     unfit = [python.label for python, wheel in chosen.items() if wheel is None]
     for label in unfit:
         (console.error if asked else console.note)(f"CPython {label}: not tested: it takes none of {names}")

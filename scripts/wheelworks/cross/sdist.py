@@ -12,28 +12,21 @@ import math
 import struct
 import tarfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from wheelworks.capped import HEADERS, Capped, too_large
 from wheelworks.errors import WheelworksError
+from wheelworks.wheelfile import Limits
 
-# The most that tarfile may read to learn of one member: its name, and pax headers that tools add.
-_HEADERS = 1 << 18
+LIMITS = Limits()
+
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, struct.error, ValueError, OverflowError, RecursionError)
 # Windows' separators and streams, C's end, and what stands for bytes that are no UTF-8.
 _NEVER_IN_A_NAME = frozenset("\\:\0") | frozenset(map(chr, range(0xD800, 0xE000)))
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The most that an archive may hold: bytes after unpacking, and members."""
-
-    size: int = 1 << 30
-    members: int = 50_000
-
-
-def unpack(archive: Path, into: Path, limits: Limits = Limits()) -> tuple[Path, int]:
+def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> tuple[Path, int]:
     """Unpack ``archive`` (.tar.gz, PEP 625) into the new folder ``into``.
 
     Returns the project's folder and the time of the newest file, in seconds since 1970. Raises WheelworksError for
@@ -41,7 +34,7 @@ def unpack(archive: Path, into: Path, limits: Limits = Limits()) -> tuple[Path, 
     """
     try:
         with gzip.open(archive) as stream:
-            capped = _Capped(stream, archive.name, limits)
+            capped = Capped(stream, archive.name, limits)
             with tarfile.open(fileobj=capped, mode="r|") as tar:  # type: ignore[call-overload]  # it only reads
                 newest = _Unpacking(archive.name, into, limits).all(tar, capped)
             while capped.read(1 << 16):  # up to gzip's checksum
@@ -58,30 +51,6 @@ def unpack(archive: Path, into: Path, limits: Limits = Limits()) -> tuple[Path, 
     return roots[0], newest
 
 
-class _Capped:
-    """A stream that ends in an error rather than in more bytes than an archive may hold, headers included.
-
-    ``room`` is what may come before the next member is known: tarfile keeps a member's headers in memory.
-    """
-
-    def __init__(self, stream: gzip.GzipFile, name: str, limits: Limits) -> None:
-        self.stream, self.name, self.limits = stream, name, limits
-        self.left = limits.size + limits.members * 2048
-        self.room = _HEADERS
-
-    def read(self, size: int = -1) -> bytes:
-        data = self.stream.read(size)
-        self.left -= len(data)
-        self.room -= len(data)
-        if self.left < 0 or self.room < 0:
-            raise _too_large(self.name, self.limits)
-        return data
-
-
-def _too_large(name: str, limits: Limits) -> WheelworksError:
-    return WheelworksError(f"{name}: unpacks to more than {limits.size >> 20} MiB or {limits.members} members: refused")
-
-
 def _few(paths: list[Path]) -> str:
     names = [path.name for path in paths[:4]]
     return ", ".join(names) + (", ..." if len(paths) > 4 else "") or "nothing"
@@ -92,14 +61,14 @@ class _Unpacking:
         self.archive, self.into, self.limits = archive, into, limits
         self.size = self.count = self.newest = 0
 
-    def all(self, tar: tarfile.TarFile, stream: _Capped) -> int:
+    def all(self, tar: tarfile.TarFile, stream: Capped) -> int:
         self.into.mkdir(parents=True, exist_ok=True)
         for member in tar:
             self.count += 1
             self.size += max(member.size, 0)
             if self.size > self.limits.size or self.count > self.limits.members:
-                raise _too_large(self.archive, self.limits)
-            stream.room = max(member.size, 0) + _HEADERS
+                raise too_large(self.archive, self.limits)
+            stream.room = max(member.size, 0) + HEADERS
             self.placed(tar, member)
         return self.newest
 
@@ -158,6 +127,6 @@ class _Unpacking:
             raise WheelworksError(f"{self.archive}: {member.name} links to {member.linkname}, no file before it")
         self.size += target.stat().st_size
         if self.size > self.limits.size:
-            raise _too_large(self.archive, self.limits)
+            raise too_large(self.archive, self.limits)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(target.read_bytes())

@@ -14,7 +14,9 @@ class _Server(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
 
 def main(folder: str) -> None:
     """Serve ``folder``, which receives what is uploaded. Anyone may upload: nobody else reaches loopback's port."""
-    app = pypiserver.app(roots=[folder], password_file=".", authenticate=[], disable_fallback=True)
+    # An upload that was cut off is kept as far as it came: overwrite lets the next one complete it.
+    settings = {"password_file": ".", "authenticate": [], "disable_fallback": True, "overwrite": True}
+    app = pypiserver.app(roots=[folder], **settings)
     server = wsgiref.simple_server.make_server("127.0.0.1", 0, app, _Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdout.write(f"{server.server_port}\n")

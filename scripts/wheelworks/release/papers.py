@@ -23,14 +23,27 @@ def write_sums(folder: Path, files: Iterable[Path]) -> Path:
 
 def check_sums(folder: Path, names: Iterable[str]) -> None:
     """Hold a folder against its ``SHA256SUMS``. Raises WheelworksError for a file changed, missing or surplus."""
-    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    recorded = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in sorted(recorded.keys() ^ set(names)):
+    recorded, there = _sums(folder), {name for name in names if (folder / name).is_file()}
+    for name in sorted(recorded.keys() ^ there):
         what = "is not there" if name in recorded else f"is not in {SUMS}"
         raise WheelworksError(f"{name} {what}", "start the release again")
-    for name, digest in recorded.items():
-        if manifest.sha256(folder / name) != digest:
-            raise WheelworksError(f"{name} was changed after its checksum was written", "start the release again")
+    check_unchanged(folder)
+
+
+def check_unchanged(folder: Path) -> None:
+    """Hold those files of a folder that are there against its ``SHA256SUMS``, if it has one.
+
+    Raises WheelworksError for a file that was changed.
+    """
+    for name, digest in _sums(folder).items():
+        if manifest.sha256(folder / name) not in ("", digest):
+            hint = f"find out who did that; once {name} is deleted, the release makes it again"
+            raise WheelworksError(f"{name} was changed after its checksum was written", hint)
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines() if (folder / SUMS).is_file() else []
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def provenance(

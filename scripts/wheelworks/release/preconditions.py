@@ -14,15 +14,26 @@ from wheelworks.errors import UsageError, WheelworksError
 BRANCH = "main"
 
 
-def check(root: Path, version: str) -> str:
-    """Check all of it; returns the commit that is released. Raises WheelworksError for the first that isn't so."""
+def check(root: Path, version: str, *, publish: bool = False) -> str:
+    """Check all of it; returns the commit that is released. Raises WheelworksError for the first that isn't so.
+
+    Where it is to be published, a tag that an earlier try left on this very commit is none too many.
+    """
     wanted = _version(version)
     clean_tree(root)
     right_branch(root)
     same_version(root, version)
-    changelog_entry(root, version)
-    new_tag(root, wanted)
-    return git(root, "rev-parse", "HEAD")
+    changelog_entry(root, version, publish=publish)
+    commit = git(root, "rev-parse", "HEAD")
+    if not (publish and commit_of(root, f"v{version}") == commit):
+        new_tag(root, wanted)
+    return commit
+
+
+def commit_of(root: Path, tag: str) -> str:
+    """The commit that a tag here names; "" where there is no such tag."""
+    ended = processes.run(["git", "-C", root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}"])
+    return "" if ended.status else ended.output.strip()
 
 
 def _version(version: str) -> Version:
@@ -62,14 +73,16 @@ def same_version(root: Path, version: str) -> None:
         raise WheelworksError(f"pyproject.toml has version {stated}, not {version}", "change it there, and commit")
 
 
-def changelog_entry(root: Path, version: str) -> None:
-    """The changelog has a section for the version, with something in it."""
+def changelog_entry(root: Path, version: str, *, publish: bool = False) -> None:
+    """The changelog has a section for the version, with something in it; "(unreleased)" will do for a rehearsal."""
     text = (root / "CHANGELOG.md").read_text(encoding="utf-8")
-    section = re.search(rf"^## {re.escape(version)}(?: [^\n]*)?\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    if section is None or not section[1].strip():
+    section = re.search(rf"^## {re.escape(version)}( [^\n]*)?\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if section is None or not section[2].strip():
         raise WheelworksError(
             f"CHANGELOG.md has no entry for {version}", f'write "## {version}" above what has changed, and commit'
         )
+    if publish and "unreleased" in (section[1] or ""):
+        raise WheelworksError(f"CHANGELOG.md calls {version} unreleased", "write the date there instead, and commit")
 
 
 def new_tag(root: Path, wanted: Version) -> None:

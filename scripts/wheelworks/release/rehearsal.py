@@ -13,10 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wheelworks import manifest, processes, targets
+from wheelworks import manifest, processes
 from wheelworks.errors import WheelworksError
+from wheelworks.plan import Planned
+from wheelworks.targets import Target
 
 ECHO = Path(__file__).with_name("echo.py")
+INSTALLERS = ("pip", "uv")
+_PIPS = ("--isolated", "--no-cache-dir")  # which uv says otherwise
 SERVER = Path(__file__).with_name("indexserver.py")
 
 
@@ -37,17 +41,22 @@ def index(folder: Path) -> Iterator[str]:
             server.stdin.close()
 
 
-def rehearse(files: Sequence[Path], stem: str) -> None:
-    """Do all of it. Raises WheelworksError that says which part failed."""
+def rehearse(files: Sequence[Path], planned: Sequence[Planned], pin: str) -> None:
+    """Do all of it with the files of a release, the wheels among them being ``planned``.
+
+    Raises WheelworksError that says which part failed.
+    """
     with tempfile.TemporaryDirectory(prefix="wheelworks-rehearsal-") as place:
         work = Path(place)
         (work / "index").mkdir()
         _run("twine check", "twine", "check", "--strict", *files)
+        _run("pip download tornado", "pip", "download", "--quiet", "--dest", work / "tornado", "tornado")
         with index(work / "index") as address:
             upload(files, work / "index", address)
             compare(files, work / "index")
-            download(files, stem.replace("-", "=="), work / "back", address)
-            install(stem.replace("-", "=="), work / "installed", address)
+            download(files, planned, pin, work / "back", address)
+            for installer in INSTALLERS:
+                install(installer, pin, work / installer, sources(address, work / "tornado"))
 
 
 def upload(files: Sequence[Path], there: Path, address: str) -> None:
@@ -66,38 +75,53 @@ def compare(files: Sequence[Path], there: Path) -> None:
         raise WheelworksError(f"{wrong[0]} came back otherwise than it was sent")
 
 
-def download(files: Sequence[Path], pin: str, into: Path, address: str) -> None:
-    """Download what pip chooses for every platform, and compare it."""
+def download(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: Path, address: str) -> None:
+    """Download what pip chooses for every platform and ABI, and compare it. Raises WheelworksError."""
     ours = {path.name: manifest.sha256(path) for path in files}
-    for row in targets.all_targets():
-        place = into / row.id
+
+    def get(one: Planned, row: Target) -> str:
+        assert one.abi
+        place = into / row.id / one.abi.id
         tags = [word for tag in row.tags for word in ("--platform", tag)]
-        words = ("download", "--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", "3.11")
-        _run(f"pip download for {row.id}", "pip", *words, *_only(address), *tags, "--dest", place, pin)
+        words = ("download", "--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", one.abi.python)
+        abi = ("--implementation", "cp", "--abi", one.abi.id.rpartition("-")[2].rpartition(".")[2])
+        _run(f"pip download for {row.id}", "pip", *words, *abi, *sources(address), *tags, "--dest", place, pin)
         (found,) = place.iterdir()
-        if "-any." in found.name or ours.get(found.name) != manifest.sha256(found):
-            raise WheelworksError(f"{row.id}: pip chooses {found.name}, which isn't the wheel for it")
+        same = found.name == one.name and ours.get(found.name) == manifest.sha256(found)
+        return "" if same else f"{row.id}: pip chooses {found.name}, which isn't {one.name}, or not as it was sent"
+
+    places = [(one, row) for one in planned for row in one.targets]
+    with processes.side_by_side() as pool:
+        wrong = [said for said in pool.map(lambda place: get(*place), places) if said]
+    if wrong:
+        raise WheelworksError(wrong[0])
 
 
-def install(pin: str, place: Path, address: str) -> None:
-    """Install into a clean environment, Tornado from the usual index, and echo a message over a WebSocket."""
+def install(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -> None:
+    """Install by pip or uv into a clean environment, Tornado too, and echo a message over a WebSocket."""
     _run("venv", "venv", place)
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    _run("pip install", "pip", "install", "--quiet", "--no-deps", *_only(address), pin, python=python)
-    _run("pip install tornado", "pip", "install", "--quiet", "tornado", python=python)
+    if installer == "uv":
+        words = ("uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", python)
+        _run("uv pip install", *words, *[word for word in only if word not in _PIPS], pin)
+    else:
+        _run("pip install", "pip", "install", "--quiet", *only, pin, python=python)
     ended = processes.run([python, "-I", ECHO], seconds=60)
     if ended.status:
-        raise WheelworksError(f"the installed package doesn't echo:\n{ended.output[-2000:]}")
+        raise WheelworksError(f"the package that {installer} has installed doesn't echo:\n{ended.last(20)}")
 
 
-def _only(address: str) -> tuple[str, ...]:
-    return ("--isolated", "--no-cache-dir", "--index-url", f"{address}simple/")
+def sources(address: str, *folders: Path) -> tuple[str | Path, ...]:
+    """pip's options that make it ask this index and these folders, and nothing else."""
+    found = (word for folder in folders for word in ("--find-links", folder))
+    return (*_PIPS, "--index-url", f"{address}simple/", *found)
 
 
 def _run(what: str, module: str, *words: str | Path, python: str | Path = sys.executable) -> None:
     # pip's own settings may name more indexes, which must not answer in the place of ours
-    kept = {name: value for name, value in os.environ.items() if "INDEX" not in name and "FIND_LINKS" not in name}
+    theirs = ("INDEX", "FIND_LINKS")
+    kept = {name: value for name, value in os.environ.items() if not any(word in name for word in theirs)}
     quiet = {**kept, "PIP_CONFIG_FILE": os.devnull} if "--index-url" in words else dict(os.environ)
     ended = processes.run([python, "-m", module, *words], env=quiet)
     if ended.status:
-        raise WheelworksError(f"{what} failed:\n{ended.output.strip()[-2000:]}")
+        raise WheelworksError(f"{what} failed:\n{ended.last(20)}")

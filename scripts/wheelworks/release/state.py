@@ -14,10 +14,14 @@ FILE = ".release.json"
 
 @dataclass(frozen=True)
 class State:
-    """The steps that are done, each with the SHA-256 of every file that it is about, for one version and commit."""
+    """The steps that are done, each with the SHA-256 of every file that it is about.
+
+    It is for one version and commit, and for what a rehearsal was confined to, if it was.
+    """
 
     version: str
     commit: str
+    part: tuple[str, ...] = ()
     done: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def is_done(self, step: str, folder: Path) -> bool:
@@ -32,19 +36,20 @@ class State:
 
     def save(self, folder: Path) -> None:
         """Write it, whole or not at all."""
-        record = {"version": self.version, "commit": self.commit, "done": self.done}
+        record = {"version": self.version, "commit": self.commit, "part": self.part, "done": self.done}
         manifest.write(folder / FILE, (json.dumps(record, indent=1) + "\n").encode())
 
 
-def load(folder: Path, version: str, commit: str) -> State:
-    """The state of this version and commit; a new one where there is none, or that of another release."""
-    fresh = State(version, commit)
+def load(folder: Path, version: str, commit: str, part: tuple[str, ...] = ()) -> State:
+    """The state of this version, commit and part; a new one where there is none, or that of another release."""
+    fresh = State(version, commit, part)
     try:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
         done = {
             str(step): {str(name): str(digest) for name, digest in files.items()}
             for step, files in found["done"].items()
         }
-        return replace(fresh, done=done) if (found["version"], found["commit"]) == (version, commit) else fresh
+        theirs = found["version"], found["commit"], tuple(found["part"])
+        return replace(fresh, done=done) if theirs == (version, commit, part) else fresh
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return fresh  # nothing that can be relied on: every step is done again

@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wheelworks import manifest, plan, processes, targets
 from wheelworks.errors import WheelworksError
 from wheelworks.release import papers, preconditions, rehearsal, state
 from wheelworks.reproduce.provenance import FILE
+from wheelworks.reproduce.selection import Selection
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a rehearsal is confined to: wheels, CPythons and Tornados that test them, variations; all, where empty."""
+
+    selection: Selection = field(default_factory=Selection)
+    pythons: tuple[str, ...] = ()
+    tornados: tuple[str, ...] = ()
+    variations: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Part()
+
+    def words(self) -> tuple[str, ...]:
+        """It in a fixed order, so that what was done for one part isn't taken as done for another."""
+        return (*self.selection.words(), *self.testing(), *_each("--vary", self.variations))
+
+    def testing(self) -> tuple[str, ...]:
+        """The options of test-native."""
+        return (*_each("--python", self.pythons), *_each("--tornado", self.tornados))
+
+
+def _each(option: str, values: Sequence[str]) -> Iterator[str]:
+    return (word for value in values for word in (option, value))
 
 
 @dataclass(frozen=True)
@@ -22,12 +50,21 @@ class Release:
     version: str
     commit: str
     stem: str
+    part: Part = field(default_factory=Part)
+
+    @property
+    def planned(self) -> tuple[plan.Planned, ...]:
+        """Its wheels."""
+        chosen = self.part.selection
+        rows = targets.select(chosen.targets) or targets.all_targets()
+        abis = [abi for abi in targets.all_abis() if not chosen.abis or abi.id in chosen.abis]
+        pure = plan.PURE in chosen.abis if chosen.abis else not chosen.targets
+        return plan.wheels(self.stem, rows, abis, pure=pure)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Exactly the files that a release consists of."""
-        wheels = plan.wheels(self.stem, targets.all_targets(), targets.all_abis(), pure=True)
-        return (f"{self.stem}.tar.gz", *(one.name for one in wheels))
+        return (f"{self.stem}.tar.gz", *(one.name for one in self.planned))
 
     @property
     def files(self) -> list[Path]:
@@ -35,9 +72,9 @@ class Release:
         return [self.dist / name for name in self.names]
 
     @property
-    def wheels(self) -> list[Path]:
-        """The wheels among them."""
-        return [path for path in self.files if path.suffix == ".whl"]
+    def described(self) -> list[Path]:
+        """What ``SHA256SUMS`` tells of: the files, and the account of how they were made."""
+        return [*self.files, self.dist / FILE]
 
 
 @dataclass(frozen=True)
@@ -52,7 +89,7 @@ class Step:
 
 def wheelworks(release: Release, *words: str | Path) -> None:
     """Run one of the suite's commands. Raises WheelworksError with the end of what it said where it fails."""
-    ended = processes.run([sys.executable, "-m", "wheelworks", *words], cwd=release.root, seconds=7200)
+    ended = processes.run([sys.executable, "-m", "wheelworks", *words], cwd=release.root, seconds=7200, tied=True)
     if ended.status:
         lines = [line for line in ended.output.splitlines() if line.strip()]
         raise WheelworksError(f"{words[0]} failed:\n" + "\n".join(lines[-25:]), f"nox -s {words[0]}")
@@ -60,8 +97,35 @@ def wheelworks(release: Release, *words: str | Path) -> None:
 
 def build(release: Release) -> None:
     """The sdist and every wheel, and nothing else."""
-    wheelworks(release, "build-wheels", release.root, "--out", release.dist, "--no-run")
+    wheelworks(release, *_build(release), "--no-run")
     exactly(release)
+
+
+def audit(release: Release) -> None:
+    """The wheels, their dependencies, lock files and workflows."""
+    wheelworks(release, "audit", release.dist, "--project", release.root)
+
+
+def run(release: Release) -> None:
+    """The machine code of each wheel: on an emulated CPU, or under a real CPython where there is none.
+
+    ``build-wheels`` does so with what is there already, and knows for which wheels there is which way.
+    """
+    wheelworks(release, *_build(release))
+
+
+def test(release: Release) -> None:
+    """The package's and Tornado's tests, with those wheels that this machine takes."""
+    wheelworks(release, "test-native", "--from", release.dist, *release.part.testing())
+
+
+def reproduce(release: Release) -> None:
+    """All of it again, in other surroundings."""
+    wheelworks(release, "reproduce", release.dist, *_each("--vary", release.part.variations))
+
+
+def _build(release: Release) -> tuple[str | Path, ...]:
+    return ("build-wheels", release.root, "--out", release.dist, *release.part.selection.words())
 
 
 def exactly(release: Release) -> None:
@@ -75,7 +139,7 @@ def exactly(release: Release) -> None:
 
 def sums(release: Release) -> None:
     """``SHA256SUMS``."""
-    papers.write_sums(release.dist, release.files)
+    papers.write_sums(release.dist, release.described)
 
 
 def provenance(release: Release) -> None:
@@ -91,52 +155,45 @@ def provenance(release: Release) -> None:
 
 def rehearse(release: Release) -> None:
     """Publish to an index of our own, and install from it."""
-    papers.check_sums(release.dist, release.names)
-    rehearsal.rehearse(release.files, release.stem)
+    exactly(release)
+    papers.check_sums(release.dist, [path.name for path in release.described])
+    rehearsal.rehearse(release.files, release.planned, release.stem.replace("-", "=="))
+
+
+def _files(release: Release) -> list[Path]:
+    return release.files
 
 
 STEPS = (
-    Step("build-wheels", "the sdist and every wheel", build, lambda one: one.files),
-    Step(
-        "audit", "wheels, dependencies, locks", lambda one: wheelworks(one, "audit", *one.wheels), lambda one: one.files
-    ),
-    Step(
-        "test-foreign",
-        "the machine code of every wheel",
-        lambda one: wheelworks(one, "test-foreign", *one.wheels),
-        lambda one: one.files,
-    ),
-    Step(
-        "test-native",
-        "the package's and Tornado's tests on this machine",
-        lambda one: wheelworks(one, "test-native", *(w for wheel in one.wheels for w in ("--wheel", wheel))),
-        lambda one: one.files,
-    ),
-    Step(
-        "reproduce",
-        "all of it again, to the byte",
-        lambda one: wheelworks(one, "reproduce", one.dist),
-        lambda one: one.files,
-    ),
-    Step(papers.SUMS, "the files' checksums", sums, lambda one: [*one.files, one.dist / papers.SUMS]),
-    Step(FILE, "how they were made", provenance, lambda one: [*one.files, one.dist / FILE]),
-    Step("rehearse", "upload to an index on this machine, and install from it", rehearse, lambda one: one.files),
+    Step("build-wheels", "the sdist and every wheel", build, _files),
+    Step("audit", "wheels, dependencies, locks, workflows", audit, _files),
+    Step("test-foreign", "the machine code of every wheel", run, _files),
+    Step("test-native", "the package's and Tornado's tests on this machine", test, _files),
+    Step("reproduce", "all of it again, to the byte", reproduce, _files),
+    Step(FILE, "how they were made", provenance, lambda one: one.described),
+    Step(papers.SUMS, "the files' checksums", sums, lambda one: [*one.described, one.dist / papers.SUMS]),
+    Step("rehearse", "upload to an index on this machine, and install from it", rehearse, _files),
 )
 
 
-def begin(root: Path, dist: Path, version: str, name: str) -> Release:
+def begin(root: Path, dist: Path, version: str, name: str, part: Part, *, publish: bool) -> Release:
     """Check that a release may begin. Raises WheelworksError."""
-    commit = preconditions.check(root, version)
-    return Release(root, dist, version, commit, plan.stem(name, version))
+    commit = preconditions.check(root, version, publish=publish)
+    return Release(root, dist, version, commit, plan.stem(name, version), part)
 
 
 def go(release: Release, steps: Sequence[Step], tell: Callable[[str, str], None]) -> None:
     """Take every step that isn't done; ``tell`` hears of each whether it is "under way", "done" or "as before".
 
     What was done is kept after each step, so that a release that is killed goes on there. A step whose files have
-    changed is taken again, and so is every one behind it.
+    changed is taken again, and so is every one behind it. Raises WheelworksError for a failed step, and for a file that
+    was changed after its checksum was written; one that is gone is made again.
     """
-    kept = state.load(release.dist, release.version, release.commit)
+    written = (*(path.name for path in release.described), papers.SUMS, state.FILE, manifest.FILE)
+    manifest.sweep(release.dist, written)
+    kept = state.load(release.dist, release.version, release.commit, release.part.words())
+    if papers.SUMS in kept.done:
+        papers.check_unchanged(release.dist)
     again = False
     for step in steps:
         if not again and kept.is_done(step.name, release.dist):

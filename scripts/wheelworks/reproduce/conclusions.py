@@ -184,4 +184,4 @@ def diffoscope(first: Path, second: Path) -> str:
     """What diffoscope says of two files that differ; "" where it isn't installed."""
     if not shutil.which("diffoscope"):
         return ""
-    return processes.run(["diffoscope", "--max-report-size", "200000", first, second], seconds=300).output
+    return processes.run(["diffoscope", "--max-text-report-size", "200000", first, second], seconds=300).output

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from wheelworks import manifest
@@ -14,15 +17,28 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 
 # What decides a wheel's bytes; the headers' hash does not, as it changes with CPython's patch version.
-_DECIDES = ("ziglang", "deflate", "build_requirements")
+_INSTALLED = ("ziglang", "deflate")
+_DECIDES = (*_INSTALLED, "build_requirements")
+
+
+# Lock files that hold the hashes of the tools and of the build requirements.
+LOCKS = ("requirements/build.txt", "requirements/wheelworks.txt")
+_CHECKOUT = Path(__file__).parents[3]
 
 
 class Stated(NamedTuple):
-    """The time that wheels bear (seconds since 1970, None if unknown), the tools, what the build was shown."""
+    """What was recorded.
+
+    The time that wheels bear (seconds since 1970, None if unknown), the tools, what the build was shown; the commit,
+    and by name the SHA-256 of what was made and of the lock files.
+    """
 
     epoch: int | None
     tools: dict[str, Any]
     seen: tuple[str, ...]
+    commit: str = ""
+    files: Mapping[str, str] = MappingProxyType({})
+    locks: Mapping[str, str] = MappingProxyType({})
 
 
 def of_manifest(record: manifest.Record) -> Stated:
@@ -44,11 +60,40 @@ def load(folder: Path) -> Stated | None:
         found = json.loads(path.read_text(encoding="utf-8"))
         if (found["_type"], found["predicateType"]) != (STATEMENT, PREDICATE):
             raise KeyError("predicateType")
-        inside = found["predicate"]["buildDefinition"]["internalParameters"]
-        seen = found["predicate"]["buildDefinition"]["externalParameters"].get("env", [])
-        return Stated(int(inside["epoch"]), dict(inside["toolchain"]), tuple(map(str, seen)))
+        return _stated(found)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WheelworksError(f"{path}: no provenance that can be read: {error}", "take it from the release") from error
+
+
+def _stated(statement: Mapping[str, Any]) -> Stated:
+    definition = statement["predicate"]["buildDefinition"]
+    inside, seen = definition["internalParameters"], definition["externalParameters"].get("env", [])
+    files = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
+    materials = [(one["uri"].rpartition("#")[2], one["digest"]) for one in definition["resolvedDependencies"]]
+    locks = {name: digest["sha256"] for name, digest in materials if "sha256" in digest}
+    commit = next((digest["gitCommit"] for _, digest in materials if "gitCommit" in digest), "")
+    return Stated(int(inside["epoch"]), dict(inside["toolchain"]), tuple(map(str, seen)), str(commit), files, locks)
+
+
+def check(stated: Stated, files: Mapping[str, Path], checkout: Path = _CHECKOUT) -> None:
+    """Hold published files, and the tools here, against a provenance.
+
+    Raises WheelworksError for a file that it doesn't tell of, or of other bytes; and where the tools, or the lock files
+    that name them by hash, are others here: nothing built with them could tell anything.
+    """
+    for name, path in files.items():
+        if stated.files.get(name) != manifest.sha256(path):
+            raise WheelworksError(f"{name}: isn't the file that its {FILE} tells of", "don't use it")
+    used = {name: importlib.metadata.version(name) for name in _INSTALLED}
+    others = other_tools({name: version for name, version in stated.tools.items() if name in used}, used)
+    others += [
+        f"{name}: its SHA-256 is {manifest.sha256(checkout / name)}, where the record says {stated.locks[name]}"
+        for name in LOCKS
+        if name in stated.locks and manifest.sha256(checkout / name) != stated.locks[name]
+    ]
+    if others:
+        text = "this checkout hasn't got the tools that the release was built with:\n" + "\n".join(others)
+        raise WheelworksError(text, f"git checkout {stated.commit}, and the same command again")
 
 
 def other_tools(recorded: manifest.Record, used: manifest.Record) -> list[str]:

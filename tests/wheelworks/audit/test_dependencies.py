@@ -81,3 +81,27 @@ def test_what_pip_audit_says_becomes_findings() -> None:
     said = {"dependencies": [{"name": "a", "version": "1", "vulns": [flaw]}, {"name": "b", "skip_reason": "unknown"}]}
     found = [(one.code, one.member, one.evidence) for one in dependencies.vulnerabilities_in(said)]
     assert found == [("W502", "a==1", "PYSEC-1, mended in 1.1"), ("W504", "", "b: unknown")]
+
+
+@pytest.mark.parametrize(
+    ("text", "optional"),
+    [
+        ("setup(ext_modules=[Extension('a', ['a.c'], optional=os.environ.get('A') != '1')])", True),
+        ("setup(ext_modules=[setuptools.Extension('a', ['a.c'], optional=True)])", True),
+        ("setup(ext_modules=[Extension('a', ['a.c'], optional=False)])", False),
+        ("setup(ext_modules=[Extension('a', ['a.c'], optional=True), Extension('b', ['b.c'])])", False),
+        ("setup()", False),
+        ("setup(", False),
+        ("", False),
+    ],
+)
+def test_whether_a_projects_c_is_optional(text: str, *, optional: bool) -> None:
+    assert dependencies.optional_c(text) is optional
+
+
+@pytest.mark.integration
+def test_a_hole_that_an_sdist_with_optional_c_fills_is_no_warning() -> None:
+    """Tornado 6.6.1 has no wheel for 32-bit ARM."""
+    report = Report("x-1-cp311-abi3-manylinux_2_17_armv7l.whl", (), ("tornado==6.6.1",))
+    found = {one.code: one.evidence for one in dependencies.check([report], offline=False)}
+    assert found["W506"] == "no wheel for manylinux_2_17_armv7l with Python 3.11" and "W501" not in found

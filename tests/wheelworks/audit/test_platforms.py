@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from wheelworks import targets
-from wheelworks.audit import platforms
+from wheelworks.audit import isa, platforms
 from wheelworks.audit.platforms import Platform
 
 
@@ -53,4 +53,10 @@ def test_a_version_between_two_policies_promises_what_the_older_does() -> None:
 def test_baselines() -> None:
     assert platforms.baseline("linux", "x86_64") == frozenset()
     assert "lse" in (platforms.baseline("macos", "aarch64") or ())
-    assert platforms.baseline("linux", "riscv64") is None
+    assert platforms.baseline("linux", "loong64") is None
+
+
+def test_every_target_that_we_build_has_a_baseline_and_a_reader_of_its_code() -> None:
+    for target in targets.all_targets():
+        if target.cpu:
+            assert platforms.baseline(target.os, target.cpu) is not None and isa.is_known(target.cpu)

@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from wheelworks.cross import sbom
 
 from tests.fixtures import projects
@@ -42,6 +44,22 @@ def test_a_document_names_tools_and_their_hashes() -> None:
     assert zig["hashes"] == [{"alg": "SHA-256", "content": digest * 64} for digest in "ab"]
 
 
+def test_a_document_keeps_to_the_schema_of_cyclonedx() -> None:
+    versions = {"ziglang": importlib.metadata.version("ziglang"), "unlocked": "3"}
+    hashes = sbom.locked((ROOT / "requirements/wheelworks.txt").read_text())
+    made = sbom.document("My_Sample", "1.0", 1_700_000_000, versions, hashes)
+    assert flaw(json.dumps(made)) is None
+    made["metadata"]["tools"]["components"][1]["hashes"][0]["alg"] = "SHA-9"
+    assert "SHA-9" in str(flaw(json.dumps(made)))
+    del made["specVersion"]
+    assert flaw(json.dumps(made)) is not None
+
+
+def flaw(text: str) -> object:
+    """What is wrong with a bill of materials by CycloneDX' own schema, strictly; None where nothing is."""
+    return JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize(("wish", "status"), [("true", 0), ("false", 0), ("1", 1)])
 def test_only_a_project_that_asks_gets_one(wish: str, status: int, tmp_path: Path, wheelworks_cache: Path) -> None:
@@ -57,6 +75,7 @@ def test_only_a_project_that_asks_gets_one(wish: str, status: int, tmp_path: Pat
     with zipfile.ZipFile(wheel) as archive:
         assert (NAME in archive.namelist()) == (wish == "true")
         if wish == "true":
+            assert flaw(archive.read(NAME).decode()) is None
             tools = json.loads(archive.read(NAME))["metadata"]["tools"]["components"]
             assert {"ziglang", "deflate", "setuptools"} <= {one["name"] for one in tools}
             assert all(one["hashes"] for one in tools)

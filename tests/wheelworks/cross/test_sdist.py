@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelworks.cross.sdist import Limits, unpack
+from wheelworks.cross.sdist import unpack
 from wheelworks.errors import WheelworksError
+from wheelworks.wheelfile import Limits
 
 from tests.fixtures.archives import TOP, file, header, of_zeros, sdist, special, tar
 

@@ -67,6 +67,17 @@ def test_a_wheel_that_no_python_takes_fails(capsys: pytest.CaptureFixture[str]) 
     assert f"{other.name}: not tested" in capsys.readouterr().err
 
 
+def test_out_of_a_folder_some_wheels_may_be_unfit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.conclude({PYTHON: Path(WHEEL), FREE: None}, [], False, [result()]) == 0
+    assert "it takes none of the folder's wheels" in capsys.readouterr().err
+    assert command.conclude({PYTHON: None}, [], False, []) == 1
+
+
+def test_a_folder_without_wheels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there are no wheels in it"):
+        command.main(["--from", str(tmp_path)])
+
+
 def test_shows_counts_and_tells_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
     command.show([result("tornado.test.x: passes with the speedups off, and with them on failed: no")])
     shown = capsys.readouterr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 from wheelworks import wheelfile
 from wheelworks.errors import WheelworksError
 from wheelworks.release import rehearsal
-from wheelworks.release.steps import Release
+from wheelworks.release.steps import Part, Release
+from wheelworks.reproduce.selection import Selection
 
 from tests.fixtures.commands import ROOT
 
@@ -25,40 +27,77 @@ METADATA = "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\nSummary: A sample
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The wheels of a release, each valid, with nothing but its name in it."""
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """A part of a release, each wheel valid, with nothing but its name in it."""
     folder = tmp_path_factory.mktemp("files")
-    wheels = Release(folder, folder, "1.0", "c", "sample-1.0").wheels
+    chosen = Selection(("win_arm64", "macosx_11_0_arm64", "musllinux_1_2_aarch64"))
+    one = Release(folder, folder, "1.0", "c", "sample-1.0", Part(chosen))
     info = "sample-1.0.dist-info"
-    for path in wheels:
+    for path in [path for path in one.files if path.suffix == ".whl"]:
         name = wheelfile.parse_name(path.name)
         texts = {"sample.py": path.name, f"{info}/METADATA": METADATA, f"{info}/WHEEL": "Wheel-Version: 1.0\n"}
         members = {file: wheelfile.Member(text.encode()) for file, text in texts.items()}
         tagged = wheelfile.with_record(wheelfile.with_tags(members, name.tags, info), info)
         path.write_bytes(wheelfile.archive(tagged, 1_700_000_000))
-    return wheels
+    return one
 
 
-def test_what_is_uploaded_comes_back_for_every_platform(files: list[Path], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def files(release: Release) -> list[Path]:
+    """Its wheels: three platforms, of which Linux' has one for glibc and musl, by three ABIs."""
+    found = [path for path in release.files if path.suffix == ".whl"]
+    assert len(found) == 9
+    return found
+
+
+def test_what_is_uploaded_comes_back_for_every_platform(release: Release, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     with rehearsal.index(tmp_path / "index") as address:
-        rehearsal.upload(files[:5], tmp_path / "index", address)  # cut off
+        rehearsal.upload(files[:5], tmp_path / "index", address)  # cut off between two files
+        cut_off(files[5], address)  # and within the next
         with pytest.raises(WheelworksError, match="came back otherwise"):
             rehearsal.compare(files, tmp_path / "index")
         rehearsal.upload(files, tmp_path / "index", address)  # completed
         rehearsal.upload(files, tmp_path / "index", address)  # nothing to do, nothing doubled
         rehearsal.compare(files, tmp_path / "index")
-        rehearsal.download(files, "sample==1.0", tmp_path / "back", address)
+        rehearsal.download(files, release.planned, "sample==1.0", tmp_path / "back", address)
     assert gone(urllib.parse.urlsplit(address).port or 0)
+    assert len(list((tmp_path / "back").rglob("*.whl"))) == 12  # for glibc and musl each
 
 
-def test_a_platform_without_its_wheel_is_found(files: list[Path], tmp_path: Path) -> None:
+def cut_off(path: Path, address: str) -> None:
+    """Send half of an upload, and go."""
+    begin = b'--x\r\nContent-Disposition: form-data; name=":action"\r\n\r\nfile_upload\r\n--x\r\nContent-Disposition: '
+    begin += f'form-data; name="content"; filename="{path.name}"\r\n\r\n'.encode()
+    head = "POST / HTTP/1.0\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: {}\r\n\r\n"
+    size = path.stat().st_size
+    with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(address).port or 0), timeout=5) as connection:
+        connection.sendall(head.format(len(begin) + size + 9).encode() + begin + path.read_bytes()[: size // 2])
+
+
+def test_a_platform_without_its_wheel_is_found(release: Release, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
-    fewer = [path for path in files if "win_arm64" not in path.name]
+    fewer = [path for path in files if path.name != "sample-1.0-cp311-abi3-win_arm64.whl"]
+    pure = tmp_path / "sample-1.0-py3-none-any.whl"
+    shutil.copyfile(files[0], pure)
     with rehearsal.index(tmp_path / "index") as address:
-        rehearsal.upload(fewer, tmp_path / "index", address)
+        rehearsal.upload([*fewer, pure], tmp_path / "index", address)
         with pytest.raises(WheelworksError, match=r"win_arm64: pip chooses sample-1\.0-py3-none-any\.whl"):
-            rehearsal.download(fewer, "sample==1.0", tmp_path / "back", address)
+            rehearsal.download(fewer, release.planned, "sample==1.0", tmp_path / "back", address)
+
+
+@pytest.mark.parametrize("installer", rehearsal.INSTALLERS)
+def test_a_package_that_does_not_echo_is_found(installer: str, files: list[Path], tmp_path: Path) -> None:
+    """It is this index that is installed from: no other has such a package."""
+    (tmp_path / "index").mkdir()
+    pure = tmp_path / "sample-1.0-py3-none-any.whl"
+    shutil.copyfile(files[0], pure)
+    with rehearsal.index(tmp_path / "index") as address:
+        rehearsal.upload([pure], tmp_path / "index", address)
+        with pytest.raises(WheelworksError, match=rf"(?s){installer} has installed doesn't echo:.*tornado"):
+            rehearsal.install(installer, "sample==1.0", tmp_path / "new", rehearsal.sources(address))
+        with pytest.raises(WheelworksError, match=r"install failed(?s:.*)other==1\.0"):
+            rehearsal.install(installer, "other==1.0", tmp_path / "newer", rehearsal.sources(address))
 
 
 def test_no_server_outlives_a_killed_rehearsal(tmp_path: Path) -> None:

@@ -1,24 +1,39 @@
-"""The order of things: what was done is not done again, what changed is, and a killed release ends the same."""
+"""The order of things: what was done is not done again, what changed is."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
+import shutil
+import string
+import urllib.parse
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.protobuf import json_format
+from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.statement import Statement
 from wheelworks import manifest
 from wheelworks.errors import WheelworksError
 from wheelworks.release import papers, state, steps
 from wheelworks.release.steps import Release, Step
 from wheelworks.reproduce import provenance
 
-from tests.fixtures.commands import ROOT
+from tests.fixtures.commands import ROOT, wheelworks
 
 NAMES = ("one", "two", "three")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
+    """This project's wheel for Windows on ARM64."""
+    out = tmp_path_factory.mktemp("built")
+    words = ("build-wheels", ".", "--no-run", "--target", "win_arm64", "--abi", "cp311-abi3", "--out", out)
+    ended = wheelworks(*words, cache=wheelworks_cache)
+    assert ended.status == 0, ended.err
+    (wheel,) = out.glob("*.whl")
+    return wheel
 
 
 def writes(name: str, calls: list[str]) -> Step:
@@ -29,8 +44,8 @@ def writes(name: str, calls: list[str]) -> Step:
     return Step(name, name, run, lambda release: [release.dist / name])
 
 
-def release(folder: Path, commit: str = "c") -> Release:
-    return Release(folder, folder, "1.0", commit, "sample-1.0")
+def release(folder: Path, commit: str = "c", dist: Path | None = None) -> Release:
+    return Release(folder, dist or folder, "1.0", commit, "sample-1.0")
 
 
 def taken(folder: Path, commit: str = "c") -> list[str]:
@@ -76,50 +91,36 @@ def test_a_failed_step_is_told_and_taken_again(tmp_path: Path) -> None:
     assert taken(tmp_path) == ["two", "three"]
 
 
-PROGRAM = """\
-import os, signal, sys
-from pathlib import Path
-from wheelworks.release import steps
-from wheelworks.release.steps import Release, Step
-
-def step(name):
-    def run(release):
-        path = release.dist / name
-        with open(path, "w") as file:
-            file.write("half of ")
-            file.flush()
-            if name == sys.argv[2]:
-                os.kill(os.getpid(), signal.SIGKILL)
-            file.write(name)
-    return Step(name, "", run, lambda release: [release.dist / name])
-
-here = Path(sys.argv[1])
-steps.go(Release(here, here, "1.0", "c", "s-1.0"), [step(name) for name in ("one", "two", "three")], lambda *_: None)
-"""
+def test_another_part_begins_anew(tmp_path: Path) -> None:
+    assert taken(tmp_path) == list(NAMES)
+    calls: list[str] = []
+    one = replace(release(tmp_path), part=steps.Part(pythons=("3.13",)))
+    steps.go(one, [writes(name, calls) for name in NAMES], lambda step, what: None)
+    assert calls == list(NAMES)
 
 
-def run(folder: Path, killed_at: str) -> int:
-    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(folder), killed_at]
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
-    return subprocess.run(command, env=env, check=False).returncode
+def test_a_file_that_changed_after_its_checksum_is_refused_and_one_that_is_gone_made_again(tmp_path: Path) -> None:
+    one, calls = release(tmp_path), list[str]()
 
+    def sums(release: Release) -> None:
+        papers.write_sums(release.dist, [release.dist / "one"])
 
-@pytest.mark.integration
-@pytest.mark.parametrize("at", NAMES)
-def test_killed_at_any_step_it_goes_on_and_ends_with_the_same_bytes(at: str, tmp_path: Path) -> None:
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-    assert run(tmp_path / "whole", "never") == 0
-    assert run(tmp_path / "killed", at) == -signal.SIGKILL
-    assert run(tmp_path / "killed", "never") == 0
-    whole, killed = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("whole", "killed"))
-    assert whole == killed and len(whole) == 4
+    both = [writes("one", calls), Step(papers.SUMS, "", sums, lambda one: [one.dist / "one", one.dist / papers.SUMS])]
+    steps.go(one, both, lambda step, what: None)
+    (tmp_path / "one").write_text("changed")
+    with pytest.raises(WheelworksError, match="one was changed after its checksum was written"):
+        steps.go(one, both, lambda step, what: None)
+    assert calls == ["one"] and (tmp_path / "one").read_text() == "changed"
+    (tmp_path / "one").unlink()
+    steps.go(one, both, lambda step, what: None)
+    assert calls == ["one", "one"]
+    papers.check_sums(tmp_path, ["one"])
 
 
 def filled(folder: Path) -> Release:
     """A release whose files are there, if with nothing in them."""
     one = release(folder)
-    for path in one.files:
+    for path in one.described:
         path.touch()
     return one
 
@@ -132,8 +133,8 @@ def test_exactly_the_files_of_a_release(tmp_path: Path) -> None:
     with pytest.raises(WheelworksError, match="is no file of this release"):
         steps.exactly(one)
     surplus.unlink()
-    one.wheels[3].unlink()
-    with pytest.raises(WheelworksError, match=f"{one.wheels[3].name} is missing"):
+    one.files[4].unlink()
+    with pytest.raises(WheelworksError, match=f"{one.files[4].name} is missing"):
         steps.exactly(one)
 
 
@@ -143,17 +144,28 @@ def test_a_finding_of_a_command_ends_the_release_with_its_words(tmp_path: Path) 
     assert "no such file" in raised.value.message and raised.value.hint == "nox -s test-foreign"
 
 
+@pytest.mark.integration
+def test_a_finding_of_the_audit_ends_the_release(built: Path, tmp_path: Path) -> None:
+    """A wheel whose machine code is another CPU's than its name says."""
+    wheel = Path(shutil.copy(built, tmp_path))
+    steps.audit(release(ROOT, dist=tmp_path))
+    wheel.rename(tmp_path / wheel.name.replace("arm64", "amd64"))
+    with pytest.raises(WheelworksError, match=r"(?s)audit failed:.*wrong-machine"):
+        steps.audit(release(ROOT, dist=tmp_path))
+
+
 def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:
     one = filled(tmp_path)
     steps.sums(one)
     lines = (tmp_path / papers.SUMS).read_text().splitlines()
-    assert lines == sorted(lines, key=lambda line: line[66:]) and len(lines) == len(one.files)
-    papers.check_sums(tmp_path, one.names)
-    one.wheels[0].write_text("changed")
+    assert lines == sorted(lines, key=lambda line: line[66:]) and len(lines) == len(one.described)
+    papers.check_sums(tmp_path, [path.name for path in one.described])
+    one.files[1].write_text("changed")
     with pytest.raises(WheelworksError, match="was changed after its checksum was written"):
-        papers.check_sums(tmp_path, one.names)
+        papers.check_sums(tmp_path, [path.name for path in one.described])
+    (tmp_path / "more.whl").touch()
     with pytest.raises(WheelworksError, match="is not in SHA256SUMS"):
-        papers.check_sums(tmp_path, [*one.names, "more.whl"])
+        papers.check_sums(tmp_path, [*(path.name for path in one.described), "more.whl"])
 
 
 def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
@@ -166,4 +178,52 @@ def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
     commit, lock = made["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert commit["digest"] == {"gitCommit": "c" * 40} and lock["digest"] == {"sha256": "d" * 64}
     papers.write_provenance(tmp_path, made)
-    assert provenance.load(tmp_path) == provenance.Stated(1_700_000_000, tools, ())
+    files = {path.name: manifest.sha256(path) for path in one.files}
+    locks = {"requirements/build.txt": "d" * 64}
+    assert provenance.load(tmp_path) == provenance.Stated(1_700_000_000, tools, (), "c" * 40, files, locks)
+
+
+def test_a_provenance_is_what_in_toto_and_slsa_require(tmp_path: Path) -> None:
+    one = filled(tmp_path)
+    record = {
+        "source": {"epoch": 1_700_000_000},
+        "toolchain": {"ziglang": "1", "build_requirements": {"setuptools": "2"}},
+    }
+    made = papers.provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
+    conforms(made)
+    for field in ("_type", "subject", "predicateType", "predicate"):
+        with pytest.raises((ValueError, AssertionError, KeyError)):
+            conforms(without(made, field))
+    definition, details = ("predicate", "buildDefinition"), ("predicate", "runDetails")
+    for place in ((*definition, "buildType"), (*definition, "externalParameters"), (*details, "builder", "id")):
+        with pytest.raises(AssertionError):
+            conforms(without(made, *place))
+    with pytest.raises(json_format.ParseError, match="more"):
+        conforms({**made, "predicate": {**made["predicate"], "more": 1}})
+
+
+def conforms(statement: dict[str, Any]) -> None:
+    """Hold a statement against in-toto's own definitions, which know every field, and SLSA's list of what is required.
+
+    https://slsa.dev/spec/v1.0/provenance: buildType and builder.id are URIs, externalParameters must be there.
+    """
+    parsed = json_format.ParseDict(statement, statement_pb2.Statement())
+    Statement.copy_from_pb(parsed).validate()
+    assert parsed.predicate_type == "https://slsa.dev/provenance/v1"
+    assert len({subject.name for subject in parsed.subject}) == len(parsed.subject)
+    predicate = json_format.ParseDict(statement["predicate"], provenance_pb2.Provenance())
+    definition = predicate.build_definition
+    for uri in (definition.build_type, predicate.run_details.builder.id):
+        assert urllib.parse.urlsplit(uri).scheme
+    assert definition.HasField("external_parameters")
+    for one in (*parsed.subject, *definition.resolved_dependencies):
+        assert one.uri or one.digest
+        assert all(set(digest) <= set(string.hexdigits.lower()) for digest in one.digest.values())
+    assert all(len(subject.digest["sha256"]) == 64 for subject in parsed.subject)
+
+
+def without(statement: dict[str, Any], first: str, *rest: str) -> dict[str, Any]:
+    """The same but for one field."""
+    if rest:
+        return {**statement, first: without(statement[first], *rest)}
+    return {name: value for name, value in statement.items() if name != first}

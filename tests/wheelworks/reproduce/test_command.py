@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,23 @@ def test_a_wheel_that_was_made_otherwise_is_explained(dist: Path, tmp_path: Path
     assert "made otherwise: rebuilds agree with each other" in ended.err
     assert "sample-1.0.dist-info/METADATA: line " in ended.err and r"'X-Mine: 1\n' | (not there)" in ended.err
     assert f"equal, {len(wheelfile.read(tmp_path / 'kept' / WHEEL)) - 2} files: sample-1.0.dist-info/WHEEL" in ended.err
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("there", [True, False])
+def test_diffoscope_has_its_say_where_it_is_installed(
+    there: bool, dist: Path, tmp_path: Path, wheelworks_cache: Path
+) -> None:
+    tampered(dist / WHEEL)
+    (dist / "manifest.json").unlink()
+    programs = os.pathsep.join([*([str(Path(sys.executable).parent)] if there else []), "/usr/bin", "/bin"])
+    words = ("reproduce", dist / WHEEL, *LITTLE, "--keep", tmp_path / "kept")
+    assert wheelworks(*words, cache=wheelworks_cache, env={"PATH": programs}).status == 1
+    report = tmp_path / "kept" / f"{WHEEL}.diffoscope.txt"
+    assert report.is_file() is there
+    if there:
+        text = report.read_text()
+        assert "sample-1.0.dist-info/METADATA" in text and "-X-Mine: 1" in text
 
 
 @pytest.mark.integration

@@ -1,0 +1,53 @@
+"""Where a binary's code is: the sections that may be executed, as bytes at an address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import lief
+
+from wheelworks.binary import Parsed
+
+Instruction = tuple[int, int, str, str]  # address, bytes, mnemonic, operands
+
+_INSTRUCTIONS = int(lief.MachO.Section.FLAGS.PURE_INSTRUCTIONS) | int(lief.MachO.Section.FLAGS.SOME_INSTRUCTIONS)
+
+
+@dataclass(frozen=True)
+class Region:
+    """Executable bytes, and the address of the first."""
+
+    start: int
+    data: bytes
+    name: str = ""
+
+    @property
+    def end(self) -> int:
+        """The address behind the last byte."""
+        return self.start + len(self.data)
+
+
+def regions(parsed: Parsed) -> list[Region]:
+    """The sections that hold instructions."""
+    return [
+        Region(start, bytes(section.content), str(section.name)) for start, section in _sections(parsed) if section.size
+    ]
+
+
+def region_of(found: Sequence[Region], address: int) -> Region | None:
+    """The region that holds an address."""
+    return next((one for one in found if one.start <= address < one.end), None)
+
+
+def _sections(parsed: Parsed) -> Iterator[tuple[int, lief.PE.Section | lief.ELF.Section | lief.MachO.Section]]:
+    if isinstance(parsed, lief.PE.Binary):
+        execute = int(lief.PE.Section.CHARACTERISTICS.MEM_EXECUTE)
+        yield from (
+            (parsed.imagebase + one.virtual_address, one) for one in parsed.sections if one.characteristics & execute
+        )
+    elif isinstance(parsed, lief.ELF.Binary):
+        execute = int(lief.ELF.Section.FLAGS.EXECINSTR)
+        yield from ((one.virtual_address, one) for one in parsed.sections if one.flags & execute)
+    else:
+        yield from ((one.virtual_address, one) for one in parsed.sections if int(one.flags) & _INSTRUCTIONS)

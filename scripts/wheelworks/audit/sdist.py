@@ -1,0 +1,151 @@
+"""Audit an sdist (PEP 625, PEP 643, PEP 721): read as a stream, within limits, and nothing is unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import posixpath
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from packaging.utils import InvalidSdistFilename, parse_sdist_filename
+
+from wheelworks.audit import archive, metadata
+from wheelworks.audit.finding import Finding, printable, some
+from wheelworks.audit.inspection import Report
+from wheelworks.audit.subject import DEFAULT, Entry, Wheel
+from wheelworks.capped import HEADERS, Capped
+from wheelworks.errors import WheelworksError
+from wheelworks.wheelfile import Limits, Name
+
+LIMITS = Limits(size=4 << 30)
+ENDING = ".tar.gz"
+_DAMAGE = (tarfile.TarError, EOFError, zlib.error, struct.error, ValueError, OverflowError, RecursionError)
+_LARGEST_TEXT = 4 << 20
+_OF_SOURCES = (".gitignore", ".gitattributes")  # a source tree may have them
+
+
+@dataclass
+class Sdist:
+    """An sdist that is being audited: what its file's name says, its members, and the two texts that are kept."""
+
+    distribution: str
+    version: str
+    entries: list[Entry] = field(default_factory=list)
+    links: dict[str, str] = field(default_factory=dict)  # where each leads, from the archive's root
+    texts: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def top(self) -> str:
+        """The folder that all members are in, as the first of them says."""
+        return self.entries[0].name.split("/")[0] if self.entries else ""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all files."""
+        return frozenset(one.name for one in self.entries)
+
+
+def inspect(path: Path) -> Report:
+    """Audit one sdist. Whatever is wrong with the file is a finding, never an exception."""
+    found: list[Finding] = []
+    try:
+        name, version = parse_sdist_filename(path.name)
+        sdist = Sdist(name, str(version))
+        _read(path, sdist)
+        found += (finding for check in CHECKS for finding in check(sdist))
+    except InvalidSdistFilename as error:
+        found.append(Finding("W003", printable(str(error))))
+    except WheelworksError as error:
+        found.append(Finding("W002", printable(error.message)))
+    except OSError as error:  # gzip's damage has no number
+        found.append(Finding("W001", printable(error.strerror or str(error))))
+    except _DAMAGE as error:
+        found.append(Finding("W001", printable(f"{type(error).__name__}: {error}")))
+    return Report(path.name, tuple(replace(one, wheel=path.name) for one in dict.fromkeys(found)), (), ("archive",))
+
+
+def _read(path: Path, sdist: Sdist) -> None:
+    with gzip.open(path) as stream:
+        capped = Capped(stream, path.name, LIMITS)
+        with tarfile.open(fileobj=capped, mode="r|") as tar:  # type: ignore[call-overload]  # it only reads
+            for member in tar:
+                if len(sdist.entries) >= LIMITS.members:
+                    raise WheelworksError(f"more than {LIMITS.members} members")
+                capped.room = max(member.size, 0) + HEADERS
+                _note(tar, member, sdist)
+                tar.members = []  # of a stream, none is asked for again
+        while capped.read(1 << 16):  # up to gzip's checksum
+            capped.room = HEADERS
+
+
+def _note(tar: tarfile.TarFile, member: tarfile.TarInfo, sdist: Sdist) -> None:
+    if member.isdir():
+        return
+    kind = 0o100000 if member.isreg() or member.issym() or member.islnk() else 0o010000
+    sdist.entries.append(Entry(member.name, member.size, kind | member.mode & 0o7777))
+    if member.issym() or member.islnk():
+        base = "" if member.islnk() else posixpath.dirname(member.name)
+        sdist.links[member.name] = posixpath.normpath(posixpath.join(base, member.linkname))
+    elif member.name.count("/") == 1 and member.name.endswith(("/PKG-INFO", "/setup.py")):
+        source = tar.extractfile(member) if member.size <= _LARGEST_TEXT else None
+        sdist.texts[member.name] = source.read() if source else b""
+
+
+def _names(sdist: Sdist) -> Iterator[Finding]:
+    """W004, W005, W006, W007, W013: as of wheels."""
+    plain = Wheel("", Name(sdist.distribution, sdist.version, "", frozenset()), tuple(sdist.entries), DEFAULT)
+    for check in (archive.escaping, archive.duplicates, archive.links, archive.modes, archive.bytecode):
+        yield from check(plain)
+
+
+def _links(sdist: Sdist) -> Iterator[Finding]:
+    """W004: a link may lead to a member of the same archive (PEP 721), and nowhere else."""
+    for name, target in sdist.links.items():
+        if target.startswith(("/", "..")) or target.split("/")[0] != sdist.top:
+            yield Finding("W004", f"it links to {printable(target)}, outside of the sdist", printable(name))
+
+
+def _stray(sdist: Sdist) -> Iterator[Finding]:
+    """W014."""
+    if found := [one for one in sdist.names if archive.STRAY.search(one) and not one.endswith(_OF_SOURCES)]:
+        yield Finding("W014", some(map(printable, found)))
+
+
+def _top(sdist: Sdist) -> Iterator[Finding]:
+    """W028."""
+    tops = {name.split("/")[0] for name in sdist.names}
+    name, _, version = sdist.top.rpartition("-")
+    if len(tops) != 1:
+        yield Finding("W028", f"{len(tops)} of them: {some(map(printable, tops))}")
+    elif not metadata.same(name, version, sdist.distribution, sdist.version):
+        yield Finding("W028", f"it is {printable(sdist.top)}")
+
+
+def _metadata(sdist: Sdist) -> Iterator[Finding]:
+    """W017, W018, W021, W022, W027."""
+    place = f"{sdist.top}/PKG-INFO"
+    if place not in sdist.texts:
+        yield Finding("W017", f"there is no {printable(place)}")
+        return
+    yield from metadata.judged(sdist.texts[place], place, sdist.distribution, sdist.version)
+    for stated in metadata.licence_files(sdist.texts[place]):
+        if f"{sdist.top}/{stated}" not in sdist.names:
+            yield Finding("W021", f"PKG-INFO names {printable(stated)}", place)
+    yield from metadata.no_licence(sdist.names)
+
+
+CHECKS: tuple[Callable[[Sdist], Iterator[Finding]], ...] = (_names, _links, _stray, _top, _metadata)
+
+
+def setup_of(path: Path) -> str:
+    """The text of an sdist's setup.py; "" where it has none, or can't be read."""
+    sdist = Sdist("", "")
+    try:
+        _read(path, sdist)
+        return sdist.texts.get(f"{sdist.top}/setup.py", b"").decode()
+    except (WheelworksError, OSError, *_DAMAGE):
+        return ""

@@ -1,0 +1,60 @@
+"""Feed the audit's readers with what atheris makes up, guided by the lines that it reaches.
+
+    python tests/fuzz/readers.py KIND CORPUS -max_total_time=SECONDS
+
+KIND is one of the readers below. An exception ends it with the input that led there. Binaries aren't among them: LIEF
+is C++, which may end a process; the audit reads them in one that may die, and hypothesis tests that.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+import deflate
+
+with atheris.instrument_imports(include=["wheelworks", "packaging", "zipfile", "tarfile", "csv", "configparser"]):
+    from wheelworks import wheelfile
+    from wheelworks.audit import macos, sdist
+    from wheelworks.audit.inspection import inspect
+    from wheelworks.wheelfile import Member
+
+FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
+INFO = "sample-1.0.dist-info"
+TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "sboms/a.json", "RECORD")
+
+
+def wheel(data: bytes) -> None:
+    """A wheel of any bytes."""
+    path = FOLDER / "sample-1.0-py3-none-any.whl"
+    path.write_bytes(data)
+    inspect(path)
+
+
+def tar(data: bytes) -> None:
+    """An sdist of any bytes."""
+    path = FOLDER / "sample-1.0.tar.gz"
+    path.write_bytes(bytes(deflate.gzip_compress(data, 1)))
+    sdist.inspect(path)
+
+
+def texts(data: bytes) -> None:
+    """A whole wheel, one of whose texts is of any bytes."""
+    name = TEXTS[data[0] % len(TEXTS)] if data else TEXTS[0]
+    members = {f"{INFO}/{name}": Member(data[1:])}
+    wheel(wheelfile.archive(members if name == "RECORD" else wheelfile.with_record(members, INFO), 1_000_000_000))
+
+
+def signature(data: bytes) -> None:
+    """A Mach-O file's signature of any bytes, over any others."""
+    macos.broken(data[:64], data[64:])
+
+
+KINDS: dict[str, Callable[[bytes], None]] = {"wheel": wheel, "sdist": tar, "texts": texts, "signature": signature}
+
+if __name__ == "__main__":
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], KINDS[sys.argv[1]])
+    atheris.Fuzz()

@@ -1,0 +1,68 @@
+"""Take each check of the audit away in turn, and see whether a test fails; by hand, in minutes, not in CI.
+
+    PYTHONPATH=scripts python -m tests.wheelworks.audit.mutants [--integration]
+
+Prints the checks whose loss no test notices; exit status 1 if there is one. A lost check returns no finding, or False,
+and is lost in every process: pytest is told by ``-p`` to load this file, which reads what to take away from the
+environment.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+VARIABLE = "WHEELWORKS_LOST_CHECK"
+HERE = "tests.wheelworks.audit.mutants"
+
+
+def checks() -> list[str]:
+    """``module.function`` of every check."""
+    from wheelworks.audit import inspection, reading, sdist
+
+    listed = [*inspection.NAMES, *inspection.WHOLE, *inspection.FIRST, *inspection.NATIVE, *sdist.CHECKS]
+    found = [f"{one.__module__}.{one.__name__}" for one in (*listed, reading.within)]
+    places = ["dependencies._holes", "dependencies.optional_c", "dependencies.vulnerabilities_in", "project.workflows"]
+    places += ["project._behind", "project.locks", "macos.broken", "reading._build_path"]
+    return sorted({*found, *(f"wheelworks.audit.{place}" for place in places)})
+
+
+def lose(place: str) -> None:
+    """Let a check find nothing from now on."""
+    from wheelworks.audit import inspection, sdist
+
+    module_name, _, name = place.rpartition(".")
+    module = importlib.import_module(module_name)
+    real = getattr(module, name)
+    empty = {"broken": "", "_build_path": "", "optional_c": False, "_holes": []}.get(name, ())
+    setattr(module, name, lambda *args, **kwargs: iter(()) if empty == () else empty)
+    for holder, table in ((inspection, "NAMES"), (inspection, "WHOLE"), (inspection, "FIRST"), (inspection, "NATIVE"),
+                          (sdist, "CHECKS")):  # fmt: skip
+        setattr(holder, table, tuple(one for one in getattr(holder, table) if one is not real))
+
+
+def survivors(options: list[str]) -> Iterator[str]:
+    """The checks that can be lost with all tests passing."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", HERE, "tests/wheelworks/audit", *options]
+    for place in checks():
+        env = {**os.environ, VARIABLE: place}
+        ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        if ended.returncode == 0:
+            yield place
+        elif ended.returncode != 1:
+            sys.exit(f"{place}: pytest ended with {ended.returncode}:\n{ended.stdout[-2000:]}")
+
+
+if place_lost := os.environ.get(VARIABLE):
+    sys.path.insert(0, str(ROOT / "scripts"))
+    lose(place_lost)
+
+if __name__ == "__main__":
+    lost = list(survivors(sys.argv[1:]))
+    sys.stdout.write("".join(f"{one}: no test notices\n" for one in lost) or "every check is noticed\n")
+    sys.exit(bool(lost))

@@ -1,0 +1,177 @@
+"""Which set an instruction belongs to: by its bytes, as capstone reads them, and in what a compiler makes of C."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import capstone
+import pytest
+from wheelworks.audit import isa
+from wheelworks.audit.inspection import inspect
+
+from tests.fixtures import wheels
+
+X86 = {
+    "f30f58c1": "",  # addss
+    "660fefc0": "",  # pxor
+    "f30fbcc0": "",  # tzcnt, which is bsf to older CPUs
+    "f30f1efa": "",  # endbr64
+    "f20fd0c1": "sse3",  # addsubps
+    "660f3800c1": "ssse3",  # pshufb
+    "660f3817c1": "sse4.1",  # ptest
+    "f20f38f1c1": "sse4.2",  # crc32
+    "f30fb8c1": "popcnt",
+    "f30fbdc1": "lzcnt",
+    "c5f877": "avx",  # vzeroupper
+    "c5f5fec2": "avx2",  # vpaddd ymm
+    "c4e27598c2": "fma",  # vfmadd132ps
+    "62f17548fec2": "avx512",  # vpaddd zmm
+    "c4e278f7c1": "bmi1",  # bextr
+    "c4e27bf5c1": "bmi2",  # pdep
+    "660f38dcc1": "aes",
+    "480fc70f": "cx16",
+}
+ARM = {
+    "1f2003d5": "",  # nop
+    "3f2303d5": "",  # paciasp, a hint
+    "2000028b": "",  # add
+    "207c5f88": "",  # ldxr
+    "2000e1f8": "lse",  # ldaddal
+    "2000e0b8": "lse",
+    "20c0bfb8": "rcpc",  # ldapr
+    "2094824e": "dotprod",  # sdot
+    "20a4824e": "i8mm",  # smmla
+    "20004004": "sve",  # and z0.h, p0/m
+    "2048284e": "aes",
+    "2040c21a": "crc",
+    "ff0b5fd6": "pauth",  # retaa
+}
+
+
+THUMB = {
+    "c0ef5100": "neon",  # vmov.i32 q8
+    "90fbf1f0": "idiv",  # sdiv
+    "a1ee002a": "vfpv4",  # vfma.f32 s
+    "30ee011a": "",  # vadd.f32 s2
+    "30ee010b": "",  # vadd.f64 d0
+    "00ef010d": "neon",  # vadd.f32 d0: two at a time
+    "70ee a00b".replace(" ", ""): "d32",  # vadd.f64 d16
+    "d0e8af0f": "armv8",  # lda
+}
+POWER = {
+    "1222a37c": "power9",  # modud
+    "00400005": "power10",  # xxspltiw's prefix
+    "00000006": "power10",  # paddi's
+    "1422637c": "",  # add
+    "00000000": "",
+    "41000900": "",  # a traceback table
+    "88fbffff": "",  # a small negative number, which reads as xsnmaddqp
+}
+Z = {
+    "e70000030045": "vx",  # vrepib
+    "e7002010300e": "vx",  # vst with a hint, which capstone doesn't know
+    "ec1400bb0059": "zec12",  # risbgn
+    "b9e51044": "z15",  # ncrk
+    "b9e21024": "",  # locgr, of the z196
+    "18ff": "",
+}
+RISCV = {
+    "5777160c": "rvv",
+    "33a5c520": "zba",  # sh1add
+    "33f5c540": "zbb",  # andn
+    "13d5856b": "zbb",  # rev8
+    "3395c528": "zbs",  # bset
+    "33d5c50e": "zicond",  # czero.eqz
+    "5385c504": "zfh",  # fadd.h
+    "3385c502": "",  # mul
+    "0145": "",  # c.li
+}
+MACHINES = {
+    "x86_64": (X86, capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+    "aarch64": (ARM, capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN),
+    "arm": (THUMB, capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_V8),
+    "powerpc64le": (POWER, capstone.CS_ARCH_PPC, capstone.CS_MODE_64 | capstone.CS_MODE_LITTLE_ENDIAN),
+    "s390x": (Z, capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
+    "riscv64": (RISCV, capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC),
+}
+CASES = [(machine, code, feature) for machine, (codes, *_) in MACHINES.items() for code, feature in codes.items()]
+
+
+def test_what_asks_the_cpu() -> None:
+    for machine, code in {"riscv64": "13052010", "s390x": "b2b0f0a0", "aarch64": "000638d5"}.items():
+        [found] = capstone.Cs(*MACHINES[machine][1:]).disasm_lite(bytes.fromhex(code), 0)
+        assert isa.asks(machine, *found[2:]), found
+        assert not any(isa.asks(other, *found[2:]) for other in MACHINES if other != machine)
+
+
+@pytest.mark.parametrize(("machine", "code", "feature"), CASES)
+def test_the_set_of_an_instruction(machine: str, code: str, feature: str) -> None:
+    decoder = capstone.Cs(*MACHINES[machine][1:])
+    found = [one[2:] for one in decoder.disasm_lite(bytes.fromhex(code), 0)] or [("", code)]
+    assert [isa.feature(machine, *one) for one in found] == [feature]
+    assert feature in isa.FEATURES | {""}
+
+
+# What a compiler makes fast in one way or another on every CPU that has more than the first of its kind.
+SOURCE = """
+typedef unsigned char byte;
+typedef unsigned long long wide;
+int helper(int a, int b) { return a / b; }
+static double fused(double a, double b, double c) { return a * b + c; }
+static wide rest(wide a, wide b) { return b ? (a % b) + (a & ~b) + (wide)__builtin_ctzll(a) : 0; }
+static void mask(byte *restrict to, const byte *restrict from, long size) {
+    for (long i = 0; i < size; i++) to[i] ^= from[i] + 3;
+}
+static int chosen(int x) {
+    switch (x) { case 0: return helper(x, 3); case 1: return 88; case 2: return helper(5, x); case 3: return -1;
+                 case 4: return x * x; case 5: return 17; case 6: return x ^ 9; default: return 0; }
+}
+void *PyInit_sample(byte *to, const byte *from, long size, double *d) {
+    mask(to, from, size);
+    d[0] = fused(d[0], d[1], d[2]) + (double)chosen((int)size);
+    return (void *)(unsigned long)rest((wide)size, (wide)*from);
+}
+"""
+LINUX = {
+    "manylinux_2_17_armv7l": ("arm-linux-gnueabihf.2.17", "generic+v7a+vfp3d16-neon-d32", "cortex_a15"),
+    "manylinux_2_31_armv7l": ("thumb-linux-gnueabihf.2.17", "generic+v7a+vfp3d16-neon-d32", "cortex_a15"),
+    "manylinux_2_19_ppc64le": ("powerpc64le-linux-gnu.2.19", "baseline", "pwr9"),
+    "manylinux_2_34_ppc64le": ("powerpc64le-linux-gnu.2.19", "pwr8", "pwr10"),
+    "manylinux_2_17_s390x": ("s390x-linux-gnu.2.17", "z196", "z13"),
+    "manylinux_2_28_s390x": ("s390x-linux-gnu.2.17", "arch8", "z16"),
+    "manylinux_2_31_riscv64": ("riscv64-linux-gnu.2.31", "baseline", "baseline+v"),
+    "manylinux_2_39_riscv64": ("riscv64-linux-gnu.2.31", "baseline", "baseline+zba+zbb+zicond"),
+}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("tag", LINUX)
+def test_what_a_compiler_makes_of_c_for_the_baseline_and_above(tag: str, tmp_path: Path) -> None:
+    target, low, high = LINUX[tag]
+    for model, expected in ((low, set()), (high, {"W201"})):
+        found = {one.code for one in inspect(_compiled(tmp_path, tag, target, model)).findings}
+        assert found & {"W201", "W202"} == expected, model
+
+
+def _compiled(folder: Path, tag: str, target: str, model: str) -> Path:
+    source, made = folder / "sample.c", folder / "sample.so"
+    source.write_text(SOURCE)
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", target, f"-mcpu={model}", "-O3", "-shared", "-s"]
+    command += ["-nostdlib", "-ffp-contract=fast", "-fno-sanitize=undefined", "-o", str(made), str(source)]
+    subprocess.run(command, check=True)
+    return wheels.wheel(folder, f"cp311-abi3-{tag}", {"sample.abi3.so": made.read_bytes()})
+
+
+@pytest.mark.integration
+def test_a_module_that_asks_is_not_an_error(tmp_path: Path) -> None:
+    """getauxval() is asked for as C that chooses at run time does."""
+    asking = SOURCE.replace("{\n    mask", "{\n    if (!getauxval(16)) return to;\n    mask")
+    assert asking != SOURCE
+    source, made = tmp_path / "sample.c", tmp_path / "sample.so"
+    source.write_text("unsigned long getauxval(unsigned long);" + asking)
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "powerpc64le-linux-gnu.2.19", "-mcpu=pwr9", "-O3"]
+    subprocess.run([*command, "-nostdlib", "-shared", "-s", "-o", str(made), str(source)], check=True)
+    wheel = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_19_ppc64le", {"sample.abi3.so": made.read_bytes()})
+    assert {one.code for one in inspect(wheel).findings} & {"W201", "W202"} == {"W202"}

@@ -1,0 +1,158 @@
+"""A release that is killed (SIGKILL) at each of its steps goes on and ends with the same bytes, leaving nothing behind.
+
+The steps are the real ones, of this project, confined to two wheels as its options confine it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import uuid
+from pathlib import Path
+
+import pytest
+from wheelworks import manifest
+from wheelworks.release import papers, state, steps
+from wheelworks.reproduce.provenance import FILE
+
+from tests.fixtures import projects
+from tests.fixtures.commands import ROOT, environment
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for what is left running in /proc"),
+]
+
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+PART = (
+    *("--target", "win_arm64", "--target", "manylinux_2_17_x86_64", "--abi", "cp311-abi3"),
+    *("--python", "{}.{}".format(*sys.version_info), "--tornado", "6.6.1", "--vary", "umask"),
+)
+
+# The command, but it is killed in one step: after some seconds, while a file is being replaced, or when all that the
+# step does is done and only the note of it isn't written. Or the step is left out.
+PROGRAM = """\
+import os, signal, sys, threading
+from dataclasses import replace
+from wheelworks import __main__
+from wheelworks.release import steps
+
+name, when, *words = sys.argv[1:]
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def killed(step):
+    def run(release):
+        if when == "replacing":
+            os.replace = die
+        elif when != "done":
+            threading.Timer(float(when), die).start()
+        step.run(release)
+        die()
+    chosen = run if when != "left out" else lambda release: None
+    return replace(step, run=chosen) if step.name == name else step
+
+steps.STEPS = tuple(map(killed, steps.STEPS))
+sys.exit(__main__.main(["release", *words]))
+"""
+
+# Every step once in its middle; and those that make files once more at their very end.
+KILLS = (
+    ("build-wheels", "1.5"),
+    ("build-wheels", "done"),
+    ("audit", "1"),
+    ("test-foreign", "3"),
+    ("test-native", "6"),
+    ("reproduce", "2"),
+    (FILE, "replacing"),
+    (FILE, "done"),
+    (papers.SUMS, "replacing"),
+    (papers.SUMS, "done"),
+    ("rehearse", "3"),
+)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This project as a release manager has it."""
+    folder = tmp_path_factory.mktemp("killed") / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--no-tags", ROOT, folder], check=True)
+    projects.git(folder, "checkout", "--quiet", "-B", "main")
+    return folder
+
+
+class Manager:
+    """Starts releases in a clone, and looks for what they leave."""
+
+    def __init__(self, clone: Path, cache: Path, out: Path) -> None:
+        self.clone, self.out, self.mark = clone, out, uuid.uuid4().hex
+        temporary = out.with_name(f"{out.name}-tmp")
+        temporary.mkdir()
+        self.env = environment(cache, RELEASE_MARK=self.mark, TMPDIR=str(temporary))
+
+    def release(self, name: str = "", when: str = "done") -> tuple[int, str]:
+        command = [sys.executable, "-c", PROGRAM, name, when, VERSION, *PART, "--out", str(self.out)]
+        ended = subprocess.run(
+            command, cwd=self.clone, env=self.env, capture_output=True, text=True, check=False, timeout=600
+        )
+        return ended.returncode, ended.stderr
+
+    def left(self) -> list[str]:
+        """The programs that are still there some seconds later, of those that a release has started."""
+        end = time.monotonic() + 20
+        while (found := list(self._running())) and time.monotonic() < end:
+            time.sleep(0.1)
+        return found
+
+    def _running(self) -> list[str]:
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.mark.encode() in (place / "environ").read_bytes():
+                    found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            except OSError:
+                continue  # it has just ended, or is somebody else's
+        return found
+
+
+def test_every_step_is_killed_here() -> None:
+    assert {name for name, _ in KILLS} == {step.name for step in steps.STEPS}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+def test_killed_at_every_step_it_goes_on_and_ends_with_the_same_bytes(
+    clone: Path, tmp_path: Path, wheelworks_cache: Path
+) -> None:
+    killed = Manager(clone, wheelworks_cache, tmp_path / "killed")
+    for name, when in KILLS:
+        status, said = killed.release(name, when)
+        assert (status, name) == (-signal.SIGKILL, name), said
+        assert name not in done(killed.out)
+        assert killed.left() == []
+        assert projects.git(clone, "tag", "--list") == "" and projects.git(clone, "status", "--porcelain") == ""
+    assert killed.release()[0] == 0
+    assert done(killed.out) == [step.name for step in steps.STEPS]
+    assert killed.left() == []
+
+    whole = Manager(clone, wheelworks_cache, tmp_path / "whole")
+    status, said = whole.release("test-native", "left out")  # which takes long, and makes no file
+    assert status == 0, said
+    assert digests(killed.out) == digests(whole.out)
+    assert {FILE, papers.SUMS, state.FILE} < digests(whole.out).keys() and len(digests(whole.out)) == 6
+
+
+def done(out: Path) -> list[str]:
+    """The steps that are on record."""
+    path = out / state.FILE
+    return list(json.loads(path.read_text())["done"]) if path.is_file() else []
+
+
+def digests(out: Path) -> dict[str, str]:
+    """All that a release leaves but the manifest, which holds what sessions found out."""
+    return {path.name: manifest.sha256(path) for path in out.iterdir() if path.name != manifest.FILE}

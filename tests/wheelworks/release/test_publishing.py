@@ -1,0 +1,162 @@
+"""Handing over: what `--publish` asks, tags and pushes, to a bare repository on this machine."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from wheelworks.commands import release as command
+from wheelworks.errors import WheelworksError
+from wheelworks.release import publishing, steps
+
+from tests.fixtures import projects
+from tests.fixtures.commands import ROOT
+
+CHANGELOG = "# Changelog\n\n## 1.0 (2026-01-02)\n\n- All of it.\n"
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    """A bare repository."""
+    place = tmp_path / "remote.git"
+    place.mkdir()
+    projects.git(place, "init", "--quiet", "--bare")
+    return place
+
+
+@pytest.fixture
+def ready(tmp_path: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that may be released as 1.0, pushed to the remote, and the folder that we are in."""
+    folder = projects.sample(tmp_path / "p", **{"CHANGELOG.md": CHANGELOG, ".gitignore": "/dist\n"})
+    projects.committed(folder)
+    for name, value in [("user.name", "Tester"), ("user.email", "tester@example.invalid"), ("tag.gpgSign", "false")]:
+        projects.git(folder, "config", name, value)
+    projects.git(folder, "branch", "--move", "main")
+    projects.git(folder, "remote", "add", "origin", str(remote))
+    projects.git(folder, "push", "--quiet", "origin", "main")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(steps, "STEPS", ())  # each has tests of its own
+    return folder
+
+
+def release(*words: str) -> tuple[int, str]:
+    """The exit status, and what the error says."""
+    try:
+        return command.main(["1.0", *words]), ""
+    except WheelworksError as error:
+        return error.exit_code, error.message
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, typed: str, *words: str) -> tuple[int, str]:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    return release("--publish", *words)
+
+
+def tags(repository: Path) -> str:
+    return projects.git(repository, "tag", "--list")
+
+
+def test_once_the_version_is_typed_again_the_tag_is_pushed(
+    ready: Path, remote: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publish(monkeypatch, "1.0\n") == (0, "")
+    shown = capsys.readouterr().out
+    head = projects.git(ready, "rev-parse", "HEAD")
+    assert f"Type the version to publish {head[:12]}: " in shown and "pushed it to origin" in " ".join(shown.split())
+    assert projects.git(remote, "rev-parse", "v1.0^{commit}") == head
+    assert projects.git(remote, "cat-file", "-t", "v1.0") == "tag"
+
+
+@pytest.mark.parametrize("typed", ["", "\n", "1.0.0\n", "yes\n"])
+def test_anything_else_tags_nothing(typed: str, ready: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = f"{typed.strip() or 'nothing'} was typed, not 1.0: nothing is tagged"
+    assert publish(monkeypatch, typed) == (2, said)
+    assert tags(ready) == tags(remote) == ""
+
+
+def test_a_rehearsal_asks_nothing_and_tags_nothing(ready: Path, remote: Path) -> None:
+    assert release() == (0, "")
+    assert tags(ready) == tags(remote) == ""
+
+
+def test_a_part_is_not_published(ready: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert publish(monkeypatch, "1.0\n", "--target", "win_arm64") == (2, "a part can't be published")
+    assert tags(remote) == ""
+
+
+def test_what_is_called_unreleased_is_rehearsed_but_not_published(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (ready / "CHANGELOG.md").write_text(CHANGELOG.replace("2026-01-02", "unreleased"))
+    projects.git(ready, "commit", "--quiet", "--all", "--message=Change")
+    projects.git(ready, "push", "--quiet", "origin", "main")
+    assert release() == (0, "")
+    assert publish(monkeypatch, "1.0\n") == (1, "CHANGELOG.md calls 1.0 unreleased")
+
+
+def test_a_commit_that_is_not_merged_is_refused(ready: Path, remote: Path) -> None:
+    projects.git(ready, "commit", "--quiet", "--allow-empty", "--message=Mine")
+    head = projects.git(ready, "rev-parse", "HEAD")
+    with pytest.raises(WheelworksError, match=f"main at origin hasn't got {head[:12]}"):
+        publishing.check(ready, "1.0", head, "origin")
+
+
+def test_a_commit_below_the_remotes_newest_is_published(ready: Path, remote: Path) -> None:
+    head = projects.git(ready, "rev-parse", "HEAD")
+    projects.git(ready, "commit", "--quiet", "--allow-empty", "--message=Later")
+    projects.git(ready, "push", "--quiet", "origin", "main")
+    projects.git(ready, "reset", "--quiet", "--hard", head)
+    publishing.check(ready, "1.0", head, "origin")
+
+
+def test_a_version_that_the_remote_has_tagged_is_refused(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert publish(monkeypatch, "1.0\n") == (0, "")
+    projects.git(ready, "tag", "--delete", "v1.0")  # as in a clone that hasn't heard of it
+    with pytest.raises(WheelworksError, match=r"1\.0 is tagged already at origin"):
+        publishing.check(ready, "1.0", projects.git(ready, "rev-parse", "HEAD"), "origin")
+    projects.git(ready, "fetch", "--quiet", "--tags")
+    assert publish(monkeypatch, "1.0\n") == (1, "1.0 is tagged already at origin")
+
+
+def test_a_remote_that_is_not_there_is_told(ready: Path) -> None:
+    status, said = release("--publish", "--remote", "nowhere")
+    assert status == 1 and "git ls-remote" in said
+
+
+def test_a_push_that_is_refused_leaves_no_tag(ready: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = remote / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho tags are protected\nexit 1\n")
+    hook.chmod(0o755)
+    head = projects.git(ready, "rev-parse", "HEAD")
+    with pytest.raises(WheelworksError, match="tags are protected"):
+        publishing.publish(ready, "1.0", head, "origin")
+    assert tags(ready) == tags(remote) == ""
+    hook.unlink()
+    assert publish(monkeypatch, "1.0\n") == (0, "")
+
+
+def test_one_that_was_killed_between_tag_and_push_goes_on(
+    ready: Path, remote: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projects.git(ready, "tag", "--annotate", "v1.0", "-m", "1.0")
+    assert release() == (1, "1.0 is tagged already")  # a rehearsal
+    assert publish(monkeypatch, "1.0\n") == (0, "")
+    assert tags(remote) == "v1.0"
+
+
+def test_another_commit_with_the_tag_is_refused(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    projects.git(ready, "tag", "v1.0")
+    projects.git(ready, "commit", "--quiet", "--allow-empty", "--message=Later")
+    assert publish(monkeypatch, "1.0\n") == (1, "1.0 is tagged already")
+
+
+def test_a_part_of_what_there_is_not_is_refused(ready: Path) -> None:
+    for words in (["--target", "win_arm46"], ["--abi", "cp27"], ["--vary", "weather"]):
+        assert release(*words)[0] == 2
+
+
+def test_the_workflow_that_takes_over_listens_to_such_tags() -> None:
+    text = (ROOT / ".github/workflows/release.yml").read_text()
+    assert re.search(r'^on:\n  push:\n    tags: \["v\*"\]$', text, re.MULTILINE)
+    assert "pypa/gh-action-pypi-publish@" in text and "id-token: write" in text and "attestations: true" in text
