@@ -2,7 +2,7 @@
 
    The widest block is what every CPU of the compiler's target has, so nothing is chosen at run time.
    Memory is read and written by copies of a constant size, which compilers turn into single unaligned
-   loads and stores: no cast of a pointer, no call. */
+   loads and stores: no cast of a pointer, no call. Where they can't, xor_aligned.h does it otherwise. */
 
 #ifndef TORNADO_SPEEDUPS_XOR_H
 #define TORNADO_SPEEDUPS_XOR_H
@@ -15,6 +15,13 @@
 #else
 #include <string.h>
 #define COPY_CONSTANT_SIZE memcpy
+#endif
+
+#if defined(__riscv) && !defined(__riscv_misaligned_fast)
+#include "xor_aligned.h"
+#define ONLY_ALIGNED 1
+#else
+#define ONLY_ALIGNED 0
 #endif
 
 /* Block: the unit of the main loop. A mask that was itself copied from memory repeats in memory order,
@@ -105,6 +112,9 @@ xor_tail(unsigned char *to, const unsigned char *from, size_t length, uint32_t m
 static inline void
 xor_mask(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask_bytes)
 {
+#if ONLY_ALIGNED
+    xor_mask_aligned(to, from, length, mask_bytes);
+#else
     uint32_t mask;
     COPY_CONSTANT_SIZE(&mask, mask_bytes, sizeof mask);
     Block block_mask = BLOCK_REPEAT(mask);
@@ -116,6 +126,7 @@ xor_mask(unsigned char *to, const unsigned char *from, size_t length, const unsi
         xor_block(to, from, block_mask);
     }
     xor_tail(to, from, length, mask, mask_bytes);
+#endif
 }
 
 /* Copy without memcpy: by XOR with zeros of which the compiler must not know, or it would call memcpy. */
