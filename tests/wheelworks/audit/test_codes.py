@@ -13,7 +13,7 @@ from wheelworks.errors import UsageError
 from tests.fixtures.defects import OFFICIAL, OURS
 
 ROOT = Path(__file__).parents[3]
-# What a wheel alone can't show; the tests beside this one do: of readings, dependencies and projects.
+# What an edit of a good wheel can't show; the tests beside this one do: of readings, compilers, dependencies, projects.
 ELSEWHERE = {"W028", "W102", "W120", "W203", "W403", "W501", "W502", "W503", "W504", "W505", "W506"}
 ELSEWHERE |= {"W601", "W602", "W603", "W604"}
 
