@@ -31,7 +31,8 @@ from wheelworks.errors import UsageError, WheelworksError
 JSON = "application/vnd.pypi.simple.v1+json"
 MOST = 64 << 20  # bytes of one answer
 SECONDS = 60
-_SETTING = re.compile(r"^(?::env:|global|download)\.([\w-]+)='(.*)'$", re.MULTILINE)
+_SETTING = re.compile(r"^(:env:|global|download)\.([\w-]+)='(.*)'$", re.MULTILINE)
+_RANKS = ("global", "download", ":env:")  # pip versions list them in various orders; the last of these wins
 _DEFAULT = re.compile(r"\(default (\S+/simple/?)\)")
 
 
@@ -103,14 +104,15 @@ def beside(file: File, name: str) -> bytes | None:
 
 
 def pip_settings() -> dict[str, str]:
-    """What pip is configured with, by file and environment, the later ones winning. Raises WheelworksError."""
+    """What pip is configured with, by file and environment, the latter winning. Raises WheelworksError."""
     return dict(_configured(tuple(sorted(item for item in os.environ.items() if item[0].startswith("PIP_")))))
 
 
 @functools.cache
 def _configured(variables: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """What pip says while these variables are set: asking takes half a second."""
-    return tuple(_SETTING.findall(_pip("config", "list")))
+    found = sorted(_SETTING.findall(_pip("config", "list")), key=lambda one: _RANKS.index(one[0]))
+    return tuple((name, value) for _, name, value in found)
 
 
 def indexes(settings: Mapping[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ from wheelworks.commands.output import work_folder, writable
 from wheelworks.cross import environment
 from wheelworks.cross.source import check
 from wheelworks.errors import UsageError, WheelworksError
-from wheelworks.reproduce import conclusions, provenance, published, subjects
+from wheelworks.reproduce import conclusions, provenance, published, subjects, toolchain
 from wheelworks.reproduce.conclusions import Conclusion
 from wheelworks.reproduce.rebuild import Rebuilder
 from wheelworks.reproduce.selection import Selection
@@ -32,8 +32,9 @@ examples:
 
 First everything is varied at once. If that makes a difference, one thing at a time, to name the culprit. A wheel by
 itself needs the sdist beside it, or --source; a manifest.json or provenance.json beside it tells when it was made and
-with what. A published release whose provenance names other tools than this checkout has, or other lock files, is
-refused, and the commit to check out named. Exit status: 0 (the same bytes), 1 (others), 2 (wrong use)."""
+with what. Where the provenance of a published release names other tools or lock files than this checkout has, the suite
+of the commit that it names builds it, with the packages of that commit's lock file; it must be in this one's history.
+Exit status: 0 (the same bytes), 1 (others), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,6 +64,13 @@ def main(argv: Sequence[str]) -> int:
     environment.parse(options.env)
     if options.keep:
         writable(options.keep)
+    try:
+        return _reproduce(options, variations)
+    except provenance.OtherTools as others:
+        return _by_its_own_tools(others, argv)
+
+
+def _reproduce(options: argparse.Namespace, variations: Sequence[Variation]) -> int:
     with work_folder() as work:
         with console.Progress() as progress:
             subject = resolve(options, work, lambda text: progress.say("source", text))
@@ -74,6 +82,17 @@ def main(argv: Sequence[str]) -> int:
         if options.keep:
             _keep(options.keep, conclusion)
     return 0 if conclusion.reproduced else 1
+
+
+def _by_its_own_tools(others: provenance.OtherTools, argv: Sequence[str]) -> int:
+    """Run the same command of the suite that the release was built with."""
+    with work_folder() as work:
+        with console.Progress() as progress:
+            suite = toolchain.lay(others, work, lambda text: progress.say("tools", text))
+        console.note(f"built again by the suite of commit {others.stated.commit}, which the provenance names")
+        ended = suite.run(["reproduce", *argv])
+    console.out.print(ended.output, markup=False, highlight=False)
+    return ended.status
 
 
 def varied_by(names: Sequence[str]) -> tuple[Variation, ...]:

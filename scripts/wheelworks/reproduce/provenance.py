@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ _DECIDES = (*_INSTALLED, "build_requirements")
 
 # Lock files that hold the hashes of the tools and of the build requirements.
 LOCKS = ("requirements/build.txt", "requirements/wheelworks.txt")
-_CHECKOUT = Path(__file__).parents[3]
+CHECKOUT = Path(__file__).parents[3]
 
 
 class Stated(NamedTuple):
@@ -39,6 +39,15 @@ class Stated(NamedTuple):
     commit: str = ""
     files: Mapping[str, str] = MappingProxyType({})
     locks: Mapping[str, str] = MappingProxyType({})
+
+
+class OtherTools(WheelworksError):
+    """The tools here, or the lock files that name them by hash, aren't those on record; ``stated`` is the record."""
+
+    def __init__(self, stated: Stated, others: Sequence[str]) -> None:
+        text = "this checkout hasn't got the tools that the release was built with:\n" + "\n".join(others)
+        super().__init__(text, f"git checkout {stated.commit}, and the same command again")
+        self.stated = stated
 
 
 def of_manifest(record: manifest.Record) -> Stated:
@@ -75,11 +84,11 @@ def _stated(statement: Mapping[str, Any]) -> Stated:
     return Stated(int(inside["epoch"]), dict(inside["toolchain"]), tuple(map(str, seen)), str(commit), files, locks)
 
 
-def check(stated: Stated, files: Mapping[str, Path], checkout: Path = _CHECKOUT) -> None:
+def check(stated: Stated, files: Mapping[str, Path], checkout: Path = CHECKOUT) -> None:
     """Hold published files, and the tools here, against a provenance.
 
-    Raises WheelworksError for a file that it doesn't tell of, or of other bytes; and where the tools, or the lock files
-    that name them by hash, are others here: nothing built with them could tell anything.
+    Raises WheelworksError for a file that it doesn't tell of, or of other bytes; and OtherTools where the tools, or the
+    lock files that name them by hash, are others here: nothing built with them could tell anything.
     """
     for name, path in files.items():
         if stated.files.get(name) != manifest.sha256(path):
@@ -92,8 +101,7 @@ def check(stated: Stated, files: Mapping[str, Path], checkout: Path = _CHECKOUT)
         if name in stated.locks and manifest.sha256(checkout / name) != stated.locks[name]
     ]
     if others:
-        text = "this checkout hasn't got the tools that the release was built with:\n" + "\n".join(others)
-        raise WheelworksError(text, f"git checkout {stated.commit}, and the same command again")
+        raise OtherTools(stated, others)
 
 
 def other_tools(recorded: manifest.Record, used: manifest.Record) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from wheelworks.release.steps import Release
 from wheelworks.reproduce.provenance import FILE
 
 from tests.fixtures import indexes
-from tests.fixtures.commands import ROOT, Ended, wheelworks
+from tests.fixtures.commands import ROOT, Ended, environment, wheelworks
 from tests.fixtures.indexes import Server
 
 pytestmark = pytest.mark.integration
@@ -25,6 +27,8 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["versi
 STEM = plan.stem("tornado-speedups", VERSION)
 WHEEL = f"{STEM}-cp311-abi3-win_arm64.whl"
 COMMIT = "c" * 40
+CHOSEN = ("--target", "win_arm64", "--abi", "cp311-abi3", "--vary", "umask")
+REPRODUCE = ("reproduce", f"tornado-speedups=={VERSION}", *CHOSEN)
 
 
 class Index:
@@ -32,7 +36,11 @@ class Index:
 
     def __init__(self, server: Server, folder: Path, cache: Path) -> None:
         self.server, self.folder, self.cache = server, folder, cache
-        steps.provenance(Release(ROOT, folder, VERSION, COMMIT, STEM))
+        self.account(COMMIT)
+
+    def account(self, commit: str) -> None:
+        """Serve the release as one that was made of this commit."""
+        steps.provenance(Release(ROOT, self.folder, VERSION, commit, STEM))
         self.serve()
 
     def serve(self) -> None:
@@ -57,11 +65,7 @@ class Index:
     def reproduce(self, *words: str | Path) -> Ended:
         """Build the wheel for Windows on ARM64 again."""
         env = {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": self.server.address, "PIP_EXTRA_INDEX_URL": ""}
-        pin, chosen = (
-            f"tornado-speedups=={VERSION}",
-            ("--target", "win_arm64", "--abi", "cp311-abi3", "--vary", "umask"),
-        )
-        return wheelworks("reproduce", pin, *chosen, *words, cache=self.cache, env=env)
+        return wheelworks(*REPRODUCE, *words, cache=self.cache, env=env)
 
 
 @pytest.fixture
@@ -110,6 +114,55 @@ def test_other_tools_than_the_provenance_names_are_refused(place: str, value: st
     ended = index.reproduce()
     assert ended.status == 1 and f"{place}: " in ended.err and said in ended.err
     assert f"try: git checkout {COMMIT}" in ended.err
+
+
+def git(folder: Path, *words: str) -> str:
+    author = ("-c", "user.name=Test", "-c", "user.email=test@example.invalid", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(folder), *author, *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone of the suite whose lock files have changed since its first commit."""
+    folder = tmp_path / "clone"
+    for name in ("scripts", "requirements"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "add", "--all", "--force")
+    git(folder, "commit", "--quiet", "--message=As released")
+    with (folder / "requirements/wheelworks.txt").open("a", encoding="utf-8") as file:
+        file.write("# locked again since\n")
+    git(folder, "commit", "--quiet", "--all", "--message=Lock again")
+    return folder
+
+
+def from_clone(clone: Path, index: Index) -> subprocess.CompletedProcess[str]:
+    env = {
+        **environment(index.cache),
+        "PYTHONPATH": str(clone / "scripts"),
+        "PIP_EXTRA_INDEX_URL": index.server.address,
+    }
+    command = [sys.executable, "-m", "wheelworks", *REPRODUCE]
+    return subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True, check=False, timeout=600)
+
+
+def test_the_suite_of_its_commit_builds_it_where_the_tools_have_changed_since(index: Index, clone: Path) -> None:
+    index.account(git(clone, "rev-parse", "HEAD~1"))
+    ended = from_clone(clone, index)
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    assert "installing the tools of commit" in ended.stderr and "the same bytes" in ended.stdout
+
+
+def test_a_commit_of_another_history_is_not_run(index: Index, clone: Path) -> None:
+    """Also where this clone has got it, of some branch or pull request."""
+    git(clone, "checkout", "--quiet", "-b", "stranger", "HEAD~1")
+    git(clone, "commit", "--quiet", "--allow-empty", "--message=Of a stranger")
+    index.account(git(clone, "rev-parse", "HEAD"))
+    git(clone, "checkout", "--quiet", "main")
+    ended = from_clone(clone, index)
+    assert ended.returncode == 1 and "hasn't got the tools that the release was built with" in ended.stderr
+    assert "installing" not in ended.stderr
 
 
 def test_a_provenance_from_elsewhere_takes_the_place_of_none(index: Index, tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""The tools that a release was built with: those of its commit, where the ones here are others.
+
+The commit must be in this checkout's own history, since its code is run; its packages are those of its lock file, each
+by its hash, and the lock file itself is the one whose hash the provenance states.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wheelworks import manifest, processes
+from wheelworks.errors import WheelworksError
+from wheelworks.reproduce.provenance import CHECKOUT, LOCKS, OtherTools
+
+PACKAGES = "requirements/wheelworks.txt"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """This suite as it was at a commit: the folder of its files, and a Python that has what it imports."""
+
+    folder: Path
+    python: Path
+
+    def run(self, words: Sequence[str]) -> processes.Result:
+        """Run one of its commands, where we are."""
+        env = {**os.environ, "PYTHONPATH": str(self.folder / "scripts")}
+        return processes.run([self.python, "-m", "wheelworks", *words], env=env, seconds=7200, tied=True)
+
+
+def lay(others: OtherTools, work: Path, say: Callable[[str], None], checkout: Path = CHECKOUT) -> Suite:
+    """Lay down the suite of the commit that a provenance names, and install what it is locked to, some 100 MB.
+
+    Raises ``others`` where that commit can't be had or has other lock files than the provenance states, and
+    WheelworksError where the packages can't be installed.
+    """
+    stated = others.stated
+    if not _is_ours(stated.commit, checkout):
+        raise others
+    folder = _files(stated.commit, checkout, work / "suite")
+    if any(manifest.sha256(folder / name) != stated.locks.get(name) for name in LOCKS):
+        raise others
+    say(f"installing the tools of commit {stated.commit[:12]}")
+    return Suite(folder, _installed(folder, work / "tools"))
+
+
+def _is_ours(commit: str, checkout: Path) -> bool:
+    """Whether the commit is one of those that this checkout came from; a folder that is no clone itself has none."""
+    if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", commit) or not (checkout / ".git").exists():
+        return False
+    return _git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
+
+
+def _files(commit: str, checkout: Path, into: Path) -> Path:
+    packed = _git(checkout, "archive", "--format=tar", commit, "scripts", "requirements")
+    if packed.returncode:
+        raise WheelworksError(f"git archive {commit}: {packed.stderr.decode(errors='replace').strip()}")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(into, filter="data")
+    return into
+
+
+def _git(checkout: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", "-C", str(checkout), *words], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise WheelworksError("git isn't installed, which has the release's commit") from None
+
+
+def _installed(folder: Path, place: Path) -> Path:
+    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    pip: list[str | Path] = ["-m", "pip", "install", "--quiet", "--require-hashes", "-r", folder / PACKAGES]
+    making: list[str | Path] = [sys.executable, "-m", "venv", place]
+    for command in (making, [python, *pip]):
+        ended = processes.run(command, seconds=1800)
+        if ended.status:
+            raise WheelworksError(f"the tools of the release's commit can't be installed:\n{ended.last(5)}")
+    return python
