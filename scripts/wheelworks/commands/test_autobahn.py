@@ -23,7 +23,7 @@ from wheelworks.native.run import has_c
 EPILOG = f"""\
 examples:
   nox -s test-autobahn                              sections 1 to 7, on this machine's wheel
-  nox -s test-autobahn -- --sections all            those of limits (9, 10) and compression (12, 13) too: half an hour
+  nox -s test-autobahn -- --sections all            those of limits (9, 10) and compression (12, 13) too: an hour
   nox -s test-autobahn -- --sections 9,12 --python 3.13 --tornado 6.5
 
 No case may be worse with the speedups on than with Tornado alone; from good to bad the verdicts are
