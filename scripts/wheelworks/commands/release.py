@@ -18,7 +18,7 @@ EPILOG = """\
 examples:
   nox -s release -- 1.2.0              everything, up to an upload to an index on this machine, which is thrown away
   nox -s release -- 1.2.0 --publish    the same, then the tag v1.2.0 is pushed, and CI publishes what it stands for
-  nox -s release -- 1.2.0 --target win_arm64 --target manylinux_2_17_x86_64 --abi cp311-abi3 --python 3.13
+  nox -s release -- 1.2.0 --target win_arm64 --abi cp311-abi3 --python 3.13
       a rehearsal of a part
 
 A release that was stopped, at whatever step, goes on there: what is done is kept in DIR/.release.json, and is done
