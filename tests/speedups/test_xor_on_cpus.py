@@ -12,13 +12,14 @@ import pytest
 HERE = Path(__file__).parent
 XOR = HERE.parents[1] / "src/tornado_speedups/_speedups"
 
-# Compiler target, block size that it must get, and the emulator that runs it.
+# Compiler target, block sizes that it must get, and the emulator that runs it.
 CPUS = {
-    "x86_64-linux-musl": (16, "qemu-x86_64-static"),
-    "aarch64-linux-musl": (16, "qemu-aarch64-static"),
-    "powerpc64le-linux-musl": (8, "qemu-ppc64le-static"),
-    "s390x-linux-musl": (8, "qemu-s390x-static"),
+    "x86_64-linux-musl": ((16, 32), ("qemu-x86_64-static", "-cpu", "max")),
+    "aarch64-linux-musl": ((16,), ("qemu-aarch64-static",)),
+    "powerpc64le-linux-musl": ((8,), ("qemu-ppc64le-static",)),
+    "s390x-linux-musl": ((8,), ("qemu-s390x-static",)),
 }
+OLD = ("qemu-x86_64-static", "-cpu", "qemu64")  # the first generation of x86-64
 LEVELS = {
     "optimised": ["-O2", "-fno-sanitize=undefined"],
     "sanitised": ["-O1", "-fsanitize=undefined", "-fsanitize-trap=undefined"],
@@ -37,14 +38,21 @@ def compiled(target: str, options: list[str], program: Path) -> Path:
     return program
 
 
-def emulator(name: str) -> str:
-    return shutil.which(name) or pytest.skip(f"{name} is not installed")
+def said(emulator: tuple[str, ...], program: Path) -> list[str]:
+    if shutil.which(emulator[0]) is None:
+        pytest.skip(f"{emulator[0]} is not installed")
+    ended = subprocess.run([*emulator, str(program)], check=True, capture_output=True, text=True)
+    return ended.stdout.splitlines()
 
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("target", CPUS)
 def test_xor(target: str, level: str, tmp_path: Path) -> None:
-    block, runner = CPUS[target]
+    blocks, emulator = CPUS[target]
     program = compiled(target, LEVELS[level], tmp_path / "xor")
-    said = subprocess.run([emulator(runner), str(program)], check=True, capture_output=True, text=True).stdout
-    assert said == f"equal, in blocks of {block} bytes\n"
+    assert said(emulator, program) == [f"equal, in blocks of {block} bytes" for block in blocks]
+
+
+def test_a_cpu_without_wide_blocks_is_noticed(tmp_path: Path) -> None:
+    program = compiled("x86_64-linux-musl", LEVELS["optimised"], tmp_path / "xor")
+    assert said(OLD, program) == ["equal, in blocks of 16 bytes"]

@@ -8,7 +8,7 @@
 
 #include "xor.h"
 
-enum { LONGEST = 300, MARGIN = 32, ROOM = LONGEST + 2 * MARGIN };
+enum { LONGEST = 1400, MARGIN = 32, ROOM = LONGEST + 2 * MARGIN };
 
 static int
 differs(const unsigned char *whole, size_t start, const unsigned char *from, size_t length, const unsigned char *mask)
@@ -35,21 +35,40 @@ fails(const unsigned char *from, size_t start, size_t length, const unsigned cha
     return differs(apart, start, from, length, mask) || differs(in_place, start, from, length, mask);
 }
 
-int
-main(void)
+/* Every length around what the blocks are made of, and each of a few alignments. */
+static int
+fails_somewhere(void)
 {
     unsigned char data[ROOM], masks[8] = {0x37, 0xfa, 0x21, 0x3d, 0x80, 0x01, 0xff, 0x00};
     for (size_t i = 0; i < ROOM; i++) {
         data[i] = (unsigned char)(i * 167 + 13);
     }
     for (size_t length = 0; length <= LONGEST; length++) {
-        for (size_t shift = 0; shift <= 16; shift++) {
+        for (size_t shift = 0; shift <= 32; shift += length < 300 ? 1 : 7) {
             if (fails(data + shift, MARGIN - shift, length, masks + shift % 5)) {
                 printf("wrong at length %zu, shift %zu\n", length, shift);
                 return 1;
             }
         }
     }
+    return 0;
+}
+
+int
+main(void)
+{
+    if (fails_somewhere()) {
+        return 1;
+    }
     printf("equal, in blocks of %zu bytes\n", sizeof(Block));
+#if CAN_BE_WIDE
+    ask_cpu();
+    if (wide_blocks) {
+        if (fails_somewhere()) {
+            return 1;
+        }
+        printf("equal, in blocks of %zu bytes\n", sizeof(WideBlock));
+    }
+#endif
     return 0;
 }

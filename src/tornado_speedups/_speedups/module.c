@@ -6,6 +6,7 @@
 
 #include "functions.h"
 #include "names.h"
+#include "xor.h"
 
 PyDoc_STRVAR(websocket_mask_doc,
              "websocket_mask($module, mask, data, /)\n--\n\n"
@@ -64,6 +65,7 @@ static PyMethodDef methods[] = {
 static int
 execute(PyObject *module)
 {
+    ask_cpu();
     return names_init(PyModule_GetState(module));
 }
 

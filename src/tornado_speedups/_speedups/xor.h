@@ -1,6 +1,7 @@
 /* XOR of bytes with a repeated 4-byte mask (RFC 6455, section 5.3), for every CPU.
 
-   The widest block is what every CPU of the compiler's target has, so nothing is chosen at run time.
+   The widest block is what every CPU of the compiler's target has, but on x86-64, where many have twice that, and
+   xor_wide.h asks.
    Memory is read and written by copies of a constant size, which compilers turn into single unaligned
    loads and stores: no cast of a pointer, no call. Where they can't, xor_aligned.h does it otherwise. */
 
@@ -22,6 +23,13 @@
 #define ONLY_ALIGNED 1
 #else
 #define ONLY_ALIGNED 0
+#endif
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include "xor_wide.h"
+#define CAN_BE_WIDE 1
+#else
+#define CAN_BE_WIDE 0
 #endif
 
 /* Block: the unit of the main loop. A mask that was itself copied from memory repeats in memory order,
@@ -108,13 +116,10 @@ xor_tail(unsigned char *to, const unsigned char *from, size_t length, uint32_t m
     }
 }
 
-/* Write to `to` the XOR of `from` and the mask of 4 bytes. The two places are apart, or the same. */
+/* By blocks that every CPU of the target has. */
 static inline void
-xor_mask(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask_bytes)
+xor_narrow(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask_bytes)
 {
-#if ONLY_ALIGNED
-    xor_mask_aligned(to, from, length, mask_bytes);
-#else
     uint32_t mask;
     COPY_CONSTANT_SIZE(&mask, mask_bytes, sizeof mask);
     Block block_mask = BLOCK_REPEAT(mask);
@@ -126,6 +131,60 @@ xor_mask(unsigned char *to, const unsigned char *from, size_t length, const unsi
         xor_block(to, from, block_mask);
     }
     xor_tail(to, from, length, mask, mask_bytes);
+}
+
+#if CAN_BE_WIDE
+
+static inline void
+xor_unaligned_wide(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask)
+{
+    size_t done = xor_wide(to, from, length, mask);
+    if (done < length) {
+        xor_narrow(to + done, from + done, length - done, mask);
+    }
+}
+
+/* Apart from xor_mask(), so that only who comes here pays for the registers that another convention doesn't keep. A wide
+   block that is stored across a cache line takes twice as long: before many of them, a few narrow ones are worth it. */
+static __attribute__((noinline)) void
+xor_mostly_wide(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask)
+{
+    if (length < ALIGNMENT_WORTH) {
+        xor_unaligned_wide(to, from, length, mask);
+        return;
+    }
+    const size_t first = -(uintptr_t)to & (sizeof(WideBlock) - 1);
+    const unsigned char turned[4] = {mask[first & 3], mask[(first + 1) & 3], mask[(first + 2) & 3],
+                                     mask[(first + 3) & 3]};
+    xor_narrow(to, from, first, mask);
+    xor_unaligned_wide(to + first, from + first, length - first, turned);
+}
+
+#endif
+
+/* Write to `to` the XOR of `from` and the mask of 4 bytes. The two places are apart, or the same. */
+static inline void
+xor_mask(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask_bytes)
+{
+#if ONLY_ALIGNED
+    xor_mask_aligned(to, from, length, mask_bytes);
+#else
+#if CAN_BE_WIDE
+    if (are_wide_blocks_worth_it(length)) {
+        xor_mostly_wide(to, from, length, mask_bytes);
+        return;
+    }
+#endif
+    xor_narrow(to, from, length, mask_bytes);
+#endif
+}
+
+/* Ask the CPU, once, before anything is masked; without that, narrow blocks serve. */
+static inline void
+ask_cpu(void)
+{
+#if CAN_BE_WIDE
+    choose_blocks(has_avx2());
 #endif
 }
 
