@@ -109,7 +109,6 @@ def test_every_command_is_tried() -> None:
     assert CHEAP.keys() == COMMANDS.keys()
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_fits(command: str, tmp_path: Path) -> None:
     status, out, err = run(tmp_path, [command, "--help"])

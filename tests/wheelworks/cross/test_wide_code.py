@@ -1,4 +1,4 @@
-"""The code that the emulated CPU can't run, as it has no AVX2: it is the same in every x86-64 wheel, and Linux's runs here.
+"""The code that the emulated CPU, without AVX2, can't run: it is the same in every x86-64 wheel, and Linux's runs here.
 
 tests/speedups run it wherever the CPU has it, by itself (test_xor_on_cpus.py) and in the functions that call it.
 """
