@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import platform
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from wheelworks.errors import UsageError, WheelworksError
 T = TypeVar("T", "Target", "Abi")
 
 TABLE = Path(__file__).with_name("targets.toml")
+_OS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
+_CPU = {"arm64": "aarch64", "amd64": "x86_64", "i686": "x86", "armv7l": "arm", "ppc64le": "powerpc64le"}
 
 
 @dataclass(frozen=True)
@@ -176,3 +180,10 @@ def with_cpu(cpu: str) -> tuple[Target, ...]:
 def family_of(target: Target) -> tuple[Target, ...]:
     """All targets that share the operating system and the CPU of ``target``, in the table's order."""
     return tuple(other for other in all_targets() if other.family == target.family)
+
+
+def host(system: str = sys.platform, machine: str | None = None) -> Target | None:
+    """The target that this machine is; None where the table has no row for it."""
+    cpu = (platform.machine() if machine is None else machine).lower()
+    family = _OS.get(system, system), _CPU.get(cpu, cpu)
+    return next((target for target in all_targets() if target.family == family), None)

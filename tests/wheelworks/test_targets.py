@@ -166,3 +166,20 @@ def test_selection_is_in_the_tables_order_and_once() -> None:
 def test_a_family_shares_system_and_cpu() -> None:
     family = targets.family_of(targets.find("musllinux_1_2_aarch64"))
     assert [target.id for target in family] == ["manylinux_2_17_aarch64", "musllinux_1_2_aarch64"]
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "expected"),
+    [
+        ("linux", "x86_64", "manylinux_2_17_x86_64"),
+        ("linux", "riscv64", "manylinux_2_31_riscv64"),
+        ("darwin", "arm64", "macosx_11_0_arm64"),
+        ("win32", "ARM64", "win_arm64"),
+        ("win32", "AMD64", "win_amd64"),
+        ("freebsd14", "amd64", None),
+        ("linux", "loongarch64", None),
+    ],
+)
+def test_a_machine_is_its_row(system: str, machine: str, expected: str | None) -> None:
+    found = targets.host(system, machine)
+    assert (found.id if found else None) == expected

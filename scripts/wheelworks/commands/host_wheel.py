@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -18,9 +17,6 @@ from wheelworks.cross.outcome import Failed, jobs
 from wheelworks.errors import WheelworksError
 from wheelworks.targets import Target
 
-_OS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
-_CPU = {"arm64": "aarch64", "amd64": "x86_64", "i686": "x86", "armv7l": "arm", "ppc64le": "powerpc64le"}
-
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
@@ -32,13 +28,6 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def host(system: str = sys.platform, machine: str | None = None) -> Target | None:
-    """The target that this machine is; None where the table has no row for it."""
-    cpu = (platform.machine() if machine is None else machine).lower()
-    family = _OS.get(system, system), _CPU.get(cpu, cpu)
-    return next((target for target in targets.all_targets() if target.family == family), None)
-
-
 def main(argv: Sequence[str]) -> int:
     """Build the wheel, cross where the table knows this machine, else by its own compiler; print its path."""
     options = parser().parse_args(argv)
@@ -48,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
 
 def build(source: Path, out: Path) -> Path:
     """Build this machine's wheel of a project into a folder; returns the wheel. Raises WheelworksError."""
-    target = host()
+    target = targets.host()
     return _cross(source, out, target) if target else _native(str(source), out)
 
 
