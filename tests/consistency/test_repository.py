@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from wheelworks import targets
-from wheelworks.bench import measurements, readme
+from wheelworks.bench import readme, results
 from wheelworks.commands import measured
 from wheelworks.native import pythons
 from wheelworks.report import pictures
@@ -177,7 +177,7 @@ def test_readme_shows_the_target_table() -> None:
 
 
 def test_readme_shows_the_figures_that_are_checked_in() -> None:
-    table = readme.table(measurements.load(ROOT / "assets/bench.json"))
+    table = readme.table(results.load(ROOT / "assets/bench.json"))
     assert table in (ROOT / "README.md").read_text(encoding="utf-8"), (
         "python -m wheelworks bench --table assets/bench.json"
     )

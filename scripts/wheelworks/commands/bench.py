@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 
 from wheelworks import console, manifest
-from wheelworks.bench import measurements, readme
-from wheelworks.bench.measurements import Measurement, Plan, document, tables
+from wheelworks.bench import readme, results
+from wheelworks.bench.measurements import Measurement, Plan, tables
 from wheelworks.commands import helping, measured, reporting
 
 SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "frames", "headers", "mask", "build")}
@@ -73,7 +73,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 def _other(options: argparse.Namespace) -> int | None:
     """Do what isn't measuring time here and now; None where that is asked for."""
     if options.table:
-        sys.stdout.write(readme.table(measurements.load(options.table)))
+        sys.stdout.write(readme.table(results.load(options.table)))
         return 0
     if options.work:
         from wheelworks.commands import bench_work  # which imports the emulator
@@ -110,7 +110,7 @@ def _measure(options: argparse.Namespace) -> int:
         for table in tables(suite.TITLE, suite.BASE, figures):
             console.out.print(table)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    manifest.write(options.out, document(found).encode())
+    manifest.write(options.out, results.document(found).encode())
     plots = measured.draw(options.out)
     reporting.refresh(options.out.parent.parent)
     console.err.print(f"every figure of every round: {options.out}, and {len(plots)} plots beside it", markup=False)

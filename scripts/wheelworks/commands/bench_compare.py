@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, processes, wheelfile
-from wheelworks.bench import measurements, serving, significance
+from wheelworks.bench import results, serving, significance
 from wheelworks.bench.significance import Difference
 from wheelworks.commands import host_wheel
 from wheelworks.commands.output import work_folder
@@ -87,7 +87,7 @@ def _measure(site: Path, suites: Sequence[str], file: Path, into: Figures) -> No
     if ended.status:
         which = {"old": "the revision", "new": "the working tree"}[site.parent.name]
         raise WheelworksError(f"{which} can't be measured:\n{ended.output[-1500:]}")
-    for suite, found in measurements.load(file).items():
+    for suite, found in results.load(file).items():
         for one in found:
             into[f"{suite}: {one.case}, {one.subject}", one.unit].append(min(one.rounds))
 

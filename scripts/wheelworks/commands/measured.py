@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks import console, manifest
-from wheelworks.bench import baseline, measurements, plot
+from wheelworks.bench import baseline, plot, results
 from wheelworks.bench.measurements import Measurement
 from wheelworks.errors import WheelworksError
 from wheelworks.markup import Safe
@@ -19,7 +19,7 @@ FOLDER, SPEED, WORK = "bench", "bench.json", "work.json"
 def draw(file: Path) -> list[Path]:
     """Write a plot of each series of a file of figures beside it; returns them. Raises WheelworksError."""
     made = []
-    for suite, found in measurements.load(file).items():
+    for suite, found in results.load(file).items():
         for name, group in plot.series(found).items():
             place = file.parent / f"{_plain(suite)}-{_plain(name)}.svg"
             made.append(manifest.write(place, f"{_plot(suite, name, group)}\n".encode()))
@@ -46,10 +46,10 @@ def sections(folder: Path) -> list[Safe]:
 
 
 def _speed(file: Path) -> Safe:
-    suites = measurements.load(file)
+    suites = results.load(file)
     return section(
         "How fast",
-        {**measurements.about(file), "copy": COPY},
+        {**results.about(file), "copy": COPY},
         [one for name in suites for one in _suite(name, suites[name])],
         "speed",
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from io import StringIO
 
 from rich.console import Console
-from wheelworks.bench.measurements import Measurement, document, ratio, tables
+from wheelworks.bench.measurements import Measurement, ratio, tables
 
 STOCK = Measurement("32 B", "tornado", "us", (100.0, 200.0, 50.0))
 OURS = Measurement("32 B", "speedups", "us", (20.0, 30.0, 10.0))
@@ -36,10 +35,3 @@ def test_a_table_has_a_row_for_each_case_and_a_column_for_each_subject() -> None
 def test_each_unit_has_a_table_of_its_own() -> None:
     counted = Measurement("32 B", "tornado", "instructions", (5.0,))
     assert len(tables("echo", "tornado", [STOCK, counted])) == 2
-
-
-def test_the_file_holds_every_round() -> None:
-    content = json.loads(document({"websocket": [STOCK, OURS]}))
-    assert content["packages"]["tornado"]
-    assert [each["rounds"] for each in content["suites"]["websocket"]] == [[100.0, 200.0, 50.0], [20.0, 30.0, 10.0]]
-    assert content["suites"]["websocket"][0]["median"] == 100.0

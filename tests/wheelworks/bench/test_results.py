@@ -1,0 +1,110 @@
+"""The file of figures: what pyperf makes of it, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wheelworks.bench import results
+from wheelworks.bench.measurements import Measurement
+from wheelworks.commands import measured
+from wheelworks.errors import WheelworksError
+
+STOCK = Measurement("32 B", "tornado", "us", (100.0, 200.0, 50.0))
+OURS = Measurement("32 B", "speedups", "us", (20.0, 30.0, 10.0))
+COUNTED = Measurement("bare", "tornado", "instructions", (1234.0,))
+FAST, SLOW = (Measurement("bare", "tornado", "us", (number, number + 1.0)) for number in (100.0, 200.5))
+SIZED = tuple(Measurement(f"{size} B", "tornado", "ns", (5.0, 7.0), "to bytes", size) for size in (0, 8))
+SUITES = {"websocket": [STOCK, OURS], "http": [COUNTED], "mask": list(SIZED)}
+
+
+def written(folder: Path, suites: dict[str, list[Measurement]]) -> Path:
+    place = folder / "bench.json"
+    place.write_text(results.document(suites), encoding="utf-8")
+    return place
+
+
+def changed(place: Path, **values: Any) -> Path:
+    """Its first benchmark with other values, or other words said of it."""
+    content = json.loads(place.read_text(encoding="utf-8"))
+    run = content["benchmarks"][0]["runs"][0]
+    run["values"] = values.pop("values", run["values"])
+    run["metadata"] = run.get("metadata", {}) | values
+    place.write_text(json.dumps(content), encoding="utf-8")
+    return place
+
+
+def test_figures_come_back_as_they_were_written(tmp_path: Path) -> None:
+    back = results.load(written(tmp_path, SUITES))
+    assert back.keys() == SUITES.keys()
+    for suite, found in back.items():
+        for one, original in zip(found, SUITES[suite], strict=True):
+            assert one.rounds == pytest.approx(original.rounds, rel=1e-12)
+            assert (one.case, one.subject, one.unit) == (original.case, original.subject, original.unit)
+            assert (one.series, one.size) == (original.series, original.size)
+
+
+@given(figures=st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=9), unit=st.sampled_from([*results.SECONDS]))
+def test_every_figure_of_every_round_is_kept(
+    figures: list[float], unit: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = written(tmp_path_factory.mktemp("kept"), {"mask": [Measurement("a", "b", unit, tuple(figures))]})
+    [one] = results.load(place)["mask"]
+    assert one.rounds == pytest.approx(figures, rel=1e-12)
+
+
+def pyperf(*words: str) -> str:
+    return subprocess.run([sys.executable, "-m", "pyperf", *words], check=True, capture_output=True, text=True).stdout
+
+
+def test_pyperf_shows_it(tmp_path: Path) -> None:
+    shown = pyperf("show", "--quiet", str(written(tmp_path, SUITES)))
+    assert "http: bare, tornado: 1234" in shown and "mask: 8 B, tornado: Mean +- std dev: 6.00 ns" in shown
+
+
+def test_pyperf_compares_it_with_another(tmp_path: Path) -> None:
+    (tmp_path / "later").mkdir()
+    before, after = written(tmp_path, {"http": [FAST]}), written(tmp_path / "later", {"http": [SLOW]})
+    assert "2.00x slower" in pyperf("compare_to", str(before), str(after))
+
+
+def test_it_tells_of_the_machine_but_not_its_name(tmp_path: Path) -> None:
+    place = written(tmp_path, SUITES)
+    told = results.about(place)
+    assert told["machine"] == platform.machine() and told["tornado version"] and "python version" in told
+    assert {"hostname", "python_executable", "python_config_args", "platform"}.isdisjoint(json.loads(place.read_text()))
+    assert platform.node() not in place.read_text() or len(platform.node()) < 4
+
+
+def test_nothing_measured_is_told() -> None:
+    with pytest.raises(WheelworksError, match="nothing was measured"):
+        results.document({"mask": []})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"values": []}, {"values": ["x"]}, {"values": [0]}, {"values": [float("nan")]}, {"values": None}, {"size": "x"}],
+    ids=str,
+)
+def test_other_figures_are_refused_and_left_out(tmp_path: Path, words: dict[str, Any]) -> None:
+    (tmp_path / "bench").mkdir()
+    place = changed(written(tmp_path / "bench", SUITES), **words)
+    with pytest.raises(WheelworksError, match="no figures of this version"):
+        results.load(place)
+    assert measured.sections(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"benchmarks": []}', '{"benchmarks": [{"runs": []}]}', "[" * 10**5])
+def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bench.json").write_text(text)
+    with pytest.raises(WheelworksError, match="no figures of this version"):
+        results.load(tmp_path / "bench.json")
+    with pytest.raises(WheelworksError, match="no figures of this version"):
+        results.about(tmp_path / "bench.json")
