@@ -100,7 +100,8 @@ def conclude(
         notes += [f"some targets can't be built:\n{first.failure}"] if first.failure else []
 
     def build(variations: Sequence[Variation], chosen: Selection | None) -> Build:
-        return _paired(reference, builder(variations, chosen))
+        built = builder(variations, chosen)
+        return _asked_for(reference, built) if subject.files else _paired(reference, built)
 
     builder.fetch(varied)
     verdict = investigate(reference, build, varied)
@@ -138,6 +139,12 @@ def _paired(reference: Files, build: Build) -> Build:
             **{name: build.files[name] for name in rest},
         },
     )
+
+
+def _asked_for(reference: Files, build: Build) -> Build:
+    """The same build without surplus wheels: what lies in a folder need not be every ABI for every target."""
+    paired = _paired(reference, build)
+    return replace(paired, files={name: path for name, path in paired.files.items() if name in reference})
 
 
 def _match(name: str, files: Files) -> str | None:

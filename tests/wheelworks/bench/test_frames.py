@@ -47,10 +47,7 @@ def iter_forever() -> Iterator[None]:
 
 
 @needs_c
-def test_every_size_is_measured_for_those_that_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The library is none of the tests' requirements.
-    monkeypatch.setattr(frames, "websockets_parser", frames.tornado_parser)
-    monkeypatch.setattr(frames, "building", frames.parsing)
+def test_every_size_is_measured_for_those_that_are_wanted() -> None:
     found = frames.measure(Plan(2, 0.01, False, frozenset(["speedups", "tornado"])), lambda suite, what: None)
     assert {(one.series, one.size) for one in found} == {(s, size) for s in ("parse", "build") for size in frames.SIZES}
     assert {one.subject for one in found} == {"tornado", "speedups"}

@@ -1,0 +1,143 @@
+"""The commands that README and the how-to pages show, typed by one reader, page after page, in a clone of this project.
+
+In place of ``nox -s NAME --`` stands the command that the session runs. The tutorial's commands are typed by
+tests/wheelworks/test_distribution.py, sessions and all. What takes many minutes runs elsewhere: DEAR says where.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures import commands, downloads, pages
+from tests.fixtures.commands import ROOT
+
+HOWTO = ROOT / "docs/howto"
+# In this order: the first commands build what the later ones look at. A project of the reader's own comes last.
+PAGES = (ROOT / "README.md", *(HOWTO / f"{name}.md" for name in ("add-a-platform", "add-a-c-function")))
+PAGES += tuple(HOWTO / f"{name}.md" for name in ("debug-an-emulation", "release"))
+OWN_PROJECT = HOWTO / "your-noxfile.md"
+CI, WHEELWORKS = ".ci/run", "tests/wheelworks"
+# What takes many minutes: each with a file that runs the same, and the words that show it.
+DEAR = {
+    "python3 bootstrap.py -s cross-arm64": (CI, "python3 bootstrap.py -s cross-arm64\n"),
+    "python3 bootstrap.py -s test-suite -- --integration": (CI, "python3 bootstrap.py -s test-suite -- --integration"),
+    "nox -s test-suite -- tests/speedups": (CI, "-s test-suite"),
+    "nox -s test-suite -- tests/consistency tests/wheelworks/test_targets.py": (CI, "-s test-suite"),
+    "nox -s build-wheels": (CI, "python3 bootstrap.py -s build-wheels\n"),
+    "nox -s build-wheels -- tornado-6.6.1.tar.gz --out dist-tornado": (
+        "tests/conftest.py",
+        '"build-wheels", "--no-run", published.sdist("tornado==6.6.1"), "--out"',
+    ),
+    "nox -s build-wheels -- --builder cibuildwheel --out wheelhouse": (
+        f"{WHEELWORKS}/official/test_build.py",
+        '"build-wheels", sdist, "--builder", "cibuildwheel"',
+    ),
+    "nox -s compare -- dist wheelhouse --part": (
+        f"{WHEELWORKS}/official/test_build.py",
+        '"compare", built.cross, built.cibuildwheel, "--part"',
+    ),
+    "nox -s compare -- dist-tornado tornado==6.6.1": (
+        f"{WHEELWORKS}/compare/test_official.py",
+        'RELEASE = "tornado==6.6.1"',
+    ),
+    "nox -s test-foreign -- dist/*linux*.whl --how cpython --tests tornado": (
+        f"{WHEELWORKS}/execute_cpython/test_foreign.py",
+        'run(tornado_aarch64, tests="tornado")',
+    ),
+    "nox -s test-native": (CI, "python3 bootstrap.py -s test-native"),
+    "nox -s test-native -- --wheel dist/FILE.whl --python 3.13 --tornado 6.6.1": (CI, "-s test-native -- --python"),
+    "nox -s test-autobahn -- --sections all": (CI, "python3 bootstrap.py -s test-autobahn"),
+    "nox -s reproduce -- .": (f"{WHEELWORKS}/reproduce/test_command.py", 'wheelworks("reproduce", ROOT,'),
+    "nox -s reproduce -- tornado==6.6.1": (f"{WHEELWORKS}/reproduce/test_tornado.py", 'RELEASE = "tornado==6.6.1"'),
+    "nox -s report -- --pictures assets": (f"{WHEELWORKS}/report/test_chromium.py", '"report", tmp_path, "--pictures"'),
+    "nox -s bench -- --compare main": (f"{WHEELWORKS}/bench/test_compare.py", '"bench", "--compare", "HEAD"'),
+}
+# What a line is given more, so that it takes less.
+LESS = {"nox -s bench": " --quick", "wheelworks build-wheels --abi cp311-abi3": " --no-run"}
+# Where no service tells of vulnerabilities, the audit says so, and --strict takes that for a failure.
+MAY_FAIL = {"wheelworks audit --strict --sarif"}
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the lines are typed into a POSIX shell")
+
+
+class Reader:
+    """Somebody with a clone, a shell, and the commands of the sessions' environments."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.clone = clone(folder / "tornado-speedups")
+        self.env = commands.environment(cache, PYTHONPATH="", COLUMNS="80")
+        self.env["PYTHONPATH"] = str(self.clone / "scripts")
+
+    def types(self, line: str, folder: Path | None = None) -> None:
+        """Type a line; a session's is what the session runs. FILE.whl is a wheel that is there."""
+        suite = f"{shlex.quote(sys.executable)} -m wheelworks "
+        typed = re.sub(r"^(nox -s |wheelworks )", suite, line).replace(" -- ", " ", 1) + LESS.get(line, "")
+        [wheel, *_] = [path.name for path in (self.clone / "dist").glob("*linux*aarch64*.whl")] or ["FILE.whl"]
+        ended = subprocess.run(
+            ["bash", "-c", typed.replace("FILE.whl", wheel)],
+            cwd=folder or self.clone, env=self.env, check=False, capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        assert "Traceback" not in ended.stderr, ended.stderr
+        assert ended.returncode in (0, int(line in MAY_FAIL)), f"{line}\n{ended.stdout}\n{ended.stderr}"
+
+
+def clone(place: Path) -> Path:
+    """A clone of what is here, committed or not, with a branch ``main``."""
+    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0"):
+        if name and (ROOT / name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place / name)
+    git = ["git", "-C", str(place), "-c", "user.name=Reader", "-c", "user.email=reader@example.org"]
+    for words in (["init", "--quiet", "--initial-branch=main"], ["add", "."], ["commit", "--quiet", "-m", "All"]):
+        subprocess.run([*git, *words], check=True)
+    return place
+
+
+def shown() -> list[str]:
+    """Every line of the pages that isn't too dear, each once, in reading order."""
+    lines = dict.fromkeys(line for page in PAGES for line in pages.commands(page))
+    return [line for line in lines if line not in DEAR]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path, published: downloads.Published) -> Reader:
+    """With a project beside the clone, as README has it, and an official wheel to look at."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(ROOT / "tests/projects/sums", folder / "project")
+    made = Reader(folder, wheelworks_cache)
+    shutil.copy2(published.wheel("tornado==6.6.1", "win_arm64"), made.clone)
+    return made
+
+
+def test_what_is_dear_is_shown_and_run_elsewhere() -> None:
+    lines = {line for page in PAGES for line in pages.commands(page)}
+    assert DEAR.keys() - lines == set()
+    for line, (file, words) in DEAR.items():
+        assert words and words in (ROOT / file).read_text(encoding="utf-8"), line
+
+
+def test_most_is_typed() -> None:
+    assert len(shown()) > 20
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("line", shown())
+def test_a_line_of_the_pages(reader: Reader, line: str) -> None:
+    """In this order, since the first ones build what the others look at."""
+    reader.types(line)
+
+
+@pytest.mark.integration
+def test_a_project_of_ones_own(reader: Reader, tmp_path: Path) -> None:
+    project = shutil.copytree(ROOT / "tests/projects/sums", tmp_path / "sums")
+    for line in pages.commands(OWN_PROJECT):
+        if "wheelhouse" not in line:
+            reader.types(line, project)
