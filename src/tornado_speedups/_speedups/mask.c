@@ -53,6 +53,10 @@ turn_mask(unsigned char turned[4], const Argument *mask, PyObject *offset)
         PyErr_SetString(PyExc_ValueError, "offset must not be negative");
         return -1;
     }
+    if ((passed & 3) == 0) { /* in one piece, since it will be read so: the CPU would have to wait for four */
+        COPY_CONSTANT_SIZE(turned, mask->bytes, 4);
+        return 0;
+    }
     for (int i = 0; i < 4; i++) {
         turned[i] = mask->bytes[(i + (passed & 3)) & 3];
     }

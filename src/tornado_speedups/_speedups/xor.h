@@ -154,8 +154,11 @@ xor_mostly_wide(unsigned char *to, const unsigned char *from, size_t length, con
         return;
     }
     const size_t first = -(uintptr_t)to & (sizeof(WideBlock) - 1);
-    const unsigned char turned[4] = {mask[first & 3], mask[(first + 1) & 3], mask[(first + 2) & 3],
-                                     mask[(first + 3) & 3]};
+    unsigned char turned[4];
+    uint32_t word;
+    COPY_CONSTANT_SIZE(&word, mask, sizeof word);
+    word = (uint32_t)(((uint64_t)word << 32 | word) >> 8 * (first & 3)); /* x86-64 is little-endian */
+    COPY_CONSTANT_SIZE(turned, &word, sizeof turned);
     xor_narrow(to, from, first, mask);
     xor_unaligned_wide(to + first, from + first, length - first, turned);
 }
