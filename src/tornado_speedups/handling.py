@@ -45,7 +45,8 @@ class HandlingProtocol(SendingProtocol):
             while frames and not self.client_terminated:
                 head, payload = frames.pop()
                 if not frames:
-                    self.release_soon()
+                    # Nothing is held back any more; futures stay pending until release(), before this turn ends.
+                    self._holds, self._releases = False, True
                 pending = self._handle_frame(head, payload)
                 if pending is not None and not succeeded(pending):
                     return pending

@@ -87,7 +87,10 @@ class ReceivingProtocol(HandlingProtocol):
             return False
         # TLS hands out one record at a time, and may hold the next one where select() doesn't see it.
         self._drained = count < size and type(stream) is IOStream
-        self._feed(data)
+        if long is None and self._position == len(self._data):
+            self._data, self._position = data, 0
+        else:
+            self._feed(data)
         return True
 
     def _begin_long_frame(self) -> None:

@@ -123,10 +123,6 @@ class SendingProtocol(WebSocketProtocol13):
         """Hold back what is sent from now on, until release()."""
         self._holds = self._releases = True
 
-    def release_soon(self) -> None:
-        """Hold nothing back any more; futures stay pending until release(), which must come before this turn ends."""
-        self._holds, self._releases = False, True
-
     def release(self) -> None:
         """Send what has been held back, and resolve the futures of what has been sent."""
         self._holds = self._releases = False
