@@ -42,6 +42,11 @@ class Result:
         return "\n".join(self.output.strip().splitlines()[-lines:])
 
 
+def interpreter_in(environment: Path, *, windows: bool = os.name == "nt") -> Path:
+    """The Python of a virtual environment."""
+    return environment / ("Scripts/python.exe" if windows else "bin/python")
+
+
 def cores() -> int:
     """How many cores this process may use, which may be fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

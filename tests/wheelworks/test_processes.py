@@ -167,3 +167,8 @@ except KeyboardInterrupt:
 def test_a_program_that_is_not_tied_reads_nothing() -> None:
     assert processes.run([sys.executable, "-c", "import sys; print(repr(sys.stdin.read()))"]).output == "''\n"
     processes.end_with_parent()  # which we aren't either: nothing happens
+
+
+@pytest.mark.parametrize(("windows", "place"), [(True, "Scripts/python.exe"), (False, "bin/python")])
+def test_where_an_environments_interpreter_is(windows: bool, place: str) -> None:
+    assert processes.interpreter_in(Path("venv"), windows=windows) == Path("venv", place)

@@ -78,7 +78,7 @@ def ensure(python: BuildPython, wanted: Sequence[Requirement], say: Callable[[st
                 "-m",
                 "pip",
                 "--python",
-                _interpreter(folder),
+                processes.interpreter_in(folder),
                 "install",
                 "--no-input",
                 "-q",
@@ -90,7 +90,7 @@ def ensure(python: BuildPython, wanted: Sequence[Requirement], say: Callable[[st
             )
 
     folder = cache.keep(f"buildenvs/{key}", make)
-    return BuildEnvironment(folder, _interpreter(folder), _versions(folder))
+    return BuildEnvironment(folder, processes.interpreter_in(folder), _versions(folder))
 
 
 def _what(words: list[str], wanted: Sequence[Requirement], lock: str, folder: Path) -> list[str | Path]:
@@ -108,10 +108,6 @@ def _check(result: processes.Result, what: str) -> None:
     if result.status != 0:
         lines = [line for line in result.output.splitlines() if line.strip()]
         raise WheelworksError(f"{what} can't be installed:\n" + "\n".join(lines[-8:]))
-
-
-def _interpreter(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def _versions(folder: Path) -> dict[str, str]:

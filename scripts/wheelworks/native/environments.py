@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ def create(python: Path, folder: Path) -> Environment:
     """Make an empty environment of an interpreter. Raises WheelworksError."""
     place = folder / "environment"
     _do([str(python), "-m", "venv", "--without-pip", str(place)], f"{python} can't make an environment")
-    return Environment(place, place / program(os.name == "nt"), _lay_guests(folder / "guests"))
+    return Environment(place, processes.interpreter_in(place), _lay_guests(folder / "guests"))
 
 
 def install(environment: Environment, *files: Path) -> None:
@@ -52,11 +51,6 @@ def variables(environ: dict[str, str], guests: Path, with_c: bool) -> dict[str, 
     kept = {name: value for name, value in environ.items() if not name.upper().startswith(_STEERING)}
     extension = "1" if with_c else "0"
     return {**kept, "PYTHONPATH": str(guests), "TORNADO_SPEEDUPS_EXTENSION": extension, "PYTHONUTF8": "1"}
-
-
-def program(windows: bool) -> str:
-    """Where an environment's interpreter is in it."""
-    return "Scripts/python.exe" if windows else "bin/python"
 
 
 def _lay_guests(folder: Path) -> Path:

@@ -100,7 +100,7 @@ def download(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: 
 def install(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -> None:
     """Install by pip or uv into a clean environment, Tornado too, and echo a message over a WebSocket."""
     _run("venv", "venv", place)
-    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = processes.interpreter_in(place)
     if installer == "uv":
         words = ("uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", python)
         _run("uv pip install", *words, *[word for word in only if word not in _PIPS], pin)

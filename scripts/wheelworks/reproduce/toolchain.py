@@ -76,7 +76,7 @@ def _git(checkout: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def _installed(folder: Path, place: Path) -> Path:
-    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = processes.interpreter_in(place)
     pip: list[str | Path] = ["-m", "pip", "install", "--quiet", "--require-hashes", "-r", folder / PACKAGES]
     making: list[str | Path] = [sys.executable, "-m", "venv", place]
     for command in (making, [python, *pip]):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks.errors import UsageError
-from wheelworks.native.environments import program, variables
+from wheelworks.native.environments import variables
 from wheelworks.native.tornados import requirement
 
 
@@ -28,10 +28,6 @@ def test_a_series_means_its_newest(asked: str, wanted: str) -> None:
 def test_what_is_no_version_is_refused(asked: str) -> None:
     with pytest.raises(UsageError, match="no version"):
         requirement(asked)
-
-
-def test_where_an_environments_interpreter_is() -> None:
-    assert (program(windows=True), program(windows=False)) == ("Scripts/python.exe", "bin/python")
 
 
 def test_a_guests_variables_have_nothing_that_steers_it() -> None:
