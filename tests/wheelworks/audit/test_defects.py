@@ -11,6 +11,9 @@ from tests.fixtures.defects import OFFICIAL, OURS, Defect, other_format
 from tests.fixtures.downloads import Published
 from tests.fixtures.drafts import draft
 
+# Masking takes AVX2 where the CPU has it, which it is asked: information, as it should be.
+TOLD = {"linux_x86_64": {"W202"}}
+
 
 def found(path: Path) -> set[str]:
     return {finding.code for finding in inspect(path).findings}
@@ -18,7 +21,7 @@ def found(path: Path) -> set[str]:
 
 @pytest.mark.integration
 def test_our_wheels_are_clean(ours: dict[str, Path]) -> None:
-    assert {name: inspect(path).findings for name, path in ours.items()} == dict.fromkeys(ours, ())
+    assert {name: found(path) for name, path in ours.items()} == {name: TOLD.get(name, set()) for name in ours}
 
 
 @pytest.mark.integration
@@ -26,7 +29,7 @@ def test_our_wheels_are_clean(ours: dict[str, Path]) -> None:
 def test_a_defect_is_found_and_nothing_else(defect: Defect, ours: dict[str, Path], tmp_path: Path) -> None:
     one = draft(ours[defect.base])
     defect.spoil(one)
-    assert found(one.write(tmp_path)) == {defect.code}
+    assert found(one.write(tmp_path)) - TOLD.get(defect.base, set()) == {defect.code}
 
 
 @pytest.mark.integration
