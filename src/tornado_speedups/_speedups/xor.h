@@ -144,8 +144,9 @@ xor_unaligned_wide(unsigned char *to, const unsigned char *from, size_t length, 
     }
 }
 
-/* Apart from xor_mask(), so that only who comes here pays for the registers that another convention doesn't keep. A wide
-   block that is stored across a cache line takes twice as long: before many of them, a few narrow ones are worth it. */
+/* Apart from xor_mask(), so that only who comes here pays for the registers that another convention doesn't keep. Wide
+   blocks are loaded faster where they don't lie across cache lines (a sixth of the time of 64 KiB; more than is gained
+   where they are stored): before many of them, a few narrow ones are worth it. */
 static __attribute__((noinline)) void
 xor_mostly_wide(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask)
 {
@@ -153,7 +154,7 @@ xor_mostly_wide(unsigned char *to, const unsigned char *from, size_t length, con
         xor_unaligned_wide(to, from, length, mask);
         return;
     }
-    const size_t first = -(uintptr_t)to & (sizeof(WideBlock) - 1);
+    const size_t first = -(uintptr_t)from & (sizeof(WideBlock) - 1);
     unsigned char turned[4];
     uint32_t word;
     COPY_CONSTANT_SIZE(&word, mask, sizeof word);

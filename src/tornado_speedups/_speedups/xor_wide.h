@@ -31,15 +31,15 @@ xor_wide_block(unsigned char *to, const unsigned char *from, const WideBlock *ma
 
 /* All are loaded before the first is stored, since a load soon after a store to the same place of another page waits. */
 static inline __attribute__((target("avx2"))) void
-xor_8_wide_blocks(unsigned char *to, const unsigned char *from, const WideBlock *mask)
+xor_4_wide_blocks(unsigned char *to, const unsigned char *from, const WideBlock *mask)
 {
     const size_t step = sizeof(WideBlock);
-    WideBlock blocks[8];
-    for (int i = 0; i < 8; i++) {
+    WideBlock blocks[4];
+    for (int i = 0; i < 4; i++) {
         __builtin_memcpy(&blocks[i], from + i * step, step);
         blocks[i] ^= *mask;
     }
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 4; i++) {
         __builtin_memcpy(to + i * step, &blocks[i], step);
     }
 }
@@ -53,8 +53,8 @@ xor_wide(unsigned char *to, const unsigned char *from, size_t length, const unsi
     const WideBlock wide = {mask, mask, mask, mask, mask, mask, mask, mask};
     const size_t step = sizeof wide;
     size_t done = 0;
-    for (; length - done >= 8 * step; done += 8 * step) {
-        xor_8_wide_blocks(to + done, from + done, &wide);
+    for (; length - done >= 4 * step; done += 4 * step) {
+        xor_4_wide_blocks(to + done, from + done, &wide);
     }
     for (; length - done >= step; done += step) {
         xor_wide_block(to + done, from + done, &wide);
