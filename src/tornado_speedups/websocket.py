@@ -99,6 +99,8 @@ class FastWebSocketProtocol13(ReceivingProtocol):
         stream = self._stream
         self._work = 0
         self._task = asyncio.current_task()
+        # Python 3.11 keeps the context to itself: there, the coroutine is woken instead.
+        self._context = getattr(self._task, "get_context", lambda: None)()
         self._idle = stream._start_read()
         stream._handle_read = self._on_event
         try:
@@ -161,8 +163,6 @@ class FastWebSocketProtocol13(ReceivingProtocol):
         return self._idle is not None and not self._idle.done() and not self._busy
 
     def _handle_in_context(self) -> None:
-        if self._context is None:
-            self._context = _context_of(self._task, self._idle)
         if self._context is None:
             self._wake(None)
             return
@@ -245,17 +245,6 @@ class FastWebSocketProtocol13(ReceivingProtocol):
         if self._idle is not None and not self._idle.done():
             self._stream._read_future = None
             self._idle.set_exception(error)
-
-
-def _context_of(task: Any, idle: Any) -> Any:
-    """Where the variables of a task are that waits for a future; None if nobody tells.
-
-    In Python 3.11, the last without Task.get_context(), the future does: it will run the task there.
-    """
-    if task is None or hasattr(task, "get_context"):
-        return task and task.get_context()
-    callbacks = getattr(idle, "_callbacks", None) or ()
-    return next((context for callback, context in callbacks if getattr(callback, "__self__", None) is task), None)
 
 
 def _has_room(stream: Any, max_message_size: Any) -> bool:
