@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from wheelworks import manifest
 from wheelworks.release import papers, state, steps
+from wheelworks.report import page
 from wheelworks.reproduce.provenance import FILE
 
 from tests.fixtures import projects
@@ -154,5 +155,6 @@ def done(out: Path) -> list[str]:
 
 
 def digests(out: Path) -> dict[str, str]:
-    """All that a release leaves but the manifest, which holds what sessions found out."""
-    return {path.name: manifest.sha256(path) for path in out.iterdir() if path.name != manifest.FILE}
+    """All that a release leaves but the manifest and its page, which hold what sessions found out."""
+    told = (manifest.FILE, page.FILE)
+    return {path.name: manifest.sha256(path) for path in out.iterdir() if path.name not in told}
