@@ -32,14 +32,15 @@ class _Signals:
 
 @dataclass(frozen=True)
 class Result:
-    """How a program ended: its exit status, and what it wrote to stdout and stderr together."""
+    """How a program ended: its exit status, and what it wrote to stdout and stderr, together unless kept apart."""
 
     status: int
     output: str
+    errors: str = ""
 
     def last(self, lines: int) -> str:
         """The end of what it wrote: where a program tells why it failed."""
-        return "\n".join(self.output.strip().splitlines()[-lines:])
+        return "\n".join((self.output + self.errors).strip().splitlines()[-lines:])
 
 
 def interpreter_in(environment: Path, *, windows: bool = os.name == "nt") -> Path:
@@ -73,29 +74,32 @@ def run(
     cwd: Path | None = None,
     seconds: float = 1800,
     tied: bool = False,
+    apart: bool = False,
 ) -> Result:
     """Run a program to its end, or for at most ``seconds``, then end it and whatever it started.
 
     With ``tied``, for commands of wheelworks, it ends with us even where we are killed (`end_with_parent`).
+    With ``apart``, the output is what it wrote to stdout alone: for what a program reads.
     Raises WheelworksError where it can't be started or takes too long. The exit status is the caller's to judge.
     """
     words = [str(word) for word in command]
     with _stdin(tied) as stdin:
         try:
-            process = _start(words, {**(os.environ if env is None else env), TIED: "1"} if tied else env, cwd, stdin)
+            env = {**(os.environ if env is None else env), TIED: "1"} if tied else env
+            process = _start(words, env, cwd, stdin, subprocess.PIPE if apart else subprocess.STDOUT)
         except OSError as error:
             raise WheelworksError(f"cannot start {words[0]}: {error.strerror}") from error
         try:
-            output, _ = process.communicate(timeout=seconds)
+            output, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             raise WheelworksError(f"{words[0]} did not end within {seconds:g} s and was stopped") from None
         finally:
             end(process)
-            if process.stdout:
-                process.stdout.close()
+            for stream in filter(None, (process.stdout, process.stderr)):
+                stream.close()
             with _lock:
                 _live.discard(process)
-        return Result(process.returncode, output)
+        return Result(process.returncode, output, errors or "")
 
 
 @contextmanager
@@ -135,12 +139,14 @@ def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-def _start(words: list[str], env: Mapping[str, str] | None, cwd: Path | None, stdin: int) -> subprocess.Popen[str]:
+def _start(
+    words: list[str], env: Mapping[str, str] | None, cwd: Path | None, stdin: int, stderr: int
+) -> subprocess.Popen[str]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's affair
-        return _popen(words, env, cwd, stdin)
+        return _popen(words, env, cwd, stdin, stderr)
     _Signals.starting = True
     try:
-        return _popen(words, env, cwd, stdin)
+        return _popen(words, env, cwd, stdin, stderr)
     finally:
         _Signals.starting = False
         if _Signals.pending:
@@ -149,7 +155,9 @@ def _start(words: list[str], env: Mapping[str, str] | None, cwd: Path | None, st
             raise KeyboardInterrupt
 
 
-def _popen(words: list[str], env: Mapping[str, str] | None, cwd: Path | None, stdin: int) -> subprocess.Popen[str]:
+def _popen(
+    words: list[str], env: Mapping[str, str] | None, cwd: Path | None, stdin: int, stderr: int
+) -> subprocess.Popen[str]:
     # A group of its own: a terminal's Ctrl-C then reaches us alone, and we end the group as a whole.
     group: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True, "umask": 0o022}
     with _lock:  # so that stop_all() can't miss one that is just being started
@@ -159,7 +167,7 @@ def _popen(words: list[str], env: Mapping[str, str] | None, cwd: Path | None, st
             words,
             stdin=stdin,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
             encoding="utf-8",
             errors="replace",

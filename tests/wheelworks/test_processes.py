@@ -172,3 +172,11 @@ def test_a_program_that_is_not_tied_reads_nothing() -> None:
 @pytest.mark.parametrize(("windows", "place"), [(True, "Scripts/python.exe"), (False, "bin/python")])
 def test_where_an_environments_interpreter_is(windows: bool, place: str) -> None:
     assert processes.interpreter_in(Path("venv"), windows=windows) == Path("venv", place)
+
+
+def test_what_a_program_reads_has_none_of_stderr() -> None:
+    text = "import os; os.write(1, b'1\\n'); os.write(2, b'warned\\n'); os.write(1, b'2\\n')"
+    together = processes.run([sys.executable, "-c", text])
+    apart = processes.run([sys.executable, "-c", text], apart=True)
+    assert (together.output, together.errors) == ("1\nwarned\n2\n", "")
+    assert (apart.output, apart.errors, apart.last(2)) == ("1\n2\n", "warned\n", "2\nwarned")

@@ -116,16 +116,15 @@ def workflows(folder: Path) -> Iterator[Finding]:
     if program is None:
         yield Finding("W604", "there is no program zizmor", ".github/workflows")
         return
-    options = ["--format", "json", "--no-progress", "--min-severity", "low", "--offline"]
+    options = ["--format", "json", "--no-progress", "--quiet", "--min-severity", "low", "--offline"]
     # Each by its name: of a folder, zizmor leaves out what git ignores, and says that there is no workflow.
     files = [one.relative_to(folder).as_posix() for one in sorted(place.glob("*.y*ml"))]
-    ended = processes.run([program, *options, *files], cwd=folder, seconds=300)
-    start = ended.output.find("[")
+    ended = processes.run([program, *options, *files], cwd=folder, seconds=300, apart=True)
     try:
-        found = json.loads(ended.output[start : ended.output.rindex("]") + 1])
+        found = json.loads(ended.output)
     except ValueError:
-        last = (ended.output.strip().splitlines() or ["no output"])[-1]
-        yield Finding("W604", f"zizmor said {printable(last)}", ".github/workflows")
+        said = f"zizmor ended with {ended.status} and said: {ended.last(3) or 'nothing'}"
+        yield Finding("W604", printable(said, 300), ".github/workflows")
         return
     for one in found:
         yield _weakness(one)

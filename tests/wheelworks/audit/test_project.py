@@ -75,7 +75,7 @@ def test_a_weak_workflow(folder: Path) -> None:
     text += "    - uses: actions/checkout@v4\n    - run: echo ${{ github.event.pull_request.title }}\n"
     (folder / ".github" / "workflows" / "ci.yml").write_text(text)
     found = list(project.check(folder))
-    assert {one.code for one in found} == {"W603"}
+    assert {one.code for one in found} == {"W603"}, found
     evidence = " ".join(one.evidence for one in found)
     assert "template-injection" in evidence and "unpinned-uses" in evidence
     assert found[0].member.endswith(tuple(f"ci.yml:{line}" for line in range(1, 8)))
