@@ -133,21 +133,9 @@ class FastWebSocketProtocol13(ReceivingProtocol):
         if self._handling:  # by an application that runs the event loop from inside of on_message
             return
         idle = self._idle
-        if idle is None or self._busy or idle.done():
-            self._read_ahead()
-            return
-        try:
-            found = self._receive()
-        except OSError as error:
-            gen_log.warning(f"error on read: {error}")
-            return
-        if found:
-            self._work = 0
-            self._handle_in_context()
-
-    def _read_ahead(self) -> None:
-        """While the application is busy, Tornado reads one chunk more, or notices the end; then it stops reading."""
-        if self._has_input():
+        waits = idle is not None and not idle.done() and not self._busy  # _waits(), without a call for each event
+        # While the application is busy, Tornado reads one chunk more, or notices the end; then it stops reading.
+        if not waits and self._has_input():
             self._park()
             self._ignore_socket()
             return
@@ -156,7 +144,10 @@ class FastWebSocketProtocol13(ReceivingProtocol):
         except OSError as error:
             gen_log.warning(f"error on read: {error}")
             return
-        if found:
+        if found and waits:
+            self._work = 0
+            self._handle_in_context()
+        elif found:
             self._park()
 
     def _waits(self) -> bool:
