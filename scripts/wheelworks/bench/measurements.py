@@ -10,6 +10,8 @@ from rich.table import Table
 
 from wheelworks import console
 
+SECONDS = {"s": 1.0, "us": 1e-6, "ns": 1e-9}  # of the units of time
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from wheelworks.bench.measurements import Measurement
+from wheelworks.bench.measurements import SECONDS, Measurement
 from wheelworks.markup import Safe, element
 
 LIMIT = "copy"
@@ -18,7 +18,6 @@ DASHES = (None, "8 3", "2 3", "10 3 2 3", "5 5", "1 4")  # lines differ without 
 WIDTH, HEIGHT = 640, 380
 LEFT, RIGHT, TOP, BOTTOM = 70, 130, 40, 50
 _UNITS = ((1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))
-_TIMES = {"ns": 1e-9, "us": 1e-6, "s": 1.0}
 
 
 @dataclass(frozen=True)
@@ -110,9 +109,9 @@ def _grid(across: Axis, up: Axis, unit: str, sizes: Sequence[int]) -> Iterator[S
 
 def _shown(figure: float, unit: str) -> str:
     """A time in its best unit; any other figure with its own."""
-    if unit not in _TIMES:
+    if unit not in SECONDS:
         return f"{figure:,.0f}"
-    seconds = figure * _TIMES[unit]
+    seconds = figure * SECONDS[unit]
     for step, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if seconds >= step * 0.999:
             return f"{seconds / step:,.0f} {name}"

@@ -11,12 +11,12 @@ import io
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from wheelworks.bench.measurements import Measurement
+from wheelworks.bench.measurements import SECONDS, Measurement
 from wheelworks.errors import WheelworksError
 
 PACKAGES = ("tornado-speedups", "tornado", "aiohttp", "httptools", "picows", "websockets")
@@ -25,7 +25,6 @@ FACTS = (
     *("python_implementation", "python_version", "cpu_model_name", "cpu_count", "cpu_freq", "cpu_config"),
     *("aslr", "load_avg_1min", "date", "perf_version"),
 )
-SECONDS = {"s": 1.0, "us": 1e-6, "ns": 1e-9}
 
 
 def document(suites: Mapping[str, Sequence[Measurement]]) -> str:
@@ -73,45 +72,36 @@ def _version(name: str) -> str | None:
 def load(path: Path) -> dict[str, list[Measurement]]:
     """The suites of a file that ``document`` wrote. Raises WheelworksError for another one."""
     suites: dict[str, list[Measurement]] = {}
-    for suite, found in _read(path):
-        suites.setdefault(suite, []).append(found)
+    for known, found in _read(path):
+        suites.setdefault(known["suite"], []).append(found)
     return suites
 
 
 def about(path: Path) -> dict[str, str]:
     """With what a file's figures were measured, and where. Raises WheelworksError as ``load`` does."""
-    known = next(_entries(path))[0]
+    known = _read(path)[0][0]
     facts = {name: known[name] for name in ("system", "machine", *FACTS) if known.get(name)}
     packages = {name: fact for name, fact in known.items() if name.endswith("_version") and name not in facts}
     return {name.replace("_", " "): str(fact) for name, fact in (facts | packages).items()}
 
 
-def _read(path: Path) -> Iterator[tuple[str, Measurement]]:
-    for known, values in _entries(path):
-        try:
-            yield str(known["suite"]), _measurement(known, values)
-        except (ValueError, KeyError, TypeError) as error:
-            raise _unreadable(path, error) from error
-
-
-def _entries(path: Path) -> Iterator[tuple[dict[str, Any], list[Any]]]:
-    """All that is said of each benchmark, of the file or of it, and its values."""
+def _read(path: Path) -> list[tuple[dict[str, Any], Measurement]]:
+    """Each benchmark, with all that is said of it or of the whole file. Raises WheelworksError for another file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         common = dict(content.get("metadata", {}))
-        found = [(common | entry.get("metadata", {}), *_of_run(entry)) for entry in content["benchmarks"]]
+        found = [_entry(common, entry) for entry in content["benchmarks"]]
+        if not found:
+            raise ValueError("no benchmark in it")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _unreadable(path, error) from error
-    if not found:
-        raise _unreadable(path, "no benchmark in it")
-    for known, own, values in found:
-        yield known | own, values
+        raise WheelworksError(f"{path}: no figures of this version: {error}", "measure again: nox -s bench") from error
+    return found
 
 
-def _of_run(entry: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
-    """What is said of a benchmark's one run, and its values."""
+def _entry(common: dict[str, Any], entry: Mapping[str, Any]) -> tuple[dict[str, Any], Measurement]:
     [run] = entry["runs"]
-    return dict(run.get("metadata", {})), list(run["values"])
+    known = {**common, **entry.get("metadata", {}), **run.get("metadata", {})}
+    return known | {"suite": str(known["suite"])}, _measurement(known, run["values"])
 
 
 def _measurement(known: Mapping[str, Any], values: Sequence[Any]) -> Measurement:
@@ -122,7 +112,3 @@ def _measurement(known: Mapping[str, Any], values: Sequence[Any]) -> Measurement
         raise ValueError("a figure that is no positive number")
     words = str(known["case"]), str(known["subject"]), unit, rounds, str(known.get("series", ""))
     return Measurement(*words, None if size is None else int(size))
-
-
-def _unreadable(path: Path, why: object) -> WheelworksError:
-    return WheelworksError(f"{path}: no figures of this version: {why}", "measure again: nox -s bench")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelworks.bench import results
+from wheelworks.bench import measurements, results
 from wheelworks.bench.measurements import Measurement
 from wheelworks.commands import measured
 from wheelworks.errors import WheelworksError
@@ -51,7 +51,7 @@ def test_figures_come_back_as_they_were_written(tmp_path: Path) -> None:
             assert (one.series, one.size) == (original.series, original.size)
 
 
-@given(figures=st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=9), unit=st.sampled_from([*results.SECONDS]))
+@given(figures=st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=9), unit=st.sampled_from([*measurements.SECONDS]))
 def test_every_figure_of_every_round_is_kept(
     figures: list[float], unit: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
