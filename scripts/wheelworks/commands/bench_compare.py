@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
-import subprocess
 import sys
-import tarfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks import console, processes, wheelfile
+from wheelworks import console, processes, revisions, wheelfile
 from wheelworks.bench import results, serving, significance
 from wheelworks.bench.significance import Difference
 from wheelworks.commands import host_wheel
@@ -31,7 +28,7 @@ def run(revision: str, suites: Sequence[str]) -> int:
     with work_folder() as work, console.Progress() as progress:
         progress.say("compare", f"building {commit[:12]} and the working tree")
         before, after = (
-            _installed(_checkout(commit, work / "source"), work / "old"),
+            _installed(revisions.files(Path(), commit, work / "source"), work / "old"),
             _installed(Path(), work / "new"),
         )
         figures: tuple[Figures, Figures] = defaultdict(list), defaultdict(list)
@@ -44,25 +41,11 @@ def run(revision: str, suites: Sequence[str]) -> int:
 
 def resolve(revision: str) -> str:
     """The commit that a revision means. Raises UsageError for an unknown one."""
-    found = subprocess.run(
-        ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    found = revisions.git(Path(), *words)
     if found.returncode:
         raise UsageError(f"--compare {revision}: git knows no such commit here", "name a branch, tag or commit")
-    return found.stdout.strip()
-
-
-def _checkout(commit: str, folder: Path) -> Path:
-    """The files of a commit; the working tree and its index stay as they are."""
-    packed = subprocess.run(["git", "archive", "--format=tar", commit], capture_output=True, check=False)
-    if packed.returncode:
-        raise WheelworksError(f"git archive {commit} failed: {packed.stderr.decode(errors='replace').strip()}")
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    return found.stdout.decode().strip()
 
 
 def _installed(source: Path, folder: Path) -> Path:

@@ -6,17 +6,14 @@ by its hash, and the lock file itself is the one whose hash the provenance state
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelworks import manifest, processes
+from wheelworks import manifest, processes, revisions
 from wheelworks.errors import WheelworksError
 from wheelworks.reproduce.provenance import CHECKOUT, LOCKS, OtherTools
 
@@ -45,7 +42,7 @@ def lay(others: OtherTools, work: Path, say: Callable[[str], None], checkout: Pa
     stated = others.stated
     if not _is_ours(stated.commit, checkout):
         raise others
-    folder = _files(stated.commit, checkout, work / "suite")
+    folder = revisions.files(checkout, stated.commit, work / "suite", "scripts", "requirements")
     if any(manifest.sha256(folder / name) != stated.locks.get(name) for name in LOCKS):
         raise others
     say(f"installing the tools of commit {stated.commit[:12]}")
@@ -56,23 +53,7 @@ def _is_ours(commit: str, checkout: Path) -> bool:
     """Whether the commit is one of those that this checkout came from; a folder that is no clone itself has none."""
     if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", commit) or not (checkout / ".git").exists():
         return False
-    return _git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
-
-
-def _files(commit: str, checkout: Path, into: Path) -> Path:
-    packed = _git(checkout, "archive", "--format=tar", commit, "scripts", "requirements")
-    if packed.returncode:
-        raise WheelworksError(f"git archive {commit}: {packed.stderr.decode(errors='replace').strip()}")
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(into, filter="data")
-    return into
-
-
-def _git(checkout: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(["git", "-C", str(checkout), *words], capture_output=True, check=False)
-    except FileNotFoundError:
-        raise WheelworksError("git isn't installed, which has the release's commit") from None
+    return revisions.git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
 
 
 def _installed(folder: Path, place: Path) -> Path:

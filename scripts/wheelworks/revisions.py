@@ -1,0 +1,28 @@
+"""Commits of a git clone, and their files: laid down elsewhere, so that working tree and index stay as they are."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+from wheelworks.errors import WheelworksError
+
+
+def git(clone: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run git in a clone, and see how it ended. Raises WheelworksError where there is no git."""
+    try:
+        return subprocess.run(["git", "-C", str(clone), *words], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise WheelworksError("git isn't installed", "install it (Debian: apt install git)") from None
+
+
+def files(clone: Path, commit: str, into: Path, *parts: str) -> Path:
+    """Lay down the files of a commit, or of these folders of it; returns ``into``. Raises WheelworksError."""
+    packed = git(clone, "archive", "--format=tar", commit, *parts)
+    if packed.returncode:
+        raise WheelworksError(f"git archive {commit} failed: {packed.stderr.decode(errors='replace').strip()}")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(into, filter="data")
+    return into
