@@ -16,7 +16,6 @@ from pathlib import Path
 from wheelworks import console, processes, targets
 from wheelworks.bench.measurements import Measurement, Plan
 from wheelworks.errors import WheelworksError
-from wheelworks.official import engine
 
 TITLE = "building this project, wall time"
 BASE = "cross"
@@ -41,8 +40,6 @@ def _cibuildwheel(out: Path) -> Sequence[str]:
     target = targets.host()
     if target is None:
         raise WheelworksError("the table of targets has no row for this machine")
-    if target.os == "linux":
-        engine.find(os.environ)
     words = ("--builder", "cibuildwheel", "--target", target.id, "--abi", targets.floor().id)
     return _suite("build-wheels", *words)(out)
 
