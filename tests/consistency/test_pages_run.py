@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures import commands, downloads, pages
+from tests.fixtures import commands, downloads, pages, projects
 from tests.fixtures.commands import ROOT
 
 HOWTO = ROOT / "docs/howto"
@@ -90,14 +90,8 @@ class Reader:
 
 def clone(place: Path) -> Path:
     """A clone of what is here, committed or not, with a branch ``main``."""
-    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0"):
-        if name and (ROOT / name).is_file():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, place / name)
-    git = ["git", "-C", str(place), "-c", "user.name=Reader", "-c", "user.email=reader@example.org"]
-    for words in (["init", "--quiet", "--initial-branch=main"], ["add", "."], ["commit", "--quiet", "-m", "All"]):
-        subprocess.run([*git, *words], check=True)
+    projects.committed(projects.copied(ROOT, place))
+    projects.git(place, "branch", "--move", "main")
     return place
 
 

@@ -19,7 +19,7 @@ from wheelworks import __main__ as program
 from wheelworks import manifest
 from wheelworks.errors import UsageError
 
-from tests.fixtures import pages
+from tests.fixtures import pages, projects
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -91,9 +91,7 @@ def test_its_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
     subprocess.run(command, check=True)
     [wheel] = tmp_path.glob("*.whl")
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith("wheelworks-")}
-    listed = ["git", "-C", str(SCRIPTS), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "wheelworks"]
-    tracked = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
-    assert packed == {name for name in tracked if name and (SCRIPTS / name).is_file()}
+    assert packed == set(projects.files(SCRIPTS, "wheelworks"))
     left = {path.name for path in SCRIPTS.iterdir()}
     assert left == {"LICENSE", "README.md", "pyproject.toml", "wheelworks"}, "building leaves nothing beside it"
 
@@ -113,12 +111,7 @@ def typed(command: str, shell: subprocess.Popen[str]) -> tuple[int, str]:
 
 def home_with_a_clone(home: Path) -> Path:
     """A home folder with the clone that the tutorial asks for: of what is here, committed or not."""
-    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "scripts"]
-    for name in subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0"):
-        if name and (ROOT / name).is_file():
-            target = home / "tornado-speedups" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
+    projects.copied(ROOT, home / "tornado-speedups", "scripts")
     return home
 
 

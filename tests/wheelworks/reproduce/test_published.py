@@ -17,7 +17,7 @@ from wheelworks.release import steps
 from wheelworks.release.steps import Release
 from wheelworks.reproduce.provenance import FILE
 
-from tests.fixtures import indexes
+from tests.fixtures import indexes, projects
 from tests.fixtures.commands import ROOT, Ended, environment, wheelworks
 from tests.fixtures.indexes import Server
 
@@ -116,24 +116,14 @@ def test_other_tools_than_the_provenance_names_are_refused(place: str, value: st
     assert f"try: git checkout {COMMIT}" in ended.err
 
 
-def git(folder: Path, *words: str) -> str:
-    author = ("-c", "user.name=Test", "-c", "user.email=test@example.invalid", "-c", "commit.gpgsign=false")
-    command = ["git", "-C", str(folder), *author, *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A clone of the suite whose lock files have changed since its first commit."""
-    folder = tmp_path / "clone"
-    for name in ("scripts", "requirements"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    git(folder, "add", "--all", "--force")
-    git(folder, "commit", "--quiet", "--message=As released")
+    folder = projects.committed(projects.copied(ROOT, tmp_path / "clone", "scripts", "requirements"))
+    projects.git(folder, "branch", "--move", "main")
     with (folder / "requirements/wheelworks.txt").open("a", encoding="utf-8") as file:
         file.write("# locked again since\n")
-    git(folder, "commit", "--quiet", "--all", "--message=Lock again")
+    projects.git(folder, "commit", "--quiet", "--all", "--message=Lock again")
     return folder
 
 
@@ -148,7 +138,7 @@ def from_clone(clone: Path, index: Index) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_suite_of_its_commit_builds_it_where_the_tools_have_changed_since(index: Index, clone: Path) -> None:
-    index.account(git(clone, "rev-parse", "HEAD~1"))
+    index.account(projects.git(clone, "rev-parse", "HEAD~1"))
     ended = from_clone(clone, index)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     assert "installing the tools of commit" in ended.stderr and "the same bytes" in ended.stdout
@@ -156,10 +146,10 @@ def test_the_suite_of_its_commit_builds_it_where_the_tools_have_changed_since(in
 
 def test_a_commit_of_another_history_is_not_run(index: Index, clone: Path) -> None:
     """Also where this clone has got it, of some branch or pull request."""
-    git(clone, "checkout", "--quiet", "-b", "stranger", "HEAD~1")
-    git(clone, "commit", "--quiet", "--allow-empty", "--message=Of a stranger")
-    index.account(git(clone, "rev-parse", "HEAD"))
-    git(clone, "checkout", "--quiet", "main")
+    projects.git(clone, "checkout", "--quiet", "-b", "stranger", "HEAD~1")
+    projects.git(clone, "commit", "--quiet", "--allow-empty", "--message=Of a stranger")
+    index.account(projects.git(clone, "rev-parse", "HEAD"))
+    projects.git(clone, "checkout", "--quiet", "main")
     ended = from_clone(clone, index)
     assert ended.returncode == 1 and "hasn't got the tools that the release was built with" in ended.stderr
     assert "installing" not in ended.stderr
