@@ -30,9 +30,4 @@ def _lines(suites: Mapping[str, Sequence[Measurement]]) -> Iterator[str]:
         if not {"tornado", "speedups"} <= found.keys():
             raise WheelworksError(f"there are no figures of {suite}: {case}", f"nox -s bench -- {suite}")
         stock, ours = found["tornado"], found["speedups"]
-        yield f"| {words} | {_shown(stock)} | {_shown(ours)} | {1 / ratio(ours, stock):.1f} |"
-
-
-def _shown(measurement: Measurement) -> str:
-    number = measurement.median
-    return f"{number:,.{0 if number >= 100 else 1}f} {measurement.unit}"
+        yield f"| {words} | {stock.median:,.0f} ns | {ours.median:,.0f} ns | {1 / ratio(ours, stock):.1f} |"
