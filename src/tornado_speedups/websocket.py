@@ -99,8 +99,6 @@ class FastWebSocketProtocol13(ReceivingProtocol):
         stream = self._stream
         self._work = 0
         self._task = asyncio.current_task()
-        # Python 3.11 keeps the context to itself: there, the coroutine is woken instead.
-        self._context = getattr(self._task, "get_context", lambda: None)()
         self._idle = stream._start_read()
         stream._handle_read = self._on_event
         try:
@@ -145,6 +143,8 @@ class FastWebSocketProtocol13(ReceivingProtocol):
             gen_log.warning(f"error on read: {error}")
             return
         if found and waits:
+            if self._long is not None and self._drained:  # the rest of a long frame is still to come
+                return
             self._work = 0
             self._handle_in_context()
         elif found:
@@ -155,6 +155,9 @@ class FastWebSocketProtocol13(ReceivingProtocol):
 
     def _handle_in_context(self) -> None:
         if self._context is None:
+            self._context = _context_of(self._task, self._idle)
+        # Whatever ends the connection must come a turn later, as in Tornado, where answers are still to leave.
+        if self._context is None or self._stream._write_futures:
             self._wake(None)
             return
         try:
@@ -236,6 +239,17 @@ class FastWebSocketProtocol13(ReceivingProtocol):
         if self._idle is not None and not self._idle.done():
             self._stream._read_future = None
             self._idle.set_exception(error)
+
+
+def _context_of(task: Any, idle: Any) -> Any:
+    """Where the variables of a task are that waits for a future; None if nobody tells.
+
+    In Python 3.11, the last without Task.get_context(), the future does: it will run the task there.
+    """
+    if task is None or hasattr(task, "get_context"):
+        return task and task.get_context()
+    callbacks = getattr(idle, "_callbacks", None) or ()
+    return next((context for callback, context in callbacks if getattr(callback, "__self__", None) is task), None)
 
 
 def _has_room(stream: Any, max_message_size: Any) -> bool:

@@ -1,16 +1,18 @@
 """Whole WebSocket connections: with the fast protocol and with Tornado's own, the same can be observed.
 
 Random frames, valid and invalid, fragmented, drip-fed, with a half-close at the end, for handlers of every manner.
+A few cases of each kind are fast, and run on every Python; many are run by ``--integration``.
 """
 
 from __future__ import annotations
 
 import itertools
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tornado import gen
 from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
@@ -19,8 +21,6 @@ from tests.speedups.wires import TOO_BIG, Connection, Handler, Piece, seen_in_co
 from tornado_speedups import _implementation, longframe, receiving, sending
 from tornado_speedups._fallback import build_frame
 from tornado_speedups.websocket import FastWebSocketProtocol13
-
-CASES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
 
 
 def echo(handler: Handler, message: Any) -> None:
@@ -50,7 +50,7 @@ async def wait_for_some(handler: Handler, message: Any) -> None:
 
 
 async def take_many_turns(handler: Handler, message: Any) -> None:
-    for _ in range(len(message)):
+    for _ in range(len(message) % 8):  # of all messages together, fewer than a calm peer waits for
         await gen.sleep(0)
     echo(handler, message)
 
@@ -187,31 +187,55 @@ def implementation(native: Any, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(module, name, getattr(native, name))
 
 
-@pytest.mark.integration
-@pytest.mark.usefixtures("implementation")
-@pytest.mark.parametrize("answer", ANSWERS)
-@CASES
-@given(pieces=pieces(), client=st.booleans(), compression=st.booleans())
-def test_as_tornado(answer: Any, pieces: list[Piece], client: bool, compression: bool) -> None:
-    connection = Connection(answer, client, compression, calm=answer not in SYNCHRONOUS)
+def few_or_many(few: int, many: int) -> list[Any]:
+    """How many cases to try: the fast tests try a few."""
+    return [few, pytest.param(many, marks=pytest.mark.integration)]
+
+
+def cases(stream: st.SearchStrategy[list[Piece]], examples: int) -> Callable[[Any], Callable[[], None]]:
+    """Have a function called with what a peer sends, whether it is sent to a client, and whether with compression."""
+
+    def decorate(check: Any) -> Callable[[], None]:
+        given_cases = given(pieces=stream, client=st.booleans(), compression=st.booleans())(check)
+        tried: Callable[[], None] = settings(deadline=None, max_examples=examples)(given_cases)
+        return tried
+
+    return decorate
+
+
+def compare(connection: Connection, pieces: list[Piece]) -> None:
     stock = speak(WebSocketProtocol13, connection, pieces)
     assert speak(FastWebSocketProtocol13, connection, pieces) == stock
 
 
-@pytest.mark.integration
+@pytest.mark.usefixtures("implementation")
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("examples", few_or_many(20, 300))
+def test_as_tornado(answer: Any, examples: int) -> None:
+    @cases(pieces(), examples)
+    def check(pieces: list[Piece], client: bool, compression: bool) -> None:
+        compare(Connection(answer, client, compression, calm=answer not in SYNCHRONOUS), pieces)
+
+    check()
+
+
 @pytest.mark.usefixtures("implementation")
 @pytest.mark.parametrize("answer", [each for each in ANSWERS if each not in SYNCHRONOUS])
-@CASES
-@given(pieces=pieces(), client=st.booleans(), compression=st.booleans())
-def test_no_less_than_tornado(answer: Any, pieces: list[Piece], client: bool, compression: bool) -> None:
+@pytest.mark.parametrize("examples", few_or_many(20, 300))
+def test_no_less_than_tornado(answer: Any, examples: int) -> None:
     """Where a half-close races with handlers that take their time, those run at least as early as with Tornado.
 
     Everything comes in one piece: else what Tornado reads by chance, between two events, would decide the race.
     """
-    connection = Connection(answer, client, compression)
-    whole = [Piece(b"".join(data for data, _ in pieces), pieces[0].turns)] if pieces else []
-    stock = speak(WebSocketProtocol13, connection, whole)
-    assert speak(FastWebSocketProtocol13, connection, whole).received.startswith(stock.received)
+
+    @cases(pieces(), examples)
+    def check(pieces: list[Piece], client: bool, compression: bool) -> None:
+        connection = Connection(answer, client, compression)
+        whole = [Piece(b"".join(data for data, _ in pieces), pieces[0].turns)] if pieces else []
+        stock = speak(WebSocketProtocol13, connection, whole)
+        assert speak(FastWebSocketProtocol13, connection, whole).received.startswith(stock.received)
+
+    check()
 
 
 LONG = 4 * longframe.LONG
@@ -235,12 +259,21 @@ def long_pieces(draw: st.DrawFn) -> list[Piece]:
     return [Piece(data[start : start + size], turns) for start in range(0, len(data), size)]
 
 
-@pytest.mark.integration
 @pytest.mark.usefixtures("implementation")
 @pytest.mark.parametrize("answer", [echo, echo_twice_with_ping, echo_and_wait, now_and_then_async, close_on_empty])
-@settings(CASES, max_examples=25)
-@given(pieces=long_pieces(), client=st.booleans(), compression=st.booleans())
-def test_long_messages_as_tornado(answer: Any, pieces: list[Piece], client: bool, compression: bool) -> None:
-    connection = Connection(answer, client, compression, calm=True, limit=LONG)
-    stock = speak(WebSocketProtocol13, connection, pieces)
-    assert speak(FastWebSocketProtocol13, connection, pieces) == stock
+@pytest.mark.parametrize("examples", few_or_many(2, 25))
+def test_long_messages_as_tornado(answer: Any, examples: int) -> None:
+    @cases(long_pieces(), examples)
+    def check(pieces: list[Piece], client: bool, compression: bool) -> None:
+        compare(Connection(answer, client, compression, calm=True, limit=LONG), pieces)
+
+    check()
+
+
+@pytest.mark.usefixtures("implementation")
+@pytest.mark.parametrize("answer", [echo, echo_twice_with_ping])
+def test_answers_leave_before_the_end(answer: Any) -> None:
+    """A message so long that not all answers leave at once, and behind it what ends the connection."""
+    size = 1 << 17
+    data = b"".join(bytes([head, 0x7F]) + size.to_bytes(8, "big") + b"x" * size for head in (0x81, 0x00))
+    compare(Connection(answer, calm=True, limit=LONG), [Piece(data, 0)])
