@@ -28,10 +28,10 @@ fails(const unsigned char *from, size_t start, size_t length, const unsigned cha
 {
     unsigned char apart[ROOM], in_place[ROOM];
     memset(apart, 0xA5, sizeof apart);
-    xor_mask(apart + start, from, length, mask);
+    xor_mask(apart + start, from, length, load_mask(mask));
     memset(in_place, 0xA5, sizeof in_place);
     memcpy(in_place + start, from, length);
-    xor_mask(in_place + start, in_place + start, length, mask);
+    xor_mask(in_place + start, in_place + start, length, load_mask(mask));
     return differs(apart, start, from, length, mask) || differs(in_place, start, from, length, mask);
 }
 

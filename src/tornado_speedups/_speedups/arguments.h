@@ -45,11 +45,8 @@ argument_open(Argument *argument, PyObject *object, const char *name)
     if (!PyBytes_CheckExact(object)) {
         return argument_open_other(argument, object, name);
     }
-    char *bytes;
-    if (PyBytes_AsStringAndSize(object, &bytes, &argument->length) < 0) {
-        return -1;
-    }
-    argument->bytes = (const unsigned char *)bytes;
+    argument->bytes = (const unsigned char *)PyBytes_AsString(object);
+    argument->length = Py_SIZE(object);
     argument->buffer.obj = NULL;
     return 0;
 }
@@ -57,7 +54,7 @@ argument_open(Argument *argument, PyObject *object, const char *name)
 static inline PyObject *
 new_none(void)
 {
-    Py_IncRef(Py_None);
+    Py_INCREF(Py_None);
     return Py_None;
 }
 

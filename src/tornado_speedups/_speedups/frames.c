@@ -60,7 +60,7 @@ read_payload(const Frame *frame, const unsigned char *bytes)
     }
     PyObject *payload = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
     if (payload != NULL && length) {
-        xor_mask((unsigned char *)PyBytes_AsString(payload), from, (size_t)length, from - 4);
+        xor_mask((unsigned char *)PyBytes_AsString(payload), from, (size_t)length, load_mask(from - 4));
     }
     return payload;
 }
@@ -182,7 +182,7 @@ write_parts(unsigned char *to, const Parts *parts)
     if (parts->mask.length) {
         to = write_header(to, parts->head, length, 0x80);
         COPY_CONSTANT_SIZE(to, parts->mask.bytes, 4);
-        xor_mask(to + 4, payload, (size_t)length, parts->mask.bytes);
+        xor_mask(to + 4, payload, (size_t)length, load_mask(parts->mask.bytes));
     } else {
         copy_bytes(write_header(to, parts->head, length, 0), payload, (size_t)length);
     }

@@ -12,7 +12,8 @@ mask_to_bytes(const Argument *mask, const Argument *data)
     }
     PyObject *masked = PyBytes_FromStringAndSize(NULL, data->length);
     if (masked != NULL) {
-        xor_mask((unsigned char *)PyBytes_AsString(masked), data->bytes, (size_t)data->length, mask->bytes);
+        xor_mask((unsigned char *)PyBytes_AsString(masked), data->bytes, (size_t)data->length,
+                 load_mask(mask->bytes));
     }
     return masked;
 }
@@ -40,7 +41,7 @@ websocket_mask(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize
 
 /* The mask as it falls on a payload of which `offset` bytes came before; -1 with an exception for a wrong one. */
 static int
-turn_mask(unsigned char turned[4], const Argument *mask, PyObject *offset)
+mask_at(uint32_t *turned, const Argument *mask, PyObject *offset)
 {
     if (argument_check_mask(mask) < 0) {
         return -1;
@@ -53,18 +54,12 @@ turn_mask(unsigned char turned[4], const Argument *mask, PyObject *offset)
         PyErr_SetString(PyExc_ValueError, "offset must not be negative");
         return -1;
     }
-    if ((passed & 3) == 0) { /* in one piece, since it will be read so: the CPU would have to wait for four */
-        COPY_CONSTANT_SIZE(turned, mask->bytes, 4);
-        return 0;
-    }
-    for (int i = 0; i < 4; i++) {
-        turned[i] = mask->bytes[(i + (passed & 3)) & 3];
-    }
+    *turned = turn_mask(load_mask(mask->bytes), (size_t)passed);
     return 0;
 }
 
 /* With the GIL nobody can resize a bytearray before we return, so that its buffer needs no request and no release:
-   half the time of masking a short payload. */
+   half the time of masking a short payload. Py_SIZE is no call there. */
 #if defined(Py_GIL_DISABLED) || defined(Py_TARGET_ABI3T)
 #define IS_BORROWABLE(object) 0
 #else
@@ -72,12 +67,12 @@ turn_mask(unsigned char turned[4], const Argument *mask, PyObject *offset)
 #endif
 
 static int
-mask_buffer(PyObject *object, const unsigned char *mask)
+mask_buffer(PyObject *object, uint32_t mask)
 {
     Py_buffer view;
     if (IS_BORROWABLE(object)) {
         unsigned char *bytes = (unsigned char *)PyByteArray_AsString(object);
-        xor_mask(bytes, bytes, (size_t)PyByteArray_Size(object), mask);
+        xor_mask(bytes, bytes, (size_t)Py_SIZE(object), mask);
         return 0;
     }
     if (argument_open_writable(&view, object, "buffer") < 0) {
@@ -92,7 +87,7 @@ PyObject *
 websocket_mask_inplace(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"mask", "buffer", "offset"};
-    unsigned char turned[4];
+    uint32_t turned;
     Argument mask;
     if (count < 2 || count > 3) {
         return raise_wrong_count("websocket_mask_inplace", count, names, 2, 3);
@@ -100,7 +95,7 @@ websocket_mask_inplace(PyObject *Py_UNUSED(module), PyObject *const *arguments, 
     if (argument_open(&mask, arguments[0], "mask") < 0) {
         return NULL;
     }
-    int status = turn_mask(turned, &mask, count == 3 ? arguments[2] : NULL);
+    int status = mask_at(&turned, &mask, count == 3 ? arguments[2] : NULL);
     argument_close(&mask);
     if (status < 0 || mask_buffer(arguments[1], turned) < 0) {
         return NULL;

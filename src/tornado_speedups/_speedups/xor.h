@@ -18,6 +18,37 @@
 #define COPY_CONSTANT_SIZE memcpy
 #endif
 
+/* A mask is a word in a register, its bytes in memory order: what is stored and loaded again is waited for. */
+static inline uint32_t
+load_mask(const unsigned char *bytes)
+{
+    uint32_t mask;
+    COPY_CONSTANT_SIZE(&mask, bytes, sizeof mask);
+    return mask;
+}
+
+/* The mask as it falls on a payload of which `passed` bytes came before. */
+static inline uint32_t
+turn_mask(uint32_t mask, size_t passed)
+{
+    const unsigned bits = 8 * (unsigned)(passed & 3);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return mask << bits | mask >> ((32 - bits) & 31);
+#else
+    return mask >> bits | mask << ((32 - bits) & 31);
+#endif
+}
+
+static inline void
+xor_bytes(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
+{
+    unsigned char bytes[sizeof mask];
+    COPY_CONSTANT_SIZE(bytes, &mask, sizeof bytes);
+    for (size_t i = 0; i < length; i++) {
+        to[i] = from[i] ^ bytes[i & 3];
+    }
+}
+
 #if defined(__riscv) && !defined(__riscv_misaligned_fast)
 #include "xor_aligned.h"
 #define ONLY_ALIGNED 1
@@ -32,8 +63,7 @@
 #define CAN_BE_WIDE 0
 #endif
 
-/* Block: the unit of the main loop. A mask that was itself copied from memory repeats in memory order,
-   whatever the endianness. */
+/* Block: the unit of the main loop. */
 #if defined(__SSE2__) || defined(_M_X64)
 
 #include <emmintrin.h>
@@ -101,7 +131,7 @@ xor_4_bytes(unsigned char *to, const unsigned char *from, uint32_t mask)
 
 /* The last bytes, fewer than 16. */
 static inline void
-xor_tail(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask, const unsigned char *mask_bytes)
+xor_tail(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
     if (length & 8) {
         xor_8_bytes(to, from, (uint64_t)mask << 32 | mask);
@@ -111,17 +141,13 @@ xor_tail(unsigned char *to, const unsigned char *from, size_t length, uint32_t m
         xor_4_bytes(to, from, mask);
         to += 4, from += 4;
     }
-    for (size_t i = 0; i < (length & 3); i++) {
-        to[i] = from[i] ^ mask_bytes[i];
-    }
+    xor_bytes(to, from, length & 3, mask);
 }
 
 /* By blocks that every CPU of the target has. */
 static inline void
-xor_narrow(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask_bytes)
+xor_narrow(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
-    uint32_t mask;
-    COPY_CONSTANT_SIZE(&mask, mask_bytes, sizeof mask);
     Block block_mask = BLOCK_REPEAT(mask);
     const size_t step = sizeof(Block);
     for (; length >= 8 * step; length -= 8 * step, to += 8 * step, from += 8 * step) {
@@ -130,13 +156,13 @@ xor_narrow(unsigned char *to, const unsigned char *from, size_t length, const un
     for (; length >= step; length -= step, to += step, from += step) {
         xor_block(to, from, block_mask);
     }
-    xor_tail(to, from, length, mask, mask_bytes);
+    xor_tail(to, from, length, mask);
 }
 
 #if CAN_BE_WIDE
 
 static inline void
-xor_unaligned_wide(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask)
+xor_unaligned_wide(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
     size_t done = xor_wide(to, from, length, mask);
     if (done < length) {
@@ -148,38 +174,33 @@ xor_unaligned_wide(unsigned char *to, const unsigned char *from, size_t length, 
    blocks are loaded faster where they don't lie across cache lines (a sixth of the time of 64 KiB; more than is gained
    where they are stored): before many of them, a few narrow ones are worth it. */
 static __attribute__((noinline)) void
-xor_mostly_wide(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask)
+xor_mostly_wide(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
     if (length < ALIGNMENT_WORTH) {
         xor_unaligned_wide(to, from, length, mask);
         return;
     }
     const size_t first = -(uintptr_t)from & (sizeof(WideBlock) - 1);
-    unsigned char turned[4];
-    uint32_t word;
-    COPY_CONSTANT_SIZE(&word, mask, sizeof word);
-    word = (uint32_t)(((uint64_t)word << 32 | word) >> 8 * (first & 3)); /* x86-64 is little-endian */
-    COPY_CONSTANT_SIZE(turned, &word, sizeof turned);
     xor_narrow(to, from, first, mask);
-    xor_unaligned_wide(to + first, from + first, length - first, turned);
+    xor_unaligned_wide(to + first, from + first, length - first, turn_mask(mask, first));
 }
 
 #endif
 
-/* Write to `to` the XOR of `from` and the mask of 4 bytes. The two places are apart, or the same. */
+/* Write to `to` the XOR of `from` and the mask. The two places are apart, or the same. */
 static inline void
-xor_mask(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask_bytes)
+xor_mask(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
 #if ONLY_ALIGNED
-    xor_mask_aligned(to, from, length, mask_bytes);
+    xor_mask_aligned(to, from, length, mask);
 #else
 #if CAN_BE_WIDE
     if (are_wide_blocks_worth_it(length)) {
-        xor_mostly_wide(to, from, length, mask_bytes);
+        xor_mostly_wide(to, from, length, mask);
         return;
     }
 #endif
-    xor_narrow(to, from, length, mask_bytes);
+    xor_narrow(to, from, length, mask);
 #endif
 }
 
@@ -196,9 +217,8 @@ ask_cpu(void)
 static inline void
 copy_bytes(unsigned char *to, const unsigned char *from, size_t length)
 {
-    volatile unsigned char zero = 0;
-    const unsigned char mask[4] = {zero, zero, zero, zero};
-    xor_mask(to, from, length, mask);
+    volatile uint32_t zero = 0;
+    xor_mask(to, from, length, zero);
 }
 
 #endif

@@ -24,14 +24,6 @@ store_word(unsigned char *to, uint64_t word)
     __builtin_memcpy(__builtin_assume_aligned(to, WORD), &word, WORD);
 }
 
-static inline void
-xor_bytes(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask)
-{
-    for (size_t i = 0; i < length; i++) {
-        to[i] = from[i] ^ mask[i & 3];
-    }
-}
-
 /* Both places are aligned; returns how many bytes are done. */
 static inline size_t
 xor_words(unsigned char *to, const unsigned char *from, size_t length, uint64_t mask)
@@ -69,7 +61,7 @@ xor_shifted_words(unsigned char *to, const unsigned char *from, size_t length, u
 
 /* What xor_mask() does. Its length is worth a call: it stands in for a few instructions in many places. */
 static __attribute__((noinline)) void
-xor_mask_aligned(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask)
+xor_mask_aligned(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
     size_t first = -(uintptr_t)to & (WORD - 1);
     if (length < first + 2 * WORD) {
@@ -78,14 +70,11 @@ xor_mask_aligned(unsigned char *to, const unsigned char *from, size_t length, co
     }
     xor_bytes(to, from, first, mask);
     to += first, from += first, length -= first;
-    const unsigned char turned[4] = {mask[first & 3], mask[(first + 1) & 3], mask[(first + 2) & 3],
-                                     mask[(first + 3) & 3]};
-    uint32_t half;
-    __builtin_memcpy(&half, turned, sizeof half);
-    uint64_t word = (uint64_t)half << 32 | half;
+    mask = turn_mask(mask, first);
+    uint64_t word = (uint64_t)mask << 32 | mask;
     size_t done = (uintptr_t)from & (WORD - 1) ? xor_shifted_words(to, from, length, word)
                                                : xor_words(to, from, length, word);
-    xor_bytes(to + done, from + done, length - done, turned);
+    xor_bytes(to + done, from + done, length - done, mask);
 }
 
 #undef WORD

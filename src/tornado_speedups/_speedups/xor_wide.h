@@ -35,21 +35,19 @@ xor_4_wide_blocks(unsigned char *to, const unsigned char *from, const WideBlock 
 {
     const size_t step = sizeof(WideBlock);
     WideBlock blocks[4];
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         __builtin_memcpy(&blocks[i], from + i * step, step);
         blocks[i] ^= *mask;
     }
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         __builtin_memcpy(to + i * step, &blocks[i], step);
     }
 }
 
 /* Returns how many bytes are done: all but the last few. */
 static WIDE size_t
-xor_wide(unsigned char *to, const unsigned char *from, size_t length, const unsigned char *mask_bytes)
+xor_wide(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
-    uint32_t mask;
-    __builtin_memcpy(&mask, mask_bytes, sizeof mask);
     const WideBlock wide = {mask, mask, mask, mask, mask, mask, mask, mask};
     const size_t step = sizeof wide;
     size_t done = 0;
