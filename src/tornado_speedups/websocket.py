@@ -203,7 +203,7 @@ class FastWebSocketProtocol13(ReceivingProtocol):
             return
         self._busy = False
         self._reclaim()
-        if self._has_more():
+        if self._has_input() or not self._drained:  # be it the header of a frame that mustn't come
             self._handle_in_context()
         if self._waits():
             self._sleep_on()

@@ -277,3 +277,10 @@ def test_answers_leave_before_the_end(answer: Any) -> None:
     size = 1 << 17
     data = b"".join(bytes([head, 0x7F]) + size.to_bytes(8, "big") + b"x" * size for head in (0x81, 0x00))
     compare(Connection(answer, calm=True, limit=LONG), [Piece(data, 0)])
+
+
+@pytest.mark.usefixtures("implementation")
+@pytest.mark.parametrize("turns", [1, 2, 30])
+def test_a_header_that_must_not_come_is_seen_after_an_answer(turns: int) -> None:
+    """Where the handler of the message before it took its time."""
+    compare(Connection(echo_and_wait, calm=True), [Piece(b"\x81", turns), Piece(b"\x00\x81~\xff\xff", turns)])
