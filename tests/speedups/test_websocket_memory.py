@@ -135,4 +135,4 @@ def test_one_buffer_is_kept_for_long_messages() -> None:
 
     _spare.clear()
     asyncio.run(scenario())
-    assert [len(each) for each in _spare] == [len(frame)]
+    assert [len(each) - len(frame) < 8 for each in _spare] == [True]  # the payload begins at a whole word
