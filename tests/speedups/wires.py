@@ -21,6 +21,7 @@ from tornado.websocket import WebSocketProtocol13, _WebSocketParams
 
 Protocol = type[WebSocketProtocol13]
 TOO_BIG = 300
+_SHOWN = 100
 
 seen_in_context: contextvars.ContextVar[str] = contextvars.ContextVar("seen_in_context", default="nothing")
 
@@ -30,6 +31,11 @@ class Piece(NamedTuple):
 
     data: bytes
     turns: int
+
+    def __repr__(self) -> str:
+        """Without what would fill a screen; hypothesis keeps the whole of a failing case."""
+        shown = repr(self.data) if len(self.data) < _SHOWN else f"<{len(self.data)} bytes, {self.data[:20]!r}...>"
+        return f"Piece({shown}, {self.turns})"
 
 
 class Connection(NamedTuple):
@@ -78,6 +84,7 @@ class Transcript(NamedTuple):
     outcome: str
     logged: list[str]
     counts: tuple[int, ...]
+    ended_by_peer: bool
 
 
 _UNRETRIEVED = re.compile(
@@ -130,7 +137,7 @@ async def _speak(protocol: Protocol, connection: Connection, pieces: Iterable[Pi
     with theirs:
         _read(theirs, received)
     counts = (end._message_bytes_in, end._message_bytes_out, end._wire_bytes_out)
-    return Transcript(handler.events, bytes(received), repr(outcome), [], counts)
+    return Transcript(handler.events, bytes(received), repr(outcome), [], counts, end.client_terminated)
 
 
 async def _send(peer: socket.socket, data: bytes, received: bytearray) -> bool:
