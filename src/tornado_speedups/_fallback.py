@@ -6,10 +6,9 @@ Same arguments, results, exceptions and messages as the C; as fast as Python alo
 from __future__ import annotations
 
 import sys
-from operator import index
 from typing import TYPE_CHECKING, SupportsIndex
 
-from tornado_speedups._fallback_arguments import as_bytes
+from tornado_speedups._fallback_arguments import as_bytes, as_int
 from tornado_speedups._fallback_http import parse_head, parse_headers, parse_start_line, serialize_head
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def websocket_mask_inplace(mask: ReadableBuffer | str, buffer: WriteableBuffer, 
     a gapped buffer.
     """
     mask = _checked(as_bytes("mask", mask))
-    turn = index(offset)
+    turn = as_int("offset", offset)
     if turn < 0:
         raise ValueError("offset must not be negative")
     with _writable("buffer", buffer) as view:
@@ -70,7 +69,7 @@ def parse_frames(
     most). A control frame with an extended length, which no peer may send, is never returned: its size is given as 2.
     Nothing else is checked. Raises TypeError, ValueError for a start outside of the buffer or a limit below 1.
     """
-    start, limit = index(start), index(limit)
+    start, limit = as_int("start", start), as_int("limit", limit)
     data = as_bytes("buffer", buffer)
     if not 0 <= start <= len(data):
         raise ValueError(f"start must be between 0 and {len(data)}")
@@ -90,7 +89,7 @@ def build_frame(head: SupportsIndex, payload: ReadableBuffer | str, mask: Readab
 
     Raises TypeError, ValueError for a first byte above 255 or a mask of another length than 4, BufferError.
     """
-    head = index(head)
+    head = as_int("head", head)
     payload = as_bytes("payload", payload)
     if not 0 <= head <= 255:
         raise ValueError("head must be between 0 and 255")

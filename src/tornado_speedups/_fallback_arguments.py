@@ -1,8 +1,9 @@
-"""Arguments that hold bytes, for the functions in Python: the twin of arguments.c."""
+"""Arguments of the functions in Python, bytes and numbers: the twin of arguments.c."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import index
+from typing import TYPE_CHECKING, SupportsIndex
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -22,3 +23,11 @@ def as_bytes(name: str, value: ReadableBuffer | str) -> bytes:
         if not view.c_contiguous:
             raise BufferError(f"{name} must be contiguous")
         return view.tobytes()
+
+
+def as_int(name: str, value: SupportsIndex) -> int:
+    """The number that the argument ``name`` is."""
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None

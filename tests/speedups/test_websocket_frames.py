@@ -148,13 +148,18 @@ STRANGE: list[Any] = [
 FUNCTIONS = [("parse_frames", 3), ("build_frame", 3), ("build_frame_into", 4), ("websocket_mask_inplace", 3)]
 
 
+def buffers_copied(arguments: list[Any]) -> list[Any]:
+    return [bytearray(each) if isinstance(each, bytearray) else each for each in arguments]
+
+
 @pytest.mark.parametrize(("name", "most"), FUNCTIONS)
 def test_c_refuses_as_python(c_extension: Any, name: str, most: int) -> None:
     chosen = random.Random(4)
     for _ in range(4000):
         arguments = [chosen.choice(STRANGE) for _ in range(chosen.randrange(most + 2))]
-        given = outcome(getattr(c_extension, name), *arguments)
-        assert given == outcome(getattr(_fallback, name), *arguments), arguments
+        of_c, of_python = buffers_copied(arguments), buffers_copied(arguments)
+        assert outcome(getattr(c_extension, name), *of_c) == outcome(getattr(_fallback, name), *of_python), arguments
+        assert of_c == of_python  # what was written, too
 
 
 @pytest.mark.parametrize(
@@ -174,6 +179,29 @@ def test_mask_in_place_by_parts(speedups: Any) -> None:
         with memoryview(whole)[start:end] as part:
             speedups.websocket_mask_inplace(MASK, part, start)
     assert bytes(whole) == _fallback.websocket_mask(MASK, bytes_of(1000))
+
+
+@pytest.mark.parametrize("offset", [2**31 + 1, 2**63 - 1, 2**63 + 1, 2**70 + 2])
+def test_mask_in_place_far_into_a_payload(speedups: Any, offset: int) -> None:
+    buffer = bytearray(bytes_of(9))
+    speedups.websocket_mask_inplace(MASK, buffer, offset)
+    assert bytes(buffer) == _fallback.websocket_mask(MASK, bytes(offset % 4) + bytes_of(9))[offset % 4 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "wrong"),
+    [
+        ("parse_frames", (b"", "0", 1), "start must be an int, not str"),
+        ("parse_frames", (b"", 0, None), "limit must be an int, not NoneType"),
+        ("build_frame", (1.5, b"", None), "head must be an int, not float"),
+        ("build_frame_into", (b"\x81", b"", None, bytearray(9)), "head must be an int, not bytes"),
+        ("websocket_mask_inplace", (MASK, bytearray(9), "1"), "offset must be an int, not str"),
+    ],
+)
+def test_numbers_that_are_none_are_named(speedups: Any, name: str, arguments: tuple[Any, ...], wrong: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        getattr(speedups, name)(*arguments)
+    assert str(caught.value) == wrong
 
 
 def test_mask_in_place_of_itself(speedups: Any) -> None:

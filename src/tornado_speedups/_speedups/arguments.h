@@ -25,6 +25,9 @@ int argument_open_other(Argument *argument, PyObject *object, const char *name);
 /* Open a buffer that can be written to. Returns 0, or -1 with an exception that names it. */
 int argument_open_writable(Py_buffer *view, PyObject *object, const char *name);
 
+/* Read an int, clipped to what a Py_ssize_t holds. Returns 0, or -1 with an exception that names the argument. */
+int argument_as_size(Py_ssize_t *size, PyObject *object, const char *name);
+
 /* Returns 0 for a mask of 4 bytes, or -1 with a ValueError. */
 int argument_check_mask(const Argument *mask);
 

@@ -115,19 +115,13 @@ PyObject *
 parse_frames(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"buffer", "start", "limit"};
+    Py_ssize_t start, limit;
     Argument buffer;
     if (count != 3) {
         return raise_wrong_count("parse_frames", count, names, 3, 3);
     }
-    Py_ssize_t start = PyNumber_AsSsize_t(arguments[1], NULL);
-    if (start == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    Py_ssize_t limit = PyNumber_AsSsize_t(arguments[2], NULL);
-    if (limit == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    if (argument_open(&buffer, arguments[0], "buffer") < 0) {
+    if (argument_as_size(&start, arguments[1], "start") < 0 || argument_as_size(&limit, arguments[2], "limit") < 0
+        || argument_open(&buffer, arguments[0], "buffer") < 0) {
         return NULL;
     }
     PyObject *parsed = check_and_parse(&buffer, start, limit);
@@ -235,8 +229,8 @@ open_payload_and_mask(Parts *parts, Py_ssize_t head, PyObject *payload, PyObject
 static int
 open_parts(Parts *parts, PyObject *const *arguments)
 {
-    Py_ssize_t head = PyNumber_AsSsize_t(arguments[0], NULL);
-    if (head == -1 && PyErr_Occurred()) {
+    Py_ssize_t head;
+    if (argument_as_size(&head, arguments[0], "head") < 0) {
         return -1;
     }
     parts->head = (unsigned char)head;

@@ -39,6 +39,19 @@ websocket_mask(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize
     return masked;
 }
 
+/* The lowest bits of an int of any size. Returns 0, or -1 with an exception. */
+static int
+low_bits(uint64_t *bits, PyObject *object)
+{
+    PyObject *number = PyNumber_Index(object);
+    if (number == NULL) {
+        return -1;
+    }
+    *bits = PyLong_AsUnsignedLongLongMask(number);
+    Py_DecRef(number);
+    return 0;
+}
+
 /* The mask as it falls on a payload of which `offset` bytes came before; -1 with an exception for a wrong one. */
 static int
 mask_at(uint32_t *turned, const Argument *mask, PyObject *offset)
@@ -46,15 +59,19 @@ mask_at(uint32_t *turned, const Argument *mask, PyObject *offset)
     if (argument_check_mask(mask) < 0) {
         return -1;
     }
-    Py_ssize_t passed = offset == NULL ? 0 : PyNumber_AsSsize_t(offset, NULL);
-    if (passed == -1 && PyErr_Occurred()) {
+    Py_ssize_t passed = 0;
+    if (offset != NULL && argument_as_size(&passed, offset, "offset") < 0) {
         return -1;
     }
     if (passed < 0) {
         PyErr_SetString(PyExc_ValueError, "offset must not be negative");
         return -1;
     }
-    *turned = turn_mask(load_mask(mask->bytes), (size_t)passed);
+    uint64_t exact = (uint64_t)passed;
+    if (passed == PY_SSIZE_T_MAX && low_bits(&exact, offset) < 0) {
+        return -1;
+    }
+    *turned = turn_mask(load_mask(mask->bytes), (size_t)exact);
     return 0;
 }
 

@@ -17,7 +17,7 @@ enum { WIDE_WORTH = 256, ALIGNMENT_WORTH = 1024 }; /* bytes; with fewer, nothing
 
 typedef uint32_t WideBlock __attribute__((vector_size(32)));
 
-/* Written by every interpreter that makes the module, always the same. */
+/* The one thing that isn't the module's state: it is the CPU's, the same whichever interpreter writes it. */
 static unsigned char wide_blocks;
 
 static inline __attribute__((target("avx2"))) void
