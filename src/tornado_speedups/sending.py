@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Generator, Iterable
 from functools import partial
 from typing import Any
@@ -28,6 +29,9 @@ _WIRE_TYPES = (bytes, str)
 
 # So many bytes of answers are held back at most.
 _HELD_BYTES = 64 * 1024
+
+# Windows fails where it is given more at once than it can take, so that Tornado's streams write no more there.
+_MOST_AT_ONCE = 128 * 1024 if sys.platform == "win32" else sys.maxsize
 
 
 class WriteFuture(asyncio.Future[None]):
@@ -168,6 +172,8 @@ class SendingProtocol(WebSocketProtocol13):
     def _write_to_socket(self, data: bytes | memoryview) -> int:
         """Return how many bytes the socket took; close the stream if it is broken, as its _handle_write does."""
         stream = self._stream
+        if len(data) > _MOST_AT_ONCE:
+            data = memoryview(data)[:_MOST_AT_ONCE]
         try:
             sent: int = stream.write_to_fd(data)
         except BlockingIOError:
