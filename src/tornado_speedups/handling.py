@@ -93,9 +93,18 @@ class HandlingProtocol(SendingProtocol):
 
     async def _finish(self, pending: asyncio.Future[Any]) -> None:
         """Wait for an asynchronous handler, and treat its errors as this version of Tornado does."""
-        settled = pending if pending is self._settled else self._run_callback(_return, pending)
+        settled = self._treated(pending)
         if settled is not None:
             await settled
+
+    def _cancel(self, pending: asyncio.Future[Any]) -> None:
+        """Do to an asynchronous handler what this version of Tornado does where the task that waits is cancelled."""
+        settled = self._treated(pending)
+        if settled is not None:
+            settled.cancel()
+
+    def _treated(self, pending: asyncio.Future[Any]) -> asyncio.Future[Any] | None:
+        return pending if pending is self._settled else self._run_callback(_return, pending)
 
     def _accept_header(self, head: int, length: int) -> bool:
         """Whether a frame with this header may come now; if not, the connection is closed."""

@@ -26,8 +26,12 @@ from tornado_speedups.sending import is_known
 
 
 def faster(protocol: Any) -> Any:
-    """The connection that takes the place of one that Tornado has just made; other classes than Tornado's stay."""
-    if type(protocol) is not WebSocketProtocol13:
+    """The connection that takes the place of one that Tornado has just made; other classes than Tornado's stay.
+
+    So does Tornado's where nest_asyncio lets the event loop run from inside of itself: a handler that waited there for
+    what it has written would wait for ever, as that leaves when the handler returns.
+    """
+    if type(protocol) is not WebSocketProtocol13 or hasattr(asyncio, "_nest_patched"):
         return protocol
     return FastWebSocketProtocol13(protocol.handler, protocol.mask_outgoing, protocol.params)
 
@@ -41,7 +45,8 @@ class FastWebSocketProtocol13(ReceivingProtocol):
         self._idle: asyncio.Future[asyncio.Future[Any] | None] | None = None
         self._task: Any = None
         self._context: Any = None
-        self._busy = False
+        # An asynchronous handler that is waited for meanwhile.
+        self._busy: asyncio.Future[Any] | None = None
         super().__init__(*arguments, **options)
 
     async def _receive_frame(self) -> None:
@@ -108,9 +113,12 @@ class FastWebSocketProtocol13(ReceivingProtocol):
             if not self.client_terminated:
                 raise
             return
+        except asyncio.CancelledError:
+            if self._busy is not None:
+                self._cancel(self._busy)
+            raise
         finally:
-            self._idle = self._task = self._context = None
-            self._busy = False
+            self._idle = self._task = self._context = self._busy = None
             stream.__dict__.pop("_handle_read", None)
         if pending is not None:
             await self._finish(pending)
@@ -131,7 +139,7 @@ class FastWebSocketProtocol13(ReceivingProtocol):
         if self._handling:  # by an application that runs the event loop from inside of on_message
             return
         idle = self._idle
-        waits = idle is not None and not idle.done() and not self._busy  # _waits(), without a call for each event
+        waits = idle is not None and not idle.done() and self._busy is None  # _waits(), without a call for each event
         # While the application is busy, Tornado reads one chunk more, or notices the end; then it stops reading.
         if not waits and self._has_input():
             self._park()
@@ -151,7 +159,7 @@ class FastWebSocketProtocol13(ReceivingProtocol):
             self._park()
 
     def _waits(self) -> bool:
-        return self._idle is not None and not self._idle.done() and not self._busy
+        return self._idle is not None and not self._idle.done() and self._busy is None
 
     def _handle_in_context(self) -> None:
         if self._context is None:
@@ -191,7 +199,7 @@ class FastWebSocketProtocol13(ReceivingProtocol):
 
     def _wait_in_place(self, pending: asyncio.Future[Any]) -> None:
         if self._waits():
-            self._busy = True
+            self._busy = pending
             self._stop_reading()
             pending.add_done_callback(self._go_on)
 
@@ -201,7 +209,7 @@ class FastWebSocketProtocol13(ReceivingProtocol):
         if not succeeded(pending) or self.client_terminated or self._stream._closed:
             self._wake(pending)
             return
-        self._busy = False
+        self._busy = None
         self._reclaim()
         if self._has_input() or not self._drained:  # be it the header of a frame that mustn't come
             self._handle_in_context()
@@ -224,6 +232,7 @@ class FastWebSocketProtocol13(ReceivingProtocol):
 
     def _ignore_socket(self) -> None:
         stream = self._stream
+        self._listens = False
         if stream._state is not None and stream._state & stream.io_loop.READ:
             stream._state &= ~stream.io_loop.READ
             stream.io_loop.update_handler(stream.fileno(), stream._state)

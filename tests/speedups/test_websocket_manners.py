@@ -25,6 +25,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketProtocol13, _WebSoc
 
 import tornado_speedups
 from tests.speedups.wires import Handler
+from tornado_speedups import sending
 from tornado_speedups._fallback import build_frame, parse_frames
 from tornado_speedups.websocket import FastWebSocketProtocol13
 
@@ -97,6 +98,59 @@ def test_a_loop_that_awaits_its_writes_lets_others_run(protocol: Any) -> None:
         return turns
 
     assert asyncio.run(scenario()) >= 100
+
+
+@pytest.mark.parametrize("begins", ["while the loop waits", "before the task runs"])
+def test_who_cancels_the_connections_task_does_to_the_handler_what_tornado_does(begins: str) -> None:
+    """Tornado 6.5 cancels the handler, 6.6 lets it go on."""
+
+    async def scenario(protocol: Any) -> list[str]:
+        said = []
+
+        async def answer(handler: Handler, message: Any) -> None:
+            try:
+                await asyncio.sleep(0.02)
+                said.append("finished")
+            except asyncio.CancelledError:
+                said.append("cancelled")
+                raise
+
+        end = End(protocol, answer)
+        if begins == "while the loop waits":
+            await asyncio.sleep(0.01)
+        end.peer.send(HELLO)
+        await asyncio.sleep(0.01)
+        end.task.cancel()
+        await asyncio.gather(end.task, return_exceptions=True)
+        await asyncio.sleep(0.03)
+        end.protocol.stream.close()
+        end.peer.close()
+        return said
+
+    stock, fast = (asyncio.run(scenario(each)) for each in (WebSocketProtocol13, FastWebSocketProtocol13))
+    assert fast == stock != []
+
+
+def test_on_windows_a_long_message_is_not_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "_MOST_AT_ONCE", 1000)
+    written = []
+
+    async def scenario() -> bytes:
+        async with connected(FastWebSocketProtocol13, echo) as end:
+            write = end.protocol.stream.write_to_fd
+
+            def note(data: Any) -> Any:
+                written.append(len(data))
+                return write(data)
+
+            end.protocol.stream.write_to_fd = note
+            end.protocol.write_message("x" * 200_000)
+            end.protocol.write_message(b"y", binary=True)
+            return await end.until(b"\x82\x01y")
+
+    received = asyncio.run(scenario())
+    assert received[10:-3] == b"x" * 200_000
+    assert written[0] == 1000 and len(written) > 1
 
 
 def test_the_future_of_a_write(protocol: Any) -> None:
