@@ -32,6 +32,7 @@ class UnknownCodeError(Exception):
 
 
 _MASK = "_websocket_mask"
+_MASK_IN_PYTHON = "tornado.util:_websocket_mask_python"
 
 # Every module that binds the function; a Tornado without it in the first two is none that we know.
 _NEEDED = ("tornado.util", "tornado.websocket")
@@ -49,27 +50,47 @@ _PROTOCOL = [
 ]
 
 
-def masking(_: Code) -> list[Replacement]:
+def masking(code: Code) -> list[Replacement]:
     """Replace Tornado's function that masks the payload of WebSocket frames, unless ours were Python in place of C."""
     missing = [name for name in _NEEDED if not callable(getattr(import_module(name), _MASK, None))]
     if missing:
         raise UnknownCodeError(f"which has no {' and no '.join(f'{name}.{_MASK}' for name in missing)}")
+    require(code, [_MASK_IN_PYTHON])
     ours = _implementation.websocket_mask
     modules = [import_module(name) for name in (*_NEEDED, *_ALSO)]
     found = [Replacement(module, _MASK, getattr(module, _MASK), ours) for module in modules if hasattr(module, _MASK)]
-    return [each for each in found if not _is_slower(each.stock)]
+    for each in found:
+        if not _is_tornados(each.stock):
+            raise UnknownCodeError(f"whose {each.owner.__name__}.{_MASK} has been patched")
+    return [] if _is_slower() else found
 
 
-def _is_slower(stock: Callable[..., bytes]) -> bool:
-    """Whether our function would be Python in place of Tornado's C, about five times slower."""
-    return _implementation.implementation == "python" and stock.__module__ == "tornado.speedups"
+def _is_tornados(function: Any) -> bool:
+    """Whether it is one of the two that Tornado has, in C and in Python."""
+    return _is_in_c(function) or function is import_module("tornado.util")._websocket_mask_python
+
+
+def _is_in_c(function: Any) -> bool:
+    return getattr(function, "__module__", None) == "tornado.speedups"
+
+
+def _is_slower() -> bool:
+    """Whether our masking would be Python in place of Tornado's C, about five times slower."""
+    return _implementation.implementation == "python" and _is_in_c(import_module("tornado.util")._websocket_mask)
+
+
+def require(code: Code, names: list[str]) -> None:
+    """Raises UnknownCodeError, unless Tornado's code of these names is known."""
+    reason = code.why_unknown(names)
+    if reason:
+        raise UnknownCodeError(reason)
 
 
 def websocket(code: Code) -> list[Replacement]:
-    """Replace the class of WebSocket connections, where handlers and clients make them."""
-    reason = code.why_unknown(_PROTOCOL)
-    if reason:
-        raise UnknownCodeError(reason)
+    """Replace the class of WebSocket connections, where handlers and clients make them, unless it masked slower."""
+    require(code, _PROTOCOL)
+    if _is_slower():
+        return []
     module = import_module("tornado.websocket")
     return [_protocol_of(owner) for owner in (module.WebSocketHandler, module.WebSocketClientConnection)]
 

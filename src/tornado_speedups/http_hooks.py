@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tornado_speedups.hooks import Replacement, UnknownCodeError, replacement
+from tornado_speedups.hooks import Replacement, replacement, require
 from tornado_speedups.known import Code
 
 _HEADERS = [
@@ -28,7 +28,7 @@ _CONNECTIONS = [
 
 def headers(code: Code) -> list[Replacement]:
     """Replace the parsing of header blocks and request lines."""
-    _require(code, _HEADERS)
+    require(code, _HEADERS)
     from tornado import http1connection, httputil
 
     from tornado_speedups import headers as ours
@@ -42,7 +42,7 @@ def headers(code: Code) -> list[Replacement]:
 
 def connections(code: Code) -> list[Replacement]:
     """Replace the writing of response heads, and what sockets and clocks are asked for in vain."""
-    _require(code, _CONNECTIONS)
+    require(code, _CONNECTIONS)
     from tornado import gen, http1connection, httputil, iostream
 
     from tornado_speedups import moments, responses, streams
@@ -55,9 +55,3 @@ def connections(code: Code) -> list[Replacement]:
         replacement(iostream.BaseIOStream, "_read_to_buffer", streams.read_to_buffer_with),
         replacement(iostream.BaseIOStream, "write", streams.write_with),
     ]
-
-
-def _require(code: Code, names: list[str]) -> None:
-    reason = code.why_unknown(names)
-    if reason:
-        raise UnknownCodeError(reason)

@@ -22,6 +22,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "tornado.iostream:IOStream": ("02fa9f260ae9d929", "c781941a3bedb477"),
     "tornado.iostream:SSLIOStream": ("e4034fe36a3a8768", "4e1db0096ff7270d"),
     "tornado.platform.asyncio:BaseAsyncIOLoop": ("95f377733e7bc4c5", "b597664a3f85c3b7"),
+    "tornado.util:_websocket_mask_python": ("83e184311a07dbc8", "37f6bb9f894a4def"),
     "tornado.httputil:_ABNF": ("ccc53c925a52a053", "92936de0b095a8f2"),
     "tornado.httputil:_normalize_header": ("0520c8a41b1cf793",),
     # Not that of 6.5, whose parser has other parameters.

@@ -34,7 +34,7 @@ def install(*, masking: bool = True, websocket: bool = True, headers: bool = Tru
     ``masking`` replaces the function that masks frames, ``websocket`` the class of WebSocket connections, ``headers``
     the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. What has been installed stays:
     later calls only add. A Tornado whose code isn't known at a hook keeps its own there, with a RuntimeWarning. So
-    does, silently, one whose C code would make way for Python. Raises ImportError where Tornado is missing.
+    does, silently, one whose masking in C would make way for Python. Raises ImportError where Tornado is missing.
     """
     wanted = {"masking": masking, "websocket": websocket, "headers": headers, "http": http}
     with _lock:

@@ -108,15 +108,40 @@ def test_uninstall_alone_does_nothing(stock_tornado: list[Any]) -> None:
     assert bound() == stock_tornado
 
 
-def test_different_bindings_are_restored_each(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def another(mask: bytes, data: bytes) -> bytes:
-        return b""
-
-    monkeypatch.setattr(tornado.websocket, "_websocket_mask", another)
+def test_different_bindings_are_restored_each(
+    tornado_in_python: Any, tornado_in_c: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tornado.websocket, "_websocket_mask", tornado_in_c)
     tornado_speedups.install()
     assert bound() == [tornado_speedups.websocket_mask] * 3
     tornado_speedups.uninstall()
-    assert bound() == [tornado_in_python, another, tornado_in_python]
+    assert bound() == [tornado_in_python, tornado_in_c, tornado_in_python]
+
+
+@pytest.mark.usefixtures("tornado_in_python")
+@pytest.mark.parametrize("module", MODULES)
+def test_what_others_had_replaced_before_is_left_alone(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def theirs(mask: bytes, data: bytes) -> bytes:
+        return b""
+
+    monkeypatch.setattr(module, "_websocket_mask", theirs)
+    before = bound()
+    masking_refused(f"whose {module.__name__}._websocket_mask has been patched")
+    assert bound() == before
+
+
+@pytest.mark.usefixtures("tornado_in_python")
+def test_masking_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bound()
+    monkeypatch.setattr(tornado, "version_info", (6, 7, 0, 0))
+    masking_refused("a version it doesn't know")
+    assert bound() == before
+
+
+def masking_refused(reason: str) -> None:
+    with pytest.warns(RuntimeWarning, match=reason):
+        tornado_speedups.install(websocket=False, headers=False, http=False)
+    assert tornado_speedups.status()["masking"] == f"left to Tornado {tornado.version}, {reason}"
 
 
 def test_what_others_replaced_since_is_theirs(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +178,14 @@ def test_python_does_not_replace_c(tornado_in_c: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(_implementation, "implementation", "python")
     tornado_speedups.install()
     assert bound() == [tornado_in_c] * 3
+    assert methods() == STOCK_METHODS  # which mask each message
+    left = f"left to Tornado {tornado.version}, whose C is faster"
+    assert tornado_speedups.status() == {
+        "masking": left,
+        "websocket": left,
+        "headers": "installed",
+        "http": "installed",
+    }
 
 
 @pytest.mark.usefixtures("c_extension")
@@ -168,7 +201,7 @@ def test_c_replaces_c(tornado_in_c: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_threads_may_race(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads that were inside install() at once would each take the other's function for Tornado's."""
 
-    def dawdle(_: object) -> bool:
+    def dawdle() -> bool:
         time.sleep(0.02)
         return False
 
@@ -316,6 +349,14 @@ def test_a_subclass_of_the_protocol_is_left_alone() -> None:
     protocol = Own(Mock(), False, tornado.websocket._WebSocketParams())
     assert websocket.faster(protocol) is protocol
     assert websocket.faster(None) is None
+
+
+def test_loops_that_run_inside_of_themselves_keep_tornados_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As nest_asyncio makes them, and marks them."""
+    protocol = tornado.websocket.WebSocketProtocol13(Mock(), False, tornado.websocket._WebSocketParams())
+    assert websocket.faster(protocol) is not protocol
+    monkeypatch.setattr(asyncio, "_nest_patched", True, raising=False)
+    assert websocket.faster(protocol) is protocol
 
 
 class Echo(tornado.websocket.WebSocketHandler):
