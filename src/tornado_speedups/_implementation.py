@@ -42,7 +42,9 @@ def _finds_c() -> bool:
     if not _c_is_wanted():
         return False
     try:
-        import_module("tornado_speedups._speedups")
+        module = import_module("tornado_speedups._speedups")
+        if module.__file__ is None:  # the folder of its source
+            raise ModuleNotFoundError("it hasn't been compiled")
     except ImportError as error:
         _on_missing_c(error)
         return False

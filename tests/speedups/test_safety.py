@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 import tracemalloc
@@ -84,6 +85,9 @@ def test_buffers_are_released(name: str, native: Any) -> None:
 def test_threads(native: Any) -> None:
     """Many threads in all functions at once: what belongs to no other thread comes out right."""
 
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        assert not sys._is_gil_enabled(), "some module has enabled the GIL: nothing runs at the same time"  # type: ignore[attr-defined,unused-ignore]
+
     def hammer(_: int) -> None:
         buffer = bytearray(FRAMES)
         for _ in range(50):
@@ -157,6 +161,11 @@ IN_SUBINTERPRETERS = """
             assert buffer == tornado_speedups.websocket_mask(b"abcd", bytes(1000)) == b"abcd" * 250
             frame = tornado_speedups.build_frame(0x82, buffer, b"abcd")
             assert tornado_speedups.parse_frames(frame, 0, 2) == ([(0x82, bytes(buffer))], len(frame), 2)
+            found = tornado_speedups.parse_head(b"GET / HTTP/1.1\\\\r\\\\nhost: a\\\\r\\\\nx-own: b\\\\r\\\\n")
+            names = {{"Host": ["a"], "X-Own": ["b"]}}, {{"Host": "a", "X-Own": "b"}}
+            assert found == ("GET / HTTP/1.1", *names, "X-Own"), found
+            sent = tornado_speedups.serialize_head("HTTP/1.1 200 OK", names[0], b"c")
+            assert sent == b"HTTP/1.1 200 OK\\\\r\\\\nHost: a\\\\r\\\\nX-Own: b\\\\r\\\\n\\\\r\\\\nc", sent
     '''
     def live(rounds):
         for _ in range(rounds):
