@@ -12,6 +12,7 @@ import pytest
 from tests.fixtures import commands, downloads
 
 ROOT = Path(__file__).parents[1]
+SLOW = ("integration", "many")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,8 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     if config.getoption("--integration"):
-        return "kinds of tests: fast, integration"
-    return "kinds of tests: fast; 1 kind left out: integration (real builds, real wheels): --integration runs it too"
+        return "kinds of tests: fast, many, integration"
+    return "kinds of tests: fast; left out: many (cases), integration (real builds, real wheels): --integration"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -49,7 +50,7 @@ def _left_out(item: pytest.Item, config: pytest.Config) -> bool:
     if config.getoption("--only-wheels"):
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         return parameters.get("speedups") not in config.getoption("--wheel")
-    return not config.getoption("--integration") and item.get_closest_marker("integration") is not None
+    return not config.getoption("--integration") and any(item.get_closest_marker(kind) for kind in SLOW)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,12 @@ Above all with requests made to be understood differently by two parties (reques
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -197,7 +199,7 @@ def same_outcome(conversations: list[list[bytes]], caplog: pytest.LogCaptureFixt
     return answers
 
 
-@pytest.mark.integration
+@pytest.mark.many
 @pytest.mark.usefixtures("c_extension")
 def test_requests_at_once(caplog: pytest.LogCaptureFixture) -> None:
     answers = same_outcome([[request + LAST] for request in REQUESTS], caplog)
@@ -205,14 +207,14 @@ def test_requests_at_once(caplog: pytest.LogCaptureFixture) -> None:
     assert sum(b"/last" in each for each in answers) > 25
 
 
-@pytest.mark.integration
+@pytest.mark.many
 @pytest.mark.usefixtures("c_extension")
 def test_requests_in_pieces(caplog: pytest.LogCaptureFixture) -> None:
     cuts = [len(request) * (1 + i % 7) // 8 for i, request in enumerate(REQUESTS)]
     same_outcome([[each[:cut], each[cut:] + LAST] for each, cut in zip(REQUESTS, cuts, strict=True)], caplog)
 
 
-@pytest.mark.integration
+@pytest.mark.many
 @pytest.mark.usefixtures("c_extension")
 def test_a_request_split_anywhere(caplog: pytest.LogCaptureFixture) -> None:
     head = b"\r\n" + GET + b"A: b\nC: d\r\n\r\n"
@@ -220,14 +222,14 @@ def test_a_request_split_anywhere(caplog: pytest.LogCaptureFixture) -> None:
     assert set(answers) == {answers[0]} and b"/last" in answers[0]
 
 
-@pytest.mark.integration
+@pytest.mark.many
 @pytest.mark.usefixtures("c_extension")
 def test_a_request_byte_by_byte(caplog: pytest.LogCaptureFixture) -> None:
     request = POST + b"Content-Length: 5\r\n\r\nhello" + LAST
     assert b"/last" in same_outcome([[bytes([octet]) for octet in request]], caplog)[0]
 
 
-@pytest.mark.integration
+@pytest.mark.many
 @pytest.mark.usefixtures("c_extension")
 def test_responses_of_every_size(caplog: pytest.LogCaptureFixture) -> None:
     versions = (
@@ -273,7 +275,7 @@ async def fetch_all() -> list[Any]:
     return await asyncio.gather(*map(answer, RESPONSES))
 
 
-@pytest.mark.integration
+@pytest.mark.many
 @pytest.mark.usefixtures("c_extension")
 def test_responses_to_a_client(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
@@ -285,6 +287,48 @@ def test_responses_to_a_client(caplog: pytest.LogCaptureFixture) -> None:
         assert ours == stock, raw
     assert logged(caplog) == said
     assert sum(each[0] == 200 for each in got) > 5
+
+
+async def leave_in_some_way(port: int, number: int) -> None:
+    """A connection with a few requests, that ends with an answer, a bad request, half a head, or a reset."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(BROWSER * 3 + [LAST, b"nonsense\r\n\r\n", BROWSER[:100], b""][number % 4])
+    if number % 4 == 2:
+        writer.write_eof()
+    if number % 4 == 3:
+        await reader.readuntil(b"}")
+        writer.transport.abort()
+    else:
+        await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+
+
+@pytest.mark.many
+@pytest.mark.usefixtures("c_extension")
+def test_connections_and_requests_leave_nothing_behind() -> None:
+    tornado_speedups.install()
+    logging.getLogger("tornado.access").setLevel(logging.ERROR)
+
+    def blocks() -> int:
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    async def scenario() -> int:
+        server, port = make_server()
+        before = 0
+        for number in range(4000):
+            if number == 1000:
+                before = blocks()
+            await leave_in_some_way(port, number)
+        grown = blocks() - before
+        server.stop()
+        await server.close_all_connections()
+        return grown
+
+    try:
+        assert asyncio.run(scenario()) < 500
+    finally:
+        logging.getLogger("tornado.access").setLevel(logging.NOTSET)
 
 
 def test_a_reader_that_has_gone(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, RequestStartLine, ResponseStartLine
 
 from tests.speedups.heads import BROWSER, outcome, random_head
-from tornado_speedups import headers, http_hooks, known, responses
+from tornado_speedups import _fallback, headers, http_hooks, known, responses
 from tornado_speedups.hooks import Replacement
 
 
@@ -59,10 +59,10 @@ def test_some_heads(replaced: dict[str, Replacement]) -> None:
     fuzz(2000, 3, replaced)
 
 
-@pytest.mark.integration
-def test_many_heads(replaced: dict[str, Replacement]) -> None:
-    """100,000 for each implementation, so 200,000."""
-    fuzz(100_000, 4, replaced)
+@pytest.mark.many
+def test_many_heads(native: Any, replaced: dict[str, Replacement]) -> None:
+    """100,000 for each implementation, others for each: 200,000."""
+    fuzz(100_000, 4 if native is _fallback else 5, replaced)
 
 
 def test_every_beginning_of_a_head(replaced: dict[str, Replacement]) -> None:

@@ -78,7 +78,7 @@ async def one_connection(number: int) -> None:
     peer.close()
 
 
-@pytest.mark.integration
+@pytest.mark.many
 def test_connections_leave_nothing_behind() -> None:
     async def scenario() -> int:
         for number in range(300):
@@ -91,7 +91,7 @@ def test_connections_leave_nothing_behind() -> None:
     assert asyncio.run(scenario()) < 500
 
 
-@pytest.mark.integration
+@pytest.mark.many
 @pytest.mark.parametrize("answer", [echo, echo_and_wait])
 def test_messages_leave_nothing_behind(answer: Any) -> None:
     batch = 100

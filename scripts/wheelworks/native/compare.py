@@ -32,15 +32,15 @@ def counts(seen: Outcomes) -> Counts:
     return Counts(*(len(seen.told.having(outcome)) for outcome in ("passed", "failed", "skipped")))
 
 
-def new_failures(off: Outcomes, on: Told) -> dict[str, str]:
-    """What went wrong with the speedups on, and at no try with them off: the details by test.
+def new_failures(off: Told, on: Told) -> dict[str, str]:
+    """What went wrong with the speedups on, and not with them off, the last try of each counting: details by test.
 
     A test that passes without them must pass with them: to be skipped, or not to run, is a failure. One that is
     there with them alone must not fail.
     """
     wrong: dict[str, str] = {}
-    for test in dict.fromkeys([*off.told.ended, *on.tests, *on.ended]):
-        before = "failed" if test in off.second_try else off.told.ended.get(test, ("missing", ""))[0]
+    for test in dict.fromkeys([*off.ended, *on.tests, *on.ended]):
+        before, _ = off.ended.get(test, ("missing", ""))
         after, detail = on.ended.get(test, ("missing", "it never ran"))
         if (before == "passed" and after != "passed") or (before != "failed" and after == "failed"):
             wrong[test] = f"{after}:\n{_shown(detail)}"
@@ -63,7 +63,7 @@ def compared(off: Outcomes, on: Outcomes, excused: Mapping[str, str]) -> Iterato
     yield from deaths(on.told, "with the speedups on")
     if not off.told.having("passed"):
         yield "not one of Tornado's tests passed with the speedups off: there is nothing to compare with"
-    for test, detail in new_failures(off, on.told).items():
+    for test, detail in new_failures(off.told, on.told).items():
         if test not in excused:
             yield f"{test}: passes with the speedups off, and with them on {detail}"
 

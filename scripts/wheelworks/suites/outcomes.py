@@ -29,6 +29,10 @@ class Piece:
     arguments: tuple[str, ...] = ()
 
 
+# How tests are marked that need compilers, downloads or emulators of their own, and those that take long.
+NEEDY, MANY = ("integration",), "many"
+
+
 class Stage(Protocol):
     """Where guest programs run."""
 
@@ -53,9 +57,12 @@ class Outcomes:
     second_try: tuple[str, ...] = ()
 
 
-def run_package(stage: Stage, folder: str) -> Outcomes:
-    """Run the project's own tests by pytest; those that skip themselves are counted with their own reasons."""
-    told = stage.run(_shards(stage, "package", folder))
+def run_package(stage: Stage, folder: str, *, many: bool = False) -> Outcomes:
+    """Run the project's own tests by pytest; those that skip themselves are counted with their own reasons.
+
+    ``many`` adds those that try many cases of what others try a few of.
+    """
+    told = stage.run(_shards(stage, "package", folder, ",".join(NEEDY if many else (*NEEDY, MANY))))
     return Outcomes(
         told, {test: told.ended[test][1].rpartition("Skipped: ")[2].rstrip("')") for test in told.having("skipped")}
     )

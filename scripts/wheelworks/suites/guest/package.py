@@ -1,6 +1,7 @@
 """Run a share of a project's own tests by pytest.
 
-In the guest as ``python -m wheelworks_guest.package EVENTS SHARD SHARDS FOLDER MODULE...``.
+In the guest as ``python -m wheelworks_guest.package EVENTS SHARD SHARDS FOLDER LEFT-OUT MODULE...``; LEFT-OUT are
+pytest's marks, with commas between them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import pytest
 from .events import Events
 
 EVENTS = Events(sys.argv[1])
-SHARD, SHARDS, FOLDER, MODULES = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5:]
+SHARD, SHARDS, FOLDER, LEFT_OUT = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5].split(",")
+MODULES = sys.argv[6:]
 
 
 class Reporter:
@@ -63,14 +65,8 @@ class Reporter:
 
 
 OPTIONS = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={FOLDER}", FOLDER]
-# Tests so marked need compilers, downloads or emulators of their own.
-OPTIONS += [
-    "--continue-on-collection-errors",
-    "-m",
-    "not integration",
-    "-o",
-    "markers=integration: needs more than a Python",
-]
+OPTIONS += ["--continue-on-collection-errors", "-m", " and ".join(f"not {mark}" for mark in LEFT_OUT)]
+OPTIONS += ["-o", "markers=integration\nmany"]
 
 # By the events, that is: a failed test, or a share without tests.
 EXPLAINED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
