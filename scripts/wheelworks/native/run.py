@@ -58,9 +58,7 @@ class _Runs:
     on: Outcomes
 
 
-def test_wheel(
-    wheel: Path, python: Python, asked: str, folder: Path, progress: Progress, *, many: bool
-) -> Result:
+def test_wheel(wheel: Path, python: Python, asked: str, folder: Path, progress: Progress, *, many: bool) -> Result:
     """Install a wheel beside a Tornado ("6.6", "6.6.1") in a new environment in ``folder``, and run all tests there.
 
     ``many`` adds those of the package's that take long. Raises WheelworksError where the environment can't be made.
