@@ -5,8 +5,7 @@
 #ifndef TORNADO_SPEEDUPS_XOR_ALIGNED_H
 #define TORNADO_SPEEDUPS_XOR_ALIGNED_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "xor_bytes.h"
 
 #define WORD sizeof(uint64_t)
 
