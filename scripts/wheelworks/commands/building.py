@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelworks import console, manifest, targets
+from wheelworks import console, manifest
 from wheelworks.commands import reporting
 from wheelworks.cross import builder, doors, report
 from wheelworks.cross.outcome import Built, Failed, Job, Kept, Outcome
@@ -102,11 +102,11 @@ def run(shop: Workshop, there: Sequence[Built | Kept]) -> int:
 def run_release(shop: Workshop, there: Sequence[Built | Kept], *, everywhere: bool) -> int:
     """Run the wheels of a release on the emulated CPU; the others, or ``everywhere`` all that can be, under CPython.
 
-    Returns the exit status. What the matrix has no way for is told, and no failure; the pure wheel has no code to run.
+    Returns the exit status. What there is no way for is told, and no failure; the pure wheel has no code to run.
     """
     from wheelworks.commands import running
 
-    ways = {one.file: ways_of(one.record) for one in there if one.record["targets"]}
+    ways = {one.file: running.ways(one.file) for one in there if one.record["targets"]}
     emulated = [wheel for wheel in ways if "emulated" in ways[wheel]]
     real = [wheel for wheel in ways if wheel not in emulated or (everywhere and "cpython" in ways[wheel])]
     tests = _tests(list(ways)) if everywhere else "smoke"
@@ -116,16 +116,6 @@ def run_release(shop: Workshop, there: Sequence[Built | Kept], *, everywhere: bo
     _note_runs(shop, verdicts)
     running.show(verdicts)
     return running.exit_code([wheel for wheel in ways if ways[wheel]], verdicts)
-
-
-def ways_of(record: manifest.Record) -> set[str]:
-    """The ways in which a wheel can be run here: free-threaded CPythons of other CPUs are not to be had."""
-    ways = {way for name in record["targets"] for way in targets.find(name).run}
-    return (
-        ways - {"cpython"}
-        if any(record["abi"] == abi.specific and abi.free_threaded for abi in targets.all_abis())
-        else ways
-    )
 
 
 def _tests(wheels: Sequence[Path]) -> running.Tests:

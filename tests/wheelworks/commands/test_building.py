@@ -1,30 +1,13 @@
-"""In which ways the wheels of a release are run: those of their targets, as far as there is a Python of their ABI."""
+"""Under which CPython the wheels of a release are run that no emulated CPU is for."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from wheelworks import debian, targets
-from wheelworks.commands import building, running
+from wheelworks import debian
+from wheelworks.commands import running
 from wheelworks.execute.verdict import Verdict
-
-
-@pytest.mark.parametrize(
-    ("target", "abi", "ways"),
-    [
-        ("manylinux_2_17_aarch64", "cp311-abi3", {"emulated", "cpython"}),
-        ("manylinux_2_17_aarch64", "cp314-cp314t", {"emulated"}),
-        ("manylinux_2_19_ppc64le", "cp311-abi3", {"cpython"}),
-        ("manylinux_2_19_ppc64le", "cp315-abi3.abi3t", {"cpython"}),
-        ("manylinux_2_19_ppc64le", "cp314-cp314t", set()),
-        ("manylinux_2_19_ppc64le", "cp315-cp315t", set()),
-        ("win32", "cp314-cp314t", {"emulated"}),
-    ],
-)
-def test_the_ways_of_a_wheel(target: str, abi: str, ways: set[str]) -> None:
-    served = [row.id for row in targets.family_of(targets.find(target))]
-    assert building.ways_of({"targets": served, "abi": abi}) == ways
 
 
 @pytest.mark.parametrize(
