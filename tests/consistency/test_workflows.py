@@ -129,6 +129,20 @@ def test_nothing_is_permitted_but_by_name(file: Path) -> None:
         assert "timeout-minutes" in job or "uses" in job, name
 
 
+def runs_foreign_code(session: str, words: list[str]) -> bool:
+    return session == "test-foreign" or (session == "build-wheels" and not {"--list", "--builder"} & set(words))
+
+
+def test_what_runs_foreign_code_has_the_packages_for_it() -> None:
+    """Some wheels run nowhere but under a CPython of their CPU, which takes mmdebstrap and qemu."""
+    running = {place for place, session, words in nox() if runs_foreign_code(session, words)}
+    assert running == {"ci.yml: build", "release.yml: foreign"}
+    for place in running:
+        own = [line for where, line in lines() if where == place]
+        first = next(at for at, line in enumerate(own) if NOX.match(line))
+        assert ".ci/packages" in own[:first], place
+
+
 def test_only_a_tag_is_published_and_only_by_one_job() -> None:
     assert list(read(FOLDER / "release.yml")["on"]) == ["push"]
     assert read(FOLDER / "release.yml")["on"]["push"] == {"tags": ["v*"]}
