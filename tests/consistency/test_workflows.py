@@ -251,6 +251,31 @@ def test_every_machine_can_install_what_its_sessions_need(lock: str, tmp_path: P
     assert [machine for machine in sorted(machines) if not installs(lock, machine, tmp_path)] == []
 
 
+def installs_anywhere(lock: str, python: str, folder: Path) -> bool:
+    """Whether a lock file has wheels of everything that no platform and no ABI would refuse, for a Python "3.14t"."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--only-binary=:all:", "--no-deps"]
+    command += [f"--python-version={python.rstrip('t')}", "--platform=any", "--abi=none", "--target", str(folder)]
+    command += ["--ignore-installed", "--require-hashes", "-r", f"requirements/{lock}.txt"]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
+
+
+def native_pythons() -> list[str]:
+    planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
+    return sorted({row["python"] for row in matrices.native(planned)})
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("python", native_pythons())
+def test_every_tested_python_can_install_what_its_tests_need(python: str, tmp_path: Path) -> None:
+    """Without a compiler, on whatever machine of the matrices: musl's, and those that cibuildwheel emulates."""
+    assert installs_anywhere("native", python, tmp_path)
+
+
+@pytest.mark.integration
+def test_packages_with_native_code_are_noticed(tmp_path: Path) -> None:
+    assert not installs_anywhere("wheelworks", native_pythons()[0], tmp_path)
+
+
 @pytest.mark.integration
 def test_windows_on_arm_needs_another_python_for_the_suite(tmp_path: Path) -> None:
     """Where this fails, ``matrices.SUITE`` isn't needed any more."""
