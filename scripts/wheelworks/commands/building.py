@@ -13,7 +13,6 @@ from wheelworks.commands import reporting
 from wheelworks.cross import builder, doors, report
 from wheelworks.cross.outcome import Built, Failed, Job, Kept, Outcome
 from wheelworks.cross.workshop import Workshop
-from wheelworks.errors import WheelworksError
 from wheelworks.targets import family_of
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def _with_runs(record: manifest.Record | None, verdicts: Sequence[Verdict]) -> m
 
 def _save_manifest(shop: Workshop, there: Sequence[Built | Kept]) -> None:
     """Write what there is to the folder's manifest, and tell of wheels there that it doesn't know."""
-    old = _old_manifest(shop.out)
+    old = reporting.previous(shop.out)
     merged = manifest.existing(
         manifest.merge(old, shop.described(), shop.toolchain(), [one.record for one in there]), shop.out
     )
@@ -152,14 +151,6 @@ def _save_manifest(shop: Workshop, there: Sequence[Built | Kept]) -> None:
     known = {wheel["file"] for wheel in merged["wheels"]}
     if strangers := {path.name for path in shop.out.glob("*.whl")} - known:
         console.err.print(f"note: {shop.out}/ also holds {len(strangers)} wheels of other builds", markup=False)
-
-
-def _old_manifest(out: Path) -> manifest.Record | None:
-    try:
-        return manifest.load(out)
-    except WheelworksError as error:
-        console.err.print(f"{error.message}: replaced", markup=False)
-        return None
 
 
 def _table(shop: Workshop, built: Sequence[Built], seconds: float) -> object:

@@ -50,7 +50,7 @@ def _save(sdist: Path, work: Path, out: Path, records: Sequence[manifest.Record]
     found = from_sdist(sdist, work)
     source = {"name": found.name, "kind": found.kind, "archive_sha256": found.archive_sha256, "epoch": found.epoch}
     source["tree_sha256"] = found.sha256
-    merged = manifest.merge(manifest.load(out), source, build.toolchain(os.environ), records)
+    merged = manifest.merge(reporting.previous(out), source, build.toolchain(os.environ), records)
     reporting.save(manifest.existing(merged, out), out)
 
 

@@ -1,4 +1,4 @@
-"""Under which CPython the wheels of a release are run that no emulated CPU is for."""
+"""What a build begins and ends with: the manifest that is there, and the CPython where no emulated CPU is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks import debian
-from wheelworks.commands import running
+from wheelworks.commands import reporting, running
 from wheelworks.execute.verdict import Verdict
 
 
@@ -40,3 +40,14 @@ def test_what_debian_has_for_a_cpu() -> None:
     assert debian.versions("arm64") == list(debian.SUITES)
     assert debian.versions("riscv64")[0] == "3.13"
     assert debian.versions("loong64") == ["3.14", "3.15"]
+
+
+@pytest.mark.parametrize(("text", "says"), [("{", "manifest.json: no manifest of this version"), (None, "")])
+def test_a_damaged_manifest_is_replaced(
+    text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if text is not None:
+        (tmp_path / "manifest.json").write_text(text)
+    assert reporting.previous(tmp_path) is None
+    told = capsys.readouterr().err
+    assert says in told and told.strip().endswith("replaced" if says else "")
