@@ -32,6 +32,12 @@ class Planned:
         """The tags, expanded."""
         return parse_tag("-".join(self.name.removesuffix(".whl").rsplit("-", 3)[1:]))
 
+    @property
+    def ways(self) -> set[str]:
+        """The ways to run it on the building machine: its targets'; free-threaded CPythons aren't to be had there."""
+        found = {way for target in self.targets for way in target.run}
+        return found - {"cpython"} if self.abi and self.abi.id == self.abi.specific else found
+
     def record(self) -> dict[str, object]:
         """What a program asks of it, such as a CI matrix."""
         first = self.targets[0] if self.targets else None

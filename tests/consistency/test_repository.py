@@ -66,6 +66,14 @@ def test_locks_agree_with_each_other() -> None:
     assert {name: found for name, found in versions.items() if len(set(found.values())) > 1} == {}
 
 
+def test_the_other_builder_tests_with_the_same_packages() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cibuildwheel"]
+    required = [Requirement(line) for line in settings["test-requires"]]
+    native, tornado = pins(ROOT / "requirements/native.txt"), pins(ROOT / "requirements/wheelworks.txt")["tornado"]
+    expected = {name: f"=={version}" for name, version in {**native, "tornado": tornado}.items()}
+    assert {one.name: str(one.specifier) for one in required} == expected
+
+
 def wanted(file: Path) -> list[str]:
     """The requirements of an input, and of those that it includes."""
     found = []

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,24 +76,27 @@ def test_a_nox_command_line_is_understood(place: str, session: str, words: list[
     pages.understood(session, words)
 
 
+def helped(session: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Nox itself runs a session, with --help, in an environment that borrows the packages of this one."""
+    place = folder / session
+    subprocess.run([sys.executable, "-m", "virtualenv", "-q", "--no-seed", place], check=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(place)}))
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    command = [sys.executable, "-m", "nox", "-f", str(ROOT / "noxfile.py"), "--envdir", str(folder)]
+    command += ["-R", "-s", session, "--", "--help"]
+    return subprocess.run(command, env=environment(folder), check=False, capture_output=True, text=True)
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("session", sorted({session for _, session, _ in nox()}))
 def test_a_session_of_a_workflow_helps(session: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "wheelworks", session, "--help"]
-    ended = subprocess.run(command, env=environment(tmp_path), check=False, capture_output=True, text=True)
-    assert ended.returncode == 0 and f"nox -s {session} --" in ended.stdout
+    ended = helped(session, tmp_path)
+    assert ended.returncode == 0 and f"usage: nox -s {session} --" in ended.stdout, ended.stderr
 
 
 @pytest.mark.integration
-def test_sessions_exist() -> None:
-    listed = subprocess.run(
-        [sys.executable, "-m", "nox", "--list", "-f", str(ROOT / "noxfile.py")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    known = set(re.findall(r"^[*-] (\S+) -> \S", listed.stdout, re.MULTILINE))
-    assert {session for _, session, _ in nox()} <= known
+def test_a_session_that_is_gone_does_not_help(tmp_path: Path) -> None:
+    assert helped("build-wheel", tmp_path).returncode != 0
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -127,6 +131,20 @@ def test_nothing_is_permitted_but_by_name(file: Path) -> None:
             if "actions/checkout@" in step.get("uses", ""):
                 assert step["with"]["persist-credentials"] is False
         assert "timeout-minutes" in job or "uses" in job, name
+
+
+def runs_foreign_code(session: str, words: list[str]) -> bool:
+    return session == "test-foreign" or (session == "build-wheels" and not {"--list", "--builder"} & set(words))
+
+
+def test_what_runs_foreign_code_has_the_packages_for_it() -> None:
+    """Some wheels run nowhere but under a CPython of their CPU, which takes mmdebstrap and qemu."""
+    running = {place for place, session, words in nox() if runs_foreign_code(session, words)}
+    assert running == {"ci.yml: build", "release.yml: foreign"}
+    for place in running:
+        own = [line for where, line in lines() if where == place]
+        first = next(at for at, line in enumerate(own) if NOX.match(line))
+        assert ".ci/packages" in own[:first], place
 
 
 def test_only_a_tag_is_published_and_only_by_one_job() -> None:
@@ -235,6 +253,31 @@ def test_every_machine_can_install_what_its_sessions_need(lock: str, tmp_path: P
     planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
     machines = {(row["runner"], row["suite"]) for row in matrices.native(planned)}
     assert [machine for machine in sorted(machines) if not installs(lock, machine, tmp_path)] == []
+
+
+def installs_anywhere(lock: str, python: str, folder: Path) -> bool:
+    """Whether a lock file has wheels of everything that no platform and no ABI would refuse, for a Python "3.14t"."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--only-binary=:all:", "--no-deps"]
+    command += [f"--python-version={python.rstrip('t')}", "--platform=any", "--abi=none", "--target", str(folder)]
+    command += ["--ignore-installed", "--require-hashes", "-r", f"requirements/{lock}.txt"]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
+
+
+def native_pythons() -> list[str]:
+    planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
+    return sorted({row["python"] for row in matrices.native(planned)})
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("python", native_pythons())
+def test_every_tested_python_can_install_what_its_tests_need(python: str, tmp_path: Path) -> None:
+    """Without a compiler, on whatever machine of the matrices: musl's, and those that cibuildwheel emulates."""
+    assert installs_anywhere("native", python, tmp_path)
+
+
+@pytest.mark.integration
+def test_packages_with_native_code_are_noticed(tmp_path: Path) -> None:
+    assert not installs_anywhere("wheelworks", native_pythons()[0], tmp_path)
 
 
 @pytest.mark.integration

@@ -154,9 +154,9 @@ def test_mutated_members_of_other_compressions(method: int, path: Path) -> None:
 
 def survives(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         wheelfile.read(path)
     except WheelworksError:
         pass
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

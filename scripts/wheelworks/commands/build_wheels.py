@@ -25,11 +25,15 @@ examples:
   nox -s build-wheels -- tornado-6.6.1.tar.gz --out t        Tornado's
   nox -s build-wheels -- --target win_arm64 --abi cp314t     one wheel
   nox -s build-wheels -- --builder cibuildwheel --out w      this system's, by its own compilers
+  nox -s build-wheels -- --builder cibuildwheel --list       what that would be
 
 A wheel that DIR holds already, made of just the same source, tools and headers, is left as it is; --force builds it
 again. At the end the machine code of each is run on an emulated CPU, or under a real CPython where there is none.
---list tells the names of a project whose extension calls nothing but CPython, and keeps to the stable ABI where there
+--list tells the wheels of a project whose extension calls nothing but CPython, and keeps to the stable ABI where there
 is one. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
+
+# The first that there is for a wheel will do, unless all are asked for.
+WAYS = {"emulated": "an emulated CPU", "cpython": "a real CPython"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,9 +68,11 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     source = Path(options.source)
     check(source)
-    if options.list:
-        return _list(source, options)
-    return _by_cibuildwheel(source, options) if options.builder == "cibuildwheel" else _build(source, options)
+    if options.json and not options.list:
+        raise UsageError("--json is a form of --list", "add --list")
+    if options.builder == "cibuildwheel":
+        return _by_cibuildwheel(source, options)
+    return _list(source, options) if options.list else _build(source, options)
 
 
 def _build(source: Path, options: argparse.Namespace) -> int:
@@ -99,12 +105,14 @@ def _by_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
     from wheelworks.commands import by_cibuildwheel  # which the other builder needs nothing of
 
     wanted, abis = targets.select(options.target) or targets.all_targets(), _abis(options)
-    if others := [name for name in ("env", "python", "force") if getattr(options, name)]:
+    if others := [name for name in ("env", "python", "force", "json") if getattr(options, name)]:
         hint = "[tool.cibuildwheel] in the project's pyproject.toml is where that builder's settings stand"
         raise UsageError(f"--{others[0]} is an option of --builder cross", hint)
     if not abis:
         raise UsageError(f"cibuildwheel makes no {plan.PURE} wheel", "leave --builder out")
     narrowed = bool(options.target or options.abi)
+    if options.list:
+        return by_cibuildwheel.tell(source, wanted, abis, narrowed=narrowed)
     return by_cibuildwheel.run(source, writable(Path(options.out)), wanted, abis, narrowed=narrowed)
 
 
@@ -115,9 +123,24 @@ def _list(source: Path, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(_described(project.stem(source), planned)))  # noqa: T201  # one line, as CI's outputs are
         return 0
-    for name in (f"{project.stem(source)}.tar.gz", *(one.name for one in planned)):
-        console.out.print(name, markup=False, soft_wrap=True)
+    console.out.print(_table(planned, everywhere=options.how == "all"))
+    console.out.print(f"{len(planned)} wheels, built from {project.stem(source)}.tar.gz", markup=False)
     return 0
+
+
+def _table(planned: Sequence[plan.Planned], *, everywhere: bool) -> object:
+    made = console.table("", "wheel", "target", "is run on")
+    for one in planned:
+        ids = "\n".join(target.id for target in one.targets) or "any"
+        made.add_row(console.folded(one.name), ids, _run_on(one, everywhere=everywhere))
+    return made
+
+
+def _run_on(one: plan.Planned, *, everywhere: bool) -> str:
+    if not one.targets:
+        return "no code to run"
+    ways = [way for way in WAYS if way in one.ways]
+    return "\n".join(WAYS[way] for way in (ways if everywhere else ways[:1])) or "nothing here"
 
 
 def _described(stem: str, planned: Sequence[plan.Planned]) -> dict[str, object]:

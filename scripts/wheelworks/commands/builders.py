@@ -18,8 +18,9 @@ from wheelworks.targets import Target
 
 EPILOG = """\
 example:
-  wheelworks builders tornado-6.6.1.tar.gz --target manylinux_2_17_aarch64
+  nox -s builders -- tornado-6.6.1.tar.gz --target manylinux_2_17_aarch64
 
+Says how many times as long cibuildwheel takes for a wheel; for another CPU than this machine's, it builds under qemu.
 Counted are the stages that make a wheel, with images, libcs and build environments at hand: of `cross` a whole set,
 divided by its wheels; of cibuildwheel what it says of starting the container, building and repairing, without tests."""
 
@@ -27,7 +28,7 @@ divided by its wheels; of cibuildwheel what it says of starting the container, b
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(
-        prog="python -m wheelworks builders",
+        prog="nox -s builders --",
         description="Measure both builders on one sdist.",
         epilog=EPILOG,
         formatter_class=helping.Formatter,
@@ -51,11 +52,19 @@ def main(argv: Sequence[str]) -> int:
         count, seconds = _cross(options.sdist, work)
         progress.say("cibuildwheel", f"building one wheel for {target.id}")
         theirs = _cibuildwheel(options.sdist, target, work)
-    ours = seconds / count
-    console.out.print(f"cross: {count} wheels in {seconds:.1f} s, {ours:.2f} s a wheel")
-    console.out.print(f"cibuildwheel: {theirs:.1f} s for one wheel, {target.id}")
-    console.out.print(f"{theirs / ours:.0f} times faster")
+    for line in told(count, seconds, target.id, theirs):
+        console.out.print(line, markup=False)
     return 0
+
+
+def told(count: int, seconds: float, target: str, theirs: float) -> tuple[str, ...]:
+    """What is said of ``count`` wheels by `cross` in so many seconds, and of theirs for one of a target."""
+    ours = seconds / count
+    return (
+        f"cross: {count} wheels in {seconds:.1f} s, {ours:.2f} s a wheel",
+        f"cibuildwheel: {theirs:.1f} s for one wheel, {target}",
+        f"{theirs / ours:.0f} times as long",
+    )
 
 
 def _cross(sdist: Path, work: Path) -> tuple[int, float]:

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelworks import console, manifest, targets
+from wheelworks import console, manifest
 from wheelworks.commands import reporting
 from wheelworks.cross import builder, doors, report
 from wheelworks.cross.outcome import Built, Failed, Job, Kept, Outcome
 from wheelworks.cross.workshop import Workshop
-from wheelworks.errors import WheelworksError
 from wheelworks.targets import family_of
 
 if TYPE_CHECKING:
@@ -102,11 +101,11 @@ def run(shop: Workshop, there: Sequence[Built | Kept]) -> int:
 def run_release(shop: Workshop, there: Sequence[Built | Kept], *, everywhere: bool) -> int:
     """Run the wheels of a release on the emulated CPU; the others, or ``everywhere`` all that can be, under CPython.
 
-    Returns the exit status. What the matrix has no way for is told, and no failure; the pure wheel has no code to run.
+    Returns the exit status. What there is no way for is told, and no failure; the pure wheel has no code to run.
     """
     from wheelworks.commands import running
 
-    ways = {one.file: ways_of(one.record) for one in there if one.record["targets"]}
+    ways = {one.file: running.ways(one.file) for one in there if one.record["targets"]}
     emulated = [wheel for wheel in ways if "emulated" in ways[wheel]]
     real = [wheel for wheel in ways if wheel not in emulated or (everywhere and "cpython" in ways[wheel])]
     tests = _tests(list(ways)) if everywhere else "smoke"
@@ -116,16 +115,6 @@ def run_release(shop: Workshop, there: Sequence[Built | Kept], *, everywhere: bo
     _note_runs(shop, verdicts)
     running.show(verdicts)
     return running.exit_code([wheel for wheel in ways if ways[wheel]], verdicts)
-
-
-def ways_of(record: manifest.Record) -> set[str]:
-    """The ways in which a wheel can be run here: free-threaded CPythons of other CPUs are not to be had."""
-    ways = {way for name in record["targets"] for way in targets.find(name).run}
-    return (
-        ways - {"cpython"}
-        if any(record["abi"] == abi.specific and abi.free_threaded for abi in targets.all_abis())
-        else ways
-    )
 
 
 def _tests(wheels: Sequence[Path]) -> running.Tests:
@@ -154,7 +143,7 @@ def _with_runs(record: manifest.Record | None, verdicts: Sequence[Verdict]) -> m
 
 def _save_manifest(shop: Workshop, there: Sequence[Built | Kept]) -> None:
     """Write what there is to the folder's manifest, and tell of wheels there that it doesn't know."""
-    old = _old_manifest(shop.out)
+    old = reporting.previous(shop.out)
     merged = manifest.existing(
         manifest.merge(old, shop.described(), shop.toolchain(), [one.record for one in there]), shop.out
     )
@@ -162,14 +151,6 @@ def _save_manifest(shop: Workshop, there: Sequence[Built | Kept]) -> None:
     known = {wheel["file"] for wheel in merged["wheels"]}
     if strangers := {path.name for path in shop.out.glob("*.whl")} - known:
         console.err.print(f"note: {shop.out}/ also holds {len(strangers)} wheels of other builds", markup=False)
-
-
-def _old_manifest(out: Path) -> manifest.Record | None:
-    try:
-        return manifest.load(out)
-    except WheelworksError as error:
-        console.err.print(f"{error.message}: replaced", markup=False)
-        return None
 
 
 def _table(shop: Workshop, built: Sequence[Built], seconds: float) -> object:

@@ -14,6 +14,7 @@ from wheelworks.commands.output import work_folder
 from wheelworks.cross import workshop
 from wheelworks.cross.source import from_sdist
 from wheelworks.official import build
+from wheelworks.official.identifiers import identifiers
 from wheelworks.targets import Abi, Target
 
 
@@ -33,11 +34,23 @@ def run(source: Path, out: Path, targets: Sequence[Target], abis: Sequence[Abi],
     return 0
 
 
+def tell(source: Path, targets: Sequence[Target], abis: Sequence[Abi], *, narrowed: bool) -> int:
+    """List what ``run`` would have cibuildwheel build, as that tells it itself; returns the exit status."""
+    order = build.Order(source, build.here(targets, narrowed=narrowed), abis, narrowed)
+    known = identifiers(targets, abis)
+    made = console.table("", "identifier", "target", "ABI")
+    with work_folder() as work:
+        for name in build.planned(source, build.environment(order, os.environ), work):
+            made.add_row(name, *(one.id for one in known.get(name, ())))  # its settings may go beyond our ABIs
+    console.out.print(made)
+    return 0
+
+
 def _save(sdist: Path, work: Path, out: Path, records: Sequence[manifest.Record]) -> None:
     found = from_sdist(sdist, work)
     source = {"name": found.name, "kind": found.kind, "archive_sha256": found.archive_sha256, "epoch": found.epoch}
     source["tree_sha256"] = found.sha256
-    merged = manifest.merge(manifest.load(out), source, build.toolchain(os.environ), records)
+    merged = manifest.merge(reporting.previous(out), source, build.toolchain(os.environ), records)
     reporting.save(manifest.existing(merged, out), out)
 
 

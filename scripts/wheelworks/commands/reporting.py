@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks import manifest
+from wheelworks import console, manifest
 from wheelworks.commands import measured
+from wheelworks.errors import WheelworksError
 from wheelworks.execute.verdict import Verdict
 from wheelworks.report import page
 
@@ -21,6 +22,15 @@ def save(record: manifest.Record, folder: Path) -> Path:
 def write(record: manifest.Record, folder: Path) -> Path:
     """Write the page of a folder's manifest, whole or not at all."""
     return manifest.write(folder / page.FILE, page.render(record, *measured.sections(folder)).encode())
+
+
+def previous(folder: Path) -> manifest.Record | None:
+    """A folder's manifest for a build to add to; None where there is none, or none that can be read, which it says."""
+    try:
+        return manifest.load(folder)
+    except WheelworksError as error:
+        console.err.print(f"{error.message}: replaced", markup=False)
+        return None
 
 
 def refresh(folder: Path) -> None:

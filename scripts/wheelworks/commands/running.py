@@ -13,10 +13,12 @@ from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.execute.cpython.machines import MACHINES, find_machine
 from wheelworks.execute.cpython.wheels import mismatch
 from wheelworks.execute.package import DISTRIBUTION, is_the_package, run_package
-from wheelworks.execute.smoke import smoke
+from wheelworks.execute.smoke import is_emulated, smoke
 from wheelworks.execute.verdict import Verdict
+from wheelworks.execute.wheel import extensions
 
-How = Literal["emulated", "cpython", "all"]
+Way = Literal["emulated", "cpython"]
+How = Literal["any", "emulated", "cpython", "all"]
 Tests = Literal["smoke", "package", "tornado"]
 Say = Callable[[str, str], None]
 
@@ -36,7 +38,7 @@ def check(wheels: Sequence[Path], how: How, tests: Tests) -> None:
         _check_name(wheel)
         if tests == "package" and not is_the_package(wheel):
             raise UsageError(f"{wheel.name}: --tests package are the tests of {DISTRIBUTION}", "use --tests smoke")
-    if how == "emulated" and tests == "tornado":
+    if how in ("any", "emulated") and tests == "tornado":
         raise UsageError("--tests tornado needs a whole CPython", "add --how cpython")
 
 
@@ -47,37 +49,79 @@ def _check_name(wheel: Path) -> None:
         raise UsageError(error.message, "name wheel files, such as dist/*.whl") from error
 
 
+def has_code(wheel: Path) -> bool:
+    """Whether there is anything to run in a wheel: one for any platform may be Python alone, as its contents tell."""
+    return wheelfile.parse_name(wheel.name).platforms != {"any"} or bool(extensions(wheel))
+
+
+def ways(wheel: Path, how: How = "all", pythons: Sequence[str] = ()) -> set[Way]:
+    """The ways there are to run a wheel on this machine, of those asked for and under those CPythons (none: any).
+
+    One that lacks a program is a way all the same; a CPU that nobody emulates is none, nor is an ABI of which there is
+    no CPython for that CPU: those without the GIL.
+    """
+    found: set[Way] = {"emulated"} if any(map(is_emulated, wheelfile.parse_name(wheel.name).platforms)) else set()
+    if platform.system() == "Linux" and _cpythons(wheel, pythons or list(SUITES)):
+        found.add("cpython")
+    return {way for way in found if how in ("any", "all", way)}
+
+
 def run(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence[str], say: Say) -> list[Verdict]:
-    """Run every wheel in every way asked for, under each of ``pythons`` where that is a real CPython."""
+    """Run every wheel in every way asked for, under each of ``pythons`` where that is a real CPython.
+
+    ``any`` is on an emulated CPU, or under a real CPython where there is no emulated one.
+    """
     verdicts: list[Verdict] = []
-    if how in ("emulated", "all") and tests != "tornado":
-        say("emulated CPU", f"running {len(wheels)} wheels")
-        verdicts += run_package(wheels) if tests == "package" else [smoke(wheel) for wheel in wheels]
-    if how in ("cpython", "all"):
-        for wheel in wheels:
-            verdicts += _cpython(wheel, tests, pythons, say, alone=how == "cpython")
+    emulated, real = _shared_out(wheels, how)
+    if emulated and tests != "tornado":
+        say("emulated CPU", f"running {len(emulated)} wheels")
+        verdicts += run_package(emulated) if tests == "package" else [smoke(wheel) for wheel in emulated]
+    for wheel in real:
+        verdicts += _cpython(wheel, tests, pythons, say, alone=how != "all")
     return verdicts
+
+
+def _shared_out(wheels: Sequence[Path], how: How) -> tuple[Sequence[Path], Sequence[Path]]:
+    """Which wheels an emulated CPU gets, and which ones real CPythons."""
+    if how != "any":
+        return wheels if how != "cpython" else (), wheels if how != "emulated" else ()
+    emulated = [wheel for wheel in wheels if "emulated" in ways(wheel)]
+    return emulated, [wheel for wheel in wheels if wheel not in emulated]
 
 
 def run_where_real(wheel: Path, tests: Tests, say: Say) -> Verdict:
     """Run a wheel under the oldest real CPython that there is for it: its own CPU's, of its ABI, with glibc."""
-    for cpu in _cpus(wheel) if platform.system() == "Linux" else []:
-        for python in debian.versions(find_machine(cpu).debian):
-            if not mismatch(wheel, cpu, python):
-                return _under(wheel, cpu, python, tests, say)
-    return Verdict(wheel.name, "no CPython", "cannot run here", why=NO_CPYTHON)
+    found = _cpythons(wheel, list(SUITES)) if platform.system() == "Linux" else []
+    if not found:
+        return Verdict(wheel.name, "no CPython", "cannot run here", why=NO_CPYTHON)
+    return _under(wheel, *found[0], tests, say)
 
 
 def _cpython(wheel: Path, tests: Tests, pythons: Sequence[str], say: Say, *, alone: bool) -> list[Verdict]:
     """Run a Linux wheel under real CPythons; of another one, say that it can't be, where nothing else runs it."""
     if platform.system() != "Linux":
         why = "a real CPython of another CPU is entered through Linux's namespaces, which this system doesn't have"
-        return [Verdict(wheel.name, "CPython", "cannot run here", why=why)] if alone else []
-    cpus = _cpus(wheel)
-    if not cpus and alone:
+    elif not _cpus(wheel):
         why = "Windows, macOS and musl have no CPython that runs on this system: --how emulated runs their code"
-        return [Verdict(wheel.name, "CPython", "cannot run here", why=why)]
-    return [_under(wheel, cpu, python, tests, say) for cpu in cpus for python in pythons]
+    elif found := _cpythons(wheel, pythons):
+        return [_under(wheel, cpu, python, tests, say) for cpu, python in found]
+    else:
+        why = NO_CPYTHON
+    return [Verdict(wheel.name, "CPython", "cannot run here", why=why)] if alone else []
+
+
+def _cpythons(wheel: Path, pythons: Sequence[str]) -> list[tuple[str, str]]:
+    """The CPUs, and the versions among ``pythons``, with which there is a CPython that takes a wheel.
+
+    An unknown version is left in, for whoever lays its root to refuse.
+    """
+    return [
+        (cpu, python)
+        for cpu in _cpus(wheel)
+        for python in pythons
+        if python not in SUITES
+        or (python in debian.versions(find_machine(cpu).debian) and not mismatch(wheel, cpu, python))
+    ]
 
 
 def _cpus(wheel: Path) -> list[str]:

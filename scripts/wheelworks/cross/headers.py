@@ -59,6 +59,7 @@ def places(version: str) -> Iterator[Path]:
     """The folders in which installed Pythons keep their headers, by system and by who installed them."""
     home, nodot = Path.home(), version.replace(".", "")
     own = f"include/python{version}*"
+    tools = os.environ.get("AGENT_TOOLSDIRECTORY") or os.environ.get("RUNNER_TOOL_CACHE") or home / "none"
     patterns = {
         Path(sys.base_prefix): (own,),
         Path("/usr"): (own, f"local/{own}", f"local/opt/python@{version}/Frameworks/Python.framework/Versions/*/{own}"),
@@ -68,6 +69,8 @@ def places(version: str) -> Iterator[Path]:
         Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python"): (f"*/{own}", "*/include"),
         Path(os.environ.get("APPDATA") or home / "none", "uv/data/python"): ("*/include",),
         Path(os.environ.get("LOCALAPPDATA") or home / "none", "Programs/Python"): (f"Python{nodot}*/Include",),
+        # What setup-python installs on a hosted machine: by release, then by architecture ("x64-freethreaded").
+        Path(tools, "Python"): (f"{version}.*/*/{own}", f"{version}.*/*/include"),
     }
     for root, globs in patterns.items():
         for pattern in globs:

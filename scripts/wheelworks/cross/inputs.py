@@ -41,8 +41,9 @@ def of(shop: Workshop, family: Sequence[Target], abi: Abi | None) -> manifest.Re
 
 @cache
 def builder() -> str:
-    """SHA-256 over the code that builds: ours."""
+    """SHA-256 over what builds: our code, and the lock files, of which a wheel's bill of materials tells."""
     files = [*_SUITE.glob("*.py"), *(_SUITE / "cross").rglob("*.py"), _SUITE / "cross" / "pyconfig.h"]
+    files += _SUITE.glob("locks/*.txt")
     total = hashlib.sha256()
     for path in sorted(files):
         total.update(f"{path.relative_to(_SUITE).as_posix()}\0{manifest.sha256(path)}\n".encode())

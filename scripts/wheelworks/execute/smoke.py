@@ -91,6 +91,11 @@ def _smoke_extension(extension: Extension, limits: Limits, tally: Tally) -> None
             tally.fail(f"{extension.name}: its import raises {type(error).__name__}: {error}")
 
 
+def is_emulated(platform: str) -> bool:
+    """Whether the CPU that a platform tag names is one of the emulated; ``any`` may hide one."""
+    return platform == "any" or platform.endswith(tuple(TAG_CPUS))
+
+
 def _check_tags(image: Image, extension: Extension, tally: Tally) -> None:
     """The platform in the wheel's tags is the one that the binary is for."""
     for tag in extension.tags:

@@ -1,30 +1,13 @@
-"""In which ways the wheels of a release are run: those of their targets, as far as there is a Python of their ABI."""
+"""What a build begins and ends with: the manifest that is there, and the CPython where no emulated CPU is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from wheelworks import debian, targets
-from wheelworks.commands import building, running
+from wheelworks import debian
+from wheelworks.commands import reporting, running
 from wheelworks.execute.verdict import Verdict
-
-
-@pytest.mark.parametrize(
-    ("target", "abi", "ways"),
-    [
-        ("manylinux_2_17_aarch64", "cp311-abi3", {"emulated", "cpython"}),
-        ("manylinux_2_17_aarch64", "cp314-cp314t", {"emulated"}),
-        ("manylinux_2_19_ppc64le", "cp311-abi3", {"cpython"}),
-        ("manylinux_2_19_ppc64le", "cp315-abi3.abi3t", {"cpython"}),
-        ("manylinux_2_19_ppc64le", "cp314-cp314t", set()),
-        ("manylinux_2_19_ppc64le", "cp315-cp315t", set()),
-        ("win32", "cp314-cp314t", {"emulated"}),
-    ],
-)
-def test_the_ways_of_a_wheel(target: str, abi: str, ways: set[str]) -> None:
-    served = [row.id for row in targets.family_of(targets.find(target))]
-    assert building.ways_of({"targets": served, "abi": abi}) == ways
 
 
 @pytest.mark.parametrize(
@@ -57,3 +40,14 @@ def test_what_debian_has_for_a_cpu() -> None:
     assert debian.versions("arm64") == list(debian.SUITES)
     assert debian.versions("riscv64")[0] == "3.13"
     assert debian.versions("loong64") == ["3.14", "3.15"]
+
+
+@pytest.mark.parametrize(("text", "says"), [("{", "manifest.json: no manifest of this version"), (None, "")])
+def test_a_damaged_manifest_is_replaced(
+    text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if text is not None:
+        (tmp_path / "manifest.json").write_text(text)
+    assert reporting.previous(tmp_path) is None
+    told = capsys.readouterr().err
+    assert says in told and told.strip().endswith("replaced" if says else "")

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks.commands import running
+from wheelworks import plan, targets
+from wheelworks.commands import running, test_foreign
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.execute.verdict import Outcome, Verdict
 
+from tests.fixtures import wheels as made
+
 OURS = "tornado_speedups-0.1.0-cp311-abi3-win_arm64.whl"
 THEIRS = "other-1.0-cp311-abi3-win_arm64.whl"
+POWER, POWER_FREE = "cp311-abi3-manylinux_2_19_ppc64le", "cp314-cp314t-manylinux_2_19_ppc64le"
+PURE, WINDOWS = "py3-none-any", "cp314-cp314t-win32"
 
 
 def verdict(wheel: str, outcome: Outcome, **more: Any) -> Verdict:
@@ -68,6 +73,105 @@ def test_refuses_a_whole_suite_on_a_bare_cpu(tmp_path: Path) -> None:
 def test_says_of_a_windows_wheel_that_no_cpython_runs_it() -> None:
     [found] = running.run([Path(OURS)], "cpython", "smoke", ["3.11"], lambda name, text: None)
     assert (found.outcome, "--how emulated" in found.why) == ("cannot run here", True)
+
+
+@pytest.fixture
+def on_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+
+
+@pytest.fixture
+def all_run(monkeypatch: pytest.MonkeyPatch, on_linux: None) -> list[str]:
+    """Nothing is run, and comes through; the names of the wheels, with the CPython where it is one."""
+    asked: list[str] = []
+
+    def emulated(wheel: Path) -> Verdict:
+        asked.append(wheel.name)
+        return verdict(wheel.name, "ran")
+
+    def real(wheel: Path, cpu: str, python: str, tests: str, say: running.Say) -> Verdict:
+        asked.append(f"{wheel.name} {python} {cpu}")
+        return Verdict(wheel.name, "CPython", "ran")
+
+    monkeypatch.setattr(running, "smoke", emulated)
+    monkeypatch.setattr(running, "_under", real)
+    return asked
+
+
+@pytest.mark.parametrize("planned", plan.wheels("a-1", targets.all_targets(), targets.all_abis(), pure=False), ids=str)
+def test_the_ways_of_a_wheel_are_those_of_the_plan(planned: plan.Planned, on_linux: None) -> None:
+    assert running.ways(Path(planned.name)) == planned.ways
+
+
+@pytest.mark.parametrize(
+    ("tags", "how", "pythons", "ways"),
+    [
+        ("cp315-cp315t-manylinux_2_17_s390x", "all", (), {"emulated"}),
+        ("cp310-cp310-manylinux_2_28_aarch64", "all", (), {"emulated"}),
+        ("cp311-abi3-macosx_10_9_universal2", "any", (), {"emulated"}),
+        ("cp311-abi3-manylinux_2_17_s390x", "cpython", (), {"cpython"}),
+        ("cp311-abi3-manylinux_2_17_s390x", "emulated", (), {"emulated"}),
+        ("cp315-abi3t-manylinux_2_17_ppc64le", "all", (), set()),
+        ("cp315-abi3.abi3t-manylinux_2_17_ppc64le", "all", (), {"cpython"}),
+        ("cp315-abi3.abi3t-manylinux_2_17_ppc64le", "all", ("3.11",), set()),
+        ("cp311-abi3-manylinux_2_31_riscv64", "cpython", ("3.11",), set()),
+        ("cp311-abi3-musllinux_1_2_ppc64le", "all", (), set()),
+        ("py3-none-any", "all", (), {"emulated"}),
+    ],
+)
+def test_the_ways_of_any_wheel(
+    tags: str, how: running.How, pythons: tuple[str, ...], ways: set[str], on_linux: None
+) -> None:
+    assert running.ways(Path(f"x-1-{tags}.whl"), how, pythons) == ways
+
+
+def test_a_cpython_stands_in_where_no_cpu_is_emulated(all_run: list[str], tmp_path: Path) -> None:
+    wheels = [made.wheel(tmp_path, tags) for tags in (WINDOWS, POWER)]
+    assert test_foreign.main(list(map(str, wheels))) == 0
+    power = f"sample-1.0-{POWER}.whl"
+    assert all_run == [f"sample-1.0-{WINDOWS}.whl", f"{power} 3.11 ppc64le", f"{power} 3.15 ppc64le"]
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "status"),
+    [
+        ((WINDOWS, POWER, POWER_FREE, PURE), (), 0),
+        ((POWER_FREE,), (), 1),
+        ((POWER_FREE, PURE), (), 1),
+        ((POWER, POWER_FREE), ("--how", "cpython"), 0),
+        ((POWER, POWER_FREE), ("--how", "cpython", "--python", "3.15"), 0),
+        ((WINDOWS,), ("--how", "cpython"), 1),
+    ],
+)
+def test_what_nothing_runs_fails_only_alone(
+    given: tuple[str, ...], options: tuple[str, ...], status: int, all_run: list[str], tmp_path: Path
+) -> None:
+    wheels = [made.wheel(tmp_path, tags) for tags in given]
+    assert test_foreign.main([*map(str, wheels), *options]) == status
+
+
+def test_a_wheel_that_was_not_run_in_its_way_fails(
+    all_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "_under", lambda wheel, *_: verdict(wheel.name, "cannot run here", why="no qemu"))
+    assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, POWER)]) == 1
+
+
+def test_what_is_left_out_is_told(all_run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, PURE, POWER_FREE)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"sample-1.0-{PURE}.whl: no extension: nothing to run" in told
+    assert f"sample-1.0-{POWER_FREE}.whl, CPython: {running.NO_CPYTHON}" in told
+
+
+def test_code_in_a_wheel_for_any_platform_is_run(tmp_path: Path) -> None:
+    hidden = made.wheel(tmp_path, PURE, {"sample/x.abi3.so": b"\x7fELF"})
+    assert test_foreign.main([str(hidden)]) == 1
+
+
+def test_refuses_wheels_without_code(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none of the wheels has machine code"):
+        test_foreign.main([str(made.wheel(tmp_path, PURE))])
 
 
 @pytest.mark.parametrize("system", ["Windows", "Darwin"])

@@ -85,6 +85,30 @@ def test_the_newest_release_on_the_machine_is_taken(tmp_path: Path, monkeypatch:
     assert headers.find(FREE).release == "3.14.20"
 
 
+@pytest.mark.parametrize(
+    ("variable", "folder"),
+    [
+        ("PYENV_ROOT", "versions/3.14.0t/include/python3.14t"),
+        ("UV_PYTHON_INSTALL_DIR", "cpython-3.14.0+freethreaded-linux-x86_64-gnu/include/python3.14t"),
+        ("APPDATA", "uv/data/python/cpython-3.14.0+freethreaded-windows-x86_64-none/include"),
+        ("LOCALAPPDATA", "Programs/Python/Python314-arm64/Include"),
+        ("RUNNER_TOOL_CACHE", "Python/3.14.0/x64-freethreaded/include/python3.14t"),
+        ("RUNNER_TOOL_CACHE", "Python/3.14.0/x64/include"),
+        ("AGENT_TOOLSDIRECTORY", "Python/3.14.0/arm64-freethreaded/include/python3.14t"),
+    ],
+)
+def test_each_installer_has_its_place(
+    variable: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AGENT_TOOLSDIRECTORY", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "root"))
+    ours, other = tmp_path / "root" / folder, tmp_path / "root" / folder.replace("14", "13")
+    installed(ours, 14, 99)
+    installed(other, 13, 99)
+    found = [headers.release_of(place) for place in headers.places("3.14") if tmp_path in place.parents]
+    assert "3.14.99" in found and headers.find(FREE).release == "3.14.99"
+
+
 def test_where_there_are_none_the_ways_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(headers, "places", lambda version: iter(()))
     monkeypatch.setattr(shutil, "which", lambda name: None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,3 +55,29 @@ def test_what_is_built_again(there: list[dict[str, Any]]) -> None:
 )
 def test_other_headers_alone_are_told(changed: dict[str, str], told: bool) -> None:
     assert inputs.only_headers_differ(record(*S390X), record(*S390X, **changed)) is told
+
+
+@pytest.fixture
+def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """The hash of a suite of our own, made anew at each call."""
+    for name in ("__init__.py", "cross/inputs.py", "cross/pyconfig.h", "locks/build.txt", "audit/finding.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(inputs._SUITE / name, tmp_path / name)
+    monkeypatch.setattr(inputs, "_SUITE", tmp_path)
+    return inputs.builder.__wrapped__
+
+
+@pytest.mark.parametrize(
+    ("file", "another"),
+    [
+        ("__init__.py", True),
+        ("cross/inputs.py", True),
+        ("cross/pyconfig.h", True),
+        ("locks/build.txt", True),
+        ("audit/finding.py", False),
+    ],
+)
+def test_what_builds_is_one_of_the_inputs(file: str, another: bool, builder: Callable[[], str], tmp_path: Path) -> None:
+    before = builder()
+    (tmp_path / file).write_text("another")
+    assert (builder() != before) is another

@@ -125,9 +125,9 @@ def test_mutated_objects(name: str, changes: list[tuple[int, bytes]]) -> None:
 
 
 def survives(data: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         assert isinstance(objects.read(data), Symbols)
     except WheelworksError:
         pass
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

@@ -180,9 +180,9 @@ def test_loading_and_one_call_take_less_than_a_tenth_of_a_second(platform: str) 
     path = build("api.c", platform)
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         load(path).no_arguments()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.1
 
 

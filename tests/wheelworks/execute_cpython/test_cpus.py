@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 from wheelworks import debian
+from wheelworks.commands import running
 from wheelworks.execute.cpython.machines import find_machine
 from wheelworks.execute.cpython.run import REPOSITORY_TESTS, run_wheel
+
+from tests.fixtures.commands import wheelworks
 
 CPUS = ["aarch64", "armv7l", "riscv64", "s390x", "ppc64le"]
 
@@ -48,3 +51,12 @@ def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, o
         pytest.skip("the archive's index is not the one of its Release file: nothing can be laid from it now")
     assert (verdict.outcome, verdict.findings) == ("ran", ()), verdict
     assert verdict.how.startswith(f"CPython {python}.") and verdict.checks >= 50
+
+
+def test_a_whole_release_is_run(release: Path, wheelworks_cache: Path) -> None:
+    """As it lies in its folder: with a pure wheel, and one that nothing runs here."""
+    wheels = sorted(release.glob("*.whl"))
+    ended = wheelworks("test-foreign", *wheels, cache=wheelworks_cache, seconds=600)
+    assert ended.status == 0, ended.err
+    assert "none-any.whl: no extension: nothing to run" in ended.err
+    assert ended.err.count(running.NO_CPYTHON) == 1

@@ -233,8 +233,15 @@ def test_an_end_in_the_middle_leaves_nothing(tornado_aarch64: Path, ending: sign
     assert process.returncode in (-ending, 1, 130)
 
 
+def cpu_seconds() -> float:
+    """Of all processes that this one has waited for: on a busy machine a clock would tell of the others."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def test_tornados_whole_suite(tornado_aarch64: Path) -> None:
+    before = cpu_seconds()
     verdict = run(tornado_aarch64, tests="tornado")
     assert (verdict.outcome, verdict.findings) == ("ran", ()), verdict
     assert verdict.checks >= 1430 and "named exceptions: " in verdict.why
-    assert os.cpu_count() == 1 or verdict.seconds < 300
+    assert 10 < cpu_seconds() - before < 600

@@ -45,6 +45,8 @@ def built(
     folder = tmp_path_factory.mktemp(cpu)
     words = ("--target", f"manylinux_2_17_{cpu}", *BOTH)
     (sdist,) = release.glob("*.tar.gz")
+    (folder / "official").mkdir()
+    (folder / "official" / "manifest.json").write_text("{")  # damaged: to be replaced, and no reason to fail
     with containers.emulation(cpu):
         env = containers.environment(folder, cpu)
         command = ("build-wheels", sdist, "--builder", "cibuildwheel", *words, "--out", folder / "official")
@@ -65,6 +67,7 @@ def test_the_manifest_tells_what_was_built_by_whom(built: Built) -> None:
     (wheel,) = built.cibuildwheel.glob("*.whl")
     record = json.loads((built.cibuildwheel / "manifest.json").read_text())
     assert record["toolchain"]["cibuildwheel"].startswith("4.")
+    assert "manifest.json: no manifest of this version" in built.ended.err and "replaced" in built.ended.err
     (entry,) = record["wheels"]
     assert entry["file"] == wheel.name and entry["builder"] == "cibuildwheel"
     assert entry["targets"] == [f"manylinux_2_17_{built.cpu}"]
