@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -67,6 +69,21 @@ def test_the_tutorial_shows_the_example_project() -> None:
     shown = pages.files(TUTORIAL)
     assert shown == {path.name: path.read_text(encoding="utf-8") for path in EXAMPLE.iterdir() if path.is_file()}
     assert len(shown) == 5
+
+
+@pytest.mark.parametrize("path", [TUTORIAL, EXAMPLE / "noxfile.py", SCRIPTS / "README.md"], ids=lambda path: path.name)
+def test_nothing_installs_it_by_its_name(path: Path) -> None:
+    """The package index hasn't got it: whoever registers the name there would run code of theirs."""
+    text = path.read_text(encoding="utf-8")
+    assert "WHEELWORKS" in text and not re.search(r'install\("wheelworks"|"WHEELWORKS", ', text)
+
+
+@pytest.mark.integration
+def test_the_example_asks_for_the_suites_folder(tmp_path: Path) -> None:
+    shutil.copy2(EXAMPLE / "noxfile.py", tmp_path)
+    command = [sys.executable, "-m", "nox", "--no-venv", "-s", "wheelworks"]
+    ended = subprocess.run(command, cwd=tmp_path, env=newcomers(tmp_path), check=False, capture_output=True, text=True)
+    assert ended.returncode != 0 and "WHEELWORKS isn't set: name the folder scripts/" in ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("command", program.OWN)
