@@ -18,7 +18,8 @@ from wheelworks.errors import UsageError, WheelworksError
 
 from tornado_speedups._fallback import build_frame, parse_frames
 
-KINDS = ["tornado", "speedups", "tornado-async", "speedups-async"]
+GREETING = [kind for kind in servers.KINDS if kind.endswith("-hello")]
+ECHOING = [kind for kind in servers.KINDS if kind not in GREETING]
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
@@ -28,7 +29,7 @@ def test_messages_are_frames(size: int) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ECHOING)
 def test_every_server_echoes(kind: str) -> None:
     with serving.running(kind, {}) as server:
         load.pipelined(server.port, 64, 32, 32)
@@ -40,7 +41,7 @@ def test_every_server_echoes(kind: str) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", ["tornado-hello", "speedups-hello"])
+@pytest.mark.parametrize("kind", GREETING)
 def test_every_server_greets(kind: str) -> None:
     with serving.running(kind, {}) as server:
         requests.repeated(server.port, 20, requests.BROWSER)
@@ -96,6 +97,7 @@ def test_every_case_has_its_base_and_servers() -> None:
         for case in suite.CASES:
             assert set(case.subjects) <= set(servers.KINDS)
             assert case.subjects[0].partition("-")[0] == suite.BASE
+    assert {"tornado", "speedups", "websockets", "aiohttp", "picows"} == set(websocket.SYNCHRONOUS)
 
 
 def test_a_server_that_cannot_start_is_reported() -> None:
