@@ -41,7 +41,7 @@ def contributing() -> list[tuple[str, list[str]]]:
 
 def test_pages_show_commands() -> None:
     assert len(calls()) > 40 and len(contributing()) > 15
-    assert len(PAGES) == 11
+    assert len(PAGES) == 12
 
 
 def test_every_other_line_is_known() -> None:

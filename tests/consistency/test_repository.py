@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from wheelworks import targets
+from wheelworks import plan, targets
 from wheelworks.bench import readme, results
 from wheelworks.commands import measured
 from wheelworks.native import pythons
@@ -163,6 +163,19 @@ def test_sessions_that_are_named_exist(file: str) -> None:
     assert named <= sessions()
 
 
+def test_rooms_import_no_others_than_contributing_says() -> None:
+    suite = ROOT / "scripts/wheelworks"
+    rooms = {path.parent.name for path in suite.glob("*/__init__.py")} - {"commands"}
+    found = {
+        (room, other)
+        for room in rooms
+        for path in (suite / room).rglob("*.py")
+        for other in re.findall(r"^\s*from wheelworks\.(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if other in rooms - {room}
+    }
+    assert found == {("native", "suites"), ("execute", "suites"), ("bench", "execute"), ("release", "reproduce")}
+
+
 def test_targets_that_readme_names_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     named = set(
@@ -182,6 +195,15 @@ def test_nothing_names_a_folder_of_this_machine() -> None:
 def test_readme_shows_the_target_table() -> None:
     table = (ROOT / "README.md").read_text(encoding="utf-8").split("|---|---|---|\n")[1].split("\n\n")[0]
     assert table.splitlines() == generated.target_rows()
+
+
+def test_readme_counts_what_a_release_holds() -> None:
+    every = targets.all_targets()
+    wheels = plan.wheels("a-1.0", every, targets.all_abis(), pure=False)
+    platforms = {target.family for target in every}
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{len(wheels)} wheels for {len(platforms)} platforms" in text
+    assert f"wheels of small C extensions, for {len(every)} targets" in text
 
 
 def test_readme_shows_the_figures_that_are_checked_in() -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import zipfile
@@ -69,6 +73,21 @@ def test_the_tutorial_shows_the_example_project() -> None:
     assert len(shown) == 5
 
 
+@pytest.mark.parametrize("path", [TUTORIAL, EXAMPLE / "noxfile.py", SCRIPTS / "README.md"], ids=lambda path: path.name)
+def test_nothing_installs_it_by_its_name(path: Path) -> None:
+    """The package index hasn't got it: whoever registers the name there would run code of theirs."""
+    text = path.read_text(encoding="utf-8")
+    assert "WHEELWORKS" in text and not re.search(r'install\("wheelworks"|"WHEELWORKS", ', text)
+
+
+@pytest.mark.integration
+def test_the_example_asks_for_the_suites_folder(tmp_path: Path) -> None:
+    shutil.copy2(EXAMPLE / "noxfile.py", tmp_path)
+    command = [sys.executable, "-m", "nox", "--no-venv", "-s", "wheelworks"]
+    ended = subprocess.run(command, cwd=tmp_path, env=newcomers(tmp_path), check=False, capture_output=True, text=True)
+    assert ended.returncode != 0 and "WHEELWORKS isn't set: name the folder scripts/" in ended.stdout + ended.stderr
+
+
 @pytest.mark.parametrize("command", program.OWN)
 def test_a_command_of_this_repository_says_so_elsewhere(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -96,17 +115,35 @@ def test_its_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
     assert left == {"LICENSE", "README.md", "pyproject.toml", "wheelworks"}, "building leaves nothing beside it"
 
 
-def typed(command: str, shell: subprocess.Popen[str]) -> tuple[int, str]:
-    """Type a command into a shell; its exit status and what it printed."""
+def shell_in(place: Path, env: dict[str, str]) -> subprocess.Popen[str]:
+    """A shell to type into, in a process group of its own, so that it can be killed with all that it started."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(["bash"], cwd=place, env=env, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+def typed(command: str, shell: subprocess.Popen[str], seconds: float = 900.0) -> tuple[int, str]:
+    """Type a command into a shell; its exit status and what it printed. What takes longer is killed, shell and all."""
     assert shell.stdin and shell.stdout
+    limit = threading.Timer(seconds, os.killpg, (shell.pid, signal.SIGKILL))
+    limit.start()
     shell.stdin.write(f'{command}\necho "ended: $?"\n')
     shell.stdin.flush()
     lines: list[str] = []
     for line in shell.stdout:
         if line.startswith("ended: "):
+            limit.cancel()
             return int(line.removeprefix("ended: ")), "".join(lines)
         lines.append(line)
-    raise AssertionError(f"the shell ended: {''.join(lines)}")
+    limit.cancel()
+    raise AssertionError(f"{command}: the shell ended: {''.join(lines)}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
+def test_a_command_that_hangs_is_killed(tmp_path: Path) -> None:
+    with shell_in(tmp_path, dict(os.environ)) as shell:
+        assert typed("echo so; false", shell) == (1, "so\n")
+        with pytest.raises(AssertionError, match=r"sleep 600: the shell ended: so far"):
+            typed("echo so far; sleep 600", shell, 1.0)
 
 
 def home_with_a_clone(home: Path) -> Path:
@@ -142,13 +179,11 @@ def test_the_tutorial_word_by_word(tmp_path: Path) -> None:
     said: dict[str, str] = {}
     seconds: dict[str, float] = {}
     start = time.monotonic()
-    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(["bash"], cwd=here, env=newcomers(home), text=True, **options) as shell:  # type: ignore[call-overload]
+    with shell_in(here, newcomers(home)) as shell:
         for command in pages.commands(TUTORIAL):
             status, said[command] = typed(command, shell)
             assert status == 0, said[command]
             seconds[command] = time.monotonic() - start
-        shell.stdin.close()
     steps = [command.partition(" -- ")[2] for command in said if " -- " in command]
     assert steps == ["cross-arm64", "audit", "audit --explain W022", "reproduce"]
     audited = next(at for command, at in seconds.items() if command.endswith("-- audit"))

@@ -109,6 +109,19 @@ def _aiohttp_hello() -> Any:
     return hello
 
 
+async def _websockets() -> int:
+    from websockets.asyncio.server import ServerConnection, serve
+
+    async def echo(connection: ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    # no pings: Tornado sends none, and the clients, which are plain sockets, answer none
+    server = await serve(echo, "127.0.0.1", 0, compression=None, max_size=_MOST, ping_interval=None)
+    port: int = next(iter(server.sockets)).getsockname()[1]
+    return port
+
+
 async def _picows() -> int:
     from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
@@ -131,6 +144,7 @@ KINDS: dict[str, Start] = {
     "tornado-async": lambda: _tornado(_async_echo),
     "speedups-async": lambda: _speedups(_async_echo),
     "aiohttp": lambda: _aiohttp(_aiohttp_echo),
+    "websockets": _websockets,
     "picows": _picows,
     "tornado-hello": lambda: _tornado(_hello),
     "speedups-hello": lambda: _speedups(_hello),

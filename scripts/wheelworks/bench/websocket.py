@@ -11,7 +11,7 @@ from wheelworks.bench.measurements import Measurement, Plan
 
 TITLE = "WebSocket echo, per message"
 BASE = "tornado"
-SYNCHRONOUS = ("tornado", "speedups", "aiohttp", "picows")
+SYNCHRONOUS = ("tornado", "speedups", "websockets", "aiohttp", "picows")
 ASYNCHRONOUS = ("tornado-async", "speedups-async")
 
 

@@ -12,8 +12,12 @@ from wheelworks import console, manifest
 from wheelworks.bench import readme, results
 from wheelworks.bench.measurements import Measurement, Plan, tables
 from wheelworks.commands import helping, measured, reporting
+from wheelworks.errors import UsageError
 
 SUITES = {name: f"wheelworks.bench.{name}" for name in ("websocket", "http", "frames", "headers", "mask", "build")}
+COUNTED = {"websocket", "http"}
+# What is something else than measuring time here and now, and the options that go with it.
+OTHERS = {"table": (), "work": ("renew",), "compare": ("suites",)}
 
 EPILOG = """\
 suites:
@@ -49,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=helping.Formatter,
     )
-    made.add_argument("suites", nargs="*", metavar="SUITE", help=f"which: {', '.join(SUITES)} (default: all)")
+    made.add_argument(
+        "suites", nargs="*", default=[], metavar="SUITE", help=f"which: {', '.join(SUITES)} (default: all)"
+    )
     made.add_argument("--quick", action="store_true", help="fewer rounds and operations")
     made.add_argument(
         "--count-instructions", action="store_true", help="instructions of the servers in place of CPU time (valgrind)"
@@ -65,6 +71,24 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def check(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Raises UsageError for a suite that isn't one, and where an option that was given would be ignored."""
+    for name in options.suites:
+        if name not in SUITES:
+            raise UsageError(f"no suite {name!r}: {', '.join(SUITES)}")
+    mode = next((name for name in OTHERS if name in given), "")
+    taken = {mode, *OTHERS[mode]} if mode else {*given} - {"renew"}
+    for name in given:
+        if name not in taken:
+            raise UsageError(f"{_shown(name)} does nothing {f'with --{mode}' if mode else 'without --work'}")
+    if options.count_instructions and options.suites and not COUNTED & {*options.suites}:
+        raise UsageError("--count-instructions counts those of servers: name websocket or http")
+
+
+def _shown(name: str) -> str:
+    return "SUITE" if name == "suites" else f"--{name.replace('_', '-')}"
+
+
 def _plan(options: argparse.Namespace) -> Plan:
     rounds, scale = (2, 0.2) if options.quick else (7, 1.0)
     return Plan(rounds, scale, options.count_instructions, frozenset(options.only))
@@ -72,14 +96,14 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 def _other(options: argparse.Namespace) -> int | None:
     """Do what isn't measuring time here and now; None where that is asked for."""
-    if options.table:
+    if options.table is not None:
         sys.stdout.write(readme.table(results.load(options.table)))
         return 0
-    if options.work:
+    if options.work is not None:
         from wheelworks.commands import bench_work  # which imports the emulator
 
         return bench_work.run(options.work, renew=options.renew)
-    if options.compare:
+    if options.compare is not None:
         from wheelworks.commands import bench_compare  # which imports the builder
 
         return bench_compare.run(options.compare, options.suites)
@@ -90,9 +114,7 @@ def main(argv: Sequence[str]) -> int:
     """Measure, show the tables, write the file. Raises WheelworksError."""
     made = parser()
     options = made.parse_args(argv)
-    for name in options.suites:
-        if name not in SUITES:
-            made.error(f"no suite {name!r}: {', '.join(SUITES)}")
+    check(options, [name for name, value in vars(options).items() if value != made.get_default(name)])
     other = _other(options)
     return _measure(options) if other is None else other
 

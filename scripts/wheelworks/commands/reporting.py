@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wheelworks import console, manifest
 from wheelworks.commands import measured
 from wheelworks.errors import WheelworksError
 from wheelworks.execute.verdict import Verdict
-from wheelworks.report import page
+from wheelworks.report import page, reading
 
 
 def save(record: manifest.Record, folder: Path) -> Path:
@@ -55,8 +55,36 @@ def _told(known: manifest.Record, wheels: dict[str, str], verdicts: Sequence[Ver
     """One wheel's record with its verdicts; unchanged where the file is another one by now."""
     if wheels.get(known["file"]) != known["sha256"]:
         return known
-    fresh = [verdict.record() for verdict in verdicts if verdict.wheel == known["file"]]
+    return _with_runs(known, [verdict.record() for verdict in verdicts if verdict.wheel == known["file"]])
+
+
+def _with_runs(known: manifest.Record, fresh: Sequence[manifest.Record]) -> manifest.Record:
     ways = [run["how"] for run in fresh]
-    before = known.get("runs") if isinstance(known.get("runs"), list) else []
-    kept = [run for run in before or [] if isinstance(run, dict) and run.get("how") not in ways]
-    return {**known, "runs": kept + fresh} if fresh else known
+    kept = [run for run in _runs(known) if run.get("how") not in ways]
+    return {**known, "runs": [*kept, *fresh]} if fresh else known
+
+
+def _runs(known: manifest.Record) -> list[manifest.Record]:
+    runs = known.get("runs")
+    return [run for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
+
+
+def gathered(record: manifest.Record, others: Iterable[manifest.Record]) -> manifest.Record:
+    """A manifest with the native runs of CI's machines, from their copies of it; those of other files are told of."""
+    found: dict[tuple[str, str], list[manifest.Record]] = {}
+    for wheel in (wheel for other in others for wheel in other["wheels"]):
+        found.setdefault((wheel["file"], wheel["sha256"]), []).extend(_in_ci(_runs(wheel)))
+    wheels = [_with_runs(known, found.pop((known["file"], known["sha256"]), [])) for known in record["wheels"]]
+    for file, _ in (key for key, runs in found.items() if runs):
+        console.note(f"{file}: its native runs are left out: they are those of another file")
+    return {**record, "wheels": wheels}
+
+
+def _in_ci(runs: Iterable[manifest.Record]) -> list[manifest.Record]:
+    """The native ones, which were done "here", wherever that was."""
+    named = ((run, run.get("how")) for run in runs)
+    return [
+        {**run, "how": how.replace(reading.HERE, reading.IN_CI)}
+        for run, how in named
+        if isinstance(how, str) and reading.HERE in how
+    ]

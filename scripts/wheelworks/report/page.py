@@ -101,13 +101,7 @@ def _matrix(wheels: Sequence[Wheel]) -> Safe:
 
 
 def _filters() -> Safe:
-    choices = (
-        ("", "every wheel"),
-        ("bad", "what has failed"),
-        ("doubt", "what is in doubt"),
-        ("open", "what nobody looked at"),
-    )
-    select = element("select", *(element("option", label, value=value) for value, label in choices), id="state")
+    select = element("select", *(element("option", label, value=value) for value, label in CHOICES.items()), id="state")
     find = element("input", type="search", id="find", autocomplete="off", spellcheck="false")
     return element(
         "form",

@@ -14,7 +14,8 @@ from wheelworks.errors import WheelworksError
 
 State = Literal["good", "bad", "doubt", "open"]
 
-EMULATED, QEMU, NATIVE = "emulated CPU", "CPython under qemu", "this machine's CPython"
+EMULATED, QEMU, NATIVE, CI = "emulated CPU", "CPython under qemu", "this machine's CPython", "natively in CI"
+HERE, IN_CI = " here, with Tornado", " in CI, with Tornado"  # in the words of a native run
 MOST_WHEELS, MOST, LONGEST = 2000, 300, 2000
 LONGEST_NAME = 255  # what file systems take; the tags of a longer one could be combined without end
 DEEPEST = 5
@@ -46,7 +47,9 @@ class Run:
             return EMULATED
         if "qemu" in self.how:
             return QEMU
-        return NATIVE if " here, with Tornado" in self.how else self.how
+        if IN_CI in self.how:
+            return CI
+        return NATIVE if HERE in self.how else self.how
 
 
 @dataclass(frozen=True, eq=False)

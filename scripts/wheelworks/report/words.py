@@ -23,11 +23,14 @@ SHOWS = {
 def proven(wheels: Sequence[Wheel]) -> Iterator[tuple[str, str]]:
     """How many wheels went through each step, and what that step shows."""
     native = [one for one in wheels if one.link != "none"]
-    emulated, real, here = (_ran(native, way) for way in (reading.EMULATED, reading.QEMU, reading.NATIVE))
+    emulated, real, here, ci = (
+        _ran(native, way) for way in (reading.EMULATED, reading.QEMU, reading.NATIVE, reading.CI)
+    )
     yield f"Built: {len(wheels)}.", f"{sum(one.link == 'freestanding' for one in wheels)} {SHOWS['built']}"
     yield _counted("Audited", "audited", wheels), SHOWS["audited"]
     yield f"Run on an emulated CPU: {emulated} of {len(native)}.", SHOWS["emulated"]
-    yield f"Run under a real CPython of their CPU: {real} of {len(native)}; of this machine: {here}.", SHOWS["real"]
+    ways = f"under qemu {real} of {len(native)}, on this machine {here}, natively in CI {ci}"
+    yield f"Run under a real CPython of their CPU: {ways}.", SHOWS["real"]
     yield _counted("Reproduced", "reproduced", wheels), SHOWS["reproduced"]
 
 

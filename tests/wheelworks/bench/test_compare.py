@@ -83,11 +83,24 @@ def test_unknown_revisions_are_wrong_use(revision: str) -> None:
         bench_compare.resolve(revision)
 
 
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A clone whose suite is the one here, committed or not, and whose package is that of its HEAD."""
+    made = tmp_path / "project"
+    subprocess.run(["git", "clone", "-q", commands.ROOT, made], check=True)
+    shutil.copytree(commands.ROOT / "scripts", made / "scripts", dirs_exist_ok=True)
+    return made
+
+
 @pytest.mark.integration
-def test_code_that_became_slower_is_found(tmp_path: Path, wheelworks_cache: Path) -> None:
-    copy = tmp_path / "project"
-    subprocess.run(["git", "clone", "-q", commands.ROOT, copy], check=True)
-    shutil.copytree(commands.ROOT / "scripts", copy / "scripts", dirs_exist_ok=True)
+def test_the_same_code_is_no_loss(copy: Path, wheelworks_cache: Path) -> None:
+    ended = commands.wheelworks("bench", "--compare", "HEAD", "headers", cache=wheelworks_cache, cwd=copy, seconds=600)
+    assert (ended.status, ended.err.count("error: ")) == (0, 0), ended.out + ended.err
+    assert "headers: " in ended.out
+
+
+@pytest.mark.integration
+def test_code_that_became_slower_is_found(copy: Path, wheelworks_cache: Path) -> None:
     source = copy / "src/tornado_speedups/_speedups/xor.h"
     text = source.read_text()
     step = "length -= 8 * step, to += 8 * step, from += 8 * step"

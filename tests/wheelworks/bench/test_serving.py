@@ -14,11 +14,12 @@ from wheelworks.bench.cases import Case
 from wheelworks.bench.cases import measure as measure_cases
 from wheelworks.bench.measurements import Measurement, Plan
 from wheelworks.commands import bench
-from wheelworks.errors import WheelworksError
+from wheelworks.errors import UsageError, WheelworksError
 
 from tornado_speedups._fallback import build_frame, parse_frames
 
-KINDS = ["tornado", "speedups", "tornado-async", "speedups-async"]
+GREETING = [kind for kind in servers.KINDS if kind.endswith("-hello")]
+ECHOING = [kind for kind in servers.KINDS if kind not in GREETING]
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
@@ -28,7 +29,7 @@ def test_messages_are_frames(size: int) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ECHOING)
 def test_every_server_echoes(kind: str) -> None:
     with serving.running(kind, {}) as server:
         load.pipelined(server.port, 64, 32, 32)
@@ -40,7 +41,7 @@ def test_every_server_echoes(kind: str) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", ["tornado-hello", "speedups-hello"])
+@pytest.mark.parametrize("kind", GREETING)
 def test_every_server_greets(kind: str) -> None:
     with serving.running(kind, {}) as server:
         requests.repeated(server.port, 20, requests.BROWSER)
@@ -96,6 +97,7 @@ def test_every_case_has_its_base_and_servers() -> None:
         for case in suite.CASES:
             assert set(case.subjects) <= set(servers.KINDS)
             assert case.subjects[0].partition("-")[0] == suite.BASE
+    assert {"tornado", "speedups", "websockets", "aiohttp", "picows"} == set(websocket.SYNCHRONOUS)
 
 
 def test_a_server_that_cannot_start_is_reported() -> None:
@@ -118,10 +120,38 @@ def test_counting_needs_valgrind(monkeypatch: pytest.MonkeyPatch) -> None:
         serving.instructions("tornado", lambda port, count: None, 1)
 
 
-def test_an_unknown_suite_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
+def test_an_unknown_suite_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="no suite 'unheard-of': websocket, http, frames, headers, mask, build"):
         bench.main(["unheard-of"])
-    assert "no suite 'unheard-of': websocket, http, frames, headers, mask, build" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--compare main --quick", "--quick does nothing with --compare"),
+        ("--compare main --only speedups", "--only does nothing with --compare"),
+        ("--compare main --out x.json", "--out does nothing with --compare"),
+        ("--compare= --count-instructions", "--count-instructions does nothing with --compare"),
+        ("mask --compare main --renew", "--renew does nothing with --compare"),
+        ("--work --quick", "--quick does nothing with --work"),
+        ("mask --work", "SUITE does nothing with --work"),
+        ("--work --compare main", "--compare does nothing with --work"),
+        ("--table x.json --work", "--work does nothing with --table"),
+        ("--renew", "--renew does nothing without --work"),
+        ("mask frames --count-instructions", "--count-instructions counts those of servers"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_wrong_use(words: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        bench.main(words.split())
+
+
+@pytest.mark.parametrize(
+    "words", ["--work", "--work x --renew", "mask --compare x", "--table x", "mask --quick", "--count-instructions"]
+)
+def test_options_that_go_together_are_taken(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_other", lambda options: 0)
+    assert bench.main(words.split()) == 0
 
 
 def test_the_command_shows_and_writes(
@@ -138,7 +168,7 @@ def test_the_command_shows_and_writes(
             return [Measurement("all", "tornado", "us", (2.0,))]
 
     monkeypatch.setattr(bench, "import_module", lambda name: Suite)
-    assert bench.main(["mask", "--quick", "--count-instructions", "--out", str(tmp_path / "found.json")]) == 0
+    assert bench.main(["http", "--quick", "--count-instructions", "--out", str(tmp_path / "found.json")]) == 0
     assert plans == [Plan(2, 0.2, True)]
     assert "counting: us" in capsys.readouterr().out
     assert '"subject": "tornado"' in (tmp_path / "found.json").read_text()

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -72,6 +73,13 @@ def test_the_machine_code_of_each_has_passed_the_packages_tests(name: str, manif
 
 def test_three_wheels_and_a_manifest(dist: Path) -> None:
     assert {path.name for path in dist.iterdir()} == {*WHEELS, "manifest.json", "report.html"}
+
+
+def test_readme_shows_about_these_sizes(manifest: dict[str, Any]) -> None:
+    """In the order of the table, which is that of the targets; a tenth more or less needs no new README."""
+    shown = re.findall(r"│ (\d+\.\d) kB │", (ROOT / "README.md").read_text(encoding="utf-8"))
+    sizes = {wheel["file"]: wheel["size"] / 1000 for wheel in manifest["wheels"]}
+    assert [float(size) for size in shown] == [pytest.approx(sizes[name], rel=0.1) for name in WHEELS]
 
 
 @pytest.mark.parametrize("name", WHEELS)

@@ -6,7 +6,7 @@ import pytest
 from wheelworks.errors import UsageError
 from wheelworks.execute.cpython import roots
 from wheelworks.execute.cpython.machines import find_machine
-from wheelworks.execute.cpython.roots import CannotLay, Recipe, command, is_laid, lay_root, recipe
+from wheelworks.execute.cpython.roots import CannotLay, Recipe, command, lay_root, recipe
 
 RECIPE = Recipe("bookworm", "arm64", ("python3.11",))
 
@@ -20,6 +20,11 @@ def fake_mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: 
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(roots, "PAUSES", ())
     return program
+
+
+def laid(cache: Path) -> list[Path]:
+    """The roots in a cache."""
+    return [path for path in cache.glob("roots/*") if path.is_dir()]
 
 
 def test_the_recipe() -> None:
@@ -46,15 +51,15 @@ def test_missing_mmdebstrap_says_how_to_get_it(own_cache: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(CannotLay, match="mmdebstrap") as caught:
         lay_root(RECIPE)
-    assert "apt-get install" in caught.value.hint and not is_laid(RECIPE)
+    assert "apt-get install" in caught.value.hint and not laid(own_cache)
 
 
-def test_mmdebstraps_own_words_are_passed_on(fake_mmdebstrap: Path) -> None:
+def test_mmdebstraps_own_words_are_passed_on(fake_mmdebstrap: Path, own_cache: Path) -> None:
     fake_mmdebstrap.write_text("#!/bin/sh\necho chatter >&2; echo 'E: no such suite' >&2; exit 25\n")
     with pytest.raises(CannotLay) as caught:
         lay_root(RECIPE)
     assert "E: no such suite" in caught.value.message and "chatter" not in caught.value.message
-    assert "25" in caught.value.message and not is_laid(RECIPE)
+    assert "25" in caught.value.message and not laid(own_cache)
 
 
 def test_an_archive_that_changes_meanwhile_is_asked_again(
@@ -86,14 +91,14 @@ def test_an_mmdebstrap_that_hangs(fake_mmdebstrap: Path, monkeypatch: pytest.Mon
         lay_root(RECIPE)
 
 
-def test_a_root_is_furnished_and_kept(fake_mmdebstrap: Path, tmp_path: Path) -> None:
+def test_a_root_is_furnished_and_kept(fake_mmdebstrap: Path, own_cache: Path, tmp_path: Path) -> None:
     made = tmp_path / "made"
     for name in ("usr/bin/python3.11", "usr/lib/libc.so", "etc/resolv.conf", "dev/null"):
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).touch()
     fake_mmdebstrap.write_text(f"#!/bin/sh\ntar -c -C {made} .\n")
     root = lay_root(RECIPE)
-    assert is_laid(RECIPE) and (root / "lib/libc.so").exists() and (root / "usr/bin/python3.11").exists()
+    assert laid(own_cache) == [root] and (root / "lib/libc.so").exists() and (root / "usr/bin/python3.11").exists()
     assert not (root / "etc/resolv.conf").exists() and not (root / "dev/null").exists()
     fake_mmdebstrap.write_text("#!/bin/sh\nexit 1\n")
     assert lay_root(RECIPE) == root

@@ -177,6 +177,7 @@ def test_what_is_proven_is_counted() -> None:
         "Audited: 1 of 5 came through, 1 with warnings, 1 did not.",
         "Run on an emulated CPU: 1 of 4.",
     ]
+    assert heads[3] == "Run under a real CPython of their CPU: under qemu 0 of 4, on this machine 0, natively in CI 0."
 
 
 def test_what_is_not_proven_is_said() -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import IO
 
 from wheelworks import debian
-from wheelworks.cache import folder as cache_folder
 from wheelworks.cache import keep
 from wheelworks.debian import HOW_TO_GET, SUITES
 from wheelworks.errors import UsageError, WheelworksError
@@ -57,11 +56,6 @@ def recipe(machine: Machine, python: str) -> Recipe:
     if python not in SUITES:
         raise UsageError(f"Debian has no CPython {python}", f"the versions to be had are {', '.join(SUITES)}")
     return Recipe(SUITES[python], machine.debian, (f"python{python}",))
-
-
-def is_laid(wanted: Recipe) -> bool:
-    """Whether the root is in the cache, so that using it needs no network."""
-    return (cache_folder() / "roots" / wanted.key).is_dir()
 
 
 def lay_root(wanted: Recipe) -> Path:
