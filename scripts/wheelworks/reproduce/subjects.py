@@ -53,7 +53,7 @@ def of_wheels(wheels: Sequence[Path], source: Path, chosen: Selection, folder: P
     if not files:
         raise UsageError(f"{folder}: nothing here builds {', '.join(wanted) or 'what was chosen of it'}")
     _check(files, record)
-    stated = provenance.load(folder) or provenance.of_manifest(record or {})
+    stated = provenance.of_files(folder, files, record)
     recipe = Recipe(source, selection.of_files(files), stated.epoch, stated.seen)
     return Subject(files, recipe, stated.tools, folder if record else None, tuple(sorted(wanted.keys() - files.keys())))
 

@@ -13,6 +13,8 @@ import pytest
 from wheelworks import wheelfile
 from wheelworks.commands import reproduce
 from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.release import steps
+from wheelworks.release.steps import Part, Release
 from wheelworks.reproduce import selection, subjects
 from wheelworks.reproduce.selection import Selection
 from wheelworks.reproduce.variations import VARIATIONS
@@ -22,6 +24,7 @@ from tests.fixtures.commands import ROOT, wheelworks
 
 ONE = ("--target", "win_arm64", "--abi", "cp311-abi3")
 LITTLE = ("--vary", "umask", "--vary", "time zone")
+PART = Selection(("win_arm64",), ("cp311-abi3",))
 WHEEL = "sample-1.0-cp311-abi3-win_arm64.whl"
 
 
@@ -98,6 +101,23 @@ def test_other_tools_than_recorded_are_told(dist: Path, wheelworks_cache: Path) 
     (dist / "manifest.json").write_text(json.dumps(record))
     ended = wheelworks("reproduce", dist, *LITTLE, cache=wheelworks_cache)
     assert "ziglang: " in ended.err and "where the record says 0.1.0" in ended.err
+
+
+@pytest.mark.integration
+def test_a_provenance_that_an_earlier_commit_has_left_counts_no_more(tmp_path: Path, wheelworks_cache: Path) -> None:
+    """The later wheel bears the later commit's time."""
+    project, dist = projects.committed(projects.sample(tmp_path / "sample")), tmp_path / "dist"
+    epochs = []
+    for when in ("2024-05-06T07:08:10Z", "2025-05-06T07:08:10Z"):
+        projects.committed(project, when)
+        assert wheelworks("build-wheels", "--no-run", project, "--out", dist, *ONE, cache=wheelworks_cache).status == 0
+        if not epochs:
+            first = projects.git(project, "rev-parse", "HEAD")
+            steps.provenance(Release(project, dist, "1.0", first, "sample-1.0", Part(PART)))
+        epochs.append(subjects.of_folder(dist, None, Selection()).recipe.epoch)
+    assert epochs == [1_714_979_290, 1_746_515_290]
+    ended = wheelworks("reproduce", dist, "--vary", "umask", cache=wheelworks_cache)
+    assert ended.status == 0, ended.err
 
 
 @pytest.mark.integration
