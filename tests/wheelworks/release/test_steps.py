@@ -72,6 +72,25 @@ def test_another_commit_begins_anew(tmp_path: Path) -> None:
     assert taken(tmp_path, "d") == list(NAMES)
 
 
+def test_what_an_earlier_release_tells_of_its_files_goes_with_it(tmp_path: Path) -> None:
+    taken(tmp_path)
+    told = [tmp_path / provenance.FILE, tmp_path / papers.SUMS]
+    for path in told:
+        path.touch()
+    taken(tmp_path)
+    assert all(path.exists() for path in told)
+    taken(tmp_path, "d")
+    assert not any(path.exists() for path in told)
+
+
+@pytest.mark.parametrize("name", ["sample-1.0-cp27-cp27m-win32.whl", "sample-0.9.tar.gz"])
+def test_a_surplus_file_is_refused_where_every_step_is_done(name: str, tmp_path: Path) -> None:
+    taken(tmp_path)
+    (tmp_path / name).touch()
+    with pytest.raises(WheelworksError, match=f"{name} is no file of this release"):
+        taken(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": "1.0", "commit": "c", "done": 1}', "[" * 10_000])
 def test_a_state_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / state.FILE).write_text(text)
