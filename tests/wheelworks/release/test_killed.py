@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 import uuid
 from pathlib import Path
 
@@ -23,13 +22,13 @@ from wheelworks.reproduce.provenance import FILE
 
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, environment
+from tests.fixtures.package import VERSION
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for what is left running in /proc"),
 ]
 
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 PART = (
     *("--target", "win_arm64", "--target", "manylinux_2_17_x86_64", "--abi", "cp311-abi3"),
     *("--python", "{}.{}".format(*sys.version_info), "--tornado", "6.6.1", "--vary", "umask"),

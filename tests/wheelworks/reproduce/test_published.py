@@ -6,13 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks import plan
 from wheelworks.release import steps
 from wheelworks.release.steps import Release
 from wheelworks.reproduce.provenance import FILE
@@ -20,11 +18,10 @@ from wheelworks.reproduce.provenance import FILE
 from tests.fixtures import indexes, projects
 from tests.fixtures.commands import ROOT, Ended, environment, wheelworks
 from tests.fixtures.indexes import Server
+from tests.fixtures.package import STEM, VERSION
 
 pytestmark = pytest.mark.integration
 
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-STEM = plan.stem("tornado-speedups", VERSION)
 WHEEL = f"{STEM}-cp311-abi3-win_arm64.whl"
 COMMIT = "c" * 40
 CHOSEN = ("--target", "win_arm64", "--abi", "cp311-abi3", "--vary", "umask")
