@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wheelworks import index as ordinary
 from wheelworks.release import steps
 from wheelworks.release.steps import Release
 from wheelworks.reproduce.provenance import FILE
@@ -125,11 +126,10 @@ def clone(tmp_path: Path) -> Path:
 
 
 def from_clone(clone: Path, index: Index) -> subprocess.CompletedProcess[str]:
-    env = {
-        **environment(index.cache),
-        "PYTHONPATH": str(clone / "scripts"),
-        "PIP_EXTRA_INDEX_URL": index.server.address,
-    }
+    # Ours comes first, so that it is asked for the release even where the ordinary one has it, too.
+    usual = " ".join(ordinary.indexes(ordinary.pip_settings()))
+    pip = {"PIP_INDEX_URL": index.server.address, "PIP_EXTRA_INDEX_URL": usual}
+    env = {**environment(index.cache), **pip, "PYTHONPATH": str(clone / "scripts")}
     command = [sys.executable, "-m", "wheelworks", *REPRODUCE]
     return subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True, check=False, timeout=600)
 
