@@ -90,9 +90,7 @@ def _by_its_own_tools(others: provenance.OtherTools, argv: Sequence[str]) -> int
         with console.Progress() as progress:
             suite = toolchain.lay(others, work, lambda text: progress.say("tools", text))
         console.note(f"built again by the suite of commit {others.stated.commit}, which the provenance names")
-        ended = suite.run(["reproduce", *argv])
-    console.out.print(ended.output, markup=False, highlight=False)
-    return ended.status
+        return suite.run(["reproduce", *argv])
 
 
 def varied_by(names: Sequence[str]) -> tuple[Variation, ...]:

@@ -27,10 +27,11 @@ class Suite:
     folder: Path
     python: Path
 
-    def run(self, words: Sequence[str]) -> processes.Result:
-        """Run one of its commands, where we are."""
+    def run(self, words: Sequence[str]) -> int:
+        """Run one of its commands, where we are; it shows itself what comes of it. Returns its exit status."""
         env = {**os.environ, "PYTHONPATH": str(self.folder / "scripts")}
-        return processes.run([self.python, "-m", "wheelworks", *words], env=env, seconds=7200, tied=True)
+        command: list[str | Path] = [self.python, "-m", "wheelworks", *words]
+        return processes.run(command, env=env, seconds=7200, tied=True, shown=True).status
 
 
 def lay(others: OtherTools, work: Path, say: Callable[[str], None], checkout: Path = CHECKOUT) -> Suite:
