@@ -120,8 +120,8 @@ def test(release: Release) -> None:
 
 
 def reproduce(release: Release) -> None:
-    """All of it again, in other surroundings."""
-    wheelworks(release, "reproduce", release.dist, *_each("--vary", release.part.variations))
+    """All of it again, the sdist too, from the commit, in other surroundings."""
+    wheelworks(release, "reproduce", release.dist, "--source", release.root, *_each("--vary", release.part.variations))
 
 
 def _build(release: Release) -> tuple[str | Path, ...]:

@@ -19,7 +19,9 @@ from wheelworks.errors import WheelworksError
 from wheelworks.release import papers, state, steps
 from wheelworks.release.steps import Release, Step
 from wheelworks.reproduce import provenance
+from wheelworks.reproduce.selection import Selection
 
+from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
 
 NAMES = ("one", "two", "three")
@@ -171,6 +173,25 @@ def test_a_finding_of_the_audit_ends_the_release(built: Path, tmp_path: Path) ->
     wheel.rename(tmp_path / wheel.name.replace("arm64", "amd64"))
     with pytest.raises(WheelworksError, match=r"(?s)audit failed:.*wrong-machine"):
         steps.audit(release(ROOT, dist=tmp_path))
+
+
+@pytest.mark.integration
+def test_an_sdist_that_is_not_the_commits_ends_the_release(
+    tmp_path: Path, wheelworks_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One byte more, which every checksum is then written of."""
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(wheelworks_cache))
+    project, dist = projects.committed(projects.sample(tmp_path / "p")), tmp_path / "dist"
+    part = steps.Part(Selection(("win_arm64",), ("cp311-abi3",)), variations=("umask",))
+    one = replace(release(project, dist=dist), part=part)
+    steps.build(one)
+    steps.reproduce(one)
+    sdist = dist / "sample-1.0.tar.gz"
+    sdist.write_bytes(sdist.read_bytes() + b"\0")
+    for paper in (steps.provenance, steps.sums):
+        paper(one)
+    with pytest.raises(WheelworksError, match=r"(?s)reproduce failed:.*sample-1\.0\.tar\.gz"):
+        steps.reproduce(one)
 
 
 def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:

@@ -116,8 +116,8 @@ def test_other_tools_than_the_provenance_names_are_refused(place: str, value: st
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone of the suite whose lock files have changed since its first commit."""
-    folder = projects.committed(projects.copied(ROOT, tmp_path / "clone", "scripts", "requirements"))
+    """A clone of this project whose lock files have changed since its first commit."""
+    folder = projects.committed(projects.copied(ROOT, tmp_path / "clone"))
     projects.git(folder, "branch", "--move", "main")
     with (folder / "requirements/wheelworks.txt").open("a", encoding="utf-8") as file:
         file.write("# locked again since\n")
@@ -139,6 +139,21 @@ def test_the_suite_of_its_commit_builds_it_where_the_tools_have_changed_since(in
     ended = from_clone(clone, index)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     assert "installing the tools of commit" in ended.stderr and "the same bytes" in ended.stdout
+    assert f"{STEM}.tar.gz" in ended.stdout
+
+
+def test_the_sdist_is_made_again_from_its_commit(index: Index, clone: Path) -> None:
+    projects.git(clone, "checkout", "--quiet", "HEAD~1")
+    index.account(projects.git(clone, "rev-parse", "HEAD"))
+    ended = from_clone(clone, index)
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    assert f"{STEM}.tar.gz" in ended.stdout
+    with (clone / "README.md").open("a", encoding="utf-8") as file:
+        file.write("More.\n")
+    projects.git(clone, "commit", "--quiet", "--all", "--message=Say more")
+    index.account(projects.git(clone, "rev-parse", "HEAD"))
+    ended = from_clone(clone, index)
+    assert ended.returncode == 1 and f"{STEM}.tar.gz" in ended.stderr and "README.md: line" in ended.stderr
 
 
 def test_a_commit_of_another_history_is_not_run(index: Index, clone: Path) -> None:
