@@ -165,7 +165,8 @@ def rehearse(release: Release) -> None:
     """Publish to an index of our own, and install from it."""
     exactly(release)
     papers.check_sums(release.dist, [path.name for path in release.described])
-    rehearsal.rehearse(release.files, release.planned, release.stem.replace("-", "=="))
+    pin, place = release.stem.replace("-", "=="), release.dist / rehearsal.FOLDER
+    rehearsal.rehearse(release.files, release.planned, pin, place)
 
 
 def _files(release: Release) -> list[Path]:
