@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks import manifest
+from wheelworks.cross.environment import hermetic
 from wheelworks.release import papers, rehearsal, state, steps
 from wheelworks.report import page
 from wheelworks.reproduce.provenance import FILE
@@ -124,6 +125,19 @@ class Manager:
         """By what all have in their environment, compilers too, which are handed few variables."""
         seen = (place / "environ").read_bytes() + os.fsencode((place / "cwd").readlink())
         return os.fsencode(self.temporary) in seen
+
+
+def test_what_is_left_running_is_seen(tmp_path: Path) -> None:
+    """By its environment, that of a project's build too, or by where it works."""
+    manager = Manager(tmp_path, tmp_path, tmp_path / "out")
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    handed = hermetic(os.environ, manager.temporary / "work", 0, {})
+    assert manager.left() == []
+    for env, place in ((handed, tmp_path), ({}, manager.temporary)):
+        with subprocess.Popen(sleep, env=env, cwd=place) as left:
+            seen = list(manager._running())
+            left.kill()
+        assert seen == [f"{' '.join(sleep)} "]
 
 
 def test_every_step_is_killed_here() -> None:
