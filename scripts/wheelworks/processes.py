@@ -75,18 +75,20 @@ def run(
     seconds: float = 1800,
     tied: bool = False,
     apart: bool = False,
+    shown: bool = False,
 ) -> Result:
     """Run a program to its end, or for at most ``seconds``, then end it and whatever it started.
 
     With ``tied``, for commands of wheelworks, it ends with us even where we are killed (`end_with_parent`).
-    With ``apart``, the output is what it wrote to stdout alone: for what a program reads.
+    With ``apart``, the output is what it wrote to stdout alone: for what a program reads. With ``shown`` it is empty:
+    the program writes where we do.
     Raises WheelworksError where it can't be started or takes too long. The exit status is the caller's to judge.
     """
     words = [str(word) for word in command]
     with _stdin(tied) as stdin:
         try:
             env = {**(os.environ if env is None else env), TIED: "1"} if tied else env
-            process = _start(words, env, cwd, stdin, subprocess.PIPE if apart else subprocess.STDOUT)
+            process = _start(words, env, cwd, {"stdin": stdin, **_outputs(apart=apart, shown=shown)})
         except OSError as error:
             raise WheelworksError(f"cannot start {words[0]}: {error.strerror}") from error
         try:
@@ -99,7 +101,12 @@ def run(
                 stream.close()
             with _lock:
                 _live.discard(process)
-        return Result(process.returncode, output, errors or "")
+        return Result(process.returncode, output or "", errors or "")
+
+
+def _outputs(*, apart: bool, shown: bool) -> dict[str, Any]:
+    """Where a program writes, as subprocess takes it."""
+    return {} if shown else {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE if apart else subprocess.STDOUT}
 
 
 @contextmanager
@@ -140,13 +147,13 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _start(
-    words: list[str], env: Mapping[str, str] | None, cwd: Path | None, stdin: int, stderr: int
+    words: list[str], env: Mapping[str, str] | None, cwd: Path | None, streams: Mapping[str, Any]
 ) -> subprocess.Popen[str]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's affair
-        return _popen(words, env, cwd, stdin, stderr)
+        return _popen(words, env, cwd, streams)
     _Signals.starting = True
     try:
-        return _popen(words, env, cwd, stdin, stderr)
+        return _popen(words, env, cwd, streams)
     finally:
         _Signals.starting = False
         if _Signals.pending:
@@ -156,7 +163,7 @@ def _start(
 
 
 def _popen(
-    words: list[str], env: Mapping[str, str] | None, cwd: Path | None, stdin: int, stderr: int
+    words: list[str], env: Mapping[str, str] | None, cwd: Path | None, streams: Mapping[str, Any]
 ) -> subprocess.Popen[str]:
     # A group of its own: a terminal's Ctrl-C then reaches us alone, and we end the group as a whole.
     group: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True, "umask": 0o022}
@@ -165,14 +172,12 @@ def _popen(
             raise WheelworksError("interrupted")
         process: subprocess.Popen[str] = subprocess.Popen(
             words,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
             text=True,
             encoding="utf-8",
             errors="replace",
             env=env,
             cwd=cwd,
+            **streams,
             **group,
         )
         _live.add(process)

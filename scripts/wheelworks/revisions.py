@@ -18,6 +18,17 @@ def git(clone: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
         raise WheelworksError("git isn't installed", "install it (Debian: apt install git)") from None
 
 
+def clone(source: Path, into: Path, commit: str = "HEAD") -> Path:
+    """Clone a repository into the new folder ``into``, with a commit's files; returns it. Raises WheelworksError."""
+    steps = (
+        git(Path(), "clone", "--quiet", "--no-hardlinks", "--no-checkout", str(source), str(into)),
+        git(into, "checkout", "--quiet", "--detach", commit),
+    )
+    if failed := next((ended for ended in steps if ended.returncode), None):
+        raise WheelworksError(f"{source}: git can't clone it:\n{failed.stderr.decode(errors='replace').strip()}")
+    return into
+
+
 def files(clone: Path, commit: str, into: Path, *parts: str) -> Path:
     """Lay down the files of a commit, or of these folders of it; returns ``into``. Raises WheelworksError."""
     packed = git(clone, "archive", "--format=tar", commit, *parts)

@@ -20,7 +20,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from wheelworks import __main__ as program
-from wheelworks import manifest
+from wheelworks import __version__, manifest
 from wheelworks.errors import UsageError
 
 from tests.fixtures import pages, projects
@@ -98,7 +98,9 @@ def test_a_command_of_this_repository_says_so_elsewhere(
     assert f"nox -s {command}" in told.value.hint
 
 
-@pytest.mark.parametrize(("word", "start"), [("--help", "usage: wheelworks COMMAND"), ("--version", "wheelworks 0.")])
+@pytest.mark.parametrize(
+    ("word", "start"), [("--help", "usage: wheelworks COMMAND"), ("--version", f"wheelworks {__version__}\n")]
+)
 def test_it_tells_of_itself(word: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([word]) == 0
     assert capsys.readouterr().out.startswith(start)

@@ -53,6 +53,12 @@ def test_status_and_output_of_both_kinds() -> None:
     assert (result.status, result.output) == (3, "out\nü\n")
 
 
+def test_what_is_shown_goes_where_we_write(capfd: pytest.CaptureFixture[str]) -> None:
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
+    result = processes.run([sys.executable, "-c", code], shown=True)
+    assert (result.status, result.output, *capfd.readouterr()) == (3, "", "out\n", "err\n")
+
+
 def test_output_that_is_no_text() -> None:
     result = processes.run([sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'\xff\n')"])
     assert result.output == "\ufffd\n"

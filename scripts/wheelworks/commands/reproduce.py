@@ -29,11 +29,13 @@ examples:
   nox -s reproduce -- tornado-6.6.1.tar.gz                Tornado's, twice: the builds must agree
   nox -s reproduce -- tornado==6.6.1 --target win_arm64   the wheels that Tornado has published, file by file
   nox -s reproduce -- dist/NAME.whl --vary clock          one wheel, with another clock only
+  nox -s reproduce -- dist --source .                     wheels and sdist in dist/, from this commit
 
 First everything is varied at once. If that makes a difference, one thing at a time, to name the culprit. A wheel by
 itself needs the sdist beside it, or --source; a manifest.json or provenance.json beside it tells when it was made and
 with what. Where the provenance of a published release names other tools or lock files than this checkout has, the suite
 of the commit that it names builds it, with the packages of that commit's lock file; it must be in this one's history.
+Where it is, the sdist is made again from that commit, too.
 Exit status: 0 (the same bytes), 1 (others), 2 (wrong use)."""
 
 
@@ -47,7 +49,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")
-    add("--source", dest="sdist", type=Path, metavar="SDIST", help="what to build it from (default: the sdist beside)")
+    how = "what to build it from: an sdist (default: the one beside), or a project, whose sdist must be the same, too"
+    add("--source", dest="origin", type=Path, metavar="SDIST|DIR", help=how)
     add("--provenance", type=Path, metavar="FILE", help="of a published release (default: what lies beside it)")
     add("--target", action="append", default=[], metavar="ID", help="this target only; repeatable")
     add("--abi", action="append", default=[], metavar="ID", help="this ABI only; repeatable")
@@ -90,9 +93,7 @@ def _by_its_own_tools(others: provenance.OtherTools, argv: Sequence[str]) -> int
         with console.Progress() as progress:
             suite = toolchain.lay(others, work, lambda text: progress.say("tools", text))
         console.note(f"built again by the suite of commit {others.stated.commit}, which the provenance names")
-        ended = suite.run(["reproduce", *argv])
-    console.out.print(ended.output, markup=False, highlight=False)
-    return ended.status
+        return suite.run(["reproduce", *argv])
 
 
 def varied_by(names: Sequence[str]) -> tuple[Variation, ...]:
@@ -105,38 +106,60 @@ def varied_by(names: Sequence[str]) -> tuple[Variation, ...]:
 
 def resolve(options: argparse.Namespace, work: Path, say: conclusions.Say) -> Subject:
     """What SOURCE stands for. Raises UsageError, WheelworksError."""
-    chosen, path = selected(options), Path(options.source)
-    for option, file in (("--source", options.sdist), ("--provenance", options.provenance)):
-        if file and not file.is_file():
-            raise UsageError(
-                f"{option} {file}: no such file", "name an sdist (.tar.gz), or a release's provenance.json"
-            )
-    if index.is_requirement(options.source) and not path.exists():
-        found = _published(options, chosen, work / "published", say)
-    elif path.is_dir() and not any(path.glob("*.whl")) and check(path):
-        found = subjects.of_project(path, chosen, work)
-    elif path.is_dir():
-        found = subjects.of_folder(path, options.sdist, chosen)
-    elif path.name.endswith(".tar.gz") and path.is_file():
-        found = subjects.of_sdist(path, chosen)
-    elif path.suffix == ".whl" and path.is_file():
-        found = subjects.of_wheel(path, options.sdist)
-    else:
-        raise UsageError(f"{options.source}: no such file or folder", subjects.HINT)
+    origin, told = options.origin, options.provenance
+    if origin and not origin.exists():
+        raise UsageError(f"--source {origin}: no such file or folder", "name an sdist (.tar.gz), or a project's folder")
+    if told and not told.is_file():
+        raise UsageError(f"--provenance {told}: no such file", "name a release's provenance.json")
+    is_project = bool(origin) and check(origin) == "directory"
+    found = _found(options, None if is_project else origin, work, say)
+    if is_project:
+        if not found.files:
+            raise UsageError(f"--source {origin}: {options.source} holds no wheels to build from it", subjects.HINT)
+        found = subjects.from_project(found, origin, work)
     recipe = replace(found.recipe, source=found.recipe.source.resolve())
     return replace(found, recipe=replace(recipe, seen=(*recipe.seen, *options.env)))
 
 
-def _published(options: argparse.Namespace, chosen: Selection, work: Path, say: conclusions.Say) -> Subject:
-    wheels, sdist = published.fetch(options.source, chosen, work, say)
-    source = options.sdist or sdist
+def _found(options: argparse.Namespace, sdist: Path | None, work: Path, say: conclusions.Say) -> Subject:
+    chosen, path = selected(options), Path(options.source)
+    if index.is_requirement(options.source) and not path.exists():
+        return _published(options, sdist, chosen, work, say)
+    if path.is_dir() and not any(path.glob("*.whl")) and check(path):
+        return subjects.of_project(path, chosen, work)
+    if path.is_dir():
+        return subjects.of_folder(path, sdist, chosen)
+    if path.name.endswith(".tar.gz") and path.is_file():
+        return subjects.of_sdist(path, chosen)
+    if path.suffix == ".whl" and path.is_file():
+        return subjects.of_wheel(path, sdist)
+    raise UsageError(f"{options.source}: no such file or folder", subjects.HINT)
+
+
+def _published(
+    options: argparse.Namespace, sdist: Path | None, chosen: Selection, work: Path, say: conclusions.Say
+) -> Subject:
+    folder = work / "published"
+    wheels, theirs = published.fetch(options.source, chosen, folder, say)
+    source = sdist or theirs
     if source is None:
         raise WheelworksError(f"{options.source}: the index has no sdist of it", "name it: --source FILE.tar.gz")
-    if options.provenance:
-        manifest.write(work / provenance.FILE, options.provenance.read_bytes())
-    if stated := provenance.load(work):
-        provenance.check(stated, {path.name: path for path in (*wheels, source)})
-    return subjects.of_wheels(wheels, source, chosen, work)
+    commit = _commit(options.provenance, folder, [*wheels, source])
+    found = subjects.of_wheels(wheels, source, chosen, folder)
+    if commit and not options.origin:
+        return subjects.from_project(found, provenance.CHECKOUT, work, commit)
+    return found
+
+
+def _commit(given: Path | None, folder: Path, files: Sequence[Path]) -> str:
+    """Hold files against the provenance beside them, or one that was given; the commit that it names, if we have it."""
+    if given:
+        manifest.write(folder / provenance.FILE, given.read_bytes())
+    stated = provenance.load(folder)
+    if not stated:
+        return ""
+    provenance.check(stated, {path.name: path for path in files})
+    return stated.commit if toolchain.is_ours(stated.commit) else ""
 
 
 def selected(options: argparse.Namespace) -> Selection:

@@ -21,6 +21,12 @@ def write_sums(folder: Path, files: Iterable[Path]) -> Path:
     return manifest.write(folder / SUMS, "".join(lines).encode())
 
 
+def remove(folder: Path) -> None:
+    """Remove what an earlier release has left: it tells of other files."""
+    for name in (FILE, SUMS):
+        (folder / name).unlink(missing_ok=True)
+
+
 def check_sums(folder: Path, names: Iterable[str]) -> None:
     """Hold a folder against its ``SHA256SUMS``. Raises WheelworksError for a file changed, missing or surplus."""
     recorded, there = _sums(folder), {name for name in names if (folder / name).is_file()}

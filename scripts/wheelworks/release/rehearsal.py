@@ -1,6 +1,7 @@
 """A release into an index of our own, on loopback, and back: upload, install, download, compare, echo.
 
-The index is pypiserver as a program that ends with this one, however this one ends; its folder is a temporary one.
+The index is pypiserver as a program that ends with this one, however this one ends. What it holds is thrown away; of a
+rehearsal that was killed, by the next one.
 """
 
 from __future__ import annotations
@@ -8,16 +9,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wheelworks import manifest, processes
+from wheelworks import cache, manifest, processes
 from wheelworks.errors import WheelworksError
 from wheelworks.plan import Planned
 from wheelworks.targets import Target
 
+FOLDER = ".rehearsal"
 ECHO = Path(__file__).with_name("echo.py")
 INSTALLERS = ("pip", "uv")
 _PIPS = ("--isolated", "--no-cache-dir")  # which uv says otherwise
@@ -41,13 +42,23 @@ def index(folder: Path) -> Iterator[str]:
             server.stdin.close()
 
 
-def rehearse(files: Sequence[Path], planned: Sequence[Planned], pin: str) -> None:
-    """Do all of it with the files of a release, the wheels among them being ``planned``.
+@contextmanager
+def _emptied(folder: Path) -> Iterator[Path]:
+    """A folder with nothing in it, gone afterwards, or, if we are killed, when it is asked for again."""
+    cache.remove_tree(folder)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        cache.remove_tree(folder)
+
+
+def rehearse(files: Sequence[Path], planned: Sequence[Planned], pin: str, place: Path) -> None:
+    """Do all of it with the files of a release, the wheels among them being ``planned``, in a folder of its own.
 
     Raises WheelworksError that says which part failed.
     """
-    with tempfile.TemporaryDirectory(prefix="wheelworks-rehearsal-") as place:
-        work = Path(place)
+    with _emptied(place) as work:
         (work / "index").mkdir()
         _run("twine check", "twine", "check", "--strict", *files)
         _run("pip download tornado", "pip", "download", "--quiet", "--dest", work / "tornado", "tornado")

@@ -120,8 +120,8 @@ def test(release: Release) -> None:
 
 
 def reproduce(release: Release) -> None:
-    """All of it again, in other surroundings."""
-    wheelworks(release, "reproduce", release.dist, *_each("--vary", release.part.variations))
+    """All of it again, the sdist too, from the commit, in other surroundings."""
+    wheelworks(release, "reproduce", release.dist, "--source", release.root, *_each("--vary", release.part.variations))
 
 
 def _build(release: Release) -> tuple[str | Path, ...]:
@@ -130,11 +130,19 @@ def _build(release: Release) -> tuple[str | Path, ...]:
 
 def exactly(release: Release) -> None:
     """Raises WheelworksError for a file of the release that is missing, and for one that is none of it."""
-    there = {path.name for pattern in ("*.whl", "*.tar.gz") for path in release.dist.glob(pattern)}
-    if missing := sorted(set(release.names) - there):
+    if missing := sorted(set(release.names) - _there(release)):
         raise WheelworksError(f"{missing[0]} is missing", "nox -s build-wheels")
-    if surplus := sorted(there - set(release.names)):
+    nothing_else(release)
+
+
+def nothing_else(release: Release) -> None:
+    """Raises WheelworksError for a wheel or an sdist that is no file of the release."""
+    if surplus := sorted(_there(release) - set(release.names)):
         raise WheelworksError(f"{surplus[0]} is no file of this release", f"move it out of {release.dist}")
+
+
+def _there(release: Release) -> set[str]:
+    return {path.name for pattern in ("*.whl", "*.tar.gz") for path in release.dist.glob(pattern)}
 
 
 def sums(release: Release) -> None:
@@ -157,7 +165,8 @@ def rehearse(release: Release) -> None:
     """Publish to an index of our own, and install from it."""
     exactly(release)
     papers.check_sums(release.dist, [path.name for path in release.described])
-    rehearsal.rehearse(release.files, release.planned, release.stem.replace("-", "=="))
+    pin, place = release.stem.replace("-", "=="), release.dist / rehearsal.FOLDER
+    rehearsal.rehearse(release.files, release.planned, pin, place)
 
 
 def _files(release: Release) -> list[Path]:
@@ -186,15 +195,10 @@ def go(release: Release, steps: Sequence[Step], tell: Callable[[str, str], None]
     """Take every step that isn't done; ``tell`` hears of each whether it is "under way", "done" or "as before".
 
     What was done is kept after each step, so that a release that is killed goes on there. A step whose files have
-    changed is taken again, and so is every one behind it. Raises WheelworksError for a failed step, and for a file that
-    was changed after its checksum was written; one that is gone is made again.
+    changed is taken again, and so is every one behind it. Raises WheelworksError for a failed step, for a file that is
+    none of the release, and for one that was changed after its checksum was written; one that is gone is made again.
     """
-    written = (*(path.name for path in release.described), papers.SUMS, state.FILE, manifest.FILE)
-    manifest.sweep(release.dist, written)
-    kept = state.load(release.dist, release.version, release.commit, release.part.words())
-    if papers.SUMS in kept.done:
-        papers.check_unchanged(release.dist)
-    again = False
+    kept, again = _begun(release), False
     for step in steps:
         if not again and kept.is_done(step.name, release.dist):
             tell(step.name, "as before")
@@ -205,3 +209,16 @@ def go(release: Release, steps: Sequence[Step], tell: Callable[[str, str], None]
         kept = kept.with_done(step.name, step.files(release))
         kept.save(release.dist)
         tell(step.name, "done")
+
+
+def _begun(release: Release) -> state.State:
+    """What is done already, once the folder is found, or made, fit to go on in."""
+    written = (*(path.name for path in release.described), papers.SUMS, state.FILE, manifest.FILE)
+    manifest.sweep(release.dist, written)
+    nothing_else(release)
+    kept = state.load(release.dist, release.version, release.commit, release.part.words())
+    if papers.SUMS in kept.done:
+        papers.check_unchanged(release.dist)
+    elif not kept.done:
+        papers.remove(release.dist)
+    return kept

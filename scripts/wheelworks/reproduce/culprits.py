@@ -59,6 +59,12 @@ def investigate(reference: Files, build: Builder, variations: Sequence[Variation
     return Verdict(first, causes)
 
 
+def _showing(wrong: Sequence[str], files: Files) -> Selection:
+    """The least that must be built to show what is wrong: an sdist comes about with any wheel."""
+    wheels = [name for name in (*wrong, *sorted(files)) if name.endswith(".whl")]
+    return selection.of_files([name for name in wheels if name in wrong] or wheels[:1])
+
+
 class _Inquiry:
     def __init__(self, reference: Files, build: Builder, variations: Sequence[Variation]) -> None:
         self.reference, self.build, self.variations = reference, build, variations
@@ -73,7 +79,7 @@ class _Inquiry:
 
     def causes(self, varied: Build) -> tuple[Cause, ...]:
         """Of the difference between the reference and a build under all variations."""
-        self.selection = selection.of_files(differing(self.reference, varied))
+        self.selection = _showing(differing(self.reference, varied), self.reference)
         reference, varied = self.only(self.reference), replace(varied, files=self.only(varied.files))
         plain = self.built([])
         if not differing(reference, plain):

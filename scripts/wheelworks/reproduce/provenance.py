@@ -74,6 +74,18 @@ def load(folder: Path) -> Stated | None:
         raise WheelworksError(f"{path}: no provenance that can be read: {error}", "take it from the release") from error
 
 
+def of_files(folder: Path, files: Mapping[str, Path], record: manifest.Record | None) -> Stated:
+    """What is recorded of files: by the folder's provenance where it tells of just these, else by its manifest.
+
+    A provenance that an earlier release has left in the folder has another time, and maybe other tools. Raises
+    WheelworksError for a provenance that can't be read.
+    """
+    stated = load(folder)
+    if stated and (record is None or all(stated.files.get(name) == manifest.sha256(files[name]) for name in files)):
+        return stated
+    return of_manifest(record or {})
+
+
 def _stated(statement: Mapping[str, Any]) -> Stated:
     definition = statement["predicate"]["buildDefinition"]
     inside, seen = definition["internalParameters"], definition["externalParameters"].get("env", [])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import Version
 
-from wheelworks import manifest, processes, wheelfile
+from wheelworks import manifest, revisions, wheelfile
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.reproduce import copies, provenance, selection
 from wheelworks.reproduce.culprits import Files
@@ -53,7 +53,7 @@ def of_wheels(wheels: Sequence[Path], source: Path, chosen: Selection, folder: P
     if not files:
         raise UsageError(f"{folder}: nothing here builds {', '.join(wanted) or 'what was chosen of it'}")
     _check(files, record)
-    stated = provenance.load(folder) or provenance.of_manifest(record or {})
+    stated = provenance.of_files(folder, files, record)
     recipe = Recipe(source, selection.of_files(files), stated.epoch, stated.seen)
     return Subject(files, recipe, stated.tools, folder if record else None, tuple(sorted(wanted.keys() - files.keys())))
 
@@ -76,19 +76,30 @@ def of_sdist(archive: Path, chosen: Selection) -> Subject:
 
 
 def of_project(folder: Path, chosen: Selection, work: Path) -> Subject:
-    """A project's folder: its sdist, too, must be the same each time. Of git's, what is committed is taken.
+    """A project's folder: its sdist, too, must be the same each time. Raises WheelworksError."""
+    return Subject({}, Recipe(laid(folder, work), chosen), {})
+
+
+def from_project(subject: Subject, folder: Path, work: Path, commit: str = "HEAD") -> Subject:
+    """The same files, and the sdist that they were to be built from, out of a project's folder. Raises WheelworksError.
+
+    Else nothing would show that the sdist holds what the project does.
+    """
+    sdist = subject.recipe.source
+    files = {sdist.name: sdist, **subject.files}
+    return replace(subject, files=files, recipe=replace(subject.recipe, source=laid(folder, work, commit)))
+
+
+def laid(folder: Path, work: Path, commit: str = "HEAD") -> Path:
+    """A project's folder once more, within ``work``: of git's, what is committed, as of a commit.
 
     Raises WheelworksError where git can't clone it.
     """
     place = work / "project"
     place.mkdir()
-    if not (folder / ".git").exists():
-        return Subject({}, Recipe(copies.copied(folder.resolve(), place), chosen), {})
-    clone = place / folder.resolve().name
-    ended = processes.run(["git", "clone", "--quiet", "--no-hardlinks", folder.resolve(), clone])
-    if ended.status:
-        raise WheelworksError(f"{folder}: git can't clone it:\n{ended.output.strip()}")
-    return Subject({}, Recipe(clone, chosen), {})
+    if (folder / ".git").exists():
+        return revisions.clone(folder.resolve(), place / folder.resolve().name, commit)
+    return copies.copied(folder.resolve(), place)
 
 
 def _sdist_for(wheels: Sequence[Path]) -> Path:

@@ -47,12 +47,15 @@ class Surroundings:
 
 
 def plain(place: Path, source: Path, seen: Sequence[str] = ()) -> Surroundings:
-    """The surroundings that this process has, with a folder and a temporary folder of the build's own."""
+    """The surroundings that this process has, with a folder and a temporary folder of the build's own.
+
+    The hash seed is one number for all builds: of a random one, whatever depends on it would seem to be chance.
+    """
     folder, temporary = place / "run", place / "tmp"
     folder.mkdir(parents=True)
     temporary.mkdir()
     own = {name: str(temporary) for name in ("TMPDIR", "TEMP", "TMP")}
-    env = {**os.environ, **own, "WHEELWORKS_CACHE": str(cache.folder())}
+    env = {"PYTHONHASHSEED": "0", **os.environ, **own, "WHEELWORKS_CACHE": str(cache.folder())}
     return Surroundings(place, folder, source, env, seen=tuple(seen))
 
 

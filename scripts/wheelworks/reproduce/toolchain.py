@@ -27,10 +27,11 @@ class Suite:
     folder: Path
     python: Path
 
-    def run(self, words: Sequence[str]) -> processes.Result:
-        """Run one of its commands, where we are."""
+    def run(self, words: Sequence[str]) -> int:
+        """Run one of its commands, where we are; it shows itself what comes of it. Returns its exit status."""
         env = {**os.environ, "PYTHONPATH": str(self.folder / "scripts")}
-        return processes.run([self.python, "-m", "wheelworks", *words], env=env, seconds=7200, tied=True)
+        command: list[str | Path] = [self.python, "-m", "wheelworks", *words]
+        return processes.run(command, env=env, seconds=7200, tied=True, shown=True).status
 
 
 def lay(others: OtherTools, work: Path, say: Callable[[str], None], checkout: Path = CHECKOUT) -> Suite:
@@ -40,16 +41,16 @@ def lay(others: OtherTools, work: Path, say: Callable[[str], None], checkout: Pa
     WheelworksError where the packages can't be installed.
     """
     stated = others.stated
-    if not _is_ours(stated.commit, checkout):
+    if not is_ours(stated.commit, checkout):
         raise others
-    folder = revisions.files(checkout, stated.commit, work / "suite", "scripts", "requirements")
+    folder = revisions.clone(checkout, work / "suite", stated.commit)
     if any(manifest.sha256(folder / name) != stated.locks.get(name) for name in LOCKS):
         raise others
     say(f"installing the tools of commit {stated.commit[:12]}")
     return Suite(folder, _installed(folder, work / "tools"))
 
 
-def _is_ours(commit: str, checkout: Path) -> bool:
+def is_ours(commit: str, checkout: Path = CHECKOUT) -> bool:
     """Whether the commit is one of those that this checkout came from; a folder that is no clone itself has none."""
     if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", commit) or not (checkout / ".git").exists():
         return False

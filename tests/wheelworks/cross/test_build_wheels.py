@@ -16,11 +16,11 @@ from wheelworks.manifest import schema
 
 from tests.fixtures import installers
 from tests.fixtures.commands import wheelworks
+from tests.fixtures.package import STEM
 from tests.wheelworks.test_plan import ABIS, PLATFORMS
 
 pytestmark = pytest.mark.integration
 
-STEM = "tornado_speedups-0.1.0"
 PURE = f"{STEM}-py3-none-any.whl"
 WHEELS = {f"{STEM}-{abi}-{platform}.whl" for abi in ABIS for platform in PLATFORMS} | {PURE}
 PLANNED = {one.name: one for one in plan.wheels(STEM, targets.all_targets(), targets.all_abis(), pure=True)}

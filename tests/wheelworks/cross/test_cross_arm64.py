@@ -22,12 +22,12 @@ from packaging.utils import parse_wheel_filename
 
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
+from tests.fixtures.package import STEM
 
 pytestmark = pytest.mark.integration
 
-STEM = "tornado_speedups-0.1.0-cp311-abi3-"
-WINDOWS, MACOS = f"{STEM}win_arm64.whl", f"{STEM}macosx_11_0_arm64.whl"
-LINUX = f"{STEM}manylinux2014_aarch64.manylinux_2_17_aarch64.musllinux_1_2_aarch64.whl"
+WINDOWS, MACOS = f"{STEM}-cp311-abi3-win_arm64.whl", f"{STEM}-cp311-abi3-macosx_11_0_arm64.whl"
+LINUX = f"{STEM}-cp311-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64.musllinux_1_2_aarch64.whl"
 EXTENSION = {WINDOWS: "_speedups.pyd", MACOS: "_speedups.abi3.so", LINUX: "_speedups.abi3.so"}
 WHEELS = list(EXTENSION)
 PACKAGE = ROOT / "src" / "tornado_speedups"
@@ -85,7 +85,7 @@ def test_readme_shows_about_these_sizes(manifest: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", WHEELS)
 def test_the_files_are_those_and_no_other(name: str, dist: Path) -> None:
     package = {f"tornado_speedups/{file}" for file in PYTHON_FILES | {EXTENSION[name]}}
-    info = {f"tornado_speedups-0.1.0.dist-info/{file}" for file in METADATA}
+    info = {f"{STEM}.dist-info/{file}" for file in METADATA}
     found = members(dist / name)
     assert set(found) == package | info
     for file in PYTHON_FILES:
@@ -95,11 +95,11 @@ def test_the_files_are_those_and_no_other(name: str, dist: Path) -> None:
 @pytest.mark.parametrize("name", WHEELS)
 def test_metadata_is_valid(name: str, dist: Path) -> None:
     found = members(dist / name)
-    lines = found["tornado_speedups-0.1.0.dist-info/WHEEL"].decode().splitlines()
+    lines = found[f"{STEM}.dist-info/WHEEL"].decode().splitlines()
     assert {"Wheel-Version: 1.0", "Root-Is-Purelib: false"} <= set(lines)
     tags = sorted(str(tag) for tag in parse_wheel_filename(name)[3])
     assert [line.removeprefix("Tag: ") for line in lines if line.startswith("Tag:")] == tags
-    rows = list(csv.reader(io.StringIO(found["tornado_speedups-0.1.0.dist-info/RECORD"].decode())))
+    rows = list(csv.reader(io.StringIO(found[f"{STEM}.dist-info/RECORD"].decode())))
     assert [row[0] for row in rows] == list(found)
     for file, digest, size in rows[:-1]:
         sha = base64.urlsafe_b64encode(hashlib.sha256(found[file]).digest()).rstrip(b"=").decode()

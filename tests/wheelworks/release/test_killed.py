@@ -11,25 +11,25 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 import uuid
 from pathlib import Path
 
 import pytest
 from wheelworks import manifest
-from wheelworks.release import papers, state, steps
+from wheelworks.cross.environment import hermetic
+from wheelworks.release import papers, rehearsal, state, steps
 from wheelworks.report import page
 from wheelworks.reproduce.provenance import FILE
 
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, environment
+from tests.fixtures.package import VERSION
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for what is left running in /proc"),
 ]
 
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 PART = (
     *("--target", "win_arm64", "--target", "manylinux_2_17_x86_64", "--abi", "cp311-abi3"),
     *("--python", "{}.{}".format(*sys.version_info), "--tornado", "6.6.1", "--vary", "umask"),
@@ -92,10 +92,10 @@ class Manager:
     """Starts releases in a clone, and looks for what they leave."""
 
     def __init__(self, clone: Path, cache: Path, out: Path) -> None:
-        self.clone, self.out, self.mark = clone, out, uuid.uuid4().hex
-        temporary = out.with_name(f"{out.name}-tmp")
-        temporary.mkdir()
-        self.env = environment(cache, RELEASE_MARK=self.mark, TMPDIR=str(temporary))
+        self.clone, self.out = clone, out
+        self.temporary = out.with_name(f"{out.name}-tmp-{uuid.uuid4().hex}")
+        self.temporary.mkdir()
+        self.env = environment(cache, TMPDIR=str(self.temporary))
 
     def release(self, name: str = "", when: str = "done") -> tuple[int, str]:
         command = [sys.executable, "-c", PROGRAM, name, when, VERSION, *PART, "--out", str(self.out)]
@@ -115,11 +115,29 @@ class Manager:
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             try:
-                if self.mark.encode() in (place / "environ").read_bytes():
+                if self._has_started(place):
                     found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
             except OSError:
                 continue  # it has just ended, or is somebody else's
         return found
+
+    def _has_started(self, place: Path) -> bool:
+        """By what all have in their environment, compilers too, which are handed few variables."""
+        seen = (place / "environ").read_bytes() + os.fsencode((place / "cwd").readlink())
+        return os.fsencode(self.temporary) in seen
+
+
+def test_what_is_left_running_is_seen(tmp_path: Path) -> None:
+    """By its environment, that of a project's build too, or by where it works."""
+    manager = Manager(tmp_path, tmp_path, tmp_path / "out")
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    handed = hermetic(os.environ, manager.temporary / "work", 0, {})
+    assert manager.left() == []
+    for env, place in ((handed, tmp_path), ({}, manager.temporary)):
+        with subprocess.Popen(sleep, env=env, cwd=place) as left:
+            seen = list(manager._running())
+            left.kill()
+        assert seen == [f"{' '.join(sleep)} "]
 
 
 def test_every_step_is_killed_here() -> None:
@@ -136,10 +154,12 @@ def test_killed_at_every_step_it_goes_on_and_ends_with_the_same_bytes(
         assert (status, name) == (-signal.SIGKILL, name), said
         assert name not in done(killed.out)
         assert killed.left() == []
+        assert (killed.out / rehearsal.FOLDER).exists() is (name == "rehearse")
         assert projects.git(clone, "tag", "--list") == "" and projects.git(clone, "status", "--porcelain") == ""
     assert killed.release()[0] == 0
     assert done(killed.out) == [step.name for step in steps.STEPS]
-    assert killed.left() == []
+    assert killed.left() == [] and list(killed.temporary.glob("wheelworks-*")) == []
+    assert not (killed.out / rehearsal.FOLDER).exists()
 
     whole = Manager(clone, wheelworks_cache, tmp_path / "whole")
     status, said = whole.release("test-native", "left out")  # which takes long, and makes no file

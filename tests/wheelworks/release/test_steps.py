@@ -19,7 +19,9 @@ from wheelworks.errors import WheelworksError
 from wheelworks.release import papers, state, steps
 from wheelworks.release.steps import Release, Step
 from wheelworks.reproduce import provenance
+from wheelworks.reproduce.selection import Selection
 
+from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
 
 NAMES = ("one", "two", "three")
@@ -70,6 +72,25 @@ def test_a_changed_file_is_made_again_with_all_behind_it(tmp_path: Path) -> None
 def test_another_commit_begins_anew(tmp_path: Path) -> None:
     taken(tmp_path)
     assert taken(tmp_path, "d") == list(NAMES)
+
+
+def test_what_an_earlier_release_tells_of_its_files_goes_with_it(tmp_path: Path) -> None:
+    taken(tmp_path)
+    told = [tmp_path / provenance.FILE, tmp_path / papers.SUMS]
+    for path in told:
+        path.touch()
+    taken(tmp_path)
+    assert all(path.exists() for path in told)
+    taken(tmp_path, "d")
+    assert not any(path.exists() for path in told)
+
+
+@pytest.mark.parametrize("name", ["sample-1.0-cp27-cp27m-win32.whl", "sample-0.9.tar.gz"])
+def test_a_surplus_file_is_refused_where_every_step_is_done(name: str, tmp_path: Path) -> None:
+    taken(tmp_path)
+    (tmp_path / name).touch()
+    with pytest.raises(WheelworksError, match=f"{name} is no file of this release"):
+        taken(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": "1.0", "commit": "c", "done": 1}', "[" * 10_000])
@@ -152,6 +173,25 @@ def test_a_finding_of_the_audit_ends_the_release(built: Path, tmp_path: Path) ->
     wheel.rename(tmp_path / wheel.name.replace("arm64", "amd64"))
     with pytest.raises(WheelworksError, match=r"(?s)audit failed:.*wrong-machine"):
         steps.audit(release(ROOT, dist=tmp_path))
+
+
+@pytest.mark.integration
+def test_an_sdist_that_is_not_the_commits_ends_the_release(
+    tmp_path: Path, wheelworks_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One byte more, which every checksum is then written of."""
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(wheelworks_cache))
+    project, dist = projects.committed(projects.sample(tmp_path / "p")), tmp_path / "dist"
+    part = steps.Part(Selection(("win_arm64",), ("cp311-abi3",)), variations=("umask",))
+    one = replace(release(project, dist=dist), part=part)
+    steps.build(one)
+    steps.reproduce(one)
+    sdist = dist / "sample-1.0.tar.gz"
+    sdist.write_bytes(sdist.read_bytes() + b"\0")
+    for paper in (steps.provenance, steps.sums):
+        paper(one)
+    with pytest.raises(WheelworksError, match=r"(?s)reproduce failed:.*sample-1\.0\.tar\.gz"):
+        steps.reproduce(one)
 
 
 def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:

@@ -10,24 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks import wheelfile
+from wheelworks import targets, wheelfile
 from wheelworks.commands import reproduce
 from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.release import steps
+from wheelworks.release.steps import Part, Release
 from wheelworks.reproduce import selection, subjects
 from wheelworks.reproduce.selection import Selection
 from wheelworks.reproduce.variations import VARIATIONS
 
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
+from tests.fixtures.package import STEM
 
 ONE = ("--target", "win_arm64", "--abi", "cp311-abi3")
 LITTLE = ("--vary", "umask", "--vary", "time zone")
+PART = Selection(("win_arm64",), ("cp311-abi3",))
 WHEEL = "sample-1.0-cp311-abi3-win_arm64.whl"
+SDIST = "sample-1.0.tar.gz"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
-    """A folder with an sdist, a wheel and a manifest."""
+    """A folder with an sdist, a wheel and a manifest; their project is beside it."""
     place = tmp_path_factory.mktemp("built")
     projects.committed(projects.sample(place / "sample"))
     words = ("build-wheels", "--no-run", place / "sample", "--out", place / "dist", *ONE)
@@ -53,6 +58,26 @@ def test_a_folder_is_reproduced_from_its_sdist(dist: Path, wheelworks_cache: Pat
     assert ended.status == 0, ended.err
     assert "the same bytes" in ended.out and "1 build" in ended.out
     assert entry(dist) == {"same": True, "varied": ["umask", "time zone"], "not_varied": {}, "differs_by": {}}
+
+
+@pytest.mark.integration
+def test_of_a_project_the_sdist_is_made_again_too(built: Path, dist: Path, wheelworks_cache: Path) -> None:
+    words = ("reproduce", dist, "--source", built.with_name("sample"), *LITTLE)
+    ended = wheelworks(*words, cache=wheelworks_cache)
+    assert ended.status == 0, ended.err
+    assert SDIST in ended.out and "1 build" in ended.out
+    renamed(dist / SDIST)
+    ended = wheelworks(*words, cache=wheelworks_cache)
+    assert ended.status == 1 and "made otherwise" in ended.err
+    assert f"  {SDIST}\n    the archive: archive's gzip system: 3 | 255" in ended.err
+    assert WHEEL not in ended.err
+
+
+def renamed(sdist: Path) -> None:
+    """Say in the gzip header (RFC 1952) that another system has written it."""
+    data = bytearray(sdist.read_bytes())
+    data[9] = 3
+    sdist.write_bytes(data)
 
 
 def tampered(wheel: Path) -> None:
@@ -101,10 +126,31 @@ def test_other_tools_than_recorded_are_told(dist: Path, wheelworks_cache: Path) 
 
 
 @pytest.mark.integration
-def test_two_clones_give_the_same_sdist_and_wheels(wheelworks_cache: Path) -> None:
-    ended = wheelworks("reproduce", ROOT, *ONE, cache=wheelworks_cache, seconds=600)
+def test_a_provenance_that_an_earlier_commit_has_left_counts_no_more(tmp_path: Path, wheelworks_cache: Path) -> None:
+    """The later wheel bears the later commit's time."""
+    project, dist = projects.committed(projects.sample(tmp_path / "sample")), tmp_path / "dist"
+    epochs: list[int | None] = []
+    for when in ("2024-05-06T07:08:10Z", "2025-05-06T07:08:10Z"):
+        projects.committed(project, when)
+        assert wheelworks("build-wheels", "--no-run", project, "--out", dist, *ONE, cache=wheelworks_cache).status == 0
+        if not epochs:
+            first = projects.git(project, "rev-parse", "HEAD")
+            steps.provenance(Release(project, dist, "1.0", first, "sample-1.0", Part(PART)))
+        epochs.append(subjects.of_folder(dist, None, Selection()).recipe.epoch)
+    assert epochs == [1_714_979_290, 1_746_515_290]
+    ended = wheelworks("reproduce", dist, "--vary", "umask", cache=wheelworks_cache)
     assert ended.status == 0, ended.err
-    assert "tornado_speedups-0.1.0.tar.gz" in ended.out
+
+
+@pytest.mark.integration
+def test_two_clones_give_the_same_sdist_and_wheels(wheelworks_cache: Path) -> None:
+    """Of every ABI, by a target of each system."""
+    words = [
+        word for target in ("win_arm64", "macosx_11_0_arm64", "manylinux_2_17_aarch64") for word in ("--target", target)
+    ]
+    ended = wheelworks("reproduce", ROOT, *words, cache=wheelworks_cache, seconds=900)
+    assert ended.status == 0, ended.err
+    assert f"{STEM}.tar.gz" in ended.out and ended.out.count("the same bytes") == 1 + 3 * len(targets.all_abis())
     assert all(one.name in ended.out for one in VARIATIONS)
 
 
@@ -124,6 +170,8 @@ def refusal(*words: object) -> str:
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nothing") == f"{tmp_path}/nothing: no such file or folder"
     assert refusal(tmp_path, "--source", tmp_path / "x.tar.gz").startswith("--source")
+    assert refusal(tmp_path, "--provenance", tmp_path / "x.json").startswith("--provenance")
+    assert refusal(ROOT, "--source", ROOT) == f"--source {ROOT}: {ROOT} holds no wheels to build from it"
     assert "neither pyproject.toml nor setup.py" in refusal(tmp_path)
 
 

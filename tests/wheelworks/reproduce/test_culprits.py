@@ -14,6 +14,7 @@ from wheelworks.reproduce.selection import Selection
 from wheelworks.reproduce.variations import Variation
 
 WHEEL = "sample-1.0-cp311-abi3-win_arm64.whl"
+SDIST = "sample-1.0.tar.gz"
 OTHER = "sample-1.0-cp311-abi3-win32.whl"
 KINDS = [Variation(name, str, lambda now: now) for name in ("zone", "umask", "cores")]
 Contents = Callable[[set[str]], dict[str, str]]
@@ -68,6 +69,12 @@ def test_only_what_differs_is_built_over_and_over(tmp_path: Path) -> None:
     assert names == ["zone"]
     assert builder.calls[0][1] is None
     assert {selection for _, selection in builder.calls[1:]} == {Selection(("win_arm64",), ("cp311-abi3",))}
+
+
+def test_an_sdist_that_differs_takes_one_wheel_with_it(tmp_path: Path) -> None:
+    names, builder = blamed(tmp_path, lambda varied: {SDIST: str("zone" in varied), OTHER: "same", WHEEL: "same"})
+    assert names == ["zone"]
+    assert {selection for _, selection in builder.calls[1:]} == {Selection(("win32",), ("cp311-abi3",))}
 
 
 def test_a_file_that_is_missing_or_surplus_is_a_difference(tmp_path: Path) -> None:

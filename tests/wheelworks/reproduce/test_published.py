@@ -6,13 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks import plan
+from wheelworks import index as ordinary
 from wheelworks.release import steps
 from wheelworks.release.steps import Release
 from wheelworks.reproduce.provenance import FILE
@@ -20,11 +19,10 @@ from wheelworks.reproduce.provenance import FILE
 from tests.fixtures import indexes, projects
 from tests.fixtures.commands import ROOT, Ended, environment, wheelworks
 from tests.fixtures.indexes import Server
+from tests.fixtures.package import STEM, VERSION
 
 pytestmark = pytest.mark.integration
 
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-STEM = plan.stem("tornado-speedups", VERSION)
 WHEEL = f"{STEM}-cp311-abi3-win_arm64.whl"
 COMMIT = "c" * 40
 CHOSEN = ("--target", "win_arm64", "--abi", "cp311-abi3", "--vary", "umask")
@@ -118,8 +116,8 @@ def test_other_tools_than_the_provenance_names_are_refused(place: str, value: st
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone of the suite whose lock files have changed since its first commit."""
-    folder = projects.committed(projects.copied(ROOT, tmp_path / "clone", "scripts", "requirements"))
+    """A clone of this project whose lock files have changed since its first commit."""
+    folder = projects.committed(projects.copied(ROOT, tmp_path / "clone"))
     projects.git(folder, "branch", "--move", "main")
     with (folder / "requirements/wheelworks.txt").open("a", encoding="utf-8") as file:
         file.write("# locked again since\n")
@@ -128,11 +126,10 @@ def clone(tmp_path: Path) -> Path:
 
 
 def from_clone(clone: Path, index: Index) -> subprocess.CompletedProcess[str]:
-    env = {
-        **environment(index.cache),
-        "PYTHONPATH": str(clone / "scripts"),
-        "PIP_EXTRA_INDEX_URL": index.server.address,
-    }
+    # Ours comes first, so that it is asked for the release even where the ordinary one has it, too.
+    usual = " ".join(ordinary.indexes(ordinary.pip_settings()))
+    pip = {"PIP_INDEX_URL": index.server.address, "PIP_EXTRA_INDEX_URL": usual}
+    env = {**environment(index.cache), **pip, "PYTHONPATH": str(clone / "scripts")}
     command = [sys.executable, "-m", "wheelworks", *REPRODUCE]
     return subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True, check=False, timeout=600)
 
@@ -142,6 +139,21 @@ def test_the_suite_of_its_commit_builds_it_where_the_tools_have_changed_since(in
     ended = from_clone(clone, index)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     assert "installing the tools of commit" in ended.stderr and "the same bytes" in ended.stdout
+    assert f"{STEM}.tar.gz" in ended.stdout
+
+
+def test_the_sdist_is_made_again_from_its_commit(index: Index, clone: Path) -> None:
+    projects.git(clone, "checkout", "--quiet", "HEAD~1")
+    index.account(projects.git(clone, "rev-parse", "HEAD"))
+    ended = from_clone(clone, index)
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    assert f"{STEM}.tar.gz" in ended.stdout
+    with (clone / "README.md").open("a", encoding="utf-8") as file:
+        file.write("More.\n")
+    projects.git(clone, "commit", "--quiet", "--all", "--message=Say more")
+    index.account(projects.git(clone, "rev-parse", "HEAD"))
+    ended = from_clone(clone, index)
+    assert ended.returncode == 1 and f"{STEM}.tar.gz" in ended.stderr and "README.md: line" in ended.stderr
 
 
 def test_a_commit_of_another_history_is_not_run(index: Index, clone: Path) -> None:
