@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 import sys
@@ -17,24 +18,36 @@ from wheelworks.audit.inspection import inspect
 from wheelworks.audit.subject import DEFAULT
 from wheelworks.wheelfile import Limits
 
-from tests.fixtures import archives
+from tests.fixtures import archives, binaries, wheels
 from tests.fixtures.commands import wheelworks
 from tests.fixtures.drafts import draft
 from tests.wheelworks.audit import made
 
-# Runs a command and says its peak of memory. A program of its own, since a peak is that of all children so far, and
-# a child's begins with what its parent holds.
-PEAK = """import resource, subprocess, sys
+# Runs a command and says its CPU seconds and its peak of memory. A program of its own, since a peak is that of all
+# children so far, and a child's begins with what its parent holds.
+USED = """import resource, subprocess, sys
 status = subprocess.call(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss, file=sys.stderr)
 sys.exit(status)"""
 
 
 def codes(path: Path) -> set[str]:
-    start = time.perf_counter()
+    start = time.process_time()
     found = {finding.code for finding in inspect(path).findings}
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     return found
+
+
+def bounded(path: Path, cache: Path) -> set[str]:
+    """The codes of what a process of its own finds in a wheel, with 20 s of CPU and a gigabyte of memory."""
+    pytest.importorskip("resource")
+    before = (sys.executable, "-c", USED)
+    ended = wheelworks("audit", path, "--json", "--offline", cache=cache, before=before, seconds=200)
+    seconds, peak = ended.err.split()[-2:]
+    assert 0.1 < float(seconds) < 20 and 10 << 10 < int(peak) < 1 << 20, ended.err  # KiB
+    [report] = json.loads(ended.out)["wheels"]
+    return {one["code"] for one in report["findings"]}
 
 
 def test_a_good_wheel_has_no_finding(tmp_path: Path) -> None:
@@ -75,7 +88,7 @@ def test_truncations_are_damage(tmp_path: Path) -> None:
         assert codes(tmp_path / made.NAME) == {"W001"}
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2000), st.binary(min_size=1, max_size=4)), max_size=8))
 def test_mutated_wheels(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, bytes]]) -> None:
     folder = tmp_path_factory.mktemp("mutated")
@@ -91,7 +104,7 @@ def test_mutated_wheels(tmp_path_factory: pytest.TempPathFactory, changes: list[
 TEXTS = ["METADATA", "WHEEL", "RECORD", "entry_points.txt", "sboms/x.json"]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(TEXTS), st.one_of(st.binary(max_size=300), st.text(max_size=200).map(str.encode)))
 def test_any_text_in_dist_info(tmp_path_factory: pytest.TempPathFactory, name: str, data: bytes) -> None:
     codes(made.wheel(tmp_path_factory.mktemp("text"), **{f"{made.INFO}/{name}": data}))
@@ -147,7 +160,7 @@ def test_cut_and_mutated_binaries(base: str, ours: dict[str, Path], tmp_path: Pa
         one.edit(lambda _: made_bad)
         codes(one.write(tmp_path))
 
-    @settings(max_examples=30)
+    @settings(max_examples=30, deadline=None)
     @given(st.data())
     def mutate(drawn: st.DataObject) -> None:
         made_bad = bytearray(data[: drawn.draw(st.integers(0, len(data)))])
@@ -170,7 +183,19 @@ def test_a_wheel_of_a_gigabyte_takes_less_than_one(tmp_path: Path, wheelworks_ca
                 for piece in range(205):
                     file.write(struct.pack("<Q", piece) + block[8:])
     assert (tmp_path / made.NAME).stat().st_size > 1 << 30
-    measured = (sys.executable, "-c", PEAK)
-    ended = wheelworks("audit", tmp_path / made.NAME, "--json", cache=wheelworks_cache, before=measured, seconds=200)
-    assert ended.status == 1 and '"W008"' in ended.out and '"W001"' not in ended.out
-    assert 10 << 10 < int(ended.err.split()[-1]) < 1 << 20  # KiB
+    found = bounded(tmp_path / made.NAME, wheelworks_cache)
+    assert "W008" in found and "W001" not in found
+
+
+# On x86, an instruction and a byte that is none; what is none; instructions alone.
+CODE = {"holes": b"\x90\x06", "nothing": b"\x06\x06", "instructions": b"\x90\x90"}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", CODE)
+def test_code_that_takes_long_to_read_is_read_in_part_and_that_is_told(
+    kind: str, tmp_path: Path, wheelworks_cache: Path
+) -> None:
+    data = binaries.elf(CODE[kind] * (8 << 20))
+    path = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_17_x86_64", {"sample/x.abi3.so": data})
+    assert "W203" in bounded(path, wheelworks_cache)
