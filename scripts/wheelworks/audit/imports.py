@@ -70,6 +70,8 @@ def _python_dll(found: re.Match[str], wheel: Wheel) -> tuple[str, str] | None:
     have = f"python{found[1]}{found[2]}.dll"
     if have == "python3.dll" and not any(tag.abi.endswith("t") for tag in wheel.tags):
         return None  # of every version
+    if "python3t.dll" in wanted:  # it serves both kinds of Python, and python3.dll only the one with the GIL
+        wanted = {"python3t.dll"}
     return None if have in wanted or not wanted else ("W109", f", where the tag asks for {some(wanted)}")
 
 

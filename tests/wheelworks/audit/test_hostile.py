@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelworks.audit import pool, reading
+from wheelworks import wheelfile
+from wheelworks.audit import archive, pool, reading
 from wheelworks.audit.inspection import inspect
-from wheelworks.audit.subject import DEFAULT
+from wheelworks.audit.subject import DEFAULT, Entry, Wheel
 from wheelworks.wheelfile import Limits
 
 from tests.fixtures import archives, binaries, wheels
@@ -70,6 +71,13 @@ def test_a_hundred_thousand_members_are_refused(tmp_path: Path) -> None:
         for number in range(100_000):
             archive.writestr(f"f{number}", b"")
     assert codes(tmp_path / made.NAME) == {"W002"}
+
+
+def test_names_that_are_there_twice_are_told_without_comparing_each_with_each(tmp_path: Path) -> None:
+    same = tuple(Entry(f"x/{number % 50_000}", 0, 0) for number in range(100_000))
+    start = time.process_time()
+    found = list(archive.duplicates(Wheel(made.NAME, wheelfile.parse_name(made.NAME), same, DEFAULT)))
+    assert len(found) == 50_000 and time.process_time() - start < 20
 
 
 @pytest.mark.parametrize("name", ["../../a", "/abc/def", r"ab\..\cd", "C:/abcd", "a//bcde", "abc\0def"])
