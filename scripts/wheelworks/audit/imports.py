@@ -21,6 +21,11 @@ _MSVC_DLL = re.compile(r"(msvcp|msvcr|vcomp|concrt|vccorlib|mfc|atl|vcamp)\d+(_\
 _UNIVERSAL = ("api-ms-win-", "ext-ms-win-")
 _LOADER = re.compile(r"ld-(linux|musl)\S*\.so\.\d|ld64\.so\.\d")
 _LIBPYTHON = re.compile(r"libpython3[\w.]*\.(so|dylib)|Python$")
+# Exported with and without the GIL, but of no use to abi3t: the structure that they take isn't part of it (PEP 803).
+_OF_DEFINITIONS = frozenset(
+    {"PyModuleDef_Init", "PyModule_Create2", "PyModule_FromDefAndSpec2", "PyModule_ExecDef", "PyState_AddModule",
+     "PyState_FindModule", "PyState_RemoveModule"}
+)  # fmt: skip
 _APPLE = ("/usr/lib/", "/System/Library/")
 _RELATIVE = ("@loader_path", "@rpath", "@executable_path")
 
@@ -164,14 +169,16 @@ def stable_abi(native: Native) -> Iterator[Finding]:
     if not wheel.abis & {"abi3", "abi3t"} or not native.module:
         return
     asked = {name for name in native.facts.symbols if name.startswith(("Py", "_Py"))} - set(native.facts.exports)
-    wrong = {name: why for name in asked if (why := _unstable(name, wheel.floor))}
+    wrong = {name: why for name in asked if (why := _unstable(name, wheel))}
     if wrong:
         shown = some(f"{printable(name)} ({why})" for name, why in wrong.items())
         yield Finding("W116", f"{native.label}{shown}; the tag is cp{wheel.floor[0]}{wheel.floor[1]}", native.member)
 
 
-def _unstable(name: str, floor: tuple[int, int]) -> str:
+def _unstable(name: str, wheel: Wheel) -> str:
     known = abi3info.FUNCTIONS.get(Symbol(name)) or abi3info.DATAS.get(Symbol(name))
     if known is None:
         return "not in it"
-    return "" if known.added <= PyVersion(*floor) else f"since {known.added.major}.{known.added.minor}"
+    if name in _OF_DEFINITIONS and "abi3t" in wheel.abis:
+        return "takes a PyModuleDef, which begins otherwise without the GIL"
+    return "" if known.added <= PyVersion(*wheel.floor) else f"since {known.added.major}.{known.added.minor}"
