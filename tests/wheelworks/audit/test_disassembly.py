@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from pathlib import Path
 
 import capstone
 import pytest
@@ -13,6 +14,8 @@ from wheelworks.audit.regions import Instruction
 from wheelworks.audit.subject import DEFAULT, Native, Wheel
 
 from tests.fixtures import binaries
+from tests.fixtures.commands import wheelworks
+from tests.fixtures.drafts import draft
 
 # From 1 to 11 bytes long, so that a window of any size ends within one of them somewhere.
 LENGTHS = [
@@ -73,3 +76,13 @@ def test_functions_over_each_other_are_looked_at_once() -> None:
 
 def test_places_that_touch_or_lie_over_each_other_are_one() -> None:
     assert disassembly.merged([(8, 12), (0, 4), (2, 6), (20, 28), (21, 22), (28, 29)]) == [(0, 6), (8, 12), (20, 29)]
+
+
+@pytest.mark.integration
+def test_our_own_wheels_for_i686_do_without_sse2(tmp_path: Path, wheelworks_cache: Path) -> None:
+    """The audit takes it for promised, since manylinux' own compilers do; some Debians' users don't have it."""
+    words = ("--no-run", "--target", "manylinux_2_17_i686", "--abi", "cp311-abi3", "--out", tmp_path)
+    assert wheelworks("build-wheels", *words, cache=wheelworks_cache).status == 0
+    one = draft(next(tmp_path.glob("*i686*.whl")))
+    found = instructions(one.members[one.extension].data, "linux_i686")
+    assert len(found) > 1000 and [line for line in found if "mm" in line[3]] == []
