@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
 import abi3info
@@ -118,7 +119,8 @@ def versions(native: Native) -> Iterator[Finding]:
         policy = platforms.policy(platform.libc, platform.version)
         allowed = policy["symbol_versions"].get(platform.arch, {}) if policy else {}
         if new := sorted(_too_new(native, allowed)):
-            symbols = some(f"{version} of {library}{_users(native, version)}" for library, version in new)
+            users = _users(native)
+            symbols = some(f"{version} of {library}{users.get(version, '')}" for library, version in new)
             yield Finding("W112", f"{symbols}, in a wheel for {platform.tag}", native.member)
             return
 
@@ -135,14 +137,14 @@ def _too_new(native: Native, allowed: dict[str, list[str]]) -> Iterator[tuple[st
                 yield library, str(auxiliary.name)
 
 
-def _users(native: Native, version: str) -> str:
+def _users(native: Native) -> dict[str, str]:
+    """The symbols of each version, in words."""
     assert isinstance(native.parsed, lief.ELF.Binary)
-    names = [
-        str(symbol.name)
-        for symbol in native.parsed.dynamic_symbols
-        if (one := symbol.symbol_version) and one.has_auxiliary_version and _aux(one) == version
-    ]
-    return f" ({some(map(printable, names))})" if names else ""
+    found: dict[str, list[str]] = defaultdict(list)
+    for symbol in native.parsed.dynamic_symbols:
+        if (one := symbol.symbol_version) and one.has_auxiliary_version:
+            found[_aux(one)].append(printable(str(symbol.name)))
+    return {version: f" ({some(names)})" for version, names in found.items()}
 
 
 def _aux(version: lief.ELF.SymbolVersion) -> str:

@@ -207,3 +207,34 @@ def test_code_that_takes_long_to_read_is_read_in_part_and_that_is_told(
     data = binaries.elf(CODE[kind] * (8 << 20))
     path = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_17_x86_64", {"sample/x.abi3.so": data})
     assert "W203" in bounded(path, wheelworks_cache)
+
+
+def claimed_often() -> bytes:
+    """A PE file of little more than a table of imports: each of 100,000 is of the same 5,000 names."""
+    code = bytearray(b"\xc3".ljust(64, b"\0") + b"kernel32.dll".ljust(64, b"\0") + b"\0\0Function".ljust(64, b"\0"))
+    code += struct.pack("<Q", 0x1080) * 5_000 + bytes(8)
+    table = 0x1000 + len(code)
+    code += struct.pack("<IIIII", 0x10C0, 0, 0, 0x1040, 0x10C0) * 100_000 + bytes(20)
+    data = binaries.pe(bytes(code), struct.pack("<III", 0x1000, 0x1001, 0))
+    return binaries.put(data, binaries.pe_place(data) + 20 + 120, struct.pack("<II", table, 100_001 * 20))
+
+
+@pytest.mark.integration
+def test_sections_that_all_claim_the_same_bytes(tmp_path: Path, wheelworks_cache: Path) -> None:
+    data = binaries.elf(b"\x90\x06" * (8 << 20), sections=65_000)
+    path = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_17_x86_64", {"sample/x.abi3.so": data})
+    assert "W119" in bounded(path, wheelworks_cache)
+
+
+@pytest.mark.integration
+def test_imports_that_all_claim_the_same_names(tmp_path: Path, wheelworks_cache: Path) -> None:
+    path = wheels.wheel(tmp_path, "cp311-abi3-win_amd64", {"sample/x.pyd": claimed_often()})
+    assert "W002" in bounded(path, wheelworks_cache)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of LIEF: the audit's own process has no filter
+def test_halves_that_are_the_whole_again(tmp_path: Path) -> None:
+    """LIEF gives them a machine that it has no name for."""
+    data = b"\xca\xfe\xba\xbe" + struct.pack(">I", 16) + struct.pack(">IIIII", 0x100000C, 0, 0, 1 << 16, 12) * 16
+    path = wheels.wheel(tmp_path, "cp311-abi3-macosx_11_0_arm64", {"sample/x.abi3.so": data + bytes(1 << 16)})
+    assert codes(path) & {"W101", "W119"}
