@@ -10,7 +10,7 @@ import hashlib
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wheelworks.audit.finding import Finding, printable
@@ -26,12 +26,15 @@ _BOMB = 200  # times larger unpacked than packed; what deflate makes of real cod
 
 _BINARY = re.compile(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe|\xce\xfa\xed\xfe|\xca\xfe\xba[\xbe\xbf]\0\0\0[\x01-\x10]")
 # Folders that only a building machine has. Those of hosted runners and build tools are looked for in every file,
-# a person's home in binaries alone: in texts such a name is an example more often than not.
+# a person's home in binaries and in what builds write: in other texts such a name is an example more often than not.
 _BUILDERS = re.compile(
     rb"(?:/home/runner/\w+/|/Users/runner/|/private/var/folders/|[A-Z]:[\\/]a[\\/]|/tmp/(?:pip|build|cibw|tmp)[-_\w])"
     rb"[ -~]{1,120}"
 )
 _HOMES = re.compile(rb"(?:/(?:home|Users|root|project|tmp)/|[A-Z]:[\\/]Users[\\/])[\w.@+-]+[\\/][ -~]{1,120}")
+# Folders of the images that wheels are built in; not in binaries, whose static libraries others have built so.
+_IMAGES = re.compile(rb"(?:(?<=-[IL])|(?<![\w.)}\]-]))/(?:io|build|opt/_internal)/[\w.@+-]+/[ -~]{1,120}")
+_GENERATED = re.compile(r"(^|/)(__config__\.py|direct_url\.json|DELVEWHEEL|[^/]+\.(pc|cmake|la|pyc))$")
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,16 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, keep: bool) -> Con
     digest, size, path, tail = hashlib.sha256(), 0, "", b""
     pieces: list[bytes] = []
     is_binary = False
+    places: Sequence[re.Pattern[bytes]] = ()
     with archive.open(info) as file:
         while piece := file.read(_PIECE):
             if not size:
                 is_binary = bool(_BINARY.match(piece))
+                places = _places(info.filename, is_binary=is_binary)
                 keep = (keep and info.file_size <= _LARGEST_TEXT) or (is_binary and info.file_size <= LARGEST_BINARY)
             size += len(piece)
             digest.update(piece)
-            path = path or _build_path(tail + piece, is_binary=is_binary)
+            path = path or _build_path(tail + piece, places)
             tail = piece[-_OVERLAP:]
             if keep:
                 pieces.append(piece)
@@ -96,6 +101,13 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, keep: bool) -> Con
     return Content(info.filename, sha256, size, data, is_binary, path)
 
 
-def _build_path(data: bytes, *, is_binary: bool) -> str:
-    found = _BUILDERS.search(data) or (_HOMES.search(data) if is_binary else None)
+def _places(name: str, *, is_binary: bool) -> Sequence[re.Pattern[bytes]]:
+    """What to look for in a member."""
+    if is_binary:
+        return (_BUILDERS, _HOMES)
+    return (_BUILDERS, _HOMES, _IMAGES) if _GENERATED.search(name) else (_BUILDERS,)
+
+
+def _build_path(data: bytes, places: Sequence[re.Pattern[bytes]]) -> str:
+    found = next((match for place in places if (match := place.search(data))), None)
     return printable(found[0].decode("ascii", "replace"), 120) if found else ""
