@@ -100,6 +100,10 @@ def _member(content: Content, wheel: Wheel) -> Iterator[Finding]:
         yield from _binary(content, wheel)
     elif content.data is not None:
         wheel.texts[content.name] = content.data
+    elif most := reading.most_text(content.name, wheel):
+        yield Finding(
+            "W002", f"{content.size} bytes of metadata; no more than {most} are read", printable(content.name)
+        )
 
 
 def _binary(content: Content, wheel: Wheel) -> Iterator[Finding]:

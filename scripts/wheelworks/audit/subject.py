@@ -40,6 +40,7 @@ class Entry:
     size: int
     mode: int
     date: tuple[int, ...] = ()
+    packed: int = 0
 
 
 @dataclass

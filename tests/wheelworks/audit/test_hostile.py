@@ -60,6 +60,40 @@ def test_a_bomb_is_refused_unread(tmp_path: Path) -> None:
     assert codes(path) == {"W002"}
 
 
+def test_members_that_are_all_the_same_bytes_are_refused_unread(tmp_path: Path) -> None:
+    path = archives.wheel(tmp_path / made.NAME, same=random.Random(1).randbytes(10_000))
+    data = path.read_bytes()
+    start, end = data.index(b"PK\1\2"), data.rindex(b"PK\5\6")
+    row, count = data[start:end], 50_000
+    tail = struct.pack("<IHHHHIIH", 0x6054B50, 0, 0, count, count, len(row) * count, start, 0)
+    path.write_bytes(data[:start] + row * count + tail)
+    assert codes(path) == {"W002"}
+
+
+def long(folder: Path, name: str, line: bytes, size: int) -> Path:
+    """A wheel with so many bytes in one file of its metadata."""
+    texts = {f"{made.INFO}/{one}": b"" for one in ("METADATA", "WHEEL", "RECORD")}
+    texts[f"{made.INFO}/{name}"] = line * (size // len(line))
+    return archives.wheel(folder / made.NAME, noise=random.Random(1).randbytes(1 << 20), **texts)
+
+
+LINES = {"METADATA": b"Name: x\n", "WHEEL": b"Tag: py3-none-any\n", "entry_points.txt": b"[a]\nx=y:z\n"}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", LINES)
+def test_long_metadata_are_read_to_a_limit(name: str, tmp_path: Path, wheelworks_cache: Path) -> None:
+    assert "W002" not in bounded(long(tmp_path, name, LINES[name], 2 << 20), wheelworks_cache)
+    assert "W002" in codes(long(tmp_path, name, LINES[name], (2 << 20) + len(LINES[name])))
+
+
+@pytest.mark.integration
+def test_a_record_of_millions_of_rows_takes_no_more_memory_than_there_is(
+    tmp_path: Path, wheelworks_cache: Path
+) -> None:
+    assert "W002" in bounded(long(tmp_path, "RECORD", b"a,,\n", 32 << 20), wheelworks_cache)
+
+
 def test_a_bomb_that_lies_of_its_size_is_not_unpacked(tmp_path: Path) -> None:
     path = archives.lying(archives.wheel(tmp_path / made.NAME, bomb=bytes(50 << 20)), lambda _: 10)
     assert "W001" in codes(path)
