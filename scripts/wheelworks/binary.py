@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 import lief
 
@@ -92,12 +93,17 @@ def _parts(data: bytes) -> tuple[object, list[tuple[Parsed, Binary]]]:
     return parsed, [(parsed, _elf(parsed))] if isinstance(parsed, lief.ELF.Binary) else []
 
 
+def _machine(value: Enum | int, names: Mapping[str, str]) -> str:
+    name = value.name if isinstance(value, Enum) else f"{value:#x}"  # LIEF has numbers that it doesn't know
+    return names.get(name, name)
+
+
 def _pe(binary: lief.PE.Binary) -> Binary:
     imports = {str(one.name): tuple(sorted(str(entry.name) for entry in one.entries)) for one in binary.imports}
     export = binary.get_export()
     return Binary(
         "PE",
-        _PE.get(binary.header.machine.name, binary.header.machine.name),
+        _machine(binary.header.machine, _PE),
         dict(sorted(imports.items())),
         tuple(sorted(str(entry.name) for entry in export.entries)) if export else (),
         timestamp=binary.header.time_date_stamps,
@@ -109,7 +115,7 @@ def _elf(binary: lief.ELF.Binary) -> Binary:
     wanted = tuple(sorted({str(one.name) for one in binary.dynamic_symbols if one.shndx == 0 and one.name}))
     return Binary(
         "ELF",
-        _ELF.get(binary.header.machine_type.name, binary.header.machine_type.name),
+        _machine(binary.header.machine_type, _ELF),
         {"": wanted, **{str(name): () for name in binary.libraries}},
         tuple(sorted({str(symbol.name) for symbol in binary.exported_symbols})),
     )
@@ -125,7 +131,7 @@ def _macho(binary: lief.MachO.Binary) -> Binary:
     exports = (str(symbol.name).removeprefix("_") for symbol in binary.exported_symbols)
     return Binary(
         "Mach-O",
-        _MACHO.get(binary.header.cpu_type.name, binary.header.cpu_type.name),
+        _machine(binary.header.cpu_type, _MACHO),
         {"": wanted, **{str(name): () for name in needed}},
         tuple(sorted(name for name in exports if not name.startswith(("_mh_", "__dso_handle")))),
         minimum=".".join(map(str, version[:2])),

@@ -35,15 +35,31 @@ def load(folder: Path) -> Record | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema"] != SCHEMA or not all(map(_is_a_wheel, found["wheels"])):
-            raise KeyError("schema")
+        if wrong := [name for name, fits in _parts(found).items() if not fits]:
+            raise ValueError(f"its {wrong[0]} can't be read")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WheelworksError(f"{path}: no manifest of this version: {error}", "delete it and build again") from error
     return dict(found)
 
 
+def _parts(record: Record) -> dict[str, bool]:
+    """Whether each part has what its readers take for granted, which is less than the schema asks for.
+
+    Raises KeyError or TypeError for one that isn't there.
+    """
+    return {
+        "schema": record["schema"] == SCHEMA,
+        "source": isinstance(record["source"]["epoch"], int),
+        "toolchain": isinstance(record["toolchain"], dict),
+        "wheels": isinstance(record["wheels"], list) and all(map(_is_a_wheel, record["wheels"])),
+    }
+
+
 def _is_a_wheel(record: Record) -> bool:
-    return isinstance(record["file"], str) and isinstance(record["sha256"], str)
+    named = isinstance(record["file"], str) and isinstance(record["sha256"], str)
+    if "inputs" not in record:
+        return named
+    return named and isinstance(record["inputs"], dict) and isinstance(record["targets"], list) and "abi" in record
 
 
 def merge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,38 @@ def test_wheels_that_are_gone_or_changed_are_left_out(tmp_path: Path) -> None:
     assert kept["wheels"] == [wheel("same.whl", "same")]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "{}", '{"schema": 0, "wheels": []}', '{"schema": 1, "wheels": 1}']
-)
+GOOD = {"schema": 1, "source": SOURCE, "toolchain": TOOLS, "wheels": [{"file": "a.whl", "sha256": ""}]}
+BUILT = {"file": "a.whl", "sha256": "", "inputs": {}, "targets": [], "abi": "cp311-abi3"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"schema": 1, "wheels": []}'])
 def test_what_is_no_manifest_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(WheelworksError, match="no manifest of this version"):
+        manifest.load(tmp_path)
+
+
+@pytest.mark.parametrize("wheels", [[], GOOD["wheels"], [BUILT]])
+def test_what_its_readers_need_is_enough(wheels: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({**GOOD, "wheels": wheels}))
+    assert manifest.load(tmp_path) == {**GOOD, "wheels": wheels}
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("schema", 0), ("schema", None), ("source", None), ("source", {}), ("source", []), ("source", {"epoch": "now"}),
+        ("toolchain", None), ("toolchain", []), ("wheels", None), ("wheels", {}), ("wheels", 1), ("wheels", [1]),
+        ("wheels", [{"file": "a.whl"}]), ("wheels", [{"file": 1, "sha256": ""}]), ("wheels", [{**BUILT, "inputs": 1}]),
+        ("wheels", [{**BUILT, "targets": None}]), ("wheels", [{key: BUILT[key] for key in BUILT if key != "abi"}]),
+    ],
+)  # fmt: skip
+def test_a_part_that_its_readers_could_not_use_is_told(part: str, value: object, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({**GOOD, part: value}))
+    with pytest.raises(WheelworksError, match="no manifest of this version"):
+        manifest.load(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps({key: GOOD[key] for key in GOOD if key != part}))
+    with pytest.raises(WheelworksError, match=f"no manifest of this version: '{part}'"):
         manifest.load(tmp_path)
 
 

@@ -14,7 +14,7 @@ from wheelworks.audit import sdist
 from wheelworks.audit.inspection import inspect
 from wheelworks.audit.subject import Policy
 
-MEMORY = 3 << 30  # bytes of address space; a gigabyte of it is libraries
+MEMORY = 900 << 20  # bytes of memory that is written to: with the libraries, less than a gigabyte
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def _limit() -> None:
     if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

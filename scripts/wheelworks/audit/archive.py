@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import stat
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 
 from wheelworks.audit.finding import Finding, printable, some
@@ -38,11 +38,12 @@ def escaping(wheel: Wheel) -> Iterator[Finding]:
 
 def duplicates(wheel: Wheel) -> Iterator[Finding]:
     """W005."""
-    counts = Counter(entry.name.casefold() for entry in wheel.entries)
-    for folded, count in counts.items():
-        if count > 1:
-            names = [entry.name for entry in wheel.entries if entry.name.casefold() == folded]
-            yield Finding("W005", f"{count} members: {', '.join(map(printable, names[:5]))}", printable(names[0]))
+    same: dict[str, list[str]] = defaultdict(list)
+    for entry in wheel.entries:
+        same[entry.name.casefold()].append(entry.name)
+    for names in same.values():
+        if len(names) > 1:
+            yield Finding("W005", f"{len(names)} members: {', '.join(map(printable, names[:5]))}", printable(names[0]))
 
 
 def links(wheel: Wheel) -> Iterator[Finding]:

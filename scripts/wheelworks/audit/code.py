@@ -10,7 +10,7 @@ import lief
 
 from wheelworks.audit import disassembly, isa, platforms, thumb
 from wheelworks.audit.finding import Finding
-from wheelworks.audit.regions import Instruction, regions
+from wheelworks.audit.regions import Instruction, region_of
 from wheelworks.audit.subject import Native
 
 _ASKS = frozenset(
@@ -60,10 +60,9 @@ def baseline(native: Native) -> Iterator[Finding]:
 
 def _read(native: Native, uses: _Uses) -> Iterator[Finding]:
     """Read the code, and tell of what wasn't."""
-    found = regions(native.parsed)
     mixed = None
     if native.facts.machine == "arm" and isinstance(native.parsed, lief.ELF.Binary):
-        mixed = thumb.mixed(native.parsed, found)
+        mixed = thumb.mixed(native.parsed, native.regions)
     for one in mixed.instructions() if mixed else disassembly.instructions(native):
         _look(one, native, uses)
         if uses.asks and uses.counted >= disassembly.ENOUGH:
@@ -72,7 +71,7 @@ def _read(native: Native, uses: _Uses) -> Iterator[Finding]:
             yield Finding("W203", f"{native.label}the code beyond {uses.counted} instructions", native.member)
             uses.asks = uses.asks or _has_cpuid(native)
             return
-    whole = sum(len(one.data) for one in found)
+    whole = sum(len(one.data) for one in native.regions)
     if mixed and mixed.known < _MOST_REACHED * whole:
         known = f"{mixed.known} of {whole} bytes of code can be reached from its exports, relocations and branches"
         yield Finding("W203", f"{known}; nothing is known of the rest", native.member)
@@ -128,13 +127,12 @@ def _follow(mnemonic: str, operands: str, native: Native, uses: _Uses) -> None:
 def _is_the_runtimes(native: Native, address: int) -> bool:
     if native.facts.format != "PE":
         return False
-    for region in regions(native.parsed):
-        if region.start <= address < region.end:
-            place = address - region.start
-            around = region.data[max(0, place - _NEAR) : place + _NEAR]
-            return all(mark in around for mark in _RUNTIME)
-    return False
+    region = region_of(native.regions, address)
+    assert region is not None  # the instruction came out of one
+    place = address - region.start
+    around = region.data[max(0, place - _NEAR) : place + _NEAR]
+    return all(mark in around for mark in _RUNTIME)
 
 
 def _has_cpuid(native: Native) -> bool:
-    return any(b"\x0f\xa2" in region.data for region in regions(native.parsed))
+    return any(b"\x0f\xa2" in region.data for region in native.regions)

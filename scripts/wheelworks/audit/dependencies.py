@@ -32,6 +32,7 @@ from wheelworks.audit.inspection import Report
 from wheelworks.audit.platforms import Platform
 from wheelworks.errors import WheelworksError
 
+SECONDS = 300.0  # for what asks the index, or the service of vulnerabilities
 _SYSTEMS = {
     "linux": ("linux", "posix", "Linux"),
     "macos": ("darwin", "posix", "Darwin"),
@@ -164,7 +165,7 @@ def resolve(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
             "--no-header",
         ]
         command += ["--python-version", f"{python[0]}.{python[1]}", str(source)]
-        ended = processes.run(command, seconds=300)
+        ended = processes.run(command, seconds=SECONDS)
     if ended.status:
         raise WheelworksError(f"uv can't resolve {', '.join(wanted)}: {ended.output.strip()[-500:]}")
     found = [match for line in ended.output.splitlines() if (match := _PINNED.match(line.strip()))]
@@ -257,12 +258,16 @@ def _pip_audit(lines: Sequence[str], osv_url: str) -> Iterator[Finding]:
         command = [sys.executable, "-m", "pip_audit", "-r", str(source), "--no-deps", "--disable-pip"]
         command += ["--format", "json", "--output", str(result), "--progress-spinner", "off"]
         command += ["--vulnerability-service", "osv", "--osv-url", osv_url] if osv_url else []
-        ended = processes.run(command, seconds=300)
+        said = "nothing"
         try:
+            said = processes.run(command, seconds=SECONDS).last(1) or said
             yield from vulnerabilities_in(json.loads(result.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError):
-            last = (ended.output.strip().splitlines() or ["no output"])[-1]
-            yield Finding("W504", f"{', '.join(lines)}: pip-audit said {last[:300]}")
+            yield Finding("W504", f"{', '.join(lines)}: pip-audit said {said[:300]}")
+        except WheelworksError as error:
+            if processes.stopping():
+                raise
+            yield Finding("W504", f"{', '.join(lines)}: {error.message}")
 
 
 def vulnerabilities_in(said: Mapping[str, Any]) -> Iterator[Finding]:

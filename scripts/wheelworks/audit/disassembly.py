@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 import re
 import struct
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 import capstone
 import lief
 
-from wheelworks.audit.regions import Instruction, Region, region_of, regions
+from wheelworks.audit.regions import Instruction, Region, region_of
 from wheelworks.audit.subject import Native
 
 LARGEST = 1_500_000  # instructions; some ten seconds and 200 MB
@@ -46,46 +47,63 @@ def _decoder(machine: str) -> capstone.Cs:
 def instructions(native: Native) -> Iterator[Instruction]:
     """The binary's instructions, each once; in no order that may be relied on.
 
-    What capstone doesn't know, where the machine's encoding says how long it is, has no mnemonic, and its bytes in
-    hexadecimal as operands. ARM's 32-bit files have a reader of their own.
+    What capstone doesn't know has no mnemonic, and its bytes in hexadecimal as operands: as many as the machine's
+    encoding says, on x86 one. ARM's 32-bit files have a reader of their own.
     """
-    found = regions(native.parsed)
     if isinstance(native.parsed, lief.PE.Binary):
-        yield from _reached(native, native.parsed, found)
+        yield from _reached(native, native.parsed)
         return
-    starts, holes = _starts(native.parsed), _data_in_code(native.parsed)
-    for region in found:
-        yield from _swept(native.facts.machine, region, starts, holes)
+    holes = _data_in_code(native.parsed)
+    edges = sorted({*_starts(native.parsed), *(edge for hole in holes for edge in hole)})
+    for region in native.regions:
+        inside = edges[bisect_right(edges, region.start) : bisect_left(edges, region.end)]
+        for start, end in itertools.pairwise((region.start, *inside, region.end)):
+            if not _is_in(start, holes):
+                yield from _swept(native.facts.machine, region, start, end)
 
 
-def _starts(parsed: lief.ELF.Binary | lief.MachO.Binary) -> list[int]:
-    return sorted({int(one.address) for one in parsed.functions})
+def _starts(parsed: lief.ELF.Binary | lief.MachO.Binary) -> Iterator[int]:
+    return (int(one.address) for one in parsed.functions)
 
 
 def _data_in_code(parsed: lief.ELF.Binary | lief.MachO.Binary) -> list[tuple[int, int]]:
+    """Where a Mach-O file says that its code is data."""
     if not isinstance(parsed, lief.MachO.Binary) or parsed.data_in_code is None:
         return []
     base = parsed.imagebase
-    return sorted((base + one.offset, base + one.offset + one.length) for one in parsed.data_in_code.entries)
+    return merged((base + one.offset, base + one.offset + one.length) for one in parsed.data_in_code.entries)
 
 
-def _swept(machine: str, region: Region, starts: list[int], holes: list[tuple[int, int]]) -> Iterator[Instruction]:
-    """Everything between one start and the next, without the holes."""
-    decoder = _decoder(machine)
-    edges = sorted({region.start, *(one for one in starts if region.start < one < region.end), region.end})
-    edges = sorted({*edges, *(edge for hole in holes for edge in hole if region.start < edge < region.end)})
-    inside = {edge for edge in edges if any(start <= edge < end for start, end in holes)}
-    for start, end in itertools.pairwise(edges):
-        place = end if start in inside else start
-        while place < end:
-            last = place
-            for one in decoder.disasm_lite(region.data[place - region.start : end - region.start], place):
-                yield one
-                last = one[0] + one[1]
-            size = _length(machine, region.data[last - region.start]) if last < end else 1
-            if last + size <= end and machine not in ("x86", "x86_64"):
-                yield last, size, "", region.data[last - region.start : last - region.start + size].hex()
-            place = last + size  # past what is no instruction, or none that capstone knows
+def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same places, sorted, and none over another; each from where to where."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
+
+
+def _is_in(address: int, holes: list[tuple[int, int]]) -> bool:
+    place = bisect_right(holes, address, key=lambda hole: hole[0])
+    return place > 0 and address < holes[place - 1][1]
+
+
+def _swept(machine: str, region: Region, start: int, end: int) -> Iterator[Instruction]:
+    """Everything between two addresses, a few instructions at a time: capstone decodes all that it is given at once."""
+    decoder, place = _decoder(machine), start
+    while place < end:
+        window = region.data[place - region.start : min(place + _RUN * _LONGEST, end) - region.start]
+        next_ = place
+        for one in decoder.disasm_lite(window, place, _RUN):
+            yield one
+            next_ = one[0] + one[1]
+        if next_ == place:  # no instruction, or none that capstone knows
+            next_ += _length(machine, window[0])
+            if next_ <= end:
+                yield place, next_ - place, "", window[: next_ - place].hex()
+        place = next_
 
 
 def _length(machine: str, first: int) -> int:
@@ -97,13 +115,12 @@ def _length(machine: str, first: int) -> int:
     return 4 if machine in ("aarch64", "powerpc64le") else 1
 
 
-def _reached(native: Native, parsed: lief.PE.Binary, found: list[Region]) -> Iterator[Instruction]:
+def _reached(native: Native, parsed: lief.PE.Binary) -> Iterator[Instruction]:
     decoder, functions = _decoder(native.facts.machine), _functions(native, parsed)
     seen: set[int] = set()
-    waiting = [*_roots(native, parsed), *(start for start, _ in functions)]
-    while waiting:
-        yield from _walk(decoder, found, waiting, seen)
-        waiting = [one for one in _tabled(found, functions, parsed.imagebase, seen) if one not in seen]
+    yield from _walk(decoder, native.regions, [*_roots(native, parsed), *(start for start, _ in functions)], seen)
+    # Once is enough: what is code by then leaves fewer words that can be tables, never more.
+    yield from _walk(decoder, native.regions, list(_tabled(native.regions, functions, parsed.imagebase, seen)), seen)
 
 
 def _walk(decoder: capstone.Cs, found: list[Region], waiting: list[int], seen: set[int]) -> Iterator[Instruction]:
@@ -159,12 +176,14 @@ def _functions(native: Native, parsed: lief.PE.Binary) -> list[tuple[int, int]]:
 
 def _tabled(found: list[Region], functions: list[tuple[int, int]], base: int, seen: set[int]) -> Iterator[int]:
     """The targets of 64-bit jump tables: words in a function that no instruction covers, and that point into it."""
-    for start, end in functions:
-        region = next((one for one in found if one.start <= start < end <= one.end), None)
-        if region is None:
+    done = 0
+    for start, end in sorted(functions):
+        region = region_of(found, start)
+        if region is None or end > region.end:
             continue
-        for place in range(-(-start // 4) * 4, end - 3, 4):
+        for place in range(-(-max(start, done) // 4) * 4, end - 3, 4):
             if not any(near in seen for near in range(place - _LONGEST, place + 4)):
                 (word,) = struct.unpack_from("<I", region.data, place - region.start)
                 if start <= base + word < end:
                     yield base + word
+        done = max(done, end)  # good files' functions lie side by side; others' bytes are looked at once, too

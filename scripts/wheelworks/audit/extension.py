@@ -80,13 +80,27 @@ def halves(wheel: Wheel) -> Iterator[Finding]:
 
 def suffix(wheel: Wheel) -> Iterator[Finding]:
     """W105: the import system looks for the suffixes of its own version, ABI and platform, and for no others."""
-    for member in dict.fromkeys(member for member, _ in wheel.natives if wheel.platforms):
-        file = _file(member)
-        if not module_name(file, wheel):
-            continue
-        ending = file.partition(".")[2]
-        if not any(_loads(ending, abi, one, wheel.floor) for one in wheel.platforms for abi in wheel.abis):
-            yield Finding("W105", f"the suffix is .{printable(ending)}, the tag {_tags(wheel)}", member)
+    found = dict.fromkeys(
+        member for member, _ in wheel.natives if wheel.platforms and module_name(_file(member), wheel)
+    )
+    stable = {_module(one) for one in found if _is_loaded(one, wheel, wheel.abis & {"abi3t"})}
+    for member in found:
+        lost = (
+            "abi3t" in wheel.abis and _module(member) not in stable
+        )  # beside abi3, whose files those Pythons pass over
+        if lost or not _is_loaded(member, wheel, wheel.abis):
+            ending = printable(_file(member).partition(".")[2])
+            tags = f"{'.'.join(sorted(wheel.abis))} for {_tags(wheel)}"
+            yield Finding("W105", f"the suffix is .{ending}, the tag {tags}", member)
+
+
+def _module(member: str) -> str:
+    return member.removesuffix(_file(member).partition(".")[2])
+
+
+def _is_loaded(member: str, wheel: Wheel, abis: frozenset[str]) -> bool:
+    ending = _file(member).partition(".")[2]
+    return any(_loads(ending, abi, one, wheel.floor) for one in wheel.platforms for abi in abis)
 
 
 def _loads(ending: str, abi: str, platform: Platform, floor: tuple[int, int]) -> bool:
@@ -98,8 +112,7 @@ def _loads(ending: str, abi: str, platform: Platform, floor: tuple[int, int]) ->
         return last == "pyd" and middle in ("", _own_on_windows(abi, platform))
     if last != "so":
         return False
-    is_free = abi == "abi3t" or abi.endswith("t")
-    stable = {"abi3t"} if is_free else {"abi3"} | ({"abi3t"} if floor >= (3, 15) else set())
+    stable = (set() if abi.endswith("t") else {"abi3"}) | ({"abi3t"} if floor >= (3, 15) else set())
     return middle in {"", *stable} or middle in _own(abi, platform, floor)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
 import abi3info
@@ -21,6 +22,11 @@ _MSVC_DLL = re.compile(r"(msvcp|msvcr|vcomp|concrt|vccorlib|mfc|atl|vcamp)\d+(_\
 _UNIVERSAL = ("api-ms-win-", "ext-ms-win-")
 _LOADER = re.compile(r"ld-(linux|musl)\S*\.so\.\d|ld64\.so\.\d")
 _LIBPYTHON = re.compile(r"libpython3[\w.]*\.(so|dylib)|Python$")
+# Exported with and without the GIL, but of no use to abi3t: the structure that they take isn't part of it (PEP 803).
+_OF_DEFINITIONS = frozenset(
+    {"PyModuleDef_Init", "PyModule_Create2", "PyModule_FromDefAndSpec2", "PyModule_ExecDef", "PyState_AddModule",
+     "PyState_FindModule", "PyState_RemoveModule"}
+)  # fmt: skip
 _APPLE = ("/usr/lib/", "/System/Library/")
 _RELATIVE = ("@loader_path", "@rpath", "@executable_path")
 
@@ -70,6 +76,8 @@ def _python_dll(found: re.Match[str], wheel: Wheel) -> tuple[str, str] | None:
     have = f"python{found[1]}{found[2]}.dll"
     if have == "python3.dll" and not any(tag.abi.endswith("t") for tag in wheel.tags):
         return None  # of every version
+    if "python3t.dll" in wanted:  # it serves both kinds of Python, and python3.dll only the one with the GIL
+        wanted = {"python3t.dll"}
     return None if have in wanted or not wanted else ("W109", f", where the tag asks for {some(wanted)}")
 
 
@@ -111,7 +119,8 @@ def versions(native: Native) -> Iterator[Finding]:
         policy = platforms.policy(platform.libc, platform.version)
         allowed = policy["symbol_versions"].get(platform.arch, {}) if policy else {}
         if new := sorted(_too_new(native, allowed)):
-            symbols = some(f"{version} of {library}{_users(native, version)}" for library, version in new)
+            users = _users(native)
+            symbols = some(f"{version} of {library}{users.get(version, '')}" for library, version in new)
             yield Finding("W112", f"{symbols}, in a wheel for {platform.tag}", native.member)
             return
 
@@ -128,14 +137,14 @@ def _too_new(native: Native, allowed: dict[str, list[str]]) -> Iterator[tuple[st
                 yield library, str(auxiliary.name)
 
 
-def _users(native: Native, version: str) -> str:
+def _users(native: Native) -> dict[str, str]:
+    """The symbols of each version, in words."""
     assert isinstance(native.parsed, lief.ELF.Binary)
-    names = [
-        str(symbol.name)
-        for symbol in native.parsed.dynamic_symbols
-        if (one := symbol.symbol_version) and one.has_auxiliary_version and _aux(one) == version
-    ]
-    return f" ({some(map(printable, names))})" if names else ""
+    found: dict[str, list[str]] = defaultdict(list)
+    for symbol in native.parsed.dynamic_symbols:
+        if (one := symbol.symbol_version) and one.has_auxiliary_version:
+            found[_aux(one)].append(printable(str(symbol.name)))
+    return {version: f" ({some(names)})" for version, names in found.items()}
 
 
 def _aux(version: lief.ELF.SymbolVersion) -> str:
@@ -162,14 +171,16 @@ def stable_abi(native: Native) -> Iterator[Finding]:
     if not wheel.abis & {"abi3", "abi3t"} or not native.module:
         return
     asked = {name for name in native.facts.symbols if name.startswith(("Py", "_Py"))} - set(native.facts.exports)
-    wrong = {name: why for name in asked if (why := _unstable(name, wheel.floor))}
+    wrong = {name: why for name in asked if (why := _unstable(name, wheel))}
     if wrong:
         shown = some(f"{printable(name)} ({why})" for name, why in wrong.items())
         yield Finding("W116", f"{native.label}{shown}; the tag is cp{wheel.floor[0]}{wheel.floor[1]}", native.member)
 
 
-def _unstable(name: str, floor: tuple[int, int]) -> str:
+def _unstable(name: str, wheel: Wheel) -> str:
     known = abi3info.FUNCTIONS.get(Symbol(name)) or abi3info.DATAS.get(Symbol(name))
     if known is None:
         return "not in it"
-    return "" if known.added <= PyVersion(*floor) else f"since {known.added.major}.{known.added.minor}"
+    if name in _OF_DEFINITIONS and "abi3t" in wheel.abis:
+        return "takes a PyModuleDef, which begins otherwise without the GIL"
+    return "" if known.added <= PyVersion(*wheel.floor) else f"since {known.added.major}.{known.added.minor}"

@@ -10,10 +10,11 @@ from pathlib import Path
 import lief
 
 from wheelworks import binary, wheelfile
-from wheelworks.audit import archive, code, extension, hardening, imports, macos, metadata, reading
+from wheelworks.audit import archive, code, extension, hardening, headers, imports, macos, metadata, reading
 from wheelworks.audit.finding import Finding, printable
 from wheelworks.audit.reading import Content
 from wheelworks.audit.subject import DEFAULT, Native, Policy, Wheel
+from wheelworks.binary import Binary, Parsed
 from wheelworks.errors import WheelworksError
 
 NAMES: tuple[Callable[[Wheel], Iterator[Finding]], ...] = (
@@ -32,6 +33,9 @@ NATIVE: tuple[Callable[[Native], Iterator[Finding]], ...] = (
     hardening.stack, hardening.text_relocations, hardening.writable_code, hardening.pe_flags, hardening.relro,
     hardening.rpath, hardening.build_time, hardening.debug_information, hardening.debug_path, code.baseline,
 )  # fmt: skip
+
+
+_CLAIMS = 4  # times a file's size: its sections are of each byte once, its segments twice or so
 
 
 @dataclass(frozen=True)
@@ -96,21 +100,35 @@ def _member(content: Content, wheel: Wheel) -> Iterator[Finding]:
         yield from _binary(content, wheel)
     elif content.data is not None:
         wheel.texts[content.name] = content.data
+    elif most := reading.most_text(content.name, wheel):
+        yield Finding(
+            "W002", f"{content.size} bytes of metadata; no more than {most} are read", printable(content.name)
+        )
 
 
 def _binary(content: Content, wheel: Wheel) -> Iterator[Finding]:
-    if content.data is None:
-        wheel.natives.append((content.name, binary.Binary("", "", {}, ())))
-        yield Finding("W120", f"{content.size} bytes; no more than {reading.LARGEST_BINARY} are read", content.name)
-        return
     readable = False
-    for parsed, facts, machines in binary.parts(content.data):
+    wrong = list(_refused(content))
+    for parsed, facts, machines in binary.parts(content.data or b"") if not wrong else ():
         readable = True
         wheel.natives.append((content.name, facts))
-        start = parsed.fat_offset if isinstance(parsed, lief.MachO.Binary) else 0
-        native = Native(wheel, content.name, content.data[start:] if start else content.data, parsed, facts, machines)
-        wrong = [finding for check in FIRST for finding in check(native)]
-        yield from wrong[:1] or (finding for check in NATIVE for finding in check(native))
+        yield from _part(content, wheel, parsed, facts, machines)
     if not readable:
-        wheel.natives.append((content.name, binary.Binary("", "", {}, ())))
-        yield Finding("W119", f"it starts with {content.data[:8].hex(' ')}, and can't be read", printable(content.name))
+        wheel.natives.append((content.name, Binary("", "", {}, ())))
+        start = (content.data or b"")[:8].hex(" ")
+        yield from wrong or [Finding("W119", f"it starts with {start}, and can't be read", printable(content.name))]
+
+
+def _refused(content: Content) -> Iterator[Finding]:
+    if content.data is None:
+        yield Finding("W120", f"{content.size} bytes; no more than {reading.LARGEST_BINARY} are read", content.name)
+    elif (claimed := headers.claimed(content.data)) > _CLAIMS * content.size:
+        yield Finding("W119", f"its headers claim {claimed} bytes, of {content.size}", printable(content.name))
+
+
+def _part(content: Content, wheel: Wheel, parsed: Parsed, facts: Binary, machines: frozenset[str]) -> Iterator[Finding]:
+    data = content.data or b""
+    start = parsed.fat_offset if isinstance(parsed, lief.MachO.Binary) else 0
+    native = Native(wheel, content.name, data[start:] if start else data, parsed, facts, machines)
+    wrong = [finding for check in FIRST for finding in check(native)]
+    yield from wrong[:1] or (finding for check in NATIVE for finding in check(native))

@@ -13,7 +13,9 @@ from wheelworks.audit.subject import Native
 
 # xnu's cs_blobs.h: the embedded signature is a table of blobs, all big-endian; one of them is the code directory.
 _SUPERBLOB, _DIRECTORY = 0xFADE0CC0, 0xFADE0C02
-_HASHES = {1: "sha1", 2: "sha256", 3: "sha256", 4: "sha384"}
+_HASHES = {1: ("sha1", 20), 2: ("sha256", 32), 3: ("sha256", 20), 4: ("sha384", 48)}  # with their bytes there
+_PAGES = (0, *range(12, 17))  # powers of two; 0 is one page for all
+_MOST_DIRECTORIES = 6  # one, and five alternatives
 
 
 def minimum(native: Native) -> Iterator[Finding]:
@@ -51,6 +53,8 @@ def broken(data: bytes, blob: bytes) -> str:
         directories = list(_directories(blob))
         if not directories:
             return "the signature has no code directory"
+        if len(directories) > _MOST_DIRECTORIES:
+            return f"the signature has {len(directories)} code directories"
         return next((wrong for one in directories if (wrong := _pages(data, one))), "")
     except struct.error:
         return "the signature is cut off"
@@ -70,15 +74,16 @@ def _directories(blob: bytes) -> Iterator[bytes]:
 def _pages(data: bytes, directory: bytes) -> str:
     hashes, _, _, slots, limit = struct.unpack_from(">IIIII", directory, 16)
     size, algorithm, _, exponent = struct.unpack_from(">BBBB", directory, 36)
-    name = _HASHES.get(algorithm)
-    if name is None or exponent > 30 or limit > len(data):
-        return f"the code directory can't be right: hash type {algorithm}, page size 2**{exponent}, {limit} bytes"
+    name, length = _HASHES.get(algorithm, ("", 0))
+    if size != length or exponent not in _PAGES or limit > len(data):
+        how = f"hash type {algorithm} of {size} bytes, page size 2**{exponent}"
+        return f"the code directory can't be right: {how}, {limit} bytes"
     page = 1 << exponent if exponent else limit or 1
     if slots != -(-limit // page):
         return f"the code directory has {slots} hashes for {limit} bytes"
     for index in range(slots):
         piece = data[index * page : min((index + 1) * page, limit)]
         stated = directory[hashes + index * size : hashes + (index + 1) * size]
-        if hashlib.new(name, piece).digest()[:size] != stated:
+        if hashlib.new(name, piece).digest()[:length] != stated:
             return f"the page at {index * page:#x} isn't the one that was signed"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,18 +30,23 @@ class Region:
 
 
 def regions(parsed: Parsed) -> list[Region]:
-    """The sections that hold instructions."""
-    return [
-        Region(start, bytes(section.content), str(section.name)) for start, section in _sections(parsed) if section.size
-    ]
+    """The sections that hold instructions, by address."""
+    found = (Region(start, bytes(one.content), str(one.name)) for start, one in sections(parsed) if one.size)
+    return sorted(found, key=_start)
 
 
 def region_of(found: Sequence[Region], address: int) -> Region | None:
-    """The region that holds an address."""
-    return next((one for one in found if one.start <= address < one.end), None)
+    """The region that holds an address, of those that `regions` gave."""
+    place = bisect_right(found, address, key=_start)
+    return found[place - 1] if place and address < found[place - 1].end else None
 
 
-def _sections(parsed: Parsed) -> Iterator[tuple[int, lief.PE.Section | lief.ELF.Section | lief.MachO.Section]]:
+def _start(region: Region) -> int:
+    return region.start
+
+
+def sections(parsed: Parsed) -> Iterator[tuple[int, lief.PE.Section | lief.ELF.Section | lief.MachO.Section]]:
+    """The sections that may be executed, each with its address."""
     if isinstance(parsed, lief.PE.Binary):
         execute = int(lief.PE.Section.CHARACTERISTICS.MEM_EXECUTE)
         yield from (

@@ -11,6 +11,7 @@ from packaging.tags import Tag
 
 from wheelworks.audit import platforms
 from wheelworks.audit.platforms import Platform
+from wheelworks.audit.regions import Region, regions
 from wheelworks.binary import SUFFIXES, Binary, Parsed
 from wheelworks.wheelfile import Name
 
@@ -39,6 +40,7 @@ class Entry:
     size: int
     mode: int
     date: tuple[int, ...] = ()
+    packed: int = 0
 
 
 @dataclass
@@ -135,6 +137,11 @@ class Native:
             for one in self.wheel.platforms
             if platforms.FORMATS[one.os] == self.facts.format and self.facts.machine in one.cpus
         )
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """Its code."""
+        return regions(self.parsed)
 
     @property
     def module(self) -> str:

@@ -14,14 +14,20 @@ TARGETS = {
     "linux_aarch64": "manylinux_2_17_aarch64",
     "linux_x86_64": "manylinux_2_17_x86_64",
 }
+ABIS = {"": "cp311-abi3", "_314t": "cp314-cp314t", "_abi3t": "cp315-abi3.abi3t"}
 
 
 @pytest.fixture(scope="session")
 def ours(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> dict[str, Path]:
-    """Our own wheels, by platform."""
+    """Our own wheels, by platform and, for those without the GIL, ABI."""
     out = tmp_path_factory.mktemp("ours")
     chosen = [word for target in TARGETS.values() for word in ("--target", target)]
-    ended = wheelworks("cross-arm64", "--no-run", "--out", out, *chosen, cache=wheelworks_cache)
+    chosen += [word for abi in ABIS.values() for word in ("--abi", abi)]
+    ended = wheelworks("build-wheels", "--no-run", "--out", out, *chosen, cache=wheelworks_cache)
     assert ended.status == 0, ended.err
     (out / "manifest.json").unlink()
-    return {name: next(out.glob(f"*{target}*.whl")) for name, target in TARGETS.items()}
+    return {
+        name + end: next(out.glob(f"*-{abi}-*{target}*.whl"))
+        for name, target in TARGETS.items()
+        for end, abi in ABIS.items()
+    }

@@ -60,6 +60,13 @@ def test_a_folders_manifest_is_told(tmp_path: Path) -> None:
     assert [one["code"] for one in wheel["audit"]["findings"]] == ["W013"]
 
 
+def test_a_folders_manifest_that_says_too_little_is_told(tmp_path: Path) -> None:
+    made.wheel(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"schema": 1, "wheels": []}')
+    ended = wheelworks("audit", tmp_path, cache=tmp_path / "cache")
+    assert ended.status == 1 and "no manifest of this version: 'source'" in ended.err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -10,9 +10,10 @@ from wheelworks.audit.inspection import inspect
 from tests.fixtures.defects import OFFICIAL, OURS, Defect, other_format
 from tests.fixtures.downloads import Published
 from tests.fixtures.drafts import draft
+from tests.wheelworks.audit.conftest import ABIS
 
 # Masking takes AVX2 where the CPU has it, which it is asked: information, as it should be.
-TOLD = {"linux_x86_64": {"W202"}}
+TOLD = {f"linux_x86_64{end}": {"W202"} for end in ABIS}
 
 
 def found(path: Path) -> set[str]:

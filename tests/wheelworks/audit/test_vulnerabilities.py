@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,6 +52,20 @@ def address() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}/v1/query"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a service that takes every connection, and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1/query"
+
+
+@pytest.mark.integration
+def test_a_service_that_never_answers_is_not_waited_for(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dependencies, "SECONDS", 5.0)
+    [found] = dependencies.vulnerabilities([Pin("sound", "1.0")], silent)
+    assert found.code == "W504" and "did not end within 5 s" in found.evidence and "sound==1.0" in found.evidence
 
 
 @pytest.mark.integration

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks import targets, wheelfile
+from wheelworks import manifest, targets, wheelfile
 from wheelworks.commands import reproduce
 from wheelworks.errors import UsageError, WheelworksError
 from wheelworks.release import steps
@@ -198,8 +198,7 @@ def test_a_wheel_that_nothing_here_builds_is_refused(tmp_path: Path) -> None:
 def test_a_wheel_that_changed_since_its_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / WHEEL).write_bytes(b"other")
     (tmp_path / "sample-1.0.tar.gz").touch()
-    record = {"schema": 1, "wheels": [{"file": WHEEL, "sha256": "0" * 64}]}
-    (tmp_path / "manifest.json").write_text(json.dumps(record))
+    manifest.save(manifest.merge(None, {"epoch": 1}, {}, [{"file": WHEEL, "sha256": "0" * 64}]), tmp_path)
     with pytest.raises(WheelworksError, match=r"isn't the file that manifest\.json tells of"):
         subjects.of_folder(tmp_path, None, Selection())
 

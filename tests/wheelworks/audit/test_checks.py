@@ -1,0 +1,66 @@
+"""Each check is needed: taken away, it leaves a defect unfound. `mutants.py` asks the same of all tests, in minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wheelworks.audit import inspection
+from wheelworks.audit.finding import Finding
+from wheelworks.audit.inspection import inspect
+
+from tests.fixtures.defects import OFFICIAL, OURS
+from tests.fixtures.downloads import Published
+from tests.fixtures.drafts import draft
+
+Check = Callable[[Any], Iterator[Finding]]
+TABLES = ("NAMES", "WHOLE", "FIRST", "NATIVE")
+CHECKS = {f"{one.__module__}.{one.__name__}": table for table in TABLES for one in getattr(inspection, table)}
+del CHECKS["wheelworks.audit.hardening.debug_path"]  # what compilers write shows it: test_debug_paths.py
+
+
+def _name(check: Check) -> str:
+    return f"{check.__module__}.{check.__name__}"
+
+
+def _noted(check: Check, seen: dict[str, set[str]]) -> Check:
+    def noting(subject: Any) -> Iterator[Finding]:
+        for finding in check(subject):
+            seen.setdefault(_name(check), set()).add(finding.code)
+            yield finding
+
+    return noting
+
+
+@pytest.fixture(scope="module")
+def witnesses(
+    ours: dict[str, Path], published: Published, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, str]]:
+    """A bad wheel for each check that finds one, and the code that it finds there."""
+    found: dict[str, tuple[Path, str]] = {}
+    for defect in (*OURS, *OFFICIAL):
+        if defect.code in {code for _, code in found.values()}:
+            continue
+        official = defect in OFFICIAL
+        one = draft(published.wheel("tornado==6.6.1", defect.base) if official else ours[defect.base])
+        defect.spoil(one)
+        path, seen = one.write(tmp_path_factory.mktemp("bad")), dict[str, set[str]]()
+        with pytest.MonkeyPatch.context() as patch:
+            for table in TABLES:
+                patch.setattr(inspection, table, tuple(_noted(check, seen) for check in getattr(inspection, table)))
+            inspect(path)
+        found.update({name: (path, defect.code) for name, codes in seen.items() if defect.code in codes})
+    return found
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", CHECKS)
+def test_without_a_check_its_defect_is_not_found(
+    name: str, witnesses: dict[str, tuple[Path, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, code = witnesses[name]
+    before = getattr(inspection, CHECKS[name])
+    monkeypatch.setattr(inspection, CHECKS[name], tuple(one for one in before if _name(one) != name))
+    assert code not in {one.code for one in inspect(path).findings}

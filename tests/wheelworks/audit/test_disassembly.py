@@ -1,0 +1,88 @@
+"""Which bytes of a binary are taken for instructions: all of its code, each byte once."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from pathlib import Path
+
+import capstone
+import pytest
+from wheelworks import binary, wheelfile
+from wheelworks.audit import disassembly
+from wheelworks.audit.regions import Instruction
+from wheelworks.audit.subject import DEFAULT, Native, Wheel
+
+from tests.fixtures import binaries
+from tests.fixtures.commands import wheelworks
+from tests.fixtures.drafts import draft
+
+# From 1 to 11 bytes long, so that a window of any size ends within one of them somewhere.
+LENGTHS = [
+    b"\x90",
+    b"\x66\x90",
+    b"\x48\x89\xc8",
+    b"\x48\x8b\x44\x24\x08",
+    b"\x48\xb8" + bytes(8),
+    b"\x66" * 8 + b"\x0f\x1f\xc0",
+]
+
+
+def instructions(data: bytes, tag: str = "linux_x86_64") -> list[Instruction]:
+    """At most so many that a reader without an end is noticed."""
+    wheel = Wheel("", wheelfile.parse_name(f"x-1-cp311-abi3-{tag}.whl"), (), DEFAULT)
+    [one] = binary.parts(data)
+    return list(itertools.islice(disassembly.instructions(Native(wheel, "x.so", data, *one)), 100_000))
+
+
+def test_instructions_across_a_windows_edge_are_read_as_any_other() -> None:
+    code = b"".join(LENGTHS[number * number % len(LENGTHS)] for number in range(3000))
+    whole = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64).disasm_lite(code, 128)
+    assert instructions(binaries.elf(code)) == list(whole)
+
+
+@pytest.mark.parametrize(
+    ("machine", "code", "lengths"),
+    [
+        (62, b"\x06\x90\x06\x06", [1, 1, 1, 1]),
+        (183, b"\xff\xff\xff\xff" + b"\x1f\x20\x03\xd5", [4, 4]),
+        (243, b"\xff\xff\xff\xff" + b"\0\0", [4, 2]),
+    ],
+)
+def test_what_is_no_instruction_is_stepped_over_by_its_length(machine: int, code: bytes, lengths: list[int]) -> None:
+    found = instructions(binaries.elf(code, machine=machine))
+    assert [one[1] for one in found] == lengths and [one[0] - 128 for one in found] == [
+        sum(lengths[:place]) for place in range(len(lengths))
+    ]
+
+
+def test_a_table_that_leads_to_no_instruction_is_not_followed_for_ever() -> None:
+    code = b"\xc3".ljust(16, b"\x06") + struct.pack("<I", 0x1028) + b"\x06" * 44
+    found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x1040, 0)), "win_amd64")
+    assert [one[2] for one in found] == ["ret"]
+
+
+def test_a_table_leads_to_code_that_nothing_else_reaches() -> None:
+    code = b"\xc3".ljust(16, b"\x06") + struct.pack("<I", 0x1028) + b"\x06" * 20 + b"\x90\xc3"
+    found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x102A, 0)), "win_amd64")
+    assert [one[0] - 0x180001000 for one in found] == [0, 0x28, 0x29]
+
+
+def test_functions_over_each_other_are_looked_at_once() -> None:
+    code = b"\xc3".ljust(1 << 16, b"\x06")
+    functions = struct.pack("<III", 0x1000, 0x1000 + len(code), 0) * 10_000
+    assert len(instructions(binaries.pe(code, functions), "win_amd64")) == 1
+
+
+def test_places_that_touch_or_lie_over_each_other_are_one() -> None:
+    assert disassembly.merged([(8, 12), (0, 4), (2, 6), (20, 28), (21, 22), (28, 29)]) == [(0, 6), (8, 12), (20, 29)]
+
+
+@pytest.mark.integration
+def test_our_own_wheels_for_i686_do_without_sse2(tmp_path: Path, wheelworks_cache: Path) -> None:
+    """The audit takes it for promised, since manylinux' own compilers do; some Debians' users don't have it."""
+    words = ("--no-run", "--target", "manylinux_2_17_i686", "--abi", "cp311-abi3", "--out", tmp_path)
+    assert wheelworks("build-wheels", *words, cache=wheelworks_cache).status == 0
+    one = draft(next(tmp_path.glob("*i686*.whl")))
+    found = instructions(one.members[one.extension].data, "linux_i686")
+    assert len(found) > 1000 and [line for line in found if "mm" in line[3]] == []
