@@ -42,11 +42,16 @@ def _way(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
     return "result"
 
 
+IMMORTAL = 1 << 28  # no real count comes near
+
+
 @EACH
 def test_reference_counts_stay(name: str, native: Any) -> None:
     function = getattr(native, name)
     objects = [argument for arguments in CALLS[name] for argument in arguments]
     objects += [int, object, bytes, list, tuple, None, TypeError, ValueError, BufferError, Unwilling, type(GAPPED)]
+    # PEP 683: code for 3.11 counts even immortal objects up and down, which later interpreters don't: it tells nothing.
+    objects = [each for each in objects if sys.getrefcount(each) < IMMORTAL]
     call(function, 10)
     before = [sys.getrefcount(each) for each in objects]
     call(function, 300)

@@ -250,9 +250,11 @@ def test_reference_counts_and_memory_stay(native: Any) -> None:
             outcome(native.websocket_mask_inplace, MASK, data)
 
     call_all(20)
-    counts = [sys.getrefcount(each) for each in (data, MASK, None, 0x81)]
+    # None and 129 are immortal in later interpreters (PEP 683): code for 3.11 counts them all the same.
+    counted = [each for each in (data, MASK, None, 0x81) if sys.getrefcount(each) < 1 << 28]
+    counts = [sys.getrefcount(each) for each in counted]
     blocks = sys.getallocatedblocks()
     call_all(500)
     assert sys.getallocatedblocks() - blocks < 300
-    grown = [sys.getrefcount(each) - old for each, old in zip((data, MASK, None, 0x81), counts, strict=True)]
+    grown = [sys.getrefcount(each) - old for each, old in zip(counted, counts, strict=True)]
     assert [growth for growth in grown if growth > 100] == []
