@@ -110,7 +110,7 @@ def known_wheel(folder: Path) -> Path:
     wheel.write_bytes(b"a wheel")
     old = [{"how": "CPython 3.13.0 here, with Tornado 6.6.1", "outcome": "failed"}, {"how": "emulated"}]
     known = {"file": WHEEL, "sha256": manifest.sha256(wheel), "runs": old}
-    manifest.save({"schema": manifest.SCHEMA, "source": {}, "toolchain": {}, "wheels": [known]}, folder)
+    manifest.save({"schema": manifest.SCHEMA, "source": {"epoch": 0}, "toolchain": {}, "wheels": [known]}, folder)
     return wheel
 
 

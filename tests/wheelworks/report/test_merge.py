@@ -20,7 +20,7 @@ IN_CI = "CPython {} in CI, with Tornado 6.6.1"
 
 def folder(place: Path, *wheels: dict[str, Any]) -> Path:
     place.mkdir(parents=True)
-    manifest.save({"schema": manifest.SCHEMA, "source": {}, "toolchain": {}, "wheels": list(wheels)}, place)
+    manifest.save({"schema": manifest.SCHEMA, "source": {"epoch": 0}, "toolchain": {}, "wheels": list(wheels)}, place)
     return place
 
 
