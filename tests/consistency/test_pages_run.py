@@ -84,7 +84,7 @@ DEAR = {
         CI, "python3 bootstrap.py -s test-autobahn\n", "the sections that aren't run by default, an hour of them"
     ),
     "nox -s reproduce -- .": Elsewhere(
-        f"{WHEELWORKS}/reproduce/test_command.py", 'wheelworks("reproduce", ROOT, *ONE', "all wheels but one"
+        f"{WHEELWORKS}/reproduce/test_command.py", 'wheelworks("reproduce", ROOT, *words, ', "most targets"
     ),
     "nox -s reproduce -- tornado==6.6.1": Elsewhere(
         f"{WHEELWORKS}/reproduce/test_tornado.py",
