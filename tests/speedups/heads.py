@@ -34,6 +34,7 @@ PLAIN_BLOCKS = [
     b"A: 1\r\nB: 2\n\r\nC: 3\r\n\r\n",
     b"Empty:\r\nBlank: \t \r\nTabs:\ta\tb\t\r\n",
     b"Set-Cookie: a=b\r\nX: y\r\nset-cookie: c=d\r\nSET-COOKIE: e\r\n",
+    b"A: 1\r\nB: 2\r\na: 3\r\nC: 4\r\nc: 5\r\nA: 6\r\nD: 7\r\nd: 8\r\nb: 9\r\n",
     b"x-one-TWO-tHREE-4Five: 1\r\n",
     b"--a--B-: 1\r\n-: 2\r\n~: 3\r\n3Des-2b: 4\r\n",
     b"!#$%&'*+-.^_`|~0aZ: token\r\n",

@@ -22,6 +22,8 @@ typedef struct {
     PyObject *lists;
     PyObject *values;
     PyObject *last; /* name, or NULL */
+    Py_ssize_t count; /* of names, as long as none has come twice */
+    int repeats;
 } Headers;
 
 /* RFC 9110, section 5.6.2: the characters of a token, letters as small ones; 0 for any other. */
@@ -154,7 +156,7 @@ read_value(Input *input)
 }
 
 static int
-add_first(Headers *headers, PyObject *name, PyObject *value)
+add_list(Headers *headers, PyObject *name, PyObject *value)
 {
     PyObject *list = PyList_New(1);
     if (list == NULL) {
@@ -164,7 +166,7 @@ add_first(Headers *headers, PyObject *name, PyObject *value)
     PyList_SetItem(list, 0, value);
     int status = PyDict_SetItem(headers->lists, name, list);
     Py_DecRef(list);
-    return status < 0 ? -1 : PyDict_SetItem(headers->values, name, value);
+    return status;
 }
 
 static int
@@ -179,11 +181,25 @@ add_another(Headers *headers, PyObject *name, PyObject *list, PyObject *value)
 static int
 add_header(Headers *headers, PyObject *name, PyObject *value)
 {
+    /* Most blocks have no name twice: the number of values tells, without a look-up for each name. */
+    if (!headers->repeats) {
+        if (PyDict_SetItem(headers->values, name, value) < 0) {
+            return -1;
+        }
+        if (PyDict_Size(headers->values) > headers->count) {
+            headers->count++;
+            return add_list(headers, name, value);
+        }
+        headers->repeats = 1;
+    }
     PyObject *list = PyDict_GetItemWithError(headers->lists, name);
     if (list != NULL) {
         return add_another(headers, name, list, value);
     }
-    return PyErr_Occurred() ? -1 : add_first(headers, name, value);
+    if (PyErr_Occurred() || PyDict_SetItem(headers->values, name, value) < 0) {
+        return -1;
+    }
+    return add_list(headers, name, value);
 }
 
 /* Returns 1 for a header that has been added, 0 for one that isn't plain, -1 with an exception. */
@@ -227,7 +243,7 @@ pack_headers(PyObject *line, Headers *headers)
 static PyObject *
 parse_block(Input *input, PyObject *line)
 {
-    Headers headers = {PyDict_New(), PyDict_New(), NULL};
+    Headers headers = {PyDict_New(), PyDict_New(), NULL, 0, 0};
     int status = headers.lists == NULL || headers.values == NULL ? -1 : read_block(input, &headers);
     if (status == 1) {
         return pack_headers(line, &headers);
