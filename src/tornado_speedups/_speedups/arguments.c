@@ -77,12 +77,8 @@ argument_open_writable(Py_buffer *view, PyObject *object, const char *name)
 }
 
 int
-argument_as_size(Py_ssize_t *size, PyObject *object, const char *name)
+raise_no_int(PyObject *object, const char *name)
 {
-    *size = PyNumber_AsSsize_t(object, NULL);
-    if (*size != -1 || !PyErr_Occurred()) {
-        return 0;
-    }
     if (PyErr_ExceptionMatches(PyExc_TypeError)) {
         raise_wrong_type(object, name, "an int");
     }

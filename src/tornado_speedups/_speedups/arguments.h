@@ -25,8 +25,8 @@ int argument_open_other(Argument *argument, PyObject *object, const char *name);
 /* Open a buffer that can be written to. Returns 0, or -1 with an exception that names it. */
 int argument_open_writable(Py_buffer *view, PyObject *object, const char *name);
 
-/* Read an int, clipped to what a Py_ssize_t holds. Returns 0, or -1 with an exception that names the argument. */
-int argument_as_size(Py_ssize_t *size, PyObject *object, const char *name);
+/* Let the TypeError of an argument that isn't an int name it; return -1. */
+int raise_no_int(PyObject *object, const char *name);
 
 /* Returns 0 for a mask of 4 bytes, or -1 with a ValueError. */
 int argument_check_mask(const Argument *mask);
@@ -52,6 +52,14 @@ argument_open(Argument *argument, PyObject *object, const char *name)
     argument->length = Py_SIZE(object);
     argument->buffer.obj = NULL;
     return 0;
+}
+
+/* Read an int, clipped to what a Py_ssize_t holds. Returns 0, or -1 with an exception that names the argument. */
+static inline int
+argument_as_size(Py_ssize_t *size, PyObject *object, const char *name)
+{
+    *size = PyNumber_AsSsize_t(object, NULL);
+    return *size == -1 && PyErr_Occurred() ? raise_no_int(object, name) : 0;
 }
 
 static inline PyObject *
