@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from wheelworks.bench.requests import HELLO
@@ -111,10 +112,12 @@ def _aiohttp_hello() -> Any:
 
 async def _websockets() -> int:
     from websockets.asyncio.server import ServerConnection, serve
+    from websockets.exceptions import ConnectionClosedError
 
     async def echo(connection: ServerConnection) -> None:
-        async for message in connection:
-            await connection.send(message)
+        with suppress(ConnectionClosedError):  # the clients end without a word
+            async for message in connection:
+                await connection.send(message)
 
     # no pings: Tornado sends none, and the clients, which are plain sockets, answer none
     server = await serve(echo, "127.0.0.1", 0, compression=None, max_size=_MOST, ping_interval=None)
