@@ -75,7 +75,7 @@ def _pages(data: bytes, directory: bytes) -> str:
     hashes, _, _, slots, limit = struct.unpack_from(">IIIII", directory, 16)
     size, algorithm, _, exponent = struct.unpack_from(">BBBB", directory, 36)
     name, length = _HASHES.get(algorithm, ("", 0))
-    if size != length or exponent not in _PAGES or limit > len(data):
+    if not name or size != length or exponent not in _PAGES or limit > len(data):
         how = f"hash type {algorithm} of {size} bytes, page size 2**{exponent}"
         return f"the code directory can't be right: {how}, {limit} bytes"
     page = 1 << exponent if exponent else limit or 1

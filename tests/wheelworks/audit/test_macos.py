@@ -48,6 +48,7 @@ def test_a_right_one_is(how: dict[str, Any]) -> None:
         ({"size": 0}, "hash type 2 of 0 bytes"),
         ({"size": 1}, "hash type 2 of 1 bytes"),
         ({"hash_type": 9}, "hash type 9"),
+        ({"hash_type": 0, "size": 0}, "hash type 0 of 0 bytes"),
         ({"exponent": 1}, "page size 2**1"),
         ({"exponent": 40}, "page size 2**40"),
         ({"copies": 64}, "64 code directories"),
