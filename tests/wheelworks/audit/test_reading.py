@@ -14,7 +14,7 @@ from tests.wheelworks.audit import made
     ("name", "data"),
     [
         ("sample/docs.py", b"open('/home/giampaolo/monit.py')"),
-        ("sample/notes.txt", b"docker run -v .:/io/project/x, https://pypi.org/project/psutil/#files"),
+        ("sample/notes.txt", b"docker run -v .:/io/project/x, https://example.org/project/psutil/#files"),
         ("sample/x.pc", b"prefix=/usr\nlibdir=${prefix}/build/x/lib\nincludedir=/usr/include/x"),
         ("sample/x.cmake", b'include("${CMAKE_CURRENT_LIST_DIR}/../build/x/y.cmake")'),
         ("sample/__config__.py", b"python = '/usr/bin/python3'  # see https://example.org/build/x/y"),
