@@ -22,8 +22,6 @@ typedef struct {
     PyObject *lists;
     PyObject *values;
     PyObject *last; /* name, or NULL */
-    Py_ssize_t count; /* of names, as long as none has come twice */
-    int repeats;
 } Headers;
 
 /* RFC 9110, section 5.6.2: the characters of a token, letters as small ones; 0 for any other. */
@@ -170,36 +168,20 @@ add_list(Headers *headers, PyObject *name, PyObject *value)
 }
 
 static int
-add_another(Headers *headers, PyObject *name, PyObject *list, PyObject *value)
-{
-    if (PyList_Size(list) == 1 && PyDict_DelItem(headers->values, name) < 0) {
-        return -1;
-    }
-    return PyList_Append(list, value);
-}
-
-static int
 add_header(Headers *headers, PyObject *name, PyObject *value)
 {
-    /* Most blocks have no name twice: the number of values tells, without a look-up for each name. */
-    if (!headers->repeats) {
-        if (PyDict_SetItem(headers->values, name, value) < 0) {
-            return -1;
-        }
-        if (PyDict_Size(headers->values) > headers->count) {
-            headers->count++;
-            return add_list(headers, name, value);
-        }
-        headers->repeats = 1;
-    }
-    PyObject *list = PyDict_GetItemWithError(headers->lists, name);
-    if (list != NULL) {
-        return add_another(headers, name, list, value);
-    }
-    if (PyErr_Occurred() || PyDict_SetItem(headers->values, name, value) < 0) {
+    if (PyDict_SetItem(headers->values, name, value) < 0) {
         return -1;
     }
-    return add_list(headers, name, value);
+    /* Most blocks have no name twice: one value more than lists tells, without a look-up for each name. */
+    if (PyDict_Size(headers->values) > PyDict_Size(headers->lists)) {
+        return add_list(headers, name, value);
+    }
+    PyObject *list = PyDict_GetItemWithError(headers->lists, name);
+    if (list == NULL) {
+        return PyErr_Occurred() ? -1 : add_list(headers, name, value);
+    }
+    return PyDict_DelItem(headers->values, name) < 0 ? -1 : PyList_Append(list, value);
 }
 
 /* Returns 1 for a header that has been added, 0 for one that isn't plain, -1 with an exception. */
@@ -243,7 +225,7 @@ pack_headers(PyObject *line, Headers *headers)
 static PyObject *
 parse_block(Input *input, PyObject *line)
 {
-    Headers headers = {PyDict_New(), PyDict_New(), NULL, 0, 0};
+    Headers headers = {PyDict_New(), PyDict_New(), NULL};
     int status = headers.lists == NULL || headers.values == NULL ? -1 : read_block(input, &headers);
     if (status == 1) {
         return pack_headers(line, &headers);
