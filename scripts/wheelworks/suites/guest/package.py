@@ -1,7 +1,7 @@
 """Run a share of a project's own tests by pytest.
 
-In the guest as ``python -m wheelworks_guest.package EVENTS SHARD SHARDS FOLDER LEFT-OUT MODULE...``; LEFT-OUT are
-pytest's marks, with commas between them.
+In the guest as ``python -m wheelworks_guest.package EVENTS SHARD SHARDS FOLDER MARKS MODULE...``; MARKS is what
+pytest's option ``-m`` takes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import pytest
 from .events import Events
 
 EVENTS = Events(sys.argv[1])
-SHARD, SHARDS, FOLDER, LEFT_OUT = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5].split(",")
-MODULES = sys.argv[6:]
+SHARD, SHARDS, FOLDER, MARKS, MODULES = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5], sys.argv[6:]
 
 
 class Reporter:
@@ -65,7 +64,7 @@ class Reporter:
 
 
 OPTIONS = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={FOLDER}", FOLDER]
-OPTIONS += ["--continue-on-collection-errors", "-m", " and ".join(f"not {mark}" for mark in LEFT_OUT)]
+OPTIONS += ["--continue-on-collection-errors", "-m", MARKS]
 OPTIONS += ["-o", "markers=integration\nmany"]
 
 # By the events, that is: a failed test, or a share without tests.
