@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
-import tarfile
 from pathlib import Path
 
 from wheelworks.errors import WheelworksError
@@ -26,14 +24,4 @@ def clone(source: Path, into: Path, commit: str = "HEAD") -> Path:
     )
     if failed := next((ended for ended in steps if ended.returncode), None):
         raise WheelworksError(f"{source}: git can't clone it:\n{failed.stderr.decode(errors='replace').strip()}")
-    return into
-
-
-def files(clone: Path, commit: str, into: Path, *parts: str) -> Path:
-    """Lay down the files of a commit, or of these folders of it; returns ``into``. Raises WheelworksError."""
-    packed = git(clone, "archive", "--format=tar", commit, *parts)
-    if packed.returncode:
-        raise WheelworksError(f"git archive {commit} failed: {packed.stderr.decode(errors='replace').strip()}")
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(into, filter="data")
     return into

@@ -28,7 +28,7 @@ def run(revision: str, suites: Sequence[str]) -> int:
     with work_folder() as work, console.Progress() as progress:
         progress.say("compare", f"building {commit[:12]} and the working tree")
         before, after = (
-            _installed(revisions.files(Path(), commit, work / "source"), work / "old"),
+            _installed(revisions.clone(Path(), work / "source", commit), work / "old"),
             _installed(Path(), work / "new"),
         )
         figures: tuple[Figures, Figures] = defaultdict(list), defaultdict(list)
