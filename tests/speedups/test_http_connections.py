@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import re
 import socket
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +22,7 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from tornado.testing import bind_unused_port
 
 import tornado_speedups
+from tests.speedups.blocks import blocks
 from tests.speedups.heads import BROWSER, LATIN_BLOCKS, PLAIN_BLOCKS, STRANGE_BLOCKS, STRANGE_LINES
 
 GET = b"GET /first HTTP/1.1\r\nHost: h\r\n"
@@ -315,13 +314,9 @@ async def leave_in_some_way(port: int, number: int) -> None:
 
 @pytest.mark.many
 @pytest.mark.usefixtures("c_extension")
-def test_connections_and_requests_leave_nothing_behind() -> None:
+def test_connections_and_requests_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
     tornado_speedups.install()
-    logging.getLogger("tornado.access").setLevel(logging.ERROR)
-
-    def blocks() -> int:
-        gc.collect()
-        return sys.getallocatedblocks()
+    caplog.set_level(logging.ERROR, "tornado.access")
 
     async def scenario() -> int:
         server, port = make_server()
@@ -335,10 +330,7 @@ def test_connections_and_requests_leave_nothing_behind() -> None:
         await server.close_all_connections()
         return grown
 
-    try:
-        assert asyncio.run(scenario()) < 500
-    finally:
-        logging.getLogger("tornado.access").setLevel(logging.NOTSET)
+    assert asyncio.run(scenario()) < 500
 
 
 def test_a_reader_that_has_gone(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
-import sys
 from typing import Any
 
 import pytest
 from tornado.iostream import IOStream
 from tornado.websocket import _WebSocketParams
 
+from tests.speedups.blocks import blocks
 from tornado_speedups._fallback import build_frame
 from tornado_speedups.longframe import LONG, _spare
 from tornado_speedups.websocket import FastWebSocketProtocol13
@@ -57,11 +56,6 @@ async def received(peer: socket.socket, count: int) -> None:
         data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(peer, 1 << 20), 10)
         assert data
         count -= len(data)
-
-
-def blocks() -> int:
-    gc.collect()
-    return sys.getallocatedblocks()
 
 
 async def one_connection(number: int) -> None:
