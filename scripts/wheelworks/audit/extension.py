@@ -85,22 +85,23 @@ def suffix(wheel: Wheel) -> Iterator[Finding]:
     )
     stable = {_module(one) for one in found if _is_loaded(one, wheel, wheel.abis & {"abi3t"})}
     for member in found:
-        lost = (
-            "abi3t" in wheel.abis and _module(member) not in stable
-        )  # beside abi3, whose files those Pythons pass over
+        # An abi3 file alone won't do: Pythons of abi3t pass it over.
+        lost = "abi3t" in wheel.abis and _module(member) not in stable
         if lost or not _is_loaded(member, wheel, wheel.abis):
-            ending = printable(_file(member).partition(".")[2])
             tags = f"{'.'.join(sorted(wheel.abis))} for {_tags(wheel)}"
-            yield Finding("W105", f"the suffix is .{ending}, the tag {tags}", member)
+            yield Finding("W105", f"the suffix is .{printable(_ending(member))}, the tag {tags}", member)
+
+
+def _ending(member: str) -> str:
+    return _file(member).partition(".")[2]
 
 
 def _module(member: str) -> str:
-    return member.removesuffix(_file(member).partition(".")[2])
+    return member.removesuffix(_ending(member))
 
 
 def _is_loaded(member: str, wheel: Wheel, abis: frozenset[str]) -> bool:
-    ending = _file(member).partition(".")[2]
-    return any(_loads(ending, abi, one, wheel.floor) for one in wheel.platforms for abi in abis)
+    return any(_loads(_ending(member), abi, one, wheel.floor) for one in wheel.platforms for abi in abis)
 
 
 def _loads(ending: str, abi: str, platform: Platform, floor: tuple[int, int]) -> bool:

@@ -14,7 +14,7 @@ from wheelworks.audit import archive, code, extension, hardening, headers, impor
 from wheelworks.audit.finding import Finding, printable
 from wheelworks.audit.reading import Content
 from wheelworks.audit.subject import DEFAULT, Native, Policy, Wheel
-from wheelworks.binary import Binary, Parsed
+from wheelworks.binary import Binary
 from wheelworks.errors import WheelworksError
 
 NAMES: tuple[Callable[[Wheel], Iterator[Finding]], ...] = (
@@ -107,16 +107,17 @@ def _member(content: Content, wheel: Wheel) -> Iterator[Finding]:
 
 
 def _binary(content: Content, wheel: Wheel) -> Iterator[Finding]:
-    readable = False
+    readable, data = False, content.data or b""
     wrong = list(_refused(content))
-    for parsed, facts, machines in binary.parts(content.data or b"") if not wrong else ():
+    for parsed, facts, machines in binary.parts(data) if not wrong else ():
         readable = True
         wheel.natives.append((content.name, facts))
-        yield from _part(content, wheel, parsed, facts, machines)
+        start = parsed.fat_offset if isinstance(parsed, lief.MachO.Binary) else 0
+        yield from _part(Native(wheel, content.name, data[start:] if start else data, parsed, facts, machines))
     if not readable:
         wheel.natives.append((content.name, Binary("", "", {}, ())))
-        start = (content.data or b"")[:8].hex(" ")
-        yield from wrong or [Finding("W119", f"it starts with {start}, and can't be read", printable(content.name))]
+        told = f"it starts with {data[:8].hex(' ')}, and can't be read"
+        yield from wrong or [Finding("W119", told, printable(content.name))]
 
 
 def _refused(content: Content) -> Iterator[Finding]:
@@ -126,9 +127,6 @@ def _refused(content: Content) -> Iterator[Finding]:
         yield Finding("W119", f"its headers claim {claimed} bytes, of {content.size}", printable(content.name))
 
 
-def _part(content: Content, wheel: Wheel, parsed: Parsed, facts: Binary, machines: frozenset[str]) -> Iterator[Finding]:
-    data = content.data or b""
-    start = parsed.fat_offset if isinstance(parsed, lief.MachO.Binary) else 0
-    native = Native(wheel, content.name, data[start:] if start else data, parsed, facts, machines)
+def _part(native: Native) -> Iterator[Finding]:
     wrong = [finding for check in FIRST for finding in check(native)]
     yield from wrong[:1] or (finding for check in NATIVE for finding in check(native))

@@ -27,7 +27,7 @@ def test_a_path_of_no_builder_is_none(name: str, data: bytes, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("sample/notes.txt", b"made in /home/runner/work/sample/sample/x.py"),
+        ("sample/notes.txt", b"made in /home/runner/_work/sample/sample/x.py"),
         ("sample/__config__.py", b"args = '-I/build/sample/include'"),
         ("sample/x.la", b"libdir='/project/x/lib'"),
         ("sample/x.pc", b"prefix=/Users/me/prefix"),
