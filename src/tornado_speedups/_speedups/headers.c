@@ -22,6 +22,7 @@ typedef struct {
     PyObject *lists;
     PyObject *values;
     PyObject *last; /* name, or NULL */
+    Py_ssize_t count; /* of lists; to ask the dict for each name would cost what not looking it up saves */
 } Headers;
 
 /* RFC 9110, section 5.6.2: the characters of a token, letters as small ones; 0 for any other. */
@@ -164,6 +165,7 @@ add_list(Headers *headers, PyObject *name, PyObject *value)
     PyList_SetItem(list, 0, value);
     int status = PyDict_SetItem(headers->lists, name, list);
     Py_DecRef(list);
+    headers->count++;
     return status;
 }
 
@@ -174,7 +176,7 @@ add_header(Headers *headers, PyObject *name, PyObject *value)
         return -1;
     }
     /* Most blocks have no name twice: one value more than lists tells, without a look-up for each name. */
-    if (PyDict_Size(headers->values) > PyDict_Size(headers->lists)) {
+    if (PyDict_Size(headers->values) > headers->count) {
         return add_list(headers, name, value);
     }
     PyObject *list = PyDict_GetItemWithError(headers->lists, name);
@@ -225,7 +227,7 @@ pack_headers(PyObject *line, Headers *headers)
 static PyObject *
 parse_block(Input *input, PyObject *line)
 {
-    Headers headers = {PyDict_New(), PyDict_New(), NULL};
+    Headers headers = {PyDict_New(), PyDict_New(), NULL, 0};
     int status = headers.lists == NULL || headers.values == NULL ? -1 : read_block(input, &headers);
     if (status == 1) {
         return pack_headers(line, &headers);
