@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from wheelworks import manifest, targets
 from wheelworks.__main__ import COMMANDS, OWN
 from wheelworks.audit import codes
+from wheelworks.core import manifest, targets
 
 ROOT = Path(__file__).parents[1]
 _SYSTEMS = {"windows": "Windows", "macos": "macOS"}

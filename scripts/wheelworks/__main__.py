@@ -9,23 +9,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks import __version__, console, processes
-from wheelworks.errors import UsageError, WheelworksError
+from wheelworks import __version__
+from wheelworks.core import console, process
+from wheelworks.core.errors import UsageError, WheelworksError
 
 COMMANDS = {
-    "cross-arm64": "wheelworks.commands.cross_arm64",
-    "build-wheels": "wheelworks.commands.build_wheels",
-    "test-foreign": "wheelworks.commands.test_foreign",
-    "audit": "wheelworks.commands.audit",
-    "test-native": "wheelworks.commands.test_native",
-    "test-autobahn": "wheelworks.commands.test_autobahn",
-    "reproduce": "wheelworks.commands.reproduce",
-    "release": "wheelworks.commands.release",
-    "host-wheel": "wheelworks.commands.host_wheel",
-    "bench": "wheelworks.commands.bench",
-    "report": "wheelworks.commands.report",
-    "compare": "wheelworks.commands.compare",
-    "builders": "wheelworks.commands.builders",
+    "cross-arm64": "wheelworks.cli.cross_arm64",
+    "build-wheels": "wheelworks.cli.build_wheels",
+    "test-foreign": "wheelworks.cli.test_foreign",
+    "audit": "wheelworks.cli.audit",
+    "test-native": "wheelworks.cli.test_native",
+    "test-autobahn": "wheelworks.cli.test_autobahn",
+    "reproduce": "wheelworks.cli.reproduce",
+    "release": "wheelworks.cli.release",
+    "host-wheel": "wheelworks.cli.host_wheel",
+    "bench": "wheelworks.cli.bench",
+    "report": "wheelworks.cli.report",
+    "compare": "wheelworks.cli.compare",
+    "builders": "wheelworks.cli.builders",
 }
 # These know the package that the suite was made for: its tests, its benchmarks, its release.
 OWN = ("test-native", "test-autobahn", "release", "bench")
@@ -52,8 +53,8 @@ def main(argv: Sequence[str]) -> int:
         console.error(f"no command {argv[0]!r}" if argv else "no command", f"one of: {', '.join(COMMANDS)}")
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, processes.interrupt)
-    processes.end_with_parent()
+        signal.signal(number, process.interrupt)
+    process.end_with_parent()
     try:
         _refuse_elsewhere(argv[0])
         return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
@@ -67,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
         console.error(*_system(error))
         return 1
     finally:
-        processes.stop_all()
+        process.stop_all()
 
 
 def program() -> int:

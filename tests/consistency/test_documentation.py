@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from wheelworks import manifest, targets
 from wheelworks.__main__ import COMMANDS
 from wheelworks.audit.codes import CODES
+from wheelworks.core import manifest, targets
 
 from docs import generated
 from tests.fixtures import pages

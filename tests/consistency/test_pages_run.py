@@ -35,7 +35,7 @@ class Elsewhere(NamedTuple):
     left_out: str = ""
 
 
-OFFICIAL, SELECTED = f"{WHEELWORKS}/official/test_build.py", "choosing files, which is pytest's own"
+OFFICIAL, SELECTED = f"{WHEELWORKS}/build/test_cibuildwheel.py", "choosing files, which is pytest's own"
 DEAR = {
     "python3 bootstrap.py -s cross-arm64": Elsewhere(CI, "python3 bootstrap.py -s cross-arm64\n"),
     "python3 bootstrap.py -s test-suite -- --integration": Elsewhere(
@@ -76,7 +76,7 @@ DEAR = {
         "CPythons other than this and the next line's 3.13",
     ),
     "nox -s test-native -- --wheel dist/FILE.whl --python 3.13 --tornado 6.6.1": Elsewhere(
-        f"{WHEELWORKS}/native/test_command.py",
+        f"{WHEELWORKS}/testing/test_native.py",
         '["--wheel", str(faulty), "--python", "3.11", "--tornado", "6.6", ',
         "Tornado by its whole version",
     ),

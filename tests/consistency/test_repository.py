@@ -14,10 +14,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from wheelworks import plan, targets
 from wheelworks.bench import readme, results
-from wheelworks.commands import measured
-from wheelworks.native import pythons
+from wheelworks.cli import _figures
+from wheelworks.core import interpreters, plan, targets
 from wheelworks.report import pictures
 
 from docs import generated
@@ -107,7 +106,7 @@ def test_classifiers_are_requires_python() -> None:
     supported = SpecifierSet(project()["requires-python"])
     assert all(supported.contains(f"3.{minor}") for minor in minors)
     assert not supported.contains(f"3.{min(minors) - 1}")
-    assert minors == list(pythons.MINORS)
+    assert minors == list(interpreters.MINORS)
 
 
 def test_each_classifier_is_one_string() -> None:
@@ -121,7 +120,7 @@ def test_the_floor_is_the_same_everywhere() -> None:
     nodot = floor.replace(".", "")
     assert config["mypy"]["python_version"] == floor
     assert config["ruff"]["target-version"] == f"py{nodot}"
-    assert f'FLOOR = "{floor}"' in (ROOT / "scripts/wheelworks/cross/pythons.py").read_text()
+    assert f'FLOOR = "{floor}"' in (ROOT / "scripts/wheelworks/core/headers_python.py").read_text()
     setup = (ROOT / "setup.py").read_text()
     assert f"return ({floor.replace('.', ', ')})" in setup
     assert f"--python-version={floor}" in (ROOT / "noxfile.py").read_text()
@@ -224,7 +223,7 @@ def test_pictures_that_readme_shows_are_there_and_small() -> None:
 
 def test_the_plots_are_those_of_the_figures(tmp_path: Path) -> None:
     shutil.copyfile(ROOT / "assets/bench.json", tmp_path / "bench.json")
-    made = {path.name: path.read_bytes() for path in measured.draw(tmp_path / "bench.json")}
+    made = {path.name: path.read_bytes() for path in _figures.draw(tmp_path / "bench.json")}
     kept = {path.name: path.read_bytes() for path in (ROOT / "assets").glob("*.svg")}
     assert kept
     assert {name: made.get(name) for name in kept} == kept

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from wheelworks import matrices, plan, targets
+from wheelworks.cli import ci_matrix
+from wheelworks.core import plan, targets
 
 from tests.fixtures import pages
 from tests.fixtures.commands import ROOT, environment
@@ -170,7 +171,7 @@ def test_the_gate_waits_for_every_job_and_fails_with_any() -> None:
 
 def test_matrices_come_from_the_plan() -> None:
     planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
-    rows = {"native": matrices.native(planned), **matrices.official(targets.all_targets())}
+    rows = {"native": ci_matrix.native(planned), **ci_matrix.official(targets.all_targets())}
     used = set()
     for name, job in jobs(FOLDER / "ci.yml").items():
         if "strategy" not in job:
@@ -252,7 +253,7 @@ def lacks(lock: str, machine: tuple[str, str], folder: Path) -> str:
 @pytest.mark.parametrize("lock", ["nox", "wheelworks", "cibuildwheel"])
 def test_every_machine_can_install_what_its_sessions_need(lock: str, tmp_path: Path) -> None:
     planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
-    machines = {(row["runner"], row["suite"]) for row in matrices.native(planned)}
+    machines = {(row["runner"], row["suite"]) for row in ci_matrix.native(planned)}
     assert {machine: said for machine in sorted(machines) if (said := lacks(lock, machine, tmp_path))} == {}
 
 
@@ -266,7 +267,7 @@ def installs_anywhere(lock: str, python: str, folder: Path) -> bool:
 
 def native_pythons() -> list[str]:
     planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
-    return sorted({row["python"] for row in matrices.native(planned)})
+    return sorted({row["python"] for row in ci_matrix.native(planned)})
 
 
 @pytest.mark.integration

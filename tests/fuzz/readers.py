@@ -17,10 +17,10 @@ import atheris
 import deflate
 
 with atheris.instrument_imports(include=["wheelworks", "packaging", "zipfile", "tarfile", "csv", "configparser"]):
-    from wheelworks import wheelfile
     from wheelworks.audit import macos, sdist
     from wheelworks.audit.inspection import inspect
-    from wheelworks.wheelfile import Member
+    from wheelworks.core import wheelfile
+    from wheelworks.core.wheelfile import Member
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 INFO = "sample-1.0.dist-info"

@@ -58,7 +58,7 @@ def _load(name: str) -> Any:
         return import_module("tornado_speedups._fallback")
     if name == "c":
         return _load_c()
-    return import_module("wheelworks.execute").load(Path(name))
+    return import_module("wheelworks.emulator").load(Path(name))
 
 
 def _load_c() -> Any:

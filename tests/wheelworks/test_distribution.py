@@ -20,8 +20,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from wheelworks import __main__ as program
-from wheelworks import __version__, manifest
-from wheelworks.errors import UsageError
+from wheelworks import __version__
+from wheelworks.core import manifest
+from wheelworks.core.errors import UsageError
 
 from tests.fixtures import pages, projects
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from wheelworks.errors import UsageError
+from wheelworks.core.errors import UsageError
 
 Severity = Literal["error", "warning", "information"]
 Group = Literal["archive", "extension", "code", "hardening", "determinism", "dependencies", "project"]

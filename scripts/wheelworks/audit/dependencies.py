@@ -25,12 +25,12 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from wheelworks import processes, wheelfile
 from wheelworks.audit import platforms, release, sdist
 from wheelworks.audit.finding import Finding
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.platforms import Platform
-from wheelworks.errors import WheelworksError
+from wheelworks.core import process, wheelfile
+from wheelworks.core.errors import WheelworksError
 
 SECONDS = 300.0  # for what asks the index, or the service of vulnerabilities
 _SYSTEMS = {
@@ -165,7 +165,7 @@ def resolve(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
             "--no-header",
         ]
         command += ["--python-version", f"{python[0]}.{python[1]}", str(source)]
-        ended = processes.run(command, seconds=SECONDS)
+        ended = process.run(command, seconds=SECONDS)
     if ended.status:
         raise WheelworksError(f"uv can't resolve {', '.join(wanted)}: {ended.output.strip()[-500:]}")
     found = [match for line in ended.output.splitlines() if (match := _PINNED.match(line.strip()))]
@@ -260,12 +260,12 @@ def _pip_audit(lines: Sequence[str], osv_url: str) -> Iterator[Finding]:
         command += ["--vulnerability-service", "osv", "--osv-url", osv_url] if osv_url else []
         said = "nothing"
         try:
-            said = processes.run(command, seconds=SECONDS).last(1) or said
+            said = process.run(command, seconds=SECONDS).last(1) or said
             yield from vulnerabilities_in(json.loads(result.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError):
             yield Finding("W504", f"{', '.join(lines)}: pip-audit said {said[:300]}")
         except WheelworksError as error:
-            if processes.stopping():
+            if process.stopping():
                 raise
             yield Finding("W504", f"{', '.join(lines)}: {error.message}")
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import lief
 
-from wheelworks import binary, wheelfile
 from wheelworks.audit import archive, code, extension, hardening, headers, imports, macos, metadata, reading
 from wheelworks.audit.finding import Finding, printable
 from wheelworks.audit.reading import Content
 from wheelworks.audit.subject import DEFAULT, Native, Policy, Wheel
-from wheelworks.binary import Binary
-from wheelworks.errors import WheelworksError
+from wheelworks.core import binary, wheelfile
+from wheelworks.core.binary import Binary
+from wheelworks.core.errors import WheelworksError
 
 NAMES: tuple[Callable[[Wheel], Iterator[Finding]], ...] = (
     archive.escaping, archive.duplicates, archive.links, archive.modes, archive.bytecode, archive.stray,

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import wheelworks
-from wheelworks import processes
 from wheelworks.audit.finding import Finding, from_record
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.subject import Policy
-from wheelworks.errors import WheelworksError
+from wheelworks.core import process
+from wheelworks.core.errors import WheelworksError
 
 SECONDS = 600.0  # for one wheel; the largest real ones take two minutes
 PROGRAM = [sys.executable, "-m", "wheelworks.audit"]
@@ -26,7 +26,7 @@ def audit(wheels: Sequence[Path], policy: Policy, say: Callable[[str], None], se
     """Audit every wheel; the reports are in the wheels' order, and there is one for each."""
     chunks = [wheels[start : start + _CHUNK] for start in range(0, len(wheels), _CHUNK)]
     done: list[list[Report]] = []
-    with ThreadPoolExecutor(processes.cores()) as pool:
+    with ThreadPoolExecutor(process.cores()) as pool:
         for reports in pool.map(lambda chunk: _chunk(chunk, policy, seconds), chunks):
             done.append(reports)
             say(f"{sum(map(len, done))} of {len(wheels)} wheels")
@@ -55,9 +55,9 @@ def _process(wheels: Sequence[Path], policy: Policy, seconds: float) -> tuple[li
     command = [*PROGRAM, json.dumps(asked)]
     path = os.pathsep.join(filter(None, [str(Path(wheelworks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
     try:
-        ended = processes.run(command, env={**os.environ, "PYTHONPATH": path}, seconds=seconds)
+        ended = process.run(command, env={**os.environ, "PYTHONPATH": path}, seconds=seconds)
     except WheelworksError:
-        if processes.stopping():
+        if process.stopping():
             raise
         return [], f"did not end within {seconds:g} s"
     reports = [report for line in ended.output.splitlines() if (report := _report(line))]

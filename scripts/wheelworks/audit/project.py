@@ -15,8 +15,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from wheelworks import processes
 from wheelworks.audit.finding import Finding, printable
+from wheelworks.core import process
 
 ZIZMOR = "zizmor"
 _OPTION = re.compile(r"^(?:-r|--requirement)\s+(\S+)$")
@@ -119,7 +119,7 @@ def workflows(folder: Path) -> Iterator[Finding]:
     options = ["--format", "json", "--no-progress", "--quiet", "--min-severity", "low", "--offline"]
     # Each by its name: of a folder, zizmor leaves out what git ignores, and says that there is no workflow.
     files = [one.relative_to(folder).as_posix() for one in sorted(place.glob("*.y*ml"))]
-    ended = processes.run([program, *options, *files], cwd=folder, seconds=300, apart=True)
+    ended = process.run([program, *options, *files], cwd=folder, seconds=300, apart=True)
     try:
         found = json.loads(ended.output)
     except ValueError:

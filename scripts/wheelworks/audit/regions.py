@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import lief
 
-from wheelworks.binary import Parsed
+from wheelworks.core.binary import Parsed
 
 Instruction = tuple[int, int, str, str]  # address, bytes, mnemonic, operands
 

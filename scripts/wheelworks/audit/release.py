@@ -14,8 +14,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from wheelworks import cache
-from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.core import cache
+from wheelworks.core.errors import UsageError, WheelworksError
 
 
 def parse(word: str) -> tuple[str, Version]:

@@ -12,10 +12,11 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from wheelworks import __version__, console, manifest
+from wheelworks import __version__
 from wheelworks.audit.codes import CODES, GROUPS, Severity
 from wheelworks.audit.finding import RANK, Finding
 from wheelworks.audit.inspection import Report
+from wheelworks.core import console, manifest
 
 SCHEMA = 1
 _PLACES = 3

@@ -17,9 +17,9 @@ from wheelworks.audit import archive, metadata
 from wheelworks.audit.finding import Finding, printable, some
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.subject import DEFAULT, Entry, Wheel
-from wheelworks.capped import HEADERS, Capped
-from wheelworks.errors import WheelworksError
-from wheelworks.wheelfile import Limits, Name
+from wheelworks.core.errors import WheelworksError
+from wheelworks.core.limited_reader import HEADERS, Capped
+from wheelworks.core.wheelfile import Limits, Name
 
 LIMITS = Limits(size=4 << 30)
 ENDING = ".tar.gz"

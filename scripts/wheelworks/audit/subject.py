@@ -12,8 +12,8 @@ from packaging.tags import Tag
 from wheelworks.audit import platforms
 from wheelworks.audit.platforms import Platform
 from wheelworks.audit.regions import Region, regions
-from wheelworks.binary import SUFFIXES, Binary, Parsed
-from wheelworks.wheelfile import Name
+from wheelworks.core.binary import SUFFIXES, Binary, Parsed
+from wheelworks.core.wheelfile import Name
 
 P = TypeVar("P")
 

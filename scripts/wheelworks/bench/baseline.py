@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 BASELINE = Path(__file__).with_name("work.json")
 SCHEMA = 1

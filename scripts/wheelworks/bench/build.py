@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from wheelworks import console, processes, targets
 from wheelworks.bench.measurements import Measurement, Plan
-from wheelworks.errors import WheelworksError
+from wheelworks.core import console, process, targets
+from wheelworks.core.errors import WheelworksError
 
 TITLE = "building this project, wall time"
 BASE = "cross"
@@ -94,7 +94,7 @@ def _seconds(name: str, build: Build) -> float:
     with tempfile.TemporaryDirectory(prefix="wheelworks-") as folder:
         command = build(Path(folder))
         start = time.perf_counter()
-        ended = processes.run(command, env={**os.environ, **_ENV}, seconds=_SECONDS)
+        ended = process.run(command, env={**os.environ, **_ENV}, seconds=_SECONDS)
         if ended.status or not list(Path(folder).glob("*.whl")):
             raise WheelworksError(f"the builder {name} failed:\n{ended.output[-1500:]}")
         return time.perf_counter() - start

@@ -9,7 +9,7 @@ from timeit import Timer
 from typing import Any
 
 from wheelworks.bench.measurements import Measurement, Plan
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 # The best slice of a round counts.
 _SLICE_SECONDS = 0.0005

@@ -15,7 +15,7 @@ from typing import Any
 from wheelworks.bench import calls, load
 from wheelworks.bench.calls import call, function
 from wheelworks.bench.measurements import Measurement, Plan
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 TITLE = "WebSocket frames, per frame"
 BASE = "tornado"

@@ -15,7 +15,7 @@ from wheelworks.bench import calls
 from wheelworks.bench.calls import call, function
 from wheelworks.bench.measurements import Measurement, Plan
 from wheelworks.bench.requests import BROWSER, BROWSER_HEADERS
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 TITLE = "a browser's 12 headers, per call"
 BASE = "speedups"

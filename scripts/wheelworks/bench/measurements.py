@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from wheelworks import console
+from wheelworks.core import console
 
 SECONDS = {"s": 1.0, "us": 1e-6, "ns": 1e-9}  # of the units of time
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from wheelworks.bench.measurements import Measurement, ratio
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 ROWS = (
     ("a message echoed, 64 in flight", "websocket", "32 B, 64 in flight"),

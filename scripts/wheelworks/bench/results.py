@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from wheelworks.bench.measurements import SECONDS, Measurement
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 PACKAGES = ("tornado-speedups", "tornado", "aiohttp", "httptools", "picows", "websockets")
 # Of what pyperf tells of a machine, what bears on figures; not its name, its folders, or how its Python was configured.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 # What a request for memory costs must not depend on the ones before it: see mallopt(3).
 PINNED_MALLOC = {

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from wheelworks.bench.baseline import LARGE, SMALL, Work
-from wheelworks.errors import WheelworksError
-from wheelworks.execute import load
-from wheelworks.execute.findings import CannotRun
+from wheelworks.core.errors import WheelworksError
+from wheelworks.emulator import load
+from wheelworks.emulator.findings import CannotRun
 
 _MASK = b"\x37\xfa\x21\x3d"
 _HEADERS = ("Host", "Accept", "User-Agent", "Cookie")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from wheelworks import binary
-from wheelworks.binary import Binary
 from wheelworks.compare.differences import Difference, several
 from wheelworks.compare.modules import shared
 from wheelworks.compare.pairs import Pair, Wheel
-from wheelworks.slots import Slot
+from wheelworks.core import binary
+from wheelworks.core.binary import Binary
+from wheelworks.core.tags import Slot
 
 # Every linker adds some of these on its own; nobody calls them by name.
 OF_THE_LINKER = frozenset({"_init", "_fini", "_end", "_edata", "_etext", "__bss_start", "__bss_end__", "__end__"})

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from email.message import Message
 from email.parser import BytesParser
 
-from wheelworks import wheelfile
 from wheelworks.compare.differences import Difference, several
 from wheelworks.compare.modules import BINARIES, modules
 from wheelworks.compare.pairs import Pair, Wheel
-from wheelworks.slots import Slot
+from wheelworks.core import wheelfile
+from wheelworks.core.tags import Slot
 
 # What a builder says of itself, or of the bytes beside it, and what PEP 427 leaves to signatures; and the folder of
 # bills of materials (PEP 770), which say what a wheel was built with.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from wheelworks.compare.pairs import Pair, Wheel
-from wheelworks.slots import Slot
+from wheelworks.core.tags import Slot
 
 BINARIES = (".so", ".pyd", ".dylib")
 _EXACT = re.compile(r"(?:cpython-|cp)3(\d+)(t?)-(.+)\.(?:so|pyd)")

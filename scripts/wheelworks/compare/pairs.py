@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from wheelworks import wheelfile
 from wheelworks.compare.differences import Difference
-from wheelworks.slots import Floor, Slot, promised, slots
-from wheelworks.wheelfile import Member, Name
+from wheelworks.core import wheelfile
+from wheelworks.core.tags import Floor, Slot, promised, slots
+from wheelworks.core.wheelfile import Member, Name
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from wheelworks.compare.binaries import compare_binaries
 from wheelworks.compare.differences import Difference
 from wheelworks.compare.files import compare_files
 from wheelworks.compare.pairs import Pair, Wheel, compare_names, pair
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 
 def compare_sets(a: Sequence[Path], b: Sequence[Path], *, part: bool = False) -> tuple[list[Pair], list[Difference]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from wheelworks import processes
-from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.core import process
+from wheelworks.core.errors import UsageError, WheelworksError
 
 BRANCH = "main"
 
@@ -32,7 +32,7 @@ def check(root: Path, version: str, *, publish: bool = False) -> str:
 
 def commit_of(root: Path, tag: str) -> str:
     """The commit that a tag here names; "" where there is no such tag."""
-    ended = processes.run(["git", "-C", root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}"])
+    ended = process.run(["git", "-C", root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}"])
     return "" if ended.status else ended.output.strip()
 
 
@@ -48,7 +48,7 @@ def _version(version: str) -> Version:
 
 def git(root: Path, *words: str) -> str:
     """What git says. Raises WheelworksError where it fails."""
-    ended = processes.run(["git", "-C", root, *words])
+    ended = process.run(["git", "-C", root, *words])
     if ended.status:
         raise WheelworksError(f"git {' '.join(words)}: {ended.output.strip()}")
     return ended.output.strip()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wheelworks import processes
-from wheelworks.errors import WheelworksError
+from wheelworks.core import process
+from wheelworks.core.errors import WheelworksError
 from wheelworks.release.preconditions import BRANCH, commit_of, git
 
 
@@ -17,7 +17,7 @@ def check(root: Path, version: str, commit: str, remote: str) -> None:
     if git(root, "ls-remote", "--tags", remote, f"refs/tags/v{version}"):
         raise WheelworksError(f"{version} is tagged already at {remote}", "take the next version")
     git(root, "fetch", "--quiet", "--no-tags", remote, f"refs/heads/{BRANCH}")
-    if processes.run(["git", "-C", root, "merge-base", "--is-ancestor", commit, "FETCH_HEAD"]).status:
+    if process.run(["git", "-C", root, "merge-base", "--is-ancestor", commit, "FETCH_HEAD"]).status:
         hint = f"have it merged there: what is published must be on {BRANCH}"
         raise WheelworksError(f"{BRANCH} at {remote} hasn't got {commit[:12]}", hint)
 
@@ -30,7 +30,7 @@ def publish(root: Path, version: str, commit: str, remote: str) -> None:
     tag = f"v{version}"
     if commit_of(root, tag) != commit:
         git(root, "tag", "--annotate", tag, "-m", version, commit)
-    ended = processes.run(["git", "-C", root, "push", "--quiet", remote, f"refs/tags/{tag}"])
+    ended = process.run(["git", "-C", root, "push", "--quiet", remote, f"refs/tags/{tag}"])
     if ended.status:
         git(root, "tag", "--delete", tag)
         raise WheelworksError(f"{tag} can't be pushed to {remote}, and isn't tagged:\n{ended.output.strip()}")

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wheelworks import cache, manifest, processes
-from wheelworks.errors import WheelworksError
-from wheelworks.plan import Planned
-from wheelworks.targets import Target
+from wheelworks.core import cache, manifest, process
+from wheelworks.core.errors import WheelworksError
+from wheelworks.core.plan import Planned
+from wheelworks.core.targets import Target
 
 FOLDER = ".rehearsal"
-ECHO = Path(__file__).with_name("echo.py")
+ECHO = Path(__file__).with_name("smoke_test.py")
 INSTALLERS = ("pip", "uv")
 _PIPS = ("--isolated", "--no-cache-dir")  # which uv says otherwise
 SERVER = Path(__file__).with_name("indexserver.py")
@@ -102,7 +102,7 @@ def download(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: 
         return "" if same else f"{row.id}: pip chooses {found.name}, which isn't {one.name}, or not as it was sent"
 
     places = [(one, row) for one in planned for row in one.targets]
-    with processes.side_by_side() as pool:
+    with process.side_by_side() as pool:
         wrong = [said for said in pool.map(lambda place: get(*place), places) if said]
     if wrong:
         raise WheelworksError(wrong[0])
@@ -111,13 +111,13 @@ def download(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: 
 def install(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -> None:
     """Install by pip or uv into a clean environment, Tornado too, and echo a message over a WebSocket."""
     _run("venv", "venv", place)
-    python = processes.interpreter_in(place)
+    python = process.interpreter_in(place)
     if installer == "uv":
         words = ("uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", python)
         _run("uv pip install", *words, *[word for word in only if word not in _PIPS], pin)
     else:
         _run("pip install", "pip", "install", "--quiet", *only, pin, python=python)
-    ended = processes.run([python, "-I", ECHO], seconds=60)
+    ended = process.run([python, "-I", ECHO], seconds=60)
     if ended.status:
         raise WheelworksError(f"the package that {installer} has installed doesn't echo:\n{ended.last(20)}")
 
@@ -133,6 +133,6 @@ def _run(what: str, module: str, *words: str | Path, python: str | Path = sys.ex
     theirs = ("INDEX", "FIND_LINKS")
     kept = {name: value for name, value in os.environ.items() if not any(word in name for word in theirs)}
     quiet = {**kept, "PIP_CONFIG_FILE": os.devnull} if "--index-url" in words else dict(os.environ)
-    ended = processes.run([python, "-m", module, *words], env=quiet)
+    ended = process.run([python, "-m", module, *words], env=quiet)
     if ended.status:
         raise WheelworksError(f"{what} failed:\n{ended.last(20)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wheelworks import manifest
+from wheelworks.core import manifest
 
 FILE = ".release.json"
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelworks import manifest, plan, processes, targets
-from wheelworks.errors import WheelworksError
-from wheelworks.release import papers, preconditions, rehearsal, state
+from wheelworks.core import manifest, plan, process, targets
+from wheelworks.core.errors import WheelworksError
+from wheelworks.release import attestation, preconditions, rehearsal, state
 from wheelworks.reproduce.provenance import FILE
 from wheelworks.reproduce.selection import Selection
 
@@ -89,7 +89,7 @@ class Step:
 
 def wheelworks(release: Release, *words: str | Path) -> None:
     """Run one of the suite's commands. Raises WheelworksError with the end of what it said where it fails."""
-    ended = processes.run([sys.executable, "-m", "wheelworks", *words], cwd=release.root, seconds=7200, tied=True)
+    ended = process.run([sys.executable, "-m", "wheelworks", *words], cwd=release.root, seconds=7200, tied=True)
     if ended.status:
         lines = [line for line in ended.output.splitlines() if line.strip()]
         raise WheelworksError(f"{words[0]} failed:\n" + "\n".join(lines[-25:]), f"nox -s {words[0]}")
@@ -147,7 +147,7 @@ def _there(release: Release) -> set[str]:
 
 def sums(release: Release) -> None:
     """``SHA256SUMS``."""
-    papers.write_sums(release.dist, release.described)
+    attestation.write_sums(release.dist, release.described)
 
 
 def provenance(release: Release) -> None:
@@ -158,13 +158,15 @@ def provenance(release: Release) -> None:
     locks = {
         f"requirements/{path.name}": manifest.sha256(path) for path in (release.root / "requirements").glob("*.txt")
     }
-    papers.write_provenance(release.dist, papers.provenance(release.files, record, release.commit, release.stem, locks))
+    attestation.write_provenance(
+        release.dist, attestation.provenance(release.files, record, release.commit, release.stem, locks)
+    )
 
 
 def rehearse(release: Release) -> None:
     """Publish to an index of our own, and install from it."""
     exactly(release)
-    papers.check_sums(release.dist, [path.name for path in release.described])
+    attestation.check_sums(release.dist, [path.name for path in release.described])
     pin, place = release.stem.replace("-", "=="), release.dist / rehearsal.FOLDER
     rehearsal.rehearse(release.files, release.planned, pin, place)
 
@@ -180,7 +182,7 @@ STEPS = (
     Step("test-native", "the package's and Tornado's tests on this machine", test, _files),
     Step("reproduce", "all of it again, to the byte", reproduce, _files),
     Step(FILE, "how they were made", provenance, lambda one: one.described),
-    Step(papers.SUMS, "the files' checksums", sums, lambda one: [*one.described, one.dist / papers.SUMS]),
+    Step(attestation.SUMS, "the files' checksums", sums, lambda one: [*one.described, one.dist / attestation.SUMS]),
     Step("rehearse", "upload to an index on this machine, and install from it", rehearse, _files),
 )
 
@@ -213,12 +215,12 @@ def go(release: Release, steps: Sequence[Step], tell: Callable[[str, str], None]
 
 def _begun(release: Release) -> state.State:
     """What is done already, once the folder is found, or made, fit to go on in."""
-    written = (*(path.name for path in release.described), papers.SUMS, state.FILE, manifest.FILE)
+    written = (*(path.name for path in release.described), attestation.SUMS, state.FILE, manifest.FILE)
     manifest.sweep(release.dist, written)
     nothing_else(release)
     kept = state.load(release.dist, release.version, release.commit, release.part.words())
-    if papers.SUMS in kept.done:
-        papers.check_unchanged(release.dist)
+    if attestation.SUMS in kept.done:
+        attestation.check_unchanged(release.dist)
     elif not kept.done:
-        papers.remove(release.dist)
+        attestation.remove(release.dist)
     return kept

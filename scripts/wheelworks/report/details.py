@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from wheelworks.markup import Child, Safe, element, join, lines
-from wheelworks.report import reading
-from wheelworks.report.reading import Run, Wheel
+from wheelworks.report import model
+from wheelworks.report.model import Run, Wheel
 
 
 def section(wheels: Sequence[Wheel]) -> Safe:
@@ -17,17 +17,17 @@ def section(wheels: Sequence[Wheel]) -> Safe:
 
 def symbols(one: Wheel) -> Iterator[str]:
     """The names that a wheel's binaries import."""
-    for extension in reading.objects(one.record.get("extensions")):
-        for library, names in reading.mapping(extension.get("imports")).items():
+    for extension in model.objects(one.record.get("extensions")):
+        for library, names in model.mapping(extension.get("imports")).items():
             yield library
-            yield from reading.texts(names)
+            yield from model.texts(names)
 
 
 def _wheel(one: Wheel, number: int) -> Safe:
     back = element("p", element("a", "Back to the matrix", href="#matrix"))
     facts = [("SHA-256", element("code", one.sha256)), ("size", f"{one.size:,} bytes"), ("ABI", one.abi)]
-    facts += [("platform", ", ".join(filter(None, (one.platform, reading.minimum(one.ids)))))]
-    facts += [("made of", _stacked(f"{key} {value}" for key, value in reading.flat(one.record.get("inputs"))))]
+    facts += [("platform", ", ".join(filter(None, (one.platform, model.minimum(one.ids)))))]
+    facts += [("made of", _stacked(f"{key} {value}" for key, value in model.flat(one.record.get("inputs"))))]
     return element(
         "details",
         element("summary", one.file),
@@ -59,25 +59,25 @@ def _list(items: Sequence[str]) -> Safe | None:
 
 
 def _binaries(one: Wheel) -> Iterator[Safe]:
-    for extension in reading.objects(one.record.get("extensions")):
-        about = ", ".join(filter(None, (reading.text(extension.get(key)) for key in ("format", "machine", "minimum"))))
-        exports = ", ".join(reading.texts(extension.get("exports")))
-        yield element("p", element("code", reading.text(extension.get("file"))), f" ({about}), exports {exports}")
-        for library, names in reading.mapping(extension.get("imports")).items():
-            found = reading.texts(names)
+    for extension in model.objects(one.record.get("extensions")):
+        about = ", ".join(filter(None, (model.text(extension.get(key)) for key in ("format", "machine", "minimum"))))
+        exports = ", ".join(model.texts(extension.get("exports")))
+        yield element("p", element("code", model.text(extension.get("file"))), f" ({about}), exports {exports}")
+        for library, names in model.mapping(extension.get("imports")).items():
+            found = model.texts(names)
             title = f"{len(found)} from {library or 'whoever loads it'}"
             yield element("p", f"{title}: ", element("span", ", ".join(found), class_="names"))
 
 
 def _audit(one: Wheel) -> Iterator[Safe]:
-    audit = reading.mapping(one.record.get("audit"))
-    checks = reading.mapping(audit.get("checks"))
+    audit = model.mapping(one.record.get("audit"))
+    checks = model.mapping(audit.get("checks"))
     if checks:
-        yield element("p", "; ".join(f"{group}: {reading.text(found)}" for group, found in checks.items()))
-    for found in reading.objects(audit.get("findings")):
-        head = " ".join(reading.text(found.get(key)) for key in ("severity", "code", "name"))
-        where = reading.text(found.get("member"))
-        text = ": ".join(filter(None, (where, reading.text(found.get("evidence")))))
+        yield element("p", "; ".join(f"{group}: {model.text(found)}" for group, found in checks.items()))
+    for found in model.objects(audit.get("findings")):
+        head = " ".join(model.text(found.get(key)) for key in ("severity", "code", "name"))
+        where = model.text(found.get("member"))
+        text = ": ".join(filter(None, (where, model.text(found.get("evidence")))))
         yield element("p", element("strong", head), f" {text}")
 
 
@@ -93,12 +93,12 @@ def _ran(run: Run) -> str:
 
 
 def _reproduced(one: Wheel) -> Iterator[Safe]:
-    found = reading.mapping(one.record.get("reproduced"))
+    found = model.mapping(one.record.get("reproduced"))
     if not found:
         return
     yield element("p", "The same bytes." if found.get("same") is True else "Other bytes.")
-    yield element("p", f"Varied: {', '.join(reading.texts(found.get('varied')))}.")
-    for name, why in reading.mapping(found.get("not_varied")).items():
-        yield element("p", f"Not varied: {name}: {reading.text(why)}")
-    for name, places in reading.mapping(found.get("differs_by")).items():
-        yield element("p", element("strong", f"Differs by {name}: "), "; ".join(reading.texts(places)))
+    yield element("p", f"Varied: {', '.join(model.texts(found.get('varied')))}.")
+    for name, why in model.mapping(found.get("not_varied")).items():
+        yield element("p", f"Not varied: {name}: {model.text(why)}")
+    for name, places in model.mapping(found.get("differs_by")).items():
+        yield element("p", element("strong", f"Differs by {name}: "), "; ".join(model.texts(places)))

@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks import manifest
+from wheelworks.core import manifest
 from wheelworks.markup import Safe, element, join, lines
-from wheelworks.report import details, reading, words
-from wheelworks.report.reading import Step, Wheel
+from wheelworks.report import details, model, summary
+from wheelworks.report.model import Step, Wheel
 
 FILE = "report.html"
 HERE = Path(__file__).parent
@@ -20,9 +20,9 @@ MARKS = {"good": "✓", "bad": "✗", "doubt": "!", "open": "·"}
 
 def render(record: manifest.Record, *measured: Safe) -> str:
     """The whole page, with sections of what was ``measured``. It holds no time of day: one manifest, one page."""
-    wheels = reading.wheels(record)
-    source = reading.mapping(record.get("source"))
-    title = f"{reading.text(source.get('name')) or 'Wheels'}: what was built, and what is proven"
+    wheels = model.wheels(record)
+    source = model.mapping(record.get("source"))
+    title = f"{model.text(source.get('name')) or 'Wheels'}: what was built, and what is proven"
     body = element(
         "body",
         element("a", "Skip to the matrix", class_="skip", href="#matrix"),
@@ -62,7 +62,7 @@ def _hash(text: str) -> str:
 
 def _facts(wheels: Sequence[Wheel], source: dict[str, object]) -> Safe:
     total = sum(one.size for one in wheels) / 1000
-    commit = reading.text(source.get("commit"))
+    commit = model.text(source.get("commit"))
     dirty = " with changes that aren't committed" if source.get("dirty") is True else ""
     parts = [f"{len(wheels)} wheels, {total:,.0f} kB in all"]
     parts += [f"commit {commit[:12]}{dirty}"] if commit else []
@@ -117,7 +117,7 @@ def _column(name: str) -> Safe:
 
 
 def _row(platform: str, abis: Sequence[str], wheels: Sequence[Wheel], numbers: dict[Wheel, int]) -> Safe:
-    lowest = reading.minimum(wheels[0].ids)
+    lowest = model.minimum(wheels[0].ids)
     name = element("th", platform, element("small", lowest) if lowest else None, scope="row", role="rowheader")
     cells = [_cell(abi, [one for one in wheels if one.abi == abi], numbers) for abi in abis]
     return element("tr", name, *cells, role="row")
@@ -152,8 +152,8 @@ def state(step: Step) -> tuple[Safe, Safe]:
 
 
 def _proven(wheels: Sequence[Wheel]) -> Safe:
-    items = [element("li", element("strong", f"{head} "), text) for head, text in words.proven(wheels)]
-    limits = [element("li", text) for text in words.unproven(wheels)]
+    items = [element("li", element("strong", f"{head} "), text) for head, text in summary.proven(wheels)]
+    limits = [element("li", text) for text in summary.unproven(wheels)]
     return element(
         "section",
         element("h2", "What is proven"),
@@ -165,13 +165,13 @@ def _proven(wheels: Sequence[Wheel]) -> Safe:
 
 
 def _again(record: manifest.Record, wheels: Sequence[Wheel]) -> Safe:
-    facts = [*reading.flat(record.get("source"), "source."), *reading.flat(record.get("toolchain"))]
+    facts = [*model.flat(record.get("source"), "source."), *model.flat(record.get("toolchain"))]
     table = [element("tr", element("th", key, scope="row"), element("td", value)) for key, value in facts]
     sums = [f"{one.sha256}  {one.file}" for one in wheels]
     return element(
         "section",
         element("h2", "Do it again"),
-        lines(words.commands(record), "Commands"),
+        lines(summary.commands(record), "Commands"),
         element("h3", "Made with"),
         element("table", element("tbody", *table), class_="facts"),
         element("h3", "SHA256SUMS"),

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from wheelworks import manifest
-from wheelworks.errors import WheelworksError
+from wheelworks.core import manifest
+from wheelworks.core.errors import WheelworksError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Playwright, ViewportSize

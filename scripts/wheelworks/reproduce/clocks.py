@@ -6,7 +6,7 @@ import functools
 import glob
 from dataclasses import replace
 
-from wheelworks.reproduce.surroundings import Surroundings
+from wheelworks.reproduce.environment import Surroundings
 
 # The multi-threaded library first: the builder has threads.
 _PLACES = tuple(

@@ -7,7 +7,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 
 def copied(source: Path, place: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import python_discovery
 
-from wheelworks.reproduce.surroundings import Surroundings
+from wheelworks.reproduce.environment import Surroundings
 
 FLOOR = "3.11"
 

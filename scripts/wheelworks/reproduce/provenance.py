@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from wheelworks import manifest
-from wheelworks.errors import WheelworksError
+from wheelworks.core import manifest
+from wheelworks.core.errors import WheelworksError
 
 FILE = "provenance.json"
 STATEMENT = "https://in-toto.io/Statement/v1"

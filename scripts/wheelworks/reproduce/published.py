@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from wheelworks import index, manifest
-from wheelworks.errors import UsageError
+from wheelworks.core import index, manifest
+from wheelworks.core.errors import UsageError
 from wheelworks.reproduce.provenance import FILE
 from wheelworks.reproduce.selection import Selection
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelworks import manifest, targets
-from wheelworks.reproduce import surroundings
+from wheelworks.core import manifest, targets
+from wheelworks.reproduce import environment
+from wheelworks.reproduce.environment import Surroundings
 from wheelworks.reproduce.selection import Selection
-from wheelworks.reproduce.surroundings import Surroundings
 from wheelworks.reproduce.variations import Variation
 
 
@@ -57,13 +57,13 @@ class Rebuilder:
         varied = f"varying {', '.join(names)}" if len(names) < 4 else f"varying {len(names)} things at once"
         self.say(f"build {number + 1}, {varied if names else 'nothing varied'}")
         # two digits: nothing but a variation may change the length of a path
-        now = surroundings.plain(self.work / f"{number:02}", self.recipe.source, self.recipe.seen)
+        now = environment.plain(self.work / f"{number:02}", self.recipe.source, self.recipe.seen)
         if self.recipe.epoch is not None:
             now = now.with_env(SOURCE_DATE_EPOCH=str(self.recipe.epoch))
         for variation in variations:
             now = variation.apply(now)
         now.out.mkdir()
-        ended = surroundings.run(now, command(now, selection or self.recipe.selection))
+        ended = environment.run(now, command(now, selection or self.recipe.selection))
         failure = _errors(ended.output) if ended.status else ""
         # an sdist that is the source is handed on, not made again
         made = (".whl", ".gz") if self.recipe.source.is_dir() else (".whl",)

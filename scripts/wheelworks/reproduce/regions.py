@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import lief
 
-from wheelworks.binary import MACHO_MAGIC
+from wheelworks.core.binary import MACHO_MAGIC
 
 lief.logging.disable()
 

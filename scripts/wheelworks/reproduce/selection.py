@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from wheelworks import plan, targets, wheelfile
-from wheelworks.targets import Target
+from wheelworks.core import plan, targets, wheelfile
+from wheelworks.core.targets import Target
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelworks import manifest, processes, revisions
-from wheelworks.errors import WheelworksError
+from wheelworks.core import git, manifest, process
+from wheelworks.core.errors import WheelworksError
 from wheelworks.reproduce.provenance import CHECKOUT, LOCKS, OtherTools
 
 PACKAGES = "requirements/wheelworks.txt"
@@ -31,7 +31,7 @@ class Suite:
         """Run one of its commands, where we are; it shows itself what comes of it. Returns its exit status."""
         env = {**os.environ, "PYTHONPATH": str(self.folder / "scripts")}
         command: list[str | Path] = [self.python, "-m", "wheelworks", *words]
-        return processes.run(command, env=env, seconds=7200, tied=True, shown=True).status
+        return process.run(command, env=env, seconds=7200, tied=True, shown=True).status
 
 
 def lay(others: OtherTools, work: Path, say: Callable[[str], None], checkout: Path = CHECKOUT) -> Suite:
@@ -43,7 +43,7 @@ def lay(others: OtherTools, work: Path, say: Callable[[str], None], checkout: Pa
     stated = others.stated
     if not is_ours(stated.commit, checkout):
         raise others
-    folder = revisions.clone(checkout, work / "suite", stated.commit)
+    folder = git.clone(checkout, work / "suite", stated.commit)
     if any(manifest.sha256(folder / name) != stated.locks.get(name) for name in LOCKS):
         raise others
     say(f"installing the tools of commit {stated.commit[:12]}")
@@ -54,15 +54,15 @@ def is_ours(commit: str, checkout: Path = CHECKOUT) -> bool:
     """Whether the commit is one of those that this checkout came from; a folder that is no clone itself has none."""
     if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", commit) or not (checkout / ".git").exists():
         return False
-    return revisions.git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
+    return git.git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
 
 
 def _installed(folder: Path, place: Path) -> Path:
-    python = processes.interpreter_in(place)
+    python = process.interpreter_in(place)
     pip: list[str | Path] = ["-m", "pip", "install", "--quiet", "--require-hashes", "-r", folder / PACKAGES]
     making: list[str | Path] = [sys.executable, "-m", "venv", place]
     for command in (making, [python, *pip]):
-        ended = processes.run(command, seconds=1800)
+        ended = process.run(command, seconds=1800)
         if ended.status:
             raise WheelworksError(f"the tools of the release's commit can't be installed:\n{ended.last(5)}")
     return python

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 import wheelworks
-from wheelworks.cache import folder as warm_cache
+from wheelworks.core.cache import folder as warm_cache
 from wheelworks.reproduce import clocks, copies, interpreters, namespaces
-from wheelworks.reproduce.surroundings import Surroundings
+from wheelworks.reproduce.environment import Surroundings
 
 UID = 4321
 _ONLINE = "/sys/devices/system/cpu/online"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wheelworks import wheelfile
-from wheelworks.wheelfile import Member
+from wheelworks.core import wheelfile
+from wheelworks.core.wheelfile import Member
 
 INFO = "sample-1.0.dist-info"
 METADATA = "Metadata-Version: 2.4\nName: sample\nVersion: 1.0\nLicense-File: LICENSE\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wheelworks.audit import codes
 from wheelworks.audit.codes import CODES, GROUPS
-from wheelworks.errors import UsageError
+from wheelworks.core.errors import UsageError
 
 from tests.fixtures.defects import OFFICIAL, OURS
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from wheelworks import manifest
 from wheelworks.audit import release
+from wheelworks.core import manifest
 
 from tests.fixtures.commands import wheelworks
 from tests.wheelworks.audit import made

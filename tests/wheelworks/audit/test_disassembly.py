@@ -8,10 +8,10 @@ from pathlib import Path
 
 import capstone
 import pytest
-from wheelworks import binary, wheelfile
 from wheelworks.audit import disassembly
 from wheelworks.audit.regions import Instruction
 from wheelworks.audit.subject import DEFAULT, Native, Wheel
+from wheelworks.core import binary, wheelfile
 
 from tests.fixtures import binaries
 from tests.fixtures.commands import wheelworks

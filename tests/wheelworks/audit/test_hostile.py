@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelworks import wheelfile
 from wheelworks.audit import archive, pool, reading
 from wheelworks.audit.inspection import inspect
 from wheelworks.audit.subject import DEFAULT, Entry, Wheel
-from wheelworks.wheelfile import Limits
+from wheelworks.core import wheelfile
+from wheelworks.core.wheelfile import Limits
 
 from tests.fixtures import archives, binaries, wheels
 from tests.fixtures.commands import wheelworks

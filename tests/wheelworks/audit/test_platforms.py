@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from wheelworks import targets
 from wheelworks.audit import isa, platforms
 from wheelworks.audit.platforms import Platform
+from wheelworks.core import targets
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from wheelworks import targets
 from wheelworks.bench import build
 from wheelworks.bench.measurements import Plan
-from wheelworks.errors import WheelworksError
+from wheelworks.core import targets
+from wheelworks.core.errors import WheelworksError
 
 ROUGHLY, WELL = Plan(2, 0.2, False), Plan(7, 1.0, False)
 WRITES = "import sys, pathlib; pathlib.Path(sys.argv[1], 'a-1-py3-none-any.whl').touch()"

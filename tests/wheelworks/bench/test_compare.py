@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wheelworks.bench import significance
 from wheelworks.bench.significance import Difference
-from wheelworks.commands import bench_compare
-from wheelworks.errors import UsageError
+from wheelworks.cli import _bench_compare
+from wheelworks.core.errors import UsageError
 
 from tests.fixtures import commands
 
@@ -72,15 +72,15 @@ def test_a_small_difference_is_not_worth_an_alarm() -> None:
 
 
 def test_only_a_loss_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench_compare.conclude([Difference("x", "ns", 100, 50, 1e-6)], "main") == 0
-    assert bench_compare.conclude([Difference("x", "ns", 100, 150, 1e-6)], "main") == 1
+    assert _bench_compare.conclude([Difference("x", "ns", 100, 50, 1e-6)], "main") == 0
+    assert _bench_compare.conclude([Difference("x", "ns", 100, 150, 1e-6)], "main") == 1
     assert "x: 1.50 times main's 100 ns" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "--help", "HEAD:README.md", ""])
 def test_unknown_revisions_are_wrong_use(revision: str) -> None:
     with pytest.raises(UsageError, match="knows no such commit"):
-        bench_compare.resolve(revision)
+        _bench_compare.resolve(revision)
 
 
 @pytest.fixture

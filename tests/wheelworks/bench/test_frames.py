@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from wheelworks.bench import frames, load
 from wheelworks.bench.measurements import Plan
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 import tornado_speedups
 from tests.wheelworks.bench.test_headers import needs_c

@@ -10,7 +10,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders
 from wheelworks.bench import headers, requests
 from wheelworks.bench.measurements import Plan
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 import tornado_speedups
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wheelworks.bench import plot, results
 from wheelworks.bench.measurements import Measurement
 from wheelworks.bench.plot import Axis, Line
-from wheelworks.commands import measured
+from wheelworks.cli import _figures
 
 from tests.wheelworks.report.manifests import HOSTILE
 
@@ -80,11 +80,11 @@ def document(folder: Path, series: str = "to bytes") -> Path:
 
 
 def test_a_file_of_figures_becomes_plots(tmp_path: Path) -> None:
-    [made] = measured.draw(document(tmp_path))
+    [made] = _figures.draw(document(tmp_path))
     assert made.name == "mask-to-bytes.svg"
     assert words(ElementTree.parse(made).getroot())[0] == "mask: to bytes"
 
 
 def test_a_path_cannot_come_from_a_name(tmp_path: Path) -> None:
-    [made] = measured.draw(document(tmp_path, series="../../x"))
+    [made] = _figures.draw(document(tmp_path, series="../../x"))
     assert made.parent == tmp_path

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wheelworks.bench import measurements, results
 from wheelworks.bench.measurements import Measurement
-from wheelworks.commands import measured
-from wheelworks.errors import WheelworksError
+from wheelworks.cli import _figures
+from wheelworks.core.errors import WheelworksError
 
 STOCK = Measurement("32 B", "tornado", "us", (100.0, 200.0, 50.0))
 OURS = Measurement("32 B", "speedups", "us", (20.0, 30.0, 10.0))
@@ -98,7 +98,7 @@ def test_other_figures_are_refused_and_left_out(tmp_path: Path, words: dict[str,
     place = changed(written(tmp_path / "bench", SUITES), **words)
     with pytest.raises(WheelworksError, match="no figures of this version"):
         results.load(place)
-    assert measured.sections(tmp_path) == []
+    assert _figures.sections(tmp_path) == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"benchmarks": []}', '{"benchmarks": [{"runs": []}]}', "[" * 10**5])

@@ -13,8 +13,8 @@ from wheelworks.bench import http, load, requests, servers, serving, websocket
 from wheelworks.bench.cases import Case
 from wheelworks.bench.cases import measure as measure_cases
 from wheelworks.bench.measurements import Measurement, Plan
-from wheelworks.commands import bench
-from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.cli import bench
+from wheelworks.core.errors import UsageError, WheelworksError
 
 from tornado_speedups._fallback import build_frame, parse_frames
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from wheelworks.bench import baseline, work
 from wheelworks.bench.baseline import Change, Work
-from wheelworks.commands import bench_work
-from wheelworks.errors import WheelworksError
+from wheelworks.cli import _bench_icount
+from wheelworks.core.errors import WheelworksError
 
 from tests.fixtures.commands import ROOT, wheelworks
 from tornado_speedups import _fallback
@@ -55,8 +55,8 @@ def test_what_the_baseline_does_not_know_is_a_loss(one: Work) -> None:
 
 
 def test_a_loss_is_exit_status_1() -> None:
-    assert bench_work.conclude([]) == bench_work.conclude([Change("fewer", lost=False)]) == 0
-    assert bench_work.conclude([Change("fewer", lost=False), Change("more", lost=True)]) == 1
+    assert _bench_icount.conclude([]) == _bench_icount.conclude([Change("fewer", lost=False)]) == 0
+    assert _bench_icount.conclude([Change("fewer", lost=False), Change("more", lost=True)]) == 1
 
 
 @pytest.mark.parametrize(

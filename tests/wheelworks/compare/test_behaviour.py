@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wheelworks.compare.behaviour import compare_behaviour
 from wheelworks.compare.pairs import Pair, Wheel
-from wheelworks.slots import Slot
+from wheelworks.core.tags import Slot
 
 from tests.fixtures.wheels import wheel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheelworks.cross.source import copy_of_directory
+from wheelworks.build.source import copy_of_directory
 
 from tests.fixtures import builds
 from tests.fixtures.commands import ROOT, Ended, wheelworks

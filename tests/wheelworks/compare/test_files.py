@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from wheelworks.compare.differences import Difference
 from wheelworks.compare.sets import compare_sets
-from wheelworks.errors import WheelworksError
+from wheelworks.core.errors import WheelworksError
 
 from tests.fixtures.wheels import METADATA, wheel
 

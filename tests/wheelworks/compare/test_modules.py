@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from wheelworks.compare.modules import loads
-from wheelworks.slots import Slot
+from wheelworks.core.tags import Slot
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ import uuid
 from pathlib import Path
 
 import pytest
-from wheelworks import manifest
-from wheelworks.cross.environment import hermetic
-from wheelworks.release import papers, rehearsal, state, steps
+from wheelworks.build.environment import hermetic
+from wheelworks.core import manifest
+from wheelworks.release import attestation, rehearsal, state, steps
 from wheelworks.report import page
 from wheelworks.reproduce.provenance import FILE
 
@@ -73,8 +73,8 @@ KILLS = (
     ("reproduce", "2"),
     (FILE, "replacing"),
     (FILE, "done"),
-    (papers.SUMS, "replacing"),
-    (papers.SUMS, "done"),
+    (attestation.SUMS, "replacing"),
+    (attestation.SUMS, "done"),
     ("rehearse", "3"),
 )
 
@@ -165,7 +165,7 @@ def test_killed_at_every_step_it_goes_on_and_ends_with_the_same_bytes(
     status, said = whole.release("test-native", "left out")  # which takes long, and makes no file
     assert status == 0, said
     assert digests(killed.out) == digests(whole.out)
-    assert {FILE, papers.SUMS, state.FILE} < digests(whole.out).keys() and len(digests(whole.out)) == 6
+    assert {FILE, attestation.SUMS, state.FILE} < digests(whole.out).keys() and len(digests(whole.out)) == 6
 
 
 def done(out: Path) -> list[str]:

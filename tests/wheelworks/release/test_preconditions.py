@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.release import preconditions
 
 from tests.fixtures import projects

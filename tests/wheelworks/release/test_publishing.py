@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from wheelworks.commands import release as command
-from wheelworks.errors import WheelworksError
+from wheelworks.cli import release as command
+from wheelworks.core.errors import WheelworksError
 from wheelworks.release import publishing, steps
 
 from tests.fixtures import projects

@@ -13,8 +13,8 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from wheelworks import wheelfile
-from wheelworks.errors import WheelworksError
+from wheelworks.core import wheelfile
+from wheelworks.core.errors import WheelworksError
 from wheelworks.release import rehearsal
 from wheelworks.release.steps import Part, Release
 from wheelworks.reproduce.selection import Selection

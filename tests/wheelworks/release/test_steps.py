@@ -14,9 +14,9 @@ from google.protobuf import json_format
 from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
-from wheelworks import manifest
-from wheelworks.errors import WheelworksError
-from wheelworks.release import papers, state, steps
+from wheelworks.core import manifest
+from wheelworks.core.errors import WheelworksError
+from wheelworks.release import attestation, state, steps
 from wheelworks.release.steps import Release, Step
 from wheelworks.reproduce import provenance
 from wheelworks.reproduce.selection import Selection
@@ -76,7 +76,7 @@ def test_another_commit_begins_anew(tmp_path: Path) -> None:
 
 def test_what_an_earlier_release_tells_of_its_files_goes_with_it(tmp_path: Path) -> None:
     taken(tmp_path)
-    told = [tmp_path / provenance.FILE, tmp_path / papers.SUMS]
+    told = [tmp_path / provenance.FILE, tmp_path / attestation.SUMS]
     for path in told:
         path.touch()
     taken(tmp_path)
@@ -124,9 +124,12 @@ def test_a_file_that_changed_after_its_checksum_is_refused_and_one_that_is_gone_
     one, calls = release(tmp_path), list[str]()
 
     def sums(release: Release) -> None:
-        papers.write_sums(release.dist, [release.dist / "one"])
+        attestation.write_sums(release.dist, [release.dist / "one"])
 
-    both = [writes("one", calls), Step(papers.SUMS, "", sums, lambda one: [one.dist / "one", one.dist / papers.SUMS])]
+    both = [
+        writes("one", calls),
+        Step(attestation.SUMS, "", sums, lambda one: [one.dist / "one", one.dist / attestation.SUMS]),
+    ]
     steps.go(one, both, lambda step, what: None)
     (tmp_path / "one").write_text("changed")
     with pytest.raises(WheelworksError, match="one was changed after its checksum was written"):
@@ -135,7 +138,7 @@ def test_a_file_that_changed_after_its_checksum_is_refused_and_one_that_is_gone_
     (tmp_path / "one").unlink()
     steps.go(one, both, lambda step, what: None)
     assert calls == ["one", "one"]
-    papers.check_sums(tmp_path, ["one"])
+    attestation.check_sums(tmp_path, ["one"])
 
 
 def filled(folder: Path) -> Release:
@@ -197,27 +200,27 @@ def test_an_sdist_that_is_not_the_commits_ends_the_release(
 def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:
     one = filled(tmp_path)
     steps.sums(one)
-    lines = (tmp_path / papers.SUMS).read_text().splitlines()
+    lines = (tmp_path / attestation.SUMS).read_text().splitlines()
     assert lines == sorted(lines, key=lambda line: line[66:]) and len(lines) == len(one.described)
-    papers.check_sums(tmp_path, [path.name for path in one.described])
+    attestation.check_sums(tmp_path, [path.name for path in one.described])
     one.files[1].write_text("changed")
     with pytest.raises(WheelworksError, match="was changed after its checksum was written"):
-        papers.check_sums(tmp_path, [path.name for path in one.described])
+        attestation.check_sums(tmp_path, [path.name for path in one.described])
     (tmp_path / "more.whl").touch()
     with pytest.raises(WheelworksError, match="is not in SHA256SUMS"):
-        papers.check_sums(tmp_path, [*(path.name for path in one.described), "more.whl"])
+        attestation.check_sums(tmp_path, [*(path.name for path in one.described), "more.whl"])
 
 
 def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
     one = filled(tmp_path)
     tools = {"ziglang": "1", "deflate": "2"}
     record = {"source": {"epoch": 1_700_000_000}, "toolchain": tools}
-    made = papers.provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
+    made = attestation.provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
     assert [subject["name"] for subject in made["subject"]] == sorted(one.names)
     assert made["subject"][0]["digest"]["sha256"] == manifest.sha256(tmp_path / made["subject"][0]["name"])
     commit, lock = made["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert commit["digest"] == {"gitCommit": "c" * 40} and lock["digest"] == {"sha256": "d" * 64}
-    papers.write_provenance(tmp_path, made)
+    attestation.write_provenance(tmp_path, made)
     files = {path.name: manifest.sha256(path) for path in one.files}
     locks = {"requirements/build.txt": "d" * 64}
     assert provenance.load(tmp_path) == provenance.Stated(1_700_000_000, tools, (), "c" * 40, files, locks)
@@ -229,7 +232,7 @@ def test_a_provenance_is_what_in_toto_and_slsa_require(tmp_path: Path) -> None:
         "source": {"epoch": 1_700_000_000},
         "toolchain": {"ziglang": "1", "build_requirements": {"setuptools": "2"}},
     }
-    made = papers.provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
+    made = attestation.provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
     conforms(made)
     for field in ("_type", "subject", "predicateType", "predicate"):
         with pytest.raises((ValueError, AssertionError, KeyError)):

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from wheelworks.bench import baseline
-from wheelworks.commands import reporting
+from wheelworks.cli import _manifest
 from wheelworks.report import pictures
 
 from tests.fixtures import commands
@@ -58,7 +58,7 @@ def written(folder: Path, record: dict[str, Any]) -> str:
     (folder / "bench").mkdir()
     shutil.copyfile(FIGURES, folder / "bench/bench.json")
     (folder / "bench/work.json").write_text(baseline.document([WORK]), encoding="utf-8")
-    return reporting.write(record, folder).as_uri()
+    return _manifest.write(record, folder).as_uri()
 
 
 @pytest.fixture

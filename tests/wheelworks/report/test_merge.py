@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks import manifest
-from wheelworks.commands import report
-from wheelworks.errors import UsageError
-from wheelworks.report import reading
+from wheelworks.cli import report
+from wheelworks.core import manifest
+from wheelworks.core.errors import UsageError
+from wheelworks.report import model
 
 from tests.wheelworks.report.manifests import run, wheel
 
@@ -45,7 +45,7 @@ def test_native_runs_of_the_same_files_are_added(dist: Path, tmp_path: Path) -> 
         hows = [(each["how"], each["outcome"]) for each in found[LINUX]["runs"]]
         assert hows[1:] == [(IN_CI.format("3.13.1"), "ran"), (IN_CI.format("3.11.7"), "failed")]
         assert [each["how"] for each in found[WINDOWS]["runs"]] == [IN_CI.format("3.13.1")]
-    assert reading.executed(reading.wheel(found[WINDOWS])).says == "natively in CI, 98 checks"
+    assert model.executed(model.wheel(found[WINDOWS])).says == "natively in CI, 98 checks"
     assert "natively in CI" in (dist / "report.html").read_text(encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelworks import markup as html
-from wheelworks.report import figures, page, reading, words
+from wheelworks.report import figures, model, page, summary
 
 from tests.wheelworks.report.manifests import HOSTILE, SAMPLE, hostile, run, wheel
 
@@ -98,7 +98,7 @@ def test_whatever_a_manifest_says_it_stays_text(file: str, wheel: dict[str, Any]
     record = {"schema": 1, "source": source, "toolchain": tools, "wheels": [{**wheel, "file": file, "sha256": file}]}
     seen = check(page.render(record))
     assert seen.tags.count("details") == 1
-    assert html.visible(file[: reading.LONGEST]) in "".join(seen.text)
+    assert html.visible(file[: model.LONGEST]) in "".join(seen.text)
 
 
 def test_figures_that_mean_harm_stay_text() -> None:
@@ -132,7 +132,7 @@ def test_the_same_manifest_gives_the_same_page() -> None:
 
 
 def states(name: str) -> dict[str, tuple[str, str]]:
-    [found] = [one for one in reading.wheels(SAMPLE) if name in one.file]
+    [found] = [one for one in model.wheels(SAMPLE) if name in one.file]
     return {step.name: (step.state, step.says) for step in found.steps}
 
 
@@ -159,19 +159,17 @@ def test_what_is_in_doubt_and_what_nobody_looked_at() -> None:
 
 
 def test_a_run_that_failed_outweighs_one_that_ran() -> None:
-    one = reading.wheel(
-        wheel("a-1-cp311-abi3-win_arm64.whl", runs=[run("ran"), run("failed", how="CPython under qemu")])
-    )
-    assert reading.executed(one) == reading.Step("executed", "bad", "failed: CPython under qemu")
+    one = model.wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=[run("ran"), run("failed", how="CPython under qemu")]))
+    assert model.executed(one) == model.Step("executed", "bad", "failed: CPython under qemu")
 
 
 def test_an_unknown_outcome_is_not_taken_for_a_run() -> None:
-    one = reading.wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=[run("perfect")]))
-    assert reading.executed(one).state == "doubt"
+    one = model.wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=[run("perfect")]))
+    assert model.executed(one).state == "doubt"
 
 
 def test_what_is_proven_is_counted() -> None:
-    heads = [head for head, _ in words.proven(reading.wheels(SAMPLE))]
+    heads = [head for head, _ in summary.proven(model.wheels(SAMPLE))]
     assert heads[:3] == [
         "Built: 5.",
         "Audited: 1 of 5 came through, 1 with warnings, 1 did not.",
@@ -181,16 +179,16 @@ def test_what_is_proven_is_counted() -> None:
 
 
 def test_what_is_not_proven_is_said() -> None:
-    text = "\n".join(words.unproven(reading.wheels(SAMPLE)))
+    text = "\n".join(summary.unproven(model.wheels(SAMPLE)))
     assert "1 could not be run here: there is no CPython of its CPU" in text
     assert "2 of 5 wheels were not audited yet." in text
     assert "targets without a wheel in this folder: manylinux_2_17_aarch64" in text
 
 
 def test_the_commands_are_those_of_the_commit() -> None:
-    assert f"git checkout {SAMPLE['source']['commit']}" in words.commands(SAMPLE)
+    assert f"git checkout {SAMPLE['source']['commit']}" in summary.commands(SAMPLE)
     spoiled = {**SAMPLE, "source": {"commit": "0; rm -rf /", "name": "x"}}
-    assert "rm -rf" not in "".join(words.commands(spoiled))
+    assert "rm -rf" not in "".join(summary.commands(spoiled))
 
 
 def test_a_name_cannot_become_a_command() -> None:
@@ -199,10 +197,10 @@ def test_a_name_cannot_become_a_command() -> None:
 
 
 def test_long_lists_are_cut_and_said_to_be() -> None:
-    found = reading.texts(["x"] * 1000)
-    assert (len(found), found[-1]) == (reading.MOST + 1, "and 700 more")
+    found = model.texts(["x"] * 1000)
+    assert (len(found), found[-1]) == (model.MOST + 1, "and 700 more")
 
 
 def test_a_wheel_that_the_table_does_not_know_stands_under_its_tags() -> None:
-    one = reading.wheel(wheel("a-1-cp311-abi3-plan9_mips.whl"))
+    one = model.wheel(wheel("a-1-cp311-abi3-plan9_mips.whl"))
     assert (one.platform, one.abi) == ("plan9_mips", "cp311-abi3")

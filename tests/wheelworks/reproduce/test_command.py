@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks import manifest, targets, wheelfile
-from wheelworks.commands import reproduce
-from wheelworks.errors import UsageError, WheelworksError
+from wheelworks.cli import reproduce
+from wheelworks.core import manifest, targets, wheelfile
+from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.release import steps
 from wheelworks.release.steps import Part, Release
-from wheelworks.reproduce import selection, subjects
+from wheelworks.reproduce import selection, sources
 from wheelworks.reproduce.selection import Selection
 from wheelworks.reproduce.variations import VARIATIONS
 
@@ -136,7 +136,7 @@ def test_a_provenance_that_an_earlier_commit_has_left_counts_no_more(tmp_path: P
         if not epochs:
             first = projects.git(project, "rev-parse", "HEAD")
             steps.provenance(Release(project, dist, "1.0", first, "sample-1.0", Part(PART)))
-        epochs.append(subjects.of_folder(dist, None, Selection()).recipe.epoch)
+        epochs.append(sources.of_folder(dist, None, Selection()).recipe.epoch)
     assert epochs == [1_714_979_290, 1_746_515_290]
     ended = wheelworks("reproduce", dist, "--vary", "umask", cache=wheelworks_cache)
     assert ended.status == 0, ended.err
@@ -200,7 +200,7 @@ def test_a_wheel_that_changed_since_its_manifest_is_refused(tmp_path: Path) -> N
     (tmp_path / "sample-1.0.tar.gz").touch()
     manifest.save(manifest.merge(None, {"epoch": 1}, {}, [{"file": WHEEL, "sha256": "0" * 64}]), tmp_path)
     with pytest.raises(WheelworksError, match=r"isn't the file that manifest\.json tells of"):
-        subjects.of_folder(tmp_path, None, Selection())
+        sources.of_folder(tmp_path, None, Selection())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"_type": 1, "predicateType": 2}', "[" * 10_000])
@@ -209,7 +209,7 @@ def test_a_provenance_that_cannot_be_read_is_refused(tmp_path: Path, text: str) 
     (tmp_path / "sample-1.0.tar.gz").touch()
     (tmp_path / "provenance.json").write_text(text)
     with pytest.raises(WheelworksError, match="no provenance that can be read"):
-        subjects.of_folder(tmp_path, None, Selection())
+        sources.of_folder(tmp_path, None, Selection())
 
 
 def test_a_universal_wheel_is_for_both_macos_rows() -> None:

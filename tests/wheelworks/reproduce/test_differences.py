@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from wheelworks import wheelfile
-from wheelworks.cross import sdistfile
-from wheelworks.errors import WheelworksError
+from wheelworks.build import sdistfile
+from wheelworks.core import wheelfile
+from wheelworks.core.errors import WheelworksError
 from wheelworks.reproduce import differences
 from wheelworks.reproduce.differences import Difference
 

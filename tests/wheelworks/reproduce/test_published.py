@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks import index as ordinary
+from wheelworks.core import index as ordinary
 from wheelworks.release import steps
 from wheelworks.release.steps import Release
 from wheelworks.reproduce.provenance import FILE

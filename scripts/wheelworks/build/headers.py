@@ -1,0 +1,164 @@
+"""CPython's C headers for an ABI: found on this machine or fetched from Debian, and made fit for every target.
+
+An interpreter's headers are the same on every platform but for ``pyconfig.h``, which is ours, and the same in every
+release of a version but for ``patchlevel.h``, in which we write the version's first: code that asks for the release
+(``PY_VERSION_HEX``; PEP 793's ``PyABIInfo_VAR`` does) would else differ from one machine to the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wheelworks.core import cache, debian, process
+from wheelworks.core.errors import WheelworksError
+from wheelworks.core.targets import Abi
+
+_OURS = Path(__file__).with_name("pyconfig.h")
+_FIRST = {"MICRO_VERSION": "0", "RELEASE_LEVEL": "PY_RELEASE_LEVEL_FINAL", "RELEASE_SERIAL": "0"}
+
+WAYS = """\
+any of these brings them:
+  uv python install {version}                      (any system)
+  pyenv install {version}                          (Linux, macOS)
+  sudo apt install libpython{version}-dev          (Debian, Ubuntu; where that release has it)
+  brew install python@{version}                    (macOS)
+  winget install Python.Python.{version}           (Windows)
+or, on Linux, what fetches Debian's by itself:
+  """
+
+
+@dataclass(frozen=True)
+class Headers:
+    """A folder of C headers for an ABI, the release that they are of ("3.14.2"), and their SHA-256."""
+
+    folder: Path
+    release: str
+    sha256: str
+
+
+def find(abi: Abi) -> Headers:
+    """The headers of an ABI's Python: the newest release on this machine, else Debian's.
+
+    Raises WheelworksError that names the ways to get them.
+    """
+    found = [(release, place) for place in places(abi.python) if (release := release_of(place))]
+    fitting = [one for one in found if one[0].rpartition(".")[0] == abi.python]
+    folder = max(fitting, key=lambda one: int(one[0].rpartition(".")[2]))[1] if fitting else from_debian(abi.python)
+    return fitted(folder, abi)
+
+
+def places(version: str) -> Iterator[Path]:
+    """The folders in which installed Pythons keep their headers, by system and by who installed them."""
+    home, nodot = Path.home(), version.replace(".", "")
+    own = f"include/python{version}*"
+    tools = os.environ.get("AGENT_TOOLSDIRECTORY") or os.environ.get("RUNNER_TOOL_CACHE") or home / "none"
+    patterns = {
+        Path(sys.base_prefix): (own,),
+        Path("/usr"): (own, f"local/{own}", f"local/opt/python@{version}/Frameworks/Python.framework/Versions/*/{own}"),
+        Path("/opt/homebrew/opt"): (f"python@{version}/Frameworks/Python.framework/Versions/*/{own}",),
+        Path("/Library/Frameworks"): (f"Python.framework/Versions/*/{own}", f"PythonT.framework/Versions/*/{own}"),
+        Path(os.environ.get("PYENV_ROOT") or home / ".pyenv"): (f"versions/*/{own}",),
+        Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python"): (f"*/{own}", "*/include"),
+        Path(os.environ.get("APPDATA") or home / "none", "uv/data/python"): ("*/include",),
+        Path(os.environ.get("LOCALAPPDATA") or home / "none", "Programs/Python"): (f"Python{nodot}*/Include",),
+        # What setup-python installs on a hosted machine: by release, then by architecture ("x64-freethreaded").
+        Path(tools, "Python"): (f"{version}.*/*/{own}", f"{version}.*/*/include"),
+    }
+    for root, globs in patterns.items():
+        for pattern in globs:
+            yield from sorted(root.glob(pattern))
+
+
+def release_of(folder: Path) -> str:
+    """The release that a folder of headers is of, "3.14.2"; "" for none, or one that isn't final."""
+    file = folder / "patchlevel.h"
+    if not file.is_file() or not (folder / "Python.h").is_file():
+        return ""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    stated = re.search(r'^#define PY_VERSION\s+"(\d+\.\d+\.\d+)"', text, re.MULTILINE)
+    return stated[1] if stated else ""
+
+
+def from_debian(version: str) -> Path:
+    """Debian's headers of a version, downloaded now (6 MB) if the cache hasn't got them.
+
+    Raises WheelworksError where mmdebstrap is missing or fails.
+    """
+    return cache.keep(f"debian-headers/{version}", lambda folder: _fetch(version, folder))
+
+
+def _fetch(version: str, folder: Path) -> None:
+    missing = f"no headers of CPython {version} on this machine"
+    hint = WAYS.format(version=version) + debian.HOW_TO_GET
+    if version not in debian.SUITES or not shutil.which("mmdebstrap"):
+        raise WheelworksError(missing, hint)
+    hook = f'cd "$1" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download libpython{version}-dev'
+    archive = folder / "root.tar"
+    command = debian.command("custom", debian.SUITES[version], f"--customize-hook={hook}")
+    ended = process.run([*command[:-1], archive], seconds=600)
+    if ended.status != 0:
+        lines = [line for line in ended.output.splitlines() if line.startswith("E:")]
+        raise WheelworksError("\n".join([f"{missing}, and none to be had from Debian:", *lines[-5:]]), hint)
+    _unpack(archive, version, folder)
+
+
+def _unpack(archive: Path, version: str, folder: Path) -> None:
+    """Keep of a package's files the headers alone."""
+    package, files = folder / "package.deb", folder / "files"
+    with tarfile.open(archive) as tar:
+        member = next(one for one in tar if re.fullmatch(r"\./libpython[^/]*\.deb", one.name))
+        contents = tar.extractfile(member)
+        assert contents is not None  # a package is a regular file
+        package.write_bytes(contents.read())
+    ended = process.run(["dpkg-deb", "--extract", package, files])
+    if ended.status != 0:
+        raise WheelworksError(f"Debian's package of CPython {version} can't be unpacked: {ended.output[-500:]}")
+    for path in sorted((files / "usr/include" / f"python{version}").iterdir()):
+        path.rename(folder / path.name)
+    archive.unlink()
+    package.unlink()
+    cache.remove_tree(files)
+
+
+def fitted(folder: Path, abi: Abi) -> Headers:
+    """A copy of an interpreter's headers with our ``pyconfig.h``, fit for every target of an ABI.
+
+    Python.h finds the pyconfig.h beside it before any other, so that no search path could do instead.
+    """
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*.h"))
+    contents = {name: _fit(name.as_posix(), folder / name, abi) for name in names}
+    digest = hashlib.sha256()
+    for name, data in contents.items():
+        digest.update(f"{name.as_posix()}\0{len(data)}\0".encode() + data)
+
+    def make(place: Path) -> None:
+        for name, data in contents.items():
+            (place / name).parent.mkdir(exist_ok=True, parents=True)
+            (place / name).write_bytes(data)
+
+    kept = cache.keep(f"headers/{abi.nodot}-{digest.hexdigest()[:16]}", make)
+    return Headers(kept, release_of(folder), digest.hexdigest())
+
+
+def _fit(name: str, path: Path, abi: Abi) -> bytes:
+    if name == "pyconfig.h":
+        return b"#define Py_GIL_DISABLED 1\n" * abi.free_threaded + _OURS.read_bytes()
+    data = path.read_bytes()
+    return (
+        first_release(data.decode("utf-8", "surrogateescape"), abi.python).encode() if name == "patchlevel.h" else data
+    )
+
+
+def first_release(text: str, version: str) -> str:
+    """``patchlevel.h`` as it is in the first release of a version."""
+    for name, value in _FIRST.items():
+        text = re.sub(rf"^(#define PY_{name}\s+)\S+", rf"\g<1>{value}", text, flags=re.MULTILINE)
+    return re.sub(r'^(#define PY_VERSION\s+)"[^"]*"', rf'\g<1>"{version}.0"', text, flags=re.MULTILINE)

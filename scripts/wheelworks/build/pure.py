@@ -1,0 +1,45 @@
+"""The wheel without an extension, for every platform that has no other: as the project itself says how."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+from wheelworks.build import environment, project, report, sbom
+from wheelworks.build.backend import Backend, BackendError, last_lines
+from wheelworks.build.context import Workshop
+from wheelworks.build.tasks import Built
+from wheelworks.build.wheel import described
+from wheelworks.core import manifest, plan, wheelfile
+from wheelworks.core.binary import SUFFIXES
+from wheelworks.core.errors import WheelworksError
+
+
+def build(shop: Workshop, made_of: manifest.Record) -> Built:
+    """Build the pure wheel, with the variables that the project declares for it.
+
+    Raises WheelworksError where it declares none, and where what comes out isn't pure.
+    """
+    start, place = time.perf_counter(), shop.work / "pure"
+    variables = shop.pure_variables()
+    if variables is None:
+        raise WheelworksError(f"{shop.source.name}: its pyproject.toml doesn't say how it builds purely", project.HOW)
+    tree = place / "source"
+    shutil.copytree(shop.source.tree, tree)
+    settings = environment.hermetic(os.environ, place, shop.source.epoch, {**shop.extra, **variables})
+    try:
+        made = Backend(tree, shop.environment, settings).make("wheel", place / "wheel")
+    except BackendError as error:
+        raise WheelworksError(f"{plan.PURE}: {error}\n{last_lines(error.output)}") from error
+    members, name = wheelfile.read(made), wheelfile.parse_name(made.name)
+    natives = [file for file in members if file.endswith(SUFFIXES)]
+    if natives or name.platforms != {"any"} or name.abi != plan.PURE.removesuffix("-any"):
+        raise WheelworksError(f"{plan.PURE}: the project builds {made.name}{''.join(f', {f}' for f in natives)}")
+    info = wheelfile.dist_info(members, made.name)
+    placed = members | sbom.members(shop, name, info)
+    finished = wheelfile.with_record(wheelfile.with_tags(placed, name.tags, info), info)
+    data = wheelfile.archive(finished, shop.source.epoch)
+    record = {**described(wheelfile.file_name(name, name.tags), data, name.tags, (), made_of), "extensions": []}
+    path = manifest.write(shop.out / record["file"], data)
+    return Built(path, {**record, "link": "none", "libc_calls": []}, time.perf_counter() - start, report.summary([]))

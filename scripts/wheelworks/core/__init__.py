@@ -1,0 +1,1 @@
+"""Mechanisms that every package shares: wheels, tags, targets, processes, the index, the manifest."""

@@ -1,0 +1,27 @@
+"""Wheel -> proof that its machine code runs, or a stated reason why it can't be run here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wheelworks.core.extensions import choose, extensions
+from wheelworks.emulator.cpu import Limits
+from wheelworks.emulator.image.formats import read_image
+from wheelworks.emulator.module import EmulatedModule
+
+__all__ = ["EmulatedModule", "Limits", "load"]
+
+
+def load(
+    path: str | Path, *, member: str | None = None, cpu: str | None = None, limits: Limits | None = None
+) -> EmulatedModule:
+    """Import the extension module of a wheel, or of a bare ``.so`` or ``.pyd``, on an emulated CPU.
+
+    ``member`` names the module where a wheel has several; ``cpu`` ("aarch64", "x86_64") chooses the half of a
+    universal binary. Raises WheelworksError: BadImage for a file that no loader would take, CannotRun for one that
+    needs what isn't emulated, Fault for one whose code is wrong; and whatever the module raises when imported.
+    """
+    path = Path(path)
+    extension = choose(extensions(path), member, path)
+    image = read_image(extension.data, extension.name, cpu)
+    return EmulatedModule(image, extension, limits or Limits())

@@ -1,0 +1,186 @@
+"""The heap of guest memory: blocks, the zones between them that may not be touched, and what an access to one means.
+
+Small blocks are watched access by access; large ones are free to run over, and watched at their edges.
+"""
+
+from __future__ import annotations
+
+import mmap
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from unicorn.unicorn_const import UC_PROT_READ, UC_PROT_WRITE
+
+from wheelworks.emulator.cpu import PAGE, Cpu
+from wheelworks.emulator.findings import CannotRun, Fault, fault
+from wheelworks.emulator.region import Region
+
+LARGE = 256
+ZONE = 32  # the least that lies between two blocks
+EDGE = 16  # no access of the emulated CPUs is wider
+FRESH = 0xCD  # what memory that nobody wrote to holds
+
+
+@dataclass(eq=False)
+class Block:
+    """``size`` bytes at ``start``; the guest may read the first ``readable`` and write the first ``writable``.
+
+    Up to ``zone_end`` nothing may be touched. ``counted``: where an object's
+    reference count ends. What lies beyond
+    ``readable`` in a ``private`` block belongs to the interpreter and isn't modelled; ``window`` is a part of that
+    which may be read nevertheless.
+    """
+
+    start: int
+    size: int
+    readable: int
+    writable: int
+    what: str
+    live: bool = True
+    immutable: bool = False
+    private: bool = False
+    counted: int = 0
+    zone_end: int = 0
+    window: tuple[int, int] = (0, 0)
+
+    @property
+    def large(self) -> bool:
+        """Whether its inside is left unwatched."""
+        return self.size >= LARGE
+
+    @property
+    def end(self) -> int:
+        """The address after its last byte."""
+        return self.start + self.size
+
+    def allows(self, offset: int, size: int, write: bool) -> bool:
+        """Whether the guest may touch ``size`` bytes at ``offset``."""
+        if offset >= 0 and offset + size <= (self.writable if write else self.readable):
+            return True
+        return not write and self.window[0] <= offset and offset + size <= self.window[1]
+
+
+class Arena:
+    """A range of the heap: blocks from low to high addresses, and the watches over all that lies between them."""
+
+    def __init__(self, start: int, memory: mmap.mmap, cpu: Cpu) -> None:
+        self.region = Region("heap", start, memory)
+        self.cpu = cpu
+        self.next = start + 64
+        self.starts: list[int] = []
+        self.blocks: list[Block] = []
+        self._watches: list[int] = []
+        self._frozen: dict[Block, int] = {}
+        self._tail = 0
+        cpu.map(start, memory, UC_PROT_READ | UC_PROT_WRITE)
+        self._watch_tail(start)
+
+    def room_for(self, size: int) -> bool:
+        """Whether a block of this size fits."""
+        return self.next + size + 2 * PAGE < self.region.end
+
+    def add(self, size: int, what: str, offset: int, joined: bool) -> Block:
+        """A new block above all others; a ``joined`` one starts where the last one ends."""
+        start = self.blocks[-1].end if joined else self.next + offset
+        if joined:
+            self.blocks[-1].zone_end = start
+        block = Block(start, size, size, size, what)
+        self.next = block.zone_end = -(-(block.end + min(max(ZONE, size // 4), PAGE)) // 16) * 16
+        self.starts.append(start)
+        self.blocks.append(block)
+        self.region.memory[start - self.region.start : block.end - self.region.start] = bytes([FRESH]) * size
+        if block.large:
+            self._open(block)
+        return block
+
+    def _watch_tail(self, start: int) -> None:
+        self._tail_start = start
+        self._tail = self.cpu.watch(start, self.region.end - 1)
+
+    def _open(self, block: Block) -> None:
+        """Let the inside of a large block be used unwatched."""
+        self.cpu.unwatch(self._tail)
+        self._watches.append(self.cpu.watch(self._tail_start, block.start - 1))
+        self._watch_tail(block.end - EDGE)
+
+    def freeze(self, block: Block) -> None:
+        """Have writes into the inside of a large block judged from now on."""
+        if block.large and block not in self._frozen:
+            self._frozen[block] = self.cpu.watch(block.start, block.end - EDGE - 1, writes_only=True)
+
+    def close(self, block: Block) -> None:
+        """A freed block: every access is judged from now on."""
+        if block.large:
+            self._watches.append(self.cpu.watch(block.start, block.end - EDGE - 1))
+
+    def forget_freed(self) -> None:
+        """Drop what is known of freed blocks but that they were freed, and the watches that this makes needless."""
+        if self._watches or self._frozen:
+            self._rewatch()
+        self.blocks = [block for block in self.blocks if block.live]
+        self.starts = [block.start for block in self.blocks]
+
+    def _rewatch(self) -> None:
+        for handle in (*self._watches, *self._frozen.values(), self._tail):
+            self.cpu.unwatch(handle)
+        frozen = [block for block in self._frozen if block.live]
+        self._watches, self._frozen = [], {}
+        self._watch_tail(self.region.start)
+        for block in self.blocks:
+            if block.live and block.large:
+                self._open(block)
+        for block in frozen:
+            self.freeze(block)
+
+    def retire(self) -> mmap.mmap:
+        """Take the arena away from the guest; returns its memory, to be used again."""
+        for handle in (*self._watches, *self._frozen.values(), self._tail):
+            self.cpu.unwatch(handle)
+        self.cpu.unmap(self.region.start, len(self.region.memory))
+        return self.region.memory
+
+    def nearest(self, address: int) -> Block | None:
+        """The block that holds ``address``, else one of whose zones it lies in."""
+        index = bisect_right(self.starts, address) - 1
+        before = self.blocks[index] if index >= 0 and address < self.blocks[index].zone_end else None
+        if before is not None and address < before.end:
+            return before
+        after = self.blocks[index + 1] if index + 1 < len(self.blocks) else None
+        if after is None or after.start - address > (ZONE if before is None else address - before.end):
+            return before
+        return after
+
+
+def judge_heap(arena: Arena, address: int, size: int, write: bool) -> Fault | CannotRun | None:
+    """What is wrong with an access to the heap, if anything is."""
+    block = arena.nearest(address)
+    verb = "writes" if write else "reads"
+    if block is None:
+        if address >= arena.next:
+            return fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, where nothing was allocated yet")
+        return fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
+    offset = address - block.start
+    if not block.live and 0 <= offset < block.size:
+        return _judge_freed(block, offset, size, verb)
+    if block.allows(offset, size, write):
+        return None
+    if block.private and 0 <= offset < block.size:
+        return CannotRun(f"it {verb} the inside of {block.what}, whose layout the emulated interpreter doesn't model")
+    return _judge_outside(block, offset, size, write, verb)
+
+
+def _judge_freed(block: Block, offset: int, size: int, verb: str) -> Fault:
+    if size <= 8 and offset < block.counted:
+        return fault("reference-dropped-twice", f"{verb} the reference count in {block.what}, which was freed")
+    return fault("use-after-free", f"{verb} {size} bytes at offset {offset} of {block.what}, freed")
+
+
+def _judge_outside(block: Block, offset: int, size: int, write: bool, verb: str) -> Fault:
+    if write and block.immutable and 0 <= offset <= block.readable - size:
+        return fault("write-to-immutable", f"{verb} {size} bytes at offset {offset} of {block.what}")
+    if offset < 0:
+        what = f"{verb} {size} bytes, {-offset} before the start of {block.what}"
+    else:
+        past = offset + size - (block.readable if block.immutable or not write else block.writable)
+        what = f"{verb} {size} bytes at offset {offset}, {past} past the end of {block.what}"
+    return fault("write-out-of-bounds" if write else "read-out-of-bounds", what)

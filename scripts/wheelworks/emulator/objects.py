@@ -1,0 +1,344 @@
+"""Python objects as the guest sees them: a header with a reference count in guest memory, and what belongs to it.
+
+The value lives in this interpreter. The guest's copy of a header, and of the bytes behind bytes-like objects, are
+real memory: inline reference counting and reading through pointers work as they do in a real process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from wheelworks.emulator.abi import Abi
+from wheelworks.emulator.cpu import PAGE
+from wheelworks.emulator.findings import Fault, fault
+from wheelworks.emulator.heap import Block
+from wheelworks.emulator.memory import Memory
+
+PERMANENT_COUNT = 1 << 28
+FLAGS_SLOT = 18  # pointers between ob_size and tp_flags (CPython: Include/cpython/object.h)
+MODELLED_FLAGS = 0xFF << 24 | 1 << 10 | 1 << 9  # the fast subclass bits, BASETYPE, HEAPTYPE
+SIZED = (bytes, bytearray, tuple, list)
+
+
+class Unfinished(Enum):
+    """The value of an object that the guest is still filling."""
+
+    BYTES = "bytes"
+    TUPLE = "tuple"
+
+
+@dataclass(eq=False)
+class GuestObject:
+    """One object: ``held`` references belong to this interpreter, the others to the guest."""
+
+    address: int
+    block: Block
+    value: object
+    origin: str = ""
+    held: int = 0
+    permanent: bool = False
+    excused: int = 0
+    data: Block | None = None
+    length: int = 0
+    items: list[GuestObject | None] = field(default_factory=list)
+    children: dict[int, GuestObject] = field(default_factory=dict)
+    unset: set[int] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        if isinstance(self.value, Unfinished):
+            return f"a new {self.value.value} object of length {self.length}"
+        text = repr(self.value)
+        return text if len(text) <= 60 else f"{text[:40]}… ({type(self.value).__name__})"
+
+
+class Objects:
+    """Every object that the guest knows, by address and by identity."""
+
+    def __init__(self, abi: Abi, memory: Memory, thread: int) -> None:
+        """``thread`` is what the guest's thread pointer holds: the owner of free-threaded objects."""
+        self.abi = abi
+        self.memory = memory
+        self.thread = thread
+        self._by_address: dict[int, GuestObject] = {}
+        self._by_identity: dict[int, GuestObject] = {}
+        self._types: dict[type, GuestObject] = {}
+        self.live: dict[GuestObject, None] = {}
+        self.caller = ""
+        self._count_format = abi.packer("n" if not abi.python.free_threaded else "In")
+        self._count_offset = 0 if not abi.python.free_threaded else (12 if abi.pointer == 8 else 8)
+        self._permanent_count = abi.immortal_count if abi.immortal else PERMANENT_COUNT
+
+    # -- finding and making objects
+
+    def at(self, address: int) -> GuestObject:
+        """The object at a guest address. Raises Fault for NULL, a freed object, or anything else."""
+        found = self._by_address.get(address)
+        if found is not None:
+            return found
+        if address == 0:
+            raise fault("null-pointer", "NULL given where an object is needed")
+        wrong = self.memory.judge(address, self.abi.header, False)
+        if isinstance(wrong, Fault) and "freed" in wrong.finding.what:
+            raise fault("use-after-free", f"the object at {address:#x} was freed before")
+        raise wrong or fault("not-an-object", f"{address:#x} is not the address of an object")
+
+    def of(self, value: object) -> GuestObject:
+        """The guest's object for a value; its count is 0 if it is new."""
+        found = self._by_identity.get(id(value))
+        if found is not None and found.value is value:
+            return found
+        if isinstance(value, type):
+            return self.type_object(value)
+        if value is None or value is True or value is False or value is ... or value is NotImplemented:
+            return self._make(value, permanent=True)
+        return self._make(value)
+
+    def type_object(self, cls: type) -> GuestObject:
+        """The guest's object for a type; it lives as long as the guest."""
+        if cls not in self._types:
+            self._types[cls] = self._make(cls, permanent=True)
+        return self._types[cls]
+
+    def _make(self, value: object, permanent: bool = False) -> GuestObject:
+        kind = self._kind(value)
+        if isinstance(value, bytes):
+            self.memory.reserve(bytes.__len__(value) + PAGE)
+        if value is not type:
+            self.type_object(kind)  # no block may come between a header and what follows it
+        block = self._header_block(value, kind)
+        made = GuestObject(block.start, block, value, self.caller, permanent=permanent)
+        self._by_address[made.address] = made
+        if not isinstance(value, Unfinished):
+            self._by_identity[id(value)] = made
+        if not permanent:
+            self.live[made] = None
+        if value is type:
+            self._types[type] = made
+        self._write_header(made, kind)
+        if self._inline(kind) and value is not Unfinished.BYTES:
+            self.data(made)
+        return made
+
+    def _kind(self, value: object) -> type:
+        if isinstance(value, Unfinished):
+            return bytes if value is Unfinished.BYTES else tuple
+        return type(value)
+
+    def _header_block(self, value: object, kind: type) -> Block:
+        """The part of an object before its data.
+
+        In the stable ABI that is PyObject or PyVarObject, and data may be anywhere. Other builds look inside: their
+        bytes objects have a hash, which is nobody's business, then the data (CPython: Include/cpython/bytesobject.h).
+        """
+        sized, inline = issubclass(kind, SIZED), self._inline(kind)
+        readable = self.abi.header + self.abi.pointer * sized
+        hidden = 0 if self.abi.python.stable else self.abi.pointer if inline else 160
+        block = self.memory.allocate(readable + hidden, f"the object header of {_brief(value)}")
+        block.readable = block.writable = readable
+        block.private = bool(hidden) and not inline
+        block.counted = self.abi.header - self.abi.pointer
+        if hidden and isinstance(value, type):
+            flags = self.abi.header + (1 + FLAGS_SLOT) * self.abi.pointer
+            block.window = (flags, flags + self.abi.long)
+        return block
+
+    def _inline(self, kind: type) -> bool:
+        """Whether the data of such an object follows its header."""
+        return not self.abi.python.stable and issubclass(kind, bytes)
+
+    def _write_header(self, made: GuestObject, kind: type) -> None:
+        memory, address, pointer = self.memory, made.address, self.abi.pointer
+        memory.poke(address, bytes(made.block.size))
+        if made.permanent:
+            self._set_count(made, self._permanent_count)
+        if self.abi.python.free_threaded and not made.permanent:
+            memory.poke(address, self.abi.packer("P").pack(self.thread))
+        cls = made if made.value is type else self.type_object(kind)
+        memory.poke(address + self.abi.header - pointer, self.abi.packer("P").pack(cls.address))
+        if issubclass(kind, SIZED) and not isinstance(made.value, Unfinished):
+            base = next(base for base in SIZED if issubclass(kind, base))
+            self.set_size(made, base.__len__(made.value))  # type: ignore[arg-type]  # it is an instance of base
+        if made.block.window[1]:
+            flags = made.value.__flags__ & MODELLED_FLAGS  # type: ignore[attr-defined]  # it is a type
+            memory.poke(address + made.block.window[0], self.abi.packer("L").pack(flags))
+
+    def set_size(self, made: GuestObject, size: int) -> None:
+        """Set ``ob_size``."""
+        made.length = size
+        self.memory.poke(made.address + self.abi.header, self.abi.packer("n").pack(size))
+
+    def new_bytes(self, size: int) -> GuestObject:
+        """A bytes object whose content the guest is to write; one zero byte follows it."""
+        self.memory.reserve(size + PAGE)
+        made = self._make(Unfinished.BYTES)
+        self.set_size(made, size)
+        made.data = self.memory.allocate(size + 1, f"a new bytes object of {size} bytes", joined=self._inline(bytes))
+        self.memory.poke(made.data.end - 1, b"\0")
+        self.memory.seal_end(made.data)
+        return made
+
+    def new_tuple(self, size: int) -> GuestObject:
+        """A tuple whose items the guest is to set."""
+        made = self._make(Unfinished.TUPLE)
+        self.set_size(made, size)
+        made.items = [None] * size
+        return made
+
+    # -- their content
+
+    def data(self, made: GuestObject) -> Block:
+        """Guest memory with the bytes of a bytes, bytearray or (as UTF-8) str object, followed by a zero byte.
+
+        Methods that a subclass overrides are not asked.
+        """
+        if made.data is None:
+            value = made.value
+            content = str.encode(value) if isinstance(value, str) else bytes(memoryview(value))  # type: ignore[arg-type]
+            inline = self._inline(type(value))
+            made.data = self.memory.allocate(len(content) + 1, f"the bytes of {_brief(value)}", joined=inline)
+            self.memory.poke(made.data.start, content + b"\0")
+            if isinstance(value, bytearray):
+                self.memory.seal_end(made.data)
+            else:
+                self.memory.freeze(made.data)
+        return made.data
+
+    def value(self, made: GuestObject) -> object:
+        """The Python object. One that the guest was filling is finished by this; later writes are faults."""
+        if made.value is Unfinished.BYTES:
+            self._finish_bytes(made)
+        elif made.value is Unfinished.TUPLE:
+            self._finish_tuple(made)
+        elif isinstance(made.value, bytearray) and made.data is not None:
+            self.pull(made)
+        elif made.unset:
+            raise fault("bad-api-use", f"a list is used while its item {min(made.unset)} is still NULL")
+        return made.value
+
+    def _finish_bytes(self, made: GuestObject) -> None:
+        assert made.data is not None
+        content = self.memory.peek(made.data.start, made.length)
+        self._become(made, bytes(bytearray(content)))
+        self.memory.freeze(made.data)
+
+    def _finish_tuple(self, made: GuestObject) -> None:
+        if None in made.items:
+            raise fault("bad-api-use", f"a tuple is used while its item {made.items.index(None)} is still NULL")
+        self._become(made, tuple(self.value(item) for item in made.items if item is not None))
+
+    def _become(self, made: GuestObject, value: object) -> None:
+        made.value = value
+        self._by_identity.setdefault(id(value), made)
+
+    def pull(self, made: GuestObject) -> None:
+        """Copy what the guest wrote into a bytearray back into the real one."""
+        if isinstance(made.value, bytearray) and made.data is not None:
+            content = self.memory.peek(made.data.start, made.length)
+            if made.value != content:
+                made.value[:] = content
+
+    def moved(self, made: GuestObject) -> None:
+        """A bytearray changed its size: its bytes are elsewhere from now on."""
+        if made.data is not None:
+            self.memory.free(made.data)
+            made.data = None
+        if isinstance(made.value, bytearray):
+            self.set_size(made, len(made.value))
+
+    def type_of(self, made: GuestObject) -> type:
+        """The type of an object, also of one that the guest is still filling."""
+        return self._kind(made.value)
+
+    def child(self, container: GuestObject, value: object) -> GuestObject:
+        """An item of a container, kept alive by it: what a borrowed reference points to."""
+        found = container.children.get(id(value))
+        if found is None:
+            found = self.hold(self.of(value))
+            container.children[id(value)] = found
+        return found
+
+    def prune(self, container: GuestObject, values: Iterator[object]) -> None:
+        """Let go of the items that a container no longer has."""
+        present = {id(value) for value in values}
+        for key in [key for key in container.children if key not in present]:
+            self.drop(container.children.pop(key))
+
+    # -- reference counts
+
+    def count(self, made: GuestObject) -> int:
+        """The reference count, local and shared references together."""
+        parts = self._count_format.unpack(self.memory.peek(made.address + self._count_offset, self._count_format.size))
+        return int(parts[0]) if len(parts) == 1 else int(parts[0] + (parts[1] >> 2))
+
+    def _set_count(self, made: GuestObject, count: int) -> None:
+        if self.abi.python.free_threaded:
+            shared = self._count_format.unpack(
+                self.memory.peek(made.address + self._count_offset, self._count_format.size)
+            )[1]
+            packed = self._count_format.pack(count - (shared >> 2), shared)
+        else:
+            packed = self._count_format.pack(count)
+        self.memory.poke(made.address + self._count_offset, packed)
+
+    def add_reference(self, made: GuestObject) -> int:
+        """One more reference, the guest's; returns the address."""
+        if not (made.permanent and self.abi.immortal):
+            self._set_count(made, self.count(made) + 1)
+        return made.address
+
+    def remove_reference(self, made: GuestObject) -> None:
+        """One reference less; the last one frees the object. Raises Fault if it wasn't the guest's to drop."""
+        if made.permanent and self.abi.immortal:
+            return
+        count = self.count(made) - 1
+        self._set_count(made, count)
+        if count <= 0:
+            self.deallocate(made)
+
+    def hold(self, made: GuestObject) -> GuestObject:
+        """A reference that belongs to this interpreter."""
+        made.held += 1
+        self.add_reference(made)
+        return made
+
+    def drop(self, made: GuestObject) -> None:
+        """Give up a reference that belonged to this interpreter."""
+        made.held -= 1
+        if not made.permanent and self.count(made) <= made.held:
+            raise fault("reference-dropped-twice", f"a reference to {made} was dropped that wasn't the function's own")
+        self.remove_reference(made)
+
+    def deallocate(self, made: GuestObject) -> None:
+        """The count went to zero. Raises Fault while this interpreter still has a reference."""
+        if made.held or made.permanent:
+            raise fault("reference-dropped-twice", f"the last reference to {made} was dropped while it is in use")
+        self.pull(made)
+        del self._by_address[made.address]
+        if self._by_identity.get(id(made.value)) is made:
+            del self._by_identity[id(made.value)]
+        self.live.pop(made, None)
+        self.memory.free(made.block)
+        if made.data is not None:
+            self.memory.free(made.data)
+        for item in (*made.items, *made.children.values()):
+            if item is not None:
+                self.drop(item)
+
+    def permanent_imbalance(self) -> Iterator[tuple[GuestObject, int]]:
+        """Permanent objects with more or fewer references than they began with."""
+        if self.abi.immortal:
+            return
+        for made in self._by_address.values():
+            if made.permanent:
+                surplus = self.count(made) - self._permanent_count - made.held
+                if surplus != made.excused:
+                    yield made, surplus
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, Unfinished):
+        return f"a new {value.value} object"
+    name = f"the type {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__} object"
+    return name if not isinstance(value, (bytes, bytearray, str)) else f"{name} of length {len(value)}"

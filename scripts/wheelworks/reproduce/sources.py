@@ -1,0 +1,117 @@
+"""What is to be reproduced: a folder of wheels, a wheel, an sdist, a project, or what an index has published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
+from packaging.version import Version
+
+from wheelworks.core import git, manifest, wheelfile
+from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.reproduce import copies, provenance, selection
+from wheelworks.reproduce.bisect import Files
+from wheelworks.reproduce.rebuild import Recipe
+from wheelworks.reproduce.selection import Selection
+
+HINT = "SOURCE is a folder with wheels and their sdist, a wheel, an sdist, a project's folder, or NAME==VERSION"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Files that must come out of a recipe; none, where the first build tells what should come out of the second.
+
+    ``tools`` is what is recorded of the toolchain that made them, ``folder`` where a manifest keeps what came of it,
+    ``without`` the wheels that nothing here can build.
+    """
+
+    files: Files
+    recipe: Recipe
+    tools: manifest.Record
+    folder: Path | None = None
+    without: tuple[str, ...] = ()
+
+
+def of_folder(folder: Path, source: Path | None, chosen: Selection) -> Subject:
+    """A folder's wheels; the source is the sdist in it unless it is given. Raises WheelworksError, UsageError."""
+    wheels = sorted(folder.glob("*.whl"))
+    if not wheels:
+        raise UsageError(f"{folder}: there are no wheels in it", HINT)
+    return of_wheels(wheels, source or _sdist_for(wheels), chosen, folder)
+
+
+def of_wheels(wheels: Sequence[Path], source: Path, chosen: Selection, folder: Path) -> Subject:
+    """Wheels out of one source; ``folder`` may hold their manifest or provenance.
+
+    Raises WheelworksError for a wheel that isn't what its manifest says, UsageError where none of them can be built.
+    """
+    record = manifest.load(folder)
+    wanted = {path.name: path for path in wheels if chosen.covers(path.name)}
+    files = {name: path for name, path in wanted.items() if selection.can_be_built(name)}
+    if not files:
+        raise UsageError(f"{folder}: nothing here builds {', '.join(wanted) or 'what was chosen of it'}")
+    _check(files, record)
+    stated = provenance.of_files(folder, files, record)
+    recipe = Recipe(source, selection.of_files(files), stated.epoch, stated.seen)
+    return Subject(files, recipe, stated.tools, folder if record else None, tuple(sorted(wanted.keys() - files.keys())))
+
+
+def _check(files: Files, record: manifest.Record | None) -> None:
+    recorded = {wheel["file"]: wheel["sha256"] for wheel in (record or {}).get("wheels", ())}
+    for name, path in files.items():
+        if name in recorded and manifest.sha256(path) != recorded[name]:
+            raise WheelworksError(f"{name}: isn't the file that {manifest.FILE} tells of", "build it again")
+
+
+def of_wheel(wheel: Path, source: Path | None) -> Subject:
+    """One wheel. Raises UsageError where no target here fits its tags."""
+    return of_wheels([wheel], source or _sdist_for([wheel]), Selection(), wheel.parent)
+
+
+def of_sdist(archive: Path, chosen: Selection) -> Subject:
+    """An sdist alone: builds of it must agree with each other."""
+    return Subject({}, Recipe(archive, chosen), {})
+
+
+def of_project(folder: Path, chosen: Selection, work: Path) -> Subject:
+    """A project's folder: its sdist, too, must be the same each time. Raises WheelworksError."""
+    return Subject({}, Recipe(laid(folder, work), chosen), {})
+
+
+def from_project(subject: Subject, folder: Path, work: Path, commit: str = "HEAD") -> Subject:
+    """The same files, and the sdist that they were to be built from, out of a project's folder. Raises WheelworksError.
+
+    Else nothing would show that the sdist holds what the project does.
+    """
+    sdist = subject.recipe.source
+    files = {sdist.name: sdist, **subject.files}
+    return replace(subject, files=files, recipe=replace(subject.recipe, source=laid(folder, work, commit)))
+
+
+def laid(folder: Path, work: Path, commit: str = "HEAD") -> Path:
+    """A project's folder once more, within ``work``: of git's, what is committed, as of a commit.
+
+    Raises WheelworksError where git can't clone it.
+    """
+    place = work / "project"
+    place.mkdir()
+    if (folder / ".git").exists():
+        return git.clone(folder.resolve(), place / folder.resolve().name, commit)
+    return copies.copied(folder.resolve(), place)
+
+
+def _sdist_for(wheels: Sequence[Path]) -> Path:
+    """The sdist beside wheels, of their name and version."""
+    name, folder = wheelfile.parse_name(wheels[0].name), wheels[0].parent
+    wanted = canonicalize_name(name.distribution), Version(name.version)
+    for path in sorted(folder.glob("*.tar.gz")):
+        try:
+            found = parse_sdist_filename(path.name)
+        except InvalidSdistFilename:
+            continue
+        if found == wanted:
+            return path
+    file = f"{name.distribution}-{name.version}.tar.gz"
+    raise UsageError(f"{folder}: there is no {file} beside the wheels", "name it: --source FILE.tar.gz")

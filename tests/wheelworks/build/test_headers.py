@@ -1,0 +1,131 @@
+"""CPython's headers for an ABI: found on this machine, told by release, made the same whatever the release."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from wheelworks.build import headers
+from wheelworks.core import targets
+from wheelworks.core.errors import WheelworksError
+
+PATCHLEVEL = """\
+#define PY_MAJOR_VERSION        3
+#define PY_MINOR_VERSION        {minor}
+#define PY_MICRO_VERSION        {micro}
+#define PY_RELEASE_LEVEL        PY_RELEASE_LEVEL_FINAL
+#define PY_RELEASE_SERIAL       0
+#define PY_VERSION              "3.{minor}.{micro}"
+#define PYTHON_API_VERSION 1013
+"""
+FREE = targets.find_abi("cp314t")
+
+
+def installed(folder: Path, minor: int = 14, micro: int = 2) -> Path:
+    (folder / "cpython").mkdir(parents=True)
+    (folder / "Python.h").write_text("a")
+    (folder / "cpython" / "object.h").write_text("b")
+    (folder / "pyconfig.h").write_text("the host's")
+    (folder / "patchlevel.h").write_text(PATCHLEVEL.format(minor=minor, micro=micro))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path / "cache"))
+
+
+def test_headers_are_copied_with_our_configuration(tmp_path: Path) -> None:
+    theirs = installed(tmp_path / "include", 11, 9)
+    found = headers.fitted(theirs, targets.floor())
+    ours = Path(headers.__file__).with_name("pyconfig.h").read_text(encoding="utf-8")
+    assert {path.relative_to(found.folder).as_posix(): path.read_text() for path in found.folder.rglob("*.h")} == {
+        "Python.h": "a",
+        "cpython/object.h": "b",
+        "patchlevel.h": PATCHLEVEL.format(minor=11, micro=0),
+        "pyconfig.h": ours,
+    }
+    assert found.release == "3.11.9" and found.sha256[:16] in found.folder.name
+    (theirs / "pyconfig.h").write_text("another host's")
+    assert headers.fitted(theirs, targets.floor()) == found, "what the host's pyconfig.h says has no say"
+
+
+def test_another_release_gives_the_same_headers(tmp_path: Path) -> None:
+    two, nine = (headers.fitted(installed(tmp_path / str(micro), 14, micro), FREE) for micro in (2, 19))
+    assert (two.sha256, two.folder) == (nine.sha256, nine.folder)
+    assert (two.release, nine.release) == ("3.14.2", "3.14.19")
+
+
+def test_without_the_gil_the_configuration_says_so(tmp_path: Path) -> None:
+    theirs = installed(tmp_path / "include")
+    assert (headers.fitted(theirs, FREE).folder / "pyconfig.h").read_text().startswith("#define Py_GIL_DISABLED 1\n")
+
+
+@pytest.mark.parametrize("text", ["", '#define PY_VERSION "3.15.0rc1"', '#define PY_VERSION "3.15.0b2+"'])
+def test_what_is_no_final_release_is_passed_over(text: str, tmp_path: Path) -> None:
+    folder = installed(tmp_path / "include")
+    (folder / "patchlevel.h").write_text(text)
+    assert headers.release_of(folder) == ""
+
+
+def test_a_folder_without_headers_is_passed_over(tmp_path: Path) -> None:
+    assert headers.release_of(tmp_path) == ""
+
+
+def test_the_newest_release_on_the_machine_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    installed(tmp_path / "uv" / "cpython-3.14.9-linux" / "include" / "python3.14", 14, 9)
+    installed(tmp_path / "pyenv" / "versions" / "3.14.20" / "include" / "python3.14t", 14, 20)
+    installed(tmp_path / "pyenv" / "versions" / "3.15.30" / "include" / "python3.15", 15, 30)
+    found = set(headers.places("3.14"))
+    assert {tmp_path / "pyenv/versions/3.14.20/include/python3.14t"} <= found
+    monkeypatch.setattr(headers, "places", lambda version: iter(one for one in found if tmp_path in one.parents))
+    assert headers.find(FREE).release == "3.14.20"
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder"),
+    [
+        ("PYENV_ROOT", "versions/3.14.0t/include/python3.14t"),
+        ("UV_PYTHON_INSTALL_DIR", "cpython-3.14.0+freethreaded-linux-x86_64-gnu/include/python3.14t"),
+        ("APPDATA", "uv/data/python/cpython-3.14.0+freethreaded-windows-x86_64-none/include"),
+        ("LOCALAPPDATA", "Programs/Python/Python314-arm64/Include"),
+        ("RUNNER_TOOL_CACHE", "Python/3.14.0/x64-freethreaded/include/python3.14t"),
+        ("RUNNER_TOOL_CACHE", "Python/3.14.0/x64/include"),
+        ("AGENT_TOOLSDIRECTORY", "Python/3.14.0/arm64-freethreaded/include/python3.14t"),
+    ],
+)
+def test_each_installer_has_its_place(
+    variable: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AGENT_TOOLSDIRECTORY", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "root"))
+    ours, other = tmp_path / "root" / folder, tmp_path / "root" / folder.replace("14", "13")
+    installed(ours, 14, 99)
+    installed(other, 13, 99)
+    found = [headers.release_of(place) for place in headers.places("3.14") if tmp_path in place.parents]
+    assert "3.14.99" in found and headers.find(FREE).release == "3.14.99"
+
+
+def test_where_there_are_none_the_ways_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers, "places", lambda version: iter(()))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(WheelworksError, match=r"no headers of CPython 3\.14 on this machine") as caught:
+        headers.find(FREE)
+    for way in ("uv python install 3.14", "pyenv install", "libpython3.14-dev", "brew", "winget", "mmdebstrap"):
+        assert way in caught.value.hint
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="mmdebstrap, which fetches them, is not installed")
+def test_debian_has_them(wheelworks_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(wheelworks_cache))
+    monkeypatch.setattr(headers, "places", lambda version: iter(()))
+    found = headers.find(FREE)
+    assert found.release.startswith("3.14.")
+    assert {"Python.h", "object.h", "pyconfig.h"} <= {path.name for path in found.folder.iterdir()}
+    assert not [
+        path for path in (wheelworks_cache / "debian-headers/3.14").iterdir() if path.suffix in (".tar", ".deb")
+    ]

@@ -1,0 +1,50 @@
+"""The code that the emulated CPU, without AVX2, can't run: it is the same in every x86-64 wheel, and Linux's runs here.
+
+tests/speedups run it wherever the CPU has it, by itself (test_xor_on_cpus.py) and in the functions that call it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import capstone
+import pytest
+from wheelworks.audit.regions import regions
+from wheelworks.core import binary, wheelfile
+
+pytestmark = pytest.mark.integration
+
+DECODER = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+
+
+def code(wheel: Path) -> bytes:
+    """All code of a wheel's one binary."""
+    [data] = [member.data for name, member in wheelfile.read(wheel).items() if name.endswith((".so", ".pyd"))]
+    # Within the loop: LIEF's objects die with what they are part of.
+    return b"".join(region.data for parsed, _, _ in binary.parts(data) for region in regions(parsed))
+
+
+def wide(text: bytes) -> list[bytes]:
+    """The functions in this code that use registers of 32 bytes: each from its entry to its return."""
+    found, start, is_wide = [], 0, False
+    for address, size, mnemonic, operands in DECODER.disasm_lite(text, 0):
+        is_wide = is_wide or "ymm" in operands
+        if mnemonic.startswith(("ret", "nop", "int3", "jmp")) and not (is_wide and mnemonic != "ret"):
+            if is_wide:
+                found.append(text[start : address + size])
+            start, is_wide = address + size, False
+    return found
+
+
+def test_it_is_one_function_and_the_same_everywhere(release: Path) -> None:
+    wheels = [path for path in release.glob("*.whl") if path.stem.endswith(("x86_64", "amd64"))]
+    assert len(wheels) == 9
+    functions = {wheel.name: wide(code(wheel)) for wheel in wheels}
+    assert {len(found) for found in functions.values()} == {1}
+    assert len({found[0] for found in functions.values()}) == 1
+    assert all(b"\x0f\xa2" in code(wheel) for wheel in wheels), "the CPU is asked"
+
+
+def test_no_other_cpu_has_such_code(release: Path) -> None:
+    [wheel] = release.glob("*-cp311-abi3-win32.whl")
+    assert wide(code(wheel)) == []

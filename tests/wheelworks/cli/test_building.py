@@ -1,0 +1,53 @@
+"""What a build begins and ends with: the manifest that is there, and the CPython where no emulated CPU is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from wheelworks.cli import _manifest, _running
+from wheelworks.core import debian
+from wheelworks.core.verdict import Verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "under"),
+    [
+        ("x-1-cp311-abi3-manylinux_2_17_s390x.musllinux_1_2_s390x.whl", ("s390x", "3.11")),
+        ("x-1-cp311-abi3-manylinux_2_31_riscv64.whl", ("riscv64", "3.13")),
+        ("x-1-cp315-abi3.abi3t-manylinux_2_19_ppc64le.whl", ("ppc64le", "3.15")),
+        ("x-1-cp314-cp314t-manylinux_2_19_ppc64le.whl", None),
+        ("x-1-cp311-abi3-win32.whl", None),
+    ],
+)
+def test_the_oldest_cpython_that_there_is(
+    name: str, under: tuple[str, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def note(wheel: Path, cpu: str, python: str, tests: str, say: _running.Say) -> Verdict:
+        asked.append((cpu, python))
+        return Verdict(wheel.name, "noted", "ran")
+
+    monkeypatch.setattr(_running, "_under", note)
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    verdict = _running.run_where_real(Path(name), "smoke", lambda *_: None)
+    assert asked == ([under] if under else [])
+    assert verdict.outcome == ("ran" if under else "cannot run here")
+
+
+def test_what_debian_has_for_a_cpu() -> None:
+    assert debian.versions("arm64") == list(debian.SUITES)
+    assert debian.versions("riscv64")[0] == "3.13"
+    assert debian.versions("loong64") == ["3.14", "3.15"]
+
+
+@pytest.mark.parametrize(("text", "says"), [("{", "manifest.json: no manifest of this version"), (None, "")])
+def test_a_damaged_manifest_is_replaced(
+    text: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if text is not None:
+        (tmp_path / "manifest.json").write_text(text)
+    assert _manifest.previous(tmp_path) is None
+    told = capsys.readouterr().err
+    assert says in told and told.strip().endswith("replaced" if says else "")

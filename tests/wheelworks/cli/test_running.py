@@ -1,0 +1,208 @@
+"""What `test-foreign` and `cross-arm64` make of verdicts, and what they refuse to start."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wheelworks.cli import _running, test_foreign
+from wheelworks.core import plan, targets
+from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.verdict import Outcome, Verdict
+
+from tests.fixtures import wheels as made
+
+OURS = "tornado_speedups-0.1.0-cp311-abi3-win_arm64.whl"
+THEIRS = "other-1.0-cp311-abi3-win_arm64.whl"
+POWER, POWER_FREE = "cp311-abi3-manylinux_2_19_ppc64le", "cp314-cp314t-manylinux_2_19_ppc64le"
+PURE, WINDOWS = "py3-none-any", "cp314-cp314t-win32"
+
+
+def verdict(wheel: str, outcome: Outcome, **more: Any) -> Verdict:
+    return Verdict(wheel, "emulated CPU", outcome, **more)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        (["ran"], 0),
+        (["ran", "cannot run here"], 0),
+        (["cannot run here"], 1),
+        (["ran", "failed"], 1),
+        (["failed"], 1),
+        ([], 1),
+    ],
+)
+def test_a_wheel_must_run_somehow_and_fail_nowhere(outcomes: list[Outcome], expected: int) -> None:
+    verdicts = [verdict(OURS, outcome) for outcome in outcomes]
+    assert _running.exit_code([Path("dist", OURS)], verdicts) == expected
+
+
+def test_every_wheel_must_run() -> None:
+    assert _running.exit_code([Path(OURS), Path(THEIRS)], [verdict(OURS, "ran")]) == 1
+
+
+def test_refuses_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        _running.check([tmp_path / OURS], "emulated", "smoke")
+
+
+def test_refuses_what_is_no_wheel(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").touch()
+    with pytest.raises(WheelworksError, match="no wheel's name"):
+        _running.check([tmp_path / "x.zip"], "emulated", "smoke")
+
+
+def test_refuses_our_tests_for_another_package(tmp_path: Path) -> None:
+    (tmp_path / THEIRS).touch()
+    with pytest.raises(UsageError, match="are the tests of tornado_speedups"):
+        _running.check([tmp_path / THEIRS], "emulated", "package")
+
+
+def test_refuses_a_whole_suite_on_a_bare_cpu(tmp_path: Path) -> None:
+    (tmp_path / OURS).touch()
+    with pytest.raises(UsageError, match="needs a whole CPython"):
+        _running.check([tmp_path / OURS], "emulated", "tornado")
+
+
+def test_says_of_a_windows_wheel_that_no_cpython_runs_it() -> None:
+    [found] = _running.run([Path(OURS)], "cpython", "smoke", ["3.11"], lambda name, text: None)
+    assert (found.outcome, "--how emulated" in found.why) == ("cannot run here", True)
+
+
+@pytest.fixture
+def on_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+
+
+@pytest.fixture
+def all_run(monkeypatch: pytest.MonkeyPatch, on_linux: None) -> list[str]:
+    """Nothing is run, and comes through; the names of the wheels, with the CPython where it is one."""
+    asked: list[str] = []
+
+    def emulated(wheel: Path) -> Verdict:
+        asked.append(wheel.name)
+        return verdict(wheel.name, "ran")
+
+    def real(wheel: Path, cpu: str, python: str, tests: str, say: _running.Say) -> Verdict:
+        asked.append(f"{wheel.name} {python} {cpu}")
+        return Verdict(wheel.name, "CPython", "ran")
+
+    monkeypatch.setattr(_running, "smoke", emulated)
+    monkeypatch.setattr(_running, "_under", real)
+    return asked
+
+
+@pytest.mark.parametrize("planned", plan.wheels("a-1", targets.all_targets(), targets.all_abis(), pure=False), ids=str)
+def test_the_ways_of_a_wheel_are_those_of_the_plan(planned: plan.Planned, on_linux: None) -> None:
+    assert _running.ways(Path(planned.name)) == planned.ways
+
+
+@pytest.mark.parametrize(
+    ("tags", "how", "pythons", "ways"),
+    [
+        ("cp315-cp315t-manylinux_2_17_s390x", "all", (), {"emulated"}),
+        ("cp310-cp310-manylinux_2_28_aarch64", "all", (), {"emulated"}),
+        ("cp311-abi3-macosx_10_9_universal2", "any", (), {"emulated"}),
+        ("cp311-abi3-manylinux_2_17_s390x", "cpython", (), {"cpython"}),
+        ("cp311-abi3-manylinux_2_17_s390x", "emulated", (), {"emulated"}),
+        ("cp315-abi3t-manylinux_2_17_ppc64le", "all", (), set()),
+        ("cp315-abi3.abi3t-manylinux_2_17_ppc64le", "all", (), {"cpython"}),
+        ("cp315-abi3.abi3t-manylinux_2_17_ppc64le", "all", ("3.11",), set()),
+        ("cp311-abi3-manylinux_2_31_riscv64", "cpython", ("3.11",), set()),
+        ("cp311-abi3-musllinux_1_2_ppc64le", "all", (), set()),
+        ("py3-none-any", "all", (), {"emulated"}),
+    ],
+)
+def test_the_ways_of_any_wheel(
+    tags: str, how: _running.How, pythons: tuple[str, ...], ways: set[str], on_linux: None
+) -> None:
+    assert _running.ways(Path(f"x-1-{tags}.whl"), how, pythons) == ways
+
+
+def test_a_cpython_stands_in_where_no_cpu_is_emulated(all_run: list[str], tmp_path: Path) -> None:
+    wheels = [made.wheel(tmp_path, tags) for tags in (WINDOWS, POWER)]
+    assert test_foreign.main(list(map(str, wheels))) == 0
+    power = f"sample-1.0-{POWER}.whl"
+    assert all_run == [f"sample-1.0-{WINDOWS}.whl", f"{power} 3.11 ppc64le", f"{power} 3.15 ppc64le"]
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "status"),
+    [
+        ((WINDOWS, POWER, POWER_FREE, PURE), (), 0),
+        ((POWER_FREE,), (), 1),
+        ((POWER_FREE, PURE), (), 1),
+        ((POWER, POWER_FREE), ("--how", "cpython"), 0),
+        ((POWER, POWER_FREE), ("--how", "cpython", "--python", "3.15"), 0),
+        ((WINDOWS,), ("--how", "cpython"), 1),
+    ],
+)
+def test_what_nothing_runs_fails_only_alone(
+    given: tuple[str, ...], options: tuple[str, ...], status: int, all_run: list[str], tmp_path: Path
+) -> None:
+    wheels = [made.wheel(tmp_path, tags) for tags in given]
+    assert test_foreign.main([*map(str, wheels), *options]) == status
+
+
+def test_a_wheel_that_was_not_run_in_its_way_fails(
+    all_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_running, "_under", lambda wheel, *_: verdict(wheel.name, "cannot run here", why="no qemu"))
+    assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, POWER)]) == 1
+
+
+def test_what_is_left_out_is_told(all_run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, PURE, POWER_FREE)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"sample-1.0-{PURE}.whl: no extension: nothing to run" in told
+    assert f"sample-1.0-{POWER_FREE}.whl, CPython: {_running.NO_CPYTHON}" in told
+
+
+def test_code_in_a_wheel_for_any_platform_is_run(tmp_path: Path) -> None:
+    hidden = made.wheel(tmp_path, PURE, {"sample/x.abi3.so": b"\x7fELF"})
+    assert test_foreign.main([str(hidden)]) == 1
+
+
+def test_refuses_wheels_without_code(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none of the wheels has machine code"):
+        test_foreign.main([str(made.wheel(tmp_path, PURE))])
+
+
+@pytest.mark.parametrize("system", ["Windows", "Darwin"])
+def test_other_hosts_have_the_emulated_cpu_alone(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    linux = Path("x-1.0-cp311-abi3-manylinux_2_17_aarch64.whl")
+    [found] = _running.run([linux], "cpython", "smoke", ["3.11"], lambda name, text: None)
+    assert (found.outcome, "Linux's namespaces" in found.why) == ("cannot run here", True)
+    monkeypatch.setattr(_running, "smoke", lambda wheel: verdict(wheel.name, "ran"))
+    assert [one.how for one in _running.run([linux], "all", "smoke", ["3.11"], lambda name, text: None)] == [
+        "emulated CPU"
+    ]
+
+
+def test_the_commands_can_be_imported_where_there_is_no_posix() -> None:
+    code = """
+import sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+import wheelworks.__main__, wheelworks.cli.cross_arm64, wheelworks.cli.host_wheel
+import wheelworks.cli.test_foreign, wheelworks.cli._running
+"""
+    scripts = str(Path(_running.__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": scripts}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_shows_outcomes_and_tells_failures_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    finding = "write-out-of-bounds: writes 1 byte, 0 past the end of a Bytes object"
+    _running.show([verdict(OURS, "ran", checks=40), verdict(THEIRS, "failed", why="it failed", findings=(finding,))])
+    shown = capsys.readouterr()
+    assert "40 checks" in shown.out
+    assert finding in " ".join(shown.err.split())

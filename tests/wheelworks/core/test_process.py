@@ -1,0 +1,188 @@
+"""Programs that are started: none outlives its time, its parent or Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from wheelworks.core import process
+from wheelworks.core.errors import WheelworksError
+
+from tests.fixtures.commands import environment
+
+GRANDCHILD = """\
+import os, pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()} {child.pid}")
+time.sleep(600 if sys.argv[2] == "stay" else 0)
+"""
+
+
+@pytest.fixture
+def pids(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "pids"
+    process._stopping.clear()
+
+
+def gone(pids: Path) -> bool:
+    """Whether the program and its child have ended: a moment is theirs."""
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        if not any(alive(int(pid)) for pid in pids.read_text().split()):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_status_and_output_of_both_kinds() -> None:
+    code = "import sys; print('out'); sys.stdout.flush(); print('ü', file=sys.stderr); sys.exit(3)"
+    result = process.run([sys.executable, "-X", "utf8", "-c", code])
+    assert (result.status, result.output) == (3, "out\nü\n")
+
+
+def test_what_is_shown_goes_where_we_write(capfd: pytest.CaptureFixture[str]) -> None:
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
+    result = process.run([sys.executable, "-c", code], shown=True)
+    assert (result.status, result.output, *capfd.readouterr()) == (3, "", "out\n", "err\n")
+
+
+def test_output_that_is_no_text() -> None:
+    result = process.run([sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'\xff\n')"])
+    assert result.output == "\ufffd\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a umask is POSIX's")
+def test_the_umask_is_always_the_same() -> None:
+    before = os.umask(0o077)
+    try:
+        result = process.run([sys.executable, "-c", "import os; print(oct(os.umask(0)))"])
+    finally:
+        os.umask(before)
+    assert result.output == "0o22\n"
+
+
+@pytest.mark.parametrize("words", [["/nowhere/program"], ["."]])
+def test_a_program_that_cant_be_started(words: list[str]) -> None:
+    with pytest.raises(WheelworksError, match="cannot start"):
+        process.run(words)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
+def test_a_timeout_ends_grandchildren_too(pids: Path) -> None:
+    with pytest.raises(WheelworksError, match="did not end within 1 s and was stopped"):
+        process.run([sys.executable, "-c", GRANDCHILD, pids, "stay"], seconds=1)
+    assert gone(pids)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
+def test_a_grandchild_that_keeps_the_output_open_is_ended(pids: Path) -> None:
+    with pytest.raises(WheelworksError, match="did not end within"):
+        process.run([sys.executable, "-c", GRANDCHILD, pids, "leave"], seconds=1)
+    assert gone(pids)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
+def test_stopping_ends_everything_and_starts_nothing(tmp_path: Path) -> None:
+    """In a program of its own: stopping is for good."""
+    code = """\
+import pathlib, sys, threading, time
+from wheelworks.core import process
+from wheelworks.core.errors import WheelworksError
+place = pathlib.Path(sys.argv[1])
+worker = threading.Thread(target=lambda: process.run([sys.executable, "-c", sys.argv[2], place, "stay"]))
+worker.start()
+while not place.exists() or not place.read_text(): time.sleep(0.01)
+process.stop_all()
+worker.join(5)
+assert not worker.is_alive()
+try:
+    process.run([sys.executable, "-c", ""])
+except WheelworksError as error:
+    print(error)
+"""
+    place = tmp_path / "pids"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(place), GRANDCHILD],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path),
+    )
+    assert ended.stdout == "interrupted\n"
+    assert gone(place)
+
+
+def test_an_interrupt_waits_until_the_program_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a program that was started, but not yet noted, would outlive us."""
+    started = []
+
+    def interrupted(*words: object) -> subprocess.Popen[str]:
+        process.interrupt(2, None)  # as a signal would, in the middle
+        started.append(words)
+        started_one = subprocess.Popen([sys.executable, "-c", ""], text=True)
+        started_one.wait()
+        return started_one
+
+    monkeypatch.setattr(process, "_popen", interrupted)
+    monkeypatch.setattr(process, "_stopping", threading.Event())
+    with pytest.raises(KeyboardInterrupt):
+        process.run(["anything"])
+    assert len(started) == 1
+    with pytest.raises(KeyboardInterrupt):
+        process.interrupt(2, None)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
+def test_a_tied_program_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    """As Ctrl-C would end it, so that what it has begun is cleaned up."""
+    child = """\
+import os, pathlib, signal, sys, time
+from wheelworks.core import process
+signal.signal(signal.SIGINT, process.interrupt)
+process.end_with_parent()
+try:
+    pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
+    time.sleep(600)
+except KeyboardInterrupt:
+    pathlib.Path(sys.argv[1]).with_name("cleaned").touch()
+"""
+    code = "import sys; from wheelworks.core import process; process.run([sys.executable, *sys.argv[1:]], tied=True)"
+    place = tmp_path / "pids"
+    command = [sys.executable, "-c", code, "-c", child, str(place)]
+    with subprocess.Popen(command, env=environment(tmp_path), stdin=subprocess.DEVNULL) as parent:
+        while not place.exists() or not place.read_text():
+            time.sleep(0.01)
+        parent.kill()
+    assert gone(place)
+    assert (tmp_path / "cleaned").exists()
+
+
+def test_a_program_that_is_not_tied_reads_nothing() -> None:
+    assert process.run([sys.executable, "-c", "import sys; print(repr(sys.stdin.read()))"]).output == "''\n"
+    process.end_with_parent()  # which we aren't either: nothing happens
+
+
+@pytest.mark.parametrize(("windows", "place"), [(True, "Scripts/python.exe"), (False, "bin/python")])
+def test_where_an_environments_interpreter_is(windows: bool, place: str) -> None:
+    assert process.interpreter_in(Path("venv"), windows=windows) == Path("venv", place)
+
+
+def test_what_a_program_reads_has_none_of_stderr() -> None:
+    text = "import os; os.write(1, b'1\\n'); os.write(2, b'warned\\n'); os.write(1, b'2\\n')"
+    together = process.run([sys.executable, "-c", text])
+    apart = process.run([sys.executable, "-c", text], apart=True)
+    assert (together.output, together.errors) == ("1\nwarned\n2\n", "")
+    assert (apart.output, apart.errors, apart.last(2)) == ("1\n2\n", "warned\n", "2\nwarned")

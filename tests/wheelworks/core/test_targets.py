@@ -1,0 +1,185 @@
+"""The target table and its reader: each way in which a table can be wrong is found."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from packaging.utils import parse_wheel_filename
+from wheelworks.core import targets
+from wheelworks.core.errors import UsageError, WheelworksError
+
+ROW = """\
+[[target]]
+id = "one"
+os = "linux"
+cpu = "aarch64"
+tags = ["one"]
+compiler = "aarch64-linux-musl"
+model = "baseline"
+minimum = "1.2"
+platform = "linux-aarch64"
+machine = "aarch64"
+run = []
+runner = "x"
+"""
+
+
+def test_a_row_is_read() -> None:
+    (target,) = targets.parse(ROW)
+    assert (target.id, target.tags, target.family) == ("one", ("one",), ("linux", "aarch64"))
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("", "not a target table"),
+        ("[[target", "not a target table"),
+        (ROW.replace('cpu = "aarch64"\n', ""), "one: missing or unknown: cpu"),
+        (ROW + 'colour = "red"\n', "one: missing or unknown: colour"),
+        (ROW.replace('id = "one"\n', ""), r"\(a row without id\): missing or unknown: id"),
+        (ROW.replace('tags = ["one"]', 'tags = "one"'), "one: tags must be a tuple"),
+        (ROW.replace('minimum = "1.2"', "minimum = 1.2"), "one: minimum must be a str"),
+        (ROW + ROW, "an id is used twice: one, one"),
+        ('target = "one"', "not a target table"),
+        ("target = [1]", "not a target table"),
+        (ROW.replace('tags = ["one"]', "tags = [1]"), "one: tags must be"),
+        (ROW.replace('tags = ["one"]', "tags = []"), "one: tags must name one"),
+    ],
+)
+def test_a_wrong_table_is_refused(text: str, finding: str) -> None:
+    with pytest.raises(WheelworksError, match=finding):
+        targets.parse(text)
+
+
+ABI = """\
+[[abi]]
+id = "cp311-abi3"
+specific = "cp311-cp311"
+python = "3.11"
+free_threaded = false
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        (ROW, "not a target table"),
+        (ABI.replace("false", '"no"'), "cp311-abi3: free_threaded must be a bool"),
+        (ABI.replace('"3.11"', "3.11"), "cp311-abi3: python must be a str"),
+        (ABI.replace('python = "3.11"\n', ""), "cp311-abi3: missing or unknown: python"),
+        (ABI + ABI, "an id is used twice: cp311-abi3, cp311-abi3"),
+    ],
+)
+def test_a_wrong_abi_is_refused(text: str, finding: str) -> None:
+    with pytest.raises(WheelworksError, match=finding):
+        targets.parse_abis(text)
+
+
+@pytest.mark.parametrize("abi", targets.all_abis(), ids=lambda abi: abi.id)
+def test_an_abi_agrees_with_itself(abi: targets.Abi) -> None:
+    version = abi.python.replace(".", "")
+    assert abi.specific == f"cp{version}-cp{abi.nodot}"
+    assert abi.nodot == version + "t" * abi.free_threaded
+    assert abi.id.startswith(f"cp{version}-")
+    parse_wheel_filename(f"x-1-{abi.id}-any.whl")
+    assert abi.makes(abi.id) and abi.makes(abi.specific)
+
+
+@pytest.mark.parametrize(
+    ("abi", "made", "right"),
+    [
+        ("cp311-abi3", "cp38-abi3", True),
+        ("cp311-abi3", "cp312-abi3", False),
+        ("cp311-abi3", "cp311-abi3.abi3t", False),
+        ("cp311-abi3", "py3-none", False),
+        ("cp314-cp314t", "cp314-cp314", False),
+        ("cp314-cp314t", "cp311-abi3", False),
+        ("cp314-cp314t", "cp313-cp314t", False),
+        ("cp315-abi3.abi3t", "cp315-abi3", False),
+        ("cp315-abi3.abi3t", "cp315-cp315", False),
+        ("cp315-abi3.abi3t", "cp3x-abi3.abi3t", False),
+    ],
+)
+def test_what_a_project_may_build_for_an_abi(abi: str, made: str, right: bool) -> None:
+    assert targets.find_abi(abi).makes(made) is right
+
+
+def test_the_floor_is_the_oldest_python() -> None:
+    assert targets.floor().id == "cp311-abi3"
+
+
+@pytest.mark.parametrize("typed", ["cp314-cp314t", "cp314t", "cp315-cp315t", "abi3t", "abi3"])
+def test_an_abi_is_found_by_what_its_wheels_are_called(typed: str) -> None:
+    found = targets.find_abi(typed)
+    assert typed in (found.id, found.specific, *found.tags)
+
+
+def test_an_unknown_abi_suggests_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"unknown ABI 'cp311-abi4': did you mean cp311-abi3\?") as caught:
+        targets.find_abi("cp311-abi4")
+    assert all(abi.id in caught.value.hint for abi in targets.all_abis())
+
+
+@pytest.mark.parametrize("target", targets.all_targets(), ids=lambda target: target.id)
+def test_a_row_agrees_with_itself(target: targets.Target) -> None:
+    assert target.tags[0] == target.id
+    assert target.compiler.startswith(f"{target.cpu}-{target.os}")
+    assert re.search(r"\d", target.minimum)
+    for tag in target.tags:
+        parse_wheel_filename(f"x-1-py3-none-{tag}.whl")
+        assert tag.endswith(target.platform.rsplit("-", 1)[-1])
+        if target.os != "windows" and not tag.startswith("manylinux2014"):
+            assert "_".join(target.minimum.split(".")) in tag, "the tag's version is the minimum"
+
+
+def test_the_arm64_rows_are_the_three_platforms() -> None:
+    assert {target.os for target in targets.with_cpu("aarch64")} == {"windows", "macos", "linux"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("win_arm46", "win_arm64"), ("macos_arm64", "macosx_11_0_arm64"), ("musllinux_aarch64", "musllinux_1_2_aarch64")],
+)
+def test_an_unknown_target_suggests_the_nearest(typed: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown target '{typed}': did you mean {meant}?") as caught:
+        targets.find(typed)
+    assert all(target.id in caught.value.hint for target in targets.all_targets())
+    assert caught.value.exit_code == 2
+
+
+def test_nothing_near_suggests_nothing() -> None:
+    with pytest.raises(UsageError) as caught:
+        targets.find("zzz")
+    assert "did you mean" not in caught.value.message
+
+
+def test_a_target_is_found_by_any_of_its_tags() -> None:
+    assert targets.find("manylinux2014_aarch64").id == "manylinux_2_17_aarch64"
+
+
+def test_selection_is_in_the_tables_order_and_once() -> None:
+    ids = [target.id for target in targets.all_targets()]
+    assert [target.id for target in targets.select([*reversed(ids), *ids])] == ids
+
+
+def test_a_family_shares_system_and_cpu() -> None:
+    family = targets.family_of(targets.find("musllinux_1_2_aarch64"))
+    assert [target.id for target in family] == ["manylinux_2_17_aarch64", "musllinux_1_2_aarch64"]
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "expected"),
+    [
+        ("linux", "x86_64", "manylinux_2_17_x86_64"),
+        ("linux", "riscv64", "manylinux_2_31_riscv64"),
+        ("darwin", "arm64", "macosx_11_0_arm64"),
+        ("win32", "ARM64", "win_arm64"),
+        ("win32", "AMD64", "win_amd64"),
+        ("freebsd14", "amd64", None),
+        ("linux", "loongarch64", None),
+    ],
+)
+def test_a_machine_is_its_row(system: str, machine: str, expected: str | None) -> None:
+    found = targets.host(system, machine)
+    assert (found.id if found else None) == expected

@@ -1,0 +1,199 @@
+"""Seeded faults are found, each by its name and at its place, whatever the platform."""
+
+from __future__ import annotations
+
+import pytest
+from wheelworks.emulator import Limits, load
+from wheelworks.emulator.findings import CannotRun, Fault, Finding
+
+from tests.fixtures.builds import ARM64, PLATFORMS, build
+
+pytestmark = pytest.mark.integration
+
+LIMITS = Limits(instructions=3_000_000, seconds=0.5)
+INPUT = b"hello, world" * 4 + b"123"
+# What is found, and whether it has a place: an instruction that did it, rather than a book that doesn't balance.
+FAULTS = {
+    "borrowed_none": ("reference-dropped-twice", False),
+    "buffer_not_released": ("buffer-not-released", False),
+    "dropped_argument": ("reference-dropped-twice", True),
+    "dropped_result": ("use-after-free", False),
+    "dropped_twice": ("reference-dropped-twice", True),
+    "endless_calls": ("endless-loop", True),
+    "endless_loop": ("endless-loop", True),
+    "endless_recursion": ("stack-overflow", True),
+    "error_with_result": ("error-with-result", False),
+    "freed_twice": ("invalid-free", True),
+    "leaked_argument": ("lost-reference", False),
+    "leaked_reference": ("lost-reference", False),
+    "load_before_input": ("read-out-of-bounds", True),
+    "load_past_input": ("read-out-of-bounds", True),
+    "lost_memory": ("lost-memory", False),
+    "not_an_object": ("not-an-object", False),
+    "null_call": ("null-call", False),
+    "null_item": ("bad-api-use", False),
+    "null_pointer": ("null-pointer", True),
+    "null_without_error": ("null-without-error", False),
+    "store_past_result": ("write-out-of-bounds", True),
+    "use_after_call": ("use-after-free", True),
+    "use_after_free": ("use-after-free", True),
+    "variadic_convention": ("wrong-output-size", True),
+    "wild_jump": ("jump-outside-module", False),
+    "write_constant": ("write-to-code", True),
+    "write_immutable": ("write-to-immutable", True),
+}
+LLP64 = ("win_arm64", "win_amd64")
+
+
+def finding(fault: str, platform: str, optimise: str = "-O2", data: bytes = INPUT) -> Finding:
+    module = load(build(f"faults/{fault}.c", platform, optimise=optimise), limits=LIMITS)
+    try:
+        for _ in range(2):  # some show only in the second call
+            module.run(data)
+    except Fault as caught:
+        return caught.finding
+    pytest.fail(f"no fault was found in {fault} on {platform}")
+
+
+@pytest.mark.parametrize("platform", ARM64)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_seeded_fault_is_found_by_name(fault: str, platform: str) -> None:
+    found = finding(fault, platform)
+    name, placed = FAULTS[fault]
+    assert found.name == name
+    assert found.function == "run"
+    assert found.arguments.startswith("b'hello, world")
+    if placed:
+        assert found.address
+        assert "+0x" in found.where
+
+
+@pytest.mark.parametrize("platform", [name for name in PLATFORMS if name not in ARM64])
+def test_the_same_faults_are_found_on_other_cpus(platform: str) -> None:
+    found = {fault: finding(fault, platform).name for fault in FAULTS}
+    assert found == {fault: name for fault, (name, _) in FAULTS.items()}
+
+
+@pytest.mark.parametrize("platform", ARM64)
+def test_faults_of_unoptimised_code_are_found_too(platform: str) -> None:
+    unsure = {"variadic_convention"}  # what lies on the stack then may look like the arguments
+    found = {fault: finding(fault, platform, "-O0").name for fault in FAULTS if fault not in unsure}
+    assert found == {fault: name for fault, (name, _) in FAULTS.items() if fault not in unsure}
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 51, 239, 240, 241, 254, 255, 256, 257, 300, 4095, 4096, 65537])
+def test_bounds_are_exact_for_every_size(size: int) -> None:
+    data = bytes(size)
+    stored = finding("store_past_result", "linux_aarch64", data=data)
+    assert (stored.name, f"{size}, 1 past the end" in stored.what) == ("write-out-of-bounds", True)
+    loaded = finding("load_before_input", "linux_aarch64", data=data)
+    assert (loaded.name, "1 before the start" in loaded.what) == ("read-out-of-bounds", True)
+    if size:
+        assert finding("write_immutable", "linux_aarch64", data=data).name == "write-to-immutable"
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_long_as_length_is_found_where_long_is_short(platform: str) -> None:
+    module = load(build("faults/long_for_length.c", platform))
+    if platform in LLP64:
+        with pytest.raises(Fault) as caught:
+            module.run(INPUT)
+        assert caught.value.finding.name == "wrong-output-size"
+    else:
+        assert module.run(INPUT) == 2 * len(INPUT)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_long_as_pointer_is_found_where_long_is_short(platform: str) -> None:
+    module = load(build("faults/long_for_pointer.c", platform))
+    if platform in LLP64:
+        with pytest.raises(Fault) as caught:
+            module.run(INPUT)
+        assert caught.value.finding.name in ("null-pointer", "wild-pointer")
+    else:
+        assert module.run(INPUT) == INPUT[0]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_misaligned_access_is_found_where_the_cpu_forbids_it(platform: str) -> None:
+    sse = ("-msse2",) if platform in ("win32", "linux_i686") else ()
+    module = load(build("faults/misaligned_vector.c", platform, *sse))
+    if any(cpu in platform for cpu in ("x86", "amd64", "win32", "i686", "armv7l")):
+        with pytest.raises(Fault, match="misaligned-access"):
+            module.run(INPUT)
+    else:
+        assert module.run(INPUT) == int.from_bytes(INPUT[1:9], "big" if "s390x" in platform else "little")
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_misaligned_atomics_are_found_where_the_cpu_forbids_them(platform: str) -> None:
+    inline = ("-mno-outline-atomics",) if platform in ARM64 else ()
+    module = load(build("faults/misaligned_atomic.c", platform, *inline))
+    assert [module.run(offset) for offset in (0, 8, 48)] == [12, 12, 12]
+    x86 = platform in ("win_amd64", "win32", "macosx_10_15_x86_64", "linux_x86_64", "linux_i686")
+    for offset in (4, 13):  # the latter across a 16-byte boundary
+        if x86:
+            assert module.run(offset) == 12
+        else:
+            with pytest.raises(Fault, match="is not a multiple of 8") as caught:
+                module.run(offset)
+            assert caught.value.finding.name == "misaligned-access"
+
+
+@pytest.mark.parametrize("platform", ARM64)
+def test_misaligned_acquiring_and_releasing_is_found_though_unicorn_lets_it_pass(platform: str) -> None:
+    module = load(build("faults/misaligned_atomic.c", platform, "-DONE_WAY"))
+    assert module.run(8) == 12
+    with pytest.raises(Fault, match=r"misaligned-access: .* is not a multiple of 8"):
+        module.run(13)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_references_of_free_threaded_builds(platform: str) -> None:
+    module = load(build("free_threaded.c", platform, abi="cpython-314t"))
+    assert str(module.abi_.python) == "CPython 3.14t"
+    assert module.run(0) is None
+    for wrong, name in [(1, "lost-reference"), (2, "reference-dropped-twice"), (3, "reference-dropped-twice")]:
+        with pytest.raises(Fault) as caught:
+            module.run(wrong)
+        assert caught.value.finding.name == name
+
+
+@pytest.mark.parametrize("platform", ARM64)
+def test_a_wrong_tail_gives_wrong_bytes_from_the_tail_on(platform: str) -> None:
+    module = load(build("faults/wrong_tail.c", platform))
+    wrong = [size for size in range(64) if module.run(bytes(size)) != (b"\1\2\3\4" * 16)[:size]]
+    assert wrong == [size for size in range(17, 64) if size % 16]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_what_is_not_answered_is_no_fault_of_the_code(platform: str) -> None:
+    module = load(build("faults/calls_unanswered.c", platform))
+    with pytest.raises(CannotRun, match="it calls PyEval_GetBuiltins"):
+        module.run(INPUT)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_reference_kept_in_a_variable_is_not_lost(platform: str) -> None:
+    module = load(build("faults/kept_reference.c", platform))
+    assert [module.run(INPUT) for _ in range(3)] == ["kept"] * 3
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_memory_has_an_end(platform: str) -> None:
+    assert load(build("faults/no_end_of_memory.c", platform)).run(INPUT) == 6
+
+
+def test_the_module_starts_afresh_after_a_fault() -> None:
+    module = load(build("faults/use_after_call.c", "linux_aarch64"))
+    for _ in range(3):
+        assert module.run(b"first") == -1
+        with pytest.raises(Fault, match="use-after-free"):
+            module.run(b"second")
+
+
+def test_a_finding_tells_what_where_and_with_what() -> None:
+    text = str(finding("store_past_result", "linux_aarch64", data=b"abc"))
+    assert text.startswith("write-out-of-bounds: writes 1 bytes at offset 3, 1 past the end of a new bytes object")
+    assert "at run+0x" in text
+    assert text.endswith("in run(b'abc')")

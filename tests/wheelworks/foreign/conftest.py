@@ -1,0 +1,62 @@
+"""Wheels made for tests, and a cache of their own for tests that fill it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.wheelworks.foreign.made import TAG, WheelMaker, record_row
+
+
+@pytest.fixture
+def make_wheel(tmp_path: Path) -> WheelMaker:
+    """Writes a wheel of the given files, with a right RECORD unless one is given."""
+
+    def make(files: Mapping[str, bytes], *, name: str = "demo", tag: str = TAG, record: str | None = None) -> Path:
+        wheel = tmp_path / f"{name}-1.0-{tag}.whl"
+        rows = record if record is not None else "\n".join(record_row(*item) for item in files.items())
+        with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path, content in files.items():
+                archive.writestr(path, content)
+            archive.writestr(f"{name}-1.0.dist-info/RECORD", rows)
+        return wheel
+
+    return make
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, for this test alone."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture(scope="session")
+def tornado_aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tornado's official Linux wheel for ARM64: another compiler's binary."""
+    folder = tmp_path_factory.mktemp("official")
+    what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", "--platform=manylinux2014_aarch64"]
+    what += ["--python-version=3.11", "--implementation=cp", "--abi=abi3", "tornado==6.6.1"]
+    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=120)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture
+def foreign_wheel(tmp_path: Path, make_wheel: WheelMaker) -> Callable[..., Path]:
+    """Compiles C source into the extension module ``bad`` of a wheel for ``cpu``, as zig calls the ``target``."""
+
+    def build(source: str, cpu: str = "aarch64", target: str = "aarch64-linux-gnu.2.17") -> Path:
+        code, module = tmp_path / "bad.c", tmp_path / "bad.so"
+        code.write_text(source)
+        command = [sys.executable, "-m", "ziglang", "cc", "-target", target, "-shared", "-O1"]
+        command += ["-fno-sanitize=undefined", "-nostdlib", "-Wl,--allow-shlib-undefined"]
+        subprocess.run([*command, str(code), "-o", str(module)], check=True, timeout=120)
+        return make_wheel({"bad.abi3.so": module.read_bytes()}, name="bad", tag=f"cp311-abi3-linux_{cpu}")
+
+    return build

@@ -1,0 +1,126 @@
+"""Who is to blame: with builds that are made up, so that every way that the inquiry can go is gone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from wheelworks.reproduce import bisect, clocks
+from wheelworks.reproduce.bisect import CHANCE, OTHERWISE, TOGETHER, investigate
+from wheelworks.reproduce.rebuild import Build
+from wheelworks.reproduce.selection import Selection
+from wheelworks.reproduce.variations import Variation
+
+WHEEL = "sample-1.0-cp311-abi3-win_arm64.whl"
+SDIST = "sample-1.0.tar.gz"
+OTHER = "sample-1.0-cp311-abi3-win32.whl"
+KINDS = [Variation(name, str, lambda now: now) for name in ("zone", "umask", "cores")]
+Contents = Callable[[set[str]], dict[str, str]]
+
+
+class Builder:
+    """Builds files whose contents follow from the names of what is varied."""
+
+    def __init__(self, folder: Path, contents: Contents) -> None:
+        self.folder, self.contents = folder, contents
+        self.calls: list[tuple[set[str], Selection | None]] = []
+        self.numbers = itertools.count()
+
+    def __call__(self, variations: Sequence[Variation], selection: Selection | None) -> Build:
+        names = {one.name for one in variations}
+        self.calls.append((names, selection))
+        made = self.contents(names)
+        return Build(self.written({name: made[name] for name in made if not selection or selection.covers(name)}), {})
+
+    def written(self, contents: dict[str, str]) -> dict[str, Path]:
+        place = self.folder / str(next(self.numbers))
+        place.mkdir()
+        for name, text in contents.items():
+            (place / name).write_text(text)
+        return {name: place / name for name in contents}
+
+
+@pytest.fixture(autouse=True)
+def a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that can stand still, installed or not."""
+    monkeypatch.setattr(clocks, "missing", lambda: "")
+
+
+def blamed(tmp_path: Path, contents: Contents, given: dict[str, str] | None = None) -> tuple[list[str], Builder]:
+    builder = Builder(tmp_path, contents)
+    reference = builder.written(contents(set()) if given is None else given)
+    return [cause.name for cause in investigate(reference, builder, KINDS).causes], builder
+
+
+def test_the_same_bytes_take_one_build(tmp_path: Path) -> None:
+    names, builder = blamed(tmp_path, lambda varied: {WHEEL: "same"})
+    assert names == [] and [len(varied) for varied, _ in builder.calls] == [3]
+
+
+def test_each_culprit_is_named(tmp_path: Path) -> None:
+    names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(sorted(varied & {"zone", "cores"}))})
+    assert names == ["zone", "cores"]
+
+
+def test_only_what_differs_is_built_over_and_over(tmp_path: Path) -> None:
+    names, builder = blamed(tmp_path, lambda varied: {WHEEL: str("zone" in varied), OTHER: "same"})
+    assert names == ["zone"]
+    assert builder.calls[0][1] is None
+    assert {selection for _, selection in builder.calls[1:]} == {Selection(("win_arm64",), ("cp311-abi3",))}
+
+
+def test_an_sdist_that_differs_takes_one_wheel_with_it(tmp_path: Path) -> None:
+    names, builder = blamed(tmp_path, lambda varied: {SDIST: str("zone" in varied), OTHER: "same", WHEEL: "same"})
+    assert names == ["zone"]
+    assert {selection for _, selection in builder.calls[1:]} == {Selection(("win32",), ("cp311-abi3",))}
+
+
+def test_a_file_that_is_missing_or_surplus_is_a_difference(tmp_path: Path) -> None:
+    names, _ = blamed(tmp_path, lambda varied: {} if "umask" in varied else {WHEEL: ""})
+    assert names == ["umask"]
+
+
+def test_a_surplus_file_is_a_difference(tmp_path: Path) -> None:
+    names, _ = blamed(tmp_path, lambda varied: {WHEEL: "", **({OTHER: ""} if "zone" in varied else {})})
+    assert names == ["zone"]
+
+
+def test_what_none_does_alone(tmp_path: Path) -> None:
+    names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(varied >= {"zone", "umask"})})
+    assert names == [TOGETHER]
+
+
+def test_a_file_made_otherwise_takes_two_builds(tmp_path: Path) -> None:
+    names, builder = blamed(tmp_path, lambda varied: {WHEEL: "ours"}, {WHEEL: "theirs"})
+    assert names == [OTHERWISE] and len(builder.calls) == 2
+
+
+def test_a_file_made_otherwise_and_a_culprit(tmp_path: Path) -> None:
+    names, _ = blamed(tmp_path, lambda varied: {WHEEL: str("zone" in varied)}, {WHEEL: "theirs"})
+    assert names == [OTHERWISE, "zone"]
+
+
+def test_chance(tmp_path: Path) -> None:
+    numbers = itertools.count()
+    names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(next(numbers))})
+    assert names == [CHANCE]
+
+
+def test_the_clock_and_another(tmp_path: Path) -> None:
+    numbers = itertools.count()
+
+    def contents(varied: set[str]) -> dict[str, str]:
+        time = 0 if bisect._STILL.name in varied else next(numbers)
+        return {WHEEL: f"{time} {'cores' in varied}"}
+
+    names, _ = blamed(tmp_path, contents)
+    assert names == ["clock: each second counts", "cores"]
+
+
+def test_without_a_clock_that_stands_still_both_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clocks, "missing", lambda: "not installed")
+    numbers = itertools.count()
+    names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(next(numbers))})
+    assert names == [f"{CHANCE} (or by the clock: not installed)"]

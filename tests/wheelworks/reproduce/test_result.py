@@ -1,0 +1,61 @@
+"""Which built file is held against which, and what a build may make beyond what was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from wheelworks.reproduce import result
+from wheelworks.reproduce.bisect import Files
+from wheelworks.reproduce.rebuild import Build, Recipe
+from wheelworks.reproduce.selection import Selection
+from wheelworks.reproduce.sources import Subject
+
+ARM = "sums-1.0-cp311-abi3-win_arm64.whl"
+INTEL = "sums-1.0-cp314-cp314t-win_amd64.whl"
+SURPLUS = "sums-1.0-cp314-cp314t-win_arm64.whl"
+
+
+@dataclass
+class Builder:
+    """Builds what it was given, in turn, and the last of it ever after."""
+
+    made: list[Files]
+    builds: list[str] = field(default_factory=list)
+
+    def __call__(self, variations: object, selection: object = None) -> Build:
+        self.builds.append("one")
+        return Build(dict(self.made[min(len(self.builds), len(self.made)) - 1]), {}, "")
+
+    def fetch(self, variations: object) -> None:
+        pass
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Files:
+    files = {name: tmp_path / name for name in (ARM, INTEL, SURPLUS)}
+    for path in files.values():
+        path.write_bytes(b"a wheel")
+    return files
+
+
+def concluded(asked: Files, *made: Files) -> result.Conclusion:
+    subject = Subject(asked, Recipe(Path("sums-1.0.tar.gz"), Selection((), ())), {})
+    return result.conclude(subject, Builder(list(made)), [], [])  # type: ignore[arg-type]
+
+
+def test_a_folder_need_not_hold_every_abi_of_every_target(built: Files) -> None:
+    asked = {name: built[name] for name in (ARM, INTEL)}
+    found = concluded(asked, built)
+    assert found.reproduced and found.files == {ARM: True, INTEL: True}
+
+
+def test_what_only_one_of_two_builds_makes_is_a_difference(built: Files) -> None:
+    found = concluded({}, {name: built[name] for name in (ARM, INTEL)}, built)
+    assert not found.reproduced and found.files == {ARM: True, INTEL: True, SURPLUS: False}
+
+
+def test_what_is_not_built_again_is_a_difference(built: Files) -> None:
+    found = concluded({name: built[name] for name in (ARM, INTEL)}, {ARM: built[ARM]})
+    assert found.files == {ARM: True, INTEL: False}

@@ -1,0 +1,217 @@
+"""What `test-native` refuses, shows and writes; what it makes of wheels with a seeded fault."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from wheelworks.cli import _manifest
+from wheelworks.cli import test_native as command
+from wheelworks.core import cache, manifest, wheelfile
+from wheelworks.core.errors import UsageError
+from wheelworks.core.interpreters import Python
+from wheelworks.testing.native import Result
+from wheelworks.testing.native_compare import Counts
+
+from tests.fixtures.commands import ROOT, wheelworks
+
+WHEEL = "tornado_speedups-0.1.0-cp311-abi3-manylinux_2_17_x86_64.whl"
+PYTHON = Python(Path("python"), "3.13.0", False, ("cp311-abi3-manylinux_2_17_x86_64",))
+FREE = Python(Path("python"), "3.14.0", True, ("cp314-cp314t-manylinux_2_17_x86_64",))
+
+
+def result(*findings: str, python: str = "3.13.0") -> Result:
+    counts = Counts(1000, 1, 80)
+    return Result(
+        wheel=WHEEL,
+        python=python,
+        tornado="6.6.1",
+        tornado_file="tornado-6.6.1.whl",
+        tornado_sha256="ab" * 32,
+        package=Counts(300, 0, 0),
+        off=counts,
+        on=counts,
+        findings=findings,
+        failing_in_both=("tornado.test.root",),
+        excused=("tornado.test.known: because",),
+        second_try=("tornado.test.slow",),
+    )
+
+
+def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    wheel = Path(WHEEL)
+    assert command.conclude({PYTHON: wheel}, [wheel], False, [result()]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_new_failure_fails() -> None:
+    wheel = Path(WHEEL)
+    assert command.conclude({PYTHON: wheel}, [wheel], False, [result(), result("x")]) == 1
+
+
+def test_nothing_run_fails() -> None:
+    assert command.conclude({}, [], False, []) == 1
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_python_that_takes_no_wheel_is_said(asked: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    wheel = Path(WHEEL)
+    assert command.conclude({PYTHON: wheel, FREE: None}, [wheel], asked, [result()]) == int(asked)
+    assert f"CPython 3.14.0t: not tested: it takes none of {WHEEL}" in capsys.readouterr().err
+
+
+def test_a_wheel_that_no_python_takes_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    wheel, other = Path(WHEEL), Path(WHEEL.replace("cp311-abi3", "cp314-cp314t"))
+    assert command.conclude({PYTHON: wheel}, [wheel, other], False, [result()]) == 1
+    assert f"{other.name}: not tested" in capsys.readouterr().err
+
+
+def test_out_of_a_folder_some_wheels_may_be_unfit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.conclude({PYTHON: Path(WHEEL), FREE: None}, [], False, [result()]) == 0
+    assert "it takes none of the folder's wheels" in capsys.readouterr().err
+    assert command.conclude({PYTHON: None}, [], False, []) == 1
+
+
+def test_a_folder_without_wheels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there are no wheels in it"):
+        command.main(["--from", str(tmp_path)])
+
+
+def test_shows_counts_and_tells_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    command.show([result("tornado.test.x: passes with the speedups off, and with them on failed: no")])
+    shown = capsys.readouterr()
+    assert "3.13.0" in shown.out and "1000 / 1" in shown.out
+    told = " ".join(shown.err.split())
+    assert "error: CPython 3.13.0, Tornado 6.6.1: tornado.test.x: passes with the speedups off" in told
+    assert "note: CPython 3.13.0, Tornado 6.6.1: fails with the speedups off as well: tornado.test.root" in told
+    assert "named exception: tornado.test.known: because" in told
+    assert "passed only at the second try, alone: tornado.test.slow" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("missing.whl", "no such file"), ("x.zip", "no wheel's name"), ("other-1.0-py3-none-any.whl", "no wheel of")],
+)
+def test_refuses_other_files(name: str, message: str, tmp_path: Path) -> None:
+    if name != "missing.whl":
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=message):
+        command.check([tmp_path / name], [], None)
+
+
+def test_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no folder"):
+        command.check([], ["6.6"], tmp_path / "no" / "x.json")
+
+
+def known_wheel(folder: Path) -> Path:
+    wheel = folder / WHEEL
+    wheel.write_bytes(b"a wheel")
+    old = [{"how": "CPython 3.13.0 here, with Tornado 6.6.1", "outcome": "failed"}, {"how": "emulated"}]
+    known = {"file": WHEEL, "sha256": manifest.sha256(wheel), "runs": old}
+    manifest.save({"schema": manifest.SCHEMA, "source": {"epoch": 0}, "toolchain": {}, "wheels": [known]}, folder)
+    return wheel
+
+
+def remember(wheel: Path, *results: Result) -> None:
+    _manifest.remember([wheel], [command.verdict(one) for one in results])
+
+
+def test_the_page_is_written_with_the_manifest(tmp_path: Path) -> None:
+    remember(known_wheel(tmp_path), result())
+    assert "CPython 3.13.0 here, with Tornado 6.6.1" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("runs", ["none", ["one"], [{"how": ["x"]}], None])
+def test_runs_of_another_shape_are_no_traceback(tmp_path: Path, runs: object) -> None:
+    wheel = known_wheel(tmp_path)
+    record = manifest.load(tmp_path)
+    assert record
+    record["wheels"][0]["runs"] = runs
+    manifest.save(record, tmp_path)
+    remember(wheel, result())
+    after = manifest.load(tmp_path)
+    assert after and after["wheels"][0]["runs"][-1]["outcome"] == "ran"
+
+
+def test_a_manifest_that_knows_the_wheel_gets_the_results(tmp_path: Path) -> None:
+    wheel = known_wheel(tmp_path)
+    remember(wheel, result(), result("x", python="3.11.7"))
+    record = manifest.load(tmp_path)
+    assert record
+    runs = record["wheels"][0]["runs"]
+    assert [(run["how"], run.get("outcome")) for run in runs] == [
+        ("emulated", None),
+        ("CPython 3.13.0 here, with Tornado 6.6.1", "ran"),
+        ("CPython 3.11.7 here, with Tornado 6.6.1", "failed"),
+    ]
+    assert "ab" * 32 in runs[1]["why"] and runs[1]["checks"] == 1300
+
+
+def test_a_manifest_that_knows_another_wheel_stays(tmp_path: Path) -> None:
+    wheel = known_wheel(tmp_path)
+    before = (tmp_path / manifest.FILE).read_bytes()
+    wheel.write_bytes(b"another wheel")
+    remember(wheel, result())
+    assert (tmp_path / manifest.FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [["--wheel", "no.whl"], ["--tornado", "new"], ["--python", "three"], ["--what"]])
+def test_wrong_use_is_status_2(words: list[str], tmp_path: Path) -> None:
+    assert wheelworks("test-native", *words, cache=tmp_path).status == 2
+
+
+FAULT = b"""
+_install = install
+
+def install(**options):
+    _install(**options)
+    import tornado.escape
+    from tornado.websocket import WebSocketHandler
+    tornado.escape.url_escape = lambda value, plus=True: "wrong"
+    write = WebSocketHandler.write_message
+    def write_message(self, message, binary=False):
+        return write(self, message[:-1] if len(message) == 125 else message, binary)
+    WebSocketHandler.write_message = write_message
+"""
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
+    """This machine's wheel of the package, whose install() spoils one function of Tornado's, and one message."""
+    folder = tmp_path_factory.mktemp("faulty")
+    built = Path(wheelworks("host-wheel", "--out", folder, cache=wheelworks_cache).out.strip())
+    members = wheelfile.read(built)
+    init = "tornado_speedups/__init__.py"
+    members[init] = wheelfile.Member(members[init].data + FAULT)
+    fixed = wheelfile.with_record(members, wheelfile.dist_info(members, built.name))
+    built.write_bytes(wheelfile.archive(fixed, 1_700_000_000))
+    return built
+
+
+@pytest.mark.integration
+def test_a_fault_is_a_new_failure(faulty: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
+    out = tmp_path / "results.json"
+    words = ["--wheel", str(faulty), "--python", "3.11", "--tornado", "6.6", "--json", str(out)]
+    ended = wheelworks("test-native", *words, cache=wheelworks_cache, cwd=tmp_path, seconds=1200)
+    assert ended.status == 1, ended.err
+    [found] = json.loads(out.read_text())
+    failures = [finding for finding in found["findings"] if finding.startswith("tornado.test.")]
+    assert any(finding.startswith("tornado.test.escape_test.EscapeTestCase.test_url_escape") for finding in failures)
+    assert failures == [finding for finding in failures if "passes with the speedups off, and with them on" in finding]
+    assert found["on"]["passed"] < found["off"]["passed"] > 1300
+    for module, file in found["imported"].items():
+        assert not Path(file).is_absolute() and "site-packages" in file, (module, file)
+    assert str(ROOT / "src") not in out.read_text()
+
+
+@pytest.mark.integration
+def test_a_fault_makes_cases_worse(faulty: Path, tmp_path: Path) -> None:
+    """With the user's own cache, since the suite takes longer to install than to run."""
+    words = ["--wheel", str(faulty), "--python", "3.11", "--sections", "1"]
+    ended = wheelworks("test-autobahn", *words, cache=cache.folder(), cwd=tmp_path, seconds=1200)
+    assert ended.status == 1, ended.err
+    said = " ".join(ended.err.split())
+    assert "server: case 1.1.2: OK, close OK with the speedups off, FAILED" in said
+    assert "server: case 1.2.2: " in said and "case 1.1.3" not in said and "client: case" not in said
