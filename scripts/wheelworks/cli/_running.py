@@ -10,8 +10,8 @@ from typing import Literal
 from wheelworks.core import console, debian, wheelfile
 from wheelworks.core.debian import SUITES
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.extensions import extensions
 from wheelworks.core.verdict import Verdict
+from wheelworks.emulator.extensions import extensions
 from wheelworks.emulator.package import DISTRIBUTION, is_the_package, run_package
 from wheelworks.emulator.smoke import is_emulated, smoke
 from wheelworks.foreign.machines import MACHINES, find_machine

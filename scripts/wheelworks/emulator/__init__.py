@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wheelworks.core.extensions import choose, extensions
 from wheelworks.emulator.cpu import Limits
+from wheelworks.emulator.extensions import choose, extensions
 from wheelworks.emulator.image.formats import read_image
 from wheelworks.emulator.module import EmulatedModule
 

@@ -6,11 +6,11 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from wheelworks.core.extensions import Extension
 from wheelworks.emulator.abi import Abi, python_abi
 from wheelworks.emulator.calls import balance
 from wheelworks.emulator.cpu import Limits
 from wheelworks.emulator.definition import ModuleDefinition, read_definition, read_slot_array
+from wheelworks.emulator.extensions import Extension
 from wheelworks.emulator.findings import CannotRun, Fault, fault
 from wheelworks.emulator.image import BadImage, Image
 from wheelworks.emulator.interpreter import Interpreter

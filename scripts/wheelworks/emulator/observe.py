@@ -12,8 +12,8 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.extensions import Extension, extensions
 from wheelworks.emulator.cpu import Limits
+from wheelworks.emulator.extensions import Extension, extensions
 from wheelworks.emulator.findings import CannotRun, Fault
 from wheelworks.emulator.image import BadImage, Image
 from wheelworks.emulator.image.formats import halves, read_image

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.extensions import Extension, extensions
 from wheelworks.core.verdict import Outcome, Verdict
 from wheelworks.emulator.calls import CALLING_FLAGS
 from wheelworks.emulator.cpu import Limits
+from wheelworks.emulator.extensions import Extension, extensions
 from wheelworks.emulator.findings import CannotRun, Fault
 from wheelworks.emulator.image import BadImage, Image
 from wheelworks.emulator.image.formats import halves, read_image

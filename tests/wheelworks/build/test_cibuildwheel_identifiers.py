@@ -14,6 +14,8 @@ from tests.fixtures.commands import ROOT
 
 SYSTEMS = ("linux", "macos", "windows")
 
+pytestmark = pytest.mark.usefixtures("may_spawn")
+
 
 def printed(system: str, *words: str, **env: str) -> set[str]:
     command = [sys.executable, "-m", "cibuildwheel", "--platform", system, "--print-build-identifiers", *words, "."]

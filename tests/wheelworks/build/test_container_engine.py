@@ -10,6 +10,8 @@ from wheelworks.core.errors import WheelworksError
 
 pytestmark = pytest.mark.skipif("sys.platform == 'win32'", reason="the programs are shell scripts")
 
+pytestmark = pytest.mark.usefixtures("may_spawn")
+
 
 def program(folder: Path, name: str, status: int, says: str = "") -> None:
     (folder / name).write_text(f'#!/bin/sh\necho "{says}"\nexit {status}\n')

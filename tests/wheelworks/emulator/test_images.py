@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.extensions import Extension
 from wheelworks.emulator import Limits
+from wheelworks.emulator.extensions import Extension
 from wheelworks.emulator.findings import CannotRun
 from wheelworks.emulator.image import BadImage, Image, Rebase, Segment, checked
 from wheelworks.emulator.image.formats import read_image

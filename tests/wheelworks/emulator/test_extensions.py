@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.extensions import choose, extensions
 from wheelworks.emulator import load
+from wheelworks.emulator.extensions import choose, extensions
 from wheelworks.emulator.image import MAX_FILE
 
 NAME = "x-1-cp311-abi3-win_arm64.whl"
