@@ -94,7 +94,7 @@ def parsing(size: int) -> dict[str, Timer]:
     return {
         "tornado": call(tornado, data),
         "websockets": call(websockets, data),
-        "python": call(function("tornado_speedups._fallback", "parse_frames"), data, 0, _MOST),
+        "python": call(function("tornado_speedups._python", "parse_frames"), data, 0, _MOST),
         "speedups": call(function("tornado_speedups._speedups", "parse_frames"), data, 0, _MOST),
         "copy": call(bytes, bytearray(size)),
     }
@@ -107,7 +107,7 @@ def building(size: int) -> dict[str, Timer]:
     return {
         "tornado": call(tornado_builder(), payload),
         "websockets": call(partial(websockets.serialize, mask=False)),
-        "python": call(function("tornado_speedups._fallback", "build_frame"), _BINARY, payload, None),
+        "python": call(function("tornado_speedups._python", "build_frame"), _BINARY, payload, None),
         "speedups": call(function("tornado_speedups._speedups", "build_frame"), _BINARY, payload, None),
         "copy": call(bytes, bytearray(payload)),
     }

@@ -57,7 +57,10 @@ def installed() -> Iterator[None]:
 def parsers() -> dict[str, Callable[[str], Any]]:
     """From header lines to Tornado's HTTPHeaders: its own way, tuned Python with the same end as ours, and ours."""
     headers = function("tornado.httputil", "HTTPHeaders")
-    make, tuned = function("tornado_speedups.headers", "_make"), function("tornado_speedups._fallback", "parse_headers")
+    make, tuned = (
+        function("tornado_speedups.http.heads", "_make"),
+        function("tornado_speedups._python", "parse_headers"),
+    )
     stock = headers.parse
     with installed():
         ours = headers.parse
@@ -67,7 +70,8 @@ def parsers() -> dict[str, Callable[[str], Any]]:
 def head_parsers() -> dict[str, Callable[[bytes], Any]]:
     """From a head as it comes from a socket to its first line and Tornado's HTTPHeaders."""
     connection = function("tornado.http1connection", "HTTP1Connection")
-    make, tuned = function("tornado_speedups.headers", "_make"), function("tornado_speedups._fallback", "parse_head")
+    make = function("tornado_speedups.http.heads", "_make")
+    tuned = function("tornado_speedups._python", "parse_head")
     stock = connection._parse_headers
     with installed():
         ours = connection._parse_headers

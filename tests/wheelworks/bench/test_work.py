@@ -13,14 +13,14 @@ from wheelworks.cli import _bench_icount
 from wheelworks.core.errors import WheelworksError
 
 from tests.fixtures.commands import ROOT, wheelworks
-from tornado_speedups import _fallback
+from tornado_speedups import _python
 
 ODD = '{"schema": 1, "sizes": [256, 1280], "wheels": {"a": {"mask": "1 x"}}}'
-KNOWN = {"wheels": {"a": {"mask": "100 1000"}, "b": {"cannot_run": "no such CPU"}}}
+FINGERPRINTS = {"wheels": {"a": {"mask": "100 1000"}, "b": {"cannot_run": "no such CPU"}}}
 
 
 def changes(*works: Work) -> list[Change]:
-    return list(baseline.compare(works, KNOWN))
+    return list(baseline.compare(works, FINGERPRINTS))
 
 
 def test_a_byte_and_a_call_are_told_apart() -> None:
@@ -71,7 +71,7 @@ def test_another_baseline_is_refused(tmp_path: Path, text: str) -> None:
 def test_every_function_is_called_with_what_it_takes() -> None:
     for name, arguments in work.CALLS.items():
         for size in (baseline.SMALL, baseline.LARGE):
-            assert getattr(_fallback, name)(*arguments(size)) is not None or name.endswith("inplace")
+            assert getattr(_python, name)(*arguments(size)) is not None or name.endswith("inplace")
 
 
 def test_the_baseline_knows_every_cpu_that_can_be_emulated() -> None:
@@ -97,7 +97,7 @@ def without_vectors(source: Path, copy: Path) -> Path:
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copyfile(source / name, copy / name)
     shutil.copytree(source / "src", copy / "src")
-    header = copy / "src/tornado_speedups/_speedups/xor.h"
+    header = copy / "src/tornado_speedups/_speedups/mask.h"
     text = header.read_text()
     assert "#elif defined(__ARM_NEON) ||" in text
     header.write_text(text.replace("#elif defined(__ARM_NEON) ||", "#elif 0 &&"))
