@@ -82,9 +82,9 @@ def _wheels(word: str, work: Path, progress: console.Progress) -> list[Path]:
 
 def _run(pairs: Sequence[Pair]) -> tuple[list[Difference], list[Unproven], int]:
     """Note what each wheel does on all cores, and hold the notes of each pair against each other."""
-    from wheelworks.emulator.observe import observe  # the emulator takes a second to import
+    from wheelworks.emulator.observe import observe_behaviour  # the emulator takes a second to import
 
-    seen = cache(observe)
+    seen = cache(observe_behaviour)
     found: list[Difference] = []
     unproven: list[Unproven] = []
     calls = 0
@@ -98,10 +98,10 @@ def _run(pairs: Sequence[Pair]) -> tuple[list[Difference], list[Unproven], int]:
 
 def _tests(pairs: Sequence[Pair]) -> list[Difference]:
     """This package's own tests on both wheels of each pair: each must pass as many of them as the other."""
-    from wheelworks.emulator.package import is_the_package, run_package
+    from wheelworks.emulator.wheel_tests import is_own_package, run_package_tests
 
-    wheels = {wheel.path for one in pairs for wheel in (one.a, one.b) if is_the_package(wheel.path)}
-    verdicts = dict(zip(wheels, run_package(list(wheels)), strict=True)) if wheels else {}
+    wheels = {wheel.path for one in pairs for wheel in (one.a, one.b) if is_own_package(wheel.path)}
+    verdicts = dict(zip(wheels, run_package_tests(list(wheels)), strict=True)) if wheels else {}
     found = []
     for one in pairs:
         if one.a.path not in verdicts or one.b.path not in verdicts:

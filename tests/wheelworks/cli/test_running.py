@@ -201,7 +201,7 @@ import wheelworks.cli.test_foreign, wheelworks.cli._running
 
 
 def test_shows_outcomes_and_tells_failures_in_full(capsys: pytest.CaptureFixture[str]) -> None:
-    finding = "write-out-of-bounds: writes 1 byte, 0 past the end of a Bytes object"
+    finding = "heap-buffer-overflow-write: writes 1 byte, 0 past the end of a Bytes object"
     _running.show([verdict(OURS, "ran", checks=40), verdict(THEIRS, "failed", why="it failed", findings=(finding,))])
     shown = capsys.readouterr()
     assert "40 checks" in shown.out
