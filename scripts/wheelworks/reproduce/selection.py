@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from wheelworks.core import plan, targets, wheelfile
+from wheelworks.core import plan, targets
 from wheelworks.core.targets import Target
+from wheelworks.core.wheel import parse_wheel_name
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,16 @@ def can_be_built(wheel: str) -> bool:
 
 def is_pure(wheel: str) -> bool:
     """Whether a wheel is for any platform."""
-    return wheelfile.parse_name(wheel).platforms == {"any"}
+    return parse_wheel_name(wheel).platforms == {"any"}
 
 
 def abi(wheel: str) -> str:
     """The id of a wheel's ABI."""
-    return plan.PURE if is_pure(wheel) else wheelfile.parse_name(wheel).abi
+    return plan.PURE if is_pure(wheel) else parse_wheel_name(wheel).abi
 
 
 def rows(wheel: str) -> tuple[Target, ...]:
     """The targets that a wheel is for, by its tags; both of macOS for a universal one."""
-    platforms = wheelfile.parse_name(wheel).platforms
+    platforms = parse_wheel_name(wheel).platforms
     universal = any(tag.startswith("macosx") and tag.endswith("universal2") for tag in platforms)
     return tuple(row for row in targets.all_targets() if platforms & set(row.tags) or (universal and row.os == "macos"))
