@@ -28,7 +28,7 @@ FLOOR, CEILING = min(SUITES, key=lambda v: int(v[2:])), max(SUITES, key=lambda v
 
 NO_CPYTHON = "there is no CPython of its CPU and ABI to be had here"
 
-_COLOURS = {"ran": "green", "cannot run here": "yellow", "failed": "red"}
+_COLOURS = {"passed": "green", "unsupported": "yellow", "failed": "red"}
 
 
 def check(wheels: Sequence[Path], how: How, tests: Tests) -> None:
@@ -94,7 +94,7 @@ def run_where_real(wheel: Path, tests: Tests, say: Say) -> Verdict:
     """Run a wheel under the oldest real CPython that there is for it: its own CPU's, of its ABI, with glibc."""
     found = _cpythons(wheel, list(SUITES)) if platform.system() == "Linux" else []
     if not found:
-        return Verdict(wheel.name, "no CPython", "cannot run here", why=NO_CPYTHON)
+        return Verdict(wheel.name, "no CPython", "unsupported", why=NO_CPYTHON)
     return _under(wheel, *found[0], tests, say)
 
 
@@ -108,7 +108,7 @@ def _cpython(wheel: Path, tests: Tests, pythons: Sequence[str], say: Say, *, alo
         return [_under(wheel, cpu, python, tests, say) for cpu, python in found]
     else:
         why = NO_CPYTHON
-    return [Verdict(wheel.name, "CPython", "cannot run here", why=why)] if alone else []
+    return [Verdict(wheel.name, "CPython", "unsupported", why=why)] if alone else []
 
 
 def _cpythons(wheel: Path, pythons: Sequence[str]) -> list[tuple[str, str]]:
@@ -157,6 +157,6 @@ def show(verdicts: Sequence[Verdict]) -> None:
 
 def exit_code(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> int:
     """0 if every wheel was run in some way, and failed in none."""
-    ran = {verdict.wheel for verdict in verdicts if verdict.outcome == "ran"}
+    ran = {verdict.wheel for verdict in verdicts if verdict.outcome == "passed"}
     failed = any(verdict.outcome == "failed" for verdict in verdicts)
     return int(failed or any(wheel.name not in ran for wheel in wheels))

@@ -143,7 +143,7 @@ def verdict(result: Result) -> Verdict:
     checks = result.package.passed + result.on.passed
     why = f"the package's tests {result.package}; Tornado's {result.off} without the speedups, {result.on} with them"
     why += f"; {result.tornado_file}, sha256 {result.tornado_sha256}"
-    return Verdict(result.wheel, result.how, "failed" if result.findings else "ran", checks, why, result.findings)
+    return Verdict(result.wheel, result.how, "failed" if result.findings else "passed", checks, why, result.findings)
 
 
 def built(folder: Path, progress: console.Progress) -> Path:

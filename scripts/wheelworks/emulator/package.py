@@ -45,7 +45,7 @@ def run_package(wheels: Sequence[Path]) -> list[Verdict]:
     Raises WheelworksError where pytest itself fails.
     """
     verdicts = {wheel: smoke(wheel) for wheel in wheels}
-    sound = [wheel for wheel, verdict in verdicts.items() if verdict.outcome == "ran"]
+    sound = [wheel for wheel, verdict in verdicts.items() if verdict.outcome == "passed"]
     start = time.perf_counter()
     for wheel, tests in _side_by_side(sound).items():
         verdicts[wheel] = _judge(verdicts[wheel], tests, (time.perf_counter() - start) / len(sound))

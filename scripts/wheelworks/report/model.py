@@ -187,14 +187,14 @@ def executed(one: Wheel) -> Step:
     if one.link == "none":
         return Step("executed", "good", "no machine code in it")
     failed = [run for run in one.runs if run.outcome == "failed"]
-    ran = [run for run in one.runs if run.outcome == "ran"]
+    ran = [run for run in one.runs if run.outcome == "passed"]
     if failed:
         return Step("executed", "bad", f"failed: {', '.join(dict.fromkeys(run.way for run in failed))}")
     if ran:
         ways = ", ".join(dict.fromkeys(run.way for run in ran))
         return Step("executed", "good", f"{ways}, {_count(sum(run.checks for run in ran), 'check')}")
     if one.runs:
-        return Step("executed", "doubt", "cannot run here")
+        return Step("executed", "doubt", "unsupported")
     return Step("executed", "open", "not yet")
 
 
