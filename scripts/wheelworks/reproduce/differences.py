@@ -16,9 +16,9 @@ from pathlib import Path
 
 import lief
 
-from wheelworks.core import wheelfile
 from wheelworks.core.binary import MACHO_MAGIC
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import read_members
 
 lief.logging.disable()
 
@@ -211,7 +211,7 @@ def compare_members(first: Path, second: Path) -> dict[str, bool]:
 
 
 def _wheel(path: Path) -> dict[str, bytes]:
-    return {name: member.data for name, member in wheelfile.read(path).items()}
+    return {name: member.data for name, member in read_members(path).items()}
 
 
 def _sdist(path: Path) -> dict[str, bytes]:
@@ -304,7 +304,7 @@ def _heads(first: Path, second: Path) -> list[ByteDifference]:
 
 def _zip_heads(path: Path) -> dict[str, dict[str, object]]:
     """The fields of a zip archive's central directory (APPNOTE 4.3.12) that don't follow from the contents."""
-    with zipfile.ZipFile(path) as archive:  # core.wheelfile.read has found it whole
+    with zipfile.ZipFile(path) as archive:  # read_members has found it whole
         return {
             one.filename: {
                 "date": "{}-{:02}-{:02} {:02}:{:02}:{:02}".format(*one.date_time),

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelworks.core import git, manifest, plan, process, targets, wheelfile
+from wheelworks.core import git, manifest, plan, process, targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Target
+from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.reproduce import environment
 from wheelworks.reproduce.environment import RebuildEnvironment
 from wheelworks.reproduce.provenance import CHECKOUT, LOCKS, ToolchainMismatch
@@ -58,17 +59,17 @@ def is_buildable(wheel: str) -> bool:
 
 def is_pure(wheel: str) -> bool:
     """Whether a wheel is for any platform."""
-    return wheelfile.parse_name(wheel).platforms == {"any"}
+    return parse_wheel_name(wheel).platforms == {"any"}
 
 
 def get_wheel_abi(wheel: str) -> str:
     """The id of a wheel's ABI."""
-    return plan.PURE if is_pure(wheel) else wheelfile.parse_name(wheel).abi
+    return plan.PURE if is_pure(wheel) else parse_wheel_name(wheel).abi
 
 
 def get_wheel_targets(wheel: str) -> tuple[Target, ...]:
     """The targets that a wheel is for, by its tags; both of macOS for a universal one."""
-    platforms = wheelfile.parse_name(wheel).platforms
+    platforms = parse_wheel_name(wheel).platforms
     universal = any(tag.startswith("macosx") and tag.endswith("universal2") for tag in platforms)
     return tuple(row for row in targets.all_targets() if platforms & set(row.tags) or (universal and row.os == "macos"))
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import Version
 
-from wheelworks.core import git, index, manifest, wheelfile
+from wheelworks.core import git, index, manifest
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.reproduce import provenance, rebuild, variations
 from wheelworks.reproduce.bisect import Files
 from wheelworks.reproduce.provenance import PROVENANCE_FILE
@@ -106,7 +107,7 @@ def copy_project(folder: Path, work: Path, commit: str = "HEAD") -> Path:
 
 def _sdist_for(wheels: Sequence[Path]) -> Path:
     """The sdist beside wheels, of their name and version."""
-    name, folder = wheelfile.parse_name(wheels[0].name), wheels[0].parent
+    name, folder = parse_wheel_name(wheels[0].name), wheels[0].parent
     wanted = canonicalize_name(name.distribution), Version(name.version)
     for path in sorted(folder.glob("*.tar.gz")):
         try:

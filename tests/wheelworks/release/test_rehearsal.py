@@ -13,8 +13,9 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from wheelworks.core import wheelfile
+from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import parse_wheel_name, replace_record, replace_tags
 from wheelworks.release import rehearsal
 from wheelworks.release.steps import Release, ReleaseSubset
 from wheelworks.reproduce.rebuild import Selection
@@ -34,11 +35,11 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     one = Release(folder, folder, "1.0", "c", "sample-1.0", ReleaseSubset(chosen))
     info = "sample-1.0.dist-info"
     for path in [path for path in one.files if path.suffix == ".whl"]:
-        name = wheelfile.parse_name(path.name)
+        name = parse_wheel_name(path.name)
         texts = {"sample.py": path.name, f"{info}/METADATA": METADATA, f"{info}/WHEEL": "Wheel-Version: 1.0\n"}
-        members = {file: wheelfile.Member(text.encode()) for file, text in texts.items()}
-        tagged = wheelfile.with_record(wheelfile.with_tags(members, name.tags, info), info)
-        path.write_bytes(wheelfile.archive(tagged, 1_700_000_000))
+        members = {file: Member(text.encode()) for file, text in texts.items()}
+        tagged = replace_record(replace_tags(members, name.tags, info), info)
+        path.write_bytes(build_archive(tagged, 1_700_000_000))
     return one
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from wheelworks.cli import reproduce
-from wheelworks.core import manifest, targets, wheelfile
+from wheelworks.core import manifest, targets
+from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.wheel import find_dist_info, read_members, replace_record
 from wheelworks.release import steps
 from wheelworks.release.steps import Release, ReleaseSubset
 from wheelworks.reproduce import rebuild, source
@@ -81,10 +83,10 @@ def renamed(sdist: Path) -> None:
 
 
 def tampered(wheel: Path) -> None:
-    members = wheelfile.read(wheel)
-    info = wheelfile.dist_info(members, wheel.name)
-    members[f"{info}/METADATA"] = wheelfile.Member(members[f"{info}/METADATA"].data + b"X-Mine: 1\n")
-    wheel.write_bytes(wheelfile.archive(wheelfile.with_record(members, info), 1_714_979_290))
+    members = read_members(wheel)
+    info = find_dist_info(members, wheel.name)
+    members[f"{info}/METADATA"] = Member(members[f"{info}/METADATA"].data + b"X-Mine: 1\n")
+    wheel.write_bytes(build_archive(replace_record(members, info), 1_714_979_290))
 
 
 @pytest.mark.integration
@@ -96,7 +98,7 @@ def test_a_wheel_that_was_made_otherwise_is_explained(dist: Path, tmp_path: Path
     assert ended.status == 1
     assert "made otherwise: rebuilds agree with each other" in ended.err
     assert "sample-1.0.dist-info/METADATA: line " in ended.err and r"'X-Mine: 1\n' | (not there)" in ended.err
-    assert f"equal, {len(wheelfile.read(tmp_path / 'kept' / WHEEL)) - 2} files: sample-1.0.dist-info/WHEEL" in ended.err
+    assert f"equal, {len(read_members(tmp_path / 'kept' / WHEEL)) - 2} files: sample-1.0.dist-info/WHEEL" in ended.err
 
 
 @pytest.mark.integration

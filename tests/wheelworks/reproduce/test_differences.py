@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from wheelworks.build import sdistfile
-from wheelworks.core import wheelfile
+from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import replace_record
 from wheelworks.reproduce import differences
 from wheelworks.reproduce.differences import ByteDifference
 
@@ -19,10 +20,10 @@ FILES = {"a.py": b"x = 1\ny = 2\n", f"{INFO}/WHEEL": b"Wheel-Version: 1.0\n"}
 
 
 def wheel(folder: Path, files: dict[str, bytes], epoch: int = 1_700_000_000) -> Path:
-    members = {name: wheelfile.Member(data) for name, data in files.items()}
+    members = {name: Member(data) for name, data in files.items()}
     folder.mkdir(exist_ok=True)
     path = folder / "sample-1.0-py3-none-any.whl"
-    path.write_bytes(wheelfile.archive(wheelfile.with_record(members, INFO), epoch))
+    path.write_bytes(build_archive(replace_record(members, INFO), epoch))
     return path
 
 
@@ -122,7 +123,7 @@ def test_damage_is_told_of_the_file(name: str, tmp_path: Path) -> None:
 
 
 def test_an_sdist_that_grows_without_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(differences, "_MOST", 1000)
+    monkeypatch.setattr(differences, "_MAX_UNPACKED", 1000)
     paths = []
     for folder in ("1", "2"):
         (tmp_path / folder).mkdir()
