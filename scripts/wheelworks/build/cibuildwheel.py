@@ -11,9 +11,10 @@ from pathlib import Path
 
 from wheelworks.build import cibuildwheel_failures, container_engine
 from wheelworks.build.cibuildwheel_identifiers import architecture, host, identifiers
-from wheelworks.core import manifest, process, tags, wheelfile
+from wheelworks.core import manifest, process, tags
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.targets import Abi, Target
+from wheelworks.core.wheel import parse_wheel_name
 
 SECONDS = 4 * 3600  # a set under emulation takes its time
 PREFIX = "CIBW_"
@@ -100,7 +101,7 @@ def _complete(wheels: Sequence[Path], wanted: Sequence[str]) -> Sequence[Path]:
 
 
 def _hand_over(wheel: Path, out: Path) -> manifest.Record:
-    name = wheelfile.parse_name(wheel.name)
+    name = parse_wheel_name(wheel.name)
     data = wheel.read_bytes()
     place = manifest.write(out / wheel.name, data)
     served = [target.id for target in tags.served(name)]

@@ -11,9 +11,18 @@ from wheelworks.build.backend import Backend, BackendError, last_lines
 from wheelworks.build.context import Workshop
 from wheelworks.build.tasks import Built
 from wheelworks.build.wheel import described
-from wheelworks.core import manifest, plan, wheelfile
+from wheelworks.core import manifest, plan
+from wheelworks.core.archive import build_archive
 from wheelworks.core.binary import SUFFIXES
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import (
+    find_dist_info,
+    format_wheel_name,
+    parse_wheel_name,
+    read_members,
+    replace_record,
+    replace_tags,
+)
 
 
 def build(shop: Workshop, made_of: manifest.Record) -> Built:
@@ -32,14 +41,14 @@ def build(shop: Workshop, made_of: manifest.Record) -> Built:
         made = Backend(tree, shop.environment, settings).make("wheel", place / "wheel")
     except BackendError as error:
         raise WheelworksError(f"{plan.PURE}: {error}\n{last_lines(error.output)}") from error
-    members, name = wheelfile.read(made), wheelfile.parse_name(made.name)
+    members, name = read_members(made), parse_wheel_name(made.name)
     natives = [file for file in members if file.endswith(SUFFIXES)]
     if natives or name.platforms != {"any"} or name.abi != plan.PURE.removesuffix("-any"):
         raise WheelworksError(f"{plan.PURE}: the project builds {made.name}{''.join(f', {f}' for f in natives)}")
-    info = wheelfile.dist_info(members, made.name)
+    info = find_dist_info(members, made.name)
     placed = members | sbom.members(shop, name, info)
-    finished = wheelfile.with_record(wheelfile.with_tags(placed, name.tags, info), info)
-    data = wheelfile.archive(finished, shop.source.epoch)
-    record = {**described(wheelfile.file_name(name, name.tags), data, name.tags, (), made_of), "extensions": []}
+    finished = replace_record(replace_tags(placed, name.tags, info), info)
+    data = build_archive(finished, shop.source.epoch)
+    record = {**described(format_wheel_name(name, name.tags), data, name.tags, (), made_of), "extensions": []}
     path = manifest.write(shop.out / record["file"], data)
     return Built(path, {**record, "link": "none", "libc_calls": []}, time.perf_counter() - start, report.summary([]))

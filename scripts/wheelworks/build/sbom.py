@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 
 from wheelworks.build import buildenv, project
 from wheelworks.build.context import Workshop
+from wheelworks.core.archive import Member
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.wheelfile import Member, Name
+from wheelworks.core.wheel import WheelName
 
 _FILE = "sboms/wheelworks.cdx.json"
 _TOOLS = ("ziglang", "deflate")
@@ -27,7 +28,7 @@ _PIN = re.compile(
 )
 
 
-def members(shop: Workshop, name: Name, info: str) -> dict[str, Member]:
+def members(shop: Workshop, name: WheelName, info: str) -> dict[str, Member]:
     """The document as a file of the wheel whose ``.dist-info`` is ``info``; nothing where the project asks for none.
 
     Raises WheelworksError where the project asks in other words.

@@ -15,9 +15,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from wheelworks.core.archive import MAX_HEADER_SIZE, LimitedReader, Limits, size_error
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.limited_reader import HEADERS, Capped, too_large
-from wheelworks.core.wheelfile import Limits
 
 LIMITS = Limits()
 
@@ -34,7 +33,7 @@ def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> tuple[Path, in
     """
     try:
         with gzip.open(archive) as stream:
-            capped = Capped(stream, archive.name, limits)
+            capped = LimitedReader(stream, archive.name, limits)
             with tarfile.open(fileobj=capped, mode="r|") as tar:  # type: ignore[call-overload]  # it only reads
                 newest = _Unpacking(archive.name, into, limits).all(tar, capped)
             while capped.read(1 << 16):  # up to gzip's checksum
@@ -61,14 +60,14 @@ class _Unpacking:
         self.archive, self.into, self.limits = archive, into, limits
         self.size = self.count = self.newest = 0
 
-    def all(self, tar: tarfile.TarFile, stream: Capped) -> int:
+    def all(self, tar: tarfile.TarFile, stream: LimitedReader) -> int:
         self.into.mkdir(parents=True, exist_ok=True)
         for member in tar:
             self.count += 1
             self.size += max(member.size, 0)
             if self.size > self.limits.size or self.count > self.limits.members:
-                raise too_large(self.archive, self.limits)
-            stream.room = max(member.size, 0) + HEADERS
+                raise size_error(self.archive, self.limits)
+            stream.room = max(member.size, 0) + MAX_HEADER_SIZE
             self.placed(tar, member)
         return self.newest
 
@@ -127,6 +126,6 @@ class _Unpacking:
             raise WheelworksError(f"{self.archive}: {member.name} links to {member.linkname}, no file before it")
         self.size += target.stat().st_size
         if self.size > self.limits.size:
-            raise too_large(self.archive, self.limits)
+            raise size_error(self.archive, self.limits)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(target.read_bytes())

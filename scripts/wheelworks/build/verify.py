@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import abi3info
 from abi3info.models import PyVersion
 
+from wheelworks.core.archive import Member
 from wheelworks.core.binary import SUFFIXES, Binary, describe
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Target
-from wheelworks.core.wheelfile import Member, Name
+from wheelworks.core.wheel import WheelName
 
 _FORMAT = {"linux": "ELF", "macos": "Mach-O", "windows": "PE"}
 
@@ -72,7 +73,7 @@ def _has_entry_point(one: Extension, target: Target) -> None:
         raise WheelworksError(f"{target.id}: {one.member} exports no PyInit_{stem}: Python could not import it")
 
 
-def stable_abi(found: Iterable[Extension], name: Name, target: Target) -> None:
+def stable_abi(found: Iterable[Extension], name: WheelName, target: Target) -> None:
     """Whether an abi3 wheel asks CPython for its stable ABI only, as old as its Python tag (PEP 384, PEP 803).
 
     Raises WheelworksError that names the symbols.

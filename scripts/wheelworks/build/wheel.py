@@ -15,10 +15,19 @@ from wheelworks.build import crossenv, fingerprint, report, sbom, sysconfigdata,
 from wheelworks.build.backend import Backend, BackendError, last_lines
 from wheelworks.build.context import Workshop
 from wheelworks.build.tasks import Built
-from wheelworks.core import cache, manifest, wheelfile
+from wheelworks.core import cache, manifest
+from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Abi, Target
-from wheelworks.core.wheelfile import Member, Name
+from wheelworks.core.wheel import (
+    WheelName,
+    find_dist_info,
+    format_wheel_name,
+    parse_wheel_name,
+    read_members,
+    replace_record,
+    replace_tags,
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ def _is_the_sources(event: report.Event, tree: Path) -> bool:
     return event["step"] == "link" or (tree / str(event["file"])).exists()
 
 
-def _check_platform(name: Name, target: Target) -> None:
+def _check_platform(name: WheelName, target: Target) -> None:
     wanted = target.platform.replace("-", "_").replace(".", "_")
     if name.platforms == {"any"}:
         raise WheelworksError(
@@ -84,7 +93,7 @@ def _finish(
     around: Surroundings, target: Target, abi: Abi, made: Path, serves: Sequence[Target]
 ) -> tuple[Path, manifest.Record]:
     """Verify what the backend made, normalise it, and write it to its place."""
-    shop, members, name = around.shop, wheelfile.read(made), wheelfile.parse_name(made.name)
+    shop, members, name = around.shop, read_members(made), parse_wheel_name(made.name)
     _check_platform(name, target)
     check_abi(name, target, abi)
     found = verify.extensions(members, target)
@@ -95,10 +104,10 @@ def _finish(
         Tag(tag.interpreter, tag.abi, platform) for tag in name.tags for row in serves for platform in row.tags
     )
     renamed = _for_every_libc(members, target, abi) if len(serves) > 1 else dict.fromkeys(members)
-    info = wheelfile.dist_info(members, made.name)
+    info = find_dist_info(members, made.name)
     placed = {renamed.get(file) or file: member for file, member in members.items()} | sbom.members(shop, name, info)
-    data = wheelfile.archive(wheelfile.with_record(wheelfile.with_tags(placed, tags, info), info), shop.source.epoch)
-    record = described(wheelfile.file_name(name, tags), data, tags, serves, around.made_of)
+    data = build_archive(replace_record(replace_tags(placed, tags, info), info), shop.source.epoch)
+    record = described(format_wheel_name(name, tags), data, tags, serves, around.made_of)
     record["extensions"] = [_extension(one, renamed.get(one.member) or one.member) for one in found]
     _same_with_other_headers(around.there, record)
     return manifest.write(shop.out / record["file"], data), record
@@ -110,7 +119,7 @@ def _for_every_libc(members: Mapping[str, Member], target: Target, abi: Abi) -> 
     return {file: file.removesuffix(ending) + ".so" for file in members if file.endswith(ending)}
 
 
-def check_abi(name: Name, target: Target, abi: Abi) -> None:
+def check_abi(name: WheelName, target: Target, abi: Abi) -> None:
     """Whether the backend built for the ABI that it was asked for. Raises WheelworksError."""
     if not abi.makes(name.abi):
         raise WheelworksError(
@@ -142,7 +151,7 @@ def described(
         "size": len(data),
         "tags": sorted(map(str, tags)),
         "targets": [row.id for row in serves],
-        "abi": wheelfile.parse_name(file).abi,
+        "abi": parse_wheel_name(file).abi,
         "inputs": made_of,
     }
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from wheelworks.cli import _help, _manifest, host_wheel
 from wheelworks.cli._output import work_folder
-from wheelworks.core import console, interpreters, manifest, wheelfile
+from wheelworks.core import console, interpreters, manifest
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.interpreters import Python
 from wheelworks.core.verdict import Verdict
+from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.testing import tornado_releases
 from wheelworks.testing.native import Result, test_wheel
 from wheelworks.testing.native_compare import PACKAGE
@@ -91,7 +92,7 @@ def check(wheels: Sequence[Path], versions: Sequence[str], out: Path | None, fol
         if not wheel.is_file():
             raise UsageError(f"{wheel}: no such file", "name wheels of the package, such as dist/*.whl")
         try:
-            name = wheelfile.parse_name(wheel.name)
+            name = parse_wheel_name(wheel.name)
         except WheelworksError as error:
             raise UsageError(error.message, "name wheels of the package, such as dist/*.whl") from error
         if name.distribution != PACKAGE:

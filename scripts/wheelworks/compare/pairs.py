@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from wheelworks.compare.differences import Difference
-from wheelworks.core import wheelfile
+from wheelworks.core.archive import Member
 from wheelworks.core.tags import Floor, Slot, promised, slots
-from wheelworks.core.wheelfile import Member, Name
+from wheelworks.core.wheel import WheelName, parse_wheel_name, read_members
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Wheel:
     path: Path
 
     @cached_property
-    def name(self) -> Name:
+    def name(self) -> WheelName:
         """What its file name says."""
-        return wheelfile.parse_name(self.path.name)
+        return parse_wheel_name(self.path.name)
 
     @cached_property
     def slots(self) -> dict[Slot, Floor]:
@@ -32,7 +32,7 @@ class Wheel:
     @cached_property
     def members(self) -> dict[str, Member]:
         """Its files."""
-        return wheelfile.read(self.path)
+        return read_members(self.path)
 
 
 @dataclass(frozen=True)

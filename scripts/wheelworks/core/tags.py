@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Target
-from wheelworks.core.wheelfile import Name
+from wheelworks.core.wheel import WheelName
 
 Floor = tuple[int, ...]
 
@@ -38,7 +38,7 @@ class Slot:
         return f"{self.abi} on {' '.join(filter(None, (self.system, self.cpu)))}"
 
 
-def slots(name: Name) -> dict[Slot, Floor]:
+def slots(name: WheelName) -> dict[Slot, Floor]:
     """The slots that a wheel serves, each from which version of its libc or system on (empty where none is named).
 
     Raises WheelworksError for a platform tag that isn't known.
@@ -86,7 +86,7 @@ def _macos_of_python(slot: Slot) -> Floor:
     return since[0] if since else ()
 
 
-def served(name: Name) -> tuple[Target, ...]:
+def served(name: WheelName) -> tuple[Target, ...]:
     """The targets whose every machine takes a wheel of this name: it asks for no later libc or system."""
     floors = {(slot.system, slot.cpu): floor for slot, floor in slots(name).items()}
     return tuple(target for target in targets.all_targets() if _takes(target, floors))

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from wheelworks.core import process, wheelfile
+from wheelworks.core import process
 from wheelworks.core.interpreters import Python
+from wheelworks.core.wheel import check_record, read_members
 from wheelworks.testing import environments, known_failures, native_compare, outcomes, tornado_releases
 from wheelworks.testing.environments import Environment
 from wheelworks.testing.native_compare import EXTENSION, PACKAGE, Counts
@@ -79,8 +80,8 @@ def test_wheel(
 
 def has_c(wheel: Path) -> bool:
     """Whether a wheel carries an extension module. Raises WheelworksError for a damaged one."""
-    members = wheelfile.read(wheel)
-    wheelfile.check_record(members, wheel.name)
+    members = read_members(wheel)
+    check_record(members, wheel.name)
     return any(name.endswith((".so", ".pyd")) for name in members)
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wheelworks.build.sdist import unpack
+from wheelworks.core.archive import Limits
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.wheelfile import Limits
 
 from tests.fixtures.archives import TOP, file, header, of_zeros, sdist, special, tar
 

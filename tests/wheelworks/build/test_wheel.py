@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from wheelworks.build.wheel import check_abi
-from wheelworks.core import targets, wheelfile
+from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import projects
 from tests.fixtures.commands import wheelworks
@@ -29,13 +30,13 @@ DIVIDES = """
     ],
 )
 def test_a_wheel_of_another_abi_is_refused(made: str, abi: str) -> None:
-    name = wheelfile.parse_name(f"x-1-{made}.whl")
+    name = parse_wheel_name(f"x-1-{made}.whl")
     with pytest.raises(WheelworksError, match=rf"win_arm64: the build backend made a wheel for {name.abi}, not {abi}"):
         check_abi(name, TARGET, targets.find_abi(abi))
 
 
 def test_a_wheel_of_its_abi_is_taken() -> None:
-    check_abi(wheelfile.parse_name("x-1-cp315-cp315t-win_arm64.whl"), TARGET, targets.find_abi("abi3t"))
+    check_abi(parse_wheel_name("x-1-cp315-cp315t-win_arm64.whl"), TARGET, targets.find_abi("abi3t"))
 
 
 @pytest.mark.integration

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from wheelworks.core import targets, wheelfile
+from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.tags import Floor, Slot, promised, served, slots
+from wheelworks.core.wheel import parse_wheel_name
 
 
 def of(tags: str) -> dict[str, Floor]:
-    return {str(slot): floor for slot, floor in slots(wheelfile.parse_name(f"a-1-{tags}.whl")).items()}
+    return {str(slot): floor for slot, floor in slots(parse_wheel_name(f"a-1-{tags}.whl")).items()}
 
 
 @pytest.mark.parametrize(
@@ -44,14 +45,14 @@ def test_an_unknown_platform_is_said() -> None:
 
 @pytest.mark.parametrize("target", targets.all_targets(), ids=lambda target: target.id)
 def test_a_wheel_with_the_tags_of_a_target_serves_it(target: targets.Target) -> None:
-    found = served(wheelfile.parse_name(f"a-1-cp311-abi3-{'.'.join(target.tags)}.whl"))
+    found = served(parse_wheel_name(f"a-1-cp311-abi3-{'.'.join(target.tags)}.whl"))
     assert [one.id for one in found] == [target.id]
 
 
 def test_an_older_floor_serves_and_a_later_one_does_not() -> None:
-    older = served(wheelfile.parse_name("a-1-cp311-abi3-manylinux1_x86_64.manylinux_2_28_x86_64.whl"))
+    older = served(parse_wheel_name("a-1-cp311-abi3-manylinux1_x86_64.manylinux_2_28_x86_64.whl"))
     assert [target.id for target in older] == ["manylinux_2_17_x86_64"]
-    assert served(wheelfile.parse_name("a-1-cp311-abi3-manylinux_2_28_x86_64.whl")) == ()
+    assert served(parse_wheel_name("a-1-cp311-abi3-manylinux_2_28_x86_64.whl")) == ()
 
 
 @pytest.mark.parametrize(
