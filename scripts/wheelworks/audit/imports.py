@@ -12,8 +12,8 @@ from abi3info.models import PyVersion, Symbol
 
 from wheelworks.audit import platforms
 from wheelworks.audit.finding import Finding, printable, some
-from wheelworks.audit.platforms import Platform
 from wheelworks.audit.subject import Native, Wheel
+from wheelworks.core.tags import Platform
 
 _PYTHON_DLL = re.compile(r"(?:lib)?python(\d+)(t?)(_d)?\.dll")
 _PYPY_DLL = re.compile(r"libpypy\d[\w.]*-c\.dll")

@@ -10,9 +10,9 @@ from typing import TypeVar
 from packaging.tags import Tag
 
 from wheelworks.audit import platforms
-from wheelworks.audit.platforms import Platform
 from wheelworks.audit.regions import Region, regions
 from wheelworks.core.binary import SUFFIXES, Binary, Parsed
+from wheelworks.core.tags import Platform, parse_platforms
 from wheelworks.core.wheel import WheelName
 
 P = TypeVar("P")
@@ -70,7 +70,7 @@ class Wheel:
     @cached_property
     def platforms(self) -> tuple[Platform, ...]:
         """The platforms of the tags, the oldest promise first."""
-        return platforms.parse_all(self.name.platforms)
+        return parse_platforms(self.name.platforms)
 
     @property
     def tags(self) -> frozenset[Tag]:
