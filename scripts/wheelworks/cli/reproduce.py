@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from wheelworks.build import environment
-from wheelworks.build.source import check
+from wheelworks.build import context
+from wheelworks.build.source import check_source
 from wheelworks.cli import _help, _manifest
 from wheelworks.cli._output import work_folder, writable
 from wheelworks.core import console, index, manifest, plan, targets
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     variations = varied_by(options.vary)
-    environment.parse(options.env)
+    context.parse_variables(options.env)
     if options.keep:
         writable(options.keep)
     try:
@@ -111,7 +111,7 @@ def resolve(options: argparse.Namespace, work: Path, say: result.Say) -> Subject
         raise UsageError(f"--source {origin}: no such file or folder", "name an sdist (.tar.gz), or a project's folder")
     if told and not told.is_file():
         raise UsageError(f"--provenance {told}: no such file", "name a release's provenance.json")
-    is_project = bool(origin) and check(origin) == "directory"
+    is_project = bool(origin) and check_source(origin) == "directory"
     found = _found(options, None if is_project else origin, work, say)
     if is_project:
         if not found.files:
@@ -125,7 +125,7 @@ def _found(options: argparse.Namespace, sdist: Path | None, work: Path, say: res
     chosen, path = selected(options), Path(options.source)
     if index.is_requirement(options.source) and not path.exists():
         return _published(options, sdist, chosen, work, say)
-    if path.is_dir() and not any(path.glob("*.whl")) and check(path):
+    if path.is_dir() and not any(path.glob("*.whl")) and check_source(path):
         return sources.of_project(path, chosen, work)
     if path.is_dir():
         return sources.of_folder(path, sdist, chosen)
