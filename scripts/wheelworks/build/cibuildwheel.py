@@ -242,7 +242,7 @@ def _publish_wheel(wheel: Path, out: Path) -> manifest.Record:
     name = parse_wheel_name(wheel.name)
     data = wheel.read_bytes()
     place = manifest.write(out / wheel.name, data)
-    served = [target.id for target in tags.served(name)]
+    served = [target.id for target in tags.find_served_targets(name)]
     record = {"file": place.name, "sha256": manifest.sha256(place), "size": len(data), "targets": served}
     return {**record, "abi": name.abi, "builder": "cibuildwheel"}
 
