@@ -110,7 +110,7 @@ def resolve_source(options: argparse.Namespace, work: Path, say: result.Say) -> 
         raise UsageError(f"--source {origin}: no such file or folder", "name an sdist (.tar.gz), or a project's folder")
     if told and not told.is_file():
         raise UsageError(f"--provenance {told}: no such file", "name a release's provenance.json")
-    is_project = bool(origin) and check(origin) == "directory"
+    is_project = bool(origin) and check_source(origin) == "directory"
     found = _found(options, None if is_project else origin, work, say)
     if is_project:
         if not found.files:
