@@ -28,8 +28,9 @@ from packaging.version import InvalidVersion, Version
 from wheelworks.audit import platforms, release, sdist
 from wheelworks.audit.findings import FileAudit, Finding
 from wheelworks.audit.platforms import Platform
-from wheelworks.core import process, wheelfile
+from wheelworks.core import process
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import parse_wheel_name
 
 SECONDS = 300.0  # for what asks the index, or the service of vulnerabilities
 _SYSTEMS = {
@@ -134,7 +135,7 @@ def _is_run_time(line: str) -> bool:
 
 def _list_claims(report: FileAudit) -> Iterator[Claim]:
     try:
-        name = wheelfile.parse_name(report.file)
+        name = parse_wheel_name(report.file)
     except WheelworksError:
         return
     for tag in sorted(name.tags, key=str):

@@ -21,9 +21,11 @@ import wheelworks
 from wheelworks.audit import archive, code, extension, hardening, imports, sdist, wheel
 from wheelworks.audit.findings import FileAudit, Finding, sanitize
 from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, MemberContent, NativeFile, Policy
-from wheelworks.core import binary, process, wheelfile
+from wheelworks.core import binary, process
+from wheelworks.core.archive import DAMAGE
 from wheelworks.core.binary import Binary
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import parse_wheel_name
 
 SECONDS = 600.0  # for one wheel; the largest real ones take two minutes
 WORKER = [sys.executable, "-m", "wheelworks.audit.inspection"]
@@ -57,10 +59,10 @@ def inspect_wheel(path: Path, policy: Policy = DEFAULT_POLICY) -> FileAudit:
     audited: AuditedWheel | None = None
     try:
         with zipfile.ZipFile(path) as opened:
-            audited = AuditedWheel(path.name, wheelfile.parse_name(path.name), wheel.list_entries(opened), policy)
+            audited = AuditedWheel(path.name, parse_wheel_name(path.name), wheel.list_entries(opened), policy)
             for one in _run_checks(audited, opened, path.stat().st_size):
                 found.append(one)  # one by one, so that an error keeps the findings before it
-    except wheelfile.DAMAGE as error:
+    except DAMAGE as error:
         found.append(Finding("W001", sanitize(f"{type(error).__name__}: {error}")))
     except OSError as error:
         found.append(Finding("W001", sanitize(error.strerror or str(error))))

@@ -19,8 +19,9 @@ from wheelworks.audit import platforms
 from wheelworks.audit.disassembly import CodeRegion, find_code_regions
 from wheelworks.audit.findings import Finding, sanitize
 from wheelworks.audit.platforms import Platform
+from wheelworks.core.archive import Limits
 from wheelworks.core.binary import SUFFIXES, Binary, Parsed
-from wheelworks.core.wheelfile import Limits, Name
+from wheelworks.core.wheel import WheelName
 
 P = TypeVar("P")
 
@@ -55,7 +56,7 @@ class AuditedWheel:
     """A wheel that is being audited: what its name and its directory say, and what reading its members brought."""
 
     file: str
-    name: Name
+    name: WheelName
     entries: tuple[ArchiveEntry, ...]
     policy: Policy
     hashes: dict[str, tuple[str, int]] = field(default_factory=dict)  # member: SHA-256 as in RECORD, bytes

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from wheelworks.core import console, debian, wheelfile
+from wheelworks.core import console, debian
 from wheelworks.core.debian import SUITES
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Verdict
+from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.emulator.extensions import extensions
 from wheelworks.emulator.package import DISTRIBUTION, is_the_package, run_package
 from wheelworks.emulator.smoke import is_emulated, smoke
@@ -44,14 +45,14 @@ def check(wheels: Sequence[Path], how: How, tests: Tests) -> None:
 
 def _check_name(wheel: Path) -> None:
     try:
-        wheelfile.parse_name(wheel.name)
+        parse_wheel_name(wheel.name)
     except WheelworksError as error:
         raise UsageError(error.message, "name wheel files, such as dist/*.whl") from error
 
 
 def has_code(wheel: Path) -> bool:
     """Whether there is anything to run in a wheel: one for any platform may be Python alone, as its contents tell."""
-    return wheelfile.parse_name(wheel.name).platforms != {"any"} or bool(extensions(wheel))
+    return parse_wheel_name(wheel.name).platforms != {"any"} or bool(extensions(wheel))
 
 
 def ways(wheel: Path, how: How = "all", pythons: Sequence[str] = ()) -> set[Way]:
@@ -60,7 +61,7 @@ def ways(wheel: Path, how: How = "all", pythons: Sequence[str] = ()) -> set[Way]
     One that lacks a program is a way all the same; a CPU that nobody emulates is none, nor is an ABI of which there is
     no CPython for that CPU: those without the GIL.
     """
-    found: set[Way] = {"emulated"} if any(map(is_emulated, wheelfile.parse_name(wheel.name).platforms)) else set()
+    found: set[Way] = {"emulated"} if any(map(is_emulated, parse_wheel_name(wheel.name).platforms)) else set()
     if platform.system() == "Linux" and _cpythons(wheel, pythons or list(SUITES)):
         found.add("cpython")
     return {way for way in found if how in ("any", "all", way)}
@@ -126,7 +127,7 @@ def _cpythons(wheel: Path, pythons: Sequence[str]) -> list[tuple[str, str]]:
 
 def _cpus(wheel: Path) -> list[str]:
     """The CPUs of a wheel for glibc whose CPython can be had."""
-    platforms = wheelfile.parse_name(wheel.name).platforms
+    platforms = parse_wheel_name(wheel.name).platforms
     return [one.cpu for one in MACHINES if any(_is_glibc(tag, one.cpu) for tag in platforms)]
 
 

@@ -54,7 +54,7 @@ def test_refuses_what_is_not_there(tmp_path: Path) -> None:
 
 def test_refuses_what_is_no_wheel(tmp_path: Path) -> None:
     (tmp_path / "x.zip").touch()
-    with pytest.raises(WheelworksError, match="no wheel's name"):
+    with pytest.raises(WheelworksError, match="not a wheel's file name"):
         _running.check([tmp_path / "x.zip"], "emulated", "smoke")
 
 

@@ -49,7 +49,7 @@ def test_an_unsound_wheel_is_refused_before_a_root_is_laid(
     monkeypatch.setattr(run, "find_emulator", lambda machine: "/usr/bin/qemu")
     wheel = make_wheel({"demo.abi3.so": b""})
     wheel.write_bytes(wheel.read_bytes()[:99])
-    with pytest.raises(WheelworksError, match="damaged, or no wheel"):
+    with pytest.raises(WheelworksError, match="damaged, or not a wheel"):
         run_wheel(wheel, cpu="aarch64", python="3.11", tests="smoke")
     assert sorted(path.name for path in own_cache.iterdir()) == ["runs", "runs.lock"]
 
