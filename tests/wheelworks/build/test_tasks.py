@@ -60,7 +60,7 @@ def test_other_headers_alone_are_told(changed: dict[str, str], told: bool) -> No
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
     """The hash of a suite of our own, made anew at each call."""
-    for name in ("__init__.py", "build/tasks.py", "build/pyconfig.h", "locks/build.txt", "audit/finding.py"):
+    for name in ("__init__.py", "build/tasks.py", "build/pyconfig.h", "locks/build.txt", "audit/findings.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(tasks._SUITE / name, tmp_path / name)
     monkeypatch.setattr(tasks, "_SUITE", tmp_path)
@@ -74,7 +74,7 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str
         ("build/tasks.py", True),
         ("build/pyconfig.h", True),
         ("locks/build.txt", True),
-        ("audit/finding.py", False),
+        ("audit/findings.py", False),
     ],
 )
 def test_what_builds_is_one_of_the_inputs(file: str, another: bool, builder: Callable[[], str], tmp_path: Path) -> None:
