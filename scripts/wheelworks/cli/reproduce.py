@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from wheelworks.build import environment
-from wheelworks.build.source import check
+from wheelworks.build.context import parse_variables
+from wheelworks.build.source import check_source
 from wheelworks.cli import _help, _manifest
 from wheelworks.cli._output import work_folder, writable
 from wheelworks.core import console, index, manifest, plan, targets
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     variations = select_variations(options.vary)
-    environment.parse(options.env)
+    parse_variables(options.env)
     if options.keep:
         writable(options.keep)
     try:
@@ -110,7 +110,7 @@ def resolve_source(options: argparse.Namespace, work: Path, say: result.Say) -> 
         raise UsageError(f"--source {origin}: no such file or folder", "name an sdist (.tar.gz), or a project's folder")
     if told and not told.is_file():
         raise UsageError(f"--provenance {told}: no such file", "name a release's provenance.json")
-    is_project = bool(origin) and check(origin) == "directory"
+    is_project = bool(origin) and check_source(origin) == "directory"
     found = _found(options, None if is_project else origin, work, say)
     if is_project:
         if not found.files:
@@ -126,7 +126,7 @@ def _found(options: argparse.Namespace, sdist: Path | None, work: Path, say: res
     chosen, path = select_wheels(options), Path(options.source)
     if index.is_release(options.source) and not path.exists():
         return _published(options, sdist, chosen, work, say)
-    if path.is_dir() and not any(path.glob("*.whl")) and check(path):
+    if path.is_dir() and not any(path.glob("*.whl")) and check_source(path):
         return source.resolve_project(path, chosen, work)
     if path.is_dir():
         return source.resolve_folder(path, sdist, chosen)

@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from wheelworks.build.environment import hermetic
+from wheelworks.build.context import make_environment
 from wheelworks.core import manifest
 from wheelworks.release import attestation, rehearsal, steps
 from wheelworks.report import page
@@ -131,7 +131,7 @@ def test_what_is_left_running_is_seen(tmp_path: Path) -> None:
     """By its environment, that of a project's build too, or by where it works."""
     manager = Manager(tmp_path, tmp_path, tmp_path / "out")
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-    handed = hermetic(os.environ, manager.temporary / "work", 0, {})
+    handed = make_environment(os.environ, manager.temporary / "work", 0, {})
     assert manager.left() == []
     for env, place in ((handed, tmp_path), ({}, manager.temporary)):
         with subprocess.Popen(sleep, env=env, cwd=place) as left:

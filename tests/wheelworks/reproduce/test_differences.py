@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from wheelworks.build import sdistfile
+from wheelworks.build.sdist import write_sdist
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.wheel import replace_record
@@ -31,7 +31,7 @@ def sdist(folder: Path, epoch: int = 1_700_000_000) -> Path:
     tree = folder / "sample-1.0"
     tree.mkdir(parents=True)
     (tree / "pyproject.toml").write_text("")
-    return sdistfile.from_tree(tree, epoch, folder / "sample-1.0.tar.gz")
+    return write_sdist(tree, epoch, folder / "sample-1.0.tar.gz")
 
 
 def test_equal_files_have_no_difference(tmp_path: Path) -> None:
