@@ -12,8 +12,9 @@ from wheelworks.bench import results, serving, significance
 from wheelworks.bench.significance import Difference
 from wheelworks.cli import host_wheel
 from wheelworks.cli._output import work_folder
-from wheelworks.core import console, git, process, wheelfile
+from wheelworks.core import console, git, process
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.wheel import read_members
 
 SUITES = ("frames", "headers", "mask")  # what takes seconds; the servers take minutes, and can be named
 ROUNDS = 9
@@ -52,7 +53,7 @@ def _installed(source: Path, folder: Path) -> Path:
     """A folder for PYTHONPATH with this machine's wheel of a source in it."""
     folder.mkdir()
     wheel = host_wheel.build(source, folder)
-    for name, member in wheelfile.read(wheel).items():
+    for name, member in read_members(wheel).items():
         place = folder / "site" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(member.data)

@@ -9,8 +9,9 @@ from pathlib import Path
 from wheelworks.bench import baseline, work
 from wheelworks.bench.baseline import Change, Work
 from wheelworks.cli import _figures, _manifest
-from wheelworks.core import console, manifest, process, wheelfile
+from wheelworks.core import console, manifest, process
 from wheelworks.core.errors import UsageError
+from wheelworks.core.wheel import parse_wheel_name
 
 
 def run(folder: Path, *, renew: bool) -> int:
@@ -49,7 +50,7 @@ def _wheels(folder: Path) -> list[Path]:
 
 
 def _is_pure(wheel: Path) -> bool:
-    return wheelfile.parse_name(wheel.name).platforms == {"any"}
+    return parse_wheel_name(wheel.name).platforms == {"any"}
 
 
 def show(works: Sequence[Work]) -> None:

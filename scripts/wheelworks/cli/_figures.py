@@ -82,6 +82,6 @@ def _work(file: Path) -> Safe:
 
 def _costs(row: dict[str, str], name: str) -> str:
     if name not in row:
-        return "cannot run here"
+        return "unsupported"
     counts = baseline.counts(row[name])
     return f"{baseline.per_call(counts):,.0f} + {baseline.per_byte(counts):.2f}"

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 
 from wheelworks.cli import _help
-from wheelworks.cli._output import work_folder
 from wheelworks.compare.behaviour import compare_behaviour
 from wheelworks.compare.differences import Difference, Unproven
 from wheelworks.compare.pairs import Pair
@@ -49,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    with work_folder() as work, console.Progress() as progress:
-        sets = [_wheels(word, work / name, progress) for word, name in ((options.a, "a"), (options.b, "b"))]
+    with console.Progress() as progress:
+        sets = [_wheels(word, progress) for word in (options.a, options.b)]
         progress.say("files", "comparing")
         pairs, found = compare_sets(*sets, part=options.part)
         unproven: list[Unproven] = []
@@ -63,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     return int(bool(found))
 
 
-def _wheels(word: str, work: Path, progress: console.Progress) -> list[Path]:
+def _wheels(word: str, progress: console.Progress) -> list[Path]:
     """The wheels that a word names. Raises UsageError where there are none."""
     path = Path(word)
     if path.is_dir():
@@ -73,11 +72,9 @@ def _wheels(word: str, work: Path, progress: console.Progress) -> list[Path]:
         return found
     if path.is_file():
         return [path]
-    if not index.is_requirement(word):
+    if not index.is_release(word):
         raise UsageError(f"{word}: no such file or folder", "or a release, such as tornado==6.6.1")
-    work.mkdir()
-    progress.say(word, "fetching its wheels")
-    return index.fetch(word, work)
+    return index.fetch_wheels(word, lambda text: progress.say(word, text))
 
 
 def _run(pairs: Sequence[Pair]) -> tuple[list[Difference], list[Unproven], int]:

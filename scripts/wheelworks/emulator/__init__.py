@@ -17,7 +17,7 @@ def load(
     """Import the extension module of a wheel, or of a bare ``.so`` or ``.pyd``, on an emulated CPU.
 
     ``member`` names the module where a wheel has several; ``cpu`` ("aarch64", "x86_64") chooses the half of a
-    universal binary. Raises WheelworksError: BadImage for a file that no loader would take, CannotRun for one that
+    universal binary. Raises WheelworksError: BadImage for a file that no loader would take, Unsupported for one that
     needs what isn't emulated, Fault for one whose code is wrong; and whatever the module raises when imported.
     """
     path = Path(path)

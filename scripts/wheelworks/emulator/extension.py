@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wheelworks.core import wheelfile
+from wheelworks.core.archive import Limits, Member
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.wheelfile import Limits, Member
+from wheelworks.core.wheel import read_members
 from wheelworks.emulator.abi import Abi, python_abi
 from wheelworks.emulator.capi import EXPORTS
 from wheelworks.emulator.capi.modules import create_module, run_exec_slots
@@ -48,7 +48,7 @@ def read_extensions(path: Path) -> tuple[ExtensionModule, ...]:
         raise UsageError(f"{path} is a directory" if path.is_dir() else f"{path}: no such file", "give wheel files")
     if path.suffix != ".whl" and not zipfile.is_zipfile(path):
         return (ExtensionModule(path.name, _read_binary(path)),)
-    members = wheelfile.read(path, UNPACK_LIMITS, lambda name: name.endswith((*SUFFIXES, ".dist-info/WHEEL")))
+    members = read_members(path, UNPACK_LIMITS, lambda name: name.endswith((*SUFFIXES, ".dist-info/WHEEL")))
     tags = _read_tags(members, path)
     return tuple(
         ExtensionModule(name, member.data, tags) for name, member in members.items() if name.endswith(SUFFIXES)

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wheelworks.core import process, wheelfile
+from wheelworks.core import process
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Outcome, Verdict
+from wheelworks.core.wheel import parse_wheel_name, read_members
 from wheelworks.emulator.capi.modules import CALLING_FLAGS
 from wheelworks.emulator.cpu import RunLimits
 from wheelworks.emulator.extension import EmulatedModule, ExtensionModule, read_extensions
@@ -37,7 +38,7 @@ class Tally:
     findings: list[str] = field(default_factory=list)
     machines: list[str] = field(default_factory=list)
     why: str = ""
-    outcome: Outcome = "ran"
+    outcome: Outcome = "passed"
 
     def fail(self, what: str) -> None:
         """Note something wrong with the wheel."""
@@ -46,8 +47,8 @@ class Tally:
 
     def cannot(self, why: str) -> None:
         """Note that something couldn't be run."""
-        if self.outcome == "ran":
-            self.outcome, self.why = "cannot run here", why
+        if self.outcome == "passed":
+            self.outcome, self.why = "unsupported", why
 
 
 def smoke_test(path: str | Path, *, limits: RunLimits | None = None) -> Verdict:
@@ -165,7 +166,7 @@ class _Tests:
 
 def is_own_package(wheel: Path) -> bool:
     """Whether a wheel is of this repository's package, and its tests are here: an installed suite has none."""
-    return wheelfile.parse_name(wheel.name).distribution == DISTRIBUTION and TESTS.is_dir()
+    return parse_wheel_name(wheel.name).distribution == DISTRIBUTION and TESTS.is_dir()
 
 
 def run_package_tests(wheels: Sequence[Path]) -> list[Verdict]:
@@ -175,7 +176,7 @@ def run_package_tests(wheels: Sequence[Path]) -> list[Verdict]:
     Raises WheelworksError where pytest itself fails.
     """
     verdicts = {wheel: smoke_test(wheel) for wheel in wheels}
-    sound = [wheel for wheel, verdict in verdicts.items() if verdict.outcome == "ran"]
+    sound = [wheel for wheel, verdict in verdicts.items() if verdict.outcome == "passed"]
     start = time.perf_counter()
     for wheel, tests in _run_parallel(sound).items():
         verdicts[wheel] = _add_results(verdicts[wheel], tests, (time.perf_counter() - start) / len(sound))
@@ -227,7 +228,7 @@ def _run_pytest(wheels: Sequence[Path]) -> dict[Path, _Tests]:
 
 
 def _unpack_python(wheel: Path, folder: Path) -> None:
-    for name, member in wheelfile.read(wheel).items():
+    for name, member in read_members(wheel).items():
         if name.endswith((".py", ".pyi", "py.typed")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(member.data)

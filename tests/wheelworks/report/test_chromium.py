@@ -165,7 +165,7 @@ def test_details_tell_why_it_could_not_be_run(opened: Opened) -> None:
     opened.page.goto(f"{opened.page.url}#wheel-3")
     del opened.asked[1:]
     shown = opened.page.locator("#wheel-3")
-    assert "cannot run here: no CPython; 98 checks; there is no CPython of its CPU" in shown.inner_text()
+    assert "unsupported: no CPython; 98 checks; there is no CPython of its CPU" in shown.inner_text()
 
 
 def test_goes_dark_with_the_system_and_by_the_button(browser: Browser, address: str, opened: Opened) -> None:
