@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 
 from wheelworks.cli import _help
-from wheelworks.cli._output import work_folder
 from wheelworks.compare.behaviour import compare_behaviour
 from wheelworks.compare.contents import compare_sets
 from wheelworks.compare.pairs import Skipped, WheelDifference, WheelPair
@@ -48,8 +47,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    with work_folder() as work, console.Progress() as progress:
-        sets = [_find_wheels(word, work / name, progress) for word, name in ((options.a, "a"), (options.b, "b"))]
+    with console.Progress() as progress:
+        sets = [_find_wheels(word, progress) for word in (options.a, options.b)]
         progress.say("files", "comparing")
         pairs, found = compare_sets(*sets, subset=options.subset)
         skipped: list[Skipped] = []
@@ -62,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     return int(bool(found))
 
 
-def _find_wheels(word: str, work: Path, progress: console.Progress) -> list[Path]:
+def _find_wheels(word: str, progress: console.Progress) -> list[Path]:
     """Return the wheels that an argument names. Raises UsageError where there are none."""
     path = Path(word)
     if path.is_dir():
@@ -72,11 +71,9 @@ def _find_wheels(word: str, work: Path, progress: console.Progress) -> list[Path
         return found
     if path.is_file():
         return [path]
-    if not index.is_requirement(word):
+    if not index.is_release(word):
         raise UsageError(f"{word}: no such file or folder", "or a release, such as tornado==6.6.1")
-    work.mkdir()
-    progress.say(word, "fetching its wheels")
-    return index.fetch(word, work)
+    return index.fetch_wheels(word, lambda text: progress.say(word, text))
 
 
 def _compare_runs(pairs: Sequence[WheelPair]) -> tuple[list[WheelDifference], list[Skipped], int]:

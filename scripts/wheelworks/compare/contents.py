@@ -134,8 +134,8 @@ def _compare_metadata(pair: WheelPair) -> list[WheelDifference]:
     for file, fields in (("METADATA", None), ("WHEEL", WHEEL_FIELDS)):
         first, second = (_read_headers(wheel, file, fields) for wheel in (pair.a, pair.b))
         for only, missing in ((first - second, "second"), (second - first, "first")):
-            for field, text in sorted(only):
-                shown = text if len(text) < 80 else f"{text[:77]}..."
+            for field, value in sorted(only):
+                shown = value if len(value) < 80 else f"{value[:77]}..."
                 text = f"{file}: the {missing} wheel has no {field}: {shown}"
                 found.append(WheelDifference("metadata", str(pair), text))
     return found

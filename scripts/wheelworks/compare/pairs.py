@@ -98,7 +98,8 @@ def pair_wheels(a: Sequence[Path], b: Sequence[Path], *, subset: bool) -> tuple[
     for target in sorted(first.keys() & second.keys()):
         together.setdefault((first[target][0], second[target][0]), []).append(target)
     opened = cache(open_wheel)
-    return [WheelPair(*map(opened, paths), tuple(targets)) for paths, targets in together.items()], found
+    pairs = [WheelPair(opened(one), opened(other), tuple(targets)) for (one, other), targets in together.items()]
+    return pairs, found
 
 
 def _group_by_target(wheels: Sequence[Path]) -> dict[CompatibilityTarget, list[Path]]:
