@@ -31,20 +31,20 @@ def build(shop: Workshop, wanted: Sequence[Job], done: Callable[[Job], None], *,
         return [outcome for outcomes in pool.map(one, wanted) for outcome in outcomes]
 
 
-def _there(shop: Workshop) -> list[manifest.Record]:
+def _there(shop: Workshop) -> list[manifest.WheelRecord]:
     """What the folder's manifest knows of wheels that are still there."""
     try:
         record = manifest.load(shop.out)
     except WheelworksError:
         return []
-    return list(manifest.existing(record, shop.out)["wheels"]) if record else []
+    return manifest.existing(record, shop.out).wheels if record else []
 
 
-def _job(shop: Workshop, job: Job, there: Sequence[manifest.Record]) -> list[Outcome]:
+def _job(shop: Workshop, job: Job, there: Sequence[manifest.WheelRecord]) -> list[Outcome]:
     made_of = fingerprint.of(shop, family_of(job.rows[0]) if job.rows else (), job.abi)
     if fingerprint.unchanged(there, made_of, job.rows):
         fitting = [record for record in there if fingerprint.unchanged([record], made_of, ())]
-        return [Kept(shop.out / record["file"], record) for record in fitting]
+        return [Kept(shop.out / record.file, record) for record in fitting]
     if job.abi is None:
         return [_attempt(shop, job, lambda: pure.build(shop, made_of))]
     return _family(shop, job, job.abi, wheel.Surroundings(shop, made_of, there))
@@ -61,7 +61,7 @@ def _family(shop: Workshop, job: Job, abi: Abi, around: wheel.Surroundings) -> l
         return _attempt(shop, job, lambda: wheel.build(around, row, abi, serves, job.rows))
 
     first = one(family[0], family)
-    if isinstance(first, Failed) or (isinstance(first, Built) and len(first.record["targets"]) == len(family)):
+    if isinstance(first, Failed) or (isinstance(first, Built) and len(first.record.targets) == len(family)):
         return [first]
     rest = [one(row, (row,)) for row in job.rows if row is not family[0]]
     return [outcome for outcome in (first, *rest) if outcome is not None]

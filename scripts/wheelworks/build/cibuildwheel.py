@@ -11,8 +11,10 @@ from pathlib import Path
 
 from wheelworks.build import cibuildwheel_failures, container_engine
 from wheelworks.build.cibuildwheel_identifiers import architecture, host, identifiers
+from wheelworks.build.wheel import described
 from wheelworks.core import manifest, process, tags
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.wheel import parse_wheel_name
 
@@ -48,7 +50,7 @@ def here(targets: Sequence[Target], *, narrowed: bool) -> list[Target]:
 class Made:
     """What cibuildwheel made: the manifest's records of its wheels, and all that it said meanwhile."""
 
-    records: Sequence[manifest.Record]
+    records: Sequence[WheelRecord]
     output: str
 
 
@@ -100,16 +102,13 @@ def _complete(wheels: Sequence[Path], wanted: Sequence[str]) -> Sequence[Path]:
     return wheels
 
 
-def _hand_over(wheel: Path, out: Path) -> manifest.Record:
-    name = parse_wheel_name(wheel.name)
-    data = wheel.read_bytes()
-    place = manifest.write(out / wheel.name, data)
-    served = [target.id for target in tags.served(name)]
-    record = {"file": place.name, "sha256": manifest.sha256(place), "size": len(data), "targets": served}
-    return {**record, "abi": name.abi, "builder": "cibuildwheel"}
+def _hand_over(wheel: Path, out: Path) -> WheelRecord:
+    name, data = parse_wheel_name(wheel.name), wheel.read_bytes()
+    manifest.write(out / wheel.name, data)
+    return described(wheel.name, data, name.tags, tags.served(name), builder="cibuildwheel")
 
 
-def toolchain(env: Mapping[str, str]) -> manifest.Record:
+def toolchain(env: Mapping[str, str]) -> manifest.Toolchain:
     """What decides these wheels: cibuildwheel's version, which pins its images by hash, and its variables."""
     changed = {name: env[name] for name in sorted(env) if name.startswith(PREFIX) and name != container_engine.SETTING}
-    return {"cibuildwheel": importlib.metadata.version("cibuildwheel"), "settings": changed}
+    return manifest.Toolchain(cibuildwheel=importlib.metadata.version("cibuildwheel"), settings=changed)

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from wheelworks.build.context import Workshop
 from wheelworks.core import manifest
+from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
 
 _SUITE = Path(__file__).parents[1]
 
 
-def of(shop: Workshop, family: Sequence[Target], abi: Abi | None) -> manifest.Record:
+def of(shop: Workshop, family: Sequence[Target], abi: Abi | None) -> manifest.Fingerprint:
     """The hashes for the wheels of one family and ABI (none for the pure wheel).
 
     ``recipe_sha256`` is over the source, the tools, this builder and the rows of the matrix; ``headers_sha256`` stands
@@ -27,16 +28,16 @@ def of(shop: Workshop, family: Sequence[Target], abi: Abi | None) -> manifest.Re
         "name": shop.source.name,
         "epoch": shop.source.epoch,
         "extra": dict(shop.extra),
-        "toolchain": shop.toolchain(),
+        "toolchain": shop.toolchain().versions(),
         "builder": builder(),
         "family": [asdict(row) for row in family],
         "abi": asdict(abi) if abi else {},
     }
-    record = {"recipe_sha256": hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()}
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     if abi is None:
-        return record
+        return manifest.Fingerprint(recipe_sha256=digest)
     found = shop.headers[abi.id]
-    return {**record, "headers": found.release, "headers_sha256": found.sha256}
+    return manifest.Fingerprint(recipe_sha256=digest, headers=found.release, headers_sha256=found.sha256)
 
 
 @cache
@@ -51,18 +52,18 @@ def builder() -> str:
     return total.hexdigest()
 
 
-def unchanged(records: Sequence[manifest.Record], wanted: manifest.Record, rows: Sequence[Target]) -> bool:
-    """Whether wheels made of just these inputs serve all of ``rows`` (none: whether there is such a wheel)."""
-    fitting = [record for record in records if _hashes(record.get("inputs", {})) == _hashes(wanted)]
-    served = {name for record in fitting for name in record["targets"]}
+def unchanged(records: Sequence[WheelRecord], wanted: manifest.Fingerprint, rows: Sequence[Target]) -> bool:
+    """Return whether wheels with this fingerprint serve all of ``rows`` (none: whether there is such a wheel)."""
+    fitting = [record for record in records if _hashes(record.fingerprint) == _hashes(wanted)]
+    served = {name for record in fitting for name in record.targets}
     return bool(fitting) and {row.id for row in rows} <= served
 
 
-def only_headers_differ(old: manifest.Record, new: manifest.Record) -> bool:
-    """Whether two wheels of one name were made of the same things but for CPython's headers."""
-    before, after = _hashes(old.get("inputs", {})), _hashes(new["inputs"])
-    return before.get("recipe_sha256") == after["recipe_sha256"] and before != after
+def only_headers_differ(old: WheelRecord, new: WheelRecord) -> bool:
+    """Return whether two wheels of one name were made of the same things but for CPython's headers."""
+    before, after = _hashes(old.fingerprint), _hashes(new.fingerprint)
+    return before[0] == after[0] and before != after
 
 
-def _hashes(record: manifest.Record) -> manifest.Record:
-    return {name: value for name, value in record.items() if name.endswith("_sha256")}
+def _hashes(one: manifest.Fingerprint | None) -> tuple[str, str]:
+    return (one.recipe_sha256, one.headers_sha256) if one else ("", "")

@@ -25,7 +25,7 @@ from wheelworks.core.wheel import (
 )
 
 
-def build(shop: Workshop, made_of: manifest.Record) -> Built:
+def build(shop: Workshop, made_of: manifest.Fingerprint) -> Built:
     """Build the pure wheel, with the variables that the project declares for it.
 
     Raises WheelworksError where it declares none, and where what comes out isn't pure.
@@ -49,6 +49,6 @@ def build(shop: Workshop, made_of: manifest.Record) -> Built:
     placed = members | sbom.members(shop, name, info)
     finished = replace_record(replace_tags(placed, name.tags, info), info)
     data = build_archive(finished, shop.source.epoch)
-    record = {**described(format_wheel_name(name, name.tags), data, name.tags, (), made_of), "extensions": []}
-    path = manifest.write(shop.out / record["file"], data)
-    return Built(path, {**record, "link": "none", "libc_calls": []}, time.perf_counter() - start, report.summary([]))
+    record = described(format_wheel_name(name, name.tags), data, name.tags, fingerprint=made_of, link="none")
+    path = manifest.write(shop.out / record.file, data)
+    return Built(path, record, time.perf_counter() - start, report.summary([]))

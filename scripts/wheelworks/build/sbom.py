@@ -38,7 +38,7 @@ def members(shop: Workshop, name: WheelName, info: str) -> dict[str, Member]:
         raise WheelworksError("pyproject.toml: [tool.wheelworks] sbom must be true or false")
     if not wish:
         return {}
-    toolchain = shop.toolchain()
+    toolchain = shop.toolchain().versions()
     versions = {tool: toolchain[tool] for tool in _TOOLS} | shop.environment.versions
     hashes = locked(*(file.read_text(encoding="utf-8") for file in sorted(buildenv.LOCK.parent.glob("*.txt"))))
     text = json.dumps(document(name.distribution, name.version, shop.source.epoch, versions, hashes), indent=2)

@@ -10,8 +10,10 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from wheelworks.build.sdist import unpack
+from wheelworks.core import manifest
 from wheelworks.core.errors import UsageError, WheelworksError
 
 # 1980 to 2107: what a zip archive's dates can say.
@@ -43,13 +45,25 @@ class Source:
     """
 
     name: str
-    kind: str
+    kind: Literal["directory", "sdist"]
     tree: Path
     sha256: str
     epoch: int
     commit: str = ""
     dirty: bool = False
     archive_sha256: str = ""
+
+    def record(self) -> manifest.Source:
+        """Return what the manifest keeps of the source."""
+        return manifest.Source(
+            name=self.name,
+            kind=self.kind,
+            tree_sha256=self.sha256,
+            archive_sha256=self.archive_sha256,
+            commit=self.commit,
+            dirty=self.dirty,
+            epoch=self.epoch,
+        )
 
 
 def epoch_of_environment(value: str | None) -> int | None:

@@ -28,7 +28,7 @@ class Built:
     """A wheel that was built, verified and written: its file, and what the manifest keeps of it."""
 
     file: Path
-    record: manifest.Record
+    record: manifest.WheelRecord
     seconds: float
     compilation: report.Compilation
 
@@ -38,7 +38,7 @@ class Kept:
     """A wheel that was there already, made of just the same things."""
 
     file: Path
-    record: manifest.Record
+    record: manifest.WheelRecord
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from msgspec.structs import replace
 from packaging.tags import Tag
 
 from wheelworks.build import crossenv, fingerprint, report, sbom, sysconfigdata, verify
@@ -18,6 +20,7 @@ from wheelworks.build.tasks import Built
 from wheelworks.core import cache, manifest
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.wheel import (
     WheelName,
@@ -35,8 +38,8 @@ class Surroundings:
     """What the wheels of one family and ABI share: what they are made of, and which wheels were there before."""
 
     shop: Workshop
-    made_of: manifest.Record
-    there: Sequence[manifest.Record]
+    made_of: manifest.Fingerprint
+    there: Sequence[WheelRecord]
 
 
 def build(
@@ -64,10 +67,9 @@ def build(
     if not set(serves) & set(rows):
         return None
     path, record = _finish(around, target, abi, made, serves)
-    link = "freestanding" if compilation.freestanding else "libc"
-    return Built(
-        path, {**record, "link": link, "libc_calls": list(compilation.calls)}, time.perf_counter() - start, compilation
-    )
+    link: Literal["freestanding", "libc"] = "freestanding" if compilation.freestanding else "libc"
+    record = replace(record, link=link, libc_calls=list(compilation.calls))
+    return Built(path, record, time.perf_counter() - start, compilation)
 
 
 def _is_the_sources(event: report.Event, tree: Path) -> bool:
@@ -91,7 +93,7 @@ def _check_platform(name: WheelName, target: Target) -> None:
 
 def _finish(
     around: Surroundings, target: Target, abi: Abi, made: Path, serves: Sequence[Target]
-) -> tuple[Path, manifest.Record]:
+) -> tuple[Path, WheelRecord]:
     """Verify what the backend made, normalise it, and write it to its place."""
     shop, members, name = around.shop, read_members(made), parse_wheel_name(made.name)
     _check_platform(name, target)
@@ -107,10 +109,16 @@ def _finish(
     info = find_dist_info(members, made.name)
     placed = {renamed.get(file) or file: member for file, member in members.items()} | sbom.members(shop, name, info)
     data = build_archive(replace_record(replace_tags(placed, tags, info), info), shop.source.epoch)
-    record = described(format_wheel_name(name, tags), data, tags, serves, around.made_of)
-    record["extensions"] = [_extension(one, renamed.get(one.member) or one.member) for one in found]
+    record = described(
+        format_wheel_name(name, tags),
+        data,
+        tags,
+        serves,
+        extensions=[_extension(one, renamed.get(one.member) or one.member) for one in found],
+        fingerprint=around.made_of,
+    )
     _same_with_other_headers(around.there, record)
-    return manifest.write(shop.out / record["file"], data), record
+    return manifest.write(shop.out / record.file, data), record
 
 
 def _for_every_libc(members: Mapping[str, Member], target: Target, abi: Abi) -> dict[str, str | None]:
@@ -128,40 +136,51 @@ def check_abi(name: WheelName, target: Target, abi: Abi) -> None:
         )
 
 
-def _same_with_other_headers(there: Sequence[manifest.Record], record: manifest.Record) -> None:
+def _same_with_other_headers(there: Sequence[WheelRecord], record: WheelRecord) -> None:
     """Refuse a wheel that is another one only because this machine has another release's headers."""
     for old in there:
-        if old["file"] != record["file"] or old["sha256"] == record["sha256"]:
+        if old.file != record.file or old.sha256 == record.sha256:
             continue
         if fingerprint.only_headers_differ(old, record):
-            before, after = (one["inputs"].get("headers", "?") for one in (old, record))
+            before, after = ((one.fingerprint and one.fingerprint.headers) or "?" for one in (old, record))
             raise WheelworksError(
-                f"{record['file']}: the headers of CPython {after} give another wheel than those of {before} did",
+                f"{record.file}: the headers of CPython {after} give another wheel than those of {before} did",
                 f"build with the headers of {before}, or replace the wheel by --force",
             )
 
 
 def described(
-    file: str, data: bytes, tags: Iterable[Tag], serves: Sequence[Target], made_of: manifest.Record
-) -> manifest.Record:
-    """What the manifest keeps of any wheel."""
-    return {
-        "file": file,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "size": len(data),
-        "tags": sorted(map(str, tags)),
-        "targets": [row.id for row in serves],
-        "abi": parse_wheel_name(file).abi,
-        "inputs": made_of,
-    }
+    file: str,
+    data: bytes,
+    tags: Iterable[Tag],
+    serves: Sequence[Target] = (),
+    link: Literal["freestanding", "libc", "none", "unknown"] = "unknown",
+    extensions: Sequence[manifest.ExtensionRecord] = (),
+    fingerprint: manifest.Fingerprint | None = None,
+    builder: str = "",
+) -> WheelRecord:
+    """Return what the manifest keeps of any wheel."""
+    return WheelRecord(
+        file=file,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        tags=sorted(map(str, tags)),
+        targets=[row.id for row in serves],
+        abi=parse_wheel_name(file).abi,
+        link=link,
+        libc_calls=[],
+        extensions=list(extensions),
+        builder=builder,
+        fingerprint=fingerprint,
+    )
 
 
-def _extension(one: verify.Extension, file: str) -> manifest.Record:
-    return {
-        "file": file,
-        "format": one.binary.format,
-        "machine": one.binary.machine,
-        "minimum": one.binary.minimum,
-        "imports": {library: list(symbols) for library, symbols in one.binary.imports.items()},
-        "exports": list(one.binary.exports),
-    }
+def _extension(one: verify.Extension, file: str) -> manifest.ExtensionRecord:
+    return manifest.ExtensionRecord(
+        file=file,
+        format=one.binary.format,
+        machine=one.binary.machine,
+        minimum=one.binary.minimum,
+        imports={library: list(symbols) for library, symbols in one.binary.imports.items()},
+        exports=list(one.binary.exports),
+    )

@@ -50,11 +50,9 @@ class OtherTools(WheelworksError):
         self.stated = stated
 
 
-def of_manifest(record: manifest.Record) -> Stated:
+def of_manifest(record: manifest.Manifest | None) -> Stated:
     """What a manifest says."""
-    source = record.get("source", {})
-    epoch = source.get("epoch")
-    return Stated(epoch if isinstance(epoch, int) else None, dict(record.get("toolchain", {})), ())
+    return Stated(record.source.epoch, record.toolchain.versions(), ()) if record else Stated(None, {}, ())
 
 
 def load(folder: Path) -> Stated | None:
@@ -74,7 +72,7 @@ def load(folder: Path) -> Stated | None:
         raise WheelworksError(f"{path}: no provenance that can be read: {error}", "take it from the release") from error
 
 
-def of_files(folder: Path, files: Mapping[str, Path], record: manifest.Record | None) -> Stated:
+def of_files(folder: Path, files: Mapping[str, Path], record: manifest.Manifest | None) -> Stated:
     """What is recorded of files: by the folder's provenance where it tells of just these, else by its manifest.
 
     A provenance that an earlier release has left in the folder has another time, and maybe other tools. Raises
@@ -83,7 +81,7 @@ def of_files(folder: Path, files: Mapping[str, Path], record: manifest.Record | 
     stated = load(folder)
     if stated and (record is None or all(stated.files.get(name) == manifest.sha256(files[name]) for name in files)):
         return stated
-    return of_manifest(record or {})
+    return of_manifest(record)
 
 
 def _stated(statement: Mapping[str, Any]) -> Stated:
@@ -116,7 +114,7 @@ def check(stated: Stated, files: Mapping[str, Path], checkout: Path = CHECKOUT) 
         raise OtherTools(stated, others)
 
 
-def other_tools(recorded: manifest.Record, used: manifest.Record) -> list[str]:
+def other_tools(recorded: Mapping[str, Any], used: Mapping[str, Any]) -> list[str]:
     """Which of the tools that decide a wheel's bytes differ from those on record, in words."""
     return [
         f"{name}: {used.get(name)}, where the record says {recorded[name]}"

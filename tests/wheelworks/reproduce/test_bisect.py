@@ -32,7 +32,7 @@ class Builder:
         names = {one.name for one in variations}
         self.calls.append((names, selection))
         made = self.contents(names)
-        return Build(self.written({name: made[name] for name in made if not selection or selection.covers(name)}), {})
+        return Build(self.written({name: made[name] for name in made if not selection or selection.covers(name)}), None)
 
     def written(self, contents: dict[str, str]) -> dict[str, Path]:
         place = self.folder / str(next(self.numbers))

@@ -26,7 +26,7 @@ class Builder:
 
     def __call__(self, variations: object, selection: object = None) -> Build:
         self.builds.append("one")
-        return Build(dict(self.made[min(len(self.builds), len(self.made)) - 1]), {}, "")
+        return Build(dict(self.made[min(len(self.builds), len(self.made)) - 1]), None, "")
 
     def fetch(self, variations: object) -> None:
         pass
