@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from wheelworks.__main__ import COMMANDS, OWN
-from wheelworks.audit import codes
+from wheelworks.audit.findings import render_markdown
 from wheelworks.core import manifest, targets
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +94,7 @@ def target_page() -> str:
 
 def findings() -> str:
     """The page of the audit's findings."""
-    return codes.markdown()
+    return render_markdown()
 
 
 def manifest_page() -> str:

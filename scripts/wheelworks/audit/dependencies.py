@@ -26,8 +26,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from wheelworks.audit import platforms, release, sdist
-from wheelworks.audit.finding import Finding
-from wheelworks.audit.inspection import Report
+from wheelworks.audit.findings import FileAudit, Finding
 from wheelworks.audit.platforms import Platform
 from wheelworks.core import process
 from wheelworks.core.errors import WheelworksError
@@ -107,7 +106,7 @@ def _installable(platform: Platform, python: tuple[int, int]) -> list[str]:
     return tags + (old if platform.libc == "glibc" else []) + [f"linux_{platform.arch}"]
 
 
-def check(reports: Sequence[Report], *, offline: bool, osv_url: str = "") -> Iterator[Finding]:
+def check_dependencies(reports: Sequence[FileAudit], *, offline: bool, osv_url: str = "") -> Iterator[Finding]:
     """W501 to W506, over all wheels at once; vulnerabilities by PyPI, or by the OSV service of that address."""
     wanted = sorted({line for report in reports for line in report.requires if _is_run_time(line)})
     if not wanted:
@@ -116,14 +115,14 @@ def check(reports: Sequence[Report], *, offline: bool, osv_url: str = "") -> Ite
         yield Finding("W503", f"--offline: {', '.join(wanted)}")
         yield Finding("W504", f"--offline: {', '.join(wanted)}")
         return
-    claims = list(dict.fromkeys(claim for report in reports for claim in _claims(report)))
+    claims = list(dict.fromkeys(claim for report in reports for claim in _list_claims(report)))
     try:
-        pins = resolve(wanted, min((claim.python for claim in claims), default=(3, 11)))
-        yield from _on_the_index(pins, claims)
+        pins = resolve_requirements(wanted, min((claim.python for claim in claims), default=(3, 11)))
+        yield from _check_index(pins, claims)
     except (WheelworksError, requests.RequestException, pypi_simple.NoSuchProjectError) as error:
         yield Finding("W503", str(error))
         return
-    yield from vulnerabilities(pins, osv_url)
+    yield from check_vulnerabilities(pins, osv_url)
 
 
 def _is_run_time(line: str) -> bool:
@@ -134,7 +133,7 @@ def _is_run_time(line: str) -> bool:
     return marker is None or "extra" not in str(marker)
 
 
-def _claims(report: Report) -> Iterator[Claim]:
+def _list_claims(report: FileAudit) -> Iterator[Claim]:
     try:
         name = parse_wheel_name(report.file)
     except WheelworksError:
@@ -149,7 +148,7 @@ def _claims(report: Report) -> Iterator[Claim]:
         yield from (Claim(platform, python, tag.abi) for python in above or [lowest])
 
 
-def resolve(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
+def resolve_requirements(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
     """The versions that installers choose today, for all platforms at once. Raises WheelworksError."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "requirements.in")
@@ -173,24 +172,24 @@ def resolve(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
     return [Pin(match[1], match[2], match[3] or "") for match in found]
 
 
-def _on_the_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Finding]:
+def _check_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Finding]:
     licences: dict[str, str] = {}
     with pypi_simple.PyPISimple(release.index_url()) as index:
         for pin in pins:
             packages = [
                 one for one in index.get_project_page(pin.name).packages if _is_version(one.version, pin.version)
             ]
-            if holes := _holes(pin, [one.filename for one in packages], claims):
-                source = next((one for one in packages if one.filename.endswith(sdist.ENDING)), None)
-                setup = sdist.setup_of(release.stored(index, source)) if source else ""
-                code = "W506" if optional_c(setup) else "W501"
-                yield Finding(code, f"no wheel for {_told(holes)}", f"{pin.name}=={pin.version}")
+            if holes := _find_holes(pin, [one.filename for one in packages], claims):
+                source = next((one for one in packages if one.filename.endswith(sdist.SDIST_SUFFIX)), None)
+                setup = sdist.read_setup(release.stored(index, source)) if source else ""
+                code = "W506" if has_optional_extensions(setup) else "W501"
+                yield Finding(code, f"no wheel for {_describe_holes(holes)}", f"{pin.name}=={pin.version}")
             licences[f"{pin.name} {pin.version}"] = _licence(index, packages)
     if licences:
         yield Finding("W505", "; ".join(f"{name}: {licence}" for name, licence in sorted(licences.items())))
 
 
-def optional_c(setup: str) -> bool:
+def has_optional_extensions(setup: str) -> bool:
     """Whether a setup.py has extensions, and each may fail to be built (setuptools' ``optional``)."""
     try:
         calls = [one for one in ast.walk(ast.parse(setup)) if isinstance(one, ast.Call)]
@@ -204,7 +203,7 @@ def _is_optional(word: ast.keyword) -> bool:
     return word.arg == "optional" and not (isinstance(word.value, ast.Constant) and not word.value.value)
 
 
-def _told(holes: Sequence[Claim]) -> str:
+def _describe_holes(holes: Sequence[Claim]) -> str:
     """Every hole, by platform."""
     places: dict[str, list[str]] = defaultdict(list)
     for hole in holes:
@@ -219,7 +218,7 @@ def _is_version(text: str | None, version: str) -> bool:
         return False
 
 
-def _holes(pin: Pin, files: Sequence[str], claims: Sequence[Claim]) -> list[Claim]:
+def _find_holes(pin: Pin, files: Sequence[str], claims: Sequence[Claim]) -> list[Claim]:
     tags: set[Tag] = set()
     for file in files:
         try:
@@ -242,7 +241,7 @@ def _licence(index: pypi_simple.PyPISimple, packages: Sequence[pypi_simple.Distr
     return found[1][:60] if found else "not stated"
 
 
-def vulnerabilities(pins: Sequence[Pin], osv_url: str = "") -> Iterator[Finding]:
+def check_vulnerabilities(pins: Sequence[Pin], osv_url: str = "") -> Iterator[Finding]:
     """W502, W504, by pip-audit."""
     newest: dict[str, set[str]] = defaultdict(set)
     for pin in pins:
@@ -262,7 +261,7 @@ def _pip_audit(lines: Sequence[str], osv_url: str) -> Iterator[Finding]:
         said = "nothing"
         try:
             said = process.run(command, seconds=SECONDS).last(1) or said
-            yield from vulnerabilities_in(json.loads(result.read_text(encoding="utf-8")))
+            yield from parse_pip_audit(json.loads(result.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError):
             yield Finding("W504", f"{', '.join(lines)}: pip-audit said {said[:300]}")
         except WheelworksError as error:
@@ -271,7 +270,7 @@ def _pip_audit(lines: Sequence[str], osv_url: str) -> Iterator[Finding]:
             yield Finding("W504", f"{', '.join(lines)}: {error.message}")
 
 
-def vulnerabilities_in(said: Mapping[str, Any]) -> Iterator[Finding]:
+def parse_pip_audit(said: Mapping[str, Any]) -> Iterator[Finding]:
     """W502, W504: what pip-audit's JSON says. Raises KeyError for something else."""
     for one in said["dependencies"]:
         if "skip_reason" in one:

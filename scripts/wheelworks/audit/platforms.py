@@ -65,20 +65,20 @@ def parse_all(tags: Iterable[str]) -> tuple[Platform, ...]:
 
 
 @cache
-def table() -> dict[str, Any]:
+def load_table() -> dict[str, Any]:
     """``platforms.toml``."""
     return tomllib.loads(TABLE.read_text(encoding="utf-8"))
 
 
-def baseline(os: str, cpu: str, version: tuple[int, int] = (0, 0)) -> frozenset[str] | None:
+def find_baseline(os: str, cpu: str, version: tuple[int, int] = (0, 0)) -> frozenset[str] | None:
     """The instruction sets that every CPU of a platform has beyond the first; None where we have no table."""
-    rows = [row for row in table()["baseline"] if (row["os"], row["cpu"]) == (os, cpu)]
+    rows = [row for row in load_table()["baseline"] if (row["os"], row["cpu"]) == (os, cpu)]
     rows = [row for row in rows if tuple(row.get("since", (0, 0))) <= version]
     return frozenset(rows[-1]["features"]) if rows else None
 
 
 @cache
-def policy(libc: str, version: tuple[int, int]) -> dict[str, Any] | None:
+def find_policy(libc: str, version: tuple[int, int]) -> dict[str, Any] | None:
     """auditwheel's policy: the libraries and symbol versions that a manylinux or musllinux tag promises.
 
     A version between two policies promises what the older of them does; None below the oldest, or without libc.

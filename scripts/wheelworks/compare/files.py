@@ -10,7 +10,7 @@ from email.parser import BytesParser
 from wheelworks.compare.differences import Difference, several
 from wheelworks.compare.modules import BINARIES, modules
 from wheelworks.compare.pairs import Pair, Wheel
-from wheelworks.core.tags import Slot
+from wheelworks.core.tags import CompatibilityTarget
 from wheelworks.core.wheel import find_dist_info
 
 # What a builder says of itself, or of the bytes beside it, and what PEP 427 leaves to signatures; and the folder of
@@ -37,7 +37,7 @@ def compare_files(one: Pair) -> list[Difference]:
     return [*found, *_compare_metadata(one)]
 
 
-def _plain(wheel: Wheel, slots: Sequence[Slot]) -> dict[str, bytes]:
+def _plain(wheel: Wheel, slots: Sequence[CompatibilityTarget]) -> dict[str, bytes]:
     """The files, without what builders say of themselves; those whose names may differ under one name."""
     info = find_dist_info(wheel.members, wheel.path.name)
     ignored = {f"{info}/{name}" for name in OF_THE_BUILDER}

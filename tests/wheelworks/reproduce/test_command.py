@@ -16,9 +16,9 @@ from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.wheel import find_dist_info, read_members, replace_record
 from wheelworks.release import steps
-from wheelworks.release.steps import Part, Release
-from wheelworks.reproduce import selection, sources
-from wheelworks.reproduce.selection import Selection
+from wheelworks.release.steps import Release, ReleaseSubset
+from wheelworks.reproduce import rebuild, source
+from wheelworks.reproduce.rebuild import Selection
 from wheelworks.reproduce.variations import VARIATIONS
 
 from tests.fixtures import projects
@@ -138,8 +138,8 @@ def test_a_provenance_that_an_earlier_commit_has_left_counts_no_more(tmp_path: P
         assert wheelworks("build-wheels", "--no-run", project, "--out", dist, *ONE, cache=wheelworks_cache).status == 0
         if not epochs:
             first = projects.git(project, "rev-parse", "HEAD")
-            steps.provenance(Release(project, dist, "1.0", first, "sample-1.0", Part(PART)))
-        epochs.append(sources.of_folder(dist, None, Selection()).recipe.epoch)
+            steps.record_provenance(Release(project, dist, "1.0", first, "sample-1.0", ReleaseSubset(PART)))
+        epochs.append(source.resolve_folder(dist, None, Selection()).recipe.epoch)
     assert epochs == [1_714_979_290, 1_746_515_290]
     ended = wheelworks("reproduce", dist, "--vary", "umask", cache=wheelworks_cache)
     assert ended.status == 0, ended.err
@@ -203,7 +203,7 @@ def test_a_wheel_that_changed_since_its_manifest_is_refused(tmp_path: Path) -> N
     (tmp_path / "sample-1.0.tar.gz").touch()
     manifest.save(manifest_of(wheel(WHEEL, sha256="0" * 64)), tmp_path)
     with pytest.raises(WheelworksError, match=r"isn't the file that manifest\.json tells of"):
-        sources.of_folder(tmp_path, None, Selection())
+        source.resolve_folder(tmp_path, None, Selection())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"_type": 1, "predicateType": 2}', "[" * 10_000])
@@ -212,16 +212,16 @@ def test_a_provenance_that_cannot_be_read_is_refused(tmp_path: Path, text: str) 
     (tmp_path / "sample-1.0.tar.gz").touch()
     (tmp_path / "provenance.json").write_text(text)
     with pytest.raises(WheelworksError, match="no provenance that can be read"):
-        sources.of_folder(tmp_path, None, Selection())
+        source.resolve_folder(tmp_path, None, Selection())
 
 
 def test_a_universal_wheel_is_for_both_macos_rows() -> None:
-    rows = selection.rows("sample-1.0-cp311-abi3-macosx_10_9_universal2.whl")
+    rows = rebuild.get_wheel_targets("sample-1.0-cp311-abi3-macosx_10_9_universal2.whl")
     assert {row.cpu for row in rows} == {"aarch64", "x86_64"}
 
 
 def test_what_is_selected_for_files_covers_them_and_no_others() -> None:
-    chosen = selection.of_files([WHEEL, "sample-1.0.tar.gz"])
+    chosen = rebuild.select_files([WHEEL, "sample-1.0.tar.gz"])
     assert list(chosen.words()) == ["--target", "win_arm64", "--abi", "cp311-abi3"]
     assert chosen.covers(WHEEL) and chosen.covers("sample-1.0.tar.gz")
     assert not chosen.covers(WHEEL.replace("arm64", "amd64")) and not chosen.covers("sample-1.0-py3-none-any.whl")
