@@ -125,7 +125,7 @@ def resolve_source(options: argparse.Namespace, work: Path, say: result.Say) -> 
 
 def _found(options: argparse.Namespace, sdist: Path | None, work: Path, say: result.Say) -> RebuildSource:
     chosen, path = select_wheels(options), Path(options.source)
-    if index.is_requirement(options.source) and not path.exists():
+    if index.is_release(options.source) and not path.exists():
         return _published(options, sdist, chosen, work, say)
     if path.is_dir() and not any(path.glob("*.whl")) and check_source(path):
         return source.resolve_project(path, chosen, work)

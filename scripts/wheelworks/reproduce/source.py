@@ -130,7 +130,7 @@ def download_release(
     and WheelworksError where the index can't be asked.
     """
     into.mkdir(parents=True, exist_ok=True)
-    listed = index.files(pin)
+    listed = index.list_release(pin)
     wanted = [file for file in listed if chosen.covers(file.name)]
     wheels = [file for file in wanted if file.name.endswith(".whl")]
     if not wheels:
@@ -139,7 +139,7 @@ def download_release(
         )
     say(f"downloading {len(wanted)} files of {pin}")
     paths = index.download(wanted, into)
-    if told := index.beside(wheels[0], PROVENANCE_FILE):
+    if told := index.read_beside(wheels[0], PROVENANCE_FILE):
         manifest.write(into / PROVENANCE_FILE, told)
     sdists = [path for path in paths if path.name.endswith(".tar.gz")]
     return [path for path in paths if path.suffix == ".whl"], sdists[0] if sdists else None

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from wheelworks.audit import release
-from wheelworks.core import manifest
+from wheelworks.core import index, manifest
 
 from tests.fixtures.commands import wheelworks
 from tests.wheelworks.audit import made
@@ -70,11 +69,11 @@ def test_a_folders_manifest_that_says_too_little_is_told(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["nothing-here"], "no such file or folder, and no release"),
+        (["nothing-here"], "not a file, folder or release"),
         (["gone.whl"], "no such file or folder"),
         ([".."], "no wheel in this folder"),
-        (["a>=1"], "no such file or folder, and no release"),
-        (["a==1.*"], "no such file or folder, and no release"),
+        (["a>=1"], "not a file, folder or release"),
+        (["a==1.*"], "not a file, folder or release"),
         (["--cpu", "avx3", "x"], "no such feature"),
         (["--explain", "W999"], "no code 'W999'"),
     ],
@@ -130,7 +129,7 @@ def test_other_official_releases_have_no_error_that_is_not_true(
 ) -> None:
     """Their wheels for CPython 3.13 and of the stable ABI, for every platform."""
     monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path))
-    files = [one for one in release.fetch(project, lambda _: None) if re.search("-cp313-cp313t?-|-abi3-", one.name)]
+    files = [one for one in index.fetch_release(project) if re.search("-cp313-cp313t?-|-abi3-", one.name)]
     assert len(files) >= 10
     ended = wheelworks("audit", *files, "--json", "--offline", cache=tmp_path, seconds=400)
     assert errors(ended.out) == PROJECTS[project]
