@@ -134,7 +134,7 @@ def _reports(wheels: Sequence[Path], cpu: frozenset[str], progress: console.Prog
     found: dict[Path, FileAudit] = {}
     for folder in (None, *sorted(records)):
         here = [path for path in wheels if (path.parent if path.parent in records else None) == folder]
-        epoch = records[folder]["source"].get("epoch") if folder else None
+        epoch = records[folder].source.epoch if folder else None
         reports = inspection.audit_files(here, Policy(cpu, epoch), lambda text: progress.say("wheels", text))
         found.update(zip(here, reports, strict=True))
         if folder:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
 from rich.markup import escape
 
 from wheelworks.build.context import parse_variables
@@ -206,8 +207,11 @@ def _record(folder: Path, conclusion: ReproductionResult) -> None:
     """Add what came of it to the folder's manifest."""
     record = manifest.load(folder)
     if record is not None:
-        wheels = [{**wheel, **conclusion.record(wheel["file"])} for wheel in record["wheels"]]
-        _manifest.save({**record, "wheels": wheels}, folder)
+        wheels = [
+            structs.replace(wheel, reproduced=conclusion.record(wheel.file) or wheel.reproduced)
+            for wheel in record.wheels
+        ]
+        _manifest.save(structs.replace(record, wheels=wheels), folder)
 
 
 def _keep(folder: Path, conclusion: ReproductionResult) -> None:
