@@ -19,8 +19,8 @@ import deflate
 with atheris.instrument_imports(include=["wheelworks", "packaging", "zipfile", "tarfile", "csv", "configparser"]):
     from wheelworks.audit import macos, sdist
     from wheelworks.audit.inspection import inspect
-    from wheelworks.core import wheelfile
-    from wheelworks.core.wheelfile import Member
+    from wheelworks.core.archive import Member, build_archive
+    from wheelworks.core.wheel import replace_record
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 INFO = "sample-1.0.dist-info"
@@ -45,7 +45,7 @@ def texts(data: bytes) -> None:
     """A whole wheel, one of whose texts is of any bytes."""
     name = TEXTS[data[0] % len(TEXTS)] if data else TEXTS[0]
     members = {f"{INFO}/{name}": Member(data[1:])}
-    wheel(wheelfile.archive(members if name == "RECORD" else wheelfile.with_record(members, INFO), 1_000_000_000))
+    wheel(build_archive(members if name == "RECORD" else replace_record(members, INFO), 1_000_000_000))
 
 
 def signature(data: bytes) -> None:

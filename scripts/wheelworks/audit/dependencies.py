@@ -29,8 +29,9 @@ from wheelworks.audit import platforms, release, sdist
 from wheelworks.audit.finding import Finding
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.platforms import Platform
-from wheelworks.core import process, wheelfile
+from wheelworks.core import process
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import parse_wheel_name
 
 SECONDS = 300.0  # for what asks the index, or the service of vulnerabilities
 _SYSTEMS = {
@@ -135,7 +136,7 @@ def _is_run_time(line: str) -> bool:
 
 def _claims(report: Report) -> Iterator[Claim]:
     try:
-        name = wheelfile.parse_name(report.file)
+        name = parse_wheel_name(report.file)
     except WheelworksError:
         return
     for tag in sorted(name.tags, key=str):

@@ -13,9 +13,11 @@ from wheelworks.audit import archive, code, extension, hardening, headers, impor
 from wheelworks.audit.finding import Finding, printable
 from wheelworks.audit.reading import Content
 from wheelworks.audit.subject import DEFAULT, Native, Policy, Wheel
-from wheelworks.core import binary, wheelfile
+from wheelworks.core import binary
+from wheelworks.core.archive import DAMAGE
 from wheelworks.core.binary import Binary
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import parse_wheel_name
 
 NAMES: tuple[Callable[[Wheel], Iterator[Finding]], ...] = (
     archive.escaping, archive.duplicates, archive.links, archive.modes, archive.bytecode, archive.stray,
@@ -55,10 +57,10 @@ def inspect(path: Path, policy: Policy = DEFAULT) -> Report:
     wheel: Wheel | None = None
     try:
         with zipfile.ZipFile(path) as opened:
-            wheel = Wheel(path.name, wheelfile.parse_name(path.name), reading.entries(opened), policy)
+            wheel = Wheel(path.name, parse_wheel_name(path.name), reading.entries(opened), policy)
             for one in _inspect(wheel, opened, path.stat().st_size):
                 found.append(one)  # one by one: what was found before an error stays
-    except wheelfile.DAMAGE as error:
+    except DAMAGE as error:
         found.append(Finding("W001", printable(f"{type(error).__name__}: {error}")))
     except OSError as error:
         found.append(Finding("W001", printable(error.strerror or str(error))))

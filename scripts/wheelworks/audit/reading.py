@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from wheelworks.audit.finding import Finding, printable
 from wheelworks.audit.subject import Entry, Wheel
-from wheelworks.core.wheelfile import Limits
+from wheelworks.core.archive import Limits
 
 LIMITS = Limits(size=4 << 30)
 LARGEST_BINARY = 200 << 20

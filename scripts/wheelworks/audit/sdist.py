@@ -17,9 +17,9 @@ from wheelworks.audit import archive, metadata
 from wheelworks.audit.finding import Finding, printable, some
 from wheelworks.audit.inspection import Report
 from wheelworks.audit.subject import DEFAULT, Entry, Wheel
+from wheelworks.core.archive import MAX_HEADER_SIZE, LimitedReader, Limits
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.limited_reader import HEADERS, Capped
-from wheelworks.core.wheelfile import Limits, Name
+from wheelworks.core.wheel import WheelName
 
 LIMITS = Limits(size=4 << 30)
 ENDING = ".tar.gz"
@@ -70,16 +70,16 @@ def inspect(path: Path) -> Report:
 
 def _read(path: Path, sdist: Sdist) -> None:
     with gzip.open(path) as stream:
-        capped = Capped(stream, path.name, LIMITS)
+        capped = LimitedReader(stream, path.name, LIMITS)
         with tarfile.open(fileobj=capped, mode="r|") as tar:  # type: ignore[call-overload]  # it only reads
             for member in tar:
                 if len(sdist.entries) >= LIMITS.members:
                     raise WheelworksError(f"more than {LIMITS.members} members")
-                capped.room = max(member.size, 0) + HEADERS
+                capped.room = max(member.size, 0) + MAX_HEADER_SIZE
                 _note(tar, member, sdist)
                 tar.members = []  # of a stream, none is asked for again
         while capped.read(1 << 16):  # up to gzip's checksum
-            capped.room = HEADERS
+            capped.room = MAX_HEADER_SIZE
 
 
 def _note(tar: tarfile.TarFile, member: tarfile.TarInfo, sdist: Sdist) -> None:
@@ -97,7 +97,7 @@ def _note(tar: tarfile.TarFile, member: tarfile.TarInfo, sdist: Sdist) -> None:
 
 def _names(sdist: Sdist) -> Iterator[Finding]:
     """W004, W005, W006, W007, W013: as of wheels."""
-    plain = Wheel("", Name(sdist.distribution, sdist.version, "", frozenset()), tuple(sdist.entries), DEFAULT)
+    plain = Wheel("", WheelName(sdist.distribution, sdist.version, "", frozenset()), tuple(sdist.entries), DEFAULT)
     for check in (archive.escaping, archive.duplicates, archive.links, archive.modes, archive.bytecode):
         yield from check(plain)
 

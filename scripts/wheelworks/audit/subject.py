@@ -13,7 +13,7 @@ from wheelworks.audit import platforms
 from wheelworks.audit.platforms import Platform
 from wheelworks.audit.regions import Region, regions
 from wheelworks.core.binary import SUFFIXES, Binary, Parsed
-from wheelworks.core.wheelfile import Name
+from wheelworks.core.wheel import WheelName
 
 P = TypeVar("P")
 
@@ -48,7 +48,7 @@ class Wheel:
     """A wheel that is being audited: what its name and its directory say, and what reading its members brought."""
 
     file: str
-    name: Name
+    name: WheelName
     entries: tuple[Entry, ...]
     policy: Policy
     hashes: dict[str, tuple[str, int]] = field(default_factory=dict)  # member: SHA-256 as in RECORD, bytes

@@ -6,9 +6,10 @@ They are SVG files with a white background, readable on light and dark pages. Th
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wheelworks.bench.measurements import SECONDS, Measurement, load_results
 from wheelworks.core import manifest
@@ -24,12 +25,21 @@ LIMIT_STYLE = ("#4d5763", (0, (0.5, 2)))
 _TEXT, _GRID = "#1b1f24", "#c9d0d8"
 _SIZE_UNITS = ((1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))
 _TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-_SETTINGS = {
-    **{"svg.hashsalt": "wheelworks", "svg.fonttype": "none", "text.parse_math": False},
-    **{"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans", "Arial"], "font.size": 9},
-    **{"text.color": _TEXT, "axes.labelcolor": _TEXT},
-    **{"xtick.color": _TEXT, "ytick.color": _TEXT, "axes.edgecolor": _GRID, "grid.color": _GRID},
-    **{"axes.spines.top": False, "axes.spines.right": False},
+_SETTINGS: dict[Any, Any] = {
+    "svg.hashsalt": "wheelworks",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial"],
+    "font.size": 9,
+    "text.color": _TEXT,
+    "axes.labelcolor": _TEXT,
+    "xtick.color": _TEXT,
+    "ytick.color": _TEXT,
+    "axes.edgecolor": _GRID,
+    "grid.color": _GRID,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
 }
 
 
@@ -65,7 +75,9 @@ def draw_plot(title: str, group: Sequence[Measurement]) -> bytes:
     sizes = sorted({one.size for one in group if one.size})
     if len(sizes) < 2:
         raise ValueError("a plot needs at least two sizes")
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+        # The file holds text, for which the reader's fonts are used.
+        warnings.filterwarnings("ignore", r"Glyph .* missing")
         figure = Figure(figsize=(6.4, 3.8), layout="constrained")
         axes = figure.add_subplot(xscale="log", yscale="log", xlabel="size")
         axes.set_title(escape_invisible(title), loc="left", weight="bold")
@@ -76,7 +88,9 @@ def draw_plot(title: str, group: Sequence[Measurement]) -> bytes:
         axes.yaxis.set_major_formatter(lambda value, _: format_figure(value, group[0].unit))
         _draw_lines(axes, group)
         written = io.BytesIO()
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Title": escape_invisible(title)})
+        figure.savefig(
+            written, format="svg", metadata={"Date": None, "Creator": None, "Title": escape_invisible(title)}
+        )
     return written.getvalue()
 
 
@@ -88,11 +102,14 @@ def _draw_lines(axes: Axes, group: Sequence[Measurement]) -> None:
         if subject == LIMIT:
             colour, dashes = LIMIT_STYLE
         name = escape_invisible(f"{subject} (the limit)" if subject == LIMIT else subject)
-        style = {"color": colour, "linestyle": dashes, "marker": "o", "markersize": 3, "gid": f"line-{number}"}
-        lines += axes.plot(*zip(*points, strict=True), label=name, **style)
+        [line] = axes.plot(
+            *zip(*points, strict=True), color=colour, linestyle=dashes, marker="o", markersize=3, label=name
+        )
+        line.set_gid(f"line-{number}")
+        lines.append((points[-1][1], line))
     # In the order of the lines' right ends, from top to bottom.
-    lines.sort(key=lambda line: -float(line.get_ydata()[-1]))
-    axes.legend(handles=lines, loc="upper left", bbox_to_anchor=(1, 1), frameon=False, handlelength=3)
+    ordered = [line for _, line in sorted(lines, key=lambda one: -one[0])]
+    axes.legend(handles=ordered, loc="upper left", bbox_to_anchor=(1, 1), frameon=False, handlelength=3)
 
 
 def _thin_out(sizes: Sequence[int]) -> list[int]:

@@ -1,40 +1,71 @@
-"""A project's compiler arguments, and which of them may reach a target: pure functions over lists of words.
-
-A project's build writes arguments for the compiler that it expects on its own machine. What describes that machine
-(its folders, its CPU, its Python) must not reach the target; what describes the source must.
-"""
+"""What the compiler driver needs to know of a target, handed to it as a JSON file."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import Any
 
-from wheelworks.build.settings import Settings
+
+@dataclass(frozen=True)
+class DriverSettings:
+    """One build's compiler settings.
+
+    ``compiler`` is the compiler's target, ``model`` its CPU, ``include`` the folder with CPython's headers, ``python``
+    their version ("311", "314t"), ``source`` the tree that is built, ``allowed`` the folders that headers and libraries
+    may come from, ``work`` a folder for what the driver writes, ``log`` the file it reports to, ``warm`` the file whose
+    presence says that this target's libc has been linked before.
+    """
+
+    target: str
+    os: str
+    cpu: str
+    compiler: str
+    model: str
+    minimum: str
+    python: str
+    zig: str
+    include: str
+    source: str
+    allowed: tuple[str, ...]
+    work: str
+    log: str
+    warm: str
+
+    def write(self, path: Path) -> None:
+        """Write the settings for the driver to read."""
+        path.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: str) -> DriverSettings:
+        """Read what ``write`` wrote."""
+        values: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        return cls(**{**values, "allowed": tuple(values["allowed"])})
+
 
 OBJECT_SUFFIXES = (".o", ".obj", ".a")
 SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".s", ".S", ".m", ".mm")
 
-_TAKES_A_WORD = frozenset(
+_WITH_VALUE = frozenset(
     {"-o", "-I", "-L", "-D", "-U", "-l", "-x", "-isystem", "-idirafter", "-iquote", "-include", "-imacros", "-arch"}
     | {"-isysroot", "-MF", "-MT", "-MQ", "-framework", "-target", "-undefined", "-install_name", "-Xlinker", "-Xclang"}
 )
-_FOLDERS = ("-I", "-L", "-isystem", "-idirafter", "-iquote")
-_OF_THE_HOST = re.compile(
+_FOLDER_FLAGS = ("-I", "-L", "-isystem", "-idirafter", "-iquote")
+_HOST_ONLY = re.compile(
     r"-(march|mcpu|mtune)=native|-mtune=.*|-arch$|-isysroot$|-mmacosx-version-min=.*|-target$|--target=.*|-l:?(lib)?python.*"
 )
-_FOR_ANOTHER_BUILD = re.compile(r"-g.*|-flto.*|-pipe|-fno-semantic-interposition|-fstack-clash-protection|-fuse-ld=.*")
-_OF_THE_LINKER_LINE = re.compile(
-    r"-shared|-bundle|-dynamiclib|-undefined$|-install_name$|-Wl,-undefined,.*|-s|-pthread"
-)
+_DEBUG_AND_LTO = re.compile(r"-g.*|-flto.*|-pipe|-fno-semantic-interposition|-fstack-clash-protection|-fuse-ld=.*")
+_LINKING = re.compile(r"-shared|-bundle|-dynamiclib|-undefined$|-install_name$|-Wl,-undefined,.*|-s|-pthread")
 _MSVC = re.compile(
     r"/(?P<name>D|I|std:|O[0-9a-z]+|W[0-9aXl].*|EH.*|G[A-Z].*|M[DT]d?|utf-8|nologo|Z.*|permissive-|bigobj)(?P<value>.*)"
 )
 
 
 @dataclass
-class Arguments:
+class Invocation:
     """One invocation, taken apart: what it makes, of what, and which words were left out as the host's."""
 
     output: str = ""
@@ -51,31 +82,31 @@ class Arguments:
         return any(flag in ("-c", "-S", "-E") for flag in self.flags)
 
 
-def pairs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def iter_arguments(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Each argument with the word that belongs to it, where it takes one: ``-I x`` is one argument."""
     rest = iter(words)
     for word in rest:
-        if word in _TAKES_A_WORD:
+        if word in _WITH_VALUE:
             yield word, next(rest, "")
         else:
             yield (word,)
 
 
-def parse(words: Sequence[str], settings: Settings) -> Arguments:
+def parse_arguments(words: Sequence[str], settings: DriverSettings) -> Invocation:
     """Take an invocation apart, and leave out what describes the host."""
-    found = Arguments(links="-shared" in words)
-    for argument in pairs(words):
-        if found.links and _OF_THE_LINKER_LINE.fullmatch(argument[0]):
+    found = Invocation(links="-shared" in words)
+    for argument in iter_arguments(words):
+        if found.links and _LINKING.fullmatch(argument[0]):
             continue  # our own link command says these its own way
-        translated = from_msvc(argument) if settings.os == "windows" else argument
-        if translated is None or _left_out(translated, settings):
+        translated = translate_msvc(argument) if settings.os == "windows" else argument
+        if translated is None or _describes_host(translated, settings):
             found.dropped.append(" ".join(argument))
         else:
-            _sort_in(translated, found)
+            _add_argument(translated, found)
     return found
 
 
-def _sort_in(argument: tuple[str, ...], found: Arguments) -> None:
+def _add_argument(argument: tuple[str, ...], found: Invocation) -> None:
     name, value = argument[0], argument[-1]
     if name == "-o":
         found.output = value
@@ -91,31 +122,31 @@ def _sort_in(argument: tuple[str, ...], found: Arguments) -> None:
         found.flags.append(name)
 
 
-def _left_out(argument: tuple[str, ...], settings: Settings) -> bool:
+def _describes_host(argument: tuple[str, ...], settings: DriverSettings) -> bool:
     name = argument[0]
-    if _OF_THE_HOST.fullmatch(name) or _FOR_ANOTHER_BUILD.fullmatch(name):
+    if _HOST_ONLY.fullmatch(name) or _DEBUG_AND_LTO.fullmatch(name):
         return True
-    folder = next((flag for flag in _FOLDERS if name.startswith(flag)), None)
-    return folder is not None and not _allowed(argument[-1].removeprefix(folder), settings)
+    folder = next((flag for flag in _FOLDER_FLAGS if name.startswith(flag)), None)
+    return folder is not None and not _is_allowed(argument[-1].removeprefix(folder), settings)
 
 
-def _allowed(path: str, settings: Settings) -> bool:
+def _is_allowed(path: str, settings: DriverSettings) -> bool:
     """Whether a folder lies in the tree that is built, or in what its build requirements brought.
 
     A relative path does: the tree is a copy, so what a path leaves it for isn't there.
     """
-    given = pure(path)
+    given = parse_host_path(path)
     if not given.is_absolute():
         return True
-    return ".." not in given.parts and any(given.is_relative_to(pure(root)) for root in settings.allowed)
+    return ".." not in given.parts and any(given.is_relative_to(parse_host_path(root)) for root in settings.allowed)
 
 
-def pure(path: str) -> PurePath:
+def parse_host_path(path: str) -> PurePath:
     """A path of the host, which shows by its drive or its backslashes whether that is Windows."""
     return PureWindowsPath(path) if re.match(r"[A-Za-z]:[\\/]|\\\\", path) else PurePosixPath(path)
 
 
-def from_msvc(argument: tuple[str, ...]) -> tuple[str, ...] | None:
+def translate_msvc(argument: tuple[str, ...]) -> tuple[str, ...] | None:
     """What an argument of Microsoft's compiler is to ours: itself where it is none, None where it means nothing."""
     match = _MSVC.fullmatch(argument[0])
     if match is None or argument[0].endswith(SOURCE_SUFFIXES + OBJECT_SUFFIXES):  # /Data/a.c is a file

@@ -34,39 +34,39 @@ class Symbols:
         )
 
 
-def read(data: bytes) -> Symbols:
+def read_symbols(data: bytes) -> Symbols:
     """The symbols of an object file, or of a static library's members together.
 
     Raises WheelworksError where the bytes are neither.
     """
     try:
         if data.startswith(_ARCHIVE):
-            return _together(_object(member) for member in _members(data))
-        return _object(data)
+            return _merge(_read_object(member) for member in _archive_members(data))
+        return _read_object(data)
     except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise WheelworksError(f"not a whole object file: {error}") from error
 
 
-def _object(data: bytes) -> Symbols:
+def _read_object(data: bytes) -> Symbols:
     if data.startswith(_ARCHIVE):
         raise ValueError("a library in a library")
     if data.startswith(b"\x7fELF"):
-        return _elf(data)
+        return _read_elf(data)
     if data[:4] == b"\xcf\xfa\xed\xfe":
-        return _macho(data)
+        return _read_macho(data)
     if data[:2] in (b"\x64\xaa", b"\x64\x86", b"\x4c\x01"):
-        return _coff(data)
+        return _read_coff(data)
     raise WheelworksError(f"not an object file of ELF, COFF or Mach-O: it starts with {data[:4].hex(' ')}")
 
 
-def _together(parts: Iterator[Symbols]) -> Symbols:
+def _merge(parts: Iterator[Symbols]) -> Symbols:
     total = Symbols()
     for part in parts:
         total |= part
     return total
 
 
-def _members(data: bytes) -> Iterator[bytes]:
+def _archive_members(data: bytes) -> Iterator[bytes]:
     offset = 8
     while offset + 60 <= len(data):
         name, size = data[offset : offset + 16].rstrip(), int(data[offset + 48 : offset + 58])
@@ -82,11 +82,11 @@ def _members(data: bytes) -> Iterator[bytes]:
         offset = start + size + size % 2
 
 
-def _name(strings: bytes, offset: int) -> str:
+def _read_name(strings: bytes, offset: int) -> str:
     return strings[offset : strings.index(b"\0", offset)].decode("utf-8", "replace")
 
 
-def _sort(found: Iterator[tuple[str, bool]]) -> Symbols:
+def _make_symbols(found: Iterator[tuple[str, bool]]) -> Symbols:
     defined, undefined, imported = set(), set(), set()
     for name, is_defined in found:
         if is_defined:
@@ -98,13 +98,13 @@ def _sort(found: Iterator[tuple[str, bool]]) -> Symbols:
     return Symbols(frozenset(defined), frozenset(undefined - defined), frozenset(imported - defined))
 
 
-def _elf(data: bytes) -> Symbols:
+def _read_elf(data: bytes) -> Symbols:
     wide, order = data[4] == 2, "<" if data[5] == 1 else ">"
     head = struct.unpack_from(order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"), data, 16)
     table, entry, count = head[5], head[10], head[11]
     layout = order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII")
     sections = [struct.unpack_from(layout, data, table + i * entry) for i in range(count)]
-    return _sort(
+    return _make_symbols(
         found for section in sections if section[1] == 2 for found in _elf_table(data, section, sections, order)
     )
 
@@ -120,16 +120,16 @@ def _elf_table(
         else:
             name, _, _, info, _, index = struct.unpack_from(order + "IIIBBH", data, place)
         if info >> 4 in (1, 2):  # global or weak
-            yield _name(strings, name), index != 0
+            yield _read_name(strings, name), index != 0
 
 
-def _macho(data: bytes) -> Symbols:
+def _read_macho(data: bytes) -> Symbols:
     count = struct.unpack_from("<I", data, 16)[0]
     offset = 32
     for _ in range(count):
         command, size = struct.unpack_from("<II", data, offset)
         if command == 2:  # LC_SYMTAB
-            return _sort(_macho_table(data, *struct.unpack_from("<IIII", data, offset + 8)))
+            return _make_symbols(_macho_table(data, *struct.unpack_from("<IIII", data, offset + 8)))
         if size < 8:
             raise ValueError(f"a load command of {size} bytes")
         offset += size
@@ -142,13 +142,13 @@ def _macho_table(data: bytes, offset: int, count: int, names: int, size: int) ->
         name, kind, _, _, value = struct.unpack_from("<IBBHQ", data, place)
         if kind & 0x01 and not kind & 0xE0:  # external, and no debugger's entry
             common = kind & 0x0E == 0 and value != 0
-            yield _name(strings, name).removeprefix("_"), kind & 0x0E != 0 or common
+            yield _read_name(strings, name).removeprefix("_"), kind & 0x0E != 0 or common
 
 
-def _coff(data: bytes) -> Symbols:
+def _read_coff(data: bytes) -> Symbols:
     machine, _, _, table, count, _, _ = struct.unpack_from("<HHIIIHH", data)
     underscore = "_" if machine == 0x14C else ""  # 32-bit x86 alone decorates C names
-    return _sort((_undecorated(name, underscore), defined) for name, defined in _coff_table(data, table, count))
+    return _make_symbols((_undecorated(name, underscore), defined) for name, defined in _coff_table(data, table, count))
 
 
 def _undecorated(name: str, underscore: str) -> str:
@@ -161,7 +161,11 @@ def _coff_table(data: bytes, table: int, count: int) -> Iterator[tuple[str, bool
     index = 0
     while index < count:
         raw, value, section, _, storage, more = struct.unpack_from("<8sIhHBB", data, table + index * 18)
-        name = _name(strings, int.from_bytes(raw[4:], "little")) if raw[:4] == bytes(4) else raw.rstrip(b"\0").decode()
+        name = (
+            _read_name(strings, int.from_bytes(raw[4:], "little"))
+            if raw[:4] == bytes(4)
+            else raw.rstrip(b"\0").decode()
+        )
         if storage == 2:  # external
             yield name, section != 0 or value != 0
         elif storage == 105:  # weak external: its default stands in the same object

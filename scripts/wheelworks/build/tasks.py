@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
-from wheelworks.build import report
+from wheelworks.build import driver
+from wheelworks.build.context import BuildContext
 from wheelworks.core import manifest, plan
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Abi, Target
 
 
 @dataclass(frozen=True)
-class Job:
+class BuildTask:
     """One ABI for targets of one family: usually one wheel. Without an ABI it is the pure wheel, for no target."""
 
     rows: tuple[Target, ...]
@@ -30,11 +34,11 @@ class Built:
     file: Path
     record: manifest.Record
     seconds: float
-    compilation: report.Compilation
+    compilation: driver.Compilation
 
 
 @dataclass(frozen=True)
-class Kept:
+class UpToDate:
     """A wheel that was there already, made of just the same things."""
 
     file: Path
@@ -45,16 +49,71 @@ class Kept:
 class Failed:
     """A job without a wheel, and why."""
 
-    job: Job
+    job: BuildTask
     error: WheelworksError
 
 
-Outcome = Built | Kept | Failed
+BuildResult = Built | UpToDate | Failed
 
 
-def jobs(targets: Iterable[Target], abis: Iterable[Abi]) -> list[Job]:
+def make_tasks(targets: Iterable[Target], abis: Iterable[Abi]) -> list[BuildTask]:
     """A job for each ABI and each family of ``targets``."""
     families: dict[tuple[str, str], list[Target]] = {}
     for target in targets:
         families.setdefault(target.family, []).append(target)
-    return [Job(tuple(rows), abi) for abi in abis for rows in families.values()]
+    return [BuildTask(tuple(rows), abi) for abi in abis for rows in families.values()]
+
+
+_SUITE = Path(__file__).parents[1]
+
+
+def compute_fingerprint(shop: BuildContext, family: Sequence[Target], abi: Abi | None) -> manifest.Record:
+    """The hashes for the wheels of one family and ABI (none for the pure wheel).
+
+    ``recipe_sha256`` is over the source, the tools, this builder and the rows of the matrix; ``headers_sha256`` stands
+    apart, since another release's headers should make no difference.
+    """
+    recipe = {
+        "tree": shop.source.sha256,
+        "name": shop.source.name,
+        "epoch": shop.source.epoch,
+        "extra": dict(shop.extra),
+        "toolchain": shop.toolchain(),
+        "builder": hash_builder(),
+        "family": [asdict(row) for row in family],
+        "abi": asdict(abi) if abi else {},
+    }
+    record = {"recipe_sha256": hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()}
+    if abi is None:
+        return record
+    found = shop.headers[abi.id]
+    return {**record, "headers": found.release, "headers_sha256": found.sha256}
+
+
+@cache
+def hash_builder() -> str:
+    """SHA-256 over what builds: our code, and the lock files, of which a wheel's bill of materials tells."""
+    files = [*_SUITE.glob("*.py"), *(_SUITE / "core").glob("*.py"), _SUITE / "build" / "pyconfig.h"]
+    files += (_SUITE / "build").rglob("*.py")
+    files += _SUITE.glob("locks/*.txt")
+    total = hashlib.sha256()
+    for path in sorted(files):
+        total.update(f"{path.relative_to(_SUITE).as_posix()}\0{manifest.sha256(path)}\n".encode())
+    return total.hexdigest()
+
+
+def is_up_to_date(records: Sequence[manifest.Record], wanted: manifest.Record, rows: Sequence[Target]) -> bool:
+    """Whether wheels made of just these inputs serve all of ``rows`` (none: whether there is such a wheel)."""
+    fitting = [record for record in records if _hashes(record.get("inputs", {})) == _hashes(wanted)]
+    served = {name for record in fitting for name in record["targets"]}
+    return bool(fitting) and {row.id for row in rows} <= served
+
+
+def only_headers_differ(old: manifest.Record, new: manifest.Record) -> bool:
+    """Whether two wheels of one name were made of the same things but for CPython's headers."""
+    before, after = _hashes(old.get("inputs", {})), _hashes(new["inputs"])
+    return before.get("recipe_sha256") == after["recipe_sha256"] and before != after
+
+
+def _hashes(record: manifest.Record) -> manifest.Record:
+    return {name: value for name, value in record.items() if name.endswith("_sha256")}

@@ -15,8 +15,9 @@ from wheelworks.bench import icount, measurements, server_suites
 from wheelworks.bench.icount import Change, WheelCounts
 from wheelworks.cli import _figures, _manifest, host_wheel
 from wheelworks.cli._output import work_folder
-from wheelworks.core import console, git, manifest, process, wheelfile
+from wheelworks.core import console, git, manifest, process
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.wheel import parse_wheel_name, read_members
 
 SUITES = ("frames", "headers", "mask")  # they take seconds; the servers take minutes, and can be named
 ROUNDS = 9
@@ -83,7 +84,7 @@ def _install_wheel(source: Path, folder: Path) -> Path:
     """Build this machine's wheel of a source, and return a folder for PYTHONPATH with its files."""
     folder.mkdir()
     wheel = host_wheel.build(source, folder)
-    for name, member in wheelfile.read(wheel).items():
+    for name, member in read_members(wheel).items():
         place = folder / "site" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(member.data)
@@ -181,7 +182,7 @@ def show_changes(changes: Sequence[Change]) -> int:
 def _find_wheels(folder: Path) -> list[Path]:
     """Return the folder's wheels of this package that have machine code. Raises UsageError if there are none."""
     wheels = sorted(folder.glob("tornado_speedups-*.whl"))
-    found = [path for path in wheels if wheelfile.parse_name(path.name).platforms != {"any"}]
+    found = [path for path in wheels if parse_wheel_name(path.name).platforms != {"any"}]
     if not found:
         raise UsageError(f"{folder}: there is no wheel of this package with C in it", "nox -s build-wheels")
     return found

@@ -18,7 +18,7 @@ FOLDER, SPEED, ICOUNT = "bench", "bench.json", "icount.json"
 
 
 def sections(folder: Path) -> list[Safe]:
-    """Return a section for each file of figures beside a folder's wheels. Unreadable files are reported and left out."""
+    """Return a section for each file of figures beside wheels. Unreadable files are reported and left out."""
     found: list[Safe] = []
     for file, make in ((folder / FOLDER / SPEED, _speed), (folder / FOLDER / ICOUNT, _icount)):
         try:

@@ -14,8 +14,12 @@ from wheelworks.core import console, manifest
 from wheelworks.core.errors import UsageError
 
 SUITES = {
-    **{"websocket": server_suites.WEBSOCKET, "http": server_suites.HTTP},
-    **{"frames": functions.FRAMES, "headers": functions.HEADERS, "mask": functions.MASK, "build": build.BUILD},
+    "websocket": server_suites.WEBSOCKET,
+    "http": server_suites.HTTP,
+    "frames": functions.FRAMES,
+    "headers": functions.HEADERS,
+    "mask": functions.MASK,
+    "build": build.BUILD,
 }
 COUNTED = {"websocket", "http"}
 # The options that replace measuring time, each with the options that it takes.

@@ -7,7 +7,7 @@ from wheelworks.compare.modules import shared
 from wheelworks.compare.pairs import Pair, Wheel
 from wheelworks.core import binary
 from wheelworks.core.binary import Binary
-from wheelworks.core.tags import Slot
+from wheelworks.core.tags import CompatibilityTarget
 
 # Every linker adds some of these on its own; nobody calls them by name.
 OF_THE_LINKER = frozenset({"_init", "_fini", "_end", "_edata", "_etext", "__bss_start", "__bss_end__", "__end__"})
@@ -22,7 +22,7 @@ def compare_binaries(one: Pair) -> list[Difference]:
     return [found for module in shared(one) for slot in slots for found in _compare(one, *module, slot)]
 
 
-def _compare(one: Pair, name: str, file_a: str, file_b: str, slot: Slot) -> list[Difference]:
+def _compare(one: Pair, name: str, file_a: str, file_b: str, slot: CompatibilityTarget) -> list[Difference]:
     first, second = _half(one.a, file_a, slot), _half(one.b, file_b, slot)
     if (first.format, first.machine) != (second.format, second.machine):
         text = f"{name} is {first.format} for {first.machine} in the first, {second.format} for {second.machine}"
@@ -35,7 +35,7 @@ def _compare(one: Pair, name: str, file_a: str, file_b: str, slot: Slot) -> list
     return found
 
 
-def _half(wheel: Wheel, name: str, slot: Slot) -> Binary:
+def _half(wheel: Wheel, name: str, slot: CompatibilityTarget) -> Binary:
     """The binary, or the half of a universal one that is for the slot's CPU."""
     parts = binary.describe(wheel.members[name].data, f"{wheel.path.name}: {name}")
     return next((part for part in parts if part.machine == slot.cpu), parts[0])

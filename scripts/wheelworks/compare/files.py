@@ -10,8 +10,8 @@ from email.parser import BytesParser
 from wheelworks.compare.differences import Difference, several
 from wheelworks.compare.modules import BINARIES, modules
 from wheelworks.compare.pairs import Pair, Wheel
-from wheelworks.core import wheelfile
-from wheelworks.core.tags import Slot
+from wheelworks.core.tags import CompatibilityTarget
+from wheelworks.core.wheel import find_dist_info
 
 # What a builder says of itself, or of the bytes beside it, and what PEP 427 leaves to signatures; and the folder of
 # bills of materials (PEP 770), which say what a wheel was built with.
@@ -37,9 +37,9 @@ def compare_files(one: Pair) -> list[Difference]:
     return [*found, *_compare_metadata(one)]
 
 
-def _plain(wheel: Wheel, slots: Sequence[Slot]) -> dict[str, bytes]:
+def _plain(wheel: Wheel, slots: Sequence[CompatibilityTarget]) -> dict[str, bytes]:
     """The files, without what builders say of themselves; those whose names may differ under one name."""
-    info = wheelfile.dist_info(wheel.members, wheel.path.name)
+    info = find_dist_info(wheel.members, wheel.path.name)
     ignored = {f"{info}/{name}" for name in OF_THE_BUILDER}
     ignored |= {name for name in wheel.members if name.startswith(f"{info}/{TELLS_OF_THE_BUILD}")}
     renamed = {file: f"the module {name}" for name, file in modules(wheel, slots).items()}
@@ -76,7 +76,7 @@ def _compare_metadata(one: Pair) -> list[Difference]:
 
 def _headers(wheel: Wheel, file: str, fields: tuple[str, ...] | None) -> Counter[tuple[str, str]]:
     """The fields of a file in the format of e-mail headers (core metadata specification), the body as one of them."""
-    info = wheelfile.dist_info(wheel.members, wheel.path.name)
+    info = find_dist_info(wheel.members, wheel.path.name)
     member = wheel.members.get(f"{info}/{file}")
     parsed: Message = BytesParser().parsebytes(_text(member.data) if member else b"")
     wanted = parsed.items() if fields is None else [(name, parsed[name]) for name in fields if name in parsed]

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable
 
 from wheelworks.compare.pairs import Pair, Wheel
-from wheelworks.core.tags import Slot
+from wheelworks.core.tags import CompatibilityTarget
 
 BINARIES = (".so", ".pyd", ".dylib")
 _EXACT = re.compile(r"(?:cpython-|cp)3(\d+)(t?)-(.+)\.(?:so|pyd)")
 _LIBC = {"glibc": "-linux-gnu", "musl": "-linux-musl"}
 
 
-def modules(wheel: Wheel, slots: Iterable[Slot]) -> dict[str, str]:
+def modules(wheel: Wheel, slots: Iterable[CompatibilityTarget]) -> dict[str, str]:
     """The file of each module that every Python of ``slots`` finds, by the module's path without a suffix."""
     wanted = tuple(slots)
     found = {}
@@ -31,7 +31,7 @@ def shared(one: Pair) -> list[tuple[str, str, str]]:
     return [(module, first[module], second[module]) for module in sorted(first.keys() & second.keys())]
 
 
-def loads(suffix: str, slot: Slot) -> bool:
+def loads(suffix: str, slot: CompatibilityTarget) -> bool:
     """Whether ``import`` on a slot's Python looks for files of this suffix (CPython: importlib.machinery, PEP 803)."""
     minor, free_threaded = python_of(slot)
     if suffix == ("pyd" if slot.system == "windows" else "so"):
@@ -44,7 +44,7 @@ def loads(suffix: str, slot: Slot) -> bool:
     return exact is not None and (int(exact[1]), bool(exact[2])) == (minor, free_threaded) and _of(exact[3], slot)
 
 
-def _of(platform: str, slot: Slot) -> bool:
+def _of(platform: str, slot: CompatibilityTarget) -> bool:
     if slot.system == "windows":
         return platform.startswith("win")
     if slot.system == "macos":
@@ -52,7 +52,7 @@ def _of(platform: str, slot: Slot) -> bool:
     return _LIBC.get(slot.system, "-linux-") in f"-{platform}"
 
 
-def python_of(slot: Slot) -> tuple[int, bool]:
+def python_of(slot: CompatibilityTarget) -> tuple[int, bool]:
     """The second number of the oldest CPython 3 that a slot is for, and whether it has no GIL."""
     interpreter, _, abi = slot.abi.partition("-")
     digits = interpreter.removeprefix("cp3")

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from wheelworks.compare.differences import Difference
-from wheelworks.core import wheelfile
-from wheelworks.core.tags import Floor, Slot, promised, slots
-from wheelworks.core.wheelfile import Member, Name
+from wheelworks.core.archive import Member
+from wheelworks.core.tags import CompatibilityTarget, Version, find_compatibility_targets, find_minimum_version
+from wheelworks.core.wheel import WheelName, parse_wheel_name, read_members
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,19 @@ class Wheel:
     path: Path
 
     @cached_property
-    def name(self) -> Name:
+    def name(self) -> WheelName:
         """What its file name says."""
-        return wheelfile.parse_name(self.path.name)
+        return parse_wheel_name(self.path.name)
 
     @cached_property
-    def slots(self) -> dict[Slot, Floor]:
+    def slots(self) -> dict[CompatibilityTarget, Version]:
         """Where it installs."""
-        return slots(self.name)
+        return find_compatibility_targets(self.name)
 
     @cached_property
     def members(self) -> dict[str, Member]:
         """Its files."""
-        return wheelfile.read(self.path)
+        return read_members(self.path)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Pair:
 
     a: Wheel
     b: Wheel
-    slots: tuple[Slot, ...]
+    slots: tuple[CompatibilityTarget, ...]
 
     def __str__(self) -> str:
         more = f" and {len(self.slots) - 1} more" if len(self.slots) > 1 else ""
@@ -62,21 +62,21 @@ def pair(a: Sequence[Wheel], b: Sequence[Wheel], *, part: bool) -> tuple[list[Pa
         found.append(_alone("missing-wheel", slot, ours[slot][0], "the second set has none for it"))
     for slot in sorted(theirs.keys() - ours.keys()):
         found.append(_alone("surplus-wheel", slot, theirs[slot][0], "the first set has none for it"))
-    together: dict[tuple[Wheel, Wheel], list[Slot]] = {}
+    together: dict[tuple[Wheel, Wheel], list[CompatibilityTarget]] = {}
     for slot in sorted(ours.keys() & theirs.keys()):
         together.setdefault((ours[slot][0], theirs[slot][0]), []).append(slot)
     return [Pair(*wheels, tuple(shared)) for wheels, shared in together.items()], found
 
 
-def _by_slot(wheels: Sequence[Wheel]) -> dict[Slot, list[Wheel]]:
-    found: dict[Slot, list[Wheel]] = {}
+def _by_slot(wheels: Sequence[Wheel]) -> dict[CompatibilityTarget, list[Wheel]]:
+    found: dict[CompatibilityTarget, list[Wheel]] = {}
     for wheel in sorted(wheels, key=lambda wheel: wheel.path.name):
         for slot in wheel.slots:
             found.setdefault(slot, []).append(wheel)
     return found
 
 
-def _doubled(served: dict[Slot, list[Wheel]], which: str) -> list[Difference]:
+def _doubled(served: dict[CompatibilityTarget, list[Wheel]], which: str) -> list[Difference]:
     return [
         Difference("two-wheels", str(slot), f"{which} set has several: {', '.join(w.path.name for w in wheels)}")
         for slot, wheels in served.items()
@@ -84,7 +84,7 @@ def _doubled(served: dict[Slot, list[Wheel]], which: str) -> list[Difference]:
     ]
 
 
-def _alone(code: str, slot: Slot, wheel: Wheel, why: str) -> Difference:
+def _alone(code: str, slot: CompatibilityTarget, wheel: Wheel, why: str) -> Difference:
     assert code in ("missing-wheel", "surplus-wheel")
     return Difference(code, str(slot), f"{wheel.path.name} serves it, {why}")  # type: ignore[arg-type]
 
@@ -102,11 +102,11 @@ def compare_names(one: Pair) -> list[Difference]:
     for slot in one.slots:
         for wheel in (one.a, one.b):
             floor, other = wheel.slots[slot], (one.b if wheel is one.a else one.a).slots[slot]
-            if floor > max(other, promised(slot)):
+            if floor > max(other, find_minimum_version(slot)):
                 text = f"{wheel.path.name} installs from {slot.system} {_dotted(floor)} on, the other from"
                 found.append(Difference("platform-floor", str(slot), f"{text} {_dotted(other)}"))
     return found
 
 
-def _dotted(floor: Floor) -> str:
+def _dotted(floor: Version) -> str:
     return ".".join(map(str, floor)) or "any"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-Outcome = Literal["ran", "cannot run here", "failed"]
+Outcome = Literal["passed", "unsupported", "failed"]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelworks.core import wheelfile
+from wheelworks.core.archive import Limits, Member
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.wheelfile import Limits, Member
+from wheelworks.core.wheel import read_members
 from wheelworks.emulator.image import MAX_FILE
 
 SUFFIXES = (".so", ".pyd", ".dylib")
@@ -39,7 +39,7 @@ def extensions(path: Path) -> tuple[Extension, ...]:
         raise UsageError(f"{path} is a directory" if path.is_dir() else f"{path}: no such file", "give wheel files")
     if path.suffix != ".whl" and not zipfile.is_zipfile(path):
         return (Extension(path.name, _bounded(path)),)
-    members = wheelfile.read(path, LIMITS, lambda name: name.endswith((*SUFFIXES, ".dist-info/WHEEL")))
+    members = read_members(path, LIMITS, lambda name: name.endswith((*SUFFIXES, ".dist-info/WHEEL")))
     tags = _tags(members, path)
     return tuple(Extension(name, member.data, tags) for name, member in members.items() if name.endswith(SUFFIXES))
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wheelworks.core import process, wheelfile
+from wheelworks.core import process
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.verdict import Verdict
+from wheelworks.core.wheel import parse_wheel_name, read_members
 from wheelworks.emulator.smoke import smoke
 
 REPOSITORY = Path(__file__).parents[3]
@@ -34,7 +35,7 @@ class _Tests:
 
 def is_the_package(wheel: Path) -> bool:
     """Whether a wheel is of this repository's package, and its tests are here: an installed suite has none."""
-    return wheelfile.parse_name(wheel.name).distribution == DISTRIBUTION and TESTS.is_dir()
+    return parse_wheel_name(wheel.name).distribution == DISTRIBUTION and TESTS.is_dir()
 
 
 def run_package(wheels: Sequence[Path]) -> list[Verdict]:
@@ -44,7 +45,7 @@ def run_package(wheels: Sequence[Path]) -> list[Verdict]:
     Raises WheelworksError where pytest itself fails.
     """
     verdicts = {wheel: smoke(wheel) for wheel in wheels}
-    sound = [wheel for wheel, verdict in verdicts.items() if verdict.outcome == "ran"]
+    sound = [wheel for wheel, verdict in verdicts.items() if verdict.outcome == "passed"]
     start = time.perf_counter()
     for wheel, tests in _side_by_side(sound).items():
         verdicts[wheel] = _judge(verdicts[wheel], tests, (time.perf_counter() - start) / len(sound))
@@ -96,7 +97,7 @@ def _pytest(wheels: Sequence[Path]) -> dict[Path, _Tests]:
 
 
 def _unpack_python(wheel: Path, folder: Path) -> None:
-    for name, member in wheelfile.read(wheel).items():
+    for name, member in read_members(wheel).items():
         if name.endswith((".py", ".pyi", "py.typed")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(member.data)

@@ -33,7 +33,7 @@ class Tally:
     findings: list[str] = field(default_factory=list)
     machines: list[str] = field(default_factory=list)
     why: str = ""
-    outcome: Outcome = "ran"
+    outcome: Outcome = "passed"
 
     def fail(self, what: str) -> None:
         """Note something wrong with the wheel."""
@@ -42,8 +42,8 @@ class Tally:
 
     def cannot(self, why: str) -> None:
         """Note that something couldn't be run."""
-        if self.outcome == "ran":
-            self.outcome, self.why = "cannot run here", why
+        if self.outcome == "passed":
+            self.outcome, self.why = "unsupported", why
 
 
 def smoke(path: str | Path, *, limits: Limits | None = None) -> Verdict:

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from wheelworks.core import manifest, targets, wheelfile
+from wheelworks.core import manifest, targets
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import parse_wheel_name
 
 State = Literal["good", "bad", "doubt", "open"]
 
@@ -111,7 +112,7 @@ def wheel(record: manifest.Record) -> Wheel:
     file, tags, ids = text(record.get("file")), texts(record.get("tags")), texts(record.get("targets"))
     abi = text(record.get("abi"))
     try:
-        name = wheelfile.parse_name(file[:LONGEST_NAME])
+        name = parse_wheel_name(file[:LONGEST_NAME])
         abi = abi or name.abi
         tags = tags or texts(sorted(map(str, name.tags)))
     except WheelworksError:
@@ -186,14 +187,14 @@ def executed(one: Wheel) -> Step:
     if one.link == "none":
         return Step("executed", "good", "no machine code in it")
     failed = [run for run in one.runs if run.outcome == "failed"]
-    ran = [run for run in one.runs if run.outcome == "ran"]
+    ran = [run for run in one.runs if run.outcome == "passed"]
     if failed:
         return Step("executed", "bad", f"failed: {', '.join(dict.fromkeys(run.way for run in failed))}")
     if ran:
         ways = ", ".join(dict.fromkeys(run.way for run in ran))
         return Step("executed", "good", f"{ways}, {_count(sum(run.checks for run in ran), 'check')}")
     if one.runs:
-        return Step("executed", "doubt", "cannot run here")
+        return Step("executed", "doubt", "unsupported")
     return Step("executed", "open", "not yet")
 
 

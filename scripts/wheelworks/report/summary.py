@@ -33,7 +33,7 @@ def proven(wheels: Sequence[Wheel]) -> Iterator[tuple[str, str]]:
 
 
 def _ran(wheels: Sequence[Wheel], way: str) -> int:
-    return sum(any(run.way == way and run.outcome == "ran" for run in one.runs) for one in wheels)
+    return sum(any(run.way == way and run.outcome == "passed" for run in one.runs) for one in wheels)
 
 
 def _counted(head: str, step: str, wheels: Sequence[Wheel]) -> str:
@@ -64,9 +64,9 @@ def unproven(wheels: Sequence[Wheel]) -> Iterator[str]:
 def _reasons(wheels: Sequence[Wheel]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for one in wheels:
-        if not any(run.outcome == "ran" for run in one.runs):
+        if not any(run.outcome == "passed" for run in one.runs):
             for run in one.runs:
-                if run.outcome == "cannot run here":
+                if run.outcome == "unsupported":
                     found.setdefault(run.why, []).append(one.file)
     return found
 

@@ -11,7 +11,8 @@ import pytest
 from wheelworks.audit import disassembly
 from wheelworks.audit.regions import Instruction
 from wheelworks.audit.subject import DEFAULT, Native, Wheel
-from wheelworks.core import binary, wheelfile
+from wheelworks.core import binary
+from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import binaries
 from tests.fixtures.commands import wheelworks
@@ -30,7 +31,7 @@ LENGTHS = [
 
 def instructions(data: bytes, tag: str = "linux_x86_64") -> list[Instruction]:
     """At most so many that a reader without an end is noticed."""
-    wheel = Wheel("", wheelfile.parse_name(f"x-1-cp311-abi3-{tag}.whl"), (), DEFAULT)
+    wheel = Wheel("", parse_wheel_name(f"x-1-cp311-abi3-{tag}.whl"), (), DEFAULT)
     [one] = binary.parts(data)
     return list(itertools.islice(disassembly.instructions(Native(wheel, "x.so", data, *one)), 100_000))
 

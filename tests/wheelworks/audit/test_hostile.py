@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from wheelworks.audit import archive, pool, reading
 from wheelworks.audit.inspection import inspect
 from wheelworks.audit.subject import DEFAULT, Entry, Wheel
-from wheelworks.core import wheelfile
-from wheelworks.core.wheelfile import Limits
+from wheelworks.core.archive import Limits
+from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import archives, binaries, wheels
 from tests.fixtures.commands import wheelworks
@@ -110,7 +110,7 @@ def test_a_hundred_thousand_members_are_refused(tmp_path: Path) -> None:
 def test_names_that_are_there_twice_are_told_without_comparing_each_with_each(tmp_path: Path) -> None:
     same = tuple(Entry(f"x/{number % 50_000}", 0, 0) for number in range(100_000))
     start = time.process_time()
-    found = list(archive.duplicates(Wheel(made.NAME, wheelfile.parse_name(made.NAME), same, DEFAULT)))
+    found = list(archive.duplicates(Wheel(made.NAME, parse_wheel_name(made.NAME), same, DEFAULT)))
     assert len(found) == 50_000 and time.process_time() - start < 20
 
 

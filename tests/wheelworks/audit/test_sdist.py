@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelworks.audit import sdist
-from wheelworks.core.wheelfile import Limits
+from wheelworks.core.archive import Limits
 
 from tests.fixtures import archives
 from tests.fixtures.archives import file, special

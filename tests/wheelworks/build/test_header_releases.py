@@ -25,7 +25,7 @@ SHOWS = "return PyLong_FromLong(PY_VERSION_HEX ^ PYTHON_ABI_VERSION);"
 def real(wheelworks_cache: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHEELWORKS_CACHE", str(wheelworks_cache))
-        return headers.find(ABI).folder
+        return headers.find_headers(ABI).folder
 
 
 def release(real: Path, root: Path, micro: int, abi_version: int = 3) -> Path:

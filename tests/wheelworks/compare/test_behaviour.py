@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wheelworks.compare.behaviour import compare_behaviour
 from wheelworks.compare.pairs import Pair, Wheel
-from wheelworks.core.tags import Slot
+from wheelworks.core.tags import CompatibilityTarget
 
 from tests.fixtures.wheels import wheel
 
@@ -27,7 +27,7 @@ class Notes:
 @pytest.fixture
 def pair(tmp_path: Path) -> Pair:
     made = Wheel(wheel(tmp_path, files={FILE: b"MZ"}))
-    return Pair(made, made, (Slot("cp311-abi3", "windows", "aarch64"),))
+    return Pair(made, made, (CompatibilityTarget("cp311-abi3", "windows", "aarch64"),))
 
 
 def test_the_same_notes(pair: Pair) -> None:

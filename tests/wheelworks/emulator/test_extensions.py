@@ -49,7 +49,7 @@ def test_several_extensions_must_be_told_apart(tmp_path: Path) -> None:
 def test_a_truncated_wheel(tmp_path: Path, part: float) -> None:
     path = make(tmp_path / NAME, x__pyd=bytes(range(256)) * 64)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
-    with pytest.raises(WheelworksError, match="damaged, or no wheel"):
+    with pytest.raises(WheelworksError, match="damaged, or not a wheel"):
         load(path)
 
 

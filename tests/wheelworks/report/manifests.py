@@ -51,7 +51,7 @@ SAMPLE: dict[str, Any] = {
             extensions=[EXTENSION],
             inputs={"headers": "3.11.7"},
             audit={"checks": {"archive": "passed"}, "findings": []},
-            runs=[run("ran")],
+            runs=[run("passed")],
             reproduced=SAME,
         ),
         wheel(
@@ -69,7 +69,7 @@ SAMPLE: dict[str, Any] = {
             targets=["manylinux_2_19_ppc64le", "musllinux_1_2_ppc64le"],
             abi="cp311-abi3",
             audit={"checks": {"archive": "warning"}, "findings": [{**FINDING, "severity": "warning"}]},
-            runs=[run("cannot run here", how="no CPython", why="there is no CPython of its CPU")],
+            runs=[run("unsupported", how="no CPython", why="there is no CPython of its CPU")],
         ),
         wheel("sample-1.0-cp314-cp314t-win_arm64.whl", targets=["win_arm64"], abi="cp314-cp314t"),
         wheel("sample-1.0-py3-none-any.whl", targets=[], abi="py3-none", link="none"),

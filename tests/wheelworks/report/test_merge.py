@@ -33,24 +33,24 @@ def merged(dist: Path, machines: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def dist(tmp_path: Path) -> Path:
-    return folder(tmp_path / "dist", wheel(LINUX, runs=[run("ran")]), wheel(WINDOWS))
+    return folder(tmp_path / "dist", wheel(LINUX, runs=[run("passed")]), wheel(WINDOWS))
 
 
 def test_native_runs_of_the_same_files_are_added(dist: Path, tmp_path: Path) -> None:
-    one, two = run("ran", HERE.format("3.13.1")), run("failed", HERE.format("3.11.7"))
-    folder(tmp_path / "ci/native-0", wheel(LINUX, runs=[run("ran"), one]), wheel(WINDOWS))
-    folder(tmp_path / "ci/native-1", wheel(LINUX, runs=[run("ran"), two]), wheel(WINDOWS, runs=[one]))
+    one, two = run("passed", HERE.format("3.13.1")), run("failed", HERE.format("3.11.7"))
+    folder(tmp_path / "ci/native-0", wheel(LINUX, runs=[run("passed"), one]), wheel(WINDOWS))
+    folder(tmp_path / "ci/native-1", wheel(LINUX, runs=[run("passed"), two]), wheel(WINDOWS, runs=[one]))
     for _ in ("once", "and again, which changes nothing"):
         found = merged(dist, tmp_path / "ci")
         hows = [(each["how"], each["outcome"]) for each in found[LINUX]["runs"]]
-        assert hows[1:] == [(IN_CI.format("3.13.1"), "ran"), (IN_CI.format("3.11.7"), "failed")]
+        assert hows[1:] == [(IN_CI.format("3.13.1"), "passed"), (IN_CI.format("3.11.7"), "failed")]
         assert [each["how"] for each in found[WINDOWS]["runs"]] == [IN_CI.format("3.13.1")]
     assert model.executed(model.wheel(found[WINDOWS])).says == "natively in CI, 98 checks"
     assert "natively in CI" in (dist / "report.html").read_text(encoding="utf-8")
 
 
 def test_another_file_is_told_of_and_left_out(dist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder(tmp_path / "ci/native-0", wheel(WINDOWS, sha256="cd" * 32, runs=[run("ran", HERE.format("3.13.1"))]))
+    folder(tmp_path / "ci/native-0", wheel(WINDOWS, sha256="cd" * 32, runs=[run("passed", HERE.format("3.13.1"))]))
     assert "runs" not in merged(dist, tmp_path / "ci")[WINDOWS]
     said = " ".join(capsys.readouterr().err.split())
     assert f"{WINDOWS}: its native runs are left out: they are those of another file" in said

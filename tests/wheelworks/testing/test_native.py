@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from wheelworks.cli import _manifest
 from wheelworks.cli import test_native as command
-from wheelworks.core import cache, manifest, wheelfile
+from wheelworks.core import cache, manifest
+from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import UsageError
 from wheelworks.core.interpreters import Python
+from wheelworks.core.wheel import find_dist_info, read_members, replace_record
 from wheelworks.testing.native import Result
 from wheelworks.testing.native_compare import Counts
 
@@ -91,7 +93,11 @@ def test_shows_counts_and_tells_the_rest(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("missing.whl", "no such file"), ("x.zip", "no wheel's name"), ("other-1.0-py3-none-any.whl", "no wheel of")],
+    [
+        ("missing.whl", "no such file"),
+        ("x.zip", "not a wheel's file name"),
+        ("other-1.0-py3-none-any.whl", "no wheel of"),
+    ],
 )
 def test_refuses_other_files(name: str, message: str, tmp_path: Path) -> None:
     if name != "missing.whl":
@@ -132,7 +138,7 @@ def test_runs_of_another_shape_are_no_traceback(tmp_path: Path, runs: object) ->
     manifest.save(record, tmp_path)
     remember(wheel, result())
     after = manifest.load(tmp_path)
-    assert after and after["wheels"][0]["runs"][-1]["outcome"] == "ran"
+    assert after and after["wheels"][0]["runs"][-1]["outcome"] == "passed"
 
 
 def test_a_manifest_that_knows_the_wheel_gets_the_results(tmp_path: Path) -> None:
@@ -143,7 +149,7 @@ def test_a_manifest_that_knows_the_wheel_gets_the_results(tmp_path: Path) -> Non
     runs = record["wheels"][0]["runs"]
     assert [(run["how"], run.get("outcome")) for run in runs] == [
         ("emulated", None),
-        ("CPython 3.13.0 here, with Tornado 6.6.1", "ran"),
+        ("CPython 3.13.0 here, with Tornado 6.6.1", "passed"),
         ("CPython 3.11.7 here, with Tornado 6.6.1", "failed"),
     ]
     assert "ab" * 32 in runs[1]["why"] and runs[1]["checks"] == 1300
@@ -182,11 +188,11 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> 
     """This machine's wheel of the package, whose install() spoils one function of Tornado's, and one message."""
     folder = tmp_path_factory.mktemp("faulty")
     built = Path(wheelworks("host-wheel", "--out", folder, cache=wheelworks_cache).out.strip())
-    members = wheelfile.read(built)
+    members = read_members(built)
     init = "tornado_speedups/__init__.py"
-    members[init] = wheelfile.Member(members[init].data + FAULT)
-    fixed = wheelfile.with_record(members, wheelfile.dist_info(members, built.name))
-    built.write_bytes(wheelfile.archive(fixed, 1_700_000_000))
+    members[init] = Member(members[init].data + FAULT)
+    fixed = replace_record(members, find_dist_info(members, built.name))
+    built.write_bytes(build_archive(fixed, 1_700_000_000))
     return built
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelworks.build import commandlines
-from wheelworks.build.arguments import parse
+from wheelworks.build import command_lines
+from wheelworks.build.arguments import parse_arguments
 from wheelworks.build.objects import Symbols
 from wheelworks.core import targets
 
@@ -23,8 +23,8 @@ PYTHONS = Symbols(undefined=frozenset({"PyLong_FromLong", "_Py_Dealloc"}), impor
 @pytest.mark.parametrize("target", EVERY_TARGET)
 def test_compiles_for_the_target_whatever_the_host(target: str, host: str) -> None:
     made = settings(target, host)
-    found = parse(["-O3", "-DX", "-march=native", "-c", "a.c", "-o", "a.o"], made)
-    command = commandlines.compile_command(found, made)
+    found = parse_arguments(["-O3", "-DX", "-march=native", "-c", "a.c", "-o", "a.o"], made)
+    command = command_lines.compile_command(found, made)
     assert command[:4] == [made.zig, "cc", "-target", made.compiler]
     assert {f"-mcpu={made.model}", "-g0", "-fPIC", f"-I{made.include}", f"-ffile-prefix-map={made.source}=."} <= set(
         command
@@ -35,15 +35,15 @@ def test_compiles_for_the_target_whatever_the_host(target: str, host: str) -> No
 
 
 def test_compiles_c_plus_plus_with_its_own_driver() -> None:
-    found = parse(["-c", "a.cpp"], settings())
-    assert commandlines.compile_command(found, settings(), "c++")[1] == "c++"
+    found = parse_arguments(["-c", "a.cpp"], settings())
+    assert command_lines.compile_command(found, settings(), "c++")[1] == "c++"
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET)
 def test_a_freestanding_link_names_no_library(target: str) -> None:
     made = settings(target)
-    found = parse(["-shared", "a.o", "-o", "dir/x.so", "-lm", "-O2", "-Wall", "-Wl,-z,now"], made)
-    command = commandlines.link_command(found, made, "out", "", freestanding=True)
+    found = parse_arguments(["-shared", "a.o", "-o", "dir/x.so", "-lm", "-O2", "-Wall", "-Wl,-z,now"], made)
+    command = command_lines.link_command(found, made, "out", "", freestanding=True)
     assert "-nostdlib" in command and not [word for word in command if word.startswith("-l")]
     assert ("-Wl,--no-entry" in command) is (made.os == "windows")
     assert command[-2:] == ["-o", "out"] and "a.o" in command
@@ -53,8 +53,8 @@ def test_a_freestanding_link_names_no_library(target: str) -> None:
 @pytest.mark.parametrize("target", EVERY_TARGET)
 def test_a_link_with_libc_keeps_the_projects_libraries(target: str) -> None:
     made = settings(target)
-    found = parse(["-shared", "a.o", "-o", "x.so", "-lm"], made)
-    command = commandlines.link_command(found, made, "out", ["the.lib"], freestanding=False)
+    found = parse_arguments(["-shared", "a.o", "-o", "x.so", "-lm"], made)
+    command = command_lines.link_command(found, made, "out", ["the.lib"], freestanding=False)
     assert "-nostdlib" not in command and "-Wl,--no-entry" not in command
     assert command.index("the.lib") < command.index("-lm")
 
@@ -62,8 +62,8 @@ def test_a_link_with_libc_keeps_the_projects_libraries(target: str) -> None:
 @pytest.mark.parametrize("output", ["build/x.so", "/tmp/some where/x.so", r"C:\build\x.so"])
 def test_the_install_name_is_no_path_of_the_host(output: str) -> None:
     made = settings("macosx_11_0_arm64")
-    found = parse(["-shared", "a.o", "-o", output], made)
-    command = commandlines.link_command(found, made, "out", "", freestanding=True)
+    found = parse_arguments(["-shared", "a.o", "-o", output], made)
+    command = command_lines.link_command(found, made, "out", "", freestanding=True)
     assert "-Wl,-install_name,@rpath/x.so" in command
 
 
@@ -78,8 +78,8 @@ def test_the_install_name_is_no_path_of_the_host(output: str) -> None:
     ],
 )
 def test_freestanding_is_what_asks_only_cpython(names: list[str], expected: bool) -> None:
-    assert commandlines.is_freestanding(Symbols(undefined=frozenset(names))) is expected
-    assert commandlines.is_freestanding(Symbols(imported=frozenset(names))) is expected
+    assert command_lines.is_freestanding(Symbols(undefined=frozenset(names))) is expected
+    assert command_lines.is_freestanding(Symbols(imported=frozenset(names))) is expected
 
 
 @pytest.mark.parametrize(
@@ -93,23 +93,23 @@ def test_freestanding_is_what_asks_only_cpython(names: list[str], expected: bool
     ],
 )
 def test_the_dll_is_the_one_of_the_file_name(output: str, dll: str) -> None:
-    library = commandlines.import_library(PYTHONS, settings("win_arm64"), output)
+    library = command_lines.plan_import_library(PYTHONS, settings("win_arm64"), output)
     assert library.dll == dll
     assert library.definition.splitlines()[0] == f"LIBRARY {dll}"
 
 
 def test_the_definition_file_marks_data_and_is_sorted() -> None:
     foreign = PYTHONS | Symbols(undefined=frozenset({"memcpy"}), imported=frozenset({"CreateFileW"}))
-    library = commandlines.import_library(foreign, settings("win_arm64"), "x.pyd")
+    library = command_lines.plan_import_library(foreign, settings("win_arm64"), "x.pyd")
     lines = library.definition.splitlines()[2:]
     assert lines == [" PyExc_ValueError DATA", " PyLong_FromLong", " _Py_Dealloc"]
-    command = commandlines.dlltool_command(library, settings("win_arm64"), "p.def", "p.lib")
+    command = command_lines.dlltool_command(library, settings("win_arm64"), "p.def", "p.lib")
     assert command[1:] == ["dlltool", "-d", "p.def", "-m", "arm64", "-l", "p.lib"]
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="'", exclude_categories=["Cs", "Cc"]), min_size=1)))
 def test_a_printed_command_can_be_pasted(words: list[str]) -> None:
-    assert shlex.split(commandlines.reads_as(words)) == words
+    assert shlex.split(command_lines.quote_command(words)) == words
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,13 @@ def test_a_printed_command_can_be_pasted(words: list[str]) -> None:
 )
 def test_the_entry_point_alone_is_exported(target: str, name: str, text: str) -> None:
     symbols = Symbols(defined=frozenset({"PyInit_x", "helper"}))
-    assert commandlines.exports(symbols, settings(target)) == (name, text)
+    assert command_lines.format_export_list(symbols, settings(target)) == (name, text)
 
 
 def test_a_plain_library_exports_what_it_defines() -> None:
-    assert commandlines.exports(Symbols(defined=frozenset({"helper"})), settings("manylinux_2_17_aarch64")) == ("", "")
+    assert command_lines.format_export_list(
+        Symbols(defined=frozenset({"helper"})), settings("manylinux_2_17_aarch64")
+    ) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -137,14 +139,14 @@ def test_a_plain_library_exports_what_it_defines() -> None:
     ],
 )
 def test_the_compilers_own_functions_need_no_libc(name: str) -> None:
-    assert commandlines.is_compilers(name)
-    assert commandlines.is_freestanding(Symbols(undefined=frozenset({"PyList_New", name})))
+    assert command_lines.is_compiler_symbol(name)
+    assert command_lines.is_freestanding(Symbols(undefined=frozenset({"PyList_New", name})))
 
 
 @pytest.mark.parametrize("name", ["memcpy", "__stack_chk_fail", "__errno_location", "__cxa_atexit", "_Unwind_Resume"])
 def test_other_functions_are_libcs(name: str) -> None:
-    assert not commandlines.is_compilers(name)
-    assert not commandlines.is_freestanding(Symbols(undefined=frozenset({"PyList_New", name})))
+    assert not command_lines.is_compiler_symbol(name)
+    assert not command_lines.is_freestanding(Symbols(undefined=frozenset({"PyList_New", name})))
 
 
 @pytest.mark.parametrize(
@@ -160,12 +162,12 @@ def test_other_functions_are_libcs(name: str) -> None:
 )
 def test_the_dll_of_each_abi(python: str, file: str, dll: str) -> None:
     made = replace(settings("win32"), python=python)
-    assert commandlines.import_library(Symbols(), made, f"build/x/{file}").dll == dll
+    assert command_lines.plan_import_library(Symbols(), made, f"build/x/{file}").dll == dll
 
 
 def test_32_bit_arm_is_compiled_without_tables_of_exceptions() -> None:
-    found = parse(["-c", "a.c", "-o", "a.o"], settings("manylinux_2_17_armv7l"))
+    found = parse_arguments(["-c", "a.c", "-o", "a.o"], settings("manylinux_2_17_armv7l"))
     flags = {"-fno-unwind-tables", "-fno-asynchronous-unwind-tables"}
-    assert flags <= set(commandlines.compile_command(found, settings("manylinux_2_17_armv7l")))
-    assert not flags & set(commandlines.compile_command(found, settings("manylinux_2_17_armv7l"), "c++"))
-    assert not flags & set(commandlines.compile_command(found, settings("manylinux_2_17_aarch64")))
+    assert flags <= set(command_lines.compile_command(found, settings("manylinux_2_17_armv7l")))
+    assert not flags & set(command_lines.compile_command(found, settings("manylinux_2_17_armv7l"), "c++"))
+    assert not flags & set(command_lines.compile_command(found, settings("manylinux_2_17_aarch64")))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks.build import report
+from wheelworks.build import driver
 
 COMPILE = {"step": "compile", "file": "a.c", "command": "zig cc a.c", "dropped": ["-march=native"]}
 LINK = {"step": "link", "file": "x.so", "command": "zig cc a.o", "freestanding": False, "calls": ["strlen"]}
@@ -19,41 +19,41 @@ def done(event: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def test_reads_whole_lines_only(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    assert report.read(log) == []
+    assert driver.read_log(log) == []
     log.write_text(json.dumps(COMPILE) + "\n" + json.dumps(LINK)[:20])
-    assert report.read(log) == [COMPILE]
+    assert driver.read_log(log) == [COMPILE]
 
 
 def test_says_what_is_being_done() -> None:
-    assert report.latest([]) == ""
-    assert report.latest([COMPILE, done(COMPILE)]) == "compiling a.c"
-    assert report.latest([COMPILE, LINK]) == "linking x.so"
+    assert driver.describe_progress([]) == ""
+    assert driver.describe_progress([COMPILE, done(COMPILE)]) == "compiling a.c"
+    assert driver.describe_progress([COMPILE, LINK]) == "linking x.so"
 
 
 def test_says_when_it_will_be_slow() -> None:
-    assert "which zig compiles this once: up to two minutes" in report.latest([{**LINK, "cold": True}])
+    assert "which zig compiles this once: up to two minutes" in driver.describe_progress([{**LINK, "cold": True}])
 
 
 def test_adds_up() -> None:
-    found = report.summary([COMPILE, done(COMPILE), LINK, done(LINK)])
-    assert found == report.Compilation(((1.0, 1.5), (1.0, 1.5)), False, ("strlen",), ("-march=native",))
+    found = driver.summarize_log([COMPILE, done(COMPILE), LINK, done(LINK)])
+    assert found == driver.Compilation(((1.0, 1.5), (1.0, 1.5)), False, ("strlen",), ("-march=native",))
 
 
 def test_elapsed_time_counts_what_overlaps_once() -> None:
-    assert report.elapsed([]) == 0
-    assert report.elapsed([(1.0, 2.0), (1.5, 3.0), (5.0, 6.0), (5.2, 5.4)]) == pytest.approx(3.0)
+    assert driver.count_busy_seconds([]) == 0
+    assert driver.count_busy_seconds([(1.0, 2.0), (1.5, 3.0), (5.0, 6.0), (5.2, 5.4)]) == pytest.approx(3.0)
 
 
 def test_freestanding_is_what_every_link_was() -> None:
     free = done(LINK, freestanding=True, calls=[])
-    assert report.summary([free, free]).freestanding
-    assert not report.summary([free, done(LINK)]).freestanding
-    assert not report.summary([done(COMPILE)]).freestanding, "no link, no freestanding binary"
+    assert driver.summarize_log([free, free]).freestanding
+    assert not driver.summarize_log([free, done(LINK)]).freestanding
+    assert not driver.summarize_log([done(COMPILE)]).freestanding, "no link, no freestanding binary"
 
 
 def test_a_failure_is_told_from_its_first_error() -> None:
     error = "a.c:1:2: warning: meh\na.c:3:4: error: no such thing\n  3 | nothing\na.c:9:9: error: another\n"
-    told = report.failure([COMPILE, done(COMPILE, exit=1, error=error), LINK, done(LINK)])
+    told = driver.describe_failure([COMPILE, done(COMPILE, exit=1, error=error), LINK, done(LINK)])
     assert told.splitlines() == [
         "compile of a.c failed:",
         "a.c:3:4: error: no such thing",
@@ -65,20 +65,23 @@ def test_a_failure_is_told_from_its_first_error() -> None:
 
 def test_a_missing_header_is_an_error_with_a_place() -> None:
     error = "In file included from a.c:1:\na.h:1:10: fatal error: 'nothing.h' file not found\n"
-    assert "a.h:1:10: fatal error: 'nothing.h'" in report.failure([done(COMPILE, exit=1, error=error)]).splitlines()[1]
+    assert (
+        "a.h:1:10: fatal error: 'nothing.h'"
+        in driver.describe_failure([done(COMPILE, exit=1, error=error)]).splitlines()[1]
+    )
 
 
 def test_a_windows_path_has_a_place_too() -> None:
     error = "noise\n" * 30 + r"C:\Users\me\a.c:3:4: error: no such thing"
-    assert r"C:\Users\me\a.c:3:4: error" in report.failure([done(COMPILE, exit=1, error=error)])
+    assert r"C:\Users\me\a.c:3:4: error" in driver.describe_failure([done(COMPILE, exit=1, error=error)])
 
 
 def test_an_error_without_a_place_is_told_too() -> None:
     error = "ld.lld: error: undefined symbol: nowhere"
-    assert error in report.failure([LINK, done(LINK, exit=1, error=error)])
-    assert report.failure([COMPILE, done(COMPILE)]) == ""
+    assert error in driver.describe_failure([LINK, done(LINK, exit=1, error=error)])
+    assert driver.describe_failure([COMPILE, done(COMPILE)]) == ""
 
 
 def test_a_long_error_is_cut() -> None:
     error = "".join(f"a.c:{n}:1: error: number {n}\n" for n in range(1, 1000))
-    assert len(report.failure([COMPILE, done(COMPILE, exit=1, error=error)]).splitlines()) == 14
+    assert len(driver.describe_failure([COMPILE, done(COMPILE, exit=1, error=error)]).splitlines()) == 14

@@ -14,9 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.tags import parse_tag
-from wheelworks.core import wheelfile
+from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.wheelfile import Member
+from wheelworks.core.wheel import (
+    find_dist_info,
+    format_wheel_name,
+    parse_wheel_name,
+    read_members,
+    replace_record,
+    replace_tags,
+)
 
 INFO = "x-1.dist-info"
 PART = st.text(
@@ -29,7 +36,7 @@ EPOCHS = st.integers(315_532_800, 4_354_819_198)
 
 @given(MEMBERS, EPOCHS)
 def test_reads_back_what_was_written(members: dict[str, Member], epoch: int) -> None:
-    with zipfile.ZipFile(io.BytesIO(wheelfile.archive(members, epoch))) as archive:
+    with zipfile.ZipFile(io.BytesIO(build_archive(members, epoch))) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == list(members)
         for info in archive.infolist():
@@ -43,21 +50,21 @@ def test_reads_back_what_was_written(members: dict[str, Member], epoch: int) -> 
 @given(MEMBERS)
 def test_our_reader_reads_what_we_write(tmp_path_factory: pytest.TempPathFactory, members: dict[str, Member]) -> None:
     path = tmp_path_factory.mktemp("wheel") / "x-1-py3-none-any.whl"
-    path.write_bytes(wheelfile.archive(members, 1_000_000_000))
-    assert wheelfile.read(path) == members
+    path.write_bytes(build_archive(members, 1_000_000_000))
+    assert read_members(path) == members
 
 
 @given(MEMBERS, EPOCHS, st.randoms(use_true_random=False))
 def test_the_order_of_creation_doesnt_show(members: dict[str, Member], epoch: int, chance: object) -> None:
     shuffled = dict(reversed(members.items()))
-    first, second = (wheelfile.archive(wheelfile.with_record(one, INFO), epoch) for one in (members, shuffled))
+    first, second = (build_archive(replace_record(one, INFO), epoch) for one in (members, shuffled))
     assert first == second
 
 
 @given(MEMBERS, MEMBERS)
 def test_record_is_right_and_last(members: dict[str, Member], metadata: dict[str, Member]) -> None:
     whole = {**members, **{f"{INFO}/{name}": member for name, member in metadata.items()}}
-    made = wheelfile.with_record(whole, INFO)
+    made = replace_record(whole, INFO)
     names = list(made)
     assert names[-1] == f"{INFO}/RECORD"
     inside = [name.startswith(f"{INFO}/") for name in names]
@@ -72,14 +79,14 @@ def test_record_is_right_and_last(members: dict[str, Member], metadata: dict[str
 
 def test_record_is_made_anew() -> None:
     stale = {"a.py": Member(b"a"), f"{INFO}/RECORD": Member(b"stale"), f"{INFO}/WHEEL": Member(b"")}
-    once = wheelfile.with_record(stale, INFO)
+    once = replace_record(stale, INFO)
     assert b"stale" not in once[f"{INFO}/RECORD"].data
-    assert wheelfile.with_record(once, INFO) == once
+    assert replace_record(once, INFO) == once
 
 
 def test_tags_are_expanded_and_sorted() -> None:
     members = {f"{INFO}/WHEEL": Member(b"Wheel-Version: 1.0\r\nTag: old-old-old\r\nRoot-Is-Purelib: false\r\n\r\n")}
-    made = wheelfile.with_tags(members, parse_tag("cp311-abi3-manylinux_2_17_aarch64.musllinux_1_2_aarch64"), INFO)
+    made = replace_tags(members, parse_tag("cp311-abi3-manylinux_2_17_aarch64.musllinux_1_2_aarch64"), INFO)
     assert made[f"{INFO}/WHEEL"].data.decode().splitlines() == [
         "Wheel-Version: 1.0",
         "Root-Is-Purelib: false",
@@ -90,31 +97,31 @@ def test_tags_are_expanded_and_sorted() -> None:
 
 def test_a_wheel_without_a_wheel_file_is_refused() -> None:
     with pytest.raises(WheelworksError, match="WHEEL"):
-        wheelfile.with_tags({}, parse_tag("py3-none-any"), INFO)
+        replace_tags({}, parse_tag("py3-none-any"), INFO)
 
 
 def test_names_are_taken_apart_and_put_together() -> None:
-    name = wheelfile.parse_name("x-1.0-2b-cp311-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64.whl")
+    name = parse_wheel_name("x-1.0-2b-cp311-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64.whl")
     assert (name.distribution, name.version, name.build, name.abi) == ("x", "1.0", "2b", "cp311-abi3")
     assert name.platforms == {"manylinux2014_aarch64", "manylinux_2_17_aarch64"}
-    assert wheelfile.file_name(name, parse_tag("py3-none-any")) == "x-1.0-2b-py3-none-any.whl"
+    assert format_wheel_name(name, parse_tag("py3-none-any")) == "x-1.0-2b-py3-none-any.whl"
 
 
 @pytest.mark.parametrize(
     "name", ["", "x.whl", "x-1.whl", "x-1-py3-none-any.zip", "x-1-py3-none-any", "../x-1-a-b-c.whl"]
 )
 def test_what_is_no_wheels_name_is_refused(name: str) -> None:
-    with pytest.raises(WheelworksError, match="no wheel's name"):
-        wheelfile.parse_name(name)
+    with pytest.raises(WheelworksError, match="not a wheel's file name"):
+        parse_wheel_name(name)
 
 
 @pytest.mark.parametrize("names", [[], ["a.dist-info/x", "b.dist-info/x"]])
 def test_a_wheel_has_one_dist_info(names: list[str]) -> None:
-    with pytest.raises(WheelworksError, match=f"has one .dist-info folder, this has {len(names)}"):
-        wheelfile.dist_info(dict.fromkeys(names, Member(b"")), "x.whl")
+    with pytest.raises(WheelworksError, match=f"has one .dist-info folder, this one has {len(names)}"):
+        find_dist_info(dict.fromkeys(names, Member(b"")), "x.whl")
 
 
 def test_the_bytes_are_those_that_were_published(tmp_path: Path) -> None:
     """The compressor is pinned: a change of these bytes is a change of every wheel."""
-    data = wheelfile.archive({"a.py": Member(b"print(1)\n" * 40), "tool": Member(b"\x7fELF", True)}, 1_600_000_000)
+    data = build_archive({"a.py": Member(b"print(1)\n" * 40), "tool": Member(b"\x7fELF", True)}, 1_600_000_000)
     assert hashlib.sha256(data).hexdigest() == "d603107eeafb723f46f0efaf2dec1ff60ab6e52c2cc05a7e1368579573d6af32"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks.build import fingerprint
+from wheelworks.build import tasks
 from wheelworks.core import targets
 
 MADE_OF = {"recipe_sha256": "r", "headers": "3.14.2", "headers_sha256": "h"}
@@ -20,13 +20,13 @@ def record(*rows: targets.Target, **changed: str) -> dict[str, Any]:
 
 
 def test_a_wheel_of_the_same_things_is_unchanged() -> None:
-    assert fingerprint.unchanged([record(*S390X)], MADE_OF, S390X)
-    assert fingerprint.unchanged([record(S390X[0]), record(S390X[1])], MADE_OF, S390X), "one for each libc"
-    assert fingerprint.unchanged([record()], MADE_OF, ()), "the pure one"
+    assert tasks.is_up_to_date([record(*S390X)], MADE_OF, S390X)
+    assert tasks.is_up_to_date([record(S390X[0]), record(S390X[1])], MADE_OF, S390X), "one for each libc"
+    assert tasks.is_up_to_date([record()], MADE_OF, ()), "the pure one"
 
 
 def test_another_release_with_the_same_headers_is_unchanged() -> None:
-    assert fingerprint.unchanged([record(*S390X, headers="3.14.9")], MADE_OF, S390X)
+    assert tasks.is_up_to_date([record(*S390X, headers="3.14.9")], MADE_OF, S390X)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_another_release_with_the_same_headers_is_unchanged() -> None:
     ids=["none", "of one libc", "of another source", "of other headers", "of an older builder"],
 )
 def test_what_is_built_again(there: list[dict[str, Any]]) -> None:
-    assert not fingerprint.unchanged(there, MADE_OF, S390X)
+    assert not tasks.is_up_to_date(there, MADE_OF, S390X)
 
 
 @pytest.mark.parametrize(
@@ -54,24 +54,24 @@ def test_what_is_built_again(there: list[dict[str, Any]]) -> None:
     ],
 )
 def test_other_headers_alone_are_told(changed: dict[str, str], told: bool) -> None:
-    assert fingerprint.only_headers_differ(record(*S390X), record(*S390X, **changed)) is told
+    assert tasks.only_headers_differ(record(*S390X), record(*S390X, **changed)) is told
 
 
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
     """The hash of a suite of our own, made anew at each call."""
-    for name in ("__init__.py", "build/fingerprint.py", "build/pyconfig.h", "locks/build.txt", "audit/finding.py"):
+    for name in ("__init__.py", "build/tasks.py", "build/pyconfig.h", "locks/build.txt", "audit/finding.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(fingerprint._SUITE / name, tmp_path / name)
-    monkeypatch.setattr(fingerprint, "_SUITE", tmp_path)
-    return fingerprint.builder.__wrapped__
+        shutil.copy(tasks._SUITE / name, tmp_path / name)
+    monkeypatch.setattr(tasks, "_SUITE", tmp_path)
+    return tasks.hash_builder.__wrapped__
 
 
 @pytest.mark.parametrize(
     ("file", "another"),
     [
         ("__init__.py", True),
-        ("build/fingerprint.py", True),
+        ("build/tasks.py", True),
         ("build/pyconfig.h", True),
         ("locks/build.txt", True),
         ("audit/finding.py", False),

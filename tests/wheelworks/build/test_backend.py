@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from wheelworks.build import buildenv
+from wheelworks.build import backend
 from wheelworks.core.errors import WheelworksError
 
 LOCK = """\
@@ -16,12 +16,12 @@ Cython.Tools==3.1.0rc1 ; python_version >= "3.11" \\
 
 
 def test_the_pins_of_a_lock_file() -> None:
-    assert buildenv.locked_versions(LOCK) == {"setuptools": "84.2.1", "cython-tools": "3.1.0rc1"}
-    assert buildenv.locked_versions("") == {}
+    assert backend.parse_lock(LOCK) == {"setuptools": "84.2.1", "cython-tools": "3.1.0rc1"}
+    assert backend.parse_lock("") == {}
 
 
 def test_the_projects_own_lock_pins_setuptools() -> None:
-    assert "setuptools" in buildenv.locked_versions(buildenv.LOCK.read_text())
+    assert "setuptools" in backend.parse_lock(backend.LOCK.read_text())
 
 
 @pytest.mark.parametrize(
@@ -38,15 +38,15 @@ def test_the_projects_own_lock_pins_setuptools() -> None:
     ],
 )
 def test_what_a_lock_file_covers(words: list[str], expected: bool) -> None:
-    assert buildenv.covered(buildenv.requirements(words), LOCK) is expected
+    assert backend.is_locked(backend.parse_requirements(words), LOCK) is expected
 
 
 def test_requirements_for_other_pythons_are_left_out() -> None:
     words = ["tomli; python_version < '3.11'", "setuptools; python_version >= '3.8'", "x; extra == 'dev'"]
-    assert [one.name for one in buildenv.requirements(words)] == ["setuptools"]
+    assert [one.name for one in backend.parse_requirements(words)] == ["setuptools"]
 
 
 @pytest.mark.parametrize("word", ["", "///", "a b", "setuptools>>1"])
 def test_what_is_no_requirement_is_told(word: str) -> None:
     with pytest.raises(WheelworksError, match="a build requirement can't be read"):
-        buildenv.requirements([word])
+        backend.parse_requirements([word])

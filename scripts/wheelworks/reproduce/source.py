@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import Version
 
-from wheelworks.core import git, manifest, wheelfile
+from wheelworks.core import git, index, manifest
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.reproduce import copies, provenance, selection
+from wheelworks.core.wheel import parse_wheel_name
+from wheelworks.reproduce import provenance, rebuild, variations
 from wheelworks.reproduce.bisect import Files
-from wheelworks.reproduce.rebuild import Recipe
-from wheelworks.reproduce.selection import Selection
+from wheelworks.reproduce.provenance import PROVENANCE_FILE
+from wheelworks.reproduce.rebuild import BuildRecipe, Selection
 
-HINT = "SOURCE is a folder with wheels and their sdist, a wheel, an sdist, a project's folder, or NAME==VERSION"
+SOURCE_HINT = "SOURCE is a folder with wheels and their sdist, a wheel, an sdist, a project's folder, or NAME==VERSION"
 
 
 @dataclass(frozen=True)
-class Subject:
+class RebuildSource:
     """Files that must come out of a recipe; none, where the first build tells what should come out of the second.
 
     ``tools`` is what is recorded of the toolchain that made them, ``folder`` where a manifest keeps what came of it,
@@ -28,34 +29,36 @@ class Subject:
     """
 
     files: Files
-    recipe: Recipe
+    recipe: BuildRecipe
     tools: manifest.Record
     folder: Path | None = None
     without: tuple[str, ...] = ()
 
 
-def of_folder(folder: Path, source: Path | None, chosen: Selection) -> Subject:
+def resolve_folder(folder: Path, source: Path | None, chosen: Selection) -> RebuildSource:
     """A folder's wheels; the source is the sdist in it unless it is given. Raises WheelworksError, UsageError."""
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
-        raise UsageError(f"{folder}: there are no wheels in it", HINT)
-    return of_wheels(wheels, source or _sdist_for(wheels), chosen, folder)
+        raise UsageError(f"{folder}: there are no wheels in it", SOURCE_HINT)
+    return resolve_wheels(wheels, source or _sdist_for(wheels), chosen, folder)
 
 
-def of_wheels(wheels: Sequence[Path], source: Path, chosen: Selection, folder: Path) -> Subject:
+def resolve_wheels(wheels: Sequence[Path], source: Path, chosen: Selection, folder: Path) -> RebuildSource:
     """Wheels out of one source; ``folder`` may hold their manifest or provenance.
 
     Raises WheelworksError for a wheel that isn't what its manifest says, UsageError where none of them can be built.
     """
     record = manifest.load(folder)
     wanted = {path.name: path for path in wheels if chosen.covers(path.name)}
-    files = {name: path for name, path in wanted.items() if selection.can_be_built(name)}
+    files = {name: path for name, path in wanted.items() if rebuild.is_buildable(name)}
     if not files:
         raise UsageError(f"{folder}: nothing here builds {', '.join(wanted) or 'what was chosen of it'}")
     _check(files, record)
-    stated = provenance.of_files(folder, files, record)
-    recipe = Recipe(source, selection.of_files(files), stated.epoch, stated.seen)
-    return Subject(files, recipe, stated.tools, folder if record else None, tuple(sorted(wanted.keys() - files.keys())))
+    stated = provenance.find_record(folder, files, record)
+    recipe = BuildRecipe(source, rebuild.select_files(files), stated.epoch, stated.seen)
+    return RebuildSource(
+        files, recipe, stated.tools, folder if record else None, tuple(sorted(wanted.keys() - files.keys()))
+    )
 
 
 def _check(files: Files, record: manifest.Record | None) -> None:
@@ -65,32 +68,32 @@ def _check(files: Files, record: manifest.Record | None) -> None:
             raise WheelworksError(f"{name}: isn't the file that {manifest.FILE} tells of", "build it again")
 
 
-def of_wheel(wheel: Path, source: Path | None) -> Subject:
+def resolve_wheel(wheel: Path, source: Path | None) -> RebuildSource:
     """One wheel. Raises UsageError where no target here fits its tags."""
-    return of_wheels([wheel], source or _sdist_for([wheel]), Selection(), wheel.parent)
+    return resolve_wheels([wheel], source or _sdist_for([wheel]), Selection(), wheel.parent)
 
 
-def of_sdist(archive: Path, chosen: Selection) -> Subject:
+def resolve_sdist(archive: Path, chosen: Selection) -> RebuildSource:
     """An sdist alone: builds of it must agree with each other."""
-    return Subject({}, Recipe(archive, chosen), {})
+    return RebuildSource({}, BuildRecipe(archive, chosen), {})
 
 
-def of_project(folder: Path, chosen: Selection, work: Path) -> Subject:
+def resolve_project(folder: Path, chosen: Selection, work: Path) -> RebuildSource:
     """A project's folder: its sdist, too, must be the same each time. Raises WheelworksError."""
-    return Subject({}, Recipe(laid(folder, work), chosen), {})
+    return RebuildSource({}, BuildRecipe(copy_project(folder, work), chosen), {})
 
 
-def from_project(subject: Subject, folder: Path, work: Path, commit: str = "HEAD") -> Subject:
+def use_project(subject: RebuildSource, folder: Path, work: Path, commit: str = "HEAD") -> RebuildSource:
     """The same files, and the sdist that they were to be built from, out of a project's folder. Raises WheelworksError.
 
     Else nothing would show that the sdist holds what the project does.
     """
     sdist = subject.recipe.source
     files = {sdist.name: sdist, **subject.files}
-    return replace(subject, files=files, recipe=replace(subject.recipe, source=laid(folder, work, commit)))
+    return replace(subject, files=files, recipe=replace(subject.recipe, source=copy_project(folder, work, commit)))
 
 
-def laid(folder: Path, work: Path, commit: str = "HEAD") -> Path:
+def copy_project(folder: Path, work: Path, commit: str = "HEAD") -> Path:
     """A project's folder once more, within ``work``: of git's, what is committed, as of a commit.
 
     Raises WheelworksError where git can't clone it.
@@ -99,12 +102,12 @@ def laid(folder: Path, work: Path, commit: str = "HEAD") -> Path:
     place.mkdir()
     if (folder / ".git").exists():
         return git.clone(folder.resolve(), place / folder.resolve().name, commit)
-    return copies.copied(folder.resolve(), place)
+    return variations.copy_source(folder.resolve(), place)
 
 
 def _sdist_for(wheels: Sequence[Path]) -> Path:
     """The sdist beside wheels, of their name and version."""
-    name, folder = wheelfile.parse_name(wheels[0].name), wheels[0].parent
+    name, folder = parse_wheel_name(wheels[0].name), wheels[0].parent
     wanted = canonicalize_name(name.distribution), Version(name.version)
     for path in sorted(folder.glob("*.tar.gz")):
         try:
@@ -115,3 +118,27 @@ def _sdist_for(wheels: Sequence[Path]) -> Path:
             return path
     file = f"{name.distribution}-{name.version}.tar.gz"
     raise UsageError(f"{folder}: there is no {file} beside the wheels", "name it: --source FILE.tar.gz")
+
+
+def download_release(
+    pin: str, chosen: Selection, into: Path, say: Callable[[str], None]
+) -> tuple[list[Path], Path | None]:
+    """Download the chosen wheels of ``name==version``, and the sdist if there is one; returns both.
+
+    ``provenance.json`` comes into the same folder where it lies beside them. Raises UsageError where no wheel is left,
+    and WheelworksError where the index can't be asked.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    listed = index.files(pin)
+    wanted = [file for file in listed if chosen.covers(file.name)]
+    wheels = [file for file in wanted if file.name.endswith(".whl")]
+    if not wheels:
+        raise UsageError(
+            f"{pin}: the index has no such wheel of it", f"it has {', '.join(file.name for file in listed)}"
+        )
+    say(f"downloading {len(wanted)} files of {pin}")
+    paths = index.download(wanted, into)
+    if told := index.beside(wheels[0], PROVENANCE_FILE):
+        manifest.write(into / PROVENANCE_FILE, told)
+    sdists = [path for path in paths if path.name.endswith(".tar.gz")]
+    return [path for path in paths if path.suffix == ".whl"], sdists[0] if sdists else None

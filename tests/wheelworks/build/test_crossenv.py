@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from setuptools._distutils.util import split_quoted
-from wheelworks.build import sysconfigdata
-from wheelworks.build.sysconfigdata import Tools
+from wheelworks.build import crossenv
+from wheelworks.build.crossenv import ToolCommands
 from wheelworks.core import targets
 
 from tests.fixtures.settings import HOSTS
 
-TOOLS = Tools(
-    *map(sysconfigdata.quoted, (["py thon", "cc.py"], ["python", "cxx.py"], ["zig", "ar"], ["zig", "ranlib"]))
+TOOLS = ToolCommands(
+    *map(crossenv.quote_words, (["py thon", "cc.py"], ["python", "cxx.py"], ["zig", "ar"], ["zig", "ranlib"]))
 )
 EVERY = targets.all_targets()
 
@@ -38,8 +38,8 @@ EVERY = targets.all_targets()
     ],
 )
 def test_the_soabi_is_cpythons(target: str, soabi: str) -> None:
-    assert sysconfigdata.soabi(targets.find(target), targets.floor()) == soabi
-    without_gil = sysconfigdata.soabi(targets.find(target), targets.find_abi("cp314t"))
+    assert crossenv.format_soabi(targets.find(target), targets.floor()) == soabi
+    without_gil = crossenv.format_soabi(targets.find(target), targets.find_abi("cp314t"))
     assert without_gil == soabi.replace("311", "314t", 1)
 
 
@@ -50,7 +50,7 @@ def test_suffixes_are_those_of_cpython_itself() -> None:
     target = targets.find("manylinux_2_17_x86_64")
     if sysconfig.get_config_var("SOABI").endswith("musl"):
         target = targets.find("musllinux_1_2_x86_64")
-    assert sysconfigdata.suffixes(target, targets.floor()) == importlib.machinery.EXTENSION_SUFFIXES
+    assert crossenv.list_suffixes(target, targets.floor()) == importlib.machinery.EXTENSION_SUFFIXES
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_suffixes_are_those_of_cpython_itself() -> None:
     ],
 )
 def test_suffixes_without_the_gil(abi: str, target: str, endings: list[str]) -> None:
-    assert sysconfigdata.suffixes(targets.find(target), targets.find_abi(abi)) == endings
+    assert crossenv.list_suffixes(targets.find(target), targets.find_abi(abi)) == endings
 
 
 @pytest.mark.parametrize("abi", targets.all_abis(), ids=lambda abi: abi.id)
 @pytest.mark.parametrize("target", EVERY, ids=lambda target: target.id)
 def test_variables_agree_with_each_other(target: targets.Target, abi: targets.Abi) -> None:
-    values = sysconfigdata.build_time_vars(target, abi, "/headers", TOOLS)
+    values = crossenv.make_build_time_vars(target, abi, "/headers", TOOLS)
     assert values["EXT_SUFFIX"] == values["SO"] == f".{values['SOABI']}{values['SHLIB_SUFFIX']}"
     assert str(values["LDSHARED"]).startswith(str(values["CC"])) and values["CFLAGS"] == ""
     assert values["SIZEOF_VOID_P"] == (4 if target.cpu in ("x86", "arm") else 8)
@@ -79,7 +79,7 @@ def test_variables_agree_with_each_other(target: targets.Target, abi: targets.Ab
 
 @pytest.mark.parametrize("target", EVERY, ids=lambda target: target.id)
 def test_the_view_is_what_the_target_says_of_itself(target: targets.Target) -> None:
-    view = sysconfigdata.view(target, targets.floor())
+    view = crossenv.describe_platform(target, targets.floor())
     assert (view["machine"], view["python"]) == (target.machine, "3.11.0")
     assert target.platform.startswith({"win32": "win", "darwin": "macosx", "linux": "linux"}[view["platform"]])
     assert view["name"] == ("nt" if target.os == "windows" else "posix")
@@ -93,7 +93,7 @@ def unpadded(word: str) -> bool:
 @pytest.mark.parametrize("host", HOSTS.values())
 def test_paths_with_blanks_survive_the_round_trip(host: str) -> None:
     words = [f"{host}/python", "-I", rf"{host}\cc.py"]
-    taken = split_quoted(sysconfigdata.quoted(words))
+    taken = split_quoted(crossenv.quote_words(words))
     assert [PureWindowsPath(word) for word in taken] == [PureWindowsPath(word) for word in words]
 
 
@@ -103,9 +103,9 @@ def test_paths_with_blanks_survive_the_round_trip(host: str) -> None:
     )
 )
 def test_quoting_is_what_distutils_undoes(words: list[str]) -> None:
-    assert split_quoted(sysconfigdata.quoted(words)) == words
+    assert split_quoted(crossenv.quote_words(words)) == words
 
 
 @given(st.lists(st.text("ab \\:'\"", min_size=1).filter(unpadded), min_size=1))
 def test_backslashes_come_back_as_slashes(words: list[str]) -> None:
-    assert split_quoted(sysconfigdata.quoted(words)) == [word.replace("\\", "/") for word in words]
+    assert split_quoted(crossenv.quote_words(words)) == [word.replace("\\", "/") for word in words]

@@ -10,16 +10,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wheelworks.build.arguments import Arguments
+from wheelworks.build.arguments import DriverSettings, Invocation
 from wheelworks.build.objects import Symbols
-from wheelworks.build.settings import Settings
 
 # What a linker provides itself, whichever libc there is.
-_LINKERS_OWN = frozenset(
+_LINKER_SYMBOLS = frozenset(
     {"_GLOBAL_OFFSET_TABLE_", "__dso_handle", "__ImageBase", "_mh_dylib_header", "__TMC_END__", ".TOC."}
 )
 # What the compiler calls for what a CPU hasn't got, 64-bit division on 32 bits for one: functions of its own library.
-_COMPILERS_OWN = re.compile(
+_COMPILER_SYMBOLS = re.compile(
     r"__aeabi_\w+|__(u?div|u?mod|u?divmod|mul|neg|ashl|ashr|lshr|u?cmp|clz|ctz|popcount|bswap|ffs|parity)[sdt]i[234]?"
     r"|__fix(uns)?[sdtx]f[sdt]i|__float(un)?[sdt]i[sdtx]f|__(extend|trunc)[hsdtx]f[hsdtx]f2"
     r"|__(add|sub|mul|div|cmp|eq|ne|lt|le|gt|ge|unord)[sdtx]f[23]"
@@ -27,7 +26,7 @@ _COMPILERS_OWN = re.compile(
 _DLLTOOL_MACHINE = {"aarch64": "arm64", "x86_64": "i386:x86-64", "x86": "i386"}
 
 
-def compile_command(found: Arguments, settings: Settings, language: str = "cc") -> list[str]:
+def compile_command(found: Invocation, settings: DriverSettings, language: str = "cc") -> list[str]:
     """Compile for the target: its lowest CPU, its libc's headers, CPython's headers of the ABI's floor."""
     return [
         settings.zig,
@@ -43,7 +42,7 @@ def compile_command(found: Arguments, settings: Settings, language: str = "cc") 
         f"-I{settings.include}",
         *found.flags,
         *found.sources,
-        *_output(found),
+        *_output_flags(found),
         "-g0",
         "-fno-sanitize=undefined",  # zig turns traps on where nobody asks for optimisation
         "-Wno-date-time",  # an error of zig's; the date is SOURCE_DATE_EPOCH's
@@ -57,11 +56,11 @@ def compile_command(found: Arguments, settings: Settings, language: str = "cc") 
 _NO_UNWINDING = ("-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
 
 
-def _output(found: Arguments) -> list[str]:
+def _output_flags(found: Invocation) -> list[str]:
     return ["-o", found.output] if found.output else []
 
 
-def is_pythons(symbol: str) -> bool:
+def is_python_symbol(symbol: str) -> bool:
     """Whether CPython exports a symbol of such a name."""
     return symbol.startswith(("Py", "_Py"))
 
@@ -69,16 +68,22 @@ def is_pythons(symbol: str) -> bool:
 def is_freestanding(symbols: Symbols) -> bool:
     """Whether objects need nothing but CPython: then no libc is linked, and every libc of the CPU will do."""
     wanted = symbols.undefined | symbols.imported
-    return all(is_pythons(name) or name in _LINKERS_OWN or is_compilers(name) for name in wanted)
+    return all(is_python_symbol(name) or name in _LINKER_SYMBOLS or is_compiler_symbol(name) for name in wanted)
 
 
-def is_compilers(symbol: str) -> bool:
+def is_compiler_symbol(symbol: str) -> bool:
     """Whether the compiler's own library, which is linked statically, has a symbol of such a name."""
-    return _COMPILERS_OWN.fullmatch(symbol) is not None
+    return _COMPILER_SYMBOLS.fullmatch(symbol) is not None
 
 
 def link_command(
-    found: Arguments, settings: Settings, output: str, stubs: Sequence[str], *, freestanding: bool, language: str = "cc"
+    found: Invocation,
+    settings: DriverSettings,
+    output: str,
+    stubs: Sequence[str],
+    *,
+    freestanding: bool,
+    language: str = "cc",
 ) -> list[str]:
     """Link an extension module.
 
@@ -90,7 +95,7 @@ def link_command(
         language,
         "-target",
         settings.compiler,
-        *_SHAPE[settings.os](found.output),
+        *_SHARED_LIBRARY[settings.os](found.output),
         *(["-nostdlib"] if freestanding else []),
         *(["-Wl,--no-entry"] if freestanding and settings.os == "windows" else []),
         "-s",
@@ -103,11 +108,13 @@ def link_command(
     ]
 
 
-def _link_flags(found: Arguments) -> list[str]:
+def _link_flags(found: Invocation) -> list[str]:
     return [flag for flag in found.flags if not flag.startswith(("-O", "-W", "-D", "-f")) or flag.startswith("-Wl,")]
 
 
-def rehearsal_command(found: Arguments, settings: Settings, output: str, python: str, language: str) -> list[str]:
+def trial_link_command(
+    found: Invocation, settings: DriverSettings, output: str, python: str, language: str
+) -> list[str]:
     """Link as an extension never is: with every symbol known, CPython's by the C file ``python``.
 
     An extension leaves CPython's symbols to the loader, so that its linker takes any other unknown one, too.
@@ -117,29 +124,29 @@ def rehearsal_command(found: Arguments, settings: Settings, output: str, python:
     return [settings.zig, language, "-target", settings.compiler, *shape, *_link_flags(found), *files, "-o", output]
 
 
-def stand_in(symbols: Symbols) -> str:
+def format_python_stub(symbols: Symbols) -> str:
     """A C file that defines CPython's symbols, for a rehearsal."""
-    return "".join(f"char {name};\n" for name in sorted(symbols.undefined) if is_pythons(name))
+    return "".join(f"char {name};\n" for name in sorted(symbols.undefined) if is_python_symbol(name))
 
 
-def _linux(_: str) -> list[str]:
+def _linux_flags(_: str) -> list[str]:
     return ["-shared", "-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack", "-Wl,--build-id=none"]
 
 
-def _windows(_: str) -> list[str]:
+def _windows_flags(_: str) -> list[str]:
     return ["-shared", "-Wl,--dynamicbase", "-Wl,--nxcompat"]
 
 
-def _macos(output: str) -> list[str]:
+def _macos_flags(output: str) -> list[str]:
     # zig's linker knows no bundles, and CPython loads a dylib as well. Its install name would else be a host path.
     name = output.replace("\\", "/").rsplit("/", 1)[-1]
     return ["-dynamiclib", "-Wl,-undefined,dynamic_lookup", f"-Wl,-install_name,@rpath/{name}"]
 
 
-_SHAPE = {"linux": _linux, "windows": _windows, "macos": _macos}
+_SHARED_LIBRARY = {"linux": _linux_flags, "windows": _windows_flags, "macos": _macos_flags}
 
 
-def exports(symbols: Symbols, settings: Settings) -> tuple[str, str]:
+def format_export_list(symbols: Symbols, settings: DriverSettings) -> tuple[str, str]:
     """A linker's input that exports a module's entry points and nothing else: its file name and its contents.
 
     What a project's C leaves visible is no one else's business, and MSVC exports no more. zig's linker for macOS can't
@@ -162,7 +169,7 @@ class ImportLibrary:
     machine: str
 
 
-def import_library(symbols: Symbols, settings: Settings, output: str) -> ImportLibrary:
+def plan_import_library(symbols: Symbols, settings: DriverSettings, output: str) -> ImportLibrary:
     """What CPython's DLL must provide to these objects.
 
     The stable ABI lives in ``python3.dll``, and its extension is called ``NAME.pyd``; without the GIL it is that of
@@ -175,13 +182,13 @@ def import_library(symbols: Symbols, settings: Settings, output: str) -> ImportL
         dll = f"python{settings.python}.dll"
     else:
         dll = "python3t.dll" if free_threaded else "python3.dll"
-    wanted = sorted(name for name in symbols.undefined | symbols.imported if is_pythons(name))
+    wanted = sorted(name for name in symbols.undefined | symbols.imported if is_python_symbol(name))
     # A symbol that is only ever asked for through the import table needs no thunk: that is what DATA says.
     lines = [f" {name}{'' if name in symbols.undefined else ' DATA'}" for name in wanted]
     return ImportLibrary(dll, "\n".join([f"LIBRARY {dll}", "EXPORTS", *lines, ""]), _DLLTOOL_MACHINE[settings.cpu])
 
 
-def dlltool_command(library: ImportLibrary, settings: Settings, definition: str, output: str) -> list[str]:
+def dlltool_command(library: ImportLibrary, settings: DriverSettings, definition: str, output: str) -> list[str]:
     """Make an import library of its definition file."""
     return [settings.zig, "dlltool", "-d", definition, "-m", library.machine, "-l", output]
 
@@ -200,6 +207,6 @@ exports:
 """
 
 
-def reads_as(words: Sequence[str]) -> str:
+def quote_command(words: Sequence[str]) -> str:
     """A command as one line that a shell takes."""
     return " ".join(f"'{word}'" if any(c in word for c in " '\"\\$`*;&|<>()#") else word for word in words)
