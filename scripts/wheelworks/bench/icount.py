@@ -74,7 +74,7 @@ class Change:
 def count_wheel(wheel: Path) -> WheelCounts:
     """Count the instructions of each function. Raises WheelworksError for a wheel whose code is wrong."""
     from wheelworks.emulator import load
-    from wheelworks.emulator.findings import CannotRun
+    from wheelworks.emulator.faults import Unsupported
 
     tags = "-".join(wheel.name.removesuffix(".whl").rsplit("-", 3)[1:])
     try:
@@ -85,7 +85,7 @@ def count_wheel(wheel: Path) -> WheelCounts:
             counter = module.count_instructions_()
             counts = {name: _count_function(getattr(module, name), CALLS[name], counter) for name in CALLS}
             return WheelCounts(tags, module.abi_.cpu, counts)
-    except CannotRun as error:
+    except Unsupported as error:
         return WheelCounts(tags, "", {}, error.message)
 
 
