@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from wheelworks.core import console, debian, wheelfile
+from wheelworks.core import console, debian
 from wheelworks.core.debian import SUITES
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Verdict
-from wheelworks.emulator.extensions import extensions
-from wheelworks.emulator.package import DISTRIBUTION, is_the_package, run_package
-from wheelworks.emulator.smoke import is_emulated, smoke
+from wheelworks.core.wheel import parse_wheel_name
+from wheelworks.emulator.extension import read_extensions
+from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_emulated, is_own_package, run_package_tests, smoke_test
 from wheelworks.foreign.machines import MACHINES, find_machine
 from wheelworks.foreign.wheels import mismatch
 
@@ -27,7 +27,7 @@ FLOOR, CEILING = min(SUITES, key=lambda v: int(v[2:])), max(SUITES, key=lambda v
 
 NO_CPYTHON = "there is no CPython of its CPU and ABI to be had here"
 
-_COLOURS = {"ran": "green", "cannot run here": "yellow", "failed": "red"}
+_COLOURS = {"passed": "green", "unsupported": "yellow", "failed": "red"}
 
 
 def check(wheels: Sequence[Path], how: How, tests: Tests) -> None:
@@ -36,7 +36,7 @@ def check(wheels: Sequence[Path], how: How, tests: Tests) -> None:
         if not wheel.is_file():
             raise UsageError(f"{wheel}: no such file", "name wheel files, such as dist/*.whl")
         _check_name(wheel)
-        if tests == "package" and not is_the_package(wheel):
+        if tests == "package" and not is_own_package(wheel):
             raise UsageError(f"{wheel.name}: --tests package are the tests of {DISTRIBUTION}", "use --tests smoke")
     if how in ("any", "emulated") and tests == "tornado":
         raise UsageError("--tests tornado needs a whole CPython", "add --how cpython")
@@ -44,14 +44,14 @@ def check(wheels: Sequence[Path], how: How, tests: Tests) -> None:
 
 def _check_name(wheel: Path) -> None:
     try:
-        wheelfile.parse_name(wheel.name)
+        parse_wheel_name(wheel.name)
     except WheelworksError as error:
         raise UsageError(error.message, "name wheel files, such as dist/*.whl") from error
 
 
 def has_code(wheel: Path) -> bool:
     """Whether there is anything to run in a wheel: one for any platform may be Python alone, as its contents tell."""
-    return wheelfile.parse_name(wheel.name).platforms != {"any"} or bool(extensions(wheel))
+    return parse_wheel_name(wheel.name).platforms != {"any"} or bool(read_extensions(wheel))
 
 
 def ways(wheel: Path, how: How = "all", pythons: Sequence[str] = ()) -> set[Way]:
@@ -60,7 +60,7 @@ def ways(wheel: Path, how: How = "all", pythons: Sequence[str] = ()) -> set[Way]
     One that lacks a program is a way all the same; a CPU that nobody emulates is none, nor is an ABI of which there is
     no CPython for that CPU: those without the GIL.
     """
-    found: set[Way] = {"emulated"} if any(map(is_emulated, wheelfile.parse_name(wheel.name).platforms)) else set()
+    found: set[Way] = {"emulated"} if any(map(is_emulated, parse_wheel_name(wheel.name).platforms)) else set()
     if platform.system() == "Linux" and _cpythons(wheel, pythons or list(SUITES)):
         found.add("cpython")
     return {way for way in found if how in ("any", "all", way)}
@@ -75,7 +75,7 @@ def run(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence[str], 
     emulated, real = _shared_out(wheels, how)
     if emulated and tests != "tornado":
         say("emulated CPU", f"running {len(emulated)} wheels")
-        verdicts += run_package(emulated) if tests == "package" else [smoke(wheel) for wheel in emulated]
+        verdicts += run_package_tests(emulated) if tests == "package" else [smoke_test(wheel) for wheel in emulated]
     for wheel in real:
         verdicts += _cpython(wheel, tests, pythons, say, alone=how != "all")
     return verdicts
@@ -93,7 +93,7 @@ def run_where_real(wheel: Path, tests: Tests, say: Say) -> Verdict:
     """Run a wheel under the oldest real CPython that there is for it: its own CPU's, of its ABI, with glibc."""
     found = _cpythons(wheel, list(SUITES)) if platform.system() == "Linux" else []
     if not found:
-        return Verdict(wheel.name, "no CPython", "cannot run here", why=NO_CPYTHON)
+        return Verdict(wheel.name, "no CPython", "unsupported", why=NO_CPYTHON)
     return _under(wheel, *found[0], tests, say)
 
 
@@ -107,7 +107,7 @@ def _cpython(wheel: Path, tests: Tests, pythons: Sequence[str], say: Say, *, alo
         return [_under(wheel, cpu, python, tests, say) for cpu, python in found]
     else:
         why = NO_CPYTHON
-    return [Verdict(wheel.name, "CPython", "cannot run here", why=why)] if alone else []
+    return [Verdict(wheel.name, "CPython", "unsupported", why=why)] if alone else []
 
 
 def _cpythons(wheel: Path, pythons: Sequence[str]) -> list[tuple[str, str]]:
@@ -126,7 +126,7 @@ def _cpythons(wheel: Path, pythons: Sequence[str]) -> list[tuple[str, str]]:
 
 def _cpus(wheel: Path) -> list[str]:
     """The CPUs of a wheel for glibc whose CPython can be had."""
-    platforms = wheelfile.parse_name(wheel.name).platforms
+    platforms = parse_wheel_name(wheel.name).platforms
     return [one.cpu for one in MACHINES if any(_is_glibc(tag, one.cpu) for tag in platforms)]
 
 
@@ -156,6 +156,6 @@ def show(verdicts: Sequence[Verdict]) -> None:
 
 def exit_code(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> int:
     """0 if every wheel was run in some way, and failed in none."""
-    ran = {verdict.wheel for verdict in verdicts if verdict.outcome == "ran"}
+    ran = {verdict.wheel for verdict in verdicts if verdict.outcome == "passed"}
     failed = any(verdict.outcome == "failed" for verdict in verdicts)
     return int(failed or any(wheel.name not in ran for wheel in wheels))

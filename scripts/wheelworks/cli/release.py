@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wheelworks.cli import _help
 from wheelworks.cli._output import writable
-from wheelworks.cli.reproduce import selected, varied_by
+from wheelworks.cli.reproduce import select_variations, select_wheels
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError
 from wheelworks.release import publishing, steps
@@ -58,18 +58,22 @@ def main(argv: Sequence[str]) -> int:
     part = _part(options)
     if options.publish and not part.whole:
         raise UsageError("a part can't be published", "leave out --publish, or what confines the rehearsal")
-    release = steps.begin(root, Path(options.out).resolve(), options.version, name, part, publish=options.publish)
+    release = steps.begin_release(
+        root, Path(options.out).resolve(), options.version, name, part, publish=options.publish
+    )
     if options.publish:
-        publishing.check(root, release.version, release.commit, options.remote)
+        publishing.check_remote(root, release.version, release.commit, options.remote)
     writable(release.dist)
     _take(release)
     return _publish(release, options.remote) if options.publish else 0
 
 
-def _part(options: argparse.Namespace) -> steps.Part:
+def _part(options: argparse.Namespace) -> steps.ReleaseSubset:
     """What the options confine a rehearsal to. Raises UsageError for what there isn't."""
-    varied_by(options.vary)
-    return steps.Part(selected(options), tuple(options.python), tuple(options.tornado), tuple(options.vary))
+    select_variations(options.vary)
+    return steps.ReleaseSubset(
+        select_wheels(options), tuple(options.python), tuple(options.tornado), tuple(options.vary)
+    )
 
 
 def _take(release: steps.Release) -> None:
@@ -81,7 +85,7 @@ def _take(release: steps.Release) -> None:
                 outcomes[step] = what
                 progress.say(step, what)
 
-            steps.go(release, steps.STEPS, tell)
+            steps.run_steps(release, steps.STEPS, tell)
     finally:
         _show(outcomes)
 
@@ -96,14 +100,14 @@ def _show(outcomes: dict[str, str]) -> None:
 
 def _publish(release: steps.Release, remote: str) -> int:
     """Tag the commit and push the tag, once the version was typed again."""
-    publishing.check(release.root, release.version, release.commit, remote)
+    publishing.check_remote(release.root, release.version, release.commit, remote)
     try:
         typed = input(f"Type the version to publish {release.commit[:12]}: ").strip()
     except EOFError:
         typed = ""
     if typed != release.version:
         raise UsageError(f"{typed or 'nothing'} was typed, not {release.version}: nothing is tagged")
-    publishing.publish(release.root, release.version, release.commit, remote)
+    publishing.push_tag(release.root, release.version, release.commit, remote)
     said = f"tagged v{release.version} and pushed it to {remote}: its release.yml builds, tests and publishes it"
     console.out.print(said, markup=False)
     return 0

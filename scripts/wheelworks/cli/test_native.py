@@ -10,10 +10,11 @@ from pathlib import Path
 
 from wheelworks.cli import _help, _manifest, host_wheel
 from wheelworks.cli._output import work_folder
-from wheelworks.core import console, interpreters, manifest, wheelfile
+from wheelworks.core import console, interpreters, manifest
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.interpreters import Python
 from wheelworks.core.verdict import Verdict
+from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.testing import tornado_releases
 from wheelworks.testing.native import Result, test_wheel
 from wheelworks.testing.native_compare import PACKAGE
@@ -26,7 +27,7 @@ examples:
   nox -s test-native -- --wheel dist/A.whl --json results.json
       each CPython takes the wheel that pip would choose for it
   nox -s test-native -- --from dist                        the same, out of all wheels of a release
-  nox -s test-native -- --many --python 3.13               random connections by the hundred, 100,000 of them for leaks
+  nox -s test-native -- --exhaustive --python 3.13         random connections by the hundred, 100,000 of them for leaks
 
 The wheel is installed by pip in a new environment, and tested from an empty folder. The package's own tests must pass;
 of Tornado's own suite every test that passes without the speedups must pass with them. What fails in both runs is told
@@ -57,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
         "--python", action="append", default=[], metavar="X.Y", help="under this CPython only (X.Y, X.Yt or a path)"
     )
     made.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="beside this Tornado only")
-    made.add_argument("--many", action="store_true", help="also the package's tests that try many cases; minutes more")
+    made.add_argument(
+        "--exhaustive", action="store_true", help="also run the package's tests with many cases: minutes more"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
     return made
 
@@ -74,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     with work_folder() as work, console.Progress() as progress:
         wheels = named or [built(work / "wheel", progress)]
         chosen = {python: interpreters.best_wheel(wheels, python) for python in found}
-        results = _run(chosen, versions, options.many, work, progress)
+        results = _run(chosen, versions, options.exhaustive, work, progress)
     _write(results, options.json)
     _manifest.remember(named, [verdict(result) for result in results])
     show(results)
@@ -89,7 +92,7 @@ def check(wheels: Sequence[Path], versions: Sequence[str], out: Path | None, fol
         if not wheel.is_file():
             raise UsageError(f"{wheel}: no such file", "name wheels of the package, such as dist/*.whl")
         try:
-            name = wheelfile.parse_name(wheel.name)
+            name = parse_wheel_name(wheel.name)
         except WheelworksError as error:
             raise UsageError(error.message, "name wheels of the package, such as dist/*.whl") from error
         if name.distribution != PACKAGE:
@@ -142,7 +145,7 @@ def verdict(result: Result) -> Verdict:
     checks = result.package.passed + result.on.passed
     why = f"the package's tests {result.package}; Tornado's {result.off} without the speedups, {result.on} with them"
     why += f"; {result.tornado_file}, sha256 {result.tornado_sha256}"
-    return Verdict(result.wheel, result.how, "failed" if result.findings else "ran", checks, why, result.findings)
+    return Verdict(result.wheel, result.how, "failed" if result.findings else "passed", checks, why, result.findings)
 
 
 def built(folder: Path, progress: console.Progress) -> Path:
@@ -155,7 +158,7 @@ def built(folder: Path, progress: console.Progress) -> Path:
 
 
 def _run(
-    chosen: dict[Python, Path | None], versions: Sequence[str], many: bool, work: Path, progress: console.Progress
+    chosen: dict[Python, Path | None], versions: Sequence[str], exhaustive: bool, work: Path, progress: console.Progress
 ) -> list[Result]:
     results = []
     for python, wheel in chosen.items():
@@ -164,7 +167,9 @@ def _run(
             folder = work / f"{python.label}-{version}"
             folder.mkdir()
             assert wheel
-            results.append(test_wheel(wheel, python, version, folder, partial(progress.say, name), many=many))
+            results.append(
+                test_wheel(wheel, python, version, folder, partial(progress.say, name), exhaustive=exhaustive)
+            )
             progress.done(name)
     return results
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import packaging
 import python_discovery
 
-from wheelworks.core import cache, process, wheelfile
+from wheelworks.core import cache, process
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.wheel import parse_wheel_name
 
 MINORS = range(11, 16)  # of Python 3: those that the package's classifiers name
 WAYS = "uv python install {version}, or pyenv install {version}, or name a program: --python PATH"
@@ -62,7 +63,7 @@ def best_wheel(wheels: Iterable[Path], python: Python) -> Path | None:
     fitting = [
         (min(ranks[str(tag)] for tag in tags), wheel)
         for wheel in wheels
-        if (tags := [tag for tag in wheelfile.parse_name(wheel.name).tags if str(tag) in ranks])
+        if (tags := [tag for tag in parse_wheel_name(wheel.name).tags if str(tag) in ranks])
     ]
     return min(fitting)[1] if fitting else None
 

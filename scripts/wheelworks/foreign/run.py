@@ -52,11 +52,11 @@ def run_wheel(
     wheel is Tornado itself. They are shared out over ``jobs`` cores (all of this machine) and end after
     ``time_limit`` seconds, which count from the tests' start. ``progress`` is told in words what is going on.
     Raises WheelworksError for an unsound wheel, UsageError for an unknown CPU or Python; what this machine lacks is a
-    verdict, "cannot run here".
+    verdict, "unsupported".
     """
     began = time.monotonic()
     machine = find_machine(cpu)
-    verdict = Verdict(wheel.name, f"CPython {python} for {machine.debian}", "cannot run here")
+    verdict = Verdict(wheel.name, f"CPython {python} for {machine.debian}", "unsupported")
     try:
         if why := mismatch(wheel, machine.cpu, python):
             raise CannotRun(why)

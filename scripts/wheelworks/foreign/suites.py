@@ -68,7 +68,7 @@ def judge(verdict: Verdict, seen: Outcomes, modules: Sequence[str]) -> Verdict:
     if findings:
         why = f"{passed} of {max(len(told.tests), len(told.ended))} checks passed; {findings[0].splitlines()[0]}"
         return replace(verdict, outcome="failed", checks=passed, findings=findings, why=why)
-    return replace(verdict, outcome="ran", checks=passed, why=_counted(seen))
+    return replace(verdict, outcome="passed", checks=passed, why=_counted(seen))
 
 
 def _findings(seen: Outcomes, modules: Sequence[str]) -> Iterable[str]:

@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from wheelworks.core import wheelfile
+from wheelworks.core.archive import Limits
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import check_record, read_members
 
-LIMITS = wheelfile.Limits(200 << 20, 20_000)  # whatever is run in a root is small
+LIMITS = Limits(200 << 20, 20_000)  # whatever is run in a root is small
 _GLIBC = re.compile(r"(?:linux|manylinux_2_\d+|manylinux1|manylinux2010|manylinux2014)_(.+)")
 
 
@@ -47,8 +48,8 @@ def unpack(wheel: Path, site: Path, *, native: bool = True) -> list[str]:
     Every file must be in RECORD with its right SHA-256 hash. Scripts, headers and data are not installed.
     Raises WheelworksError for what is no wheel, is damaged, would leave ``site``, or is too large.
     """
-    members = wheelfile.read(wheel, LIMITS)
-    wheelfile.check_record(members, wheel.name)
+    members = read_members(wheel, LIMITS)
+    check_record(members, wheel.name)
     wanted = [name for name in members if native or not name.endswith(".so")]
     return sorted(place for name in wanted if (place := _write(name, members[name].data, site)))
 

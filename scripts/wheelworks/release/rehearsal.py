@@ -19,14 +19,14 @@ from wheelworks.core.plan import Planned
 from wheelworks.core.targets import Target
 
 FOLDER = ".rehearsal"
-ECHO = Path(__file__).with_name("smoke_test.py")
+SMOKE_TEST = Path(__file__).with_name("smoke_test.py")
 INSTALLERS = ("pip", "uv")
 _PIPS = ("--isolated", "--no-cache-dir")  # which uv says otherwise
 SERVER = Path(__file__).with_name("indexserver.py")
 
 
 @contextmanager
-def index(folder: Path) -> Iterator[str]:
+def serve_index(folder: Path) -> Iterator[str]:
     """An index server that keeps what is uploaded in ``folder``; yields its address, and is gone afterwards.
 
     Raises WheelworksError where it doesn't start.
@@ -43,7 +43,7 @@ def index(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _emptied(folder: Path) -> Iterator[Path]:
+def _empty_folder(folder: Path) -> Iterator[Path]:
     """A folder with nothing in it, gone afterwards, or, if we are killed, when it is asked for again."""
     cache.remove_tree(folder)
     folder.mkdir()
@@ -53,24 +53,24 @@ def _emptied(folder: Path) -> Iterator[Path]:
         cache.remove_tree(folder)
 
 
-def rehearse(files: Sequence[Path], planned: Sequence[Planned], pin: str, place: Path) -> None:
+def rehearse_release(files: Sequence[Path], planned: Sequence[Planned], pin: str, place: Path) -> None:
     """Do all of it with the files of a release, the wheels among them being ``planned``, in a folder of its own.
 
     Raises WheelworksError that says which part failed.
     """
-    with _emptied(place) as work:
+    with _empty_folder(place) as work:
         (work / "index").mkdir()
         _run("twine check", "twine", "check", "--strict", *files)
         _run("pip download tornado", "pip", "download", "--quiet", "--dest", work / "tornado", "tornado")
-        with index(work / "index") as address:
-            upload(files, work / "index", address)
-            compare(files, work / "index")
-            download(files, planned, pin, work / "back", address)
+        with serve_index(work / "index") as address:
+            upload_files(files, work / "index", address)
+            compare_folder(files, work / "index")
+            download_files(files, planned, pin, work / "back", address)
             for installer in INSTALLERS:
-                install(installer, pin, work / installer, sources(address, work / "tornado"))
+                install_package(installer, pin, work / installer, index_options(address, work / "tornado"))
 
 
-def upload(files: Sequence[Path], there: Path, address: str) -> None:
+def upload_files(files: Sequence[Path], there: Path, address: str) -> None:
     """Upload what the index hasn't got: an upload that was cut off is completed, and nothing is doubled."""
     missing = [path for path in files if manifest.sha256(there / path.name) != manifest.sha256(path)]
     if missing:
@@ -78,7 +78,7 @@ def upload(files: Sequence[Path], there: Path, address: str) -> None:
         _run("twine upload", "twine", "upload", "--repository-url", address, *login, *missing)
 
 
-def compare(files: Sequence[Path], there: Path) -> None:
+def compare_folder(files: Sequence[Path], there: Path) -> None:
     """Hold the files of a folder against ours, to the byte and to the last one."""
     ours = {path.name: manifest.sha256(path) for path in files}
     theirs = {path.name: manifest.sha256(path) for path in there.iterdir()}
@@ -86,7 +86,7 @@ def compare(files: Sequence[Path], there: Path) -> None:
         raise WheelworksError(f"{wrong[0]} came back otherwise than it was sent")
 
 
-def download(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: Path, address: str) -> None:
+def download_files(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: Path, address: str) -> None:
     """Download what pip chooses for every platform and ABI, and compare it. Raises WheelworksError."""
     ours = {path.name: manifest.sha256(path) for path in files}
 
@@ -96,7 +96,7 @@ def download(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: 
         tags = [word for tag in row.tags for word in ("--platform", tag)]
         words = ("download", "--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", one.abi.python)
         abi = ("--implementation", "cp", "--abi", one.abi.id.rpartition("-")[2].rpartition(".")[2])
-        _run(f"pip download for {row.id}", "pip", *words, *abi, *sources(address), *tags, "--dest", place, pin)
+        _run(f"pip download for {row.id}", "pip", *words, *abi, *index_options(address), *tags, "--dest", place, pin)
         (found,) = place.iterdir()
         same = found.name == one.name and ours.get(found.name) == manifest.sha256(found)
         return "" if same else f"{row.id}: pip chooses {found.name}, which isn't {one.name}, or not as it was sent"
@@ -108,7 +108,7 @@ def download(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: 
         raise WheelworksError(wrong[0])
 
 
-def install(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -> None:
+def install_package(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -> None:
     """Install by pip or uv into a clean environment, Tornado too, and echo a message over a WebSocket."""
     _run("venv", "venv", place)
     python = process.interpreter_in(place)
@@ -117,12 +117,12 @@ def install(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -
         _run("uv pip install", *words, *[word for word in only if word not in _PIPS], pin)
     else:
         _run("pip install", "pip", "install", "--quiet", *only, pin, python=python)
-    ended = process.run([python, "-I", ECHO], seconds=60)
+    ended = process.run([python, "-I", SMOKE_TEST], seconds=60)
     if ended.status:
         raise WheelworksError(f"the package that {installer} has installed doesn't echo:\n{ended.last(20)}")
 
 
-def sources(address: str, *folders: Path) -> tuple[str | Path, ...]:
+def index_options(address: str, *folders: Path) -> tuple[str | Path, ...]:
     """pip's options that make it ask this index and these folders, and nothing else."""
     found = (word for folder in folders for word in ("--find-links", folder))
     return (*_PIPS, "--index-url", f"{address}simple/", *found)

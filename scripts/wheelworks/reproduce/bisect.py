@@ -7,20 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wheelworks.core import process
-from wheelworks.reproduce import clocks, selection
-from wheelworks.reproduce.rebuild import Build
-from wheelworks.reproduce.selection import Selection
+from wheelworks.reproduce import environment, rebuild
+from wheelworks.reproduce.rebuild import BuildOutput, Selection
 from wheelworks.reproduce.variations import Variation
 
 # What no variation of surroundings explains.
-CHANCE = "chance: builds in the same surroundings differ"
-TOGETHER = "several together: none does it alone"
-OTHERWISE = "made otherwise: rebuilds agree with each other, whatever is varied"
+NONDETERMINISTIC = "chance: builds in the same surroundings differ"
+INTERACTION = "several together: none does it alone"
+DIFFERENT_TOOLCHAIN = "made otherwise: rebuilds agree with each other, whatever is varied"
 
-_STILL = Variation("a clock that stands still", lambda: clocks.STILL, clocks.still, clocks.missing)
+_FROZEN_CLOCK = Variation(
+    "a clock that stands still", lambda: environment.FROZEN_TIME, environment.freeze_clock, environment.check_faketime
+)
 
 Files = Mapping[str, Path]
-Builder = Callable[[Sequence[Variation], Selection | None], Build]
+BuildFunction = Callable[[Sequence[Variation], Selection | None], BuildOutput]
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,18 @@ class Cause:
     name: str
     files: tuple[str, ...]
     before: Files
-    after: Build
+    after: BuildOutput
 
 
 @dataclass(frozen=True)
-class Verdict:
+class BisectResult:
     """What came of it: the first varied build, and the causes of what differs; none, where it is the same."""
 
-    build: Build
+    build: BuildOutput
     causes: tuple[Cause, ...] = ()
 
 
-def differing(files: Files, build: Build) -> tuple[str, ...]:
+def find_differing(files: Files, build: BuildOutput) -> tuple[str, ...]:
     """The names of files that a build has not made to the byte, or has made beyond them."""
     names = sorted({*files, *build.files})
     return tuple(name for name in names if _bytes(files.get(name)) != _bytes(build.files.get(name)))
@@ -51,44 +52,44 @@ def _bytes(path: Path | None) -> bytes | None:
     return path.read_bytes() if path else None
 
 
-def investigate(reference: Files, build: Builder, variations: Sequence[Variation]) -> Verdict:
+def find_causes(reference: Files, build: BuildFunction, variations: Sequence[Variation]) -> BisectResult:
     """Build under all ``variations``; where that differs from ``reference``, name what makes the difference."""
-    inquiry = _Inquiry(reference, build, variations)
+    inquiry = _Bisection(reference, build, variations)
     first = inquiry.built(variations)
-    causes = inquiry.causes(first) if differing(reference, first) else ()
-    return Verdict(first, causes)
+    causes = inquiry.causes(first) if find_differing(reference, first) else ()
+    return BisectResult(first, causes)
 
 
-def _showing(wrong: Sequence[str], files: Files) -> Selection:
+def _select_smallest(wrong: Sequence[str], files: Files) -> Selection:
     """The least that must be built to show what is wrong: an sdist comes about with any wheel."""
     wheels = [name for name in (*wrong, *sorted(files)) if name.endswith(".whl")]
-    return selection.of_files([name for name in wheels if name in wrong] or wheels[:1])
+    return rebuild.select_files([name for name in wheels if name in wrong] or wheels[:1])
 
 
-class _Inquiry:
-    def __init__(self, reference: Files, build: Builder, variations: Sequence[Variation]) -> None:
+class _Bisection:
+    def __init__(self, reference: Files, build: BuildFunction, variations: Sequence[Variation]) -> None:
         self.reference, self.build, self.variations = reference, build, variations
         self.selection: Selection | None = None
 
-    def built(self, variations: Sequence[Variation]) -> Build:
+    def built(self, variations: Sequence[Variation]) -> BuildOutput:
         return self.build(variations, self.selection)
 
     def only(self, files: Files) -> dict[str, Path]:
         """Those that are built over and over."""
         return {name: path for name, path in files.items() if self.selection is None or self.selection.covers(name)}
 
-    def causes(self, varied: Build) -> tuple[Cause, ...]:
+    def causes(self, varied: BuildOutput) -> tuple[Cause, ...]:
         """Of the difference between the reference and a build under all variations."""
-        self.selection = _showing(differing(self.reference, varied), self.reference)
+        self.selection = _select_smallest(find_differing(self.reference, varied), self.reference)
         reference, varied = self.only(self.reference), replace(varied, files=self.only(varied.files))
         plain = self.built([])
-        if not differing(reference, plain):
-            return self.one_at_a_time(reference, []) or (_cause(TOGETHER, reference, varied),)
-        otherwise = _cause(OTHERWISE, reference, plain)
-        if not differing(plain.files, varied):
+        if not find_differing(reference, plain):
+            return self.one_at_a_time(reference, []) or (_cause(INTERACTION, reference, varied),)
+        otherwise = _cause(DIFFERENT_TOOLCHAIN, reference, plain)
+        if not find_differing(plain.files, varied):
             return (otherwise,)
         again = self.built([])
-        if not differing(plain.files, again):
+        if not find_differing(plain.files, again):
             return (otherwise, *self.one_at_a_time(plain.files, []))
         return self.unsteady(plain, again)
 
@@ -97,20 +98,22 @@ class _Inquiry:
         with process.side_by_side() as pool:
             builds = list(pool.map(lambda one: self.built([*always, one]), self.variations))
         found = zip(self.variations, builds, strict=True)
-        return tuple(_cause(one.name, files, build) for one, build in found if differing(files, build))
+        return tuple(_cause(one.name, files, build) for one, build in found if find_differing(files, build))
 
-    def unsteady(self, plain: Build, again: Build) -> tuple[Cause, ...]:
+    def unsteady(self, plain: BuildOutput, again: BuildOutput) -> tuple[Cause, ...]:
         """Two plain builds differ: by the time, if they agree once the clock stands still; else by chance."""
-        if clocks.missing():
-            return (_cause(f"{CHANCE} (or by the clock: {clocks.missing()})", plain.files, again),)
-        held = self.built([_STILL])
-        if differing(held.files, self.built([_STILL])):
-            return (_cause(CHANCE, plain.files, again),)
+        if environment.check_faketime():
+            return (
+                _cause(f"{NONDETERMINISTIC} (or by the clock: {environment.check_faketime()})", plain.files, again),
+            )
+        held = self.built([_FROZEN_CLOCK])
+        if find_differing(held.files, self.built([_FROZEN_CLOCK])):
+            return (_cause(NONDETERMINISTIC, plain.files, again),)
         clock = _cause("clock: each second counts", plain.files, again)
         others = [one for one in self.variations if one.name != "clock"]
         self.variations = others
-        return (clock, *self.one_at_a_time(held.files, [_STILL]))
+        return (clock, *self.one_at_a_time(held.files, [_FROZEN_CLOCK]))
 
 
-def _cause(name: str, before: Files, after: Build) -> Cause:
-    return Cause(name, differing(before, after), before, after)
+def _cause(name: str, before: Files, after: BuildOutput) -> Cause:
+    return Cause(name, find_differing(before, after), before, after)

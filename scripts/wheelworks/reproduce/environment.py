@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import glob
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +18,7 @@ SUITE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class RebuildEnvironment:
     """The surroundings of one build.
 
     ``place`` is a folder of this build's own, ``folder`` the one it runs in, ``source`` the sdist or project,
@@ -32,11 +36,11 @@ class Surroundings:
     python: str = ""
     suite: Path = SUITE
 
-    def with_env(self, **more: str) -> Surroundings:
+    def with_env(self, **more: str) -> RebuildEnvironment:
         """The same with more environment variables."""
         return replace(self, env={**self.env, **more})
 
-    def inside(self, *words: str) -> Surroundings:
+    def inside(self, *words: str) -> RebuildEnvironment:
         """The same, started by one more program, which those there already start."""
         return replace(self, before=(*self.before, *words))
 
@@ -46,7 +50,7 @@ class Surroundings:
         return self.folder / "dist"
 
 
-def plain(place: Path, source: Path, seen: Sequence[str] = ()) -> Surroundings:
+def create_environment(place: Path, source: Path, seen: Sequence[str] = ()) -> RebuildEnvironment:
     """The surroundings that this process has, with a folder and a temporary folder of the build's own.
 
     The hash seed is one number for all builds: of a random one, whatever depends on it would seem to be chance.
@@ -56,12 +60,94 @@ def plain(place: Path, source: Path, seen: Sequence[str] = ()) -> Surroundings:
     temporary.mkdir()
     own = {name: str(temporary) for name in ("TMPDIR", "TEMP", "TMP")}
     env = {"PYTHONHASHSEED": "0", **os.environ, **own, "WHEELWORKS_CACHE": str(cache.folder())}
-    return Surroundings(place, folder, source, env, seen=tuple(seen))
+    return RebuildEnvironment(place, folder, source, env, seen=tuple(seen))
 
 
-def run(surroundings: Surroundings, command: Sequence[str], seconds: float = 3600) -> process.Result:
+def run_command(surroundings: RebuildEnvironment, command: Sequence[str], seconds: float = 3600) -> process.Result:
     """Run a command of wheelworks in these surroundings, as a program of its own, for at most so many seconds."""
     paths = [str(surroundings.suite), surroundings.env.get("PYTHONPATH", "")]
     env = {**surroundings.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     words = [*surroundings.before, sys.executable, "-m", "wheelworks", *command]
     return process.run(words, env=env, cwd=surroundings.folder, seconds=seconds)
+
+
+_UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
+
+
+@functools.cache
+def check_namespaces() -> str:
+    """Why this host can't vary by namespaces; "" where it can."""
+    if sys.platform != "linux" or not shutil.which("unshare"):
+        return "needs Linux's unshare (util-linux)"
+    ended = subprocess.run([*_UNSHARE, *unshare_user(4321), "true"], capture_output=True, text=True, check=False)
+    said = (ended.stderr.strip().splitlines() or ["refused"])[-1]
+    return f"needs unprivileged user namespaces: {said}" if ended.returncode else ""
+
+
+def unshare_user(uid: int) -> tuple[str, ...]:
+    """The words that start a program as another uid and gid; it may do what it may do without."""
+    return ("unshare", "--user", f"--map-user={uid}", f"--map-group={uid}")
+
+
+def _unshare_current_user() -> tuple[str, ...]:
+    return ("unshare", "--user", f"--map-user={os.getuid()}", f"--map-group={os.getgid()}")
+
+
+def unshare_with_bind_mount(file: str, other: str) -> tuple[str, ...]:
+    """The words that start a program for which ``other`` stands in the place of ``file``."""
+    return (
+        *_UNSHARE,
+        "sh",
+        "-c",
+        'mount --bind "$1" "$0" && shift && exec "$@"',
+        file,
+        other,
+        *_unshare_current_user(),
+    )
+
+
+def unshare_with_tmpfs(folder: str) -> tuple[str, ...]:
+    """The words that start a program for which ``folder`` is an empty file system in memory (tmpfs).
+
+    It lists files by the order in which they were made, where a disk's file system has an order of its own.
+    """
+    return (*_UNSHARE, "sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', folder, *_unshare_current_user())
+
+
+# The multi-threaded library first: the builder has threads.
+_FAKETIME_PATTERNS = tuple(
+    f"{folder}/faketime/libfaketime{kind}.so.1"
+    for kind in ("MT", "")
+    for folder in ("/usr/lib/*", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+)
+SHIFTED_TIME, FROZEN_TIME = "+7306d", "2031-04-05 06:07:08"
+
+
+@functools.cache
+def _find_faketime() -> str:
+    return next((found for pattern in _FAKETIME_PATTERNS for found in sorted(glob.glob(pattern))), "")
+
+
+def check_faketime() -> str:
+    """Why the clock can't be changed here; "" where it can."""
+    return "" if _find_faketime() else "libfaketime isn't installed: sudo apt install faketime"
+
+
+def _faketime_variables(when: str) -> dict[str, str]:
+    # The monotonic clock is changed as well: where it isn't, libfaketime 0.9.10 makes time.sleep() fail.
+    return {"LD_PRELOAD": _find_faketime(), "FAKETIME": when, "NO_FAKE_STAT": "1"}
+
+
+def _pass_variables(now: RebuildEnvironment, clock: dict[str, str]) -> RebuildEnvironment:
+    """The builder keeps its own environment from the project's build, so that the clock must be handed on."""
+    return replace(now, seen=(*now.seen, *(f"{name}={value}" for name, value in clock.items())))
+
+
+def shift_clock(now: RebuildEnvironment) -> RebuildEnvironment:
+    """Twenty years and a day on, for the builder and for the project's build: servers' certificates have expired."""
+    return _pass_variables(now.with_env(**_faketime_variables(SHIFTED_TIME)), _faketime_variables(SHIFTED_TIME))
+
+
+def freeze_clock(now: RebuildEnvironment) -> RebuildEnvironment:
+    """A clock that doesn't go, for the project's build alone: the builder waits for programs, by the clock."""
+    return _pass_variables(now, _faketime_variables(FROZEN_TIME))

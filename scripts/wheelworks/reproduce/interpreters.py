@@ -9,7 +9,7 @@ from pathlib import Path
 
 import python_discovery
 
-from wheelworks.reproduce.environment import Surroundings
+from wheelworks.reproduce.environment import RebuildEnvironment
 
 FLOOR = "3.11"
 
@@ -49,6 +49,6 @@ def how() -> str:
     return f"{other.version} ({other.program}) in place of {usual.version}"
 
 
-def with_another(now: Surroundings) -> Surroundings:
+def with_another(now: RebuildEnvironment) -> RebuildEnvironment:
     """The surroundings with the other one."""
     return replace(now, python=str(_all()[1].program))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from wheelworks.core import manifest
 from wheelworks.core.errors import WheelworksError
 
-FILE = "provenance.json"
+PROVENANCE_FILE = "provenance.json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 
@@ -26,7 +26,7 @@ LOCKS = ("requirements/build.txt", "requirements/wheelworks.txt")
 CHECKOUT = Path(__file__).parents[3]
 
 
-class Stated(NamedTuple):
+class RecordedBuild(NamedTuple):
     """What was recorded.
 
     The time that wheels bear (seconds since 1970, None if unknown), the tools, what the build was shown; the commit,
@@ -41,28 +41,28 @@ class Stated(NamedTuple):
     locks: Mapping[str, str] = MappingProxyType({})
 
 
-class OtherTools(WheelworksError):
+class ToolchainMismatch(WheelworksError):
     """The tools here, or the lock files that name them by hash, aren't those on record; ``stated`` is the record."""
 
-    def __init__(self, stated: Stated, others: Sequence[str]) -> None:
+    def __init__(self, stated: RecordedBuild, others: Sequence[str]) -> None:
         text = "this checkout hasn't got the tools that the release was built with:\n" + "\n".join(others)
         super().__init__(text, f"git checkout {stated.commit}, and the same command again")
         self.stated = stated
 
 
-def of_manifest(record: manifest.Record) -> Stated:
+def read_manifest(record: manifest.Manifest | None) -> RecordedBuild:
     """What a manifest says."""
-    source = record.get("source", {})
-    epoch = source.get("epoch")
-    return Stated(epoch if isinstance(epoch, int) else None, dict(record.get("toolchain", {})), ())
+    return (
+        RecordedBuild(record.source.epoch, record.toolchain.versions(), ()) if record else RecordedBuild(None, {}, ())
+    )
 
 
-def load(folder: Path) -> Stated | None:
+def load_provenance(folder: Path) -> RecordedBuild | None:
     """What the provenance in a folder says: an in-toto statement with SLSA provenance 1; None where there is none.
 
     Raises WheelworksError for one that can't be read.
     """
-    path = folder / FILE
+    path = folder / PROVENANCE_FILE
     if not path.is_file():
         return None
     try:
@@ -74,29 +74,31 @@ def load(folder: Path) -> Stated | None:
         raise WheelworksError(f"{path}: no provenance that can be read: {error}", "take it from the release") from error
 
 
-def of_files(folder: Path, files: Mapping[str, Path], record: manifest.Record | None) -> Stated:
+def find_record(folder: Path, files: Mapping[str, Path], record: manifest.Manifest | None) -> RecordedBuild:
     """What is recorded of files: by the folder's provenance where it tells of just these, else by its manifest.
 
     A provenance that an earlier release has left in the folder has another time, and maybe other tools. Raises
     WheelworksError for a provenance that can't be read.
     """
-    stated = load(folder)
+    stated = load_provenance(folder)
     if stated and (record is None or all(stated.files.get(name) == manifest.sha256(files[name]) for name in files)):
         return stated
-    return of_manifest(record or {})
+    return read_manifest(record)
 
 
-def _stated(statement: Mapping[str, Any]) -> Stated:
+def _stated(statement: Mapping[str, Any]) -> RecordedBuild:
     definition = statement["predicate"]["buildDefinition"]
     inside, seen = definition["internalParameters"], definition["externalParameters"].get("env", [])
     files = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
     materials = [(one["uri"].rpartition("#")[2], one["digest"]) for one in definition["resolvedDependencies"]]
     locks = {name: digest["sha256"] for name, digest in materials if "sha256" in digest}
     commit = next((digest["gitCommit"] for _, digest in materials if "gitCommit" in digest), "")
-    return Stated(int(inside["epoch"]), dict(inside["toolchain"]), tuple(map(str, seen)), str(commit), files, locks)
+    return RecordedBuild(
+        int(inside["epoch"]), dict(inside["toolchain"]), tuple(map(str, seen)), str(commit), files, locks
+    )
 
 
-def check(stated: Stated, files: Mapping[str, Path], checkout: Path = CHECKOUT) -> None:
+def check_provenance(stated: RecordedBuild, files: Mapping[str, Path], checkout: Path = CHECKOUT) -> None:
     """Hold published files, and the tools here, against a provenance.
 
     Raises WheelworksError for a file that it doesn't tell of, or of other bytes; and OtherTools where the tools, or the
@@ -104,19 +106,19 @@ def check(stated: Stated, files: Mapping[str, Path], checkout: Path = CHECKOUT) 
     """
     for name, path in files.items():
         if stated.files.get(name) != manifest.sha256(path):
-            raise WheelworksError(f"{name}: isn't the file that its {FILE} tells of", "don't use it")
+            raise WheelworksError(f"{name}: isn't the file that its {PROVENANCE_FILE} tells of", "don't use it")
     used = {name: importlib.metadata.version(name) for name in _INSTALLED}
-    others = other_tools({name: version for name, version in stated.tools.items() if name in used}, used)
+    others = compare_tools({name: version for name, version in stated.tools.items() if name in used}, used)
     others += [
         f"{name}: its SHA-256 is {manifest.sha256(checkout / name)}, where the record says {stated.locks[name]}"
         for name in LOCKS
         if name in stated.locks and manifest.sha256(checkout / name) != stated.locks[name]
     ]
     if others:
-        raise OtherTools(stated, others)
+        raise ToolchainMismatch(stated, others)
 
 
-def other_tools(recorded: manifest.Record, used: manifest.Record) -> list[str]:
+def compare_tools(recorded: Mapping[str, Any], used: Mapping[str, Any]) -> list[str]:
     """Which of the tools that decide a wheel's bytes differ from those on record, in words."""
     return [
         f"{name}: {used.get(name)}, where the record says {recorded[name]}"

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from wheelworks.core import manifest, process
 from wheelworks.core.errors import WheelworksError
-from wheelworks.reproduce import differences, provenance, selection
-from wheelworks.reproduce.bisect import OTHERWISE, Cause, Files, differing, investigate
-from wheelworks.reproduce.differences import Difference
-from wheelworks.reproduce.rebuild import Build, Rebuilder
-from wheelworks.reproduce.selection import Selection
-from wheelworks.reproduce.sources import Subject
+from wheelworks.reproduce import differences, provenance, rebuild
+from wheelworks.reproduce.bisect import DIFFERENT_TOOLCHAIN, Cause, Files, find_causes, find_differing
+from wheelworks.reproduce.differences import ByteDifference
+from wheelworks.reproduce.rebuild import BuildOutput, Rebuilder, Selection
+from wheelworks.reproduce.source import RebuildSource
 from wheelworks.reproduce.variations import Variation
 
 Say = Callable[[str], None]
@@ -22,11 +21,11 @@ _MOST = 12  # differences shown of one file
 
 
 @dataclass(frozen=True)
-class Explained:
+class ExplainedCause:
     """A cause, and for each file that it changes the differences and the members that are equal."""
 
     name: str
-    differences: dict[str, tuple[Difference, ...]]
+    differences: dict[str, tuple[ByteDifference, ...]]
     equal: dict[str, tuple[str, ...]]
 
     def lines(self) -> Iterator[str]:
@@ -37,11 +36,11 @@ class Explained:
             yield from told[:_MOST]
             if len(told) > _MOST:
                 yield f"  and {len(told) - _MOST} more"
-            if self.name == OTHERWISE and self.equal[file]:
+            if self.name == DIFFERENT_TOOLCHAIN and self.equal[file]:
                 yield f"  equal, {len(self.equal[file])} files: {', '.join(self.equal[file])}"
 
 
-def _grouped(found: Sequence[Difference]) -> Iterator[str]:
+def _grouped(found: Sequence[ByteDifference]) -> Iterator[str]:
     """A line for each difference; members that differ in just the same way share one."""
     same: dict[tuple[str, str, str], list[str]] = {}
     for one in found:
@@ -52,13 +51,13 @@ def _grouped(found: Sequence[Difference]) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Conclusion:
+class ReproductionResult:
     """The outcome: what was asked for, the build under all variations, whether each file is the same, and causes."""
 
     reference: Files
-    build: Build
+    build: BuildOutput
     files: dict[str, bool]
-    causes: tuple[Explained, ...]
+    causes: tuple[ExplainedCause, ...]
     builds: int
     varied: tuple[Variation, ...]
     unvaried: tuple[Variation, ...]
@@ -69,24 +68,26 @@ class Conclusion:
         """Whether every file came out the same."""
         return bool(self.files) and all(self.files.values())
 
-    def record(self, file: str) -> manifest.Record:
-        """What the manifest keeps of one file's reproduction; nothing for a file that was not built again."""
+    def record(self, file: str) -> manifest.ReproductionRecord | None:
+        """Return what the manifest keeps of one file's reproduction; None for a file that was not built again."""
         if file not in self.files:
-            return {}
+            return None
         causes = {
             one.name: [f"{part.member}: {part.where}" for part in one.differences[file]]
             for one in self.causes
             if file in one.differences
         }
-        varied = [one.name for one in self.varied]
-        unvaried = {one.name: one.missing() for one in self.unvaried}
-        found = {"same": self.files[file], "varied": varied, "not_varied": unvaried, "differs_by": causes}
-        return {"reproduced": found}
+        return manifest.ReproductionRecord(
+            same=self.files[file],
+            varied=[one.name for one in self.varied],
+            not_varied={one.name: one.missing() for one in self.unvaried},
+            differs_by=causes,
+        )
 
 
-def conclude(
-    subject: Subject, builder: Rebuilder, varied: Sequence[Variation], unvaried: Sequence[Variation]
-) -> Conclusion:
+def reproduce_source(
+    subject: RebuildSource, builder: Rebuilder, varied: Sequence[Variation], unvaried: Sequence[Variation]
+) -> ReproductionResult:
     """Rebuild a subject under ``varied`` things, and say what came of it.
 
     Raises WheelworksError where there is nothing to compare with: an sdist that can't be built at all.
@@ -99,15 +100,16 @@ def conclude(
             raise WheelworksError(f"{subject.recipe.source.name}: nothing can be built from it:\n{first.failure}")
         notes += [f"some targets can't be built:\n{first.failure}"] if first.failure else []
 
-    def build(variations: Sequence[Variation], chosen: Selection | None) -> Build:
+    def build(variations: Sequence[Variation], chosen: Selection | None) -> BuildOutput:
         built = builder(variations, chosen)
         return _asked_for(reference, built) if subject.files else _paired(reference, built)
 
     builder.fetch(varied)
-    verdict = investigate(reference, build, varied)
-    notes += provenance.other_tools(subject.tools, verdict.build.record.get("toolchain", {}))
-    wrong = set(differing(reference, verdict.build))
-    return Conclusion(
+    verdict = find_causes(reference, build, varied)
+    record = verdict.build.record
+    notes += provenance.compare_tools(subject.tools, record.toolchain.versions() if record else {})
+    wrong = set(find_differing(reference, verdict.build))
+    return ReproductionResult(
         reference,
         verdict.build,
         {name: name not in wrong for name in sorted({*reference, *wrong})},
@@ -119,11 +121,11 @@ def conclude(
     )
 
 
-def _left_out(subject: Subject) -> list[str]:
+def _left_out(subject: RebuildSource) -> list[str]:
     return [f"{name}: nothing here builds it, so that it was not built again" for name in subject.without]
 
 
-def _paired(reference: Files, build: Build) -> Build:
+def _paired(reference: Files, build: BuildOutput) -> BuildOutput:
     """The same build, its files under the names that they are asked for by.
 
     A wheel from elsewhere may carry tags that ours doesn't, and one of ours may serve what others make two wheels for,
@@ -141,7 +143,7 @@ def _paired(reference: Files, build: Build) -> Build:
     )
 
 
-def _asked_for(reference: Files, build: Build) -> Build:
+def _asked_for(reference: Files, build: BuildOutput) -> BuildOutput:
     """The same build without surplus wheels: what lies in a folder need not be every ABI for every target."""
     paired = _paired(reference, build)
     return replace(paired, files={name: path for name, path in paired.files.items() if name in reference})
@@ -159,20 +161,20 @@ def _serves(file: str, name: str) -> bool:
     """Whether a wheel serves a target of another, by the same ABI; an sdist serves none."""
     return (
         file.endswith(".whl")
-        and selection.abi(file) == selection.abi(name)
-        and bool(set(selection.rows(file)) & set(selection.rows(name)))
+        and rebuild.get_wheel_abi(file) == rebuild.get_wheel_abi(name)
+        and bool(set(rebuild.get_wheel_targets(file)) & set(rebuild.get_wheel_targets(name)))
     )
 
 
-def _explained(cause: Cause) -> Explained:
-    found: dict[str, tuple[Difference, ...]] = {}
+def _explained(cause: Cause) -> ExplainedCause:
+    found: dict[str, tuple[ByteDifference, ...]] = {}
     equal: dict[str, tuple[str, ...]] = {}
     for name in cause.files:
         before, after = cause.before.get(name), cause.after.files.get(name)
         if before is None or after is None:
             why = cause.after.failure or "it is not among what was built"
             found[name] = (
-                Difference(
+                ByteDifference(
                     "",
                     "the file itself",
                     "there" if before else "(not there)",
@@ -181,13 +183,13 @@ def _explained(cause: Cause) -> Explained:
             )
             equal[name] = ()
             continue
-        found[name] = tuple(differences.files(before, after))
-        same = differences.members(before, after) if name.endswith(".whl") else {}
+        found[name] = tuple(differences.compare_files(before, after))
+        same = differences.compare_members(before, after) if name.endswith(".whl") else {}
         equal[name] = tuple(member for member, is_same in same.items() if is_same)
-    return Explained(cause.name, found, equal)
+    return ExplainedCause(cause.name, found, equal)
 
 
-def diffoscope(first: Path, second: Path) -> str:
+def run_diffoscope(first: Path, second: Path) -> str:
     """What diffoscope says of two files that differ; "" where it isn't installed."""
     if not shutil.which("diffoscope"):
         return ""

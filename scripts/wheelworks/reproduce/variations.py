@@ -1,11 +1,13 @@
-"""What is varied, one small object each: its name, how it is done on this host, or why it can't be."""
+"""Copies of a source, an sdist or a project's folder, made in the usual order or in another."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,10 +15,64 @@ from pathlib import Path
 
 import wheelworks
 from wheelworks.core.cache import folder as warm_cache
-from wheelworks.reproduce import clocks, copies, interpreters, namespaces
-from wheelworks.reproduce.environment import Surroundings
+from wheelworks.core.errors import WheelworksError
+from wheelworks.reproduce import environment, interpreters
+from wheelworks.reproduce.environment import RebuildEnvironment
 
-UID = 4321
+
+def copy_source(source: Path, place: Path) -> Path:
+    """Copy an sdist or a folder, ``.git`` included, into the folder ``place``."""
+    target = place / source.name
+    if source.is_dir():
+        return Path(shutil.copytree(source, target, symlinks=True))
+    return Path(shutil.copyfile(source, target))
+
+
+def copy_source_reversed(source: Path, place: Path) -> Path:
+    """Copy an sdist or a folder into the folder ``place`` so that the last file is made first.
+
+    Raises WheelworksError for what is no sdist.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    return (
+        _copy_folder_reversed(source, place / source.name)
+        if source.is_dir()
+        else _copy_sdist_reversed(source, place / source.name)
+    )
+
+
+def _copy_folder_reversed(source: Path, target: Path) -> Path:
+    paths = sorted(source.rglob("*"), reverse=True)
+    target.mkdir()
+    for path in paths:
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            place.symlink_to(path.readlink())
+        elif path.is_file():
+            shutil.copy2(path, place)
+        else:
+            place.mkdir(exist_ok=True)
+    return target
+
+
+def _copy_sdist_reversed(archive: Path, copy: Path) -> Path:
+    """Members are copied one at a time, never unpacked; links stay behind the files that they name."""
+    try:
+        with (
+            tarfile.open(archive, "r:gz") as old,
+            gzip.GzipFile(copy, "wb", compresslevel=1, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as new,
+        ):
+            members = old.getmembers()[::-1]
+            for member in sorted(members, key=lambda one: one.issym() or one.islnk()):
+                new.addfile(member, old.extractfile(member) if member.isreg() else None)
+    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+        raise WheelworksError(f"{archive.name}: damaged, or no sdist: {error}", "download it again") from error
+    return copy
+
+
+OTHER_UID = 4321
 _ONLINE = "/sys/devices/system/cpu/online"
 
 
@@ -30,7 +86,7 @@ class Variation:
 
     name: str
     how: Callable[[], str]
-    apply: Callable[[Surroundings], Surroundings]
+    apply: Callable[[RebuildEnvironment], RebuildEnvironment]
     missing: Callable[[], str] = lambda: ""
     downloads: bool = False
     offline: bool = False
@@ -44,22 +100,22 @@ def _unlike(current: str | None, first: str, second: str) -> str:
 # --- file order, working folder, temporary folder -------------------------------------------------------------------
 
 
-def _in_another_order(now: Surroundings) -> Surroundings:
-    copy = copies.reversed_copy(now.source, now.place / "other order")
-    return replace(now, source=copy).inside(*namespaces.memory_on(now.env["TMPDIR"]))
+def _in_another_order(now: RebuildEnvironment) -> RebuildEnvironment:
+    copy = copy_source_reversed(now.source, now.place / "other order")
+    return replace(now, source=copy).inside(*environment.unshare_with_tmpfs(now.env["TMPDIR"]))
 
 
-def _in_another_folder(now: Surroundings) -> Surroundings:
+def _in_another_folder(now: RebuildEnvironment) -> RebuildEnvironment:
     """Also the suite's own files, since compilers are started by paths among them."""
     folder = now.place / "a way down, far" / "naïve folder of another depth" / "run"
     folder.mkdir(parents=True)
-    source = copies.copied(now.source, folder)
+    source = copy_source(now.source, folder)
     suite, name = folder / "check out", wheelworks.__name__
     shutil.copytree(now.suite / name, suite / name, ignore=shutil.ignore_patterns("__pycache__"))
     return replace(now, folder=folder, source=source, suite=suite)
 
 
-def _with_another_temporary_folder(now: Surroundings) -> Surroundings:
+def _with_another_temporary_folder(now: RebuildEnvironment) -> RebuildEnvironment:
     folder = now.place / "a temporary folder, naïve and long"
     folder.mkdir()
     return now.with_env(TMPDIR=str(folder), TEMP=str(folder), TMP=str(folder))
@@ -70,16 +126,20 @@ def _with_another_temporary_folder(now: Surroundings) -> Surroundings:
 
 def _how_user() -> str:
     names = "HOME, USER, LOGNAME"
-    return f"{names} only ({why})" if (why := namespaces.missing()) else f"uid {UID} in a user namespace, {names}"
+    return (
+        f"{names} only ({why})"
+        if (why := environment.check_namespaces())
+        else f"uid {OTHER_UID} in a user namespace, {names}"
+    )
 
 
-def _as_another_user(now: Surroundings) -> Surroundings:
+def _as_another_user(now: RebuildEnvironment) -> RebuildEnvironment:
     home = now.place / "home of another"
     home.mkdir()
     (home / ".pydistutils.cfg").write_text("[build_ext]\ndefine = NOISE\n", encoding="utf-8")
     names = {**dict.fromkeys(("USER", "LOGNAME", "USERNAME", "LNAME"), "another"), "USERPROFILE": str(home)}
     changed = now.with_env(HOME=str(home), XDG_CACHE_HOME=str(home / "cache"), **names, **_found_as_before())
-    return changed if namespaces.missing() else changed.inside(*namespaces.as_user(UID))
+    return changed if environment.check_namespaces() else changed.inside(*environment.unshare_user(OTHER_UID))
 
 
 def _found_as_before() -> dict[str, str]:
@@ -99,7 +159,7 @@ def _umask() -> str:
     return _unlike(f"{current:03o}", "077", "002")
 
 
-def _with_another_umask(now: Surroundings) -> Surroundings:
+def _with_another_umask(now: RebuildEnvironment) -> RebuildEnvironment:
     return now.inside("sh", "-c", 'umask "$0" && exec "$@"', _umask())
 
 
@@ -140,28 +200,28 @@ def _online() -> str:
 
 def _how_cores() -> str:
     what = f"1 core of {os.cpu_count()} by affinity, 1 job"
-    return what if namespaces.missing() else f"{what}, and {_ONLINE} says {_online().strip()}"
+    return what if environment.check_namespaces() else f"{what}, and {_ONLINE} says {_online().strip()}"
 
 
 def _no_cores() -> str:
     if not hasattr(os, "sched_getaffinity"):
         return "this system can't keep a process to some of the cores"
-    return namespaces.missing() if len(os.sched_getaffinity(0)) == 1 else ""
+    return environment.check_namespaces() if len(os.sched_getaffinity(0)) == 1 else ""
 
 
-def _on_one_core(now: Surroundings) -> Surroundings:
+def _on_one_core(now: RebuildEnvironment) -> RebuildEnvironment:
     changed = now.with_env(**_JOBS).inside(sys.executable, "-c", _ONE_CORE)
-    if namespaces.missing():
+    if environment.check_namespaces():
         return changed
     online = now.place / "online"
     online.write_text(_online(), encoding="ascii")
-    return changed.inside(*namespaces.over(_ONLINE, str(online)))
+    return changed.inside(*environment.unshare_with_bind_mount(_ONLINE, str(online)))
 
 
 # --- compiler cache, environment noise ------------------------------------------------------------------------------
 
 
-def _with_a_cold_cache(now: Surroundings) -> Surroundings:
+def _with_a_cold_cache(now: RebuildEnvironment) -> RebuildEnvironment:
     """What was downloaded stays where it is: nothing of it was compiled."""
     cold = now.place / "cold"
     cold.mkdir()
@@ -188,7 +248,7 @@ _NOISE = {
 }
 
 
-def _with_noise(now: Surroundings) -> Surroundings:
+def _with_noise(now: RebuildEnvironment) -> RebuildEnvironment:
     poison = now.place / "noise" / "setuptools"
     poison.mkdir(parents=True)
     (poison / "__init__.py").write_text("raise SystemExit('PYTHONPATH reached the build')\n", encoding="utf-8")
@@ -207,7 +267,7 @@ VARIATIONS = (
         "file order",
         lambda: "the source's files reversed, built in a tmpfs",
         _in_another_order,
-        namespaces.missing,
+        environment.check_namespaces,
     ),
     Variation("folder", lambda: "of the source and of this suite: other depth, non-ASCII", _in_another_folder),
     Variation("umask", _umask, _with_another_umask, _posix),
@@ -218,7 +278,13 @@ VARIATIONS = (
         lambda now: now.with_env(LC_ALL=_locale(), LANG=_locale(), LANGUAGE=_locale()),
     ),
     Variation("hash seed", _seed, lambda now: now.with_env(PYTHONHASHSEED=_seed())),
-    Variation("clock", lambda: "20 years and a day on (libfaketime)", clocks.later, clocks.missing, offline=True),
+    Variation(
+        "clock",
+        lambda: "20 years and a day on (libfaketime)",
+        environment.shift_clock,
+        environment.check_faketime,
+        offline=True,
+    ),
     Variation("cores", _how_cores, _on_one_core, _no_cores),
     Variation("Python 3.11", interpreters.how, interpreters.with_another, interpreters.missing, downloads=True),
     Variation("compiler cache", lambda: "cold", _with_a_cold_cache, _posix),

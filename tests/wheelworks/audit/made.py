@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wheelworks.core import wheelfile
-from wheelworks.core.wheelfile import Member
+from wheelworks.core.archive import Member, build_archive
+from wheelworks.core.wheel import replace_record
 
 INFO = "sample-1.0.dist-info"
 METADATA = "Metadata-Version: 2.4\nName: sample\nVersion: 1.0\nLicense-File: LICENSE\n"
@@ -21,11 +21,11 @@ def members(**more: bytes) -> dict[str, Member]:
         f"{INFO}/WHEEL": WHEEL.encode(),
         f"{INFO}/licenses/LICENSE": b"free",
     }
-    return wheelfile.with_record({name: Member(data) for name, data in {**files, **more}.items()}, INFO)
+    return replace_record({name: Member(data) for name, data in {**files, **more}.items()}, INFO)
 
 
 def wheel(folder: Path, **more: bytes) -> Path:
     """A good wheel, with more files."""
     path = folder / NAME
-    path.write_bytes(wheelfile.archive(members(**more), 1_000_000_000))
+    path.write_bytes(build_archive(members(**more), 1_000_000_000))
     return path

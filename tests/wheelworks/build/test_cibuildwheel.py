@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from wheelworks.core import wheelfile
+from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import containers
 from tests.fixtures.commands import Ended, wheelworks
@@ -58,7 +58,7 @@ def test_it_builds_repairs_and_tests_the_one_wheel(built: Built) -> None:
     """Its own tests are a part of the build: cibuildwheel fails where they do, or where there are none."""
     assert built.ended.status == 0, built.ended.err
     (wheel,) = built.cibuildwheel.glob("*.whl")
-    name = wheelfile.parse_name(wheel.name)
+    name = parse_wheel_name(wheel.name)
     assert name.abi == "cp311-abi3" and f"manylinux_2_28_{built.cpu}" in name.platforms
     assert "built, repaired and tested by cibuildwheel" in built.ended.out
 
@@ -74,7 +74,7 @@ def test_the_manifest_tells_what_was_built_by_whom(built: Built) -> None:
 
 
 def test_both_builders_agree(built: Built, wheelworks_cache: Path) -> None:
-    ended = wheelworks("compare", built.cross, built.cibuildwheel, "--part", cache=wheelworks_cache)
+    ended = wheelworks("compare", built.cross, built.cibuildwheel, "--subset", cache=wheelworks_cache)
     assert ended.status == 0, ended.err
     assert ended.out.startswith("1 pairs of wheels, ") and ended.out.rstrip().endswith("no difference")
 

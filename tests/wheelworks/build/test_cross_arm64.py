@@ -67,7 +67,7 @@ def extension(wheel: Path) -> bytes:
 def test_the_machine_code_of_each_has_passed_the_packages_tests(name: str, manifest: dict[str, Any]) -> None:
     [wheel] = [wheel for wheel in manifest["wheels"] if wheel["file"] == name]
     [emulated] = [run for run in wheel["runs"] if run["how"].startswith("emulated CPU")]
-    assert emulated["outcome"] == "ran", emulated
+    assert emulated["outcome"] == "passed", emulated
     assert emulated["how"].endswith("the package's tests")
     assert emulated["checks"] >= 40
     assert all(run["outcome"] != "failed" for run in wheel["runs"])

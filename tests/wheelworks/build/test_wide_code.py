@@ -9,8 +9,9 @@ from pathlib import Path
 
 import capstone
 import pytest
-from wheelworks.audit.regions import regions
-from wheelworks.core import binary, wheelfile
+from wheelworks.audit.disassembly import find_code_regions
+from wheelworks.core import binary
+from wheelworks.core.wheel import read_members
 
 pytestmark = pytest.mark.integration
 
@@ -19,9 +20,9 @@ DECODER = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
 def code(wheel: Path) -> bytes:
     """All code of a wheel's one binary."""
-    [data] = [member.data for name, member in wheelfile.read(wheel).items() if name.endswith((".so", ".pyd"))]
+    [data] = [member.data for name, member in read_members(wheel).items() if name.endswith((".so", ".pyd"))]
     # Within the loop: LIEF's objects die with what they are part of.
-    return b"".join(region.data for parsed, _, _ in binary.parts(data) for region in regions(parsed))
+    return b"".join(region.data for parsed, _, _ in binary.parts(data) for region in find_code_regions(parsed))
 
 
 def wide(text: bytes) -> list[bytes]:

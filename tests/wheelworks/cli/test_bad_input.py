@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Path:
         (("cross-arm64", "--out", "LICENSE"), "--out LICENSE: File exists"),
         (("host-wheel", "--out", "LICENSE"), "--out LICENSE: File exists"),
         (("test-foreign", "nowhere.whl"), "nowhere.whl: no such file"),
-        (("test-foreign", "--how", "cpython", "LICENSE"), "LICENSE: no wheel's name"),
+        (("test-foreign", "--how", "cpython", "LICENSE"), "LICENSE: not a wheel's file name"),
         (("cross-arm64", "--out", "LICENSE/dist"), "--out LICENSE/dist: Not a directory"),
     ],
 )

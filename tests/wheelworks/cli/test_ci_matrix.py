@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from wheelworks.cli import ci_matrix
-from wheelworks.core import plan, targets, wheelfile
+from wheelworks.core import plan, targets
+from wheelworks.core.wheel import parse_wheel_name
 
 PLANNED = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
 HOSTED = {target.runner for target in targets.all_targets() if target.runner}
@@ -53,5 +54,5 @@ def test_pip_gives_each_python_the_wheel_of_its_row() -> None:
     for row in ci_matrix.native(PLANNED):
         key = (row["runner"], row["architecture"], row["python"])
         assert key not in seen
-        seen[key] = wheelfile.parse_name(row["wheel"]).abi
+        seen[key] = parse_wheel_name(row["wheel"]).abi
     assert {abi for (_, _, python), abi in seen.items() if python == "3.15"} == {"cp315-abi3.abi3t"}

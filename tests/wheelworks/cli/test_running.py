@@ -30,10 +30,10 @@ def verdict(wheel: str, outcome: Outcome, **more: Any) -> Verdict:
 @pytest.mark.parametrize(
     ("outcomes", "expected"),
     [
-        (["ran"], 0),
-        (["ran", "cannot run here"], 0),
-        (["cannot run here"], 1),
-        (["ran", "failed"], 1),
+        (["passed"], 0),
+        (["passed", "unsupported"], 0),
+        (["unsupported"], 1),
+        (["passed", "failed"], 1),
         (["failed"], 1),
         ([], 1),
     ],
@@ -44,7 +44,7 @@ def test_a_wheel_must_run_somehow_and_fail_nowhere(outcomes: list[Outcome], expe
 
 
 def test_every_wheel_must_run() -> None:
-    assert _running.exit_code([Path(OURS), Path(THEIRS)], [verdict(OURS, "ran")]) == 1
+    assert _running.exit_code([Path(OURS), Path(THEIRS)], [verdict(OURS, "passed")]) == 1
 
 
 def test_refuses_what_is_not_there(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_refuses_what_is_not_there(tmp_path: Path) -> None:
 
 def test_refuses_what_is_no_wheel(tmp_path: Path) -> None:
     (tmp_path / "x.zip").touch()
-    with pytest.raises(WheelworksError, match="no wheel's name"):
+    with pytest.raises(WheelworksError, match="not a wheel's file name"):
         _running.check([tmp_path / "x.zip"], "emulated", "smoke")
 
 
@@ -72,7 +72,7 @@ def test_refuses_a_whole_suite_on_a_bare_cpu(tmp_path: Path) -> None:
 
 def test_says_of_a_windows_wheel_that_no_cpython_runs_it() -> None:
     [found] = _running.run([Path(OURS)], "cpython", "smoke", ["3.11"], lambda name, text: None)
-    assert (found.outcome, "--how emulated" in found.why) == ("cannot run here", True)
+    assert (found.outcome, "--how emulated" in found.why) == ("unsupported", True)
 
 
 @pytest.fixture
@@ -87,13 +87,13 @@ def all_run(monkeypatch: pytest.MonkeyPatch, on_linux: None) -> list[str]:
 
     def emulated(wheel: Path) -> Verdict:
         asked.append(wheel.name)
-        return verdict(wheel.name, "ran")
+        return verdict(wheel.name, "passed")
 
     def real(wheel: Path, cpu: str, python: str, tests: str, say: _running.Say) -> Verdict:
         asked.append(f"{wheel.name} {python} {cpu}")
-        return Verdict(wheel.name, "CPython", "ran")
+        return Verdict(wheel.name, "CPython", "passed")
 
-    monkeypatch.setattr(_running, "smoke", emulated)
+    monkeypatch.setattr(_running, "smoke_test", emulated)
     monkeypatch.setattr(_running, "_under", real)
     return asked
 
@@ -153,7 +153,7 @@ def test_what_nothing_runs_fails_only_alone(
 def test_a_wheel_that_was_not_run_in_its_way_fails(
     all_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_running, "_under", lambda wheel, *_: verdict(wheel.name, "cannot run here", why="no qemu"))
+    monkeypatch.setattr(_running, "_under", lambda wheel, *_: verdict(wheel.name, "unsupported", why="no qemu"))
     assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, POWER)]) == 1
 
 
@@ -179,8 +179,8 @@ def test_other_hosts_have_the_emulated_cpu_alone(system: str, monkeypatch: pytes
     monkeypatch.setattr(platform, "system", lambda: system)
     linux = Path("x-1.0-cp311-abi3-manylinux_2_17_aarch64.whl")
     [found] = _running.run([linux], "cpython", "smoke", ["3.11"], lambda name, text: None)
-    assert (found.outcome, "Linux's namespaces" in found.why) == ("cannot run here", True)
-    monkeypatch.setattr(_running, "smoke", lambda wheel: verdict(wheel.name, "ran"))
+    assert (found.outcome, "Linux's namespaces" in found.why) == ("unsupported", True)
+    monkeypatch.setattr(_running, "smoke_test", lambda wheel: verdict(wheel.name, "passed"))
     assert [one.how for one in _running.run([linux], "all", "smoke", ["3.11"], lambda name, text: None)] == [
         "emulated CPU"
     ]
@@ -201,8 +201,8 @@ import wheelworks.cli.test_foreign, wheelworks.cli._running
 
 
 def test_shows_outcomes_and_tells_failures_in_full(capsys: pytest.CaptureFixture[str]) -> None:
-    finding = "write-out-of-bounds: writes 1 byte, 0 past the end of a Bytes object"
-    _running.show([verdict(OURS, "ran", checks=40), verdict(THEIRS, "failed", why="it failed", findings=(finding,))])
+    finding = "heap-buffer-overflow-write: writes 1 byte, 0 past the end of a Bytes object"
+    _running.show([verdict(OURS, "passed", checks=40), verdict(THEIRS, "failed", why="it failed", findings=(finding,))])
     shown = capsys.readouterr()
     assert "40 checks" in shown.out
     assert finding in " ".join(shown.err.split())

@@ -15,7 +15,7 @@ from tests.wheelworks.foreign.made import WheelMaker
 def test_another_platforms_wheel_cannot_run_here(own_cache: Path) -> None:
     for tag in ("cp311-abi3-win_arm64", "cp311-abi3-musllinux_1_2_aarch64", "cp314-cp314t-manylinux_2_17_aarch64"):
         verdict = run_wheel(Path(f"demo-1.0-{tag}.whl"), cpu="aarch64", python="3.11", tests="smoke")
-        assert verdict.outcome == "cannot run here" and verdict.why.startswith("it is for ") and verdict.checks == 0
+        assert verdict.outcome == "unsupported" and verdict.why.startswith("it is for ") and verdict.checks == 0
 
 
 def test_a_missing_emulator_says_how_to_get_it(
@@ -23,7 +23,7 @@ def test_a_missing_emulator_says_how_to_get_it(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     verdict = run_wheel(make_wheel({}, tag="cp311-abi3-linux_s390x"), cpu="s390x", python="3.11", tests="smoke")
-    assert verdict.outcome == "cannot run here"
+    assert verdict.outcome == "unsupported"
     assert "qemu-s390x-static" in verdict.why and "apt-get install" in verdict.why
 
 
@@ -38,7 +38,7 @@ def test_a_root_that_cannot_be_laid_is_no_pass(
     wheel = make_wheel({"demo.abi3.so": b""})
     verdict = run_wheel(wheel, cpu="aarch64", python="3.11", tests="smoke")
     assert (verdict.outcome, verdict.why) == (
-        "cannot run here",
+        "unsupported",
         "mmdebstrap isn't installed\napt-get install mmdebstrap",
     )
 
@@ -49,7 +49,7 @@ def test_an_unsound_wheel_is_refused_before_a_root_is_laid(
     monkeypatch.setattr(run, "find_emulator", lambda machine: "/usr/bin/qemu")
     wheel = make_wheel({"demo.abi3.so": b""})
     wheel.write_bytes(wheel.read_bytes()[:99])
-    with pytest.raises(WheelworksError, match="damaged, or no wheel"):
+    with pytest.raises(WheelworksError, match="damaged, or not a wheel"):
         run_wheel(wheel, cpu="aarch64", python="3.11", tests="smoke")
     assert sorted(path.name for path in own_cache.iterdir()) == ["runs", "runs.lock"]
 

@@ -6,7 +6,7 @@ from wheelworks.testing import known_failures
 from wheelworks.testing.outcomes import Outcomes
 from wheelworks.testing.results import Told
 
-START = Verdict("x.whl", "somehow", "cannot run here")
+START = Verdict("x.whl", "somehow", "unsupported")
 
 
 def verdict(told: Told, reasons: dict[str, str] | None = None, second_try: tuple[str, ...] = ()) -> Verdict:
@@ -21,14 +21,14 @@ def told(**ended: str) -> Told:
 
 def test_all_passed() -> None:
     good = verdict(told(a="passed", b="passed"))
-    assert (good.outcome, good.checks, good.findings, good.why) == ("ran", 2, (), "2 of 2 checks passed")
+    assert (good.outcome, good.checks, good.findings, good.why) == ("passed", 2, (), "2 of 2 checks passed")
 
 
 def test_named_exceptions_are_counted_with_their_reasons() -> None:
     seen = told(a="passed", b="skipped", c="skipped")
     seen.tests.append("d")
     good = verdict(seen, {"b": "no curl", "c": "no curl", "d": "no children", "z": "never met"})
-    assert good.outcome == "ran"
+    assert good.outcome == "passed"
     assert good.why == "1 of 4 checks passed; named exceptions: 3: no curl (2), no children (1)"
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from wheelworks.core.archive import Limits
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.wheelfile import Limits
 from wheelworks.foreign import wheels
 from wheelworks.foreign.wheels import extension_modules, mismatch, project, unpack
 
@@ -70,9 +70,9 @@ def test_a_path_out_of_the_folder_is_refused(name: str, make_wheel: WheelMaker, 
 @pytest.mark.parametrize(
     ("record", "finding"),
     [
-        (record_row("demo/__init__.py", b"other"), "demo/__init__.py isn't in RECORD with its SHA-256 hash"),
-        ("demo/__init__.py,,", "demo/__init__.py isn't in RECORD with its SHA-256 hash"),
-        ("", "isn't in RECORD"),
+        (record_row("demo/__init__.py", b"other"), "demo/__init__.py is not in RECORD with its SHA-256 hash"),
+        ("demo/__init__.py,,", "demo/__init__.py is not in RECORD with its SHA-256 hash"),
+        ("", "is not in RECORD"),
     ],
     ids=["wrong", "without hash", "empty"],
 )
@@ -87,7 +87,7 @@ def test_no_record(make_wheel: WheelMaker, tmp_path: Path) -> None:
     wheel = make_wheel({})
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("demo/__init__.py", b"")
-    with pytest.raises(WheelworksError, match=r"one \.dist-info folder, this has 0"):
+    with pytest.raises(WheelworksError, match=r"one \.dist-info folder, this one has 0"):
         unpack(wheel, tmp_path / "site")
 
 
@@ -106,7 +106,7 @@ def test_a_file_twice(make_wheel: WheelMaker, tmp_path: Path) -> None:
     wheel = make_wheel(GOOD)
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("demo/__init__.py", b"")
-    with pytest.raises(WheelworksError, match="two files of one name"):
+    with pytest.raises(WheelworksError, match="two files with the same name"):
         unpack(wheel, tmp_path / "site")
 
 

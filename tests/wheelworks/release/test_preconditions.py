@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.release import preconditions
+from wheelworks.release import publishing
 
 from tests.fixtures import projects
 
@@ -30,12 +30,12 @@ def changed(folder: Path, name: str, text: str) -> Path:
 
 def refusal(folder: Path, version: str = "1.0") -> str:
     with pytest.raises(WheelworksError) as raised:
-        preconditions.check(folder, version)
+        publishing.check_preconditions(folder, version)
     return raised.value.message
 
 
 def test_what_is_ready_gives_its_commit(ready: Path) -> None:
-    assert preconditions.check(ready, "1.0") == projects.git(ready, "rev-parse", "HEAD")
+    assert publishing.check_preconditions(ready, "1.0") == projects.git(ready, "rev-parse", "HEAD")
 
 
 def test_an_unclean_tree(ready: Path) -> None:
@@ -55,7 +55,7 @@ def test_another_version_than_the_projects(ready: Path) -> None:
 @pytest.mark.parametrize("version", ["", "one", "1.0-beta", "v1.0", "1.0+local", "../1"])
 def test_no_version(ready: Path, version: str) -> None:
     with pytest.raises(UsageError):
-        preconditions.check(ready, version)
+        publishing.check_preconditions(ready, version)
 
 
 @pytest.mark.parametrize("text", ["# Changelog\n", "## 1.0\n\n## 0.9\n\n- Less.\n", "## 1.0.1\n\n- Next.\n"])

@@ -98,7 +98,7 @@ def test_a_commit_that_is_not_merged_is_refused(ready: Path, remote: Path) -> No
     projects.git(ready, "commit", "--quiet", "--allow-empty", "--message=Mine")
     head = projects.git(ready, "rev-parse", "HEAD")
     with pytest.raises(WheelworksError, match=f"main at origin hasn't got {head[:12]}"):
-        publishing.check(ready, "1.0", head, "origin")
+        publishing.check_remote(ready, "1.0", head, "origin")
 
 
 def test_a_commit_below_the_remotes_newest_is_published(ready: Path, remote: Path) -> None:
@@ -106,14 +106,14 @@ def test_a_commit_below_the_remotes_newest_is_published(ready: Path, remote: Pat
     projects.git(ready, "commit", "--quiet", "--allow-empty", "--message=Later")
     projects.git(ready, "push", "--quiet", "origin", "main")
     projects.git(ready, "reset", "--quiet", "--hard", head)
-    publishing.check(ready, "1.0", head, "origin")
+    publishing.check_remote(ready, "1.0", head, "origin")
 
 
 def test_a_version_that_the_remote_has_tagged_is_refused(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert publish(monkeypatch, "1.0\n") == (0, "")
     projects.git(ready, "tag", "--delete", "v1.0")  # as in a clone that hasn't heard of it
     with pytest.raises(WheelworksError, match=r"1\.0 is tagged already at origin"):
-        publishing.check(ready, "1.0", projects.git(ready, "rev-parse", "HEAD"), "origin")
+        publishing.check_remote(ready, "1.0", projects.git(ready, "rev-parse", "HEAD"), "origin")
     projects.git(ready, "fetch", "--quiet", "--tags")
     assert publish(monkeypatch, "1.0\n") == (1, "1.0 is tagged already at origin")
 
@@ -130,7 +130,7 @@ def test_a_push_that_is_refused_leaves_no_tag(ready: Path, remote: Path, monkeyp
     hook.chmod(0o755)
     head = projects.git(ready, "rev-parse", "HEAD")
     with pytest.raises(WheelworksError, match="tags are protected"):
-        publishing.publish(ready, "1.0", head, "origin")
+        publishing.push_tag(ready, "1.0", head, "origin")
     assert tags(ready) == tags(remote) == ""
     hook.unlink()
     assert publish(monkeypatch, "1.0\n") == (0, "")

@@ -13,11 +13,12 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from wheelworks.core import wheelfile
+from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.wheel import parse_wheel_name, replace_record, replace_tags
 from wheelworks.release import rehearsal
-from wheelworks.release.steps import Part, Release
-from wheelworks.reproduce.selection import Selection
+from wheelworks.release.steps import Release, ReleaseSubset
+from wheelworks.reproduce.rebuild import Selection
 
 from tests.fixtures.commands import ROOT
 
@@ -31,14 +32,14 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     """A part of a release, each wheel valid, with nothing but its name in it."""
     folder = tmp_path_factory.mktemp("files")
     chosen = Selection(("win_arm64", "macosx_11_0_arm64", "musllinux_1_2_aarch64"))
-    one = Release(folder, folder, "1.0", "c", "sample-1.0", Part(chosen))
+    one = Release(folder, folder, "1.0", "c", "sample-1.0", ReleaseSubset(chosen))
     info = "sample-1.0.dist-info"
     for path in [path for path in one.files if path.suffix == ".whl"]:
-        name = wheelfile.parse_name(path.name)
+        name = parse_wheel_name(path.name)
         texts = {"sample.py": path.name, f"{info}/METADATA": METADATA, f"{info}/WHEEL": "Wheel-Version: 1.0\n"}
-        members = {file: wheelfile.Member(text.encode()) for file, text in texts.items()}
-        tagged = wheelfile.with_record(wheelfile.with_tags(members, name.tags, info), info)
-        path.write_bytes(wheelfile.archive(tagged, 1_700_000_000))
+        members = {file: Member(text.encode()) for file, text in texts.items()}
+        tagged = replace_record(replace_tags(members, name.tags, info), info)
+        path.write_bytes(build_archive(tagged, 1_700_000_000))
     return one
 
 
@@ -52,15 +53,15 @@ def files(release: Release) -> list[Path]:
 
 def test_what_is_uploaded_comes_back_for_every_platform(release: Release, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
-    with rehearsal.index(tmp_path / "index") as address:
-        rehearsal.upload(files[:5], tmp_path / "index", address)  # cut off between two files
+    with rehearsal.serve_index(tmp_path / "index") as address:
+        rehearsal.upload_files(files[:5], tmp_path / "index", address)  # cut off between two files
         cut_off(files[5], address)  # and within the next
         with pytest.raises(WheelworksError, match="came back otherwise"):
-            rehearsal.compare(files, tmp_path / "index")
-        rehearsal.upload(files, tmp_path / "index", address)  # completed
-        rehearsal.upload(files, tmp_path / "index", address)  # nothing to do, nothing doubled
-        rehearsal.compare(files, tmp_path / "index")
-        rehearsal.download(files, release.planned, "sample==1.0", tmp_path / "back", address)
+            rehearsal.compare_folder(files, tmp_path / "index")
+        rehearsal.upload_files(files, tmp_path / "index", address)  # completed
+        rehearsal.upload_files(files, tmp_path / "index", address)  # nothing to do, nothing doubled
+        rehearsal.compare_folder(files, tmp_path / "index")
+        rehearsal.download_files(files, release.planned, "sample==1.0", tmp_path / "back", address)
     assert gone(urllib.parse.urlsplit(address).port or 0)
     assert len(list((tmp_path / "back").rglob("*.whl"))) == 12  # for glibc and musl each
 
@@ -80,10 +81,10 @@ def test_a_platform_without_its_wheel_is_found(release: Release, files: list[Pat
     fewer = [path for path in files if path.name != "sample-1.0-cp311-abi3-win_arm64.whl"]
     pure = tmp_path / "sample-1.0-py3-none-any.whl"
     shutil.copyfile(files[0], pure)
-    with rehearsal.index(tmp_path / "index") as address:
-        rehearsal.upload([*fewer, pure], tmp_path / "index", address)
+    with rehearsal.serve_index(tmp_path / "index") as address:
+        rehearsal.upload_files([*fewer, pure], tmp_path / "index", address)
         with pytest.raises(WheelworksError, match=r"win_arm64: pip chooses sample-1\.0-py3-none-any\.whl"):
-            rehearsal.download(fewer, release.planned, "sample==1.0", tmp_path / "back", address)
+            rehearsal.download_files(fewer, release.planned, "sample==1.0", tmp_path / "back", address)
 
 
 @pytest.mark.parametrize("installer", rehearsal.INSTALLERS)
@@ -92,12 +93,12 @@ def test_a_package_that_does_not_echo_is_found(installer: str, files: list[Path]
     (tmp_path / "index").mkdir()
     pure = tmp_path / "sample-1.0-py3-none-any.whl"
     shutil.copyfile(files[0], pure)
-    with rehearsal.index(tmp_path / "index") as address:
-        rehearsal.upload([pure], tmp_path / "index", address)
+    with rehearsal.serve_index(tmp_path / "index") as address:
+        rehearsal.upload_files([pure], tmp_path / "index", address)
         with pytest.raises(WheelworksError, match=rf"(?s){installer} has installed doesn't echo:.*tornado"):
-            rehearsal.install(installer, "sample==1.0", tmp_path / "new", rehearsal.sources(address))
+            rehearsal.install_package(installer, "sample==1.0", tmp_path / "new", rehearsal.index_options(address))
         with pytest.raises(WheelworksError, match=r"install failed(?s:.*)other==1\.0"):
-            rehearsal.install(installer, "other==1.0", tmp_path / "newer", rehearsal.sources(address))
+            rehearsal.install_package(installer, "other==1.0", tmp_path / "newer", rehearsal.index_options(address))
 
 
 def test_no_server_outlives_a_killed_rehearsal(tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 from wheelworks.core import manifest
 from wheelworks.core.errors import WheelworksError
-from wheelworks.release import attestation, state, steps
-from wheelworks.release.steps import Release, Step
+from wheelworks.release import attestation, steps
+from wheelworks.release.steps import Release, ReleaseStep
 from wheelworks.reproduce import provenance
-from wheelworks.reproduce.selection import Selection
+from wheelworks.reproduce.rebuild import Selection
 
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
+from tests.wheelworks.manifests import manifest_of
 
 NAMES = ("one", "two", "three")
 
@@ -38,12 +39,12 @@ def built(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> P
     return wheel
 
 
-def writes(name: str, calls: list[str]) -> Step:
+def writes(name: str, calls: list[str]) -> ReleaseStep:
     def run(release: Release) -> None:
         calls.append(name)
         (release.dist / name).write_text(f"{name} of {release.version}")
 
-    return Step(name, name, run, lambda release: [release.dist / name])
+    return ReleaseStep(name, name, run, lambda release: [release.dist / name])
 
 
 def release(folder: Path, commit: str = "c", dist: Path | None = None) -> Release:
@@ -52,7 +53,7 @@ def release(folder: Path, commit: str = "c", dist: Path | None = None) -> Releas
 
 def taken(folder: Path, commit: str = "c") -> list[str]:
     calls: list[str] = []
-    steps.go(release(folder, commit), [writes(name, calls) for name in NAMES], lambda step, what: None)
+    steps.run_steps(release(folder, commit), [writes(name, calls) for name in NAMES], lambda step, what: None)
     return calls
 
 
@@ -76,7 +77,7 @@ def test_another_commit_begins_anew(tmp_path: Path) -> None:
 
 def test_what_an_earlier_release_tells_of_its_files_goes_with_it(tmp_path: Path) -> None:
     taken(tmp_path)
-    told = [tmp_path / provenance.FILE, tmp_path / attestation.SUMS]
+    told = [tmp_path / provenance.PROVENANCE_FILE, tmp_path / attestation.CHECKSUMS_FILE]
     for path in told:
         path.touch()
     taken(tmp_path)
@@ -95,7 +96,7 @@ def test_a_surplus_file_is_refused_where_every_step_is_done(name: str, tmp_path:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": "1.0", "commit": "c", "done": 1}', "[" * 10_000])
 def test_a_state_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / state.FILE).write_text(text)
+    (tmp_path / steps.STATE_FILE).write_text(text)
     assert taken(tmp_path) == list(NAMES)
 
 
@@ -105,9 +106,9 @@ def test_a_failed_step_is_told_and_taken_again(tmp_path: Path) -> None:
 
     calls: list[str] = []
     told: dict[str, str] = {}
-    failing = [writes("one", calls), Step("two", "", fail, lambda _: []), writes("three", calls)]
+    failing = [writes("one", calls), ReleaseStep("two", "", fail, lambda _: []), writes("three", calls)]
     with pytest.raises(WheelworksError):
-        steps.go(release(tmp_path), failing, told.__setitem__)
+        steps.run_steps(release(tmp_path), failing, told.__setitem__)
     assert told == {"one": "done", "two": "under way"}
     assert taken(tmp_path) == ["two", "three"]
 
@@ -115,8 +116,8 @@ def test_a_failed_step_is_told_and_taken_again(tmp_path: Path) -> None:
 def test_another_part_begins_anew(tmp_path: Path) -> None:
     assert taken(tmp_path) == list(NAMES)
     calls: list[str] = []
-    one = replace(release(tmp_path), part=steps.Part(pythons=("3.13",)))
-    steps.go(one, [writes(name, calls) for name in NAMES], lambda step, what: None)
+    one = replace(release(tmp_path), part=steps.ReleaseSubset(pythons=("3.13",)))
+    steps.run_steps(one, [writes(name, calls) for name in NAMES], lambda step, what: None)
     assert calls == list(NAMES)
 
 
@@ -124,21 +125,23 @@ def test_a_file_that_changed_after_its_checksum_is_refused_and_one_that_is_gone_
     one, calls = release(tmp_path), list[str]()
 
     def sums(release: Release) -> None:
-        attestation.write_sums(release.dist, [release.dist / "one"])
+        attestation.write_checksums(release.dist, [release.dist / "one"])
 
     both = [
         writes("one", calls),
-        Step(attestation.SUMS, "", sums, lambda one: [one.dist / "one", one.dist / attestation.SUMS]),
+        ReleaseStep(
+            attestation.CHECKSUMS_FILE, "", sums, lambda one: [one.dist / "one", one.dist / attestation.CHECKSUMS_FILE]
+        ),
     ]
-    steps.go(one, both, lambda step, what: None)
+    steps.run_steps(one, both, lambda step, what: None)
     (tmp_path / "one").write_text("changed")
     with pytest.raises(WheelworksError, match="one was changed after its checksum was written"):
-        steps.go(one, both, lambda step, what: None)
+        steps.run_steps(one, both, lambda step, what: None)
     assert calls == ["one"] and (tmp_path / "one").read_text() == "changed"
     (tmp_path / "one").unlink()
-    steps.go(one, both, lambda step, what: None)
+    steps.run_steps(one, both, lambda step, what: None)
     assert calls == ["one", "one"]
-    attestation.check_sums(tmp_path, ["one"])
+    attestation.check_checksums(tmp_path, ["one"])
 
 
 def filled(folder: Path) -> Release:
@@ -151,20 +154,20 @@ def filled(folder: Path) -> Release:
 
 def test_exactly_the_files_of_a_release(tmp_path: Path) -> None:
     one = filled(tmp_path)
-    steps.exactly(one)
+    steps.check_exact_files(one)
     surplus = tmp_path / "sample-0.9.tar.gz"
     surplus.touch()
     with pytest.raises(WheelworksError, match="is no file of this release"):
-        steps.exactly(one)
+        steps.check_exact_files(one)
     surplus.unlink()
     one.files[4].unlink()
     with pytest.raises(WheelworksError, match=f"{one.files[4].name} is missing"):
-        steps.exactly(one)
+        steps.check_exact_files(one)
 
 
 def test_a_finding_of_a_command_ends_the_release_with_its_words(tmp_path: Path) -> None:
     with pytest.raises(WheelworksError) as raised:
-        steps.wheelworks(release(ROOT), "test-foreign", tmp_path / "nothing.whl")
+        steps.run_wheelworks(release(ROOT), "test-foreign", tmp_path / "nothing.whl")
     assert "no such file" in raised.value.message and raised.value.hint == "nox -s test-foreign"
 
 
@@ -172,10 +175,10 @@ def test_a_finding_of_a_command_ends_the_release_with_its_words(tmp_path: Path) 
 def test_a_finding_of_the_audit_ends_the_release(built: Path, tmp_path: Path) -> None:
     """A wheel whose machine code is another CPU's than its name says."""
     wheel = Path(shutil.copy(built, tmp_path))
-    steps.audit(release(ROOT, dist=tmp_path))
+    steps.audit_wheels(release(ROOT, dist=tmp_path))
     wheel.rename(tmp_path / wheel.name.replace("arm64", "amd64"))
     with pytest.raises(WheelworksError, match=r"(?s)audit failed:.*wrong-machine"):
-        steps.audit(release(ROOT, dist=tmp_path))
+        steps.audit_wheels(release(ROOT, dist=tmp_path))
 
 
 @pytest.mark.integration
@@ -185,37 +188,37 @@ def test_an_sdist_that_is_not_the_commits_ends_the_release(
     """One byte more, which every checksum is then written of."""
     monkeypatch.setenv("WHEELWORKS_CACHE", str(wheelworks_cache))
     project, dist = projects.committed(projects.sample(tmp_path / "p")), tmp_path / "dist"
-    part = steps.Part(Selection(("win_arm64",), ("cp311-abi3",)), variations=("umask",))
+    part = steps.ReleaseSubset(Selection(("win_arm64",), ("cp311-abi3",)), variations=("umask",))
     one = replace(release(project, dist=dist), part=part)
-    steps.build(one)
-    steps.reproduce(one)
+    steps.build_wheels(one)
+    steps.reproduce_wheels(one)
     sdist = dist / "sample-1.0.tar.gz"
     sdist.write_bytes(sdist.read_bytes() + b"\0")
-    for paper in (steps.provenance, steps.sums):
+    for paper in (steps.record_provenance, steps.record_checksums):
         paper(one)
     with pytest.raises(WheelworksError, match=r"(?s)reproduce failed:.*sample-1\.0\.tar\.gz"):
-        steps.reproduce(one)
+        steps.reproduce_wheels(one)
 
 
 def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:
     one = filled(tmp_path)
-    steps.sums(one)
-    lines = (tmp_path / attestation.SUMS).read_text().splitlines()
+    steps.record_checksums(one)
+    lines = (tmp_path / attestation.CHECKSUMS_FILE).read_text().splitlines()
     assert lines == sorted(lines, key=lambda line: line[66:]) and len(lines) == len(one.described)
-    attestation.check_sums(tmp_path, [path.name for path in one.described])
+    attestation.check_checksums(tmp_path, [path.name for path in one.described])
     one.files[1].write_text("changed")
     with pytest.raises(WheelworksError, match="was changed after its checksum was written"):
-        attestation.check_sums(tmp_path, [path.name for path in one.described])
+        attestation.check_checksums(tmp_path, [path.name for path in one.described])
     (tmp_path / "more.whl").touch()
     with pytest.raises(WheelworksError, match="is not in SHA256SUMS"):
-        attestation.check_sums(tmp_path, [*(path.name for path in one.described), "more.whl"])
+        attestation.check_checksums(tmp_path, [*(path.name for path in one.described), "more.whl"])
 
 
 def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
     one = filled(tmp_path)
     tools = {"ziglang": "1", "deflate": "2"}
-    record = {"source": {"epoch": 1_700_000_000}, "toolchain": tools}
-    made = attestation.provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
+    record = manifest_of(epoch=1_700_000_000, **tools)
+    made = attestation.create_provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
     assert [subject["name"] for subject in made["subject"]] == sorted(one.names)
     assert made["subject"][0]["digest"]["sha256"] == manifest.sha256(tmp_path / made["subject"][0]["name"])
     commit, lock = made["predicate"]["buildDefinition"]["resolvedDependencies"]
@@ -223,16 +226,15 @@ def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
     attestation.write_provenance(tmp_path, made)
     files = {path.name: manifest.sha256(path) for path in one.files}
     locks = {"requirements/build.txt": "d" * 64}
-    assert provenance.load(tmp_path) == provenance.Stated(1_700_000_000, tools, (), "c" * 40, files, locks)
+    assert provenance.load_provenance(tmp_path) == provenance.RecordedBuild(
+        1_700_000_000, tools, (), "c" * 40, files, locks
+    )
 
 
 def test_a_provenance_is_what_in_toto_and_slsa_require(tmp_path: Path) -> None:
     one = filled(tmp_path)
-    record = {
-        "source": {"epoch": 1_700_000_000},
-        "toolchain": {"ziglang": "1", "build_requirements": {"setuptools": "2"}},
-    }
-    made = attestation.provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
+    record = manifest_of(epoch=1_700_000_000, ziglang="1", build_requirements={"setuptools": "2"})
+    made = attestation.create_provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
     conforms(made)
     for field in ("_type", "subject", "predicateType", "predicate"):
         with pytest.raises((ValueError, AssertionError, KeyError)):

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from wheelworks.reproduce import bisect, clocks
-from wheelworks.reproduce.bisect import CHANCE, OTHERWISE, TOGETHER, investigate
-from wheelworks.reproduce.rebuild import Build
-from wheelworks.reproduce.selection import Selection
+from wheelworks.reproduce import bisect, environment
+from wheelworks.reproduce.bisect import DIFFERENT_TOOLCHAIN, INTERACTION, NONDETERMINISTIC, find_causes
+from wheelworks.reproduce.rebuild import BuildOutput, Selection
 from wheelworks.reproduce.variations import Variation
 
 WHEEL = "sample-1.0-cp311-abi3-win_arm64.whl"
@@ -28,11 +27,13 @@ class Builder:
         self.calls: list[tuple[set[str], Selection | None]] = []
         self.numbers = itertools.count()
 
-    def __call__(self, variations: Sequence[Variation], selection: Selection | None) -> Build:
+    def __call__(self, variations: Sequence[Variation], selection: Selection | None) -> BuildOutput:
         names = {one.name for one in variations}
         self.calls.append((names, selection))
         made = self.contents(names)
-        return Build(self.written({name: made[name] for name in made if not selection or selection.covers(name)}), {})
+        return BuildOutput(
+            self.written({name: made[name] for name in made if not selection or selection.covers(name)}), None
+        )
 
     def written(self, contents: dict[str, str]) -> dict[str, Path]:
         place = self.folder / str(next(self.numbers))
@@ -45,13 +46,13 @@ class Builder:
 @pytest.fixture(autouse=True)
 def a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that can stand still, installed or not."""
-    monkeypatch.setattr(clocks, "missing", lambda: "")
+    monkeypatch.setattr(environment, "check_faketime", lambda: "")
 
 
 def blamed(tmp_path: Path, contents: Contents, given: dict[str, str] | None = None) -> tuple[list[str], Builder]:
     builder = Builder(tmp_path, contents)
     reference = builder.written(contents(set()) if given is None else given)
-    return [cause.name for cause in investigate(reference, builder, KINDS).causes], builder
+    return [cause.name for cause in find_causes(reference, builder, KINDS).causes], builder
 
 
 def test_the_same_bytes_take_one_build(tmp_path: Path) -> None:
@@ -89,30 +90,30 @@ def test_a_surplus_file_is_a_difference(tmp_path: Path) -> None:
 
 def test_what_none_does_alone(tmp_path: Path) -> None:
     names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(varied >= {"zone", "umask"})})
-    assert names == [TOGETHER]
+    assert names == [INTERACTION]
 
 
 def test_a_file_made_otherwise_takes_two_builds(tmp_path: Path) -> None:
     names, builder = blamed(tmp_path, lambda varied: {WHEEL: "ours"}, {WHEEL: "theirs"})
-    assert names == [OTHERWISE] and len(builder.calls) == 2
+    assert names == [DIFFERENT_TOOLCHAIN] and len(builder.calls) == 2
 
 
 def test_a_file_made_otherwise_and_a_culprit(tmp_path: Path) -> None:
     names, _ = blamed(tmp_path, lambda varied: {WHEEL: str("zone" in varied)}, {WHEEL: "theirs"})
-    assert names == [OTHERWISE, "zone"]
+    assert names == [DIFFERENT_TOOLCHAIN, "zone"]
 
 
 def test_chance(tmp_path: Path) -> None:
     numbers = itertools.count()
     names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(next(numbers))})
-    assert names == [CHANCE]
+    assert names == [NONDETERMINISTIC]
 
 
 def test_the_clock_and_another(tmp_path: Path) -> None:
     numbers = itertools.count()
 
     def contents(varied: set[str]) -> dict[str, str]:
-        time = 0 if bisect._STILL.name in varied else next(numbers)
+        time = 0 if bisect._FROZEN_CLOCK.name in varied else next(numbers)
         return {WHEEL: f"{time} {'cores' in varied}"}
 
     names, _ = blamed(tmp_path, contents)
@@ -120,7 +121,7 @@ def test_the_clock_and_another(tmp_path: Path) -> None:
 
 
 def test_without_a_clock_that_stands_still_both_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks, "missing", lambda: "not installed")
+    monkeypatch.setattr(environment, "check_faketime", lambda: "not installed")
     numbers = itertools.count()
     names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(next(numbers))})
-    assert names == [f"{CHANCE} (or by the clock: not installed)"]
+    assert names == [f"{NONDETERMINISTIC} (or by the clock: not installed)"]

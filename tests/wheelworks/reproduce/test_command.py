@@ -11,17 +11,20 @@ from typing import Any
 
 import pytest
 from wheelworks.cli import reproduce
-from wheelworks.core import manifest, targets, wheelfile
+from wheelworks.core import manifest, targets
+from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.wheel import find_dist_info, read_members, replace_record
 from wheelworks.release import steps
-from wheelworks.release.steps import Part, Release
-from wheelworks.reproduce import selection, sources
-from wheelworks.reproduce.selection import Selection
+from wheelworks.release.steps import Release, ReleaseSubset
+from wheelworks.reproduce import rebuild, source
+from wheelworks.reproduce.rebuild import Selection
 from wheelworks.reproduce.variations import VARIATIONS
 
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
 from tests.fixtures.package import STEM
+from tests.wheelworks.manifests import manifest_of, wheel
 
 ONE = ("--target", "win_arm64", "--abi", "cp311-abi3")
 LITTLE = ("--vary", "umask", "--vary", "time zone")
@@ -81,10 +84,10 @@ def renamed(sdist: Path) -> None:
 
 
 def tampered(wheel: Path) -> None:
-    members = wheelfile.read(wheel)
-    info = wheelfile.dist_info(members, wheel.name)
-    members[f"{info}/METADATA"] = wheelfile.Member(members[f"{info}/METADATA"].data + b"X-Mine: 1\n")
-    wheel.write_bytes(wheelfile.archive(wheelfile.with_record(members, info), 1_714_979_290))
+    members = read_members(wheel)
+    info = find_dist_info(members, wheel.name)
+    members[f"{info}/METADATA"] = Member(members[f"{info}/METADATA"].data + b"X-Mine: 1\n")
+    wheel.write_bytes(build_archive(replace_record(members, info), 1_714_979_290))
 
 
 @pytest.mark.integration
@@ -96,7 +99,7 @@ def test_a_wheel_that_was_made_otherwise_is_explained(dist: Path, tmp_path: Path
     assert ended.status == 1
     assert "made otherwise: rebuilds agree with each other" in ended.err
     assert "sample-1.0.dist-info/METADATA: line " in ended.err and r"'X-Mine: 1\n' | (not there)" in ended.err
-    assert f"equal, {len(wheelfile.read(tmp_path / 'kept' / WHEEL)) - 2} files: sample-1.0.dist-info/WHEEL" in ended.err
+    assert f"equal, {len(read_members(tmp_path / 'kept' / WHEEL)) - 2} files: sample-1.0.dist-info/WHEEL" in ended.err
 
 
 @pytest.mark.integration
@@ -135,8 +138,8 @@ def test_a_provenance_that_an_earlier_commit_has_left_counts_no_more(tmp_path: P
         assert wheelworks("build-wheels", "--no-run", project, "--out", dist, *ONE, cache=wheelworks_cache).status == 0
         if not epochs:
             first = projects.git(project, "rev-parse", "HEAD")
-            steps.provenance(Release(project, dist, "1.0", first, "sample-1.0", Part(PART)))
-        epochs.append(sources.of_folder(dist, None, Selection()).recipe.epoch)
+            steps.record_provenance(Release(project, dist, "1.0", first, "sample-1.0", ReleaseSubset(PART)))
+        epochs.append(source.resolve_folder(dist, None, Selection()).recipe.epoch)
     assert epochs == [1_714_979_290, 1_746_515_290]
     ended = wheelworks("reproduce", dist, "--vary", "umask", cache=wheelworks_cache)
     assert ended.status == 0, ended.err
@@ -198,9 +201,9 @@ def test_a_wheel_that_nothing_here_builds_is_refused(tmp_path: Path) -> None:
 def test_a_wheel_that_changed_since_its_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / WHEEL).write_bytes(b"other")
     (tmp_path / "sample-1.0.tar.gz").touch()
-    manifest.save(manifest.merge(None, {"epoch": 1}, {}, [{"file": WHEEL, "sha256": "0" * 64}]), tmp_path)
+    manifest.save(manifest_of(wheel(WHEEL, sha256="0" * 64)), tmp_path)
     with pytest.raises(WheelworksError, match=r"isn't the file that manifest\.json tells of"):
-        sources.of_folder(tmp_path, None, Selection())
+        source.resolve_folder(tmp_path, None, Selection())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"_type": 1, "predicateType": 2}', "[" * 10_000])
@@ -209,16 +212,16 @@ def test_a_provenance_that_cannot_be_read_is_refused(tmp_path: Path, text: str) 
     (tmp_path / "sample-1.0.tar.gz").touch()
     (tmp_path / "provenance.json").write_text(text)
     with pytest.raises(WheelworksError, match="no provenance that can be read"):
-        sources.of_folder(tmp_path, None, Selection())
+        source.resolve_folder(tmp_path, None, Selection())
 
 
 def test_a_universal_wheel_is_for_both_macos_rows() -> None:
-    rows = selection.rows("sample-1.0-cp311-abi3-macosx_10_9_universal2.whl")
+    rows = rebuild.get_wheel_targets("sample-1.0-cp311-abi3-macosx_10_9_universal2.whl")
     assert {row.cpu for row in rows} == {"aarch64", "x86_64"}
 
 
 def test_what_is_selected_for_files_covers_them_and_no_others() -> None:
-    chosen = selection.of_files([WHEEL, "sample-1.0.tar.gz"])
+    chosen = rebuild.select_files([WHEEL, "sample-1.0.tar.gz"])
     assert list(chosen.words()) == ["--target", "win_arm64", "--abi", "cp311-abi3"]
     assert chosen.covers(WHEEL) and chosen.covers("sample-1.0.tar.gz")
     assert not chosen.covers(WHEEL.replace("arm64", "amd64")) and not chosen.covers("sample-1.0-py3-none-any.whl")

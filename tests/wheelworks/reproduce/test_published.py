@@ -14,7 +14,7 @@ import pytest
 from wheelworks.core import index as ordinary
 from wheelworks.release import steps
 from wheelworks.release.steps import Release
-from wheelworks.reproduce.provenance import FILE
+from wheelworks.reproduce.provenance import PROVENANCE_FILE
 
 from tests.fixtures import indexes, projects
 from tests.fixtures.commands import ROOT, Ended, environment, wheelworks
@@ -38,18 +38,18 @@ class Index:
 
     def account(self, commit: str) -> None:
         """Serve the release as one that was made of this commit."""
-        steps.provenance(Release(ROOT, self.folder, VERSION, commit, STEM))
+        steps.record_provenance(Release(ROOT, self.folder, VERSION, commit, STEM))
         self.serve()
 
     def serve(self) -> None:
         """Serve the folder as it is now."""
         files = [*self.folder.glob("*.whl"), *self.folder.glob("*.tar.gz")]
         self.server.listing(*files, project="tornado-speedups")
-        self.server.pages[f"/files/{FILE}"] = (self.folder / FILE).read_bytes()
+        self.server.pages[f"/files/{PROVENANCE_FILE}"] = (self.folder / PROVENANCE_FILE).read_bytes()
 
     def change(self, place: str, value: Any) -> None:
         """Change what the provenance says of how the files were made."""
-        path = self.folder / FILE
+        path = self.folder / PROVENANCE_FILE
         statement = json.loads(path.read_text())
         definition = statement["predicate"]["buildDefinition"]
         if place.startswith("requirements/"):
@@ -83,9 +83,9 @@ def test_it_is_built_again_to_the_same_bytes(index: Index) -> None:
 
 def test_the_time_and_the_source_are_the_published_ones(index: Index) -> None:
     """An sdist that says something else, at another time, gives another wheel."""
-    statement = json.loads((index.folder / FILE).read_text())
+    statement = json.loads((index.folder / PROVENANCE_FILE).read_text())
     statement["predicate"]["buildDefinition"]["internalParameters"]["epoch"] += 86_400
-    (index.folder / FILE).write_text(json.dumps(statement))
+    (index.folder / PROVENANCE_FILE).write_text(json.dumps(statement))
     index.serve()
     ended = index.reproduce()
     assert ended.status == 1 and "made otherwise" in ended.err and "time" in ended.err
@@ -127,7 +127,7 @@ def clone(tmp_path: Path) -> Path:
 
 def from_clone(clone: Path, index: Index) -> subprocess.CompletedProcess[str]:
     # Ours comes first, so that it is asked for the release even where the ordinary one has it, too.
-    usual = " ".join(ordinary.indexes(ordinary.pip_settings()))
+    usual = " ".join(ordinary.list_indexes(ordinary.read_pip_settings()))
     pip = {"PIP_INDEX_URL": index.server.address, "PIP_EXTRA_INDEX_URL": usual}
     env = {**environment(index.cache), **pip, "PYTHONPATH": str(clone / "scripts")}
     command = [sys.executable, "-m", "wheelworks", *REPRODUCE]
@@ -168,12 +168,12 @@ def test_a_commit_of_another_history_is_not_run(index: Index, clone: Path) -> No
 
 
 def test_a_provenance_from_elsewhere_takes_the_place_of_none(index: Index, tmp_path: Path) -> None:
-    del index.server.pages[f"/files/{FILE}"]
-    assert index.reproduce("--provenance", index.folder / FILE).status == 0
+    del index.server.pages[f"/files/{PROVENANCE_FILE}"]
+    assert index.reproduce("--provenance", index.folder / PROVENANCE_FILE).status == 0
     assert index.reproduce("--provenance", tmp_path / "nothing.json").status == 2
 
 
 def test_a_provenance_that_cannot_be_read_is_refused(index: Index) -> None:
-    index.server.pages[f"/files/{FILE}"] = b"[]"
+    index.server.pages[f"/files/{PROVENANCE_FILE}"] = b"[]"
     ended = index.reproduce()
     assert ended.status == 1 and "no provenance that can be read" in ended.err

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from wheelworks.reproduce import result
 from wheelworks.reproduce.bisect import Files
-from wheelworks.reproduce.rebuild import Build, Recipe
-from wheelworks.reproduce.selection import Selection
-from wheelworks.reproduce.sources import Subject
+from wheelworks.reproduce.rebuild import BuildOutput, BuildRecipe, Selection
+from wheelworks.reproduce.source import RebuildSource
 
 ARM = "sums-1.0-cp311-abi3-win_arm64.whl"
 INTEL = "sums-1.0-cp314-cp314t-win_amd64.whl"
@@ -24,9 +23,9 @@ class Builder:
     made: list[Files]
     builds: list[str] = field(default_factory=list)
 
-    def __call__(self, variations: object, selection: object = None) -> Build:
+    def __call__(self, variations: object, selection: object = None) -> BuildOutput:
         self.builds.append("one")
-        return Build(dict(self.made[min(len(self.builds), len(self.made)) - 1]), {}, "")
+        return BuildOutput(dict(self.made[min(len(self.builds), len(self.made)) - 1]), None, "")
 
     def fetch(self, variations: object) -> None:
         pass
@@ -40,9 +39,9 @@ def built(tmp_path: Path) -> Files:
     return files
 
 
-def concluded(asked: Files, *made: Files) -> result.Conclusion:
-    subject = Subject(asked, Recipe(Path("sums-1.0.tar.gz"), Selection((), ())), {})
-    return result.conclude(subject, Builder(list(made)), [], [])  # type: ignore[arg-type]
+def concluded(asked: Files, *made: Files) -> result.ReproductionResult:
+    subject = RebuildSource(asked, BuildRecipe(Path("sums-1.0.tar.gz"), Selection((), ())), {})
+    return result.reproduce_source(subject, Builder(list(made)), [], [])  # type: ignore[arg-type]
 
 
 def test_a_folder_need_not_hold_every_abi_of_every_target(built: Files) -> None:
