@@ -122,9 +122,9 @@ def run_release(shop: BuildContext, there: Sequence[Built | UpToDate], *, everyw
 
 
 def _tests(wheels: Sequence[Path]) -> _running.Tests:
-    from wheelworks.emulator.package import is_the_package
+    from wheelworks.emulator.wheel_tests import is_own_package
 
-    return "package" if all(map(is_the_package, wheels)) else "smoke"
+    return "package" if all(map(is_own_package, wheels)) else "smoke"
 
 
 def _note_runs(shop: BuildContext, verdicts: Sequence[Verdict]) -> None:

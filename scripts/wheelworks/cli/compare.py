@@ -78,9 +78,9 @@ def _find_wheels(word: str, progress: console.Progress) -> list[Path]:
 
 def _compare_runs(pairs: Sequence[WheelPair]) -> tuple[list[WheelDifference], list[Skipped], int]:
     """Observe each wheel on an emulated CPU, on all cores, and compare the observations of each pair."""
-    from wheelworks.emulator.observe import observe  # the emulator takes a second to import
+    from wheelworks.emulator.observe import observe_behaviour  # the emulator takes a second to import
 
-    seen = cache(observe)
+    seen = cache(observe_behaviour)
     found: list[WheelDifference] = []
     skipped: list[Skipped] = []
     calls = 0
@@ -94,10 +94,10 @@ def _compare_runs(pairs: Sequence[WheelPair]) -> tuple[list[WheelDifference], li
 
 def _compare_tests(pairs: Sequence[WheelPair]) -> list[WheelDifference]:
     """Run this package's own tests on both wheels of each pair: both must pass, and the same number of checks."""
-    from wheelworks.emulator.package import is_the_package, run_package
+    from wheelworks.emulator.wheel_tests import is_own_package, run_package_tests
 
-    wheels = {wheel.path for one in pairs for wheel in (one.a, one.b) if is_the_package(wheel.path)}
-    verdicts = dict(zip(wheels, run_package(list(wheels)), strict=True)) if wheels else {}
+    wheels = {wheel.path for one in pairs for wheel in (one.a, one.b) if is_own_package(wheel.path)}
+    verdicts = dict(zip(wheels, run_package_tests(list(wheels)), strict=True)) if wheels else {}
     found = []
     for one in pairs:
         if one.a.path not in verdicts or one.b.path not in verdicts:
