@@ -119,11 +119,11 @@ def workflows(folder: Path) -> Iterator[Finding]:
     options = ["--format", "json", "--no-progress", "--quiet", "--min-severity", "low", "--offline"]
     # Each by its name: of a folder, zizmor leaves out what git ignores, and says that there is no workflow.
     files = [one.relative_to(folder).as_posix() for one in sorted(place.glob("*.y*ml"))]
-    ended = process.run([program, *options, *files], cwd=folder, seconds=300, apart=True)
+    ended = process.run([program, *options, *files], cwd=folder, timeout=300, separate_stderr=True)
     try:
         found = json.loads(ended.output)
     except ValueError:
-        said = f"zizmor ended with {ended.status} and said: {ended.last(3) or 'nothing'}"
+        said = f"zizmor ended with {ended.status} and said: {ended.last_lines(3) or 'nothing'}"
         yield Finding("W604", sanitize(said, 300), ".github/workflows")
         return
     for one in found:

@@ -94,7 +94,7 @@ def _seconds(name: str, build: Build) -> float:
     with tempfile.TemporaryDirectory(prefix="wheelworks-") as folder:
         command = build(Path(folder))
         start = time.perf_counter()
-        ended = process.run(command, env={**os.environ, **_ENV}, seconds=_SECONDS)
+        ended = process.run(command, env={**os.environ, **_ENV}, timeout=_SECONDS)
         if ended.status or not list(Path(folder).glob("*.whl")):
             raise WheelworksError(f"the builder {name} failed:\n{ended.output[-1500:]}")
         return time.perf_counter() - start

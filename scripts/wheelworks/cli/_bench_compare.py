@@ -67,7 +67,7 @@ def _measure(site: Path, suites: Sequence[str], file: Path, into: Figures) -> No
     # of the very same code differ by a third, and significantly.
     path = [str(SCRIPTS), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = {**os.environ, **serving.PINNED_MALLOC, "PYTHONPATH": os.pathsep.join(path)}
-    ended = process.run([sys.executable, "-m", "wheelworks", *words], env=env, seconds=900)
+    ended = process.run([sys.executable, "-m", "wheelworks", *words], env=env, timeout=900)
     if ended.status:
         which = {"old": "the revision", "new": "the working tree"}[site.parent.name]
         raise WheelworksError(f"{which} can't be measured:\n{ended.output[-1500:]}")

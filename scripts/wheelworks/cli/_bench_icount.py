@@ -17,7 +17,7 @@ from wheelworks.core.wheel import parse_wheel_name
 def run(folder: Path, *, renew: bool) -> int:
     """Count, show, write FOLDER/work.json; 1 where a count is above the baseline's. Raises WheelworksError."""
     wheels = _wheels(folder)
-    with console.Progress() as progress, ProcessPoolExecutor(process.cores()) as pool:
+    with console.Progress() as progress, ProcessPoolExecutor(process.count_cores()) as pool:
         progress.say("work", f"counting the instructions of {len(wheels)} wheels")
         works = list(pool.map(work.measure, wheels))
     place = folder / _figures.FOLDER

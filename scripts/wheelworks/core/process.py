@@ -133,13 +133,13 @@ def run_checked(
 
 @contextmanager
 def start_server(
-    command: Sequence[str | Path], env: Mapping[str, str] | None = None, timeout: float = 60
+    command: Sequence[str | Path], env: Mapping[str, str] | None = None, *, timeout: float = 60, quiet: bool = False
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a program that answers on pipes, and end it by closing its stdin. Raises NotStarted.
 
-    It has ``timeout`` seconds to end by itself before it is killed.
+    It has ``timeout`` seconds to end by itself before it is killed; with ``quiet``, its stderr is dropped.
     """
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL if quiet else None}
     process = _start([str(word) for word in command], env, None, streams)
     try:
         yield process

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from wheelworks.core import process
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.git import read_git, run_git
 
 BRANCH = "main"
 
@@ -24,7 +24,7 @@ def check_preconditions(root: Path, version: str, *, publish: bool = False) -> s
     check_branch(root)
     check_version(root, version)
     check_changelog(root, version, publish=publish)
-    commit = git(root, "rev-parse", "HEAD")
+    commit = read_git(root, "rev-parse", "HEAD")
     if not (publish and find_tag_commit(root, f"v{version}") == commit):
         check_new_tag(root, wanted)
     return commit
@@ -32,7 +32,7 @@ def check_preconditions(root: Path, version: str, *, publish: bool = False) -> s
 
 def find_tag_commit(root: Path, tag: str) -> str:
     """The commit that a tag here names; "" where there is no such tag."""
-    ended = process.run(["git", "-C", root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}"])
+    ended = run_git(root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}")
     return "" if ended.status else ended.output.strip()
 
 
@@ -46,23 +46,15 @@ def _version(version: str) -> Version:
     return wanted
 
 
-def git(root: Path, *words: str) -> str:
-    """What git says. Raises WheelworksError where it fails."""
-    ended = process.run(["git", "-C", root, *words])
-    if ended.status:
-        raise WheelworksError(f"git {' '.join(words)}: {ended.output.strip()}")
-    return ended.output.strip()
-
-
 def check_clean_tree(root: Path) -> None:
     """Everything is committed."""
-    if changed := git(root, "status", "--porcelain"):
+    if changed := read_git(root, "status", "--porcelain"):
         raise WheelworksError(f"the work tree isn't clean:\n{changed}", "commit, or stash, what is there")
 
 
 def check_branch(root: Path) -> None:
     """Releases are made from one branch."""
-    if (branch := git(root, "rev-parse", "--abbrev-ref", "HEAD")) != BRANCH:
+    if (branch := read_git(root, "rev-parse", "--abbrev-ref", "HEAD")) != BRANCH:
         raise WheelworksError(f"this is the branch {branch}, and releases are made from {BRANCH}")
 
 
@@ -87,7 +79,7 @@ def check_changelog(root: Path, version: str, *, publish: bool = False) -> None:
 
 def check_new_tag(root: Path, wanted: Version) -> None:
     """The version has no tag yet, and is higher than all that have one."""
-    for tag in git(root, "tag", "--list", "v*").split():
+    for tag in read_git(root, "tag", "--list", "v*").split():
         try:
             there = Version(tag.removeprefix("v"))
         except InvalidVersion:
@@ -99,10 +91,10 @@ def check_new_tag(root: Path, wanted: Version) -> None:
 
 def check_remote(root: Path, version: str, commit: str, remote: str) -> None:
     """Raises WheelworksError where the remote can't be asked, has the tag, or its main branch lacks the commit."""
-    if git(root, "ls-remote", "--tags", remote, f"refs/tags/v{version}"):
+    if read_git(root, "ls-remote", "--tags", remote, f"refs/tags/v{version}"):
         raise WheelworksError(f"{version} is tagged already at {remote}", "take the next version")
-    git(root, "fetch", "--quiet", "--no-tags", remote, f"refs/heads/{BRANCH}")
-    if process.run(["git", "-C", root, "merge-base", "--is-ancestor", commit, "FETCH_HEAD"]).status:
+    read_git(root, "fetch", "--quiet", "--no-tags", remote, f"refs/heads/{BRANCH}")
+    if run_git(root, "merge-base", "--is-ancestor", commit, "FETCH_HEAD").status:
         hint = f"have it merged there: what is published must be on {BRANCH}"
         raise WheelworksError(f"{BRANCH} at {remote} hasn't got {commit[:12]}", hint)
 
@@ -114,8 +106,8 @@ def push_tag(root: Path, version: str, commit: str, remote: str) -> None:
     """
     tag = f"v{version}"
     if find_tag_commit(root, tag) != commit:
-        git(root, "tag", "--annotate", tag, "-m", version, commit)
-    ended = process.run(["git", "-C", root, "push", "--quiet", remote, f"refs/tags/{tag}"])
+        read_git(root, "tag", "--annotate", tag, "-m", version, commit)
+    ended = run_git(root, "push", "--quiet", remote, f"refs/tags/{tag}")
     if ended.status:
-        git(root, "tag", "--delete", tag)
+        read_git(root, "tag", "--delete", tag)
         raise WheelworksError(f"{tag} can't be pushed to {remote}, and isn't tagged:\n{ended.output.strip()}")

@@ -7,7 +7,6 @@ rehearsal that was killed, by the next one.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,14 +31,11 @@ def serve_index(folder: Path) -> Iterator[str]:
     Raises WheelworksError where it doesn't start.
     """
     command: list[str | Path] = [sys.executable, SERVER, folder]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-        assert server.stdin and server.stdout  # both are pipes
-        try:
-            if not (port := server.stdout.readline().decode().strip()):
-                raise WheelworksError("the index for the rehearsal doesn't start", "pip install pypiserver")
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            server.stdin.close()
+    with process.start_server(command, quiet=True) as server:
+        assert server.stdout  # a pipe
+        if not (port := server.stdout.readline().strip()):
+            raise WheelworksError("the index for the rehearsal doesn't start", "pip install pypiserver")
+        yield f"http://127.0.0.1:{port}/"
 
 
 @contextmanager
@@ -102,7 +98,7 @@ def download_files(files: Sequence[Path], planned: Sequence[Planned], pin: str, 
         return "" if same else f"{row.id}: pip chooses {found.name}, which isn't {one.name}, or not as it was sent"
 
     places = [(one, row) for one in planned for row in one.targets]
-    with process.side_by_side() as pool:
+    with process.thread_pool() as pool:
         wrong = [said for said in pool.map(lambda place: get(*place), places) if said]
     if wrong:
         raise WheelworksError(wrong[0])
@@ -110,16 +106,14 @@ def download_files(files: Sequence[Path], planned: Sequence[Planned], pin: str, 
 
 def install_package(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -> None:
     """Install by pip or uv into a clean environment, Tornado too, and echo a message over a WebSocket."""
-    _run("venv", "venv", place)
-    python = process.interpreter_in(place)
+    python = venv.create_venv(sys.executable, place)
     if installer == "uv":
         words = ("uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", python)
         _run("uv pip install", *words, *[word for word in only if word not in _PIPS], pin)
     else:
-        _run("pip install", "pip", "install", "--quiet", *only, pin, python=python)
-    ended = process.run([python, "-I", SMOKE_TEST], seconds=60)
-    if ended.status:
-        raise WheelworksError(f"the package that {installer} has installed doesn't echo:\n{ended.last(20)}")
+        _run("pip install", "pip", "--python", python, "install", "--quiet", *only, pin)
+    failure = f"the package that {installer} has installed doesn't echo"
+    process.run_checked([python, "-I", SMOKE_TEST], failure, lines=20, timeout=60)
 
 
 def index_options(address: str, *folders: Path) -> tuple[str | Path, ...]:
@@ -128,11 +122,9 @@ def index_options(address: str, *folders: Path) -> tuple[str | Path, ...]:
     return (*_PIPS, "--index-url", f"{address}simple/", *found)
 
 
-def _run(what: str, module: str, *words: str | Path, python: str | Path = sys.executable) -> None:
+def _run(what: str, module: str, *words: str | Path) -> None:
     # pip's own settings may name more indexes, which must not answer in the place of ours
     theirs = ("INDEX", "FIND_LINKS")
     kept = {name: value for name, value in os.environ.items() if not any(word in name for word in theirs)}
     quiet = {**kept, "PIP_CONFIG_FILE": os.devnull} if "--index-url" in words else dict(os.environ)
-    ended = process.run([python, "-m", module, *words], env=quiet)
-    if ended.status:
-        raise WheelworksError(f"{what} failed:\n{ended.last(20)}")
+    process.run_checked([sys.executable, "-m", module, *words], f"{what} failed", lines=20, env=quiet)

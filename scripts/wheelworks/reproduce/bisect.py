@@ -95,7 +95,7 @@ class _Bisection:
 
     def one_at_a_time(self, files: Files, always: Sequence[Variation]) -> tuple[Cause, ...]:
         """Each variation that by itself makes a difference to ``files``, which were built under ``always``."""
-        with process.side_by_side() as pool:
+        with process.thread_pool() as pool:
             builds = list(pool.map(lambda one: self.built([*always, one]), self.variations))
         found = zip(self.variations, builds, strict=True)
         return tuple(_cause(one.name, files, build) for one, build in found if find_differing(files, build))

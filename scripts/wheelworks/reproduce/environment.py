@@ -6,7 +6,6 @@ import functools
 import glob
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,12 +62,12 @@ def create_environment(place: Path, source: Path, seen: Sequence[str] = ()) -> R
     return RebuildEnvironment(place, folder, source, env, seen=tuple(seen))
 
 
-def run_command(surroundings: RebuildEnvironment, command: Sequence[str], seconds: float = 3600) -> process.Result:
+def run_command(surroundings: RebuildEnvironment, command: Sequence[str], seconds: float = 3600) -> process.CompletedProgram:
     """Run a command of wheelworks in these surroundings, as a program of its own, for at most so many seconds."""
     paths = [str(surroundings.suite), surroundings.env.get("PYTHONPATH", "")]
     env = {**surroundings.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     words = [*surroundings.before, sys.executable, "-m", "wheelworks", *command]
-    return process.run(words, env=env, cwd=surroundings.folder, seconds=seconds)
+    return process.run(words, env=env, cwd=surroundings.folder, timeout=seconds)
 
 
 _UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
@@ -79,9 +78,8 @@ def check_namespaces() -> str:
     """Why this host can't vary by namespaces; "" where it can."""
     if sys.platform != "linux" or not shutil.which("unshare"):
         return "needs Linux's unshare (util-linux)"
-    ended = subprocess.run([*_UNSHARE, *unshare_user(4321), "true"], capture_output=True, text=True, check=False)
-    said = (ended.stderr.strip().splitlines() or ["refused"])[-1]
-    return f"needs unprivileged user namespaces: {said}" if ended.returncode else ""
+    ended = process.run([*_UNSHARE, *unshare_user(4321), "true"])
+    return f"needs unprivileged user namespaces: {ended.last_lines(1) or 'refused'}" if ended.status else ""
 
 
 def unshare_user(uid: int) -> tuple[str, ...]:

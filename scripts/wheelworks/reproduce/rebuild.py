@@ -170,7 +170,7 @@ class SuiteCheckout:
         """Run one of its commands, where we are; it shows itself what comes of it. Returns its exit status."""
         env = {**os.environ, "PYTHONPATH": str(self.folder / "scripts")}
         command: list[str | Path] = [self.python, "-m", "wheelworks", *words]
-        return process.run(command, env=env, seconds=7200, tied=True, shown=True).status
+        return process.run(command, env=env, timeout=7200, die_with_parent=True, inherit_output=True).status
 
 
 def install_suite(
@@ -195,15 +195,11 @@ def is_in_history(commit: str, checkout: Path = CHECKOUT) -> bool:
     """Whether the commit is one of those that this checkout came from; a folder that is no clone itself has none."""
     if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", commit) or not (checkout / ".git").exists():
         return False
-    return git.git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
+    return git.run_git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").status == 0
 
 
 def _install_packages(folder: Path, place: Path) -> Path:
-    python = process.interpreter_in(place)
-    pip: list[str | Path] = ["-m", "pip", "install", "--quiet", "--require-hashes", "-r", folder / PACKAGES]
-    making: list[str | Path] = [sys.executable, "-m", "venv", place]
-    for command in (making, [python, *pip]):
-        ended = process.run(command, seconds=1800)
-        if ended.status:
-            raise WheelworksError(f"the tools of the release's commit can't be installed:\n{ended.last(5)}")
+    failure = "the tools of the release's commit can't be installed"
+    python = venv.create_venv(sys.executable, place)
+    venv.install_requirements(python, failure, "--require-hashes", "-r", folder / PACKAGES)
     return python

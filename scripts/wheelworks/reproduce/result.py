@@ -193,4 +193,4 @@ def run_diffoscope(first: Path, second: Path) -> str:
     """What diffoscope says of two files that differ; "" where it isn't installed."""
     if not shutil.which("diffoscope"):
         return ""
-    return process.run(["diffoscope", "--max-text-report-size", "200000", first, second], seconds=300).output
+    return process.run(["diffoscope", "--max-text-report-size", "200000", first, second], timeout=300).output

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -176,7 +175,7 @@ def _locale() -> str:
     wanted = ("tr_TR.utf8", "de_DE.utf8", "fr_FR.utf8", "ja_JP.utf8")
     there: set[str] = set()
     if shutil.which("locale"):
-        there = set(subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.split())
+        there = set(process.run(["locale", "-a"]).output.split())
     current = os.environ.get("LC_ALL") or os.environ.get("LANG")
     return next((name for name in wanted if name in there), _unlike(current, "C", "C.UTF-8"))
 
