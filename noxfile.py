@@ -79,13 +79,6 @@ def compare(session: nox.Session) -> None:
 
 
 @nox.session
-def builders(session: nox.Session) -> None:
-    """Measure how long this builder and cibuildwheel take for a wheel of an sdist, side by side."""
-    install(session, "cibuildwheel")
-    wheelworks(session, "builders", *session.posargs)
-
-
-@nox.session
 def audit(session: nox.Session) -> None:
     """Find what is wrong with wheels of any platform: dist/, a folder, or all files of a release such as a==1.0."""
     install(session, "audit")

@@ -26,7 +26,6 @@ COMMANDS = {
     "bench": "wheelworks.cli.bench",
     "report": "wheelworks.cli.report",
     "compare": "wheelworks.cli.compare",
-    "builders": "wheelworks.cli.builders",
 }
 # These know the package that the suite was made for: its tests, its benchmarks, its release.
 OWN = ("test-native", "test-autobahn", "release", "bench")

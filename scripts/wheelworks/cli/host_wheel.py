@@ -12,7 +12,7 @@ from pathlib import Path
 from wheelworks.build import builder, context
 from wheelworks.build.tasks import Failed, make_tasks
 from wheelworks.cli._output import work_folder, writable
-from wheelworks.core import console, targets
+from wheelworks.core import console, process, targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Target
 

@@ -228,7 +228,7 @@ def _popen(
             raise WheelworksError("interrupted")
         text: dict[str, Any] = {"text": True, "encoding": "utf-8", "errors": "replace"}
         try:
-            process: subprocess.Popen[str] = subprocess.Popen(words, env=env, cwd=cwd, **group, **(text | options))
+            process: subprocess.Popen[str] = subprocess.Popen(words, env=env, cwd=cwd, **group, **{**text, **options})
         except OSError as error:
             raise NotStarted(f"cannot start {words[0]}: {error.strerror}") from error
         _live.add(process)

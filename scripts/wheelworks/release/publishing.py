@@ -110,4 +110,4 @@ def push_tag(root: Path, version: str, commit: str, remote: str) -> None:
     ended = run_git(root, "push", "--quiet", remote, f"refs/tags/{tag}")
     if ended.status:
         read_git(root, "tag", "--delete", tag)
-        raise WheelworksError(f"{tag} can't be pushed to {remote}, and isn't tagged:\n{ended.output.strip()}")
+        raise WheelworksError(f"{tag} can't be pushed to {remote}, and isn't tagged:\n{ended.last_lines(20)}")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wheelworks.core import cache, manifest, process
+from wheelworks.core import cache, manifest, process, venv
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.plan import Planned
 from wheelworks.core.targets import Target

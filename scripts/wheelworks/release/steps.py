@@ -135,7 +135,9 @@ class ReleaseStep:
 
 def run_wheelworks(release: Release, *words: str | Path) -> None:
     """Run one of the suite's commands. Raises WheelworksError with the end of what it said where it fails."""
-    ended = process.run([sys.executable, "-m", "wheelworks", *words], cwd=release.root, timeout=7200, die_with_parent=True)
+    ended = process.run(
+        [sys.executable, "-m", "wheelworks", *words], cwd=release.root, timeout=7200, die_with_parent=True
+    )
     if ended.status:
         lines = [line for line in ended.output.splitlines() if line.strip()]
         raise WheelworksError(f"{words[0]} failed:\n" + "\n".join(lines[-25:]), f"nox -s {words[0]}")

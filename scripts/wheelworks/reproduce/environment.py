@@ -62,12 +62,14 @@ def create_environment(place: Path, source: Path, seen: Sequence[str] = ()) -> R
     return RebuildEnvironment(place, folder, source, env, seen=tuple(seen))
 
 
-def run_command(surroundings: RebuildEnvironment, command: Sequence[str], seconds: float = 3600) -> process.CompletedProgram:
+def run_command(
+    surroundings: RebuildEnvironment, command: Sequence[str], timeout: float = 3600
+) -> process.CompletedProgram:
     """Run a command of wheelworks in these surroundings, as a program of its own, for at most so many seconds."""
     paths = [str(surroundings.suite), surroundings.env.get("PYTHONPATH", "")]
     env = {**surroundings.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     words = [*surroundings.before, sys.executable, "-m", "wheelworks", *command]
-    return process.run(words, env=env, cwd=surroundings.folder, timeout=seconds)
+    return process.run(words, env=env, cwd=surroundings.folder, timeout=timeout)
 
 
 _UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelworks.core import git, manifest, plan, process, targets
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core import git, manifest, plan, process, targets, venv
 from wheelworks.core.targets import Target
 from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.reproduce import environment

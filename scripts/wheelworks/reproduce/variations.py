@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import wheelworks
+from wheelworks.core import process
 from wheelworks.core.cache import folder as warm_cache
 from wheelworks.core.errors import WheelworksError
 from wheelworks.reproduce import environment, interpreters

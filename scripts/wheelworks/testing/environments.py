@@ -6,10 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelworks.core import process
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core import venv
 from wheelworks.testing.outcomes import GUEST_PACKAGE, GUEST_PROGRAMS
-from wheelworks.testing.tornado_releases import pip
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements" / "native.txt"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from wheelworks.core import manifest, process
+from wheelworks.core import manifest, process, venv
 from wheelworks.core.errors import UsageError, WheelworksError
 
 DEFAULT = ("6.5", "6.6")

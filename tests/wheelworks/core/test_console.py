@@ -33,7 +33,6 @@ CHEAP: dict[str, tuple[int, tuple[str, ...]]] = {
     "bench": (2, ("bench", "no-such-suite")),
     "report": (2, ("report", "{folder}")),
     "compare": (0, ("compare", "{wheel}", "{wheel}", "--no-run")),
-    "builders": (2, ("builders", "no-such.tar.gz", "--target", "no_such_target")),
 }
 # What these print has nothing to emphasise; argparse itself, which answers here for bench, has colours from 3.14 on.
 PLAIN = {"bench", "compare"}

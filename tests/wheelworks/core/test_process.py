@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wheelworks.core import process
+from wheelworks.core import process, venv
 from wheelworks.core.errors import WheelworksError
 
 from tests.fixtures.commands import environment
@@ -159,7 +159,11 @@ try:
 except KeyboardInterrupt:
     pathlib.Path(sys.argv[1]).with_name("cleaned").touch()
 """
-    code = "import sys; from wheelworks.core import process; process.run([sys.executable, *sys.argv[1:]], die_with_parent=True)"
+    code = """\
+import sys
+from wheelworks.core import process
+process.run([sys.executable, *sys.argv[1:]], die_with_parent=True)
+"""
     place = tmp_path / "pids"
     command = [sys.executable, "-c", code, "-c", child, str(place)]
     with subprocess.Popen(command, env=environment(tmp_path), stdin=subprocess.DEVNULL) as parent:
