@@ -12,7 +12,7 @@ import pytest
 from tests.fixtures import commands, downloads
 
 ROOT = Path(__file__).parents[1]
-SLOW = ("integration", "many")
+SLOW = ("integration", "exhaustive")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,8 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     if config.getoption("--integration"):
-        return "kinds of tests: fast, many, integration"
-    return "kinds of tests: fast; left out: many (cases), integration (real builds, real wheels): --integration"
+        return "kinds of tests: fast, exhaustive, integration"
+    return "kinds of tests: fast; left out: exhaustive, integration (real builds, real wheels): --integration"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks.__main__ import COMMANDS
-from wheelworks.audit.codes import CODES
+from wheelworks.audit.findings import CODES
 from wheelworks.core import manifest, targets
 
 from docs import generated

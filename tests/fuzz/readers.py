@@ -17,8 +17,8 @@ import atheris
 import deflate
 
 with atheris.instrument_imports(include=["wheelworks", "packaging", "zipfile", "tarfile", "csv", "configparser"]):
-    from wheelworks.audit import macos, sdist
-    from wheelworks.audit.inspection import inspect
+    from wheelworks.audit import hardening, sdist
+    from wheelworks.audit.inspection import inspect_wheel
     from wheelworks.core.archive import Member, build_archive
     from wheelworks.core.wheel import replace_record
 
@@ -31,14 +31,14 @@ def wheel(data: bytes) -> None:
     """A wheel of any bytes."""
     path = FOLDER / "sample-1.0-py3-none-any.whl"
     path.write_bytes(data)
-    inspect(path)
+    inspect_wheel(path)
 
 
 def tar(data: bytes) -> None:
     """An sdist of any bytes."""
     path = FOLDER / "sample-1.0.tar.gz"
     path.write_bytes(bytes(deflate.gzip_compress(data, 1)))
-    sdist.inspect(path)
+    sdist.inspect_sdist(path)
 
 
 def texts(data: bytes) -> None:
@@ -50,7 +50,7 @@ def texts(data: bytes) -> None:
 
 def signature(data: bytes) -> None:
     """A Mach-O file's signature of any bytes, over any others."""
-    macos.broken(data[:64], data[64:])
+    hardening.find_signature_fault(data[:64], data[64:])
 
 
 KINDS: dict[str, Callable[[bytes], None]] = {"wheel": wheel, "sdist": tar, "texts": texts, "signature": signature}

@@ -208,7 +208,7 @@ def same_outcome(conversations: list[list[bytes]], caplog: pytest.LogCaptureFixt
     return answers
 
 
-@pytest.mark.many
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("c_extension")
 def test_requests_at_once(caplog: pytest.LogCaptureFixture) -> None:
     answers = same_outcome([[request + LAST] for request in REQUESTS], caplog)
@@ -216,14 +216,14 @@ def test_requests_at_once(caplog: pytest.LogCaptureFixture) -> None:
     assert sum(b"/last" in each for each in answers) > 25
 
 
-@pytest.mark.many
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("c_extension")
 def test_requests_in_pieces(caplog: pytest.LogCaptureFixture) -> None:
     cuts = [len(request) * (1 + i % 7) // 8 for i, request in enumerate(REQUESTS)]
     same_outcome([[each[:cut], each[cut:] + LAST] for each, cut in zip(REQUESTS, cuts, strict=True)], caplog)
 
 
-@pytest.mark.many
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("c_extension")
 def test_a_request_split_anywhere(caplog: pytest.LogCaptureFixture) -> None:
     head = b"\r\n" + GET + b"A: b\nC: d\r\n\r\n"
@@ -231,14 +231,14 @@ def test_a_request_split_anywhere(caplog: pytest.LogCaptureFixture) -> None:
     assert set(answers) == {answers[0]} and b"/last" in answers[0]
 
 
-@pytest.mark.many
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("c_extension")
 def test_a_request_byte_by_byte(caplog: pytest.LogCaptureFixture) -> None:
     request = POST + b"Content-Length: 5\r\n\r\nhello" + LAST
     assert b"/last" in same_outcome([[bytes([octet]) for octet in request]], caplog)[0]
 
 
-@pytest.mark.many
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("c_extension")
 def test_responses_of_every_size(caplog: pytest.LogCaptureFixture) -> None:
     versions = (
@@ -284,7 +284,7 @@ async def fetch_all() -> list[Any]:
     return await asyncio.gather(*map(answer, RESPONSES))
 
 
-@pytest.mark.many
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("c_extension")
 def test_responses_to_a_client(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
@@ -312,7 +312,7 @@ async def leave_in_some_way(port: int, number: int) -> None:
     writer.close()
 
 
-@pytest.mark.many
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("c_extension")
 def test_connections_and_requests_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
     tornado_speedups.install()

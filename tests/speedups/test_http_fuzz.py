@@ -59,7 +59,7 @@ def test_some_heads(replaced: dict[str, Replacement]) -> None:
     fuzz(2000, 3, replaced)
 
 
-@pytest.mark.many
+@pytest.mark.exhaustive
 def test_many_heads(native: Any, replaced: dict[str, Replacement]) -> None:
     """100,000 for each implementation, others for each: 200,000."""
     fuzz(100_000, 4 if native is _fallback else 5, replaced)

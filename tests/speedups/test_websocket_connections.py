@@ -1,7 +1,7 @@
 """Whole WebSocket connections: with the fast protocol and with Tornado's own, the same can be observed.
 
 Random frames, valid and invalid, fragmented, drip-fed, with a half-close at the end, for handlers of every manner.
-A few cases of each kind are fast, and run on every Python; ``--integration`` and ``test-native -- --many`` run many.
+A few cases of each kind run on every Python; ``--integration`` and ``test-native -- --exhaustive`` run many.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def implementation(native: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def few_or_many(few: int, many: int) -> list[Any]:
     """How many cases to try: the fast tests try a few."""
-    return [few, pytest.param(many, marks=pytest.mark.many)]
+    return [few, pytest.param(many, marks=pytest.mark.exhaustive)]
 
 
 def cases(stream: st.SearchStrategy[list[Piece]], examples: int) -> Callable[[Any], Callable[[], None]]:

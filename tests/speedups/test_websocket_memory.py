@@ -72,7 +72,7 @@ async def one_connection(number: int) -> None:
     peer.close()
 
 
-@pytest.mark.many
+@pytest.mark.exhaustive
 def test_connections_leave_nothing_behind() -> None:
     async def scenario() -> int:
         for number in range(300):
@@ -85,7 +85,7 @@ def test_connections_leave_nothing_behind() -> None:
     assert asyncio.run(scenario()) < 500
 
 
-@pytest.mark.many
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("answer", [echo, echo_and_wait])
 def test_messages_leave_nothing_behind(answer: Any) -> None:
     batch = 100

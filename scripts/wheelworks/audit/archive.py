@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import configparser
 import csv
 import io
+import json
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import compat32
 
-from wheelworks.audit.finding import Finding, printable, some
-from wheelworks.audit.subject import Wheel
+from packaging import errors
+from packaging.metadata import Metadata
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from wheelworks.audit.findings import Finding, abbreviate, sanitize
+from wheelworks.audit.wheel import AuditedWheel
 
 _NEVER_IN_A_NAME = frozenset("\\:\x7f") | frozenset(map(chr, range(32)))
 STRAY = re.compile(
@@ -28,33 +38,33 @@ _COMMON = frozenset(
 _STRONG = {"sha256": 43, "sha384": 64, "sha512": 86}
 
 
-def escaping(wheel: Wheel) -> Iterator[Finding]:
+def check_member_names(wheel: AuditedWheel) -> Iterator[Finding]:
     """W004."""
     for entry in wheel.entries:
         parts = entry.name.split("/")
         if ".." in parts or "." in parts or "" in parts or set(entry.name) & _NEVER_IN_A_NAME:
-            yield Finding("W004", f"the member's name is {printable(repr(entry.name))}")
+            yield Finding("W004", f"the member's name is {sanitize(repr(entry.name))}")
 
 
-def duplicates(wheel: Wheel) -> Iterator[Finding]:
+def check_duplicates(wheel: AuditedWheel) -> Iterator[Finding]:
     """W005."""
     same: dict[str, list[str]] = defaultdict(list)
     for entry in wheel.entries:
         same[entry.name.casefold()].append(entry.name)
     for names in same.values():
         if len(names) > 1:
-            yield Finding("W005", f"{len(names)} members: {', '.join(map(printable, names[:5]))}", printable(names[0]))
+            yield Finding("W005", f"{len(names)} members: {', '.join(map(sanitize, names[:5]))}", sanitize(names[0]))
 
 
-def links(wheel: Wheel) -> Iterator[Finding]:
+def check_file_types(wheel: AuditedWheel) -> Iterator[Finding]:
     """W006."""
     for entry in wheel.entries:
         kind = stat.S_IFMT(entry.mode)
         if kind not in (0, stat.S_IFREG):
-            yield Finding("W006", f"mode {entry.mode:o}: {stat.filemode(entry.mode)}", printable(entry.name))
+            yield Finding("W006", f"mode {entry.mode:o}: {stat.filemode(entry.mode)}", sanitize(entry.name))
 
 
-def modes(wheel: Wheel) -> Iterator[Finding]:
+def check_modes(wheel: AuditedWheel) -> Iterator[Finding]:
     """W007; modes mean nothing on Windows, where every file is said to be writable."""
     if wheel.platforms and all(one.os == "windows" for one in wheel.platforms):
         return
@@ -62,10 +72,10 @@ def modes(wheel: Wheel) -> Iterator[Finding]:
         bits = stat.S_IMODE(entry.mode)
         unreadable = bits & 0o444 != 0o444
         if entry.mode and stat.S_IFMT(entry.mode) != stat.S_IFLNK and (bits & 0o6002 or unreadable):
-            yield Finding("W007", f"mode {bits:o}: {stat.filemode(entry.mode)}", printable(entry.name))
+            yield Finding("W007", f"mode {bits:o}: {stat.filemode(entry.mode)}", sanitize(entry.name))
 
 
-def record(wheel: Wheel) -> Iterator[Finding]:
+def check_record(wheel: AuditedWheel) -> Iterator[Finding]:
     """W008 to W012: RECORD against the files, each way."""
     text = wheel.texts.get(f"{wheel.info}/RECORD")
     if text is None:
@@ -77,55 +87,55 @@ def record(wheel: Wheel) -> Iterator[Finding]:
         yield Finding("W008", f"{wheel.info}/RECORD can't be read: {error}")
         return
     if bad := next((row for row in rows if row and len(row) != 3), None):
-        yield Finding("W008", f"a row of {len(bad)} fields: {printable(','.join(bad))}", f"{wheel.info}/RECORD")
+        yield Finding("W008", f"a row of {len(bad)} fields: {sanitize(','.join(bad))}", f"{wheel.info}/RECORD")
         return
-    yield from _compare(wheel, {row[0]: (row[1], row[2]) for row in rows if row})
+    yield from _compare_record(wheel, {row[0]: (row[1], row[2]) for row in rows if row})
 
 
-def _compare(wheel: Wheel, rows: dict[str, tuple[str, str]]) -> Iterator[Finding]:
+def _compare_record(wheel: AuditedWheel, rows: dict[str, tuple[str, str]]) -> Iterator[Finding]:
     own = {f"{wheel.info}/{name}" for name in ("RECORD", "RECORD.jws", "RECORD.p7s")}
     if nothing := rows.keys() - wheel.names:
-        yield Finding("W011", some(map(printable, nothing)))
+        yield Finding("W011", abbreviate(map(sanitize, nothing)))
     for name, (sha256, size) in wheel.hashes.items():
         if name in own:
             continue
         stated, length = rows.get(name, ("", ""))
         algorithm, _, digest = stated.partition("=")
         if not stated:
-            yield Finding("W010", "it has no row, or one without a hash", printable(name))
+            yield Finding("W010", "it has no row, or one without a hash", sanitize(name))
         elif algorithm not in _STRONG or len(digest) != _STRONG[algorithm]:
-            yield Finding("W012", f"its hash is {printable(stated)}", printable(name))
+            yield Finding("W012", f"its hash is {sanitize(stated)}", sanitize(name))
         elif algorithm == "sha256" and stated != sha256:
-            yield Finding("W009", f"RECORD says {printable(stated)}, the file has {sha256}", printable(name))
+            yield Finding("W009", f"RECORD says {sanitize(stated)}, the file has {sha256}", sanitize(name))
         elif length and length != str(size):
-            yield Finding("W009", f"RECORD says {printable(length)} bytes, the file has {size}", printable(name))
+            yield Finding("W009", f"RECORD says {sanitize(length)} bytes, the file has {size}", sanitize(name))
 
 
-def bytecode(wheel: Wheel) -> Iterator[Finding]:
+def check_bytecode(wheel: AuditedWheel) -> Iterator[Finding]:
     """W013."""
     if found := [name for name in wheel.names if name.endswith((".pyc", ".pyo"))]:
-        yield Finding("W013", some(map(printable, found)))
+        yield Finding("W013", abbreviate(map(sanitize, found)))
 
 
-def stray(wheel: Wheel) -> Iterator[Finding]:
+def check_stray_files(wheel: AuditedWheel) -> Iterator[Finding]:
     """W014."""
     found = [name for name in wheel.names if STRAY.search(name)]
     found += [name for name in wheel.names if name in {f"{wheel.info}/{one}" for one in _INSTALLERS}]
     if found:
-        yield Finding("W014", some(map(printable, found)))
+        yield Finding("W014", abbreviate(map(sanitize, found)))
 
 
-def top_levels(wheel: Wheel) -> Iterator[Finding]:
+def check_top_levels(wheel: AuditedWheel) -> Iterator[Finding]:
     """W015, W016."""
-    tops = {top for name in wheel.names if (top := _top(name, wheel.info))}
+    tops = {top for name in wheel.names if (top := _top_level(name, wheel.info))}
     if common := tops & _COMMON:
-        yield Finding("W016", some(common))
+        yield Finding("W016", abbreviate(common))
     own = {top.partition(".")[0].removeprefix("_") for top in tops - _COMMON}  # `_x` beside `x` is one project's
     if len(own) > 1:
-        yield Finding("W015", some(map(printable, tops)))
+        yield Finding("W015", abbreviate(map(sanitize, tops)))
 
 
-def _top(name: str, info: str) -> str:
+def _top_level(name: str, info: str) -> str:
     """What a member is installed as beside other projects' files; "" for what isn't imported."""
     head, _, rest = name.partition("/")
     if head.endswith(".data"):
@@ -135,3 +145,143 @@ def _top(name: str, info: str) -> str:
         return ""  # W004 tells of it
     bundled = head.endswith((".libs", ".dist-info")) or head == info
     return "" if bundled or head.endswith(".pth") else head
+
+
+_LICENCE = re.compile(r"(licen[cs]e|copying|notice|authors)", re.IGNORECASE)
+_OBJECT = re.compile(r"[\w.]+(\s*:\s*[\w.]+)?(\s*\[[^\]]*\])?")
+
+
+def check_metadata(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W017, W018."""
+    place = f"{wheel.info}/METADATA"
+    text = wheel.texts.get(place)
+    if text is None:
+        yield Finding("W017", f"there is no {place}")
+        return
+    yield from check_core_metadata(text, place, wheel.name.distribution, wheel.name.version)
+    folder = wheel.info.removesuffix(".dist-info").rpartition("-")
+    if not is_same_release(folder[0], folder[2], wheel.name.distribution, wheel.name.version):
+        yield Finding("W018", f"the folder is {sanitize(wheel.info)}", wheel.info)
+
+
+def check_core_metadata(text: bytes, place: str, distribution: str, version: str) -> Iterator[Finding]:
+    """W017, W018, W027: core metadata, and whether it is of that project and version."""
+    try:
+        found = Metadata.from_email(text, validate=True)
+    except (errors.ExceptionGroup, ValueError, TypeError) as error:
+        problems = [str(one) for one in getattr(error, "exceptions", [error])]
+        newer = [one for one in problems if "introduced in metadata version" in one]
+        for code, texts in (("W027", newer), ("W017", [one for one in problems if one not in newer])):
+            if texts:
+                yield Finding(code, sanitize("; ".join(texts)), place)
+        return
+    named = f"{found.name} {found.version}"
+    if not is_same_release(found.name, str(found.version), distribution, version):
+        yield Finding("W018", f"{place.rsplit('/', 1)[-1]} is of {sanitize(named)}", place)
+
+
+def is_same_release(name: str, version: str, other: str, other_version: str) -> bool:
+    """Whether two names and versions are those of one release, however they are written."""
+    try:
+        return canonicalize_name(name) == canonicalize_name(other) and Version(version) == Version(other_version)
+    except InvalidVersion:
+        return False
+
+
+def check_wheel_file(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W019, W020."""
+    place = f"{wheel.info}/WHEEL"
+    text = wheel.texts.get(place)
+    if text is None:
+        yield Finding("W020", f"there is no {place}")
+        return
+    fields = BytesParser(policy=compat32).parsebytes(text, headersonly=True)
+    version = str(fields.get("Wheel-Version", ""))
+    if not re.fullmatch(r"1\.\d+", version):
+        yield Finding("W020", f"Wheel-Version is {sanitize(version) or 'missing'}", place)
+    purelib = str(fields.get("Root-Is-Purelib", "")).casefold()
+    native = any(not member.endswith(".exe") for member, _ in wheel.natives)
+    if purelib not in ("true", "false") or (purelib == "true" and native and not wheel.is_pure):
+        yield Finding("W020", f"Root-Is-Purelib is {sanitize(purelib) or 'missing'}", place)
+    stated, named = {str(tag) for tag in fields.get_all("Tag", [])}, {str(tag) for tag in wheel.tags}
+    if stated != named:
+        only = f"WHEEL alone has {abbreviate(map(sanitize, stated - named)) or 'none'}"
+        yield Finding("W019", f"{only}; the file's name alone has {abbreviate(named - stated) or 'none'}", place)
+
+
+def check_licence_files(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W021, W022."""
+    for stated in list_licence_files(wheel.texts.get(f"{wheel.info}/METADATA", b"")):
+        places = {f"{wheel.info}/licenses/{stated}", f"{wheel.info}/license_files/{stated}", f"{wheel.info}/{stated}"}
+        flat = f"{wheel.info}/{stated.rsplit('/', 1)[-1]}"  # where setuptools put them before PEP 639
+        if not (places | {flat}) & wheel.names:
+            yield Finding("W021", f"METADATA names {sanitize(stated)}", wheel.info)
+    yield from check_any_licence(wheel.names)
+
+
+def list_licence_files(text: bytes) -> list[str]:
+    """The licence files that core metadata names."""
+    return _all(BytesParser(policy=compat32).parsebytes(text, headersonly=True), "License-File")
+
+
+def check_any_licence(names: Iterable[str]) -> Iterator[Finding]:
+    """W022."""
+    if not any(_LICENCE.search(name.rsplit("/", 1)[-1]) for name in names):
+        yield Finding("W022", "no file's name has license, licence, copying, notice or authors in it")
+
+
+def check_sboms(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W023."""
+    for name, text in wheel.texts.items():
+        if not name.startswith(f"{wheel.info}/sboms/"):
+            continue
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            yield Finding("W023", f"no JSON: {sanitize(str(error))}", sanitize(name))
+            continue
+        if not isinstance(found, dict) or not ("bomFormat" in found or "spdxVersion" in found or "@context" in found):
+            yield Finding("W023", "neither bomFormat (CycloneDX) nor spdxVersion or @context (SPDX)", sanitize(name))
+
+
+def check_entry_points(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W025."""
+    place = f"{wheel.info}/entry_points.txt"
+    if place not in wheel.texts:
+        return
+    parser = configparser.ConfigParser(delimiters=("=",), strict=True, interpolation=None)
+    try:
+        parser.read_string(wheel.texts[place].decode())
+    except (configparser.Error, UnicodeDecodeError) as error:
+        yield Finding("W025", sanitize(str(error)), place)
+        return
+    for section in parser.sections():
+        for name, value in parser.items(section):
+            if not _OBJECT.fullmatch(value.strip()):
+                yield Finding("W025", f"[{sanitize(section)}] {sanitize(name)} = {sanitize(value)}", place)
+
+
+def check_platform_tags(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W026."""
+    known = {platform.tag for platform in wheel.platforms}
+    if unknown := wheel.name.platforms - known - {"any"}:
+        yield Finding("W026", abbreviate(map(sanitize, unknown)))
+
+
+def read_requirements(wheel: AuditedWheel) -> tuple[str, ...]:
+    """The run-time requirements that METADATA states, as they stand there; those of extras too."""
+    fields = BytesParser(policy=compat32).parsebytes(wheel.texts.get(f"{wheel.info}/METADATA", b""), headersonly=True)
+    return tuple(str(one) for one in fields.get_all("Requires-Dist", []))
+
+
+def read_python_versions(wheel: AuditedWheel) -> tuple[tuple[int, int], ...]:
+    """The versions of Python that METADATA's classifiers name."""
+    fields = BytesParser(policy=compat32).parsebytes(wheel.texts.get(f"{wheel.info}/METADATA", b""), headersonly=True)
+    stated = (
+        re.fullmatch(r"Programming Language :: Python :: (\d)\.(\d+)", str(one)) for one in _all(fields, "Classifier")
+    )
+    return tuple(sorted((int(one[1]), int(one[2])) for one in stated if one))
+
+
+def _all(fields: Message, name: str) -> list[str]:
+    return [str(one) for one in fields.get_all(name, [])]

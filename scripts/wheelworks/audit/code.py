@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import lief
 
 from wheelworks.audit import disassembly, isa, platforms, thumb
-from wheelworks.audit.finding import Finding
-from wheelworks.audit.regions import Instruction, region_of
-from wheelworks.audit.subject import Native
+from wheelworks.audit.disassembly import Instruction, find_region
+from wheelworks.audit.findings import Finding
+from wheelworks.audit.wheel import NativeFile
 
-_ASKS = frozenset(
+_CPU_QUERIES = frozenset(
     {"getauxval", "__getauxval", "elf_aux_info", "sysctl", "sysctlbyname", "__cpu_model", "__cpu_indicator_init",
      "__cpuid", "__init_cpu_features_resolver", "__aarch64_cpu_features", "GetEnabledXStateFeatures",
      "__riscv_hwprobe", "__riscv_feature_bits", "__parse_hwcap_and_convert_at_platform"}
@@ -29,7 +29,7 @@ _MOST_REACHED = 0.9  # of ARM's code: the rest is stubs' and tables' padding in 
 
 
 @dataclass
-class _Uses:
+class _Usage:
     """What a binary's code uses of each instruction set, with the first place of each; and whether it asks."""
 
     found: dict[str, list[str]] = field(default_factory=dict)
@@ -39,35 +39,39 @@ class _Uses:
     counted: int = 0
 
 
-def baseline(native: Native) -> Iterator[Finding]:
+def check_baseline(native: NativeFile) -> Iterator[Finding]:
     """W201 to W203."""
     if not native.platforms:
         return
-    allowed = platforms.baseline(native.platforms[0].os, native.facts.machine, native.platforms[0].version)
-    if allowed is None or not isa.is_known(native.facts.machine):
+    allowed = platforms.find_baseline(native.platforms[0].os, native.facts.machine, native.platforms[0].version)
+    if allowed is None or not isa.supports_machine(native.facts.machine):
         yield Finding("W203", f"{native.label}no baseline is known here for {native.facts.machine}", native.member)
         return
-    if _is_hybrid(native):
+    if _is_arm64x(native):
         why = "ARM64X: which of its code is for x64 processes alone isn't told apart here"
         yield Finding("W203", f"{native.label}{why}", native.member)
         return
-    uses = _Uses(asks=_asks_by_name(native))
-    yield from _read(native, uses)
+    uses = _Usage(asks=_queries_cpu_by_name(native))
+    yield from _read_code(native, uses)
     if above := sorted(uses.found.keys() - allowed - native.wheel.policy.cpu):
         shown = "; ".join(f"{name}: {', '.join(uses.found[name])}" for name in above)
         yield Finding("W202" if uses.asks else "W201", f"{native.label}{shown}", native.member)
 
 
-def _read(native: Native, uses: _Uses) -> Iterator[Finding]:
+def _read_code(native: NativeFile, uses: _Usage) -> Iterator[Finding]:
     """Read the code, and tell of what wasn't."""
     mixed = None
     if native.facts.machine == "arm" and isinstance(native.parsed, lief.ELF.Binary):
-        mixed = thumb.mixed(native.parsed, native.regions)
-    for one in mixed.instructions() if mixed else disassembly.instructions(native):
-        _look(one, native, uses)
+        mixed = thumb.load_mixed_code(native.parsed, native.regions)
+    for one in (
+        mixed.instructions()
+        if mixed
+        else disassembly.read_instructions(native.parsed, native.facts.machine, native.regions)
+    ):
+        _note_instruction(one, native, uses)
         if uses.asks and uses.counted >= disassembly.ENOUGH:
             return
-        if uses.counted >= disassembly.LARGEST:
+        if uses.counted >= disassembly.MOST_INSTRUCTIONS:
             yield Finding("W203", f"{native.label}the code beyond {uses.counted} instructions", native.member)
             uses.asks = uses.asks or _has_cpuid(native)
             return
@@ -77,7 +81,7 @@ def _read(native: Native, uses: _Uses) -> Iterator[Finding]:
         yield Finding("W203", f"{known}; nothing is known of the rest", native.member)
 
 
-def _is_hybrid(native: Native) -> bool:
+def _is_arm64x(native: NativeFile) -> bool:
     """Whether a DLL holds code for ARM64 and for emulated x64 processes, as Microsoft's own do."""
     parsed = native.parsed
     if not isinstance(parsed, lief.PE.Binary) or native.facts.machine != "aarch64":
@@ -85,8 +89,8 @@ def _is_hybrid(native: Native) -> bool:
     return bool(getattr(parsed.load_configuration, "chpe_metadata_pointer", 0))
 
 
-def _asks_by_name(native: Native) -> bool:
-    if native.facts.symbols & _ASKS:
+def _queries_cpu_by_name(native: NativeFile) -> bool:
+    if native.facts.symbols & _CPU_QUERIES:
         return True
     parsed = native.parsed  # an ifunc's resolver is given the CPU's capabilities
     return isinstance(parsed, lief.ELF.Binary) and any(
@@ -94,11 +98,11 @@ def _asks_by_name(native: Native) -> bool:
     )
 
 
-def _look(one: Instruction, native: Native, uses: _Uses) -> None:
+def _note_instruction(one: Instruction, native: NativeFile, uses: _Usage) -> None:
     address, _, mnemonic, operands = one
     uses.counted += 1
     machine = native.facts.machine
-    feature = isa.feature(machine, mnemonic, operands)
+    feature = isa.find_feature(machine, mnemonic, operands)
     if feature == "lse" and uses.before.startswith("cbz w16"):
         uses.asks = True  # libgcc's outline atomics, behind a flag that is set when the library is loaded
     uses.before = f"{mnemonic} {operands}" if machine == "aarch64" else ""
@@ -107,14 +111,14 @@ def _look(one: Instruction, native: Native, uses: _Uses) -> None:
         if len(places) < 3:
             places.append(f"{address:#x} {mnemonic or 'bytes'} {operands}".rstrip())
     elif mnemonic == "cpuid":
-        uses.asks = uses.asks or not _is_the_runtimes(native, address)
-    elif isa.asks(machine, mnemonic, operands):
+        uses.asks = uses.asks or not _is_from_runtime(native, address)
+    elif isa.queries_cpu(machine, mnemonic, operands):
         uses.asks = True
     elif native.facts.format == "PE":
-        _follow(mnemonic, operands, native, uses)
+        _note_feature_call(mnemonic, operands, native, uses)
 
 
-def _follow(mnemonic: str, operands: str, native: Native, uses: _Uses) -> None:
+def _note_feature_call(mnemonic: str, operands: str, native: NativeFile, uses: _Usage) -> None:
     """Notice a call of IsProcessorFeaturePresent for a set of instructions."""
     if mnemonic in ("mov", "movz", "push"):
         found = _ARGUMENT.search(operands)
@@ -124,15 +128,15 @@ def _follow(mnemonic: str, operands: str, native: Native, uses: _Uses) -> None:
         uses.asks, uses.argument = uses.asks or asked, 0
 
 
-def _is_the_runtimes(native: Native, address: int) -> bool:
+def _is_from_runtime(native: NativeFile, address: int) -> bool:
     if native.facts.format != "PE":
         return False
-    region = region_of(native.regions, address)
+    region = find_region(native.regions, address)
     assert region is not None  # the instruction came out of one
     place = address - region.start
     around = region.data[max(0, place - _NEAR) : place + _NEAR]
     return all(mark in around for mark in _RUNTIME)
 
 
-def _has_cpuid(native: Native) -> bool:
+def _has_cpuid(native: NativeFile) -> bool:
     return any(b"\x0f\xa2" in region.data for region in native.regions)

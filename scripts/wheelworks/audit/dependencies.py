@@ -17,20 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pypi_simple
-import requests
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-from packaging.version import InvalidVersion, Version
 
-from wheelworks.audit import platforms, release, sdist
-from wheelworks.audit.finding import Finding
-from wheelworks.audit.inspection import Report
-from wheelworks.audit.platforms import Platform
-from wheelworks.core import process
+from wheelworks.audit import sdist
+from wheelworks.audit.findings import FileAudit, Finding
+from wheelworks.core import index, process
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.tags import Platform, parse_platform
 from wheelworks.core.wheel import parse_wheel_name
 
 SECONDS = 300.0  # for what asks the index, or the service of vulnerabilities
@@ -107,7 +103,7 @@ def _installable(platform: Platform, python: tuple[int, int]) -> list[str]:
     return tags + (old if platform.libc == "glibc" else []) + [f"linux_{platform.arch}"]
 
 
-def check(reports: Sequence[Report], *, offline: bool, osv_url: str = "") -> Iterator[Finding]:
+def check_dependencies(reports: Sequence[FileAudit], *, offline: bool, osv_url: str = "") -> Iterator[Finding]:
     """W501 to W506, over all wheels at once; vulnerabilities by PyPI, or by the OSV service of that address."""
     wanted = sorted({line for report in reports for line in report.requires if _is_run_time(line)})
     if not wanted:
@@ -116,14 +112,14 @@ def check(reports: Sequence[Report], *, offline: bool, osv_url: str = "") -> Ite
         yield Finding("W503", f"--offline: {', '.join(wanted)}")
         yield Finding("W504", f"--offline: {', '.join(wanted)}")
         return
-    claims = list(dict.fromkeys(claim for report in reports for claim in _claims(report)))
+    claims = list(dict.fromkeys(claim for report in reports for claim in _list_claims(report)))
     try:
-        pins = resolve(wanted, min((claim.python for claim in claims), default=(3, 11)))
-        yield from _on_the_index(pins, claims)
-    except (WheelworksError, requests.RequestException, pypi_simple.NoSuchProjectError) as error:
-        yield Finding("W503", str(error))
+        pins = resolve_requirements(wanted, min((claim.python for claim in claims), default=(3, 11)))
+        yield from _check_index(pins, claims)
+    except WheelworksError as error:
+        yield Finding("W503", error.message)
         return
-    yield from vulnerabilities(pins, osv_url)
+    yield from check_vulnerabilities(pins, osv_url)
 
 
 def _is_run_time(line: str) -> bool:
@@ -134,13 +130,13 @@ def _is_run_time(line: str) -> bool:
     return marker is None or "extra" not in str(marker)
 
 
-def _claims(report: Report) -> Iterator[Claim]:
+def _list_claims(report: FileAudit) -> Iterator[Claim]:
     try:
         name = parse_wheel_name(report.file)
     except WheelworksError:
         return
     for tag in sorted(name.tags, key=str):
-        platform = platforms.parse(tag.platform)
+        platform = parse_platform(tag.platform)
         floor = re.fullmatch(r"cp(\d)(\d+)", tag.interpreter)
         if platform is None or floor is None:
             continue
@@ -149,7 +145,7 @@ def _claims(report: Report) -> Iterator[Claim]:
         yield from (Claim(platform, python, tag.abi) for python in above or [lowest])
 
 
-def resolve(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
+def resolve_requirements(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
     """The versions that installers choose today, for all platforms at once. Raises WheelworksError."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "requirements.in")
@@ -173,24 +169,21 @@ def resolve(wanted: Sequence[str], python: tuple[int, int]) -> list[Pin]:
     return [Pin(match[1], match[2], match[3] or "") for match in found]
 
 
-def _on_the_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Finding]:
+def _check_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Finding]:
     licences: dict[str, str] = {}
-    with pypi_simple.PyPISimple(release.index_url()) as index:
-        for pin in pins:
-            packages = [
-                one for one in index.get_project_page(pin.name).packages if _is_version(one.version, pin.version)
-            ]
-            if holes := _holes(pin, [one.filename for one in packages], claims):
-                source = next((one for one in packages if one.filename.endswith(sdist.ENDING)), None)
-                setup = sdist.setup_of(release.stored(index, source)) if source else ""
-                code = "W506" if optional_c(setup) else "W501"
-                yield Finding(code, f"no wheel for {_told(holes)}", f"{pin.name}=={pin.version}")
-            licences[f"{pin.name} {pin.version}"] = _licence(index, packages)
+    for pin in pins:
+        files = index.list_release(f"{pin.name}=={pin.version}")
+        if holes := _find_holes(pin, [one.name for one in files], claims):
+            source = next((one for one in files if one.name.endswith(sdist.SDIST_SUFFIX)), None)
+            setup = sdist.read_setup(index.fetch(source)) if source else ""
+            code = "W506" if has_optional_extensions(setup) else "W501"
+            yield Finding(code, f"no wheel for {_describe_holes(holes)}", f"{pin.name}=={pin.version}")
+        licences[f"{pin.name} {pin.version}"] = _licence(files)
     if licences:
         yield Finding("W505", "; ".join(f"{name}: {licence}" for name, licence in sorted(licences.items())))
 
 
-def optional_c(setup: str) -> bool:
+def has_optional_extensions(setup: str) -> bool:
     """Whether a setup.py has extensions, and each may fail to be built (setuptools' ``optional``)."""
     try:
         calls = [one for one in ast.walk(ast.parse(setup)) if isinstance(one, ast.Call)]
@@ -204,7 +197,7 @@ def _is_optional(word: ast.keyword) -> bool:
     return word.arg == "optional" and not (isinstance(word.value, ast.Constant) and not word.value.value)
 
 
-def _told(holes: Sequence[Claim]) -> str:
+def _describe_holes(holes: Sequence[Claim]) -> str:
     """Every hole, by platform."""
     places: dict[str, list[str]] = defaultdict(list)
     for hole in holes:
@@ -212,14 +205,7 @@ def _told(holes: Sequence[Claim]) -> str:
     return "; ".join(f"{tag} with Python {', '.join(dict.fromkeys(versions))}" for tag, versions in places.items())
 
 
-def _is_version(text: str | None, version: str) -> bool:
-    try:
-        return text is not None and Version(text) == Version(version)
-    except InvalidVersion:
-        return False
-
-
-def _holes(pin: Pin, files: Sequence[str], claims: Sequence[Claim]) -> list[Claim]:
+def _find_holes(pin: Pin, files: Sequence[str], claims: Sequence[Claim]) -> list[Claim]:
     tags: set[Tag] = set()
     for file in files:
         try:
@@ -230,19 +216,18 @@ def _holes(pin: Pin, files: Sequence[str], claims: Sequence[Claim]) -> list[Clai
     return [one for one in needed if not one.tags() & tags]
 
 
-def _licence(index: pypi_simple.PyPISimple, packages: Sequence[pypi_simple.DistributionPackage]) -> str:
-    source = next((one for one in packages if one.has_metadata), None)
+def _licence(files: Sequence[index.IndexFile]) -> str:
+    source = next((one for one in files if one.has_metadata), None)
     if source is None:
         return "not stated on the index"
-    text = index.get_package_metadata(source, verify=False)
-    head = text.partition("\n\n")[0]
+    head = index.read_metadata(source).partition("\n\n")[0]
     found = re.search(r"^License-Expression: (.+)$", head, re.MULTILINE)
     found = found or re.search(r"^Classifier: License :: (?:OSI Approved :: )?(.+)$", head, re.MULTILINE)
     found = found or re.search(r"^License: (.+)$", head, re.MULTILINE)
     return found[1][:60] if found else "not stated"
 
 
-def vulnerabilities(pins: Sequence[Pin], osv_url: str = "") -> Iterator[Finding]:
+def check_vulnerabilities(pins: Sequence[Pin], osv_url: str = "") -> Iterator[Finding]:
     """W502, W504, by pip-audit."""
     newest: dict[str, set[str]] = defaultdict(set)
     for pin in pins:
@@ -262,7 +247,7 @@ def _pip_audit(lines: Sequence[str], osv_url: str) -> Iterator[Finding]:
         said = "nothing"
         try:
             said = process.run(command, seconds=SECONDS).last(1) or said
-            yield from vulnerabilities_in(json.loads(result.read_text(encoding="utf-8")))
+            yield from parse_pip_audit(json.loads(result.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError):
             yield Finding("W504", f"{', '.join(lines)}: pip-audit said {said[:300]}")
         except WheelworksError as error:
@@ -271,7 +256,7 @@ def _pip_audit(lines: Sequence[str], osv_url: str) -> Iterator[Finding]:
             yield Finding("W504", f"{', '.join(lines)}: {error.message}")
 
 
-def vulnerabilities_in(said: Mapping[str, Any]) -> Iterator[Finding]:
+def parse_pip_audit(said: Mapping[str, Any]) -> Iterator[Finding]:
     """W502, W504: what pip-audit's JSON says. Raises KeyError for something else."""
     for one in said["dependencies"]:
         if "skip_reason" in one:

@@ -1,8 +1,9 @@
-"""The instructions of a binary, found so that data between them isn't taken for code.
+"""Read the instructions of a binary without mistaking data between them for code.
 
-Compilers for ELF and Mach-O keep tables out of the code, or say where they are: there, everything from one function's
-start to the next is read. Microsoft's put tables and constants between functions: there, code is what can be reached,
-from the exports, the functions of the exception table, every address that the loader relocates, and jump tables.
+Compilers for ELF and Mach-O keep tables out of the code, or record where they are: there, everything from one
+function's start to the next is read (a linear sweep). Microsoft's put tables and constants between functions: there,
+only reachable code is read (recursive descent), starting from the exports, the functions of the exception table, every
+address that the loader relocates, and jump tables. 32-bit ARM has a reader of its own, `thumb`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import itertools
 import re
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import capstone
 import lief
 
-from wheelworks.audit.regions import Instruction, Region, region_of
-from wheelworks.audit.subject import Native
+from wheelworks.core.binary import Parsed
 
-LARGEST = 1_500_000  # instructions; some ten seconds and 200 MB
-ENOUGH = 300_000  # where it is known already that the binary asks the CPU, so that nothing can be an error
+Instruction = tuple[int, int, str, str]  # address, bytes, mnemonic, operands
+
+MOST_INSTRUCTIONS = 1_500_000  # of one binary; some ten seconds and 200 MB
+ENOUGH = 300_000  # where the binary is known to query the CPU, so that nothing can be an error
 _RUN = 64  # instructions that are decoded at once
 _LONGEST = 15  # bytes of an x86 instruction
 _MODES = {
@@ -37,6 +40,46 @@ _ENDS = frozenset(
 )
 _BRANCH = re.compile(r"j\w+|call|b(l|\.\w+)?|cbn?z|tbn?z|loop\w*|bnd jmp|bnd call")
 _TARGET = re.compile(r"(?:^|, )#?(0x[0-9a-f]+)$")
+_MACHO_CODE = int(lief.MachO.Section.FLAGS.PURE_INSTRUCTIONS) | int(lief.MachO.Section.FLAGS.SOME_INSTRUCTIONS)
+
+
+@dataclass(frozen=True)
+class CodeRegion:
+    """An executable section: its bytes, and the address of the first."""
+
+    start: int
+    data: bytes
+    name: str = ""
+
+    @property
+    def end(self) -> int:
+        """The address after the last byte."""
+        return self.start + len(self.data)
+
+
+def find_code_regions(parsed: Parsed) -> list[CodeRegion]:
+    """Return the sections that hold instructions, by address."""
+    found: Iterable[tuple[int, lief.PE.Section | lief.ELF.Section | lief.MachO.Section]]
+    if isinstance(parsed, lief.PE.Binary):
+        flag, base = int(lief.PE.Section.CHARACTERISTICS.MEM_EXECUTE), parsed.imagebase
+        found = ((base + one.virtual_address, one) for one in parsed.sections if one.characteristics & flag)
+    elif isinstance(parsed, lief.ELF.Binary):
+        flag = int(lief.ELF.Section.FLAGS.EXECINSTR)
+        found = ((one.virtual_address, one) for one in parsed.sections if one.flags & flag)
+    else:
+        found = ((one.virtual_address, one) for one in parsed.sections if int(one.flags) & _MACHO_CODE)
+    regions = (CodeRegion(start, bytes(one.content), str(one.name)) for start, one in found if one.size)
+    return sorted(regions, key=_region_start)
+
+
+def find_region(regions: Sequence[CodeRegion], address: int) -> CodeRegion | None:
+    """Return the region that holds an address; ``regions`` are sorted, as `find_code_regions` returns them."""
+    place = bisect_right(regions, address, key=_region_start)
+    return regions[place - 1] if place and address < regions[place - 1].end else None
+
+
+def _region_start(region: CodeRegion) -> int:
+    return region.start
 
 
 @cache
@@ -44,38 +87,35 @@ def _decoder(machine: str) -> capstone.Cs:
     return capstone.Cs(*_MODES[machine])
 
 
-def instructions(native: Native) -> Iterator[Instruction]:
-    """The binary's instructions, each once; in no order that may be relied on.
+def read_instructions(parsed: Parsed, machine: str, regions: list[CodeRegion]) -> Iterator[Instruction]:
+    """Yield the binary's instructions, each once, in no particular order.
 
-    What capstone doesn't know has no mnemonic, and its bytes in hexadecimal as operands: as many as the machine's
-    encoding says, on x86 one. ARM's 32-bit files have a reader of their own.
+    What capstone doesn't know has an empty mnemonic, and as operands its bytes in hex: as many as the machine's
+    encoding says, on x86 one.
     """
-    if isinstance(native.parsed, lief.PE.Binary):
-        yield from _reached(native, native.parsed)
+    if isinstance(parsed, lief.PE.Binary):
+        yield from _read_reachable(parsed, machine, regions)
         return
-    holes = _data_in_code(native.parsed)
-    edges = sorted({*_starts(native.parsed), *(edge for hole in holes for edge in hole)})
-    for region in native.regions:
+    holes = _data_in_code(parsed)
+    starts = (int(one.address) for one in parsed.functions)
+    edges = sorted({*starts, *(edge for hole in holes for edge in hole)})
+    for region in regions:
         inside = edges[bisect_right(edges, region.start) : bisect_left(edges, region.end)]
         for start, end in itertools.pairwise((region.start, *inside, region.end)):
             if not _is_in(start, holes):
-                yield from _swept(native.facts.machine, region, start, end)
-
-
-def _starts(parsed: lief.ELF.Binary | lief.MachO.Binary) -> Iterator[int]:
-    return (int(one.address) for one in parsed.functions)
+                yield from _sweep(machine, region, start, end)
 
 
 def _data_in_code(parsed: lief.ELF.Binary | lief.MachO.Binary) -> list[tuple[int, int]]:
-    """Where a Mach-O file says that its code is data."""
+    """Return the spans that a Mach-O file marks as data in its code (LC_DATA_IN_CODE)."""
     if not isinstance(parsed, lief.MachO.Binary) or parsed.data_in_code is None:
         return []
     base = parsed.imagebase
-    return merged((base + one.offset, base + one.offset + one.length) for one in parsed.data_in_code.entries)
+    return merge_spans((base + one.offset, base + one.offset + one.length) for one in parsed.data_in_code.entries)
 
 
-def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The same places, sorted, and none over another; each from where to where."""
+def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the same (start, end) spans sorted, with those that touch or overlap joined."""
     found: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if found and start <= found[-1][1]:
@@ -90,8 +130,8 @@ def _is_in(address: int, holes: list[tuple[int, int]]) -> bool:
     return place > 0 and address < holes[place - 1][1]
 
 
-def _swept(machine: str, region: Region, start: int, end: int) -> Iterator[Instruction]:
-    """Everything between two addresses, a few instructions at a time: capstone decodes all that it is given at once."""
+def _sweep(machine: str, region: CodeRegion, start: int, end: int) -> Iterator[Instruction]:
+    """Yield everything between two addresses, a window at a time: capstone decodes all that it is given at once."""
     decoder, place = _decoder(machine), start
     while place < end:
         window = region.data[place - region.start : min(place + _RUN * _LONGEST, end) - region.start]
@@ -100,14 +140,14 @@ def _swept(machine: str, region: Region, start: int, end: int) -> Iterator[Instr
             yield one
             next_ = one[0] + one[1]
         if next_ == place:  # no instruction, or none that capstone knows
-            next_ += _length(machine, window[0])
+            next_ += _instruction_length(machine, window[0])
             if next_ <= end:
                 yield place, next_ - place, "", window[: next_ - place].hex()
         place = next_
 
 
-def _length(machine: str, first: int) -> int:
-    """The bytes of an instruction by its first one, in the machine's order; 1 where that doesn't say."""
+def _instruction_length(machine: str, first: int) -> int:
+    """Return an instruction's length in bytes by its first byte; 1 where that doesn't determine it."""
     if machine == "s390x":
         return (2, 4, 4, 6)[first >> 6]
     if machine == "riscv64":
@@ -115,19 +155,20 @@ def _length(machine: str, first: int) -> int:
     return 4 if machine in ("aarch64", "powerpc64le") else 1
 
 
-def _reached(native: Native, parsed: lief.PE.Binary) -> Iterator[Instruction]:
-    decoder, functions = _decoder(native.facts.machine), _functions(native, parsed)
+def _read_reachable(parsed: lief.PE.Binary, machine: str, regions: list[CodeRegion]) -> Iterator[Instruction]:
+    decoder, functions = _decoder(machine), _read_exception_table(parsed, machine)
     seen: set[int] = set()
-    yield from _walk(decoder, native.regions, [*_roots(native, parsed), *(start for start, _ in functions)], seen)
-    # Once is enough: what is code by then leaves fewer words that can be tables, never more.
-    yield from _walk(decoder, native.regions, list(_tabled(native.regions, functions, parsed.imagebase, seen)), seen)
+    roots = [*_find_roots(parsed, machine), *(start for start, _ in functions)]
+    yield from _walk(decoder, regions, roots, seen)
+    # One pass is enough: the more code is known, the fewer words remain that can be tables.
+    yield from _walk(decoder, regions, list(_find_table_targets(regions, functions, parsed.imagebase, seen)), seen)
 
 
-def _walk(decoder: capstone.Cs, found: list[Region], waiting: list[int], seen: set[int]) -> Iterator[Instruction]:
-    """Follow every address in ``waiting``, and every branch with a fixed target, until there is no more."""
+def _walk(decoder: capstone.Cs, regions: list[CodeRegion], waiting: list[int], seen: set[int]) -> Iterator[Instruction]:
+    """Follow every address in ``waiting``, and every branch with a fixed target, until nothing new is found."""
     while waiting:
         address = waiting.pop()
-        region = region_of(found, address)
+        region = find_region(regions, address)
         while region and address not in seen and address < region.end:
             place = address - region.start
             run = decoder.disasm_lite(region.data[place : place + _RUN * _LONGEST], address, _RUN)
@@ -146,16 +187,12 @@ def _walk(decoder: capstone.Cs, found: list[Region], waiting: list[int], seen: s
                     break
 
 
-def _roots(native: Native, parsed: lief.PE.Binary) -> list[int]:
-    base = parsed.imagebase
+def _find_roots(parsed: lief.PE.Binary, machine: str) -> Iterator[int]:
+    """Yield the exports, the entry point, and every pointer that the loader relocates (handlers, method tables)."""
     export = parsed.get_export()
-    found = [base + one.address for one in export.entries] if export else []
-    found.append(base + parsed.optional_header.addressof_entrypoint)
-    return [*found, *_relocated(parsed, 8 if native.facts.machine != "x86" else 4)]
-
-
-def _relocated(parsed: lief.PE.Binary, size: int) -> Iterator[int]:
-    """What the pointers point to that the loader relocates: handlers, method tables, 32-bit jump tables."""
+    yield from (parsed.imagebase + one.address for one in (export.entries if export else ()))
+    yield parsed.imagebase + parsed.optional_header.addressof_entrypoint
+    size = 8 if machine != "x86" else 4
     for block in parsed.relocations:
         for entry in block.entries:
             raw = bytes(parsed.get_content_from_virtual_address(entry.address, size))
@@ -163,22 +200,24 @@ def _relocated(parsed: lief.PE.Binary, size: int) -> Iterator[int]:
                 yield int.from_bytes(raw, "little")
 
 
-def _functions(native: Native, parsed: lief.PE.Binary) -> list[tuple[int, int]]:
-    """The functions of the exception table, from where to where; ARM64's don't say where they end."""
+def _read_exception_table(parsed: lief.PE.Binary, machine: str) -> list[tuple[int, int]]:
+    """Return (start, end) of each function in the exception table; ARM64's rows have no end, so both are the start."""
     directory = parsed.data_directory(lief.PE.DataDirectory.TYPES.EXCEPTION_TABLE)
-    if directory is None or not directory.size or native.facts.machine == "x86":
+    if directory is None or not directory.size or machine == "x86":
         return []
     raw = bytes(parsed.get_content_from_virtual_address(directory.rva, directory.size))
-    base, step = parsed.imagebase, 12 if native.facts.machine == "x86_64" else 8
+    base, step = parsed.imagebase, 12 if machine == "x86_64" else 8
     rows = [struct.unpack_from("<II", raw, place) for place in range(0, len(raw) - step + 1, step)]
     return [(base + begin, base + end if step == 12 else base + begin) for begin, end in rows]
 
 
-def _tabled(found: list[Region], functions: list[tuple[int, int]], base: int, seen: set[int]) -> Iterator[int]:
-    """The targets of 64-bit jump tables: words in a function that no instruction covers, and that point into it."""
+def _find_table_targets(
+    regions: list[CodeRegion], functions: list[tuple[int, int]], base: int, seen: set[int]
+) -> Iterator[int]:
+    """Yield targets of 64-bit jump tables: words in a function that no instruction covers and that point into it."""
     done = 0
     for start, end in sorted(functions):
-        region = region_of(found, start)
+        region = find_region(regions, start)
         if region is None or end > region.end:
             continue
         for place in range(-(-max(start, done) // 4) * 4, end - 3, 4):
@@ -186,4 +225,4 @@ def _tabled(found: list[Region], functions: list[tuple[int, int]], base: int, se
                 (word,) = struct.unpack_from("<I", region.data, place - region.start)
                 if start <= base + word < end:
                     yield base + word
-        done = max(done, end)  # good files' functions lie side by side; others' bytes are looked at once, too
+        done = max(done, end)  # so that overlapping functions, which no compiler makes, are scanned once, too

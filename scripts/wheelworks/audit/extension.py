@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import lief
 
 from wheelworks.audit import platforms
-from wheelworks.audit.finding import Finding, printable, some
-from wheelworks.audit.platforms import Platform
-from wheelworks.audit.subject import Native, Wheel, module_name
+from wheelworks.audit.findings import Finding, abbreviate, sanitize
+from wheelworks.audit.wheel import AuditedWheel, NativeFile, module_name
+from wheelworks.core.tags import Platform
 
 # What linkers and runtimes export of their own accord.
 _LINKERS = re.compile(
@@ -21,24 +21,24 @@ _TRIPLET = {"glibc": "gnu", "musl": "musl"}
 _CPU_IN_TRIPLET = {"i686": "i386", "ppc64le": "powerpc64le", "armv7l": "arm"}
 
 
-def missing(wheel: Wheel) -> Iterator[Finding]:
+def check_extension_present(wheel: AuditedWheel) -> Iterator[Finding]:
     """W103: an ABI tag promises an extension module, a platform tag alone some native code."""
     if wheel.is_pure:
         return
     if not wheel.natives:
         yield Finding("W103", f"no member is a PE, ELF or Mach-O file, yet the tag is {_tags(wheel)}")
     elif "none" not in wheel.abis and not any(module_name(_file(one), wheel) for one, _ in wheel.natives):
-        found = some(member for member, _ in wheel.natives)
+        found = abbreviate(member for member, _ in wheel.natives)
         yield Finding("W103", f"none of the native files is an extension module: {found}")
 
 
-def in_pure(wheel: Wheel) -> Iterator[Finding]:
+def check_pure_wheel(wheel: AuditedWheel) -> Iterator[Finding]:
     """W104; Windows' small script launchers, which packaging tools carry, are no extensions."""
     if wheel.is_pure and (found := [one for one, _ in wheel.natives if not one.endswith(".exe")]):
-        yield Finding("W104", some(map(printable, found)))
+        yield Finding("W104", abbreviate(map(sanitize, found)))
 
 
-def damage(native: Native) -> Iterator[Finding]:
+def check_damage(native: NativeFile) -> Iterator[Finding]:
     """W119: headers that name more than there is, or nothing."""
     parsed = native.parsed
     if isinstance(parsed, lief.PE.Binary):
@@ -54,7 +54,7 @@ def damage(native: Native) -> Iterator[Finding]:
         yield Finding("W119", f"{native.label}{end}", native.member)
 
 
-def machine(native: Native) -> Iterator[Finding]:
+def check_machine(native: NativeFile) -> Iterator[Finding]:
     """W101, W102."""
     wheel = native.wheel
     if not wheel.platforms or native.platforms:
@@ -66,7 +66,7 @@ def machine(native: Native) -> Iterator[Finding]:
         yield Finding("W101", f"for {native.facts.machine}, in a wheel for {_tags(wheel)}", native.member)
 
 
-def halves(wheel: Wheel) -> Iterator[Finding]:
+def check_universal_halves(wheel: AuditedWheel) -> Iterator[Finding]:
     """W117: each Mach-O file of a universal2 wheel serves both machines."""
     wanted = {cpu for one in wheel.platforms if one.arch == "universal2" for cpu in one.cpus}
     found: dict[str, set[str]] = {}
@@ -75,10 +75,10 @@ def halves(wheel: Wheel) -> Iterator[Finding]:
             found.setdefault(member, set()).add(facts.machine)
     for member, machines in found.items():
         if wanted - machines and wanted & machines:
-            yield Finding("W117", f"it lacks {some(wanted - machines)}", member)
+            yield Finding("W117", f"it lacks {abbreviate(wanted - machines)}", member)
 
 
-def suffix(wheel: Wheel) -> Iterator[Finding]:
+def check_suffix(wheel: AuditedWheel) -> Iterator[Finding]:
     """W105: the import system looks for the suffixes of its own version, ABI and platform, and for no others."""
     found = dict.fromkeys(
         member for member, _ in wheel.natives if wheel.platforms and module_name(_file(member), wheel)
@@ -89,7 +89,7 @@ def suffix(wheel: Wheel) -> Iterator[Finding]:
         lost = "abi3t" in wheel.abis and _module(member) not in stable
         if lost or not _is_loaded(member, wheel, wheel.abis):
             tags = f"{'.'.join(sorted(wheel.abis))} for {_tags(wheel)}"
-            yield Finding("W105", f"the suffix is .{printable(_ending(member))}, the tag {tags}", member)
+            yield Finding("W105", f"the suffix is .{sanitize(_ending(member))}, the tag {tags}", member)
 
 
 def _ending(member: str) -> str:
@@ -100,7 +100,7 @@ def _module(member: str) -> str:
     return member.removesuffix(_ending(member))
 
 
-def _is_loaded(member: str, wheel: Wheel, abis: frozenset[str]) -> bool:
+def _is_loaded(member: str, wheel: AuditedWheel, abis: frozenset[str]) -> bool:
     return any(_loads(_ending(member), abi, one, wheel.floor) for one in wheel.platforms for abi in abis)
 
 
@@ -134,14 +134,14 @@ def _own(abi: str, platform: Platform, floor: tuple[int, int]) -> set[str]:
     return {f"{version}-{cpu}-linux-{end}{float_}" for end in ends for float_ in ("", "eabihf", "eabi")}
 
 
-def entry_point(native: Native) -> Iterator[Finding]:
+def check_entry_point(native: NativeFile) -> Iterator[Finding]:
     """W106 (PEP 489, PEP 793)."""
     if native.module and not _entries(native) & set(native.facts.exports):
-        exports = some(map(printable, native.facts.exports)) or "nothing"
-        yield Finding("W106", f"{native.label}exports {exports}, not PyInit_{printable(native.module)}", native.member)
+        exports = abbreviate(map(sanitize, native.facts.exports)) or "nothing"
+        yield Finding("W106", f"{native.label}exports {exports}, not PyInit_{sanitize(native.module)}", native.member)
 
 
-def exports(native: Native) -> Iterator[Finding]:
+def check_exports(native: NativeFile) -> Iterator[Finding]:
     """W107."""
     if not native.module or not _entries(native) & set(native.facts.exports):
         return
@@ -151,10 +151,10 @@ def exports(native: Native) -> Iterator[Finding]:
         if not name.startswith(("PyInit_", "PyModExport_", "PyInitU_")) and not _LINKERS.fullmatch(name)
     ]
     if surplus:
-        yield Finding("W107", f"{native.label}{some(map(printable, surplus))}", native.member)
+        yield Finding("W107", f"{native.label}{abbreviate(map(sanitize, surplus))}", native.member)
 
 
-def _entries(native: Native) -> set[str]:
+def _entries(native: NativeFile) -> set[str]:
     name = native.module
     if not name.isascii():  # PEP 489
         return {f"PyInitU_{name.encode('punycode').decode().replace('-', '_')}"}
@@ -165,5 +165,5 @@ def _file(member: str) -> str:
     return member.rsplit("/", 1)[-1]
 
 
-def _tags(wheel: Wheel) -> str:
-    return some(wheel.name.platforms)
+def _tags(wheel: AuditedWheel) -> str:
+    return abbreviate(wheel.name.platforms)

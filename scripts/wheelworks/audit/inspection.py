@@ -1,134 +1,212 @@
-"""All checks of one wheel, in their order."""
+"""Audit wheels: run every check on one wheel, and spread many files over worker processes.
+
+The parsers of native files are C++ programs that read untrusted files, so each file is read in a worker process
+(``python -m wheelworks.audit.inspection``) that may crash: a crash costs one file's audit and nothing else.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import lief
 
-from wheelworks.audit import archive, code, extension, hardening, headers, imports, macos, metadata, reading
-from wheelworks.audit.finding import Finding, printable
-from wheelworks.audit.reading import Content
-from wheelworks.audit.subject import DEFAULT, Native, Policy, Wheel
-from wheelworks.core import binary
+import wheelworks
+from wheelworks.audit import archive, code, extension, hardening, imports, sdist, wheel
+from wheelworks.audit.findings import FileAudit, Finding, sanitize
+from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, MemberContent, NativeFile, Policy
+from wheelworks.core import binary, process
 from wheelworks.core.archive import DAMAGE
 from wheelworks.core.binary import Binary
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.wheel import parse_wheel_name
 
-NAMES: tuple[Callable[[Wheel], Iterator[Finding]], ...] = (
-    archive.escaping, archive.duplicates, archive.links, archive.modes, archive.bytecode, archive.stray,
-    archive.top_levels, metadata.unknown_platforms,
+SECONDS = 600.0  # for one wheel; the largest real ones take two minutes
+WORKER = [sys.executable, "-m", "wheelworks.audit.inspection"]
+_MEMORY = 900 << 20  # bytes of writable memory of a worker; with the libraries, it stays below a gigabyte
+_CHUNK = 8  # files that one worker is given
+_CLAIMS = 4  # times a file's size: sound sections cover each byte once, segments about twice
+
+NAME_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
+    archive.check_member_names, archive.check_duplicates, archive.check_file_types, archive.check_modes,
+    archive.check_bytecode, archive.check_stray_files, archive.check_top_levels, archive.check_platform_tags,
 )  # fmt: skip
-WHOLE: tuple[Callable[[Wheel], Iterator[Finding]], ...] = (
-    archive.record, metadata.metadata, metadata.wheel_file, metadata.licences, metadata.sboms, metadata.entry_points,
-    extension.missing, extension.in_pure, extension.halves, extension.suffix,
+WHEEL_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
+    archive.check_record, archive.check_metadata, archive.check_wheel_file, archive.check_licence_files,
+    archive.check_sboms, archive.check_entry_points, extension.check_extension_present, extension.check_pure_wheel,
+    extension.check_universal_halves, extension.check_suffix,
 )  # fmt: skip
-# Nothing more is asked of a binary that one of these finds something in.
-FIRST: tuple[Callable[[Native], Iterator[Finding]], ...] = (extension.damage, extension.machine)
-NATIVE: tuple[Callable[[Native], Iterator[Finding]], ...] = (
-    extension.entry_point, extension.exports,
-    imports.libraries, imports.versions, imports.undefined, imports.stable_abi, macos.minimum, macos.signed,
-    hardening.stack, hardening.text_relocations, hardening.writable_code, hardening.pe_flags, hardening.relro,
-    hardening.rpath, hardening.build_time, hardening.debug_information, hardening.debug_path, code.baseline,
+# A binary in which one of these finds something isn't checked further.
+FIRST_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (extension.check_damage, extension.check_machine)
+BINARY_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (
+    extension.check_entry_point, extension.check_exports, imports.check_libraries, imports.check_symbol_versions,
+    imports.check_undefined_symbols, imports.check_stable_abi, hardening.check_macos_version,
+    hardening.check_signature, hardening.check_stack, hardening.check_text_relocations,
+    hardening.check_writable_code, hardening.check_pe_flags, hardening.check_relro, hardening.check_rpath,
+    hardening.check_build_time, hardening.check_debug_information, hardening.check_debug_path, code.check_baseline,
 )  # fmt: skip
 
 
-_CLAIMS = 4  # times a file's size: its sections are of each byte once, its segments twice or so
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was found in a wheel, the groups of checks that it went through, and what it states of its needs."""
-
-    file: str
-    findings: tuple[Finding, ...]
-    requires: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    pythons: tuple[tuple[int, int], ...] = ()
-
-
-def inspect(path: Path, policy: Policy = DEFAULT) -> Report:
-    """Audit one wheel. Whatever is wrong with the file is a finding, never an exception."""
+def inspect_wheel(path: Path, policy: Policy = DEFAULT_POLICY) -> FileAudit:
+    """Audit one wheel. Anything wrong with the file becomes a finding, never an exception."""
     found: list[Finding] = []
-    wheel: Wheel | None = None
+    audited: AuditedWheel | None = None
     try:
         with zipfile.ZipFile(path) as opened:
-            wheel = Wheel(path.name, parse_wheel_name(path.name), reading.entries(opened), policy)
-            for one in _inspect(wheel, opened, path.stat().st_size):
-                found.append(one)  # one by one: what was found before an error stays
+            audited = AuditedWheel(path.name, parse_wheel_name(path.name), wheel.list_entries(opened), policy)
+            for one in _run_checks(audited, opened, path.stat().st_size):
+                found.append(one)  # one by one, so that an error keeps the findings before it
     except DAMAGE as error:
-        found.append(Finding("W001", printable(f"{type(error).__name__}: {error}")))
+        found.append(Finding("W001", sanitize(f"{type(error).__name__}: {error}")))
     except OSError as error:
-        found.append(Finding("W001", printable(error.strerror or str(error))))
+        found.append(Finding("W001", sanitize(error.strerror or str(error))))
     except MemoryError:
         found.append(Finding("W002", "reading it takes more memory than the audit may use"))
     except WheelworksError as error:
-        found.append(Finding("W003", printable(error.message)))
+        found.append(Finding("W003", sanitize(error.message)))
     findings = tuple(replace(one, wheel=path.name) for one in dict.fromkeys(found))
-    if wheel is None:
-        return Report(path.name, findings, groups=("archive",))
-    return Report(path.name, findings, metadata.requires(wheel), _groups(wheel), metadata.pythons(wheel))
+    if audited is None:
+        return FileAudit(path.name, findings, groups=("archive",))
+    groups = ("archive", "extension", *(("code", "hardening", "determinism") if audited.natives else ()))
+    requires, pythons = archive.read_requirements(audited), archive.read_python_versions(audited)
+    return FileAudit(path.name, findings, requires, groups, pythons)
 
 
-def _groups(wheel: Wheel) -> tuple[str, ...]:
-    whole = ("archive", "extension", "code", "hardening", "determinism")
-    return whole if wheel.natives else whole[:2]
-
-
-def _inspect(wheel: Wheel, opened: zipfile.ZipFile, packed: int) -> Iterator[Finding]:
-    refused = list(reading.within(wheel.entries, packed))
+def _run_checks(audited: AuditedWheel, opened: zipfile.ZipFile, packed: int) -> Iterator[Finding]:
+    refused = list(wheel.check_limits(audited.entries, packed))
     yield from refused
     if not refused:
-        yield from _run(NAMES, wheel)
-        for content in reading.contents(opened, wheel):
-            yield from _member(content, wheel)
-        yield from _run(WHOLE, wheel)
+        yield from _run_each(NAME_CHECKS, audited)
+        for content in wheel.read_members(opened, audited):
+            yield from _check_member(content, audited)
+        yield from _run_each(WHEEL_CHECKS, audited)
 
 
-def _run(checks: Iterable[Callable[[Wheel], Iterator[Finding]]], wheel: Wheel) -> Iterator[Finding]:
+def _run_each(
+    checks: Iterable[Callable[[AuditedWheel], Iterator[Finding]]], audited: AuditedWheel
+) -> Iterator[Finding]:
     for check in checks:
-        yield from check(wheel)
+        yield from check(audited)
 
 
-def _member(content: Content, wheel: Wheel) -> Iterator[Finding]:
-    wheel.hashes[content.name] = (content.sha256, content.size)
+def _check_member(content: MemberContent, audited: AuditedWheel) -> Iterator[Finding]:
+    audited.hashes[content.name] = (content.sha256, content.size)
     if content.path:
-        yield Finding("W024", content.path, printable(content.name))
+        yield Finding("W024", content.path, sanitize(content.name))
     if content.is_binary:
-        yield from _binary(content, wheel)
+        yield from _check_binary(content, audited)
     elif content.data is not None:
-        wheel.texts[content.name] = content.data
-    elif most := reading.most_text(content.name, wheel):
-        yield Finding(
-            "W002", f"{content.size} bytes of metadata; no more than {most} are read", printable(content.name)
-        )
+        audited.texts[content.name] = content.data
+    elif most := wheel.text_limit(content.name, audited):
+        evidence = f"{content.size} bytes of metadata; no more than {most} are read"
+        yield Finding("W002", evidence, sanitize(content.name))
 
 
-def _binary(content: Content, wheel: Wheel) -> Iterator[Finding]:
+def _check_binary(content: MemberContent, audited: AuditedWheel) -> Iterator[Finding]:
     readable, data = False, content.data or b""
-    wrong = list(_refused(content))
-    for parsed, facts, machines in binary.parts(data) if not wrong else ():
+    refused = list(_check_binary_size(content))
+    for parsed, facts, machines in binary.parts(data) if not refused else ():
         readable = True
-        wheel.natives.append((content.name, facts))
+        audited.natives.append((content.name, facts))
         start = parsed.fat_offset if isinstance(parsed, lief.MachO.Binary) else 0
-        yield from _part(Native(wheel, content.name, data[start:] if start else data, parsed, facts, machines))
+        native = NativeFile(audited, content.name, data[start:] if start else data, parsed, facts, machines)
+        wrong = [finding for check in FIRST_CHECKS for finding in check(native)]
+        yield from wrong[:1] or (finding for check in BINARY_CHECKS for finding in check(native))
     if not readable:
-        wheel.natives.append((content.name, Binary("", "", {}, ())))
-        told = f"it starts with {data[:8].hex(' ')}, and can't be read"
-        yield from wrong or [Finding("W119", told, printable(content.name))]
+        audited.natives.append((content.name, Binary("", "", {}, ())))
+        evidence = f"it starts with {data[:8].hex(' ')}, and can't be read"
+        yield from refused or [Finding("W119", evidence, sanitize(content.name))]
 
 
-def _refused(content: Content) -> Iterator[Finding]:
+def _check_binary_size(content: MemberContent) -> Iterator[Finding]:
     if content.data is None:
-        yield Finding("W120", f"{content.size} bytes; no more than {reading.LARGEST_BINARY} are read", content.name)
-    elif (claimed := headers.claimed(content.data)) > _CLAIMS * content.size:
-        yield Finding("W119", f"its headers claim {claimed} bytes, of {content.size}", printable(content.name))
+        evidence = f"{content.size} bytes; no more than {wheel.LARGEST_BINARY} are read"
+        yield Finding("W120", evidence, sanitize(content.name))
+    elif (claimed := hardening.sum_claimed_sizes(content.data)) > _CLAIMS * content.size:
+        yield Finding("W119", f"its headers claim {claimed} bytes, of {content.size}", sanitize(content.name))
 
 
-def _part(native: Native) -> Iterator[Finding]:
-    wrong = [finding for check in FIRST for finding in check(native)]
-    yield from wrong[:1] or (finding for check in NATIVE for finding in check(native))
+def audit_files(
+    files: Sequence[Path], policy: Policy, update: Callable[[str], None], seconds: float = SECONDS
+) -> list[FileAudit]:
+    """Audit wheels and sdists in worker processes on all cores.
+
+    Args:
+        files: the wheels and sdists.
+        policy: what the caller declares about their users.
+        update: called with the progress.
+        seconds: the time limit of a worker.
+
+    Returns one audit for each file, in the order of ``files``.
+    """
+    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    done: list[FileAudit] = []
+    with ThreadPoolExecutor(process.cores()) as pool:
+        for audits in pool.map(lambda chunk: _audit_chunk(chunk, policy, seconds), chunks):
+            done += audits
+            update(f"{len(done)} of {len(files)} wheels")
+    return done
+
+
+def _audit_chunk(files: Sequence[Path], policy: Policy, seconds: float) -> list[FileAudit]:
+    found: list[FileAudit] = []
+    while len(found) < len(files):
+        rest = files[len(found) :]
+        audits, why = _run_worker(rest, policy, seconds)
+        if not audits and len(rest) > 1:  # a sound file may have used up all the time: give each a worker of its own
+            return [*found, *(audit for one in rest for audit in _audit_chunk([one], policy, seconds))]
+        found += audits[: len(rest)]
+        if len(found) < len(files):  # the first file without an audit is the one that ended the worker
+            name = files[len(found)].name
+            crash = Finding("W001", f"the process that read it {why}", wheel=name)
+            found.append(FileAudit(name, (crash,), groups=("archive",)))
+    return found
+
+
+def _run_worker(files: Sequence[Path], policy: Policy, seconds: float) -> tuple[list[FileAudit], str]:
+    task = {"files": [str(one) for one in files], "cpu": sorted(policy.cpu), "epoch": policy.epoch}
+    path = os.pathsep.join(filter(None, [str(Path(wheelworks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
+    try:
+        ended = process.run([*WORKER, json.dumps(task)], env={**os.environ, "PYTHONPATH": path}, seconds=seconds)
+    except WheelworksError:
+        if process.stopping():
+            raise
+        return [], f"did not end within {seconds:g} s"
+    audits = [audit for line in ended.output.splitlines() if (audit := _parse_line(line))]
+    why = f"was ended by signal {-ended.status}" if ended.status < 0 else f"ended with status {ended.status}"
+    return audits, why
+
+
+def _parse_line(line: str) -> FileAudit | None:
+    """Return the audit in a worker's line; None for lines that a crashing library wrote in between."""
+    try:
+        return FileAudit.from_record(json.loads(line))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def main() -> int:
+    """Run a worker: audit the files named in the argument (JSON), and print one line of JSON for each."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    task = json.loads(sys.argv[1])
+    policy = Policy(frozenset(task["cpu"]), task["epoch"])
+    for name in task["files"]:
+        is_sdist = name.endswith(sdist.SDIST_SUFFIX)
+        audit = sdist.inspect_sdist(Path(name)) if is_sdist else inspect_wheel(Path(name), policy)
+        sys.stdout.write(json.dumps(audit.record()) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,7 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from wheelworks.audit.finding import Finding, printable
+from wheelworks.audit.findings import Finding, sanitize
 from wheelworks.core import process
 
 ZIZMOR = "zizmor"
@@ -38,7 +38,7 @@ def locks(folder: Path) -> Iterator[Finding]:
         for line in _lines(lock):
             requirement = _requirement(line.split(" --hash")[0])
             if requirement is None or not (pinned := _pinned(requirement)) or not _HASH.search(line):
-                yield Finding("W601", printable(line.split(" --hash")[0]), f"requirements/{lock.name}")
+                yield Finding("W601", sanitize(line.split(" --hash")[0]), f"requirements/{lock.name}")
             else:
                 held[lock.stem][canonicalize_name(requirement.name)] = pinned
     for source in sorted(place.glob("*.in")):
@@ -124,7 +124,7 @@ def workflows(folder: Path) -> Iterator[Finding]:
         found = json.loads(ended.output)
     except ValueError:
         said = f"zizmor ended with {ended.status} and said: {ended.last(3) or 'nothing'}"
-        yield Finding("W604", printable(said, 300), ".github/workflows")
+        yield Finding("W604", sanitize(said, 300), ".github/workflows")
         return
     for one in found:
         yield _weakness(one)
@@ -139,4 +139,4 @@ def _weakness(found: Mapping[str, object]) -> Finding:
     evidence = (
         f"{found.get('ident')}: {found.get('desc')} ({severity[1] if severity else 'unknown'}), {found.get('url')}"
     )
-    return Finding("W603", printable(evidence, 300), printable(where))
+    return Finding("W603", sanitize(evidence, 300), sanitize(where))

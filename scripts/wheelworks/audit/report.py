@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from wheelworks import __version__
-from wheelworks.audit.codes import CODES, GROUPS, Severity
-from wheelworks.audit.finding import RANK, Finding
-from wheelworks.audit.inspection import Report
+from wheelworks.audit.findings import CODES, GROUPS, RANK, FileAudit, Finding, Severity
 from wheelworks.core import console, manifest
 
 SCHEMA = 1
@@ -28,7 +27,7 @@ _LEVELS = {"error": "error", "warning": "warning", "information": "note"}
 class Audit:
     """All that was found: in each wheel, and in what belongs to no wheel; and which groups were looked at for that."""
 
-    reports: tuple[Report, ...]
+    reports: tuple[FileAudit, ...]
     others: tuple[Finding, ...] = ()
     groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
@@ -44,7 +43,7 @@ class Audit:
         return any(RANK[one.severity] >= worst for one in self.findings)
 
 
-def checks(report: Report) -> dict[str, str]:
+def summarize_checks(report: FileAudit) -> dict[str, str]:
     """For each group of checks that a wheel went through: "passed", or the worst that was found."""
     found: dict[str, str] = {}
     for group in report.groups:
@@ -53,7 +52,7 @@ def checks(report: Report) -> dict[str, str]:
     return found
 
 
-def table(audit: Audit) -> Table:
+def make_table(audit: Audit) -> Table:
     """The release's table: wheels down, groups of checks across."""
     shown = [group for group in GROUPS if any(group in report.groups for report in audit.reports)]
     made = console.table("", "wheel", *shown)
@@ -67,7 +66,7 @@ def _folded(file: str) -> str:
     return console.folded(file) if file.count("-") >= 4 else escape(file)
 
 
-def _cell(report: Report, group: str) -> str:
+def _cell(report: FileAudit, group: str) -> str:
     if group not in report.groups:
         return "-"
     found = [one.severity for one in report.findings if one.about.group == group]
@@ -80,7 +79,7 @@ def _cell(report: Report, group: str) -> str:
     return "\n".join(parts) or "[green]passed[/]"
 
 
-def details(findings: Sequence[Finding], *, everything: bool) -> RenderableType:
+def render_details(findings: Sequence[Finding], *, everything: bool) -> RenderableType:
     """Each kind of finding once, with its first places and what to do; the worst come last, next to the prompt."""
     kinds: dict[str, list[Finding]] = defaultdict(list)
     for one in findings:
@@ -102,10 +101,10 @@ def _kind(found: list[Finding], *, everything: bool) -> Iterator[str]:
     yield f"  [bold]try:[/] {escape(about.do)}"
 
 
-def as_json(audit: Audit) -> str:
+def to_json(audit: Audit) -> str:
     """Everything, for programs."""
     wheels = [
-        {"file": one.file, "checks": checks(one), "findings": [finding.record() for finding in one.findings]}
+        {"file": one.file, "checks": summarize_checks(one), "findings": [finding.record() for finding in one.findings]}
         for one in audit.reports
     ]
     record = {
@@ -118,7 +117,7 @@ def as_json(audit: Audit) -> str:
     return json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False)
 
 
-def as_sarif(audit: Audit) -> str:
+def to_sarif(audit: Audit) -> str:
     """The same in SARIF 2.1.0 (OASIS), which code hosts show beside the code."""
     rules = [
         {
@@ -149,16 +148,20 @@ def _result(finding: Finding) -> dict[str, Any]:
     }
 
 
-def into_manifest(record: manifest.Record, reports: Iterable[Report]) -> manifest.Record:
-    """The manifest with what the audit found of each of its wheels."""
+def add_to_manifest(record: manifest.Manifest, reports: Iterable[FileAudit]) -> manifest.Manifest:
+    """Return the manifest with what the audit found of each of its wheels."""
     known = {report.file: report for report in reports}
     wheels = [
-        {**wheel, "audit": _audited(known[wheel["file"]])} if wheel["file"] in known else wheel
-        for wheel in record["wheels"]
+        replace(wheel, audit=_audited(known[wheel.file])) if wheel.file in known else wheel for wheel in record.wheels
     ]
-    return {**record, "wheels": wheels}
+    return replace(record, wheels=wheels)
 
 
-def _audited(report: Report) -> dict[str, Any]:
-    findings = [{key: value for key, value in one.record().items() if key != "wheel"} for one in report.findings]
-    return {"checks": checks(report), "findings": findings}
+def _audited(report: FileAudit) -> manifest.AuditRecord:
+    findings = [
+        manifest.FindingRecord(
+            code=one.code, name=one.about.name, severity=one.severity, member=one.member, evidence=one.evidence
+        )
+        for one in report.findings
+    ]
+    return manifest.AuditRecord(checks=summarize_checks(report), findings=findings)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import capstone
 import lief
 
-from wheelworks.audit.regions import Instruction, Region, region_of
+from wheelworks.audit.disassembly import CodeRegion, Instruction, find_region
 
 _RUN = 64  # instructions that are decoded at once
 _BRANCH = re.compile(r"(b|bl|blx|b[a-z]{2}|bl[a-z]{2}|cbn?z)(\.w)?")
@@ -40,10 +40,10 @@ _NEVER_RETURN = frozenset(
 
 
 @dataclass
-class Mixed:
+class MixedCode:
     """A file's code while it is being followed. An address with bit 0 set is Thumb's."""
 
-    regions: Sequence[Region]
+    regions: Sequence[CodeRegion]
     waiting: list[int] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
     slots: dict[int, str] = field(default_factory=dict)  # the symbol that the loader puts at an address
@@ -62,7 +62,7 @@ class Mixed:
     @property
     def known(self) -> int:
         """The bytes that were read as instructions, or that instructions load."""
-        inside = (one for one in self.constants if region_of(self.regions, one))
+        inside = (one for one in self.constants if find_region(self.regions, one))
         return self.size + 2 * sum(one not in self.seen and one | 1 not in self.seen for one in inside)
 
     def instructions(self) -> Iterator[Instruction]:
@@ -78,7 +78,7 @@ class Mixed:
     def _followed(self) -> Iterator[Instruction]:
         while self.waiting:
             address = self.waiting.pop()
-            region = region_of(self.regions, address & ~1)
+            region = find_region(self.regions, address & ~1)
             self._literals.clear()
             self._compared = -1
             while region and address < region.end:
@@ -97,7 +97,7 @@ class Mixed:
                         address = region.end
                         break
 
-    def _follow(self, one: Instruction, thumb: int, region: Region) -> bool:
+    def _follow(self, one: Instruction, thumb: int, region: CodeRegion) -> bool:
         """Note where an instruction leads to; returns whether the one behind it is never reached from it."""
         address, size, mnemonic, operands = one
         if _BRANCH.fullmatch(mnemonic) and (target := _TARGET.search(operands)):
@@ -118,7 +118,7 @@ class Mixed:
             self._long_table(thumb, region)
         return True
 
-    def _addresses(self, one: Instruction, thumb: int, region: Region) -> None:
+    def _addresses(self, one: Instruction, thumb: int, region: CodeRegion) -> None:
         """Addresses that are computed from the program counter: of functions, and of branch tables."""
         address, _, mnemonic, operands = one
         here = (address + (4 if thumb else 8)) & ~3
@@ -143,7 +143,7 @@ class Mixed:
 
     def _is_function(self, address: int) -> bool:
         """Whether code is at an address that was computed: Thumb's says so, ARM's is known by what it begins with."""
-        region = region_of(self.regions, address & ~1)
+        region = find_region(self.regions, address & ~1)
         if region is None or address & 1:
             return region is not None
         first = int.from_bytes(region.data[address - region.start : address - region.start + 4], "little")
@@ -151,7 +151,7 @@ class Mixed:
 
     def _stub(self, address: int) -> str:
         """The function of another library that the stub at an address goes on to; "" for anything else."""
-        region = region_of(self.regions, address & ~1)
+        region = find_region(self.regions, address & ~1)
         if region is None or region.name != ".plt":
             return ""
         place = ((address & ~1) + (4 if address & 1 else 0)) - region.start  # Thumb's begins with a change to ARM
@@ -163,7 +163,7 @@ class Mixed:
                 return self.slots.get(slot & 0xFFFFFFFF, "")
         return ""
 
-    def _short_table(self, start: int, region: Region, width: int) -> None:
+    def _short_table(self, start: int, region: CodeRegion, width: int) -> None:
         """TBB's and TBH's: halves of distances, up to the nearest code that they lead to."""
         place, nearest = start, region.end
         while place < nearest and place < start + width * self._cases():
@@ -178,7 +178,7 @@ class Mixed:
     def _cases(self) -> int:
         return self._compared + 1 if self._compared >= 0 else _MOST_CASES
 
-    def _long_table(self, thumb: int, region: Region) -> None:
+    def _long_table(self, thumb: int, region: CodeRegion) -> None:
         """Distances from the table's own start, in four bytes each."""
         start, self._table = self._table, 0
         place, nearest = start, region.end
@@ -196,7 +196,7 @@ def _rotated(value: int, by: int) -> int:
     return (value >> by | value << (32 - by)) & 0xFFFFFFFF if by else value
 
 
-def mixed(parsed: lief.ELF.Binary, found: Sequence[Region]) -> Mixed:
+def load_mixed_code(parsed: lief.ELF.Binary, found: Sequence[CodeRegion]) -> MixedCode:
     """The code of a file, with what its headers lead to waiting."""
     roots = [int(one.value) for one in parsed.exported_symbols]
     slots: dict[int, str] = {}
@@ -211,7 +211,7 @@ def mixed(parsed: lief.ELF.Binary, found: Sequence[Region]) -> Mixed:
     # The unwinding table has every function, but some linkers (lld) leave out the bit that tells Thumb.
     only_arm = not any(one & 1 for one in roots)
     roots += [int(one.address) for one in parsed.functions if one.address & 1 or only_arm]
-    return Mixed(found, [one for one in dict.fromkeys(roots) if region_of(found, one & ~1)], slots=slots)
+    return MixedCode(found, [one for one in dict.fromkeys(roots) if find_region(found, one & ~1)], slots=slots)
 
 
 _ENTRIES = (lief.ELF.DynamicEntry.TAG.INIT, lief.ELF.DynamicEntry.TAG.FINI)

@@ -1,19 +1,130 @@
-"""Call a project's own build backend (PEP 517), through pypa/build, in an environment that we made."""
+"""An isolated environment with a project's build requirements, made once and kept."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+import os
+import re
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import build
 import pyproject_hooks
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
-from wheelworks.build.buildenv import BuildEnvironment
-from wheelworks.core import process
+from wheelworks.core import cache, process
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.headers_python import BuildPython
+
+# setuptools and its kin, hash-locked; a requirement that it doesn't cover is resolved by pip.
+LOCK = Path(__file__).parents[1] / "locks" / "build.txt"
+
+
+@dataclass(frozen=True)
+class BuildEnvironment:
+    """A virtual environment: its folder, its interpreter, and the versions that it holds."""
+
+    folder: Path
+    python: Path
+    versions: dict[str, str]
+
+
+def parse_requirements(words: Sequence[str]) -> list[Requirement]:
+    """Build requirements, parsed and without those for other Pythons. Raises WheelworksError for what is none."""
+    try:
+        parsed = [Requirement(word) for word in words]
+    except InvalidRequirement as error:
+        raise WheelworksError(f"pyproject.toml: a build requirement can't be read: {error}") from error
+    return [one for one in parsed if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+
+def parse_lock(lock: str) -> dict[str, str]:
+    """The versions that a lock file (``name==version \\`` and hashes) pins."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock, re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in found}
+
+
+def is_locked(wanted: Sequence[Requirement], lock: str) -> bool:
+    """Whether a lock file answers every requirement."""
+    pins = parse_lock(lock)
+    return all(
+        canonicalize_name(one.name) in pins
+        and not one.extras
+        and not one.url
+        and one.specifier.contains(pins[canonicalize_name(one.name)], prereleases=True)
+        for one in wanted
+    )
+
+
+def install_requirements(
+    python: BuildPython, wanted: Sequence[Requirement], say: Callable[[str], None]
+) -> BuildEnvironment:
+    """The environment that holds ``wanted``: the kept one, or a new one, from the lock file where that suffices.
+
+    Raises WheelworksError with pip's words where a requirement can't be had.
+    """
+    lock = LOCK.read_text(encoding="utf-8") if LOCK.is_file() else ""
+    words = sorted({str(one) for one in wanted})
+    key = hashlib.sha256("\0".join([str(python.executable), python.version, lock, *words]).encode()).hexdigest()[:16]
+
+    def make(folder: Path) -> None:
+        say(f"installing {', '.join(words) or 'nothing'} for the build")
+        _check_installed(
+            process.run([python.executable, "-m", "venv", "--without-pip", folder]), f"CPython {python.version}: venv"
+        )
+        if words:
+            pip: list[str | Path] = [
+                sys.executable,
+                "-m",
+                "pip",
+                "--python",
+                process.interpreter_in(folder),
+                "install",
+                "--no-input",
+                "-q",
+            ]
+            # what PYTHONPATH names, such as an installed suite's neighbours, pip would take for installed there
+            env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+            _check_installed(
+                process.run([*pip, *_pip_arguments(words, wanted, lock, folder)], env=env),
+                "the project's build requirements",
+            )
+
+    folder = cache.keep(f"buildenvs/{key}", make)
+    return BuildEnvironment(folder, process.interpreter_in(folder), _read_versions(folder))
+
+
+def _pip_arguments(words: list[str], wanted: Sequence[Requirement], lock: str, folder: Path) -> list[str | Path]:
+    if is_locked(wanted, lock):
+        return ["--require-hashes", "--no-deps", "--only-binary=:all:", "-r", LOCK]
+    constraints = folder / "constraints.txt"
+    pins = parse_lock(lock)
+    # a pin that the project's own requirement excludes is no help to it
+    excluded = {canonicalize_name(one.name) for one in wanted if not is_locked([one], lock)}
+    constraints.write_text("".join(f"{n}=={v}\n" for n, v in pins.items() if n not in excluded), encoding="utf-8")
+    return ["-c", constraints, *words]
+
+
+def _check_installed(result: process.Result, what: str) -> None:
+    if result.status != 0:
+        lines = [line for line in result.output.splitlines() if line.strip()]
+        raise WheelworksError(f"{what} can't be installed:\n" + "\n".join(lines[-8:]))
+
+
+def _read_versions(folder: Path) -> dict[str, str]:
+    places = [
+        str(place) for pattern in ("lib/python*/site-packages", "Lib/site-packages") for place in folder.glob(pattern)
+    ]
+    found = importlib.metadata.distributions(path=places)
+    return dict(sorted((canonicalize_name(one.metadata["Name"]), one.version) for one in found))
+
 
 # A backend's warnings are in its output already, once for each call; they are for its project's developers.
 warnings.simplefilter("ignore", pyproject_hooks.BuildBackendWarning)

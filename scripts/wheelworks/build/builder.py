@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from wheelworks.build import fingerprint, pure, wheel
-from wheelworks.build.context import Workshop
-from wheelworks.build.tasks import Built, Failed, Job, Kept, Outcome
+from wheelworks.build import tasks, wheel
+from wheelworks.build.context import BuildContext
+from wheelworks.build.tasks import BuildResult, BuildTask, Built, Failed, UpToDate
 from wheelworks.core import manifest, process
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Abi, Target, family_of
@@ -15,15 +15,17 @@ from wheelworks.core.targets import Abi, Target, family_of
 T = TypeVar("T")
 
 
-def build(shop: Workshop, wanted: Sequence[Job], done: Callable[[Job], None], *, force: bool = True) -> list[Outcome]:
+def run_tasks(
+    shop: BuildContext, wanted: Sequence[BuildTask], done: Callable[[BuildTask], None], *, force: bool = True
+) -> list[BuildResult]:
     """Do jobs side by side on this machine's cores; ``done`` hears of each at its end.
 
     Without ``force`` a wheel that ``shop.out`` holds already, made of just the same things, is left as it is.
     """
-    there = [] if force else _there(shop)
+    there = [] if force else _load_records(shop)
 
-    def one(job: Job) -> list[Outcome]:
-        outcomes = _job(shop, job, there)
+    def one(job: BuildTask) -> list[BuildResult]:
+        outcomes = _run_task(shop, job, there)
         done(job)
         return outcomes
 
@@ -31,43 +33,43 @@ def build(shop: Workshop, wanted: Sequence[Job], done: Callable[[Job], None], *,
         return [outcome for outcomes in pool.map(one, wanted) for outcome in outcomes]
 
 
-def _there(shop: Workshop) -> list[manifest.Record]:
+def _load_records(shop: BuildContext) -> list[manifest.WheelRecord]:
     """What the folder's manifest knows of wheels that are still there."""
     try:
         record = manifest.load(shop.out)
     except WheelworksError:
         return []
-    return list(manifest.existing(record, shop.out)["wheels"]) if record else []
+    return manifest.existing(record, shop.out).wheels if record else []
 
 
-def _job(shop: Workshop, job: Job, there: Sequence[manifest.Record]) -> list[Outcome]:
-    made_of = fingerprint.of(shop, family_of(job.rows[0]) if job.rows else (), job.abi)
-    if fingerprint.unchanged(there, made_of, job.rows):
-        fitting = [record for record in there if fingerprint.unchanged([record], made_of, ())]
-        return [Kept(shop.out / record["file"], record) for record in fitting]
+def _run_task(shop: BuildContext, job: BuildTask, there: Sequence[manifest.WheelRecord]) -> list[BuildResult]:
+    made_of = tasks.compute_fingerprint(shop, family_of(job.rows[0]) if job.rows else (), job.abi)
+    if tasks.is_up_to_date(there, made_of, job.rows):
+        fitting = [record for record in there if tasks.is_up_to_date([record], made_of, ())]
+        return [UpToDate(shop.out / record.file, record) for record in fitting]
     if job.abi is None:
-        return [_attempt(shop, job, lambda: pure.build(shop, made_of))]
-    return _family(shop, job, job.abi, wheel.Surroundings(shop, made_of, there))
+        return [_catch_failure(shop, job, lambda: wheel.build_pure_wheel(shop, made_of))]
+    return _build_family(shop, job, job.abi, wheel.FamilyContext(shop, made_of, there))
 
 
-def _family(shop: Workshop, job: Job, abi: Abi, around: wheel.Surroundings) -> list[Outcome]:
+def _build_family(shop: BuildContext, job: BuildTask, abi: Abi, around: wheel.FamilyContext) -> list[BuildResult]:
     """The wheels of targets that share system and CPU: one where the binary calls no libc, else one for each libc.
 
     Which it is shows when the family's first target has been compiled, asked for or not.
     """
     family = family_of(job.rows[0])
 
-    def one(row: Target, serves: tuple[Target, ...]) -> Outcome | None:
-        return _attempt(shop, job, lambda: wheel.build(around, row, abi, serves, job.rows))
+    def one(row: Target, serves: tuple[Target, ...]) -> BuildResult | None:
+        return _catch_failure(shop, job, lambda: wheel.build_wheel(around, row, abi, serves, job.rows))
 
     first = one(family[0], family)
-    if isinstance(first, Failed) or (isinstance(first, Built) and len(first.record["targets"]) == len(family)):
+    if isinstance(first, Failed) or (isinstance(first, Built) and len(first.record.targets) == len(family)):
         return [first]
     rest = [one(row, (row,)) for row in job.rows if row is not family[0]]
     return [outcome for outcome in (first, *rest) if outcome is not None]
 
 
-def _attempt(shop: Workshop, job: Job, make: Callable[[], T]) -> T | Failed:
+def _catch_failure(shop: BuildContext, job: BuildTask, make: Callable[[], T]) -> T | Failed:
     try:
         return make()
     except WheelworksError as error:

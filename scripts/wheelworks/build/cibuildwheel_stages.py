@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from wheelworks.build.cibuildwheel_failures import COLOUR
+from wheelworks.build.cibuildwheel import COLOUR
 
 # What comes before a wheel that could be published; auditing and testing come after.
 BUILDING = (

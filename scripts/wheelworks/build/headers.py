@@ -21,10 +21,10 @@ from wheelworks.core import cache, debian, process
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Abi
 
-_OURS = Path(__file__).with_name("pyconfig.h")
-_FIRST = {"MICRO_VERSION": "0", "RELEASE_LEVEL": "PY_RELEASE_LEVEL_FINAL", "RELEASE_SERIAL": "0"}
+_PYCONFIG = Path(__file__).with_name("pyconfig.h")
+_FIRST_RELEASE = {"MICRO_VERSION": "0", "RELEASE_LEVEL": "PY_RELEASE_LEVEL_FINAL", "RELEASE_SERIAL": "0"}
 
-WAYS = """\
+INSTALL_HINT = """\
 any of these brings them:
   uv python install {version}                      (any system)
   pyenv install {version}                          (Linux, macOS)
@@ -44,18 +44,20 @@ class Headers:
     sha256: str
 
 
-def find(abi: Abi) -> Headers:
+def find_headers(abi: Abi) -> Headers:
     """The headers of an ABI's Python: the newest release on this machine, else Debian's.
 
     Raises WheelworksError that names the ways to get them.
     """
-    found = [(release, place) for place in places(abi.python) if (release := release_of(place))]
+    found = [(release, place) for place in list_header_folders(abi.python) if (release := read_release(place))]
     fitting = [one for one in found if one[0].rpartition(".")[0] == abi.python]
-    folder = max(fitting, key=lambda one: int(one[0].rpartition(".")[2]))[1] if fitting else from_debian(abi.python)
-    return fitted(folder, abi)
+    folder = (
+        max(fitting, key=lambda one: int(one[0].rpartition(".")[2]))[1] if fitting else fetch_debian_headers(abi.python)
+    )
+    return adapt_headers(folder, abi)
 
 
-def places(version: str) -> Iterator[Path]:
+def list_header_folders(version: str) -> Iterator[Path]:
     """The folders in which installed Pythons keep their headers, by system and by who installed them."""
     home, nodot = Path.home(), version.replace(".", "")
     own = f"include/python{version}*"
@@ -77,7 +79,7 @@ def places(version: str) -> Iterator[Path]:
             yield from sorted(root.glob(pattern))
 
 
-def release_of(folder: Path) -> str:
+def read_release(folder: Path) -> str:
     """The release that a folder of headers is of, "3.14.2"; "" for none, or one that isn't final."""
     file = folder / "patchlevel.h"
     if not file.is_file() or not (folder / "Python.h").is_file():
@@ -87,17 +89,17 @@ def release_of(folder: Path) -> str:
     return stated[1] if stated else ""
 
 
-def from_debian(version: str) -> Path:
+def fetch_debian_headers(version: str) -> Path:
     """Debian's headers of a version, downloaded now (6 MB) if the cache hasn't got them.
 
     Raises WheelworksError where mmdebstrap is missing or fails.
     """
-    return cache.keep(f"debian-headers/{version}", lambda folder: _fetch(version, folder))
+    return cache.keep(f"debian-headers/{version}", lambda folder: _download_package(version, folder))
 
 
-def _fetch(version: str, folder: Path) -> None:
+def _download_package(version: str, folder: Path) -> None:
     missing = f"no headers of CPython {version} on this machine"
-    hint = WAYS.format(version=version) + debian.HOW_TO_GET
+    hint = INSTALL_HINT.format(version=version) + debian.HOW_TO_GET
     if version not in debian.SUITES or not shutil.which("mmdebstrap"):
         raise WheelworksError(missing, hint)
     hook = f'cd "$1" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download libpython{version}-dev'
@@ -107,10 +109,10 @@ def _fetch(version: str, folder: Path) -> None:
     if ended.status != 0:
         lines = [line for line in ended.output.splitlines() if line.startswith("E:")]
         raise WheelworksError("\n".join([f"{missing}, and none to be had from Debian:", *lines[-5:]]), hint)
-    _unpack(archive, version, folder)
+    _extract_headers(archive, version, folder)
 
 
-def _unpack(archive: Path, version: str, folder: Path) -> None:
+def _extract_headers(archive: Path, version: str, folder: Path) -> None:
     """Keep of a package's files the headers alone."""
     package, files = folder / "package.deb", folder / "files"
     with tarfile.open(archive) as tar:
@@ -128,13 +130,13 @@ def _unpack(archive: Path, version: str, folder: Path) -> None:
     cache.remove_tree(files)
 
 
-def fitted(folder: Path, abi: Abi) -> Headers:
+def adapt_headers(folder: Path, abi: Abi) -> Headers:
     """A copy of an interpreter's headers with our ``pyconfig.h``, fit for every target of an ABI.
 
     Python.h finds the pyconfig.h beside it before any other, so that no search path could do instead.
     """
     names = sorted(path.relative_to(folder) for path in folder.rglob("*.h"))
-    contents = {name: _fit(name.as_posix(), folder / name, abi) for name in names}
+    contents = {name: _adapt_header(name.as_posix(), folder / name, abi) for name in names}
     digest = hashlib.sha256()
     for name, data in contents.items():
         digest.update(f"{name.as_posix()}\0{len(data)}\0".encode() + data)
@@ -145,20 +147,22 @@ def fitted(folder: Path, abi: Abi) -> Headers:
             (place / name).write_bytes(data)
 
     kept = cache.keep(f"headers/{abi.nodot}-{digest.hexdigest()[:16]}", make)
-    return Headers(kept, release_of(folder), digest.hexdigest())
+    return Headers(kept, read_release(folder), digest.hexdigest())
 
 
-def _fit(name: str, path: Path, abi: Abi) -> bytes:
+def _adapt_header(name: str, path: Path, abi: Abi) -> bytes:
     if name == "pyconfig.h":
-        return b"#define Py_GIL_DISABLED 1\n" * abi.free_threaded + _OURS.read_bytes()
+        return b"#define Py_GIL_DISABLED 1\n" * abi.free_threaded + _PYCONFIG.read_bytes()
     data = path.read_bytes()
     return (
-        first_release(data.decode("utf-8", "surrogateescape"), abi.python).encode() if name == "patchlevel.h" else data
+        set_first_release(data.decode("utf-8", "surrogateescape"), abi.python).encode()
+        if name == "patchlevel.h"
+        else data
     )
 
 
-def first_release(text: str, version: str) -> str:
+def set_first_release(text: str, version: str) -> str:
     """``patchlevel.h`` as it is in the first release of a version."""
-    for name, value in _FIRST.items():
+    for name, value in _FIRST_RELEASE.items():
         text = re.sub(rf"^(#define PY_{name}\s+)\S+", rf"\g<1>{value}", text, flags=re.MULTILINE)
     return re.sub(r'^(#define PY_VERSION\s+)"[^"]*"', rf'\g<1>"{version}.0"', text, flags=re.MULTILINE)

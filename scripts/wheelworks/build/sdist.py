@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import math
 import struct
 import tarfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+import deflate
+
 from wheelworks.core.archive import MAX_HEADER_SIZE, LimitedReader, Limits, size_error
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.manifest import write
 
 LIMITS = Limits()
 
-_DAMAGE = (tarfile.TarError, EOFError, zlib.error, struct.error, ValueError, OverflowError, RecursionError)
+_DAMAGE_ERRORS = (tarfile.TarError, EOFError, zlib.error, struct.error, ValueError, OverflowError, RecursionError)
 # Windows' separators and streams, C's end, and what stands for bytes that are no UTF-8.
-_NEVER_IN_A_NAME = frozenset("\\:\0") | frozenset(map(chr, range(0xD800, 0xE000)))
+_FORBIDDEN_CHARACTERS = frozenset("\\:\0") | frozenset(map(chr, range(0xD800, 0xE000)))
 
 
-def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> tuple[Path, int]:
+def unpack_sdist(archive: Path, into: Path, limits: Limits = LIMITS) -> tuple[Path, int]:
     """Unpack ``archive`` (.tar.gz, PEP 625) into the new folder ``into``.
 
     Returns the project's folder and the time of the newest file, in seconds since 1970. Raises WheelworksError for
@@ -38,7 +43,7 @@ def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> tuple[Path, in
                 newest = _Unpacking(archive.name, into, limits).all(tar, capped)
             while capped.read(1 << 16):  # up to gzip's checksum
                 pass
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise WheelworksError(f"{archive.name}: damaged, or no sdist: {error}", "download it again") from error
     except OSError as error:
         if error.errno is not None:
@@ -46,11 +51,11 @@ def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> tuple[Path, in
         raise WheelworksError(f"{archive.name}: damaged, or no .tar.gz: {error}", "download it again") from error
     roots = sorted(path for path in into.iterdir())
     if len(roots) != 1 or not roots[0].is_dir():
-        raise WheelworksError(f"{archive.name}: an sdist has one top folder, this has {len(roots)}: {_few(roots)}")
+        raise WheelworksError(f"{archive.name}: an sdist has one top folder, this has {len(roots)}: {_list_few(roots)}")
     return roots[0], newest
 
 
-def _few(paths: list[Path]) -> str:
+def _list_few(paths: list[Path]) -> str:
     names = [path.name for path in paths[:4]]
     return ", ".join(names) + (", ..." if len(paths) > 4 else "") or "nothing"
 
@@ -99,7 +104,7 @@ class _Unpacking:
     def place(self, name: str) -> Path:
         """Where a member goes. Raises WheelworksError for a name that would leave the folder, on any system."""
         parts = PurePosixPath(name).parts
-        if not parts or name.startswith("/") or any(p == ".." or set(p) & _NEVER_IN_A_NAME for p in parts):
+        if not parts or name.startswith("/") or any(p == ".." or set(p) & _FORBIDDEN_CHARACTERS for p in parts):
             raise WheelworksError(f"{self.archive}: the member {name!r} would be written outside its folder: refused")
         return self.into.joinpath(*parts)
 
@@ -129,3 +134,28 @@ class _Unpacking:
             raise size_error(self.archive, self.limits)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(target.read_bytes())
+
+
+def write_sdist(tree: Path, epoch: int, place: Path) -> Path:
+    """The sdist of an unpacked one: every file dated ``epoch`` (seconds since 1970), in order, owned by nobody.
+
+    setuptools' own bears the time of its making (pypa/setuptools#2133), and its builder's name.
+    """
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path in (tree, *_iter_tree(tree)):
+            info = tarfile.TarInfo(path.relative_to(tree.parent).as_posix())
+            info.mtime, info.mode = epoch, 0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644
+            if path.is_dir():
+                info.type = tarfile.DIRTYPE
+                tar.addfile(info)
+            else:
+                info.size = path.stat().st_size
+                with path.open("rb") as file:
+                    tar.addfile(info, file)
+    # the compressor that the lock file pins; its header names no time
+    return write(place, bytes(deflate.gzip_compress(raw.getvalue(), 9)))
+
+
+def _iter_tree(tree: Path) -> Iterator[Path]:
+    return iter(sorted(tree.rglob("*"), key=lambda path: path.relative_to(tree).as_posix()))

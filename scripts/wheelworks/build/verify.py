@@ -21,21 +21,21 @@ _FORMAT = {"linux": "ELF", "macos": "Mach-O", "windows": "PE"}
 
 
 @dataclass(frozen=True)
-class Extension:
+class NativeFile:
     """A native file of a wheel: its member name and what it says of itself."""
 
     member: str
     binary: Binary
 
 
-def extensions(members: Mapping[str, Member], target: Target) -> list[Extension]:
+def check_native_files(members: Mapping[str, Member], target: Target) -> list[NativeFile]:
     """The native files of a wheel built for ``target``.
 
     Raises WheelworksError where there is none, or one of another format or machine: what an optional extension
     leaves behind when its compiler failed, or a build that went round the target's compiler.
     """
     found = [
-        Extension(name, binary)
+        NativeFile(name, binary)
         for name, member in members.items()
         if name.endswith(SUFFIXES)
         for binary in describe(member.data, name)
@@ -46,12 +46,12 @@ def extensions(members: Mapping[str, Member], target: Target) -> list[Extension]
             "the project builds none, or made it optional and dropped it when it failed to compile",
         )
     for one in found:
-        _of_target(one, target)
-        _has_entry_point(one, target)
+        _check_target(one, target)
+        _check_entry_point(one, target)
     return found
 
 
-def _of_target(one: Extension, target: Target) -> None:
+def _check_target(one: NativeFile, target: Target) -> None:
     wanted = (_FORMAT[target.os], target.cpu)
     if (one.binary.format, one.binary.machine) != wanted:
         raise WheelworksError(
@@ -64,7 +64,7 @@ def _of_target(one: Extension, target: Target) -> None:
         raise WheelworksError(f"{target.id}: {one.member} isn't signed")
 
 
-def _has_entry_point(one: Extension, target: Target) -> None:
+def _check_entry_point(one: NativeFile, target: Target) -> None:
     """A module's file name promises its entry point (PEP 489, PEP 793); a plain shared library's doesn't."""
     stem, _, ending = one.member.rsplit("/", 1)[-1].partition(".")
     entries = {f"PyInit_{stem}", f"PyModExport_{stem}"}
@@ -73,7 +73,7 @@ def _has_entry_point(one: Extension, target: Target) -> None:
         raise WheelworksError(f"{target.id}: {one.member} exports no PyInit_{stem}: Python could not import it")
 
 
-def stable_abi(found: Iterable[Extension], name: WheelName, target: Target) -> None:
+def check_stable_abi(found: Iterable[NativeFile], name: WheelName, target: Target) -> None:
     """Whether an abi3 wheel asks CPython for its stable ABI only, as old as its Python tag (PEP 384, PEP 803).
 
     Raises WheelworksError that names the symbols.
@@ -83,7 +83,7 @@ def stable_abi(found: Iterable[Extension], name: WheelName, target: Target) -> N
     floor = min(tuple(map(int, (tag.interpreter[2:3], tag.interpreter[3:]))) for tag in name.tags)
     for one in found:
         pythons = {symbol for symbol in one.binary.symbols if symbol.startswith(("Py", "_Py"))}
-        if wrong := sorted(symbol for symbol in pythons if not _stable(symbol, floor)):
+        if wrong := sorted(symbol for symbol in pythons if not _is_stable(symbol, floor)):
             raise WheelworksError(
                 f"{target.id}: {one.member} is tagged {name.abi} but calls {', '.join(wrong[:5])}, which is not in "
                 f"the stable ABI of {floor[0]}.{floor[1]}",
@@ -91,12 +91,12 @@ def stable_abi(found: Iterable[Extension], name: WheelName, target: Target) -> N
             )
 
 
-def _stable(symbol: str, floor: tuple[int, ...]) -> bool:
+def _is_stable(symbol: str, floor: tuple[int, ...]) -> bool:
     known = abi3info.FUNCTIONS.get(abi3info.models.Symbol(symbol)) or abi3info.DATAS.get(abi3info.models.Symbol(symbol))
     return known is not None and known.added <= PyVersion(floor[0], floor[1])
 
 
-def no_host_path(members: Mapping[str, Member], folders: Iterable[str], target: Target) -> None:
+def check_host_paths(members: Mapping[str, Member], folders: Iterable[str], target: Target) -> None:
     """Whether no file names a folder of the building machine. Raises WheelworksError that names the file."""
     forms = [form for folder in folders for form in (folder.encode(), folder.encode("utf-16-le"))]
     for name, member in members.items():
@@ -106,7 +106,7 @@ def no_host_path(members: Mapping[str, Member], folders: Iterable[str], target: 
                 raise WheelworksError(f"{target.id}: {name} names a folder of this machine at byte {offset}: {shown}")
 
 
-def file_time(found: Iterable[Extension], epoch: int, target: Target) -> None:
+def check_timestamps(found: Iterable[NativeFile], epoch: int, target: Target) -> None:
     """Whether a PE file's timestamp is the source's time. Raises WheelworksError."""
     for one in found:
         if one.binary.timestamp not in (None, epoch & 0xFFFFFFFF):

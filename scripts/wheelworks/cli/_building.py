@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelworks.build import builder, crossenv, report
-from wheelworks.build.context import Workshop
-from wheelworks.build.tasks import Built, Failed, Job, Kept, Outcome
+from msgspec.structs import replace
+
+from wheelworks.build import builder, crossenv, driver
+from wheelworks.build.context import BuildContext
+from wheelworks.build.tasks import BuildResult, BuildTask, Built, Failed, UpToDate
 from wheelworks.cli import _manifest
 from wheelworks.core import console, manifest
 from wheelworks.core.targets import family_of
@@ -41,37 +43,39 @@ def add_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--verbose", action="store_true", help="print each target's settings and compiler commands")
 
 
-def build(shop: Workshop, jobs: Sequence[Job], progress: console.Progress, *, force: bool) -> list[Outcome]:
+def build(
+    shop: BuildContext, jobs: Sequence[BuildTask], progress: console.Progress, *, force: bool
+) -> list[BuildResult]:
     """Do jobs, and tell of their progress meanwhile."""
     finished, left = threading.Event(), set(jobs)
 
     def watch() -> None:
         while not finished.wait(0.2):
             for job in [job for job in jobs if job in left]:
-                if sentence := report.latest(_events(shop, job)):
+                if sentence := driver.describe_progress(_events(shop, job)):
                     progress.say(str(job), sentence)
 
-    def done(job: Job) -> None:
+    def done(job: BuildTask) -> None:
         left.discard(job)
         progress.done(str(job))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        return builder.build(shop, jobs, done, force=force)
+        return builder.run_tasks(shop, jobs, done, force=force)
     finally:
         finished.set()
         watcher.join()
 
 
-def _events(shop: Workshop, job: Job) -> list[report.Event]:
+def _events(shop: BuildContext, job: BuildTask) -> list[driver.Event]:
     if job.abi is None:
         return []
-    logs = (crossenv.log_of(row, job.abi, shop.work) for row in family_of(job.rows[0]))
-    return [event for log in logs for event in report.read(log)]
+    logs = (crossenv.log_path(row, job.abi, shop.work) for row in family_of(job.rows[0]))
+    return [event for log in logs for event in driver.read_log(log)]
 
 
-def conclude(shop: Workshop, outcomes: Sequence[Outcome], seconds: float) -> list[Built | Kept]:
+def conclude(shop: BuildContext, outcomes: Sequence[BuildResult], seconds: float) -> list[Built | UpToDate]:
     """Write the manifest and tell what was built in so many seconds, and what was not; returns the wheels there are."""
     there = [outcome for outcome in outcomes if not isinstance(outcome, Failed)]
     _save_manifest(shop, there)
@@ -85,7 +89,7 @@ def conclude(shop: Workshop, outcomes: Sequence[Outcome], seconds: float) -> lis
     return there
 
 
-def run(shop: Workshop, there: Sequence[Built | Kept]) -> int:
+def run(shop: BuildContext, there: Sequence[Built | UpToDate]) -> int:
     """Run wheels, with the package's tests where it is this package; returns the exit status."""
     # Not before: the emulator takes a second to import, which a wrong option should not wait for.
     from wheelworks.cli import _running
@@ -98,14 +102,14 @@ def run(shop: Workshop, there: Sequence[Built | Kept]) -> int:
     return _running.exit_code(wheels, verdicts)
 
 
-def run_release(shop: Workshop, there: Sequence[Built | Kept], *, everywhere: bool) -> int:
+def run_release(shop: BuildContext, there: Sequence[Built | UpToDate], *, everywhere: bool) -> int:
     """Run the wheels of a release on the emulated CPU; the others, or ``everywhere`` all that can be, under CPython.
 
     Returns the exit status. What there is no way for is told, and no failure; the pure wheel has no code to run.
     """
     from wheelworks.cli import _running
 
-    ways = {one.file: _running.ways(one.file) for one in there if one.record["targets"]}
+    ways = {one.file: _running.ways(one.file) for one in there if one.record.targets}
     emulated = [wheel for wheel in ways if "emulated" in ways[wheel]]
     real = [wheel for wheel in ways if wheel not in emulated or (everywhere and "cpython" in ways[wheel])]
     tests = _tests(list(ways)) if everywhere else "smoke"
@@ -118,66 +122,60 @@ def run_release(shop: Workshop, there: Sequence[Built | Kept], *, everywhere: bo
 
 
 def _tests(wheels: Sequence[Path]) -> _running.Tests:
-    from wheelworks.emulator.package import is_the_package
+    from wheelworks.emulator.wheel_tests import is_own_package
 
-    return "package" if all(map(is_the_package, wheels)) else "smoke"
+    return "package" if all(map(is_own_package, wheels)) else "smoke"
 
 
-def _note_runs(shop: Workshop, verdicts: Sequence[Verdict]) -> None:
+def _note_runs(shop: BuildContext, verdicts: Sequence[Verdict]) -> None:
     """Put what running has shown into the folder's manifest."""
-    _manifest.save(_with_runs(manifest.load(shop.out), verdicts), shop.out)
-
-
-def _with_runs(record: manifest.Record | None, verdicts: Sequence[Verdict]) -> manifest.Record:
+    record = manifest.load(shop.out)
     assert record is not None  # it was written a moment ago
     wheels = [
-        {
-            **wheel,
-            "runs": [verdict.record() for verdict in verdicts if verdict.wheel == wheel["file"]]
-            or wheel.get("runs", []),
-        }
-        for wheel in record["wheels"]
+        replace(
+            wheel,
+            runs=[verdict.record() for verdict in verdicts if verdict.wheel == wheel.file] or wheel.runs,
+        )
+        for wheel in record.wheels
     ]
-    return {**record, "wheels": wheels}
+    _manifest.save(replace(record, wheels=wheels), shop.out)
 
 
-def _save_manifest(shop: Workshop, there: Sequence[Built | Kept]) -> None:
+def _save_manifest(shop: BuildContext, there: Sequence[Built | UpToDate]) -> None:
     """Write what there is to the folder's manifest, and tell of wheels there that it doesn't know."""
     old = _manifest.previous(shop.out)
     merged = manifest.existing(
-        manifest.merge(old, shop.described(), shop.toolchain(), [one.record for one in there]), shop.out
+        manifest.merge(old, shop.source.record(), shop.toolchain(), [one.record for one in there]), shop.out
     )
     _manifest.save(merged, shop.out)
-    known = {wheel["file"] for wheel in merged["wheels"]}
+    known = {wheel.file for wheel in merged.wheels}
     if strangers := {path.name for path in shop.out.glob("*.whl")} - known:
         console.err.print(f"note: {shop.out}/ also holds {len(strangers)} wheels of other builds", markup=False)
 
 
-def _table(shop: Workshop, built: Sequence[Built], seconds: float) -> object:
-    compiling = report.elapsed(span for one in built for span in one.compilation.spans)
+def _table(shop: BuildContext, built: Sequence[Built], seconds: float) -> object:
+    compiling = driver.count_busy_seconds(span for one in built for span in one.compilation.spans)
     made = console.table("", "wheel", "size", "the binary imports", "seconds")
     for one in built:
-        imports = "\n".join(dict.fromkeys(asks(extension) for extension in one.record["extensions"]))
-        made.add_row(
-            console.folded(one.file.name), f"{one.record['size'] / 1000:.1f} kB", imports, f"{one.seconds:.1f}"
-        )
+        imports = "\n".join(dict.fromkeys(asks(extension) for extension in one.record.extensions))
+        made.add_row(console.folded(one.file.name), f"{one.record.size / 1000:.1f} kB", imports, f"{one.seconds:.1f}")
     versions = ", ".join(headers.release for headers in shop.headers.values())
-    tools = f"headers of CPython {versions}, zig {shop.toolchain()['ziglang']}"
+    tools = f"headers of CPython {versions}, zig {shop.toolchain().ziglang}"
     times = f"{seconds:.1f} s in all, {compiling:.2f} s of them compiling and linking"
     made.caption = f"{shop.source.name}, {tools}\n{times}"
     return made
 
 
-def asks(extension: manifest.Record) -> str:
+def asks(extension: manifest.ExtensionRecord) -> str:
     """What a binary asks of its surroundings, in a line."""
-    imports = extension["imports"]
+    imports = extension.imports
     pythons = sum(name.startswith(("Py", "_Py")) for names in imports.values() for name in names)
     names = (name.rsplit("/", 1)[-1] for name in imports if name)
     libraries = dict.fromkeys("UCRT" if name.startswith("api-ms-win-crt-") else name for name in names)
     return f"{', '.join(libraries) or 'no library'}\n{pythons} symbols of CPython"
 
 
-def explain(shop: Workshop, jobs: Sequence[Job]) -> None:
+def explain(shop: BuildContext, jobs: Sequence[BuildTask]) -> None:
     """Print each job's settings and compiler commands, ready to paste."""
     for job in jobs:
         for row in job.rows[:1]:

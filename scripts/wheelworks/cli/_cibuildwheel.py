@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from wheelworks.build import cibuildwheel, context
-from wheelworks.build.cibuildwheel_identifiers import identifiers
-from wheelworks.build.source import from_sdist
+from wheelworks.build.cibuildwheel import map_identifiers
+from wheelworks.build.source import unpack_source
 from wheelworks.cli import _manifest
 from wheelworks.cli._output import work_folder
 from wheelworks.core import console, manifest
@@ -23,11 +23,13 @@ def run(source: Path, out: Path, targets: Sequence[Target], abis: Sequence[Abi],
     Returns the exit status. Raises WheelworksError.
     """
     start = time.perf_counter()
-    chosen = cibuildwheel.here(targets, narrowed=narrowed)
+    chosen = cibuildwheel.select_host_targets(targets, narrowed=narrowed)
     with work_folder() as work, console.Progress() as progress:
         say = partial(progress.say, "cibuildwheel")
-        sdist = source if source.is_file() else context.prepare(source, work, out, {}, "", say).sdist
-        records = cibuildwheel.build(cibuildwheel.Order(sdist, chosen, abis, narrowed), work, out, say).records
+        sdist = source if source.is_file() else context.prepare_context(source, work, out, {}, "", say).sdist
+        records = cibuildwheel.run_cibuildwheel(
+            cibuildwheel.WheelRequest(sdist, chosen, abis, narrowed), work, out, say
+        ).records
         _save(sdist, work / "saved", out, records)
     console.out.print(_table(records, time.perf_counter() - start))
     return 0
@@ -35,28 +37,28 @@ def run(source: Path, out: Path, targets: Sequence[Target], abis: Sequence[Abi],
 
 def tell(source: Path, targets: Sequence[Target], abis: Sequence[Abi], *, narrowed: bool) -> int:
     """List what ``run`` would have cibuildwheel build, as that tells it itself; returns the exit status."""
-    order = cibuildwheel.Order(source, cibuildwheel.here(targets, narrowed=narrowed), abis, narrowed)
-    known = identifiers(targets, abis)
+    order = cibuildwheel.WheelRequest(
+        source, cibuildwheel.select_host_targets(targets, narrowed=narrowed), abis, narrowed
+    )
+    known = map_identifiers(targets, abis)
     made = console.table("", "identifier", "target", "ABI")
     with work_folder() as work:
-        for name in cibuildwheel.planned(source, cibuildwheel.environment(order, os.environ), work):
+        for name in cibuildwheel.list_identifiers(source, cibuildwheel.make_variables(order, os.environ), work):
             made.add_row(name, *(one.id for one in known.get(name, ())))  # its settings may go beyond our ABIs
     console.out.print(made)
     return 0
 
 
-def _save(sdist: Path, work: Path, out: Path, records: Sequence[manifest.Record]) -> None:
-    found = from_sdist(sdist, work)
-    source = {"name": found.name, "kind": found.kind, "archive_sha256": found.archive_sha256, "epoch": found.epoch}
-    source["tree_sha256"] = found.sha256
-    merged = manifest.merge(_manifest.previous(out), source, cibuildwheel.toolchain(os.environ), records)
+def _save(sdist: Path, work: Path, out: Path, records: Sequence[manifest.WheelRecord]) -> None:
+    source = unpack_source(sdist, work).record()
+    merged = manifest.merge(_manifest.previous(out), source, cibuildwheel.describe_toolchain(os.environ), records)
     _manifest.save(manifest.existing(merged, out), out)
 
 
-def _table(records: Sequence[manifest.Record], seconds: float) -> object:
+def _table(records: Sequence[manifest.WheelRecord], seconds: float) -> object:
     made = console.table("", "wheel", "size", "serves")
     for record in records:
-        size = f"{record['size'] / 1000:.1f} kB"
-        made.add_row(console.folded(record["file"]), size, "\n".join(record["targets"]))
+        size = f"{record.size / 1000:.1f} kB"
+        made.add_row(console.folded(record.file), size, "\n".join(record.targets))
     made.caption = f"built, repaired and tested by cibuildwheel, {seconds:.1f} s in all"
     return made

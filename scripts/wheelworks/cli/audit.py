@@ -7,13 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from wheelworks.audit import codes, isa, pool, project, report
-from wheelworks.audit.finding import Finding
-from wheelworks.audit.inspection import Report
+from wheelworks.audit import findings, inspection, isa, project, report
+from wheelworks.audit.findings import FileAudit, Finding
 from wheelworks.audit.report import Audit
-from wheelworks.audit.subject import Policy
+from wheelworks.audit.wheel import Policy
 from wheelworks.cli import _help, _manifest
-from wheelworks.core import console, manifest
+from wheelworks.core import console, index, manifest
 from wheelworks.core.errors import UsageError
 
 ENDINGS = (".whl", ".tar.gz")
@@ -73,9 +72,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _explain(word: str) -> int:
     if word == "all":
-        sys.stdout.write(codes.markdown())
+        sys.stdout.write(findings.render_markdown())
     else:
-        console.out.print(codes.explain(codes.find(word)), markup=False)
+        console.out.print(findings.find_code(word).explain(), markup=False)
     return 0
 
 
@@ -94,11 +93,11 @@ def _audit(options: argparse.Namespace, cpu: frozenset[str], progress: console.P
     return Audit(tuple(reports), tuple(others), tuple(groups), tuple(notes))
 
 
-def _dependencies(reports: Sequence[Report], *, offline: bool, osv_url: str) -> Iterator[Finding]:
+def _dependencies(reports: Sequence[FileAudit], *, offline: bool, osv_url: str) -> Iterator[Finding]:
     if any(report.requires for report in reports):
         from wheelworks.audit import dependencies  # the index's client takes a second to import
 
-        yield from dependencies.check(reports, offline=offline, osv_url=osv_url)
+        yield from dependencies.check_dependencies(reports, offline=offline, osv_url=osv_url)
 
 
 def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[Path], list[str]]:
@@ -116,9 +115,7 @@ def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[P
         elif word.endswith(".whl") or word == "dist":
             raise UsageError(f"{word}: no such file or folder", "name wheels, or build some: nox -s cross-arm64")
         else:
-            from wheelworks.audit import release  # as above
-
-            found += release.fetch(word, lambda text: progress.say("index", text))
+            found += index.fetch_release(word, lambda text: progress.say("index", text))
     notes: list[str] = []
     if others := [path for path in found if not path.name.endswith(ENDINGS)]:
         names = ", ".join(path.name for path in others)
@@ -131,27 +128,27 @@ def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[P
     return found, notes
 
 
-def _reports(wheels: Sequence[Path], cpu: frozenset[str], progress: console.Progress) -> list[Report]:
+def _reports(wheels: Sequence[Path], cpu: frozenset[str], progress: console.Progress) -> list[FileAudit]:
     """Audit all wheels; those of a folder with a manifest by themselves, since it knows their time, and is told."""
     records = {folder: record for folder in {path.parent for path in wheels} if (record := manifest.load(folder))}
-    found: dict[Path, Report] = {}
+    found: dict[Path, FileAudit] = {}
     for folder in (None, *sorted(records)):
         here = [path for path in wheels if (path.parent if path.parent in records else None) == folder]
-        epoch = records[folder]["source"].get("epoch") if folder else None
-        reports = pool.audit(here, Policy(cpu, epoch), lambda text: progress.say("wheels", text))
+        epoch = records[folder].source.epoch if folder else None
+        reports = inspection.audit_files(here, Policy(cpu, epoch), lambda text: progress.say("wheels", text))
         found.update(zip(here, reports, strict=True))
         if folder:
-            _manifest.save(report.into_manifest(records[folder], reports), folder)
+            _manifest.save(report.add_to_manifest(records[folder], reports), folder)
     return [found[path] for path in wheels]
 
 
 def _show(audit: Audit, options: argparse.Namespace) -> None:
     if options.json or options.sarif:
-        sys.stdout.write((report.as_json(audit) if options.json else report.as_sarif(audit)) + "\n")
+        sys.stdout.write((report.to_json(audit) if options.json else report.to_sarif(audit)) + "\n")
         return
-    console.out.print(report.table(audit))
+    console.out.print(report.make_table(audit))
     if audit.findings:
-        console.out.print(report.details(audit.findings, everything=options.verbose))
+        console.out.print(report.render_details(audit.findings, everything=options.verbose))
     for note in audit.notes:
         console.note(note)
     errors, warnings = (

@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.build import context, environment, project
-from wheelworks.build.context import Workshop
-from wheelworks.build.source import check, from_sdist
-from wheelworks.build.tasks import Job, jobs
+from wheelworks.build import context
+from wheelworks.build.context import BuildContext
+from wheelworks.build.source import check_source, read_name_version, read_pure_variables, unpack_source
+from wheelworks.build.tasks import BuildTask, make_tasks
 from wheelworks.cli import _building, _help, ci_matrix
 from wheelworks.cli._output import work_folder, writable
 from wheelworks.core import console, plan, targets
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     source = Path(options.source)
-    check(source)
+    check_source(source)
     if options.json and not options.list:
         raise UsageError("--json is a form of --list", "add --list")
     if options.builder == "cibuildwheel":
@@ -76,15 +76,15 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _build(source: Path, options: argparse.Namespace) -> int:
-    start, extra = time.perf_counter(), environment.parse(options.env)
+    start, extra = time.perf_counter(), context.parse_variables(options.env)
     rows, abis = targets.select(options.target) or targets.all_targets(), _abis(options)
     out = writable(Path(options.out))
     with work_folder() as work, console.Progress() as progress:
         say = lambda text: progress.say("source", text)  # noqa: E731
-        shop = context.prepare(source, work, out, extra, options.python, say, abis)
+        shop = context.prepare_context(source, work, out, extra, options.python, say, abis)
         progress.done("source")
         shop.publish_sdist()
-        wanted = [*jobs(rows, abis), *_pure(shop, options)]
+        wanted = [*make_tasks(rows, abis), *_pure(shop, options)]
         outcomes = _building.build(shop, wanted, progress, force=options.force)
         if options.verbose:
             _building.explain(shop, wanted)
@@ -97,8 +97,8 @@ def _build(source: Path, options: argparse.Namespace) -> int:
     )
 
 
-def _pure(shop: Workshop, options: argparse.Namespace) -> list[Job]:
-    return [Job((), None)] if _wants_pure(options) and shop.pure_variables() is not None else []
+def _pure(shop: BuildContext, options: argparse.Namespace) -> list[BuildTask]:
+    return [BuildTask((), None)] if _wants_pure(options) and shop.pure_variables() is not None else []
 
 
 def _by_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
@@ -118,13 +118,13 @@ def _by_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
 
 def _list(source: Path, options: argparse.Namespace) -> int:
     with work_folder() as work:
-        tree = source if source.is_dir() else from_sdist(source, work / "unpacked").tree
-        planned = chosen(project.stem(source), options, pure=project.pure_variables(tree) is not None)
+        tree = source if source.is_dir() else unpack_source(source, work / "unpacked").tree
+        planned = chosen(read_name_version(source), options, pure=read_pure_variables(tree) is not None)
     if options.json:
-        print(json.dumps(_described(project.stem(source), planned)))  # noqa: T201  # one line, as CI's outputs are
+        print(json.dumps(_described(read_name_version(source), planned)))  # noqa: T201  # one line, as CI's outputs are
         return 0
     console.out.print(_table(planned, everywhere=options.how == "all"))
-    console.out.print(f"{len(planned)} wheels, built from {project.stem(source)}.tar.gz", markup=False)
+    console.out.print(f"{len(planned)} wheels, built from {read_name_version(source)}.tar.gz", markup=False)
     return 0
 
 

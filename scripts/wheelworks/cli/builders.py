@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks.build import builder, cibuildwheel, cibuildwheel_stages, context
-from wheelworks.build.tasks import Failed, jobs
+from wheelworks.build.tasks import Failed, make_tasks
 from wheelworks.cli import _help
 from wheelworks.cli._output import work_folder
 from wheelworks.core import console, targets
@@ -74,9 +74,9 @@ def _cross(sdist: Path, work: Path) -> tuple[int, float]:
         place.mkdir()
         (place / "out").mkdir()
         abis = targets.all_abis()
-        shop = context.prepare(sdist, place, place / "out", {}, "", lambda text: None, abis)
+        shop = context.prepare_context(sdist, place, place / "out", {}, "", lambda text: None, abis)
         start = time.perf_counter()
-        outcomes = builder.build(shop, jobs(targets.all_targets(), abis), lambda job: None, force=True)
+        outcomes = builder.run_tasks(shop, make_tasks(targets.all_targets(), abis), lambda job: None, force=True)
         seconds = time.perf_counter() - start
         for failed in (outcome for outcome in outcomes if isinstance(outcome, Failed)):
             raise failed.error
@@ -87,5 +87,7 @@ def _cibuildwheel(sdist: Path, target: Target, work: Path) -> float:
     place = work / "cibuildwheel"
     (place / "out").mkdir(parents=True)
     env = {**os.environ, "CIBW_TEST_COMMAND": "", "CIBW_AUDIT_COMMAND": ""}
-    order = cibuildwheel.Order(sdist, [target], targets.all_abis()[:1], narrowed=True)
-    return cibuildwheel_stages.building(cibuildwheel.build(order, place, place / "out", lambda text: None, env).output)
+    order = cibuildwheel.WheelRequest(sdist, [target], targets.all_abis()[:1], narrowed=True)
+    return cibuildwheel_stages.building(
+        cibuildwheel.run_cibuildwheel(order, place, place / "out", lambda text: None, env).output
+    )

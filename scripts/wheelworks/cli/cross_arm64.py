@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.build import context, environment
-from wheelworks.build.source import check
-from wheelworks.build.tasks import jobs
+from wheelworks.build import context
+from wheelworks.build.source import check_source
+from wheelworks.build.tasks import make_tasks
 from wheelworks.cli import _building, _help
 from wheelworks.cli._output import work_folder, writable
 from wheelworks.core import console, targets
@@ -44,14 +44,16 @@ def main(argv: Sequence[str]) -> int:
     start = time.perf_counter()
     options = parser().parse_args(argv)
     chosen = targets.select(options.target) if options.target else targets.with_cpu("aarch64")
-    extra = environment.parse(options.env)
+    extra = context.parse_variables(options.env)
     source = Path(options.source)
-    check(source)
+    check_source(source)
     out = writable(Path(options.out))
     with work_folder() as work, console.Progress() as progress:
-        shop = context.prepare(source, work, out, extra, options.python, lambda text: progress.say("source", text))
+        shop = context.prepare_context(
+            source, work, out, extra, options.python, lambda text: progress.say("source", text)
+        )
         progress.done("source")
-        wanted = jobs(chosen, [targets.floor()])
+        wanted = make_tasks(chosen, [targets.floor()])
         outcomes = _building.build(shop, wanted, progress, force=True)
         if options.verbose:
             _building.explain(shop, wanted)

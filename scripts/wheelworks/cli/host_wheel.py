@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks.build import builder, context
-from wheelworks.build.tasks import Failed, jobs
+from wheelworks.build.tasks import Failed, make_tasks
 from wheelworks.cli._output import work_folder, writable
 from wheelworks.core import console, targets
 from wheelworks.core.errors import WheelworksError
@@ -43,8 +43,8 @@ def build(source: Path, out: Path) -> Path:
 
 def _cross(source: Path, out: Path, target: Target) -> Path:
     with work_folder() as work:
-        shop = context.prepare(source, work, out, {}, "", lambda text: console.err.print(text, markup=False))
-        outcome = builder.build(shop, jobs([target], [targets.floor()]), lambda _: None)[0]
+        shop = context.prepare_context(source, work, out, {}, "", lambda text: console.err.print(text, markup=False))
+        outcome = builder.run_tasks(shop, make_tasks([target], [targets.floor()]), lambda _: None)[0]
     if isinstance(outcome, Failed):
         raise outcome.error
     return outcome.file

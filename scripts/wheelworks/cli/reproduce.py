@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
 from rich.markup import escape
 
-from wheelworks.build import environment
-from wheelworks.build.source import check
+from wheelworks.build.context import parse_variables
+from wheelworks.build.source import check_source
 from wheelworks.cli import _help, _manifest
 from wheelworks.cli._output import work_folder, writable
 from wheelworks.core import console, index, manifest, plan, targets
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")
     how = "build from this sdist (default: the one beside the wheels), or from a project, reproducing its sdist as well"
     add("--source", dest="origin", type=Path, metavar="SDIST|DIR", help=how)
-    add("--provenance", type=Path, metavar="FILE", help="provenance of a published release (default: the index's)")
+    add("--provenance", type=Path, metavar="FILE", help="the release's provenance (default: the one beside the files)")
     add("--target", action="append", default=[], metavar="ID", help="this target only; repeatable")
     add("--abi", action="append", default=[], metavar="ID", help="this ABI only; repeatable")
     add("--vary", action="append", default=[], metavar="NAME", help="vary this only; repeatable")
@@ -67,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     variations = select_variations(options.vary)
-    environment.parse(options.env)
+    parse_variables(options.env)
     if options.keep:
         writable(options.keep)
     try:
@@ -121,7 +122,7 @@ def _resolve_source(options: argparse.Namespace, work: Path, update: Callable[[s
         raise UsageError(f"--source {origin}: no such file or folder", "name an sdist (.tar.gz), or a project's folder")
     if options.provenance and not options.provenance.is_file():
         raise UsageError(f"--provenance {options.provenance}: no such file", "name a release's provenance.json")
-    is_project = bool(origin) and check(origin) == "directory"
+    is_project = bool(origin) and check_source(origin) == "directory"
     found = _find_source(options, None if is_project else origin, work, update)
     if is_project:
         if not found.files:
@@ -136,9 +137,9 @@ def _find_source(
     options: argparse.Namespace, sdist: Path | None, work: Path, update: Callable[[str], None]
 ) -> RebuildSource:
     chosen, path = select_wheels(options), Path(options.source)
-    if index.is_requirement(options.source) and not path.exists():
+    if index.is_release(options.source) and not path.exists():
         return _find_published(options, sdist, chosen, work, update)
-    if path.is_dir() and not any(path.glob("*.whl")) and check(path):
+    if path.is_dir() and not any(path.glob("*.whl")) and check_source(path):
         return RebuildSource({}, BuildRecipe(source.copy_project(path, work), chosen), {})
     if path.is_dir():
         return source.resolve_folder(path, sdist, chosen)
@@ -165,7 +166,7 @@ def _find_published(
 
 
 def _check_published(given: Path | None, folder: Path, files: Sequence[Path]) -> str:
-    """Check files against a provenance, given or in their folder. Return its commit if it is in our history, else ""."""
+    """Check files against a provenance, given or in their folder. Return its commit; "" if our history lacks it."""
     if given:
         manifest.write(folder / PROVENANCE_FILE, given.read_bytes())
     recorded = provenance.load_provenance(folder)
@@ -212,8 +213,11 @@ def _record_result(folder: Path, rebuilt: ReproductionResult) -> None:
     """Add the result to the folder's manifest."""
     record = manifest.load(folder)
     if record is not None:
-        wheels = [{**wheel, **rebuilt.create_record(wheel["file"])} for wheel in record["wheels"]]
-        _manifest.save({**record, "wheels": wheels}, folder)
+        wheels = [
+            structs.replace(wheel, reproduced=rebuilt.create_record(wheel.file) or wheel.reproduced)
+            for wheel in record.wheels
+        ]
+        _manifest.save(structs.replace(record, wheels=wheels), folder)
 
 
 def _keep_files(folder: Path, rebuilt: ReproductionResult) -> None:

@@ -27,7 +27,7 @@ examples:
   nox -s test-native -- --wheel dist/A.whl --json results.json
       each CPython takes the wheel that pip would choose for it
   nox -s test-native -- --from dist                        the same, out of all wheels of a release
-  nox -s test-native -- --many --python 3.13               random connections by the hundred, 100,000 of them for leaks
+  nox -s test-native -- --exhaustive --python 3.13         random connections by the hundred, 100,000 of them for leaks
 
 The wheel is installed by pip in a new environment, and tested from an empty folder. The package's own tests must pass;
 of Tornado's own suite every test that passes without the speedups must pass with them. What fails in both runs is told
@@ -58,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
         "--python", action="append", default=[], metavar="X.Y", help="under this CPython only (X.Y, X.Yt or a path)"
     )
     made.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="beside this Tornado only")
-    made.add_argument("--many", action="store_true", help="also the package's tests that try many cases; minutes more")
+    made.add_argument(
+        "--exhaustive", action="store_true", help="also run the package's tests with many cases: minutes more"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
     return made
 
@@ -75,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     with work_folder() as work, console.Progress() as progress:
         wheels = named or [built(work / "wheel", progress)]
         chosen = {python: interpreters.best_wheel(wheels, python) for python in found}
-        results = _run(chosen, versions, options.many, work, progress)
+        results = _run(chosen, versions, options.exhaustive, work, progress)
     _write(results, options.json)
     _manifest.remember(named, [verdict(result) for result in results])
     show(results)
@@ -156,7 +158,7 @@ def built(folder: Path, progress: console.Progress) -> Path:
 
 
 def _run(
-    chosen: dict[Python, Path | None], versions: Sequence[str], many: bool, work: Path, progress: console.Progress
+    chosen: dict[Python, Path | None], versions: Sequence[str], exhaustive: bool, work: Path, progress: console.Progress
 ) -> list[Result]:
     results = []
     for python, wheel in chosen.items():
@@ -165,7 +167,9 @@ def _run(
             folder = work / f"{python.label}-{version}"
             folder.mkdir()
             assert wheel
-            results.append(test_wheel(wheel, python, version, folder, partial(progress.say, name), many=many))
+            results.append(
+                test_wheel(wheel, python, version, folder, partial(progress.say, name), exhaustive=exhaustive)
+            )
             progress.done(name)
     return results
 

@@ -8,11 +8,11 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 from wheelworks.core.errors import WheelworksError
 
@@ -28,6 +28,10 @@ class _Signals:
 
     starting = False
     pending = False
+
+
+class TimedOut(WheelworksError):
+    """A program took longer than its time limit, and was stopped."""
 
 
 @dataclass(frozen=True)
@@ -76,25 +80,27 @@ def run(
     tied: bool = False,
     apart: bool = False,
     shown: bool = False,
+    log: Path | None = None,
 ) -> Result:
     """Run a program to its end, or for at most ``seconds``, then end it and whatever it started.
 
     With ``tied``, for commands of wheelworks, it ends with us even where we are killed (`end_with_parent`).
     With ``apart``, the output is what it wrote to stdout alone: for what a program reads. With ``shown`` it is empty:
-    the program writes where we do.
-    Raises WheelworksError where it can't be started or takes too long. The exit status is the caller's to judge.
+    the program writes where we do. With ``log``, it writes to that file, and the output is empty too.
+    Raises WheelworksError where it can't be started, TimedOut where it takes too long. The exit status is the
+    caller's to judge.
     """
     words = [str(word) for word in command]
-    with _stdin(tied) as stdin:
+    with _stdin(tied) as stdin, log.open("wb") if log else nullcontext() as file:
         try:
             env = {**(os.environ if env is None else env), TIED: "1"} if tied else env
-            process = _start(words, env, cwd, {"stdin": stdin, **_outputs(apart=apart, shown=shown)})
+            process = _start(words, env, cwd, {"stdin": stdin, **_outputs(file, apart=apart, shown=shown)})
         except OSError as error:
             raise WheelworksError(f"cannot start {words[0]}: {error.strerror}") from error
         try:
             output, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise WheelworksError(f"{words[0]} did not end within {seconds:g} s and was stopped") from None
+            raise TimedOut(f"{words[0]} did not end within {seconds:g} s and was stopped") from None
         finally:
             end(process)
             for stream in filter(None, (process.stdout, process.stderr)):
@@ -104,9 +110,11 @@ def run(
         return Result(process.returncode, output or "", errors or "")
 
 
-def _outputs(*, apart: bool, shown: bool) -> dict[str, Any]:
-    """Where a program writes, as subprocess takes it."""
-    return {} if shown else {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE if apart else subprocess.STDOUT}
+def _outputs(log: IO[bytes] | None, *, apart: bool, shown: bool) -> dict[str, Any]:
+    """Return where a program writes, as subprocess takes it."""
+    if shown:
+        return {}
+    return {"stdout": log or subprocess.PIPE, "stderr": subprocess.PIPE if apart else subprocess.STDOUT}
 
 
 @contextmanager

@@ -1,34 +1,87 @@
-"""What a wheel's tags say of where it installs: slots, so that sets cut up differently can be compared.
+"""Platform tags of wheels: the one parser, and the targets that a wheel is compatible with.
 
-One wheel may serve glibc and musl, or both CPUs of macOS, where another builder has a wheel for each. Platform tags:
-PEP 425, 513, 571, 599, 600 (manylinux), 656 (musllinux), and the macOS ones of the PyPA specifications.
+One wheel may serve glibc and musl, or both CPUs of macOS, where another builder has a wheel for each. Sets of wheels
+are therefore compared by compatibility target, not by tag. Sources: PEP 425, 513, 571, 599 and 600 (manylinux), 656
+(musllinux), and the PyPA specification of platform compatibility tags.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+
+from packaging.tags import mac_platforms
 
 from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Target
 from wheelworks.core.wheel import WheelName
 
-Floor = tuple[int, ...]
+Version = tuple[int, ...]  # of a libc or of macOS; empty for no version
 
-_OLD_MANYLINUX = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
-_WINDOWS = {"win32": "x86", "win_amd64": "x86_64", "win_arm64": "aarch64"}
-_CPUS = {"arm64": ("aarch64",), "universal2": ("aarch64", "x86_64"), "i686": ("x86",)}
+_LEGACY_MANYLINUX = {"manylinux1": "2_5", "manylinux2010": "2_12", "manylinux2014": "2_17"}
+_CPUS = {
+    "amd64": "x86_64", "arm64": "aarch64", "i686": "x86", "i386": "x86", "armv7l": "arm", "armv6l": "arm",
+    "ppc64le": "powerpc64le",
+}  # fmt: skip
+_LINUX = re.compile(r"(?:(manylinux|musllinux)_(\d+)_(\d+)|linux)_(\w+)")
+_MACOS = re.compile(r"macosx_(\d+)_(\d+)_(\w+)")
 _FIRST_ARM64_MACOS = (11, 0)
-_VERSIONED = re.compile(r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_(\w+)")
-_UNVERSIONED = re.compile(r"(manylinux1|manylinux2010|manylinux2014|linux)_(\w+)")
-_MACOS_SINCE = ((14, (10, 15)), (13, (10, 13)))  # what python.org's builds of CPython 3.14, 3.13 ask for
-_SYSTEMS = {"manylinux": "glibc", "musllinux": "musl", "macosx": "macos"}
+# The macOS versions that python.org's builds of CPython 3.14 and 3.13 require.
+_MACOS_OF_PYTHON = ((14, (10, 15)), (13, (10, 13)))
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A parsed platform tag: the CPUs that a wheel must serve, and the lowest version of the libc or of macOS."""
+
+    tag: str
+    os: str
+    cpus: tuple[str, ...]
+    arch: str
+    libc: str = ""
+    version: tuple[int, int] = (0, 0)
+
+
+def parse_platform(tag: str) -> Platform | None:
+    """Parse a platform tag. Return None for an unknown one, and for ``any``."""
+    head, _, rest = tag.partition("_")
+    plain = f"manylinux_{_LEGACY_MANYLINUX[head]}_{rest}" if head in _LEGACY_MANYLINUX else tag
+    if found := _LINUX.fullmatch(plain):
+        libc = {"manylinux": "glibc", "musllinux": "musl", None: ""}[found[1]]
+        version = (int(found[2]), int(found[3])) if found[2] else (0, 0)
+        return Platform(tag, "linux", (_CPUS.get(found[4], found[4]),), found[4], libc, version)
+    if found := _MACOS.fullmatch(tag):
+        cpus = _macos_formats().get(found[3], (found[3],))
+        return Platform(tag, "macos", cpus, found[3], version=(int(found[1]), int(found[2])))
+    if tag == "win32":
+        return Platform(tag, "windows", ("x86",), "win32")
+    if head == "win" and rest in ("amd64", "arm64"):
+        return Platform(tag, "windows", (_CPUS[rest],), rest)
+    return None
+
+
+@cache
+def _macos_formats() -> dict[str, tuple[str, ...]]:
+    """Return the CPUs of each binary format of macOS, from the tags that installers accept on each CPU."""
+    found: dict[str, tuple[str, ...]] = {}
+    for arch, version in (("arm64", _FIRST_ARM64_MACOS), ("i386", (10, 9)), ("x86_64", (10, 9))):
+        for name in {tag.split("_", 3)[3] for tag in mac_platforms(version, arch)}:
+            found[name] = (*found.get(name, ()), _CPUS.get(arch, arch))
+    return found
+
+
+def parse_platforms(tags: Iterable[str]) -> tuple[Platform, ...]:
+    """Return the known platforms among ``tags``, the lowest version first."""
+    found = [platform for tag in sorted(tags) if (platform := parse_platform(tag))]
+    return tuple(sorted(found, key=lambda one: one.version))
 
 
 @dataclass(frozen=True, order=True)
-class Slot:
-    """A kind of Python on a kind of platform: what pip picks one wheel of a release for; a pure wheel has no CPU."""
+class CompatibilityTarget:
+    """A kind of Python on a kind of platform: pip picks one wheel of a release for it. Pure wheels have no CPU."""
 
     abi: str
     system: str
@@ -38,60 +91,61 @@ class Slot:
         return f"{self.abi} on {' '.join(filter(None, (self.system, self.cpu)))}"
 
 
-def slots(name: WheelName) -> dict[Slot, Floor]:
-    """The slots that a wheel serves, each from which version of its libc or system on (empty where none is named).
+def find_compatibility_targets(name: WheelName) -> dict[CompatibilityTarget, Version]:
+    """Return the targets that a wheel serves, each with the lowest version of its libc or system.
 
-    Raises WheelworksError for a platform tag that isn't known.
+    Raises WheelworksError for an unknown platform tag.
     """
-    found: dict[Slot, Floor] = {}
+    found: dict[CompatibilityTarget, Version] = {}
     for tag in name.tags:
-        for system, cpu, floor in _platforms(tag.platform):
-            slot = Slot(f"{tag.interpreter}-{tag.abi}", system, cpu)
-            found[slot] = min(found.get(slot, floor), floor)
+        for system, cpu, version in _split_platform(tag.platform):
+            target = CompatibilityTarget(f"{tag.interpreter}-{tag.abi}", system, cpu)
+            found[target] = min(found.get(target, version), version)
     return found
 
 
-def _platforms(tag: str) -> list[tuple[str, str, Floor]]:
+def _split_platform(tag: str) -> list[tuple[str, str, Version]]:
+    """Return the system, CPU and lowest version of each machine that a platform tag stands for."""
     if tag == "any":
         return [("any platform", "", ())]
-    if tag in _WINDOWS:
-        return [("windows", _WINDOWS[tag], ())]
-    if match := _VERSIONED.fullmatch(tag):
-        system, since = _SYSTEMS[match[1]], (int(match[2]), int(match[3]))
-        return [(system, cpu, _lowest(system, cpu, since)) for cpu in _CPUS.get(match[4], (match[4],))]
-    if match := _UNVERSIONED.fullmatch(tag):
-        floor: Floor = _OLD_MANYLINUX.get(match[1], ())
-        return [("glibc" if floor else "one linux", cpu, floor) for cpu in _CPUS.get(match[2], (match[2],))]
-    raise WheelworksError(f"{tag}: no platform tag that is known here")
+    platform = parse_platform(tag)
+    if platform is None:
+        raise WheelworksError(f"{tag}: unknown platform tag")
+    system = platform.os if platform.os != "linux" else platform.libc or "one linux"
+    # ARMv6 and ARMv7 share an instruction set for readers of machine code; installers tell them apart.
+    cpus = (platform.arch,) if platform.arch == "armv6l" else platform.cpus
+    return [(system, cpu, _lowest_version(system, cpu, platform.version)) for cpu in cpus]
 
 
-def _lowest(system: str, cpu: str, floor: Floor) -> Floor:
-    """ARM64 came with macOS 11, whatever a universal2 wheel says for its other half."""
-    return max(floor, _FIRST_ARM64_MACOS) if (system, cpu) == ("macos", "aarch64") else floor
+def _lowest_version(system: str, cpu: str, version: tuple[int, int]) -> Version:
+    """Return a tag's version, but 11.0 for ARM64 macOS: a universal2 tag names that of the other CPU."""
+    if version == (0, 0):
+        return ()
+    return max(version, _FIRST_ARM64_MACOS) if (system, cpu) == ("macos", "aarch64") else version
 
 
-def promised(slot: Slot) -> Floor:
-    """The version of its libc or system that a slot's wheels may ask for: what the target table says.
+def find_minimum_version(target: CompatibilityTarget) -> Version:
+    """Return the version of its libc or system that a target's wheels may require: what targets.toml says.
 
-    On macOS a Python that asks for a later one itself has the last word. Empty where the table has no such target.
+    On macOS the Python may require a later version. Empty where targets.toml has no such target.
     """
-    places = [place for target in targets.all_targets() for tag in target.tags for place in _platforms(tag)]
-    floors = [floor for system, cpu, floor in places if (system, cpu) == (slot.system, slot.cpu)]
-    return max(min(floors, default=()), _macos_of_python(slot) if slot.system == "macos" else ())
+    rows = [row for one in targets.all_targets() for tag in one.tags for row in _split_platform(tag)]
+    versions = [version for system, cpu, version in rows if (system, cpu) == (target.system, target.cpu)]
+    return max(min(versions, default=()), _macos_of_python(target) if target.system == "macos" else ())
 
 
-def _macos_of_python(slot: Slot) -> Floor:
-    digits = slot.abi.partition("-")[0].removeprefix("cp3")
-    since = [floor for minor, floor in _MACOS_SINCE if digits.isdigit() and int(digits) >= minor]
-    return since[0] if since else ()
+def _macos_of_python(target: CompatibilityTarget) -> Version:
+    digits = target.abi.partition("-")[0].removeprefix("cp3")
+    versions = [version for minor, version in _MACOS_OF_PYTHON if digits.isdigit() and int(digits) >= minor]
+    return versions[0] if versions else ()
 
 
-def served(name: WheelName) -> tuple[Target, ...]:
-    """The targets whose every machine takes a wheel of this name: it asks for no later libc or system."""
-    floors = {(slot.system, slot.cpu): floor for slot, floor in slots(name).items()}
-    return tuple(target for target in targets.all_targets() if _takes(target, floors))
+def find_served_targets(name: WheelName) -> tuple[Target, ...]:
+    """Return the rows of targets.toml whose every machine accepts a wheel of this name."""
+    versions = {(target.system, target.cpu): version for target, version in find_compatibility_targets(name).items()}
+    return tuple(target for target in targets.all_targets() if _accepts(target, versions))
 
 
-def _takes(target: Target, floors: dict[tuple[str, str], Floor]) -> bool:
-    own = [place for tag in target.tags for place in _platforms(tag)]
-    return any(floors.get((system, cpu), (1 << 16,)) <= floor for system, cpu, floor in own)
+def _accepts(target: Target, versions: dict[tuple[str, str], Version]) -> bool:
+    own = [row for tag in target.tags for row in _split_platform(tag)]
+    return any(versions.get((system, cpu), (1 << 16,)) <= version for system, cpu, version in own)

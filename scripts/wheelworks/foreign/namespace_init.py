@@ -1,7 +1,7 @@
 """Runs inside fresh namespaces, as their root: sets up a file system, then runs one program in it as a plain user.
 
-``python -I enter.py SPEC`` with SPEC as JSON (see `Entry`). It is the namespace's first process, so it also collects
-orphans, and everything in here dies with it. It imports nothing but the standard library, since it runs without the
+``python -I namespace_init.py SPEC`` takes SPEC as JSON (see `Entry`). It is the namespace's first process, so it also
+collects orphans, and everything in here dies with it. It imports only the standard library, since it runs without the
 environment of the process that started it. Whatever can't be set up ends it with `CANNOT_ENTER`.
 
 What the program sees: the root and its site folder, read-only; one work folder; its own /tmp, /proc, network with

@@ -43,15 +43,9 @@ def serve_index(folder: Path) -> Iterator[str]:
 
 
 def rehearse_release(files: Sequence[Path], planned: Sequence[Planned], pin: str, work: Path) -> None:
-    """Rehearse a release in the folder ``work``, which is emptied before and removed afterwards.
+    """Rehearse the release ``pin`` (NAME==VERSION) in the folder ``work``, which is removed before and afterwards.
 
-    Args:
-        files: The release's files.
-        planned: The wheels among them.
-        pin: The release as ``name==version``.
-        work: A folder for this rehearsal.
-
-    Raises WheelworksError that says which part failed.
+    ``planned`` are the wheels among the release's ``files``. Raises WheelworksError that says which part failed.
     """
     cache.remove_tree(work)
     (work / "index").mkdir(parents=True)

@@ -52,22 +52,13 @@ def _repeat(option: str, values: Sequence[str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Release:
-    """A release.
+    """A release, or the part of it that is rehearsed."""
 
-    Attributes:
-        root: The checkout.
-        dist: The folder for the files.
-        version: The version.
-        commit: The commit that is released.
-        stem: The project's name and version, as file names begin.
-        subset: What the rehearsal is limited to.
-    """
-
-    root: Path
-    dist: Path
+    root: Path  # the checkout
+    dist: Path  # the folder for the files
     version: str
     commit: str
-    stem: str
+    stem: str  # NAME-VERSION, as file names begin
     subset: ReleaseSubset = field(default_factory=ReleaseSubset)
 
     @property
@@ -130,7 +121,7 @@ def check_checksums(folder: Path, names: Iterable[str]) -> None:
 
 
 def check_unchanged(folder: Path) -> None:
-    """Check the existing files of a folder against its ``SHA256SUMS``, if any. Raises WheelworksError for a changed one."""
+    """Check a folder's existing files against its ``SHA256SUMS``, if any. Raises WheelworksError for a changed one."""
     for name, digest in _read_checksums(folder).items():
         if manifest.sha256(folder / name) not in ("", digest):
             hint = f"find out what changed it; if you delete {name}, the release builds it again"

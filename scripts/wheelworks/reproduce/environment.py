@@ -27,27 +27,16 @@ SHIFTED_TIME, FROZEN_TIME = "+7306d", "2031-04-05 06:07:08"
 
 @dataclass(frozen=True)
 class RebuildEnvironment:
-    """The environment of one build, as a value that variations change.
+    """The environment of one build, as a value that variations change."""
 
-    Attributes:
-        work: A folder that only this build uses.
-        folder: The folder that the build runs in.
-        source: The sdist or project to build.
-        env: The environment variables of the builder.
-        launcher: The command that starts the builder, such as ``unshare``; empty to start it directly.
-        passed_env: Variables (NAME=VALUE) that the builder passes on to the project's build.
-        python: The CPython whose headers are used; empty to let the builder choose.
-        suite: The folder that contains the wheelworks package.
-    """
-
-    work: Path
-    folder: Path
-    source: Path
-    env: Mapping[str, str]
-    launcher: tuple[str, ...] = ()
-    passed_env: tuple[str, ...] = ()
-    python: str = ""
-    suite: Path = SUITE
+    work: Path  # a folder that only this build uses
+    folder: Path  # the folder that the build runs in
+    source: Path  # the sdist or project to build
+    env: Mapping[str, str]  # the environment variables of the builder
+    launcher: tuple[str, ...] = ()  # the command that starts the builder, such as unshare
+    passed_env: tuple[str, ...] = ()  # variables (NAME=VALUE) that the builder passes to the project's build
+    python: str = ""  # the CPython whose headers are used; empty to let the builder choose
+    suite: Path = SUITE  # the folder that contains the wheelworks package
 
     def with_env(self, **more: str) -> RebuildEnvironment:
         """Return a copy with more environment variables."""

@@ -27,23 +27,14 @@ CHECKOUT = Path(__file__).parents[3]
 
 
 class RecordedBuild(NamedTuple):
-    """What is recorded about a build.
+    """What is recorded about a build; empty values for what is unknown."""
 
-    Attributes:
-        epoch: The timestamp of the wheels' files in seconds since 1970; None if unknown.
-        tools: The versions of the tools.
-        passed_env: The variables (NAME=VALUE) that the project's build got.
-        commit: The commit that was built; "" if unknown.
-        files: The SHA-256 of each file that was built, by name.
-        locks: The SHA-256 of each lock file, by path.
-    """
-
-    epoch: int | None
-    tools: Mapping[str, Any]
-    passed_env: tuple[str, ...]
+    epoch: int | None  # the timestamp of the wheels' files, in seconds since 1970
+    tools: Mapping[str, Any]  # versions by name
+    passed_env: tuple[str, ...]  # the variables (NAME=VALUE) that the project's build got
     commit: str = ""
-    files: Mapping[str, str] = MappingProxyType({})
-    locks: Mapping[str, str] = MappingProxyType({})
+    files: Mapping[str, str] = MappingProxyType({})  # the SHA-256 of each built file, by name
+    locks: Mapping[str, str] = MappingProxyType({})  # the SHA-256 of each lock file, by path
 
 
 class ToolchainMismatch(WheelworksError):
@@ -56,18 +47,12 @@ class ToolchainMismatch(WheelworksError):
 
 
 def create_provenance(
-    files: Iterable[Path], record: manifest.Record, commit: str, stem: str, locks: Mapping[str, str]
+    files: Iterable[Path], record: manifest.Manifest, commit: str, stem: str, locks: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return an in-toto statement (v1) with SLSA provenance (v1) of ``files``.
 
-    It holds no time of day, so that building the release again writes the same statement.
-
-    Args:
-        files: The release's files.
-        record: The manifest of their folder.
-        commit: The commit that they were built from.
-        stem: The project's name and version, as file names begin.
-        locks: The SHA-256 of each lock file, by path.
+    It holds no time of day, so that building the release again writes the same statement. ``record`` is the manifest
+    of their folder, ``stem`` is NAME-VERSION, and ``locks`` has the SHA-256 of each lock file by path.
     """
     subjects = [{"name": path.name, "digest": {"sha256": manifest.sha256(path)}} for path in sorted(files)]
     materials = [{"uri": f"pkg:generic/{stem}", "digest": {"gitCommit": commit}}]
@@ -80,7 +65,7 @@ def create_provenance(
             "buildDefinition": {
                 "buildType": _BUILD_TYPE,
                 "externalParameters": {"command": "nox -s build-wheels", "env": []},
-                "internalParameters": {"epoch": record["source"]["epoch"], "toolchain": record["toolchain"]},
+                "internalParameters": {"epoch": record.source.epoch, "toolchain": record.toolchain.versions()},
                 "resolvedDependencies": materials,
             },
             "runDetails": {"builder": {"id": _BUILD_TYPE}},
@@ -119,7 +104,7 @@ def _parse_statement(statement: Mapping[str, Any]) -> RecordedBuild:
     return RecordedBuild(epoch, tools, tuple(map(str, env)), commit, files, locks)
 
 
-def find_record(folder: Path, files: Mapping[str, Path], record: manifest.Record | None) -> RecordedBuild:
+def find_record(folder: Path, files: Mapping[str, Path], record: manifest.Manifest | None) -> RecordedBuild:
     """Return what the folder's provenance says if it is about exactly these files, else what its manifest says.
 
     A provenance that an earlier release left in the folder has another timestamp, and perhaps other tools.
@@ -128,8 +113,9 @@ def find_record(folder: Path, files: Mapping[str, Path], record: manifest.Record
     recorded = load_provenance(folder)
     if recorded and (record is None or all(recorded.files.get(name) == manifest.sha256(files[name]) for name in files)):
         return recorded
-    epoch = (record or {}).get("source", {}).get("epoch")
-    return RecordedBuild(epoch if isinstance(epoch, int) else None, (record or {}).get("toolchain", {}), ())
+    if record is None:
+        return RecordedBuild(None, {}, ())
+    return RecordedBuild(record.source.epoch, record.toolchain.versions(), ())
 
 
 def check_provenance(recorded: RecordedBuild, files: Mapping[str, Path], checkout: Path = CHECKOUT) -> None:

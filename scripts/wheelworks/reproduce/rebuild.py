@@ -83,19 +83,12 @@ def find_wheel_targets(wheel: str) -> tuple[Target, ...]:
 
 @dataclass(frozen=True)
 class BuildRecipe:
-    """What is built again.
+    """What is built again."""
 
-    Attributes:
-        source: The sdist or project to build from.
-        selection: The wheels to build.
-        epoch: The timestamp of the files in seconds since 1970; None to use the source's own.
-        passed_env: The variables (NAME=VALUE) that the project's build got when the wheels were built.
-    """
-
-    source: Path
+    source: Path  # an sdist or a project's folder
     selection: Selection
-    epoch: int | None = None
-    passed_env: tuple[str, ...] = ()
+    epoch: int | None = None  # the timestamp of the files, in seconds since 1970; None for the source's own
+    passed_env: tuple[str, ...] = ()  # the variables (NAME=VALUE) that the project's build gets
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ class BuildOutput:
     """The files of a build by name, its manifest, and the error messages if it failed."""
 
     files: dict[str, Path]
-    record: manifest.Record
+    record: manifest.Manifest | None
     failure: str = ""
 
 
@@ -126,7 +119,7 @@ class Rebuilder:
         # An sdist that is the source is copied, not built again.
         built = (".whl", ".gz") if self.recipe.source.is_dir() else (".whl",)
         files = {path.name: path for path in sorted(now.out.iterdir()) if path.suffix in built}
-        return BuildOutput(files, manifest.load(now.out) or {}, failure)
+        return BuildOutput(files, manifest.load(now.out), failure)
 
     def _create_environment(self, variations: Sequence[Variation]) -> RebuildEnvironment:
         with self.lock:

@@ -50,27 +50,16 @@ def _format_differences(found: Sequence[ByteDifference]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class ReproductionResult:
-    """The result.
+    """The result of rebuilding a source."""
 
-    Attributes:
-        reference: The files that should have been reproduced.
-        build: The build under all variations.
-        files: Whether each file came out the same, by name.
-        causes: What makes files differ.
-        builds: How many builds it took.
-        varied: What was varied.
-        unvaried: What couldn't be varied on this host.
-        notes: Remarks for the user.
-    """
-
-    reference: Files
-    build: BuildOutput
-    files: dict[str, bool]
+    reference: Files  # the files to reproduce
+    build: BuildOutput  # the build under all variations
+    files: dict[str, bool]  # whether each file came out the same
     causes: tuple[ExplainedCause, ...]
     builds: int
     varied: tuple[Variation, ...]
-    unvaried: tuple[Variation, ...]
-    notes: tuple[str, ...]
+    unvaried: tuple[Variation, ...]  # what can't be varied on this host
+    notes: tuple[str, ...]  # remarks for the user
 
     @property
     def reproduced(self) -> bool:
@@ -84,10 +73,10 @@ class ReproductionResult:
         names = [name for name, same in self.files.items() if not same and name in self.reference and name in built]
         return {name: (self.reference[name], built[name]) for name in names}
 
-    def create_record(self, file: str) -> manifest.Record:
-        """Return the manifest's record of a file's reproduction; an empty one for a file that wasn't built again."""
+    def create_record(self, file: str) -> manifest.ReproductionRecord | None:
+        """Return the manifest's record of a file's reproduction; None for a file that wasn't built again."""
         if file not in self.files:
-            return {}
+            return None
         causes = {
             one.name: [f"{part.member}: {part.where}" for part in one.differences[file]]
             for one in self.causes
@@ -95,8 +84,8 @@ class ReproductionResult:
         }
         varied = [one.name for one in self.varied]
         unvaried = {one.name: one.check() for one in self.unvaried}
-        found = {"same": self.files[file], "varied": varied, "not_varied": unvaried, "differs_by": causes}
-        return {"reproduced": found}
+        same = self.files[file]
+        return manifest.ReproductionRecord(same=same, varied=varied, not_varied=unvaried, differs_by=causes)
 
 
 def reproduce_source(
@@ -116,7 +105,7 @@ def reproduce_source(
 
     builder.download_inputs(varied)
     output, causes = find_causes(reference, build, varied)
-    notes += provenance.compare_tools(source.tools, output.record.get("toolchain", {}))
+    notes += provenance.compare_tools(source.tools, output.record.toolchain.versions() if output.record else {})
     wrong = set(find_differing(reference, output))
     return ReproductionResult(
         reference,

@@ -22,21 +22,13 @@ SOURCE_HINT = "SOURCE is a folder with wheels and their sdist, a wheel, an sdist
 
 @dataclass(frozen=True)
 class RebuildSource:
-    """What is built again, and the files that must come out.
+    """What is built again, and the files that must come out."""
 
-    Attributes:
-        files: The expected files by name; empty to compare a first build with a second.
-        recipe: How to build them.
-        tools: The recorded versions of the tools that built them.
-        folder: The folder whose manifest keeps the result, if there is one.
-        unbuildable: The wheels for which targets.toml has no target or ABI.
-    """
-
-    files: Mapping[str, Path]
+    files: Mapping[str, Path]  # the expected files; empty to compare a first build with a second
     recipe: BuildRecipe
-    tools: Mapping[str, Any]
-    folder: Path | None = None
-    unbuildable: tuple[str, ...] = ()
+    tools: Mapping[str, Any]  # the recorded versions of the tools that built the files
+    folder: Path | None = None  # the folder whose manifest keeps the result, if it has one
+    unbuildable: tuple[str, ...] = ()  # the wheels for which targets.toml has no target or ABI
 
 
 def resolve_folder(folder: Path, sdist: Path | None, chosen: Selection) -> RebuildSource:
@@ -83,8 +75,8 @@ def _find_sdist(wheels: Sequence[Path]) -> Path:
     raise UsageError(f"{folder}: there is no {file} beside the wheels", "name it: --source FILE.tar.gz")
 
 
-def _check_hashes(files: Mapping[str, Path], record: manifest.Record | None) -> None:
-    recorded = {wheel["file"]: wheel["sha256"] for wheel in (record or {}).get("wheels", ())}
+def _check_hashes(files: Mapping[str, Path], record: manifest.Manifest | None) -> None:
+    recorded = {wheel.file: wheel.sha256 for wheel in (record.wheels if record else ())}
     for name, path in files.items():
         if name in recorded and manifest.sha256(path) != recorded[name]:
             raise WheelworksError(f"{name}: doesn't have the hash that {manifest.FILE} states", "build it again")
@@ -121,7 +113,7 @@ def download_release(
     WheelworksError if the index can't be reached.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    listed = index.files(pin)
+    listed = index.list_release(pin)
     wanted = [file for file in listed if chosen.covers(file.name)]
     wheels = [file for file in wanted if file.name.endswith(".whl")]
     if not wheels:
@@ -129,7 +121,7 @@ def download_release(
         raise UsageError(f"{pin}: the index has no such wheel of it", f"it has {names}")
     update(f"downloading {len(wanted)} files of {pin}")
     paths = index.download(wanted, folder)
-    if content := index.beside(wheels[0], PROVENANCE_FILE):
+    if content := index.read_beside(wheels[0], PROVENANCE_FILE):
         manifest.write(folder / PROVENANCE_FILE, content)
     sdist = next((path for path in paths if path.name.endswith(".tar.gz")), None)
     return [path for path in paths if path.suffix == ".whl"], sdist

@@ -25,23 +25,14 @@ _ONLINE = "/sys/devices/system/cpu/online"
 
 @dataclass(frozen=True)
 class Variation:
-    """Something that may differ between machines and must not affect the bytes.
+    """Something that may differ between machines and must not affect the bytes."""
 
-    Attributes:
-        name: The name that ``--vary`` takes.
-        describe: Returns what it is changed to on this host.
-        apply: Returns the changed environment.
-        check: Returns why it can't be varied on this host; "" if it can.
-        downloads: Whether a build under it needs files that other builds don't.
-        offline: Whether a build under it can't download anything.
-    """
-
-    name: str
-    describe: Callable[[], str]
+    name: str  # what --vary takes
+    describe: Callable[[], str]  # what it is changed to on this host
     apply: Callable[[RebuildEnvironment], RebuildEnvironment]
-    check: Callable[[], str] = lambda: ""
-    downloads: bool = False
-    offline: bool = False
+    check: Callable[[], str] = lambda: ""  # why it can't be varied on this host; "" if it can
+    downloads: bool = False  # whether a build under it needs files that other builds don't
+    offline: bool = False  # whether a build under it can't download anything
 
 
 def _choose_other(current: str | None, first: str, second: str) -> str:

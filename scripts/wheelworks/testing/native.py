@@ -58,10 +58,12 @@ class _Runs:
     on: Outcomes
 
 
-def test_wheel(wheel: Path, python: Python, asked: str, folder: Path, progress: Progress, *, many: bool) -> Result:
+def test_wheel(
+    wheel: Path, python: Python, asked: str, folder: Path, progress: Progress, *, exhaustive: bool
+) -> Result:
     """Install a wheel beside a Tornado ("6.6", "6.6.1") in a new environment in ``folder``, and run all tests there.
 
-    ``many`` adds those of the package's that take long. Raises WheelworksError where the environment can't be made.
+    ``exhaustive`` adds those of the package's that take long. Raises WheelworksError if there can be no environment.
     """
     began = time.monotonic()
     with_c = has_c(wheel)
@@ -69,7 +71,9 @@ def test_wheel(wheel: Path, python: Python, asked: str, folder: Path, progress: 
     environment = environments.create(python.executable, folder)
     tornado = tornado_releases.fetch(asked, environment.python, folder / "tornado")
     environments.install(environment, tornado.file, wheel)
-    runs = _run_all(environment, folder, with_c, many, lambda text: progress(f"Tornado {tornado.version}: {text}"))
+    runs = _run_all(
+        environment, folder, with_c, exhaustive, lambda text: progress(f"Tornado {tornado.version}: {text}")
+    )
     result = _judged(runs, wheel, python, tornado, environment, with_c)
     return replace(result, seconds=time.monotonic() - began)
 
@@ -81,7 +85,7 @@ def has_c(wheel: Path) -> bool:
     return any(name.endswith((".so", ".pyd")) for name in members)
 
 
-def _run_all(environment: Environment, folder: Path, with_c: bool, many: bool, progress: Progress) -> _Runs:
+def _run_all(environment: Environment, folder: Path, with_c: bool, exhaustive: bool, progress: Progress) -> _Runs:
     def stage(name: str, words: str) -> Here:
         modules = ("tornado", PACKAGE, EXTENSION)
         cores = process.cores()
@@ -91,7 +95,7 @@ def _run_all(environment: Environment, folder: Path, with_c: bool, many: bool, p
 
     tests = str(environment.guests / "tests" / environments.TESTS.name)
     return _Runs(
-        outcomes.run_package(stage("package", "the package's tests"), tests, many=many),
+        outcomes.run_package(stage("package", "the package's tests"), tests, exhaustive=exhaustive),
         outcomes.run_tornado(stage("off", "Tornado's tests, speedups off"), ""),
         outcomes.run_tornado(stage("on", "Tornado's tests, speedups on"), PACKAGE),
     )

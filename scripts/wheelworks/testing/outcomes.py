@@ -30,8 +30,8 @@ class Piece:
 
 
 # Which tests, as pytest takes it: none that need compilers, downloads or emulators, and none that take long.
-MANY = "not integration"
-FEW = f"{MANY} and not many"
+EXHAUSTIVE = "not integration"
+QUICK = f"{EXHAUSTIVE} and not exhaustive"
 
 
 class Stage(Protocol):
@@ -58,12 +58,12 @@ class Outcomes:
     second_try: tuple[str, ...] = ()
 
 
-def run_package(stage: Stage, folder: str, *, many: bool = False) -> Outcomes:
+def run_package(stage: Stage, folder: str, *, exhaustive: bool = False) -> Outcomes:
     """Run the project's own tests by pytest; those that skip themselves are counted with their own reasons.
 
-    ``many`` adds those that try many cases of what others try a few of.
+    ``exhaustive`` adds those that try many cases of what others try a few of.
     """
-    told = stage.run(_shards(stage, "package", folder, MANY if many else FEW))
+    told = stage.run(_shards(stage, "package", folder, EXHAUSTIVE if exhaustive else QUICK))
     return Outcomes(
         told, {test: told.ended[test][1].rpartition("Skipped: ")[2].rstrip("')") for test in told.having("skipped")}
     )

@@ -19,16 +19,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 VARIABLE = "WHEELWORKS_LOST_CHECK"
 HERE = "tests.wheelworks.audit.mutants"
+TABLES = ("NAME_CHECKS", "WHEEL_CHECKS", "FIRST_CHECKS", "BINARY_CHECKS")
 
 
 def checks() -> list[str]:
     """``module.function`` of every check."""
-    from wheelworks.audit import inspection, reading, sdist
+    from wheelworks.audit import inspection, sdist, wheel
 
-    listed = [*inspection.NAMES, *inspection.WHOLE, *inspection.FIRST, *inspection.NATIVE, *sdist.CHECKS]
-    found = [f"{one.__module__}.{one.__name__}" for one in (*listed, reading.within)]
-    places = ["dependencies._holes", "dependencies.optional_c", "dependencies.vulnerabilities_in", "project.workflows"]
-    places += ["project._behind", "project.locks", "macos.broken", "reading._build_path"]
+    tables = [getattr(inspection, table) for table in TABLES]
+    listed = [one for table in (*tables, sdist.SDIST_CHECKS) for one in table]
+    found = [f"{one.__module__}.{one.__name__}" for one in (*listed, wheel.check_limits)]
+    places = ["dependencies._find_holes", "dependencies.has_optional_extensions", "dependencies.parse_pip_audit"]
+    places += ["project._behind", "project.locks", "project.workflows", "hardening.find_signature_fault"]
+    places += ["wheel._find_build_path"]
     return sorted({*found, *(f"wheelworks.audit.{place}" for place in places)})
 
 
@@ -39,10 +42,14 @@ def lose(place: str) -> None:
     module_name, _, name = place.rpartition(".")
     module = importlib.import_module(module_name)
     real = getattr(module, name)
-    empty = {"broken": "", "_build_path": "", "optional_c": False, "_holes": []}.get(name, ())
+    empty = {
+        "find_signature_fault": "",
+        "_find_build_path": "",
+        "has_optional_extensions": False,
+        "_find_holes": [],
+    }.get(name, ())
     setattr(module, name, lambda *args, **kwargs: iter(()) if empty == () else empty)
-    for holder, table in ((inspection, "NAMES"), (inspection, "WHOLE"), (inspection, "FIRST"), (inspection, "NATIVE"),
-                          (sdist, "CHECKS")):  # fmt: skip
+    for holder, table in (*((inspection, table) for table in TABLES), (sdist, "SDIST_CHECKS")):
         setattr(holder, table, tuple(one for one in getattr(holder, table) if one is not real))
 
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 from wheelworks.audit import inspection
-from wheelworks.audit.finding import Finding
-from wheelworks.audit.inspection import inspect
+from wheelworks.audit.findings import Finding
+from wheelworks.audit.inspection import inspect_wheel
 
 from tests.fixtures.defects import OFFICIAL, OURS
 from tests.fixtures.downloads import Published
 from tests.fixtures.drafts import draft
 
 Check = Callable[[Any], Iterator[Finding]]
-TABLES = ("NAMES", "WHOLE", "FIRST", "NATIVE")
+TABLES = ("NAME_CHECKS", "WHEEL_CHECKS", "FIRST_CHECKS", "BINARY_CHECKS")
 CHECKS = {f"{one.__module__}.{one.__name__}": table for table in TABLES for one in getattr(inspection, table)}
-del CHECKS["wheelworks.audit.hardening.debug_path"]  # what compilers write shows it: test_debug_paths.py
+del CHECKS["wheelworks.audit.hardening.check_debug_path"]  # what compilers write shows it: test_debug_paths.py
 
 
 def _name(check: Check) -> str:
@@ -50,7 +50,7 @@ def witnesses(
         with pytest.MonkeyPatch.context() as patch:
             for table in TABLES:
                 patch.setattr(inspection, table, tuple(_noted(check, seen) for check in getattr(inspection, table)))
-            inspect(path)
+            inspect_wheel(path)
         found.update({name: (path, defect.code) for name, codes in seen.items() if defect.code in codes})
     return found
 
@@ -63,4 +63,4 @@ def test_without_a_check_its_defect_is_not_found(
     path, code = witnesses[name]
     before = getattr(inspection, CHECKS[name])
     monkeypatch.setattr(inspection, CHECKS[name], tuple(one for one in before if _name(one) != name))
-    assert code not in {one.code for one in inspect(path).findings}
+    assert code not in {one.code for one in inspect_wheel(path).findings}

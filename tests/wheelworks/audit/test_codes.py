@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from wheelworks.audit import codes
-from wheelworks.audit.codes import CODES, GROUPS
+from wheelworks.audit import findings
+from wheelworks.audit.findings import CODES, GROUPS
 from wheelworks.core.errors import UsageError
 
 from tests.fixtures.defects import OFFICIAL, OURS
@@ -46,16 +46,16 @@ def test_each_row_is_whole() -> None:
 
 
 def test_the_documentation_is_the_table() -> None:
-    assert (ROOT / "FINDINGS.md").read_text(encoding="utf-8") == codes.markdown()
+    assert (ROOT / "FINDINGS.md").read_text(encoding="utf-8") == findings.render_markdown()
 
 
 @pytest.mark.parametrize("word", ["W101", "w101", "wrong-machine"])
 def test_a_code_is_found_by_number_and_name(word: str) -> None:
-    assert codes.find(word) is CODES["W101"]
-    assert "wrong-machine: error" in codes.explain(codes.find(word))
+    assert findings.find_code(word) is CODES["W101"]
+    assert "wrong-machine: error" in findings.find_code(word).explain()
 
 
 def test_a_word_that_is_nearly_a_code_is_guessed() -> None:
     with pytest.raises(UsageError) as caught:
-        codes.find("wrong-machin")
+        findings.find_code("wrong-machin")
     assert "did you mean wrong-machine?" in caught.value.hint

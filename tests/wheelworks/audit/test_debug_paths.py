@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from wheelworks.audit.inspection import inspect
+from wheelworks.audit.inspection import inspect_wheel
 
 from tests.fixtures import wheels
 
@@ -25,7 +25,7 @@ def compiled(folder: Path, target: str, file: str, *options: str) -> bytes:
 def told(folder: Path, platform: str, file: str, data: bytes) -> list[str]:
     """The evidence of each W403 in a wheel with this extension."""
     wheel = wheels.wheel(folder / "dist", f"cp311-abi3-{platform}", {file: data})
-    return [one.evidence for one in inspect(wheel).findings if one.code == "W403"]
+    return [one.evidence for one in inspect_wheel(wheel).findings if one.code == "W403"]
 
 
 def test_an_object_file_that_mach_o_names(tmp_path: Path) -> None:

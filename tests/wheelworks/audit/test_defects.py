@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheelworks.audit.inspection import inspect
+from wheelworks.audit.inspection import inspect_wheel
 
 from tests.fixtures.defects import OFFICIAL, OURS, Defect, other_format
 from tests.fixtures.downloads import Published
@@ -17,7 +17,7 @@ TOLD = {f"linux_x86_64{end}": {"W202"} for end in ABIS}
 
 
 def found(path: Path) -> set[str]:
-    return {finding.code for finding in inspect(path).findings}
+    return {finding.code for finding in inspect_wheel(path).findings}
 
 
 @pytest.mark.integration

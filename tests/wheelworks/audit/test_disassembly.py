@@ -9,10 +9,8 @@ from pathlib import Path
 import capstone
 import pytest
 from wheelworks.audit import disassembly
-from wheelworks.audit.regions import Instruction
-from wheelworks.audit.subject import DEFAULT, Native, Wheel
+from wheelworks.audit.disassembly import Instruction
 from wheelworks.core import binary
-from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import binaries
 from tests.fixtures.commands import wheelworks
@@ -29,11 +27,11 @@ LENGTHS = [
 ]
 
 
-def instructions(data: bytes, tag: str = "linux_x86_64") -> list[Instruction]:
+def instructions(data: bytes) -> list[Instruction]:
     """At most so many that a reader without an end is noticed."""
-    wheel = Wheel("", parse_wheel_name(f"x-1-cp311-abi3-{tag}.whl"), (), DEFAULT)
-    [one] = binary.parts(data)
-    return list(itertools.islice(disassembly.instructions(Native(wheel, "x.so", data, *one)), 100_000))
+    [(parsed, facts, _)] = binary.parts(data)
+    regions = disassembly.find_code_regions(parsed)
+    return list(itertools.islice(disassembly.read_instructions(parsed, facts.machine, regions), 100_000))
 
 
 def test_instructions_across_a_windows_edge_are_read_as_any_other() -> None:
@@ -59,24 +57,25 @@ def test_what_is_no_instruction_is_stepped_over_by_its_length(machine: int, code
 
 def test_a_table_that_leads_to_no_instruction_is_not_followed_for_ever() -> None:
     code = b"\xc3".ljust(16, b"\x06") + struct.pack("<I", 0x1028) + b"\x06" * 44
-    found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x1040, 0)), "win_amd64")
+    found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x1040, 0)))
     assert [one[2] for one in found] == ["ret"]
 
 
 def test_a_table_leads_to_code_that_nothing_else_reaches() -> None:
     code = b"\xc3".ljust(16, b"\x06") + struct.pack("<I", 0x1028) + b"\x06" * 20 + b"\x90\xc3"
-    found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x102A, 0)), "win_amd64")
+    found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x102A, 0)))
     assert [one[0] - 0x180001000 for one in found] == [0, 0x28, 0x29]
 
 
 def test_functions_over_each_other_are_looked_at_once() -> None:
     code = b"\xc3".ljust(1 << 16, b"\x06")
     functions = struct.pack("<III", 0x1000, 0x1000 + len(code), 0) * 10_000
-    assert len(instructions(binaries.pe(code, functions), "win_amd64")) == 1
+    assert len(instructions(binaries.pe(code, functions))) == 1
 
 
 def test_places_that_touch_or_lie_over_each_other_are_one() -> None:
-    assert disassembly.merged([(8, 12), (0, 4), (2, 6), (20, 28), (21, 22), (28, 29)]) == [(0, 6), (8, 12), (20, 29)]
+    spans = [(8, 12), (0, 4), (2, 6), (20, 28), (21, 22), (28, 29)]
+    assert disassembly.merge_spans(spans) == [(0, 6), (8, 12), (20, 29)]
 
 
 @pytest.mark.integration
@@ -85,5 +84,5 @@ def test_our_own_wheels_for_i686_do_without_sse2(tmp_path: Path, wheelworks_cach
     words = ("--no-run", "--target", "manylinux_2_17_i686", "--abi", "cp311-abi3", "--out", tmp_path)
     assert wheelworks("build-wheels", *words, cache=wheelworks_cache).status == 0
     one = draft(next(tmp_path.glob("*i686*.whl")))
-    found = instructions(one.members[one.extension].data, "linux_i686")
+    found = instructions(one.members[one.extension].data)
     assert len(found) > 1000 and [line for line in found if "mm" in line[3]] == []

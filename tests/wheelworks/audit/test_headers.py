@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelworks.audit import headers
+from wheelworks.audit import hardening
 
 from tests.fixtures import binaries
 
@@ -18,7 +18,7 @@ from tests.fixtures import binaries
 def test_each_claim_counts(sections: int) -> None:
     code = 100 * b"\x90"
     names = len(b"\0.text\0.shstrtab\0")
-    assert headers.claimed(binaries.elf(code, sections)) == sections * len(code) + names + 128 + len(code)
+    assert hardening.sum_claimed_sizes(binaries.elf(code, sections)) == sections * len(code) + names + 128 + len(code)
 
 
 def test_32_bits_and_the_other_order_of_bytes() -> None:
@@ -27,15 +27,15 @@ def test_32_bits_and_the_other_order_of_bytes() -> None:
     segment = struct.pack(">IIIIIIII", 1, 0, 0, 0, 1000, 0, 5, 4096)
     kinds = ((0, 0), (1, 30), (8, 5_000))  # nothing, code, and what is in memory alone
     rows = b"".join(struct.pack(">IIIIIIIIII", 0, kind, 0, 0, 0, size, 0, 0, 0, 0) for kind, size in kinds)
-    assert headers.claimed(head + segment + rows) == 1030
+    assert hardening.sum_claimed_sizes(head + segment + rows) == 1030
 
 
 def test_a_program_of_this_machine_claims_little_more_than_it_is() -> None:
     data = Path(sys.executable).read_bytes()
     if data[:4] == b"\x7fELF":
-        assert len(data) / 2 < headers.claimed(data) < 4 * len(data)
+        assert len(data) / 2 < hardening.sum_claimed_sizes(data) < 4 * len(data)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
-    assert headers.claimed(b"\x7fELF" + data) >= 0 == headers.claimed(data[:3])
+    assert hardening.sum_claimed_sizes(b"\x7fELF" + data) >= 0 == hardening.sum_claimed_sizes(data[:3])

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelworks.audit import archive, pool, reading
-from wheelworks.audit.inspection import inspect
-from wheelworks.audit.subject import DEFAULT, Entry, Wheel
+from wheelworks.audit import archive, inspection, wheel
+from wheelworks.audit.inspection import inspect_wheel
+from wheelworks.audit.wheel import DEFAULT_POLICY, ArchiveEntry, AuditedWheel
 from wheelworks.core.archive import Limits
 from wheelworks.core.wheel import parse_wheel_name
 
@@ -35,7 +35,7 @@ sys.exit(status)"""
 
 def codes(path: Path) -> set[str]:
     start = time.process_time()
-    found = {finding.code for finding in inspect(path).findings}
+    found = {finding.code for finding in inspect_wheel(path).findings}
     assert time.process_time() - start < 20
     return found
 
@@ -52,7 +52,7 @@ def bounded(path: Path, cache: Path) -> set[str]:
 
 
 def test_a_good_wheel_has_no_finding(tmp_path: Path) -> None:
-    assert inspect(made.wheel(tmp_path)).findings == ()
+    assert inspect_wheel(made.wheel(tmp_path)).findings == ()
 
 
 def test_a_bomb_is_refused_unread(tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ def test_a_hundred_thousand_members_are_refused(tmp_path: Path) -> None:
 
 
 def test_names_that_are_there_twice_are_told_without_comparing_each_with_each(tmp_path: Path) -> None:
-    same = tuple(Entry(f"x/{number % 50_000}", 0, 0) for number in range(100_000))
+    same = tuple(ArchiveEntry(f"x/{number % 50_000}", 0, 0) for number in range(100_000))
     start = time.process_time()
-    found = list(archive.duplicates(Wheel(made.NAME, parse_wheel_name(made.NAME), same, DEFAULT)))
+    found = list(archive.check_duplicates(AuditedWheel(made.NAME, parse_wheel_name(made.NAME), same, DEFAULT_POLICY)))
     assert len(found) == 50_000 and time.process_time() - start < 20
 
 
@@ -161,12 +161,12 @@ def test_what_only_begins_like_a_binary_is_told(data: bytes, tmp_path: Path) -> 
 
 
 def test_a_binary_beyond_the_limit_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "LARGEST_BINARY", 10)
+    monkeypatch.setattr(wheel, "LARGEST_BINARY", 10)
     assert "W120" in codes(made.wheel(tmp_path, **{"sample/x.so": b"\x7fELF" + bytes(100)}))
 
 
 def test_more_bytes_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "LIMITS", Limits(size=100))
+    monkeypatch.setattr(wheel, "LIMITS", Limits(size=100))
     assert codes(made.wheel(tmp_path)) == {"W002"}
 
 
@@ -175,19 +175,19 @@ def test_a_reader_that_dies_costs_its_wheel_only(tmp_path: Path, monkeypatch: py
     good[1].write_bytes(good[0].read_bytes())
     dying = tmp_path / "dying-1.0-py3-none-any.whl"
     dying.write_bytes(b"")
-    bad = "import os, sys, wheelworks.audit.inspection as i; real = i.inspect\n"
+    bad = "import os, sys, wheelworks.audit.inspection as i; real = i.inspect_wheel\n"
     bad += "def inspect(p, q): return os.abort() if 'dying' in p.name else real(p, q)\n"
-    bad += "i.inspect = inspect; import wheelworks.audit.__main__ as m; sys.exit(m.main())"
-    monkeypatch.setattr(pool, "PROGRAM", [sys.executable, "-c", bad])
-    reports = pool.audit([good[0], dying, good[1]], DEFAULT, lambda _: None)
+    bad += "i.inspect_wheel = inspect; sys.exit(i.main())"
+    monkeypatch.setattr(inspection, "WORKER", [sys.executable, "-c", bad])
+    reports = inspection.audit_files([good[0], dying, good[1]], DEFAULT_POLICY, lambda _: None)
     assert [report.file for report in reports] == [good[0].name, dying.name, good[1].name]
     assert [one.code for one in reports[1].findings] == ["W001"] and "signal 6" in reports[1].findings[0].evidence
     assert reports[0].findings == () and {one.code for one in reports[2].findings} == {"W018"}
 
 
 def test_a_reader_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "PROGRAM", [sys.executable, "-c", "import time; time.sleep(60)"])
-    [report] = pool.audit([made.wheel(tmp_path)], DEFAULT, lambda _: None, seconds=1)
+    monkeypatch.setattr(inspection, "WORKER", [sys.executable, "-c", "import time; time.sleep(60)"])
+    [report] = inspection.audit_files([made.wheel(tmp_path)], DEFAULT_POLICY, lambda _: None, seconds=1)
     assert "did not end within 1 s" in report.findings[0].evidence
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import capstone
 import pytest
 from wheelworks.audit import isa
-from wheelworks.audit.inspection import inspect
+from wheelworks.audit.inspection import inspect_wheel
 
 from tests.fixtures import wheels
 
@@ -102,15 +102,15 @@ CASES = [(machine, code, feature) for machine, (codes, *_) in MACHINES.items() f
 def test_what_asks_the_cpu() -> None:
     for machine, code in {"riscv64": "13052010", "s390x": "b2b0f0a0", "aarch64": "000638d5"}.items():
         [found] = capstone.Cs(*MACHINES[machine][1:]).disasm_lite(bytes.fromhex(code), 0)
-        assert isa.asks(machine, *found[2:]), found
-        assert not any(isa.asks(other, *found[2:]) for other in MACHINES if other != machine)
+        assert isa.queries_cpu(machine, *found[2:]), found
+        assert not any(isa.queries_cpu(other, *found[2:]) for other in MACHINES if other != machine)
 
 
 @pytest.mark.parametrize(("machine", "code", "feature"), CASES)
 def test_the_set_of_an_instruction(machine: str, code: str, feature: str) -> None:
     decoder = capstone.Cs(*MACHINES[machine][1:])
     found = [one[2:] for one in decoder.disasm_lite(bytes.fromhex(code), 0)] or [("", code)]
-    assert [isa.feature(machine, *one) for one in found] == [feature]
+    assert [isa.find_feature(machine, *one) for one in found] == [feature]
     assert feature in isa.FEATURES | {""}
 
 
@@ -151,7 +151,7 @@ LINUX = {
 def test_what_a_compiler_makes_of_c_for_the_baseline_and_above(tag: str, tmp_path: Path) -> None:
     target, low, high = LINUX[tag]
     for model, expected in ((low, set()), (high, {"W201"})):
-        found = {one.code for one in inspect(_compiled(tmp_path, tag, target, model)).findings}
+        found = {one.code for one in inspect_wheel(_compiled(tmp_path, tag, target, model)).findings}
         assert found & {"W201", "W202"} == expected, model
 
 
@@ -174,4 +174,4 @@ def test_a_module_that_asks_is_not_an_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ziglang", "cc", "-target", "powerpc64le-linux-gnu.2.19", "-mcpu=pwr9", "-O3"]
     subprocess.run([*command, "-nostdlib", "-shared", "-s", "-o", str(made), str(source)], check=True)
     wheel = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_19_ppc64le", {"sample.abi3.so": made.read_bytes()})
-    assert {one.code for one in inspect(wheel).findings} & {"W201", "W202"} == {"W202"}
+    assert {one.code for one in inspect_wheel(wheel).findings} & {"W201", "W202"} == {"W202"}

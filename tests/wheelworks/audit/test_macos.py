@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 import pytest
-from wheelworks.audit import macos
+from wheelworks.audit import hardening
 
 DATA = bytes(range(256)) * 50
 
@@ -38,8 +38,8 @@ def signature(
     ],
 )
 def test_a_right_one_is(how: dict[str, Any]) -> None:
-    assert macos.broken(DATA, signature(**how)) == ""
-    assert "isn't the one that was signed" in macos.broken(b"\1" + DATA[1:], signature(**how))
+    assert hardening.find_signature_fault(DATA, signature(**how)) == ""
+    assert "isn't the one that was signed" in hardening.find_signature_fault(b"\1" + DATA[1:], signature(**how))
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_a_right_one_is(how: dict[str, Any]) -> None:
     ],
 )
 def test_what_would_prove_nothing_or_take_long_is_refused(how: dict[str, Any], told: str) -> None:
-    assert told in macos.broken(DATA, signature(**how))
+    assert told in hardening.find_signature_fault(DATA, signature(**how))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheelworks.audit.inspection import inspect
+from wheelworks.audit.inspection import inspect_wheel
 
 from tests.wheelworks.audit import made
 
@@ -21,7 +21,7 @@ from tests.wheelworks.audit import made
     ],
 )
 def test_a_path_of_no_builder_is_none(name: str, data: bytes, tmp_path: Path) -> None:
-    assert inspect(made.wheel(tmp_path, **{name: data})).findings == ()
+    assert inspect_wheel(made.wheel(tmp_path, **{name: data})).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -35,5 +35,5 @@ def test_a_path_of_no_builder_is_none(name: str, data: bytes, tmp_path: Path) ->
     ],
 )
 def test_a_path_of_a_builder_is_told(name: str, data: bytes, tmp_path: Path) -> None:
-    [found] = inspect(made.wheel(tmp_path, **{name: data})).findings
+    [found] = inspect_wheel(made.wheel(tmp_path, **{name: data})).findings
     assert (found.code, found.member) == ("W024", name) and found.evidence[:3] in data.decode()

@@ -27,7 +27,7 @@ def members(info: bytes = INFO, licence: str = "LICENSE") -> list[Member]:
 
 
 def codes(path: Path) -> set[str]:
-    return {one.code for one in sdist.inspect(path).findings}
+    return {one.code for one in sdist.inspect_sdist(path).findings}
 
 
 def test_a_good_sdist_has_no_finding(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_mutated_archives(
         data[place : place + len(value)] = value
     path = tmp_path_factory.mktemp("mutated") / NAME
     path.write_bytes(gzip.compress(bytes(data[: length or None])))
-    sdist.inspect(path)
+    sdist.inspect_sdist(path)
 
 
 def test_an_sdist_beside_wheels_is_audited(tmp_path: Path) -> None:

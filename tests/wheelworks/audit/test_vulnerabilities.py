@@ -64,15 +64,15 @@ def silent() -> Iterator[str]:
 @pytest.mark.integration
 def test_a_service_that_never_answers_is_not_waited_for(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dependencies, "SECONDS", 5.0)
-    [found] = dependencies.vulnerabilities([Pin("sound", "1.0")], silent)
+    [found] = dependencies.check_vulnerabilities([Pin("sound", "1.0")], silent)
     assert found.code == "W504" and "did not end within 5 s" in found.evidence and "sound==1.0" in found.evidence
 
 
 @pytest.mark.integration
 def test_a_service_that_is_there_is_believed(address: str) -> None:
-    found = list(dependencies.vulnerabilities([Pin("flawed", "1.0"), Pin("sound", "2.0")], address))
+    found = list(dependencies.check_vulnerabilities([Pin("flawed", "1.0"), Pin("sound", "2.0")], address))
     assert [(one.code, one.member, one.evidence) for one in found] == [("W502", "flawed==1.0", "OSV-1, mended in 1.1")]
-    assert list(dependencies.vulnerabilities([Pin("sound", "2.0")], address)) == []
+    assert list(dependencies.check_vulnerabilities([Pin("sound", "2.0")], address)) == []
 
 
 @pytest.mark.integration

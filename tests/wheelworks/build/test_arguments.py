@@ -32,14 +32,14 @@ def words(text: str) -> list[str]:
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("argument", words(OF_THE_HOST))
 def test_what_describes_the_host_is_left_out(argument: str, host: str) -> None:
-    found = arguments.parse(["-c", *argument.split(" "), "a.c"], settings(host=host))
+    found = arguments.parse_arguments(["-c", *argument.split(" "), "a.c"], settings(host=host))
     assert (found.flags, found.sources, found.libraries) == (["-c"], ["a.c"], [])
     assert found.dropped == [argument]
 
 
 @pytest.mark.parametrize("argument", words(OF_THE_SOURCE))
 def test_what_describes_the_source_stays(argument: str) -> None:
-    found = arguments.parse([*argument.split(" "), "a.c"], settings())
+    found = arguments.parse_arguments([*argument.split(" "), "a.c"], settings())
     assert (found.flags, found.sources, found.dropped) == (argument.split(" "), ["a.c"], [])
 
 
@@ -63,25 +63,27 @@ def test_what_describes_the_source_stays(argument: str) -> None:
 )
 def test_folders_of_the_tree_and_of_its_requirements_stay(host: str, folder: str, stays: bool) -> None:
     for argument in ([f"-I{folder}"], ["-I", folder], [f"-L{folder}"]):
-        found = arguments.parse([*argument, "a.c"], settings(host=host))
+        found = arguments.parse_arguments([*argument, "a.c"], settings(host=host))
         assert (found.flags == argument) is stays
         assert (found.dropped == [" ".join(argument)]) is not stays
 
 
 def test_an_invocation_is_taken_apart() -> None:
-    found = arguments.parse(["-shared", "-s", "-pthread", "-o", "x.so", "a.o", "b.a", "-lm", "-l", "z"], settings())
+    found = arguments.parse_arguments(
+        ["-shared", "-s", "-pthread", "-o", "x.so", "a.o", "b.a", "-lm", "-l", "z"], settings()
+    )
     assert (found.links, found.compiles, found.output) == (True, False, "x.so")
     assert (found.objects, found.libraries, found.flags) == (["a.o", "b.a"], ["-lm", "-lz"], [])
 
 
 @pytest.mark.parametrize("flag", ["-c", "-S", "-E"])
 def test_an_invocation_without_linking(flag: str) -> None:
-    assert arguments.parse([flag, "a.c"], settings()).compiles
+    assert arguments.parse_arguments([flag, "a.c"], settings()).compiles
 
 
 def test_a_macos_link_line_is_said_our_way() -> None:
     line = ["-bundle", "-undefined", "dynamic_lookup", "-shared", "-install_name", "/opt/x.so", "a.o", "-o", "x.so"]
-    found = arguments.parse(line, settings("macosx_11_0_arm64"))
+    found = arguments.parse_arguments(line, settings("macosx_11_0_arm64"))
     assert (found.flags, found.objects, found.dropped) == ([], ["a.o"], [])
 
 
@@ -98,18 +100,18 @@ def test_a_macos_link_line_is_said_our_way() -> None:
     ],
 )
 def test_microsofts_arguments_are_translated(given: str, expected: tuple[str, ...] | None) -> None:
-    assert arguments.from_msvc((given,)) == expected
+    assert arguments.translate_msvc((given,)) == expected
 
 
 @pytest.mark.parametrize("path", ["/Data/a.c", "/Images/b.c", "/MTest/a.c", "/Docs/x.o", "/Git/a.c", "/Workspace/a.c"])
 def test_a_path_is_no_argument_of_microsofts(path: str) -> None:
-    found = arguments.parse(["-c", path], settings("win_arm64"))
+    found = arguments.parse_arguments(["-c", path], settings("win_arm64"))
     assert found.sources + found.objects == [path]
 
 
 @pytest.mark.parametrize("target", [name for name in EVERY_TARGET if not name.startswith("win")])
 def test_microsofts_arguments_are_for_windows_alone(target: str) -> None:
-    assert arguments.parse(["/DNAME", "a.c"], settings(target)).flags == ["/DNAME"]
+    assert arguments.parse_arguments(["/DNAME", "a.c"], settings(target)).flags == ["/DNAME"]
 
 
 @pytest.mark.parametrize(
@@ -123,16 +125,16 @@ def test_microsofts_arguments_are_for_windows_alone(target: str) -> None:
     ],
 )
 def test_a_path_shows_its_system(path: str, expected: object) -> None:
-    assert arguments.pure(path) == expected
+    assert arguments.parse_host_path(path) == expected
 
 
 @given(st.lists(st.sampled_from(["-I", "-o", "-D", "-O2", "-c", "a.c", "a.o", "-lz", "-arch", "-shared", "x", ""])))
 def test_no_word_is_lost_or_doubled(line: list[str]) -> None:
-    flat = [word for argument in arguments.pairs(line) for word in argument]
+    flat = [word for argument in arguments.iter_arguments(line) for word in argument]
     assert flat[: len(line)] == line
     assert flat[len(line) :] in ([], [""])
 
 
 @given(st.lists(st.text(max_size=12)), st.sampled_from(EVERY_TARGET))
 def test_any_words_can_be_taken_apart(line: list[str], target: str) -> None:
-    arguments.parse(line, settings(target))
+    arguments.parse_arguments(line, settings(target))

@@ -38,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_headers_are_copied_with_our_configuration(tmp_path: Path) -> None:
     theirs = installed(tmp_path / "include", 11, 9)
-    found = headers.fitted(theirs, targets.floor())
+    found = headers.adapt_headers(theirs, targets.floor())
     ours = Path(headers.__file__).with_name("pyconfig.h").read_text(encoding="utf-8")
     assert {path.relative_to(found.folder).as_posix(): path.read_text() for path in found.folder.rglob("*.h")} == {
         "Python.h": "a",
@@ -48,29 +48,33 @@ def test_headers_are_copied_with_our_configuration(tmp_path: Path) -> None:
     }
     assert found.release == "3.11.9" and found.sha256[:16] in found.folder.name
     (theirs / "pyconfig.h").write_text("another host's")
-    assert headers.fitted(theirs, targets.floor()) == found, "what the host's pyconfig.h says has no say"
+    assert headers.adapt_headers(theirs, targets.floor()) == found, "what the host's pyconfig.h says has no say"
 
 
 def test_another_release_gives_the_same_headers(tmp_path: Path) -> None:
-    two, nine = (headers.fitted(installed(tmp_path / str(micro), 14, micro), FREE) for micro in (2, 19))
+    two, nine = (headers.adapt_headers(installed(tmp_path / str(micro), 14, micro), FREE) for micro in (2, 19))
     assert (two.sha256, two.folder) == (nine.sha256, nine.folder)
     assert (two.release, nine.release) == ("3.14.2", "3.14.19")
 
 
 def test_without_the_gil_the_configuration_says_so(tmp_path: Path) -> None:
     theirs = installed(tmp_path / "include")
-    assert (headers.fitted(theirs, FREE).folder / "pyconfig.h").read_text().startswith("#define Py_GIL_DISABLED 1\n")
+    assert (
+        (headers.adapt_headers(theirs, FREE).folder / "pyconfig.h")
+        .read_text()
+        .startswith("#define Py_GIL_DISABLED 1\n")
+    )
 
 
 @pytest.mark.parametrize("text", ["", '#define PY_VERSION "3.15.0rc1"', '#define PY_VERSION "3.15.0b2+"'])
 def test_what_is_no_final_release_is_passed_over(text: str, tmp_path: Path) -> None:
     folder = installed(tmp_path / "include")
     (folder / "patchlevel.h").write_text(text)
-    assert headers.release_of(folder) == ""
+    assert headers.read_release(folder) == ""
 
 
 def test_a_folder_without_headers_is_passed_over(tmp_path: Path) -> None:
-    assert headers.release_of(tmp_path) == ""
+    assert headers.read_release(tmp_path) == ""
 
 
 def test_the_newest_release_on_the_machine_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,10 +83,12 @@ def test_the_newest_release_on_the_machine_is_taken(tmp_path: Path, monkeypatch:
     installed(tmp_path / "uv" / "cpython-3.14.9-linux" / "include" / "python3.14", 14, 9)
     installed(tmp_path / "pyenv" / "versions" / "3.14.20" / "include" / "python3.14t", 14, 20)
     installed(tmp_path / "pyenv" / "versions" / "3.15.30" / "include" / "python3.15", 15, 30)
-    found = set(headers.places("3.14"))
+    found = set(headers.list_header_folders("3.14"))
     assert {tmp_path / "pyenv/versions/3.14.20/include/python3.14t"} <= found
-    monkeypatch.setattr(headers, "places", lambda version: iter(one for one in found if tmp_path in one.parents))
-    assert headers.find(FREE).release == "3.14.20"
+    monkeypatch.setattr(
+        headers, "list_header_folders", lambda version: iter(one for one in found if tmp_path in one.parents)
+    )
+    assert headers.find_headers(FREE).release == "3.14.20"
 
 
 @pytest.mark.parametrize(
@@ -105,15 +111,15 @@ def test_each_installer_has_its_place(
     ours, other = tmp_path / "root" / folder, tmp_path / "root" / folder.replace("14", "13")
     installed(ours, 14, 99)
     installed(other, 13, 99)
-    found = [headers.release_of(place) for place in headers.places("3.14") if tmp_path in place.parents]
-    assert "3.14.99" in found and headers.find(FREE).release == "3.14.99"
+    found = [headers.read_release(place) for place in headers.list_header_folders("3.14") if tmp_path in place.parents]
+    assert "3.14.99" in found and headers.find_headers(FREE).release == "3.14.99"
 
 
 def test_where_there_are_none_the_ways_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headers, "places", lambda version: iter(()))
+    monkeypatch.setattr(headers, "list_header_folders", lambda version: iter(()))
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(WheelworksError, match=r"no headers of CPython 3\.14 on this machine") as caught:
-        headers.find(FREE)
+        headers.find_headers(FREE)
     for way in ("uv python install 3.14", "pyenv install", "libpython3.14-dev", "brew", "winget", "mmdebstrap"):
         assert way in caught.value.hint
 
@@ -122,8 +128,8 @@ def test_where_there_are_none_the_ways_are_told(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="mmdebstrap, which fetches them, is not installed")
 def test_debian_has_them(wheelworks_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHEELWORKS_CACHE", str(wheelworks_cache))
-    monkeypatch.setattr(headers, "places", lambda version: iter(()))
-    found = headers.find(FREE)
+    monkeypatch.setattr(headers, "list_header_folders", lambda version: iter(()))
+    found = headers.find_headers(FREE)
     assert found.release.startswith("3.14.")
     assert {"Python.h", "object.h", "pyconfig.h"} <= {path.name for path in found.folder.iterdir()}
     assert not [

@@ -55,7 +55,7 @@ def compiled(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]
 
 
 def zig(*words: str, cwd: Path) -> None:
-    subprocess.run([crossenv.zig(), *words], cwd=cwd, check=True, capture_output=True)
+    subprocess.run([crossenv.find_zig(), *words], cwd=cwd, check=True, capture_output=True)
 
 
 def by_lief(path: Path) -> Iterator[tuple[str, bool]]:
@@ -84,7 +84,7 @@ def coff_symbols(binary: lief.COFF.Binary) -> Iterator[tuple[str, bool]]:
 
 def test_agrees_with_lief(compiled: tuple[str, Path]) -> None:
     target, path = compiled
-    found, prefix = objects.read(path.read_bytes()), COMPILERS[target]
+    found, prefix = objects.read_symbols(path.read_bytes()), COMPILERS[target]
 
     def plain(name: str) -> str:
         return name.removeprefix("__imp_").removeprefix(prefix)
@@ -105,7 +105,7 @@ def test_agrees_with_lief(compiled: tuple[str, Path]) -> None:
 
 def test_says_what_the_source_says(compiled: tuple[str, Path]) -> None:
     target, path = compiled
-    found = objects.read(path.read_bytes())
+    found = objects.read_symbols(path.read_bytes())
     imported = {"imported_data", "imported_function_with_a_long_name"}
     assert {"called", "data_of_another"} <= found.undefined
     assert {"defined_here", "short1", "tentative_with_a_long_name", "weak_definition"} <= found.defined
@@ -125,8 +125,8 @@ def test_a_library_is_read_like_its_objects(target: str, tmp_path: Path) -> None
     zig("ar", "rcs", "all.a", *files, cwd=tmp_path)
     together = objects.Symbols()
     for file in files:
-        together |= objects.read((tmp_path / file).read_bytes())
-    found = objects.read((tmp_path / "all.a").read_bytes())
+        together |= objects.read_symbols((tmp_path / file).read_bytes())
+    found = objects.read_symbols((tmp_path / "all.a").read_bytes())
     assert found == together
     assert "called" in found.defined and "called" not in found.undefined
 
@@ -135,4 +135,4 @@ def test_a_library_is_read_like_its_objects(target: str, tmp_path: Path) -> None
 def test_a_weak_reference_is_asked_for(target: str, tmp_path: Path) -> None:
     (tmp_path / "weak.c").write_text(WITH_WEAK_REFERENCE)
     zig("cc", "-target", target, "-O1", "-c", "weak.c", "-o", "weak.o", cwd=tmp_path)
-    assert objects.read((tmp_path / "weak.o").read_bytes()).undefined == {"maybe"}
+    assert objects.read_symbols((tmp_path / "weak.o").read_bytes()).undefined == {"maybe"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelworks.build.sdist import unpack
+from wheelworks.build.sdist import unpack_sdist
 from wheelworks.core.archive import Limits
 from wheelworks.core.errors import WheelworksError
 
@@ -34,7 +34,7 @@ def refused(archive: Path, into: Path, finding: str) -> None:
     """Unpacking fails with an error for people, which names the archive, and nothing stands outside the folder."""
     before = set(archive.parent.iterdir())
     with pytest.raises(WheelworksError, match=finding) as caught:
-        unpack(archive, into)
+        unpack_sdist(archive, into)
     assert archive.name in caught.value.message
     assert set(archive.parent.iterdir()) - before <= {into.parent}
     assert {path.name for path in into.parent.iterdir()} <= {"into"} if into.parent.exists() else True
@@ -48,7 +48,7 @@ def test_files_folders_modes_and_the_newest_time(form: int, archive: Path, into:
         file(f"{TOP}/deep/er/data", b"\0" * 3000, mode=0o600),
         file(f"./{TOP}/dot.c", b"int x;"),
     )
-    root, newest = unpack(sdist(archive, *members, form=form), into)
+    root, newest = unpack_sdist(sdist(archive, *members, form=form), into)
     assert (root, newest) == (into / TOP, 1_700_000_000)
     assert (root / "deep/er/data").read_bytes() == b"\0" * 3000
     assert (root / "dot.c").read_bytes() == b"int x;"
@@ -85,7 +85,7 @@ def test_a_file_isnt_written_through_a_link(archive: Path, into: Path, tmp_path:
     ],
 )
 def test_links_inside_become_copies(kind: bytes, target: str, archive: Path, into: Path) -> None:
-    root, _ = unpack(sdist(archive, PROJECT, special(f"{TOP}/deep/link", kind, target)), into)
+    root, _ = unpack_sdist(sdist(archive, PROJECT, special(f"{TOP}/deep/link", kind, target)), into)
     assert not (root / "deep/link").is_symlink()
     assert (root / "deep/link").read_bytes() == b"print()"
 
@@ -133,7 +133,7 @@ def test_a_name_that_is_too_long(name: str, archive: Path, into: Path) -> None:
 
 @pytest.mark.parametrize("mtime", [-1, 1 << 33, (1 << 36) - 1])
 def test_any_time_is_taken(mtime: int, archive: Path, into: Path) -> None:
-    _, newest = unpack(sdist(archive, file(f"{TOP}/a", mtime=mtime)), into)
+    _, newest = unpack_sdist(sdist(archive, file(f"{TOP}/a", mtime=mtime)), into)
     assert newest >= 0
 
 
@@ -183,14 +183,14 @@ def test_a_name_that_is_no_utf8_is_refused(archive: Path, into: Path) -> None:
 def test_too_many_members_are_refused(archive: Path, into: Path) -> None:
     sdist(archive, *(file(f"{TOP}/{number}") for number in range(30)))
     with pytest.raises(WheelworksError, match="or 10 members"):
-        unpack(archive, into, Limits(members=10))
+        unpack_sdist(archive, into, Limits(members=10))
 
 
 def test_copies_of_links_count_towards_the_size(archive: Path, into: Path) -> None:
     links = (special(f"{TOP}/{number}", tarfile.SYMTYPE, "big") for number in range(30))
     sdist(archive, file(f"{TOP}/big", bytes(100_000)), *links)
     with pytest.raises(WheelworksError, match="unpacks to more than"):
-        unpack(archive, into, Limits(size=1 << 20))
+        unpack_sdist(archive, into, Limits(size=1 << 20))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_truncated_at_every_tenth_byte(archive: Path, into: Path, tmp_path: Path
     for length in range(0, len(whole) - 1, 10):
         archive.write_bytes(whole[:length])
         with pytest.raises(WheelworksError, match="damaged, or no"):
-            unpack(archive, tmp_path / str(length))
+            unpack_sdist(archive, tmp_path / str(length))
 
 
 def test_a_damaged_byte_anywhere(archive: Path, tmp_path: Path) -> None:
@@ -226,6 +226,6 @@ def test_random_headers(tmp_path_factory: pytest.TempPathFactory, data: bytes) -
 
 def survives(archive: Path, into: Path) -> None:
     try:
-        unpack(archive, into)
+        unpack_sdist(archive, into)
     except WheelworksError as error:
         assert archive.name in error.message  # noqa: PT017

@@ -26,7 +26,7 @@ def no_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(st.integers(315_532_800, 4_354_819_198))
 def test_an_epoch_that_a_zip_holds(seconds: int) -> None:
-    assert source.epoch_of_environment(str(seconds)) == seconds
+    assert source.read_epoch_variable(str(seconds)) == seconds
 
 
 @given(st.one_of(st.text(), st.integers(max_value=315_532_799).map(str), st.integers(4_354_819_199).map(str)))
@@ -34,30 +34,30 @@ def test_any_other_epoch_is_wrong_use(value: str) -> None:
     if value.isascii() and value.isdigit() and 315_532_800 <= int(value) <= 4_354_819_198:
         return
     with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
-        source.epoch_of_environment(value)
+        source.read_epoch_variable(value)
 
 
 def test_an_absurdly_long_epoch_is_wrong_use() -> None:
     with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
-        source.epoch_of_environment("9" * 5000)
+        source.read_epoch_variable("9" * 5000)
 
 
 def test_no_epoch_is_none() -> None:
-    assert source.epoch_of_environment(None) is None
+    assert source.read_epoch_variable(None) is None
 
 
 def test_a_folders_time_is_its_commits(tmp_path: Path) -> None:
     folder = projects.committed(projects.sample(tmp_path / "p"), "2024-05-06T07:08:10Z")
-    assert source.epoch_of_directory(folder) == 1_714_979_290
-    commit, dirty, seconds = source.commit_of(folder)
+    assert source.read_directory_epoch(folder) == 1_714_979_290
+    commit, dirty, seconds = source.read_commit(folder)
     assert (commit, dirty, seconds) == (projects.git(folder, "rev-parse", "HEAD"), False, 1_714_979_290)
     (folder / "sample.c").write_text("changed")
-    assert source.commit_of(folder)[1]
+    assert source.read_commit(folder)[1]
 
 
 def test_the_environment_comes_before_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-    assert source.epoch_of_directory(projects.committed(projects.sample(tmp_path / "p"))) == 1_000_000_000
+    assert source.read_directory_epoch(projects.committed(projects.sample(tmp_path / "p"))) == 1_000_000_000
 
 
 TIMES = [(1_500_000_000, 1_500_000_000), (5, 315_532_800), (1 << 33, 4_354_819_198)]
@@ -70,13 +70,13 @@ def test_without_git_the_newest_file_counts(mtime: int, expected: int, tmp_path:
         os.utime(path, (mtime - 1, mtime - 1))
     os.utime(folder / "sample.c", (mtime, mtime))
     os.utime(folder / "build/x.c", (mtime + 50, mtime + 50))
-    assert source.epoch_of_directory(folder) == expected
+    assert source.read_directory_epoch(folder) == expected
 
 
 @pytest.mark.parametrize(("mtime", "expected"), TIMES)
 def test_an_sdists_time_is_one_that_a_zip_holds(mtime: int, expected: int, tmp_path: Path) -> None:
     path = sdist(tmp_path / "x-1.tar.gz", file("x-1/setup.py", mtime=mtime))
-    assert source.from_sdist(path, tmp_path / "into").epoch == expected
+    assert source.unpack_source(path, tmp_path / "into").epoch == expected
 
 
 def test_a_git_trees_files(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_git_trees_files(tmp_path: Path) -> None:
     projects.committed(folder)
     projects.write(folder, {"untracked.c": "", "ignored.c": "", "build/x.c": "", "deep/untracked.h": ""})
     (folder / "gone.c").unlink()
-    copy = source.copy_of_directory(folder, tmp_path / "copy")
+    copy = source.copy_directory(folder, tmp_path / "copy")
     names = {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()}
     assert names >= {"sample.c", "untracked.c", "deep/untracked.h", "naïve name.c", ".gitignore"}
     assert not names & {"ignored.c", "gone.c"}
@@ -93,7 +93,7 @@ def test_a_git_trees_files(tmp_path: Path) -> None:
 
 def test_names_with_blanks_at_their_ends(tmp_path: Path) -> None:
     folder = projects.committed(projects.sample(tmp_path / "p", **{" first.c": "", "zz.c\n": ""}))
-    copy = source.copy_of_directory(folder, tmp_path / "copy")
+    copy = source.copy_directory(folder, tmp_path / "copy")
     assert (copy / " first.c").is_file() and (copy / "zz.c\n").is_file()
 
 
@@ -102,56 +102,56 @@ def test_a_submodule_is_copied_with_its_files(tmp_path: Path) -> None:
     outer = projects.committed(projects.sample(tmp_path / "outer"))
     projects.git(outer, "submodule", "--quiet", "add", str(inner), "vendor/lib")
     projects.git(outer, "commit", "--quiet", "--message=Add")
-    copy = source.copy_of_directory(outer, tmp_path / "copy")
+    copy = source.copy_directory(outer, tmp_path / "copy")
     assert (copy / "vendor/lib/lib.c").read_text() == "int x;"
 
 
 def test_without_git_what_tools_leave_is_left_out(tmp_path: Path) -> None:
     left = dict.fromkeys(("build/x", "dist/x", ".venv/x", "__pycache__/x", "x.egg-info/x", ".mypy_cache/x"), "")
     folder = projects.sample(tmp_path / "p", **left)
-    copy = source.copy_of_directory(folder, tmp_path / "copy")
+    copy = source.copy_directory(folder, tmp_path / "copy")
     assert sorted(path.name for path in copy.rglob("*")) == ["MANIFEST.in", "pyproject.toml", "sample.c", "setup.py"]
 
 
 def test_a_folder_that_another_work_tree_ignores_is_its_own(tmp_path: Path) -> None:
     outer = projects.committed(projects.sample(tmp_path / "outer", **{".gitignore": "/inner/\n"}))
     inner = projects.sample(outer / "inner")
-    assert source.git_files(inner) is None
-    assert source.commit_of(inner) == ("", False, None)
-    copy = source.copy_of_directory(inner, tmp_path / "copy")
+    assert source.list_git_files(inner) is None
+    assert source.read_commit(inner) == ("", False, None)
+    copy = source.copy_directory(inner, tmp_path / "copy")
     assert sorted(path.name for path in copy.iterdir()) == sorted(path.name for path in inner.iterdir())
 
 
 def test_no_git_program_is_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = projects.committed(projects.sample(tmp_path / "p"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert source.git_files(folder) is None and source.commit_of(folder) == ("", False, None)
+    assert source.list_git_files(folder) is None and source.read_commit(folder) == ("", False, None)
 
 
 def test_the_hash_is_of_names_modes_and_contents(tmp_path: Path) -> None:
     folder = projects.sample(tmp_path / "p")
-    before = source.tree_hash(folder)
-    assert source.tree_hash(projects.sample(tmp_path / "another" / "place")) == before
+    before = source.hash_tree(folder)
+    assert source.hash_tree(projects.sample(tmp_path / "another" / "place")) == before
     os.utime(folder / "sample.c", (5, 5))
-    assert source.tree_hash(folder) == before
+    assert source.hash_tree(folder) == before
     (folder / "sample.c").rename(folder / "renamed.c")
-    renamed = source.tree_hash(folder)
+    renamed = source.hash_tree(folder)
     (folder / "setup.py").write_text("")
-    assert len({before, renamed, source.tree_hash(folder)}) == 3
+    assert len({before, renamed, source.hash_tree(folder)}) == 3
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX's modes")
 def test_an_executable_file_has_another_hash(tmp_path: Path) -> None:
     folder = projects.sample(tmp_path / "p")
-    before = source.tree_hash(folder)
+    before = source.hash_tree(folder)
     (folder / "setup.py").chmod(0o755)
-    assert source.tree_hash(folder) != before
+    assert source.hash_tree(folder) != before
 
 
 @pytest.mark.parametrize("text", ["", "[project]\n", "[build-system]\n"])
 def test_setuptools_is_the_default(text: str, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
-    assert source.build_requirements(tmp_path) == ["setuptools"]
+    assert source.read_build_requirements(tmp_path) == ["setuptools"]
 
 
 BROKEN = [b"[", b"\xff", b"build-system = 1", b"[build-system]\nrequires = 'x'", b"build-system=[]"]
@@ -161,9 +161,9 @@ BROKEN = [b"[", b"\xff", b"build-system = 1", b"[build-system]\nrequires = 'x'",
 def test_a_broken_pyproject_is_told(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_bytes(data)
     with pytest.raises(WheelworksError, match=r"pyproject\.toml"):
-        source.build_requirements(tmp_path)
+        source.read_build_requirements(tmp_path)
 
 
 def test_git_output_isnt_taken_for_granted(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    assert source.commit_of(tmp_path) == ("", False, None), "no commit yet"
+    assert source.read_commit(tmp_path) == ("", False, None), "no commit yet"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
-from wheelworks.build.wheel import check_abi
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from wheelworks.build import wheel
 from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import projects
-from tests.fixtures.commands import wheelworks
+from tests.fixtures.commands import ROOT, wheelworks
 
 TARGET = targets.find("win_arm64")
 DIVIDES = """
@@ -32,11 +36,11 @@ DIVIDES = """
 def test_a_wheel_of_another_abi_is_refused(made: str, abi: str) -> None:
     name = parse_wheel_name(f"x-1-{made}.whl")
     with pytest.raises(WheelworksError, match=rf"win_arm64: the build backend made a wheel for {name.abi}, not {abi}"):
-        check_abi(name, TARGET, targets.find_abi(abi))
+        wheel.check_abi(name, TARGET, targets.find_abi(abi))
 
 
 def test_a_wheel_of_its_abi_is_taken() -> None:
-    check_abi(parse_wheel_name("x-1-cp315-cp315t-win_arm64.whl"), TARGET, targets.find_abi("abi3t"))
+    wheel.check_abi(parse_wheel_name("x-1-cp315-cp315t-win_arm64.whl"), TARGET, targets.find_abi("abi3t"))
 
 
 @pytest.mark.integration
@@ -48,7 +52,75 @@ def test_division_on_32_bits_needs_no_libc(tmp_path: Path, wheelworks_cache: Pat
     assert ended.status == 0, ended.err
     wheels = json.loads((tmp_path / "out/manifest.json").read_text())["wheels"]
     assert [(len(wheel["targets"]), wheel["link"]) for wheel in wheels] == [(2, "freestanding")] * 2
-    for wheel in wheels:
-        assert [run["outcome"] for run in wheel["runs"]] == ["passed"]
-        (extension,) = wheel["extensions"]
+    for record in wheels:
+        assert [run["outcome"] for run in record["runs"]] == ["passed"]
+        (extension,) = record["extensions"]
         assert all(name.startswith(("Py", "_Py")) for names in extension["imports"].values() for name in names)
+
+
+LOCK = """\
+zig-lang==1.0 ; sys_platform == "linux" \\
+    --hash=sha256:{a} \\
+    --hash=sha256:{b}
+other==2.0 \\
+    --hash=sha256:{b}
+""".format(a="a" * 64, b="b" * 64)
+NAME = "sample-1.0.dist-info/sboms/wheelworks.cdx.json"
+
+
+def test_every_hash_of_a_lock_file_is_read() -> None:
+    assert wheel.parse_hashes(LOCK) == {("zig-lang", "1.0"): ["a" * 64, "b" * 64], ("other", "2.0"): ["b" * 64]}
+
+
+def test_the_locks_of_this_project_have_the_compilers_hashes() -> None:
+    found = wheel.parse_hashes((ROOT / "requirements/wheelworks.txt").read_text())
+    assert len(found["ziglang", importlib.metadata.version("ziglang")]) > 5
+
+
+def test_a_document_names_tools_and_their_hashes() -> None:
+    made = wheel.make_sbom(
+        "My_Sample", "1.0", 1_700_000_000, {"zig-lang": "1.0", "unknown": "3"}, wheel.parse_hashes(LOCK)
+    )
+    assert (made["bomFormat"], made["specVersion"], made["version"]) == ("CycloneDX", "1.6", 1)
+    assert made["metadata"]["timestamp"] == "2023-11-14T22:13:20Z"
+    assert made["metadata"]["component"]["purl"] == "pkg:pypi/my-sample@1.0"
+    unknown, zig = made["metadata"]["tools"]["components"]
+    assert "hashes" not in unknown and zig["purl"] == "pkg:pypi/zig-lang@1.0"
+    assert zig["hashes"] == [{"alg": "SHA-256", "content": digest * 64} for digest in "ab"]
+
+
+def test_a_document_keeps_to_the_schema_of_cyclonedx() -> None:
+    versions = {"ziglang": importlib.metadata.version("ziglang"), "unlocked": "3"}
+    hashes = wheel.parse_hashes((ROOT / "requirements/wheelworks.txt").read_text())
+    made = wheel.make_sbom("My_Sample", "1.0", 1_700_000_000, versions, hashes)
+    assert flaw(json.dumps(made)) is None
+    made["metadata"]["tools"]["components"][1]["hashes"][0]["alg"] = "SHA-9"
+    assert "SHA-9" in str(flaw(json.dumps(made)))
+    del made["specVersion"]
+    assert flaw(json.dumps(made)) is not None
+
+
+def flaw(text: str) -> object:
+    """What is wrong with a bill of materials by CycloneDX' own schema, strictly; None where nothing is."""
+    return JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("wish", "status"), [("true", 0), ("false", 0), ("1", 1)])
+def test_only_a_project_that_asks_gets_one(wish: str, status: int, tmp_path: Path, wheelworks_cache: Path) -> None:
+    table = f"{projects.PYPROJECT}[tool.wheelworks]\nsbom = {wish}\n"
+    projects.sample(tmp_path / "p", **{"pyproject.toml": table})
+    words = ("build-wheels", "--no-run", tmp_path / "p", "--target", "win_arm64", "--abi", "cp311-abi3")
+    ended = wheelworks(*words, "--out", tmp_path / "out", cache=wheelworks_cache)
+    assert ended.status == status, ended.err
+    if status:
+        assert "sbom must be true or false" in ended.err
+        return
+    (wheel,) = (tmp_path / "out").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert (NAME in archive.namelist()) == (wish == "true")
+        if wish == "true":
+            assert flaw(archive.read(NAME).decode()) is None
+            tools = json.loads(archive.read(NAME))["metadata"]["tools"]["components"]
+            assert {"ziglang", "deflate", "setuptools"} <= {one["name"] for one in tools}
+            assert all(one["hashes"] for one in tools)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import capstone
 import pytest
-from wheelworks.audit.regions import regions
+from wheelworks.audit.disassembly import find_code_regions
 from wheelworks.core import binary
 from wheelworks.core.wheel import read_members
 
@@ -22,7 +22,7 @@ def code(wheel: Path) -> bytes:
     """All code of a wheel's one binary."""
     [data] = [member.data for name, member in read_members(wheel).items() if name.endswith((".so", ".pyd"))]
     # Within the loop: LIEF's objects die with what they are part of.
-    return b"".join(region.data for parsed, _, _ in binary.parts(data) for region in regions(parsed))
+    return b"".join(region.data for parsed, _, _ in binary.parts(data) for region in find_code_regions(parsed))
 
 
 def wide(text: bytes) -> list[bytes]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from wheelworks.build import cibuildwheel_identifiers
+from wheelworks.build import cibuildwheel
 from wheelworks.cli import build_wheels
 from wheelworks.core import plan, targets
 from wheelworks.core.errors import UsageError, WheelworksError
@@ -130,10 +130,10 @@ def test_the_other_builder_tells_what_it_would_build(
 ) -> None:
     assert build_wheels.main([str(ROOT), "--list", "--builder", "cibuildwheel"]) == 0
     told = re.findall(r"│ (cp3\w+-\w+) +│ (\w+) +│ (\S+)", capsys.readouterr().out)
-    here = [target for target in targets.all_targets() if target.os == cibuildwheel_identifiers.host()]
+    here = [target for target in targets.all_targets() if target.os == cibuildwheel.host_system()]
     known = {
         name: (target.id, abi.id)
-        for name, (target, abi) in cibuildwheel_identifiers.identifiers(here, targets.all_abis()).items()
+        for name, (target, abi) in cibuildwheel.map_identifiers(here, targets.all_abis()).items()
     }
     assert told and all(known[name] == (target, abi) for name, target, abi in told)
 

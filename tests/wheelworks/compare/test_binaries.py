@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheelworks.build.source import copy_of_directory
+from wheelworks.build.source import copy_directory
 
 from tests.fixtures import builds
 from tests.fixtures.commands import ROOT, Ended, wheelworks
@@ -69,7 +69,7 @@ def test_a_binary_of_another_machine(tmp_path: Path) -> None:
 
 def test_the_packages_own_tests_find_what_the_calls_do_not(tmp_path: Path, wheelworks_cache: Path) -> None:
     """Masking that is broken for a length which none of the calls has."""
-    source = copy_of_directory(ROOT, tmp_path / "source")
+    source = copy_directory(ROOT, tmp_path / "source")
     words = ("build-wheels", source, "--target", "win_arm64", "--abi", "cp311-abi3", "--no-run", "--out")
     assert wheelworks(*words, tmp_path / "a", cache=wheelworks_cache).status == 0
     mask = source / "src/tornado_speedups/_speedups/mask.c"

@@ -91,7 +91,7 @@ def guests() -> list[str]:
             words = (process / "cmdline").read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if marked and "enter.py" in words:
+        if marked and "namespace_init.py" in words:
             found.append(words)
     return found
 

@@ -87,7 +87,7 @@ def test_no_record(make_wheel: WheelMaker, tmp_path: Path) -> None:
     wheel = make_wheel({})
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("demo/__init__.py", b"")
-    with pytest.raises(WheelworksError, match=r"one \.dist-info folder, this has 0"):
+    with pytest.raises(WheelworksError, match=r"one \.dist-info folder, this one has 0"):
         unpack(wheel, tmp_path / "site")
 
 

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from wheelworks.testing.workers.events import Events
+from .events import Events
 
 EVENTS = Events(sys.argv[1])
 SHARD, SHARDS, FOLDER, MARKS, MODULES = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5], sys.argv[6:]
@@ -65,7 +65,7 @@ class Reporter:
 
 OPTIONS = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={FOLDER}", FOLDER]
 OPTIONS += ["--continue-on-collection-errors", "-m", MARKS]
-OPTIONS += ["-o", "markers=integration\nmany"]
+OPTIONS += ["-o", "markers=integration\nexhaustive"]
 
 # By the events, that is: a failed test, or a share without tests.
 EXPLAINED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib.machinery import ExtensionFileLoader
 from types import BuiltinFunctionType, ModuleType
 
-from wheelworks.testing.workers.events import Events
+from .events import Events
 
 
 def masked(mask: bytes, data: bytes) -> bytes:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from wheelworks.testing.workers.events import Events
+from .events import Events
 
 EVENTS = Events(sys.argv[1])
 SHARD, SHARDS = int(sys.argv[2]), int(sys.argv[3])

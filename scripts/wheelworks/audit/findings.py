@@ -1,0 +1,131 @@
+"""Define what the audit can find: the table of codes (``codes.toml``), one finding, and all findings of one file."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from wheelworks.core.errors import UsageError
+
+Severity = Literal["error", "warning", "information"]
+Group = Literal["archive", "extension", "code", "hardening", "determinism", "dependencies", "project"]
+
+GROUPS: tuple[Group, ...] = (
+    "archive", "extension", "code", "hardening", "determinism", "dependencies", "project",
+)  # fmt: skip
+RANK: dict[Severity, int] = {"information": 0, "warning": 1, "error": 2}
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Code:
+    """A kind of finding: ``what`` is wrong and whom it affects, and what to ``do`` about it."""
+
+    id: str
+    name: str
+    severity: Severity
+    group: Group
+    what: str
+    do: str
+
+    def explain(self) -> str:
+        """Return the full text for the terminal."""
+        return f"{self.id} {self.name}: {self.severity} ({self.group})\n\n{self.what}\n\n{self.do}\n"
+
+    def markdown_row(self) -> str:
+        """Return the code's row in the documentation."""
+        return f"| `{self.id}` {self.name} | {self.severity} | {self.what} | {self.do} |"
+
+
+CODES: dict[str, Code] = {
+    number: Code(number, **row)
+    for number, row in tomllib.loads(Path(__file__).with_name("codes.toml").read_text(encoding="utf-8")).items()
+}
+
+
+def find_code(word: str) -> Code:
+    """Return the code with this number or name. Raises UsageError that suggests the nearest one."""
+    for code in CODES.values():
+        if word.casefold() in (code.id.casefold(), code.name):
+            return code
+    near = difflib.get_close_matches(word, [*CODES, *(code.name for code in CODES.values())], n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise UsageError(f"no code {word!r}", f"{hint}the codes are {min(CODES)} to {max(CODES)}; --explain all lists them")
+
+
+def render_markdown() -> str:
+    """Return the documentation's table of all codes."""
+    lines = ["# What the audit finds", ""]
+    lines += ["Written by `python -m wheelworks audit --explain all`. Errors fail; warnings do with `--strict`.", ""]
+    lines += ["| code | severity | what is wrong | what to do |", "|---|---|---|---|"]
+    return "\n".join([*lines, *(code.markdown_row() for code in CODES.values())]) + "\n"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: its code, the evidence, and the wheel (or project file) and member it is in."""
+
+    code: str
+    evidence: str
+    member: str = ""
+    wheel: str = ""
+
+    @property
+    def about(self) -> Code:
+        """The kind of finding."""
+        return CODES[self.code]
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is."""
+        return self.about.severity
+
+    @property
+    def place(self) -> str:
+        """The wheel and the member, for display."""
+        return " ".join(part for part in (self.wheel, self.member) if part)
+
+    def record(self) -> dict[str, str]:
+        """Return the finding as JSON shows it."""
+        about = {"code": self.code, "name": self.about.name, "severity": self.severity}
+        return {**about, "wheel": self.wheel, "member": self.member, "evidence": self.evidence}
+
+
+@dataclass(frozen=True)
+class FileAudit:
+    """The audit of one file: its findings, the groups of checks that were made, and what its metadata requires."""
+
+    file: str
+    findings: tuple[Finding, ...]
+    requires: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    pythons: tuple[tuple[int, int], ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Return everything as JSON, for `from_record`."""
+        return {**vars(self), "findings": [finding.record() for finding in self.findings]}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> FileAudit:
+        """Read what `record` returned. Raises KeyError or TypeError for anything else."""
+        fields = ("code", "evidence", "member", "wheel")
+        findings = tuple(Finding(*(one[field] for field in fields)) for one in record["findings"])
+        pythons = tuple((major, minor) for major, minor in record["pythons"])
+        return cls(record["file"], findings, tuple(record["requires"]), tuple(record["groups"]), pythons)
+
+
+def abbreviate(names: Iterable[str]) -> str:
+    """Return the first few names in alphabetical order, and the number of further ones."""
+    found = sorted(set(names))
+    rest = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + rest
+
+
+def sanitize(text: str, longest: int = 200) -> str:
+    """Return untrusted text fit for any terminal: cut to a length, its control characters as escapes."""
+    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:longest])
+    return shown + ("..." if len(text) > longest else "")

@@ -1,0 +1,52 @@
+"""Build requirements: what the lock file covers, and which versions it pins."""
+
+from __future__ import annotations
+
+import pytest
+from wheelworks.build import backend
+from wheelworks.core.errors import WheelworksError
+
+LOCK = """\
+# made by a tool
+setuptools==84.2.1 \\
+    --hash=sha256:00
+Cython.Tools==3.1.0rc1 ; python_version >= "3.11" \\
+    --hash=sha256:00
+"""
+
+
+def test_the_pins_of_a_lock_file() -> None:
+    assert backend.parse_lock(LOCK) == {"setuptools": "84.2.1", "cython-tools": "3.1.0rc1"}
+    assert backend.parse_lock("") == {}
+
+
+def test_the_projects_own_lock_pins_setuptools() -> None:
+    assert "setuptools" in backend.parse_lock(backend.LOCK.read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], True),
+        (["setuptools"], True),
+        (["SetupTools>=61", "setuptools!=70"], True),
+        (["cython_tools>=3.1.0rc1"], True),
+        (["setuptools<80"], False),
+        (["setuptools", "wheel"], False),
+        (["setuptools[core]"], False),
+        (["setuptools @ https://example.invalid/setuptools.whl"], False),
+    ],
+)
+def test_what_a_lock_file_covers(words: list[str], expected: bool) -> None:
+    assert backend.is_locked(backend.parse_requirements(words), LOCK) is expected
+
+
+def test_requirements_for_other_pythons_are_left_out() -> None:
+    words = ["tomli; python_version < '3.11'", "setuptools; python_version >= '3.8'", "x; extra == 'dev'"]
+    assert [one.name for one in backend.parse_requirements(words)] == ["setuptools"]
+
+
+@pytest.mark.parametrize("word", ["", "///", "a b", "setuptools>>1"])
+def test_what_is_no_requirement_is_told(word: str) -> None:
+    with pytest.raises(WheelworksError, match="a build requirement can't be read"):
+        backend.parse_requirements([word])

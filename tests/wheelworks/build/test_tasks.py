@@ -1,0 +1,86 @@
+"""When a wheel need not be built again, and when another one comes of other headers alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from wheelworks.build import tasks
+from wheelworks.core import targets
+from wheelworks.core.manifest import Fingerprint, WheelRecord
+
+from tests.wheelworks.manifests import wheel
+
+MADE_OF = Fingerprint(recipe_sha256="r", headers="3.14.2", headers_sha256="h")
+S390X = targets.family_of(targets.find("manylinux_2_17_s390x"))
+
+
+def record(*rows: targets.Target, **changed: str) -> WheelRecord:
+    return wheel("x.whl", targets=[row.id for row in rows], fingerprint=replace(MADE_OF, **changed))
+
+
+def test_a_wheel_of_the_same_things_is_unchanged() -> None:
+    assert tasks.is_up_to_date([record(*S390X)], MADE_OF, S390X)
+    assert tasks.is_up_to_date([record(S390X[0]), record(S390X[1])], MADE_OF, S390X), "one for each libc"
+    assert tasks.is_up_to_date([record()], MADE_OF, ()), "the pure one"
+
+
+def test_another_release_with_the_same_headers_is_unchanged() -> None:
+    assert tasks.is_up_to_date([record(*S390X, headers="3.14.9")], MADE_OF, S390X)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        [],
+        [record(S390X[0])],
+        [record(*S390X, recipe_sha256="another")],
+        [record(*S390X, headers_sha256="another")],
+        [wheel("x.whl", targets=[row.id for row in S390X])],
+    ],
+    ids=["none", "of one libc", "of another source", "of other headers", "of an older builder"],
+)
+def test_what_is_built_again(there: list[WheelRecord]) -> None:
+    assert not tasks.is_up_to_date(there, MADE_OF, S390X)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, False),
+        ({"headers": "3.14.9"}, False),
+        ({"headers_sha256": "another"}, True),
+        ({"headers_sha256": "another", "recipe_sha256": "another"}, False),
+    ],
+)
+def test_other_headers_alone_are_told(changed: dict[str, str], told: bool) -> None:
+    assert tasks.only_headers_differ(record(*S390X), record(*S390X, **changed)) is told
+
+
+@pytest.fixture
+def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """The hash of a suite of our own, made anew at each call."""
+    for name in ("__init__.py", "build/tasks.py", "build/pyconfig.h", "locks/build.txt", "audit/findings.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(tasks._SUITE / name, tmp_path / name)
+    monkeypatch.setattr(tasks, "_SUITE", tmp_path)
+    return tasks.hash_builder.__wrapped__
+
+
+@pytest.mark.parametrize(
+    ("file", "another"),
+    [
+        ("__init__.py", True),
+        ("build/tasks.py", True),
+        ("build/pyconfig.h", True),
+        ("locks/build.txt", True),
+        ("audit/findings.py", False),
+    ],
+)
+def test_what_builds_is_one_of_the_inputs(file: str, another: bool, builder: Callable[[], str], tmp_path: Path) -> None:
+    before = builder()
+    (tmp_path / file).write_text("another")
+    assert (builder() != before) is another
