@@ -104,7 +104,7 @@ def test_a_package_that_does_not_echo_is_found(installer: str, files: list[Path]
 def test_no_server_outlives_a_killed_rehearsal(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path; from wheelworks.release import rehearsal\n"
-        "with rehearsal.index(Path(sys.argv[1])) as address:\n"
+        "with rehearsal.serve_index(Path(sys.argv[1])) as address:\n"
         "    print(address, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
