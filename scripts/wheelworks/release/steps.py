@@ -153,7 +153,8 @@ def build_wheels(release: Release) -> None:
 
 def audit_wheels(release: Release) -> None:
     """Audit the wheels and their dependencies, the lock files and the workflows."""
-    run_wheelworks(release, "audit", release.dist, "--project", release.root)
+    run_wheelworks(release, "audit", release.dist)
+    run_wheelworks(release, "lint-project", release.root)
 
 
 def run_wheels(release: Release) -> None:
