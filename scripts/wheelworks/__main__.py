@@ -18,6 +18,7 @@ COMMANDS = {
     "build-wheels": "wheelworks.cli.build_wheels",
     "test-foreign": "wheelworks.cli.test_foreign",
     "audit": "wheelworks.cli.audit",
+    "lint-project": "wheelworks.cli.lint_project",
     "test-native": "wheelworks.cli.test_native",
     "test-autobahn": "wheelworks.cli.test_autobahn",
     "reproduce": "wheelworks.cli.reproduce",
