@@ -195,7 +195,7 @@ def summarize_proofs(wheels: Sequence[Wheel]) -> Iterator[tuple[str, str]]:
     kinds = f"under qemu {qemu} of {len(native)}, on this machine {here}, natively in CI {ci}"
     yield (
         f"Run under a real CPython of their CPU: {kinds}.",
-        "The system's loader and a complete CPython accepted them.",
+        "The system's loader and a whole CPython accepted them.",
     )
     yield (
         _summarize_step("Reproduced", "reproduced", wheels),
