@@ -1,4 +1,9 @@
-"""What the compiler driver needs to know of a target, handed to it as a JSON file."""
+"""Parse the compiler arguments that a project's build writes, and drop those that describe the host.
+
+A build backend writes arguments for the machine that it runs on. Arguments that describe that machine (its folders, its
+CPU, its Python) must not reach the target; arguments that describe the source must. The compiler driver imports this
+module for each source file, so that it must stay light to import.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,36 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
-from typing import Any
+
+OBJECT_SUFFIXES = (".o", ".obj", ".a")
+SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".s", ".S", ".m", ".mm")
+
+_WITH_VALUE = frozenset(
+    {"-o", "-I", "-L", "-D", "-U", "-l", "-x", "-isystem", "-idirafter", "-iquote", "-include", "-imacros", "-arch"}
+    | {"-isysroot", "-MF", "-MT", "-MQ", "-framework", "-target", "-undefined", "-install_name", "-Xlinker", "-Xclang"}
+)
+_FOLDER_FLAGS = ("-I", "-L", "-isystem", "-idirafter", "-iquote")
+_HOST_ONLY = re.compile(
+    r"-(march|mcpu|mtune)=native|-mtune=.*|-arch$|-isysroot$|-mmacosx-version-min=.*|-target$|--target=.*|-l:?(lib)?python.*"
+    # debug information, link-time optimization and hardening of the host's own compiler
+    r"|-g.*|-flto.*|-pipe|-fno-semantic-interposition|-fstack-clash-protection|-fuse-ld=.*"
+)
+_REPLACED_WHEN_LINKING = re.compile(
+    r"-shared|-bundle|-dynamiclib|-undefined$|-install_name$|-Wl,-undefined,.*|-s|-pthread"
+)
+_MSVC = re.compile(
+    r"/(?P<name>D|I|std:|O[0-9a-z]+|W[0-9aXl].*|EH.*|G[A-Z].*|M[DT]d?|utf-8|nologo|Z.*|permissive-|bigobj)(?P<value>.*)"
+)
 
 
 @dataclass(frozen=True)
 class DriverSettings:
-    """One build's compiler settings.
+    """What the compiler driver knows of one build; handed over as a JSON file.
 
-    ``compiler`` is the compiler's target, ``model`` its CPU, ``include`` the folder with CPython's headers, ``python``
-    their version ("311", "314t"), ``source`` the tree that is built, ``allowed`` the folders that headers and libraries
-    may come from, ``work`` a folder for what the driver writes, ``log`` the file it reports to, ``warm`` the file whose
-    presence says that this target's libc has been linked before.
+    ``compiler`` is the compiler's target triple, ``model`` its CPU, ``include`` the folder with CPython's headers,
+    ``python`` their version ("311", "314t"), ``source`` the tree that is built, ``allowed`` the folders that headers
+    and libraries may come from, ``work`` a folder for the driver's own files, ``log`` the file that it appends events
+    to. The file ``libc_marker`` exists if this target's libc has been linked before.
     """
 
     target: str
@@ -30,10 +54,10 @@ class DriverSettings:
     zig: str
     include: str
     source: str
-    allowed: tuple[str, ...]
+    allowed: Sequence[str]
     work: str
     log: str
-    warm: str
+    libc_marker: str
 
     def write(self, path: Path) -> None:
         """Write the settings for the driver to read."""
@@ -41,32 +65,13 @@ class DriverSettings:
 
     @classmethod
     def read(cls, path: str) -> DriverSettings:
-        """Read what ``write`` wrote."""
-        values: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        return cls(**{**values, "allowed": tuple(values["allowed"])})
-
-
-OBJECT_SUFFIXES = (".o", ".obj", ".a")
-SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".s", ".S", ".m", ".mm")
-
-_WITH_VALUE = frozenset(
-    {"-o", "-I", "-L", "-D", "-U", "-l", "-x", "-isystem", "-idirafter", "-iquote", "-include", "-imacros", "-arch"}
-    | {"-isysroot", "-MF", "-MT", "-MQ", "-framework", "-target", "-undefined", "-install_name", "-Xlinker", "-Xclang"}
-)
-_FOLDER_FLAGS = ("-I", "-L", "-isystem", "-idirafter", "-iquote")
-_HOST_ONLY = re.compile(
-    r"-(march|mcpu|mtune)=native|-mtune=.*|-arch$|-isysroot$|-mmacosx-version-min=.*|-target$|--target=.*|-l:?(lib)?python.*"
-)
-_DEBUG_AND_LTO = re.compile(r"-g.*|-flto.*|-pipe|-fno-semantic-interposition|-fstack-clash-protection|-fuse-ld=.*")
-_LINKING = re.compile(r"-shared|-bundle|-dynamiclib|-undefined$|-install_name$|-Wl,-undefined,.*|-s|-pthread")
-_MSVC = re.compile(
-    r"/(?P<name>D|I|std:|O[0-9a-z]+|W[0-9aXl].*|EH.*|G[A-Z].*|M[DT]d?|utf-8|nologo|Z.*|permissive-|bigobj)(?P<value>.*)"
-)
+        """Read the settings that `write` wrote."""
+        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 @dataclass
 class Invocation:
-    """One invocation, taken apart: what it makes, of what, and which words were left out as the host's."""
+    """One parsed invocation of the compiler; ``dropped`` are the arguments that describe the host."""
 
     output: str = ""
     flags: list[str] = field(default_factory=list)
@@ -78,62 +83,59 @@ class Invocation:
 
     @property
     def compiles(self) -> bool:
-        """Whether it ends before linking."""
+        """Return whether the invocation ends before linking."""
         return any(flag in ("-c", "-S", "-E") for flag in self.flags)
 
 
 def iter_arguments(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Each argument with the word that belongs to it, where it takes one: ``-I x`` is one argument."""
+    """Yield each argument together with its value: ``-I x`` is one argument of two words."""
     rest = iter(words)
     for word in rest:
-        if word in _WITH_VALUE:
-            yield word, next(rest, "")
-        else:
-            yield (word,)
+        yield (word, next(rest, "")) if word in _WITH_VALUE else (word,)
 
 
 def parse_arguments(words: Sequence[str], settings: DriverSettings) -> Invocation:
-    """Take an invocation apart, and leave out what describes the host."""
-    found = Invocation(links="-shared" in words)
+    """Parse an invocation of the compiler, and drop what describes the host."""
+    parsed = Invocation(links="-shared" in words)
     for argument in iter_arguments(words):
-        if found.links and _LINKING.fullmatch(argument[0]):
-            continue  # our own link command says these its own way
+        if parsed.links and _REPLACED_WHEN_LINKING.fullmatch(argument[0]):
+            continue  # link_command adds the target's own
         translated = translate_msvc(argument) if settings.os == "windows" else argument
         if translated is None or _describes_host(translated, settings):
-            found.dropped.append(" ".join(argument))
+            parsed.dropped.append(" ".join(argument))
         else:
-            _add_argument(translated, found)
-    return found
+            _add_argument(translated, parsed)
+    return parsed
 
 
-def _add_argument(argument: tuple[str, ...], found: Invocation) -> None:
+def _add_argument(argument: tuple[str, ...], parsed: Invocation) -> None:
     name, value = argument[0], argument[-1]
     if name == "-o":
-        found.output = value
+        parsed.output = value
     elif name.startswith("-l"):
-        found.libraries.append("-l" + "".join(argument).removeprefix("-l"))
+        parsed.libraries.append("-l" + "".join(argument).removeprefix("-l"))
     elif name.startswith("-"):
-        found.flags.extend(argument)
+        parsed.flags.extend(argument)
     elif name.endswith(OBJECT_SUFFIXES):
-        found.objects.append(name)
+        parsed.objects.append(name)
     elif name.endswith(SOURCE_SUFFIXES):
-        found.sources.append(name)
+        parsed.sources.append(name)
     else:
-        found.flags.append(name)
+        parsed.flags.append(name)
 
 
 def _describes_host(argument: tuple[str, ...], settings: DriverSettings) -> bool:
     name = argument[0]
-    if _HOST_ONLY.fullmatch(name) or _DEBUG_AND_LTO.fullmatch(name):
+    if _HOST_ONLY.fullmatch(name):
         return True
     folder = next((flag for flag in _FOLDER_FLAGS if name.startswith(flag)), None)
     return folder is not None and not _is_allowed(argument[-1].removeprefix(folder), settings)
 
 
 def _is_allowed(path: str, settings: DriverSettings) -> bool:
-    """Whether a folder lies in the tree that is built, or in what its build requirements brought.
+    """Return whether a folder belongs to the tree that is built or to its build requirements.
 
-    A relative path does: the tree is a copy, so what a path leaves it for isn't there.
+    Relative paths do: the tree is a copy, so that a path which leaves it finds nothing.
     """
     given = parse_host_path(path)
     if not given.is_absolute():
@@ -142,12 +144,15 @@ def _is_allowed(path: str, settings: DriverSettings) -> bool:
 
 
 def parse_host_path(path: str) -> PurePath:
-    """A path of the host, which shows by its drive or its backslashes whether that is Windows."""
+    """Parse a path of the host; a drive or leading backslashes show that the host is Windows."""
     return PureWindowsPath(path) if re.match(r"[A-Za-z]:[\\/]|\\\\", path) else PurePosixPath(path)
 
 
 def translate_msvc(argument: tuple[str, ...]) -> tuple[str, ...] | None:
-    """What an argument of Microsoft's compiler is to ours: itself where it is none, None where it means nothing."""
+    """Translate an argument of Microsoft's compiler for clang.
+
+    Other arguments are returned unchanged. Returns None for an argument that has no meaning for clang.
+    """
     match = _MSVC.fullmatch(argument[0])
     if match is None or argument[0].endswith(SOURCE_SUFFIXES + OBJECT_SUFFIXES):  # /Data/a.c is a file
         return argument

@@ -207,7 +207,7 @@ def _driver_settings(shop: BuildContext, target: Target, abi: Abi) -> DriverSett
         allowed=(str(tree), str(place / "tmp"), str(shop.environment.folder), headers),
         work=str(place),
         log=str(log_path(target, abi, shop.work)),
-        warm=str(_zig_cache() / f"linked-{target.compiler}"),
+        libc_marker=str(_zig_cache() / f"linked-{target.compiler}"),
     )
 
 

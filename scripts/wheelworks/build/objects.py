@@ -1,7 +1,8 @@
-"""Which symbols an object file or static library leaves to others: all that the linker's choice rests on.
+"""Read which symbols an object file or static library defines and needs: these decide how the linker is called.
 
-LIEF reads object files too, but importing it takes three times as long as compiling and linking an extension;
-the tests hold this reader against LIEF's. Formats: System V ABI (ELF), PE/COFF specification, Mach-O's loader.h, ar(5).
+LIEF reads object files too, but importing it takes three times as long as compiling and linking an extension. The tests
+compare this reader with LIEF's. Formats: System V ABI (ELF), PE/COFF specification, Mach-O's loader.h and nlist.h,
+ar(5).
 """
 
 from __future__ import annotations
@@ -9,17 +10,27 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from wheelworks.core.errors import WheelworksError
 
 _ARCHIVE = b"!<arch>\n"
+_ELF, _MACHO = b"\x7fELF", b"\xcf\xfa\xed\xfe"
+_COFF_MACHINES = (b"\x64\xaa", b"\x64\x86", b"\x4c\x01")  # ARM64, x86-64, x86
+
+_ELFCLASS64, _ELFDATA2LSB = 2, 1
+_SHT_SYMTAB, _SHN_UNDEF, _STB_GLOBAL, _STB_WEAK = 2, 0, 1, 2
+_LC_SYMTAB, _N_EXT, _N_STAB, _N_TYPE = 2, 0x01, 0xE0, 0x0E
+_IMAGE_FILE_MACHINE_I386 = 0x14C
+_IMAGE_SYM_CLASS_EXTERNAL, _IMAGE_SYM_CLASS_WEAK_EXTERNAL = 2, 105
 
 
 @dataclass(frozen=True)
 class Symbols:
-    """The external symbols that an object defines, and those that it asks for, as the C source spells them.
+    """The external symbols that an object defines and needs, spelled as in C.
 
-    On Windows ``imported`` are those that it asks for through a DLL's import table (``__imp_NAME``).
+    For Windows, ``imported`` are those needed through a DLL's import table (``__imp_NAME``).
     """
 
     defined: frozenset[str] = frozenset()
@@ -27,7 +38,7 @@ class Symbols:
     imported: frozenset[str] = frozenset()
 
     def __or__(self, other: Symbols) -> Symbols:
-        """What the two leave open when linked together."""
+        """Return the symbols of the two linked together."""
         defined = self.defined | other.defined
         return Symbols(
             defined, (self.undefined | other.undefined) - defined, (self.imported | other.imported) - defined
@@ -35,35 +46,28 @@ class Symbols:
 
 
 def read_symbols(data: bytes) -> Symbols:
-    """The symbols of an object file, or of a static library's members together.
+    """Read the symbols of an object file, or of a static library's members linked together.
 
-    Raises WheelworksError where the bytes are neither.
+    Raises WheelworksError for any other or damaged file.
     """
     try:
         if data.startswith(_ARCHIVE):
-            return _merge(_read_object(member) for member in _archive_members(data))
+            return reduce(or_, map(_read_object, _archive_members(data)), Symbols())
         return _read_object(data)
     except (struct.error, ValueError, IndexError, OverflowError) as error:
-        raise WheelworksError(f"not a whole object file: {error}") from error
+        raise WheelworksError(f"the object file is damaged: {error}") from error
 
 
 def _read_object(data: bytes) -> Symbols:
     if data.startswith(_ARCHIVE):
         raise ValueError("a library in a library")
-    if data.startswith(b"\x7fELF"):
+    if data.startswith(_ELF):
         return _read_elf(data)
-    if data[:4] == b"\xcf\xfa\xed\xfe":
+    if data.startswith(_MACHO):
         return _read_macho(data)
-    if data[:2] in (b"\x64\xaa", b"\x64\x86", b"\x4c\x01"):
+    if data.startswith(_COFF_MACHINES):
         return _read_coff(data)
     raise WheelworksError(f"not an object file of ELF, COFF or Mach-O: it starts with {data[:4].hex(' ')}")
-
-
-def _merge(parts: Iterator[Symbols]) -> Symbols:
-    total = Symbols()
-    for part in parts:
-        total |= part
-    return total
 
 
 def _archive_members(data: bytes) -> Iterator[bytes]:
@@ -73,7 +77,7 @@ def _archive_members(data: bytes) -> Iterator[bytes]:
         start = offset + 60
         if not 0 <= size <= len(data) - start:
             raise ValueError(f"a member of {size} bytes")
-        if name.startswith(b"#1/"):  # BSD: the name stands before the contents
+        if name.startswith(b"#1/"):  # BSD: the name is stored before the contents
             skipped = int(name[3:])
             if not data[start : start + skipped].startswith(b"__.SYMDEF"):
                 yield data[start + skipped : start + size]
@@ -86,9 +90,10 @@ def _read_name(strings: bytes, offset: int) -> str:
     return strings[offset : strings.index(b"\0", offset)].decode("utf-8", "replace")
 
 
-def _make_symbols(found: Iterator[tuple[str, bool]]) -> Symbols:
+def _make_symbols(symbols: Iterator[tuple[str, bool]]) -> Symbols:
+    """Sort pairs of a symbol's name and whether it is defined."""
     defined, undefined, imported = set(), set(), set()
-    for name, is_defined in found:
+    for name, is_defined in symbols:
         if is_defined:
             defined.add(name)
         elif name.startswith("__imp_"):
@@ -99,28 +104,27 @@ def _make_symbols(found: Iterator[tuple[str, bool]]) -> Symbols:
 
 
 def _read_elf(data: bytes) -> Symbols:
-    wide, order = data[4] == 2, "<" if data[5] == 1 else ">"
+    wide, order = data[4] == _ELFCLASS64, "<" if data[5] == _ELFDATA2LSB else ">"
     head = struct.unpack_from(order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"), data, 16)
     table, entry, count = head[5], head[10], head[11]
     layout = order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII")
     sections = [struct.unpack_from(layout, data, table + i * entry) for i in range(count)]
-    return _make_symbols(
-        found for section in sections if section[1] == 2 for found in _elf_table(data, section, sections, order)
-    )
+    tables = (section for section in sections if section[1] == _SHT_SYMTAB)
+    return _make_symbols(symbol for section in tables for symbol in _elf_symbols(data, section, sections, order))
 
 
-def _elf_table(
+def _elf_symbols(
     data: bytes, section: tuple[int, ...], sections: list[tuple[int, ...]], order: str
 ) -> Iterator[tuple[str, bool]]:
     offset, size, link, entry = section[4], section[5], section[6], section[9]
     strings = data[sections[link][4] : sections[link][4] + sections[link][5]]
     for place in range(offset, offset + size, entry):
-        if entry == 24:
+        if entry == 24:  # 64-bit
             name, info, _, index, _, _ = struct.unpack_from(order + "IBBHQQ", data, place)
         else:
             name, _, _, info, _, index = struct.unpack_from(order + "IIIBBH", data, place)
-        if info >> 4 in (1, 2):  # global or weak
-            yield _read_name(strings, name), index != 0
+        if info >> 4 in (_STB_GLOBAL, _STB_WEAK):
+            yield _read_name(strings, name), index != _SHN_UNDEF
 
 
 def _read_macho(data: bytes) -> Symbols:
@@ -128,46 +132,43 @@ def _read_macho(data: bytes) -> Symbols:
     offset = 32
     for _ in range(count):
         command, size = struct.unpack_from("<II", data, offset)
-        if command == 2:  # LC_SYMTAB
-            return _make_symbols(_macho_table(data, *struct.unpack_from("<IIII", data, offset + 8)))
+        if command == _LC_SYMTAB:
+            return _make_symbols(_macho_symbols(data, *struct.unpack_from("<IIII", data, offset + 8)))
         if size < 8:
             raise ValueError(f"a load command of {size} bytes")
         offset += size
     return Symbols()
 
 
-def _macho_table(data: bytes, offset: int, count: int, names: int, size: int) -> Iterator[tuple[str, bool]]:
+def _macho_symbols(data: bytes, offset: int, count: int, names: int, size: int) -> Iterator[tuple[str, bool]]:
     strings = data[names : names + size]
     for place in range(offset, offset + count * 16, 16):
         name, kind, _, _, value = struct.unpack_from("<IBBHQ", data, place)
-        if kind & 0x01 and not kind & 0xE0:  # external, and no debugger's entry
-            common = kind & 0x0E == 0 and value != 0
-            yield _read_name(strings, name).removeprefix("_"), kind & 0x0E != 0 or common
+        if kind & _N_EXT and not kind & _N_STAB:
+            is_common = kind & _N_TYPE == 0 and value != 0
+            yield _read_name(strings, name).removeprefix("_"), kind & _N_TYPE != 0 or is_common
 
 
 def _read_coff(data: bytes) -> Symbols:
     machine, _, _, table, count, _, _ = struct.unpack_from("<HHIIIHH", data)
-    underscore = "_" if machine == 0x14C else ""  # 32-bit x86 alone decorates C names
-    return _make_symbols((_undecorated(name, underscore), defined) for name, defined in _coff_table(data, table, count))
+    prefix = "_" if machine == _IMAGE_FILE_MACHINE_I386 else ""  # only 32-bit x86 decorates C names
+    return _make_symbols((_undecorate(name, prefix), defined) for name, defined in _coff_symbols(data, table, count))
 
 
-def _undecorated(name: str, underscore: str) -> str:
+def _undecorate(name: str, prefix: str) -> str:
     imported, plain = ("__imp_", name[6:]) if name.startswith("__imp_") else ("", name)
-    return imported + plain.removeprefix(underscore)
+    return imported + plain.removeprefix(prefix)
 
 
-def _coff_table(data: bytes, table: int, count: int) -> Iterator[tuple[str, bool]]:
+def _coff_symbols(data: bytes, table: int, count: int) -> Iterator[tuple[str, bool]]:
     strings = data[table + count * 18 :]
     index = 0
     while index < count:
         raw, value, section, _, storage, more = struct.unpack_from("<8sIhHBB", data, table + index * 18)
-        name = (
-            _read_name(strings, int.from_bytes(raw[4:], "little"))
-            if raw[:4] == bytes(4)
-            else raw.rstrip(b"\0").decode()
-        )
-        if storage == 2:  # external
+        is_long = raw[:4] == bytes(4)
+        name = _read_name(strings, int.from_bytes(raw[4:], "little")) if is_long else raw.rstrip(b"\0").decode()
+        if storage == _IMAGE_SYM_CLASS_EXTERNAL:
             yield name, section != 0 or value != 0
-        elif storage == 105:  # weak external: its default stands in the same object
+        elif storage == _IMAGE_SYM_CLASS_WEAK_EXTERNAL:  # its default is defined in the same object
             yield name, True
         index += 1 + more

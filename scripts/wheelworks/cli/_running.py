@@ -16,9 +16,8 @@ from wheelworks.core.debian import SUITES
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import parse_wheel_name
-from wheelworks.emulator.extensions import extensions
-from wheelworks.emulator.package import DISTRIBUTION, is_the_package, run_package
-from wheelworks.emulator.smoke import is_emulated, smoke
+from wheelworks.emulator.extension import read_extensions
+from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_emulated, is_own_package, run_package_tests, smoke_test
 from wheelworks.foreign.cpus import CPUS, find_cpu
 from wheelworks.foreign.site_packages import explain_mismatch
 
@@ -44,7 +43,7 @@ def check_options(wheels: Sequence[Path], how: How, tests: Tests) -> None:
             parse_wheel_name(wheel.name)
         except WheelworksError as error:
             raise UsageError(error.message, "name wheel files, such as dist/*.whl") from error
-        if tests == "package" and not is_the_package(wheel):
+        if tests == "package" and not is_own_package(wheel):
             raise UsageError(f"{wheel.name}: --tests package runs the tests of {DISTRIBUTION}", "use --tests smoke")
     if how in ("any", "emulated") and tests == "tornado":
         raise UsageError("--tests tornado needs a whole CPython", "add --how cpython")
@@ -52,7 +51,7 @@ def check_options(wheels: Sequence[Path], how: How, tests: Tests) -> None:
 
 def has_machine_code(wheel: Path) -> bool:
     """Return whether a wheel has anything to run. A wheel for any platform may have, as its contents show."""
-    return parse_wheel_name(wheel.name).platforms != {"any"} or bool(extensions(wheel))
+    return parse_wheel_name(wheel.name).platforms != {"any"} or bool(read_extensions(wheel))
 
 
 def choose_engines(wheel: Path, how: How = "all", pythons: Sequence[str] = ()) -> set[Engine]:
@@ -76,7 +75,7 @@ def run_wheels(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence
     emulated, real = _split_by_engine(wheels, how)
     if emulated and tests != "tornado":
         update("emulated CPU", f"running {len(emulated)} wheels")
-        verdicts += run_package(emulated) if tests == "package" else [smoke(wheel) for wheel in emulated]
+        verdicts += run_package_tests(emulated) if tests == "package" else [smoke_test(wheel) for wheel in emulated]
     for wheel in real:
         verdicts += _run_under_cpythons(wheel, tests, pythons, update, alone=how != "all")
     return verdicts

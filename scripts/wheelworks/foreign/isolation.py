@@ -125,7 +125,7 @@ def probe_isolation(isolation: Isolation, rootfs: Rootfs, folder: Path) -> Probe
     arguments = ["-c", PROBE, "" if isolation.limits else "children"]
     command, environment = isolation.command(rootfs, folder, folder, arguments)
     try:
-        ended = process.run(command, env=environment, seconds=PROBE_LIMIT, apart=True)
+        ended = process.run(command, env=environment, timeout=PROBE_LIMIT, separate_stderr=True)
     except process.TimedOut:
         return Probe(why=f"Python didn't start within {PROBE_LIMIT:.0f} s")
     if ended.status == 0:
@@ -150,7 +150,7 @@ def compile_folder(python: str, folder: Path, seen_as: str) -> bool:
     options = ["-qq", "-j0", "--invalidation-mode=unchecked-hash", "-s/job", f"-p{seen_as}"]
     command, environment = Namespaces().command(rootfs, folder, folder, ["-m", "compileall", *options, "/job"])
     try:
-        process.run(command, env=environment, seconds=COMPILE_LIMIT)
+        process.run(command, env=environment, timeout=COMPILE_LIMIT)
     except process.TimedOut:
         return False
     return any(folder.rglob("*.pyc"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -139,7 +138,7 @@ def run_wheel(
             isolation, how = _choose_isolation(rootfs, folder, update)
             verdict = replace(verdict, how=how)
             limit = TIME_LIMITS[tests] if time_limit is None else time_limit
-            runner = ForeignRunner(rootfs, isolation, site, folder, jobs or process.cores(), limit, update)
+            runner = ForeignRunner(rootfs, isolation, site, folder, jobs or process.count_cores(), limit, update)
             verdict = judge_results(verdict, SUITES[tests](runner), site.modules)
     except Unsupported as error:
         verdict = replace(verdict, why=str(error))
@@ -189,8 +188,7 @@ def _choose_isolation(rootfs: Rootfs, folder: Path, update: Update) -> tuple[Iso
 
 
 def _describe_emulator(emulator: str) -> str:
-    output = subprocess.run([emulator, "--version"], check=False, capture_output=True, text=True, timeout=30).stdout
-    words = output.split()
+    words = process.run([emulator, "--version"], timeout=30).output.split()
     return f"qemu {words[words.index('version') + 1]}" if "version" in words else "qemu"
 
 

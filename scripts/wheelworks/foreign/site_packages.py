@@ -90,9 +90,8 @@ def _download(folder: Path) -> None:
     options += ["--implementation=cp", "--python-version=3.11", "--abi=none", "--abi=abi3"]
     options += ["--platform=any", "--platform=manylinux2014_x86_64"]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *options]
-    ended = process.run(die_with_parent(command), seconds=TIME_LIMIT)
-    if ended.status:
-        raise WheelworksError(f"the test dependencies can't be downloaded:\n{ended.last(3)}", "pip must be installed")
+    failure = "the test dependencies can't be downloaded"
+    process.run_checked(die_with_parent(command), failure, "pip must be installed", lines=3, timeout=TIME_LIMIT)
     for wheel in sorted(wheels.glob("*.whl")):
         unpack_wheel(wheel, folder, native=False)
     remove_tree(wheels)

@@ -141,10 +141,8 @@ def _install(python2: Path, folder: Path) -> None:
 
 def _run_python2(command: list[str], imports: Path | None = None, cwd: Path | None = None) -> None:
     env = {**os.environ, "PYTHONPATH": str(imports)} if imports else None
-    ended = process.run(command, env=env, cwd=cwd, seconds=600)
-    if ended.status:
-        message = f"the Autobahn test suite can't be installed for {command[0]}:\n{ended.last(5)}"
-        raise WheelworksError(message, HINT)
+    failure = f"the Autobahn test suite can't be installed for {command[0]}"
+    process.run_checked(command, failure, HINT, lines=5, env=env, cwd=cwd, timeout=600)
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ class AutobahnRunner:
     def run_sections(self, sections: Sequence[str]) -> list[RoleResult]:
         """Run sections in both roles, speedups off and on, at the same time. Raises WheelworksError."""
         cases = [f"{section}.*" for section in sections]
-        with process.side_by_side() as pool:
+        with process.thread_pool() as pool:
             running = {
                 (role, speedups): pool.submit(self._run, role, speedups, cases, f"{role}-{speedups}")
                 for role in ROLES
@@ -193,7 +191,7 @@ class AutobahnRunner:
         folder.mkdir(parents=True)
         words = ["-P", str(PEER), role, speedups, str(folder), json.dumps(cases), str(self.suite), str(self.python2)]
         env = clean_variables(dict(os.environ), folder, with_c=True)
-        ended = process.run([self.environment.python, *words], env=env, cwd=folder, seconds=self.limit)
+        ended = process.run([self.environment.python, *words], env=env, cwd=folder, timeout=self.limit)
         if ended.status:
             log = (folder / "log").read_text(errors="replace")[-1000:] if (folder / "log").is_file() else ""
             raise WheelworksError(f"Autobahn, Tornado as {role}, speedups {speedups}: {ended.output[-1000:]}\n{log}")

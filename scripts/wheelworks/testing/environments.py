@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from wheelworks.core import manifest, process
+from wheelworks.core import manifest, process, venv
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, Results, Task, Update, Worker, run_workers
 
@@ -37,22 +36,15 @@ class Environment:
 def create_environment(python: Path, folder: Path) -> Environment:
     """Create an empty environment for an interpreter, below ``folder``. Raises WheelworksError."""
     environment = folder / "environment"
-    _run([str(python), "-m", "venv", "--without-pip", str(environment)], f"{python} can't create an environment")
-    return Environment(environment, process.interpreter_in(environment), _copy_workers(folder / "workers"))
+    return Environment(environment, venv.create_venv(python, environment), _copy_workers(folder / "workers"))
 
 
 def install_files(environment: Environment, *files: Path) -> None:
     """Install the pinned packages that tests need, and these wheels or sdists. Raises WheelworksError."""
-    pinned = ["install", "--quiet", "--require-hashes", "--requirement", str(LOCK)]
-    _run(pip_command(environment.python, *pinned), "the packages that tests need can't be installed")
-    given = ["install", "--quiet", "--no-deps", *map(str, files)]
+    failure = "the packages that tests need can't be installed"
+    venv.install_requirements(environment.python, failure, "--require-hashes", "--requirement", LOCK)
     names = ", ".join(file.name for file in files)
-    _run(pip_command(environment.python, *given), f"can't be installed: {names}")
-
-
-def pip_command(python: Path, *words: str) -> list[str]:
-    """Return the command line of this process's pip for another interpreter."""
-    return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python), *words]
+    venv.install_requirements(environment.python, f"can't be installed: {names}", "--no-deps", *files)
 
 
 def clean_variables(environ: dict[str, str], workers: Path, with_c: bool) -> dict[str, str]:
@@ -71,12 +63,6 @@ def _copy_workers(folder: Path) -> Path:
     shutil.copytree(WORKERS, folder / WORKERS_PACKAGE, ignore=ignored)
     shutil.copytree(TESTS, folder / "tests" / TESTS.name, ignore=ignored)
     return folder
-
-
-def _run(command: list[str], error: str) -> None:
-    ended = process.run(command, seconds=600)
-    if ended.status:
-        raise WheelworksError(f"{error}:\n{ended.last(5)}")
 
 
 @dataclass(frozen=True)
@@ -137,11 +123,11 @@ def download_tornado(version: str, python: Path, folder: Path) -> Tornado:
     """
     folder.mkdir(parents=True)
     requirement = parse_tornado(version)
-    words = ["download", "--quiet", "--no-deps", "--dest", str(folder), requirement]
-    ended = process.run(pip_command(python, *words), seconds=300)
+    words = ("download", "--quiet", "--no-deps", "--dest", folder, requirement)
+    ended = process.run(venv.pip_command(python, *words), timeout=300)
     files = list(folder.iterdir())
     if ended.status or len(files) != 1:
-        message = f"{requirement} can't be downloaded from the package index: {ended.last(3)}"
+        message = f"{requirement} can't be downloaded from the package index: {ended.last_lines(3)}"
         raise WheelworksError(message, "name another version by --tornado")
     [file] = files
     parse = parse_wheel_filename if file.suffix == ".whl" else parse_sdist_filename

@@ -117,7 +117,7 @@ def _run_suites(environment: Environment, folder: Path, with_c: bool, exhaustive
             folder / name,
             modules,
             with_c,
-            process.cores(),
+            process.count_cores(),
             TIME_LIMIT,
             lambda text: update(f"{words}: {text}"),
         )

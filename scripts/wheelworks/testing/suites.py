@@ -148,7 +148,7 @@ class Worker:
 def run_workers(workers: Sequence[Worker], limit: float, update: Update) -> Results:
     """Run workers at the same time, for at most ``limit`` seconds. All are gone when this returns or raises."""
     files = [worker.results for worker in workers]
-    with process.side_by_side(len(workers)) as pool:
+    with process.thread_pool(len(workers)) as pool:
         running = [pool.submit(_run_worker, worker, limit) for worker in workers]
         while wait(running, timeout=UPDATE_EVERY).not_done:
             update(read_results(files).describe_progress())
@@ -161,7 +161,7 @@ def _run_worker(worker: Worker, limit: float) -> str:
     """Run a worker to its end. Return how it died, with the end of its output; "" if it exited with status 0."""
     options = {"env": worker.environment, "cwd": worker.folder, "log": worker.log}
     try:
-        status = process.run(worker.command, seconds=limit, **options).status  # type: ignore[arg-type]
+        status = process.run(worker.command, timeout=limit, **options).status  # type: ignore[arg-type]
     except process.TimedOut:
         death = f"the worker did not end within {limit:.0f} s"
     else:

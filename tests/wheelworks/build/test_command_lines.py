@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from wheelworks.build import command_lines
 from wheelworks.build.arguments import parse_arguments
 from wheelworks.build.objects import Symbols
@@ -105,11 +102,6 @@ def test_the_definition_file_marks_data_and_is_sorted() -> None:
     assert lines == [" PyExc_ValueError DATA", " PyLong_FromLong", " _Py_Dealloc"]
     command = command_lines.dlltool_command(library, settings("win_arm64"), "p.def", "p.lib")
     assert command[1:] == ["dlltool", "-d", "p.def", "-m", "arm64", "-l", "p.lib"]
-
-
-@given(st.lists(st.text(st.characters(exclude_characters="'", exclude_categories=["Cs", "Cc"]), min_size=1)))
-def test_a_printed_command_can_be_pasted(words: list[str]) -> None:
-    assert shlex.split(command_lines.quote_command(words)) == words
 
 
 @pytest.mark.parametrize(

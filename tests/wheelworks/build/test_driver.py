@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from wheelworks.build import driver
+
+from tests.fixtures.settings import settings
 
 COMPILE = {"step": "compile", "file": "a.c", "command": "zig cc a.c", "dropped": ["-march=native"]}
 LINK = {"step": "link", "file": "x.so", "command": "zig cc a.o", "freestanding": False, "calls": ["strlen"]}
@@ -24,6 +32,17 @@ def test_reads_whole_lines_only(tmp_path: Path) -> None:
     assert driver.read_log(log) == [COMPILE]
 
 
+@given(
+    st.lists(st.text(st.characters(exclude_characters="'", exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1)
+)
+def test_a_logged_command_can_be_pasted(words: list[str]) -> None:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", ""))
+        made = replace(settings(), log=str(Path(folder, "log")))
+        assert driver._run(words, made, "compile", "a.c", []) == 0
+        assert shlex.split(driver.read_log(Path(made.log))[0]["command"]) == words
+
+
 def test_says_what_is_being_done() -> None:
     assert driver.describe_progress([]) == ""
     assert driver.describe_progress([COMPILE, done(COMPILE)]) == "compiling a.c"
@@ -31,7 +50,9 @@ def test_says_what_is_being_done() -> None:
 
 
 def test_says_when_it_will_be_slow() -> None:
-    assert "which zig compiles this once: up to two minutes" in driver.describe_progress([{**LINK, "cold": True}])
+    assert "which zig compiles this once: up to two minutes" in driver.describe_progress(
+        [{**LINK, "builds_libc": True}]
+    )
 
 
 def test_adds_up() -> None:

@@ -1,0 +1,185 @@
+"""Servers in processes of their own, a client on a raw socket, and what is measured with both."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+from functools import partial
+from pathlib import Path
+
+import pytest
+from wheelworks.bench import clients, server_suites, servers
+from wheelworks.bench.measurements import Measurement, Plan, Suite
+from wheelworks.bench.server_suites import Case, Load, measure_cases
+from wheelworks.cli import bench
+from wheelworks.core.errors import UsageError, WheelworksError
+
+from tornado_speedups._fallback import build_frame, parse_frames
+
+GREETING = [kind for kind in servers.KINDS if kind.endswith("-hello")]
+ECHOING = [kind for kind in servers.KINDS if kind not in GREETING]
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
+def test_messages_are_frames(size: int) -> None:
+    assert parse_frames(clients.make_frame(size), 0, 2)[0] == [(0x81, b"x" * size)]
+    assert clients.make_frame_header(size, 0) + b"x" * size == build_frame(0x81, b"x" * size, None)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ECHOING)
+def test_every_server_echoes(kind: str) -> None:
+    with server_suites.run_server(kind, {}) as server:
+        clients.echo_pipelined(server.port, 64, 32, 32)
+        clients.echo_pipelined(server.port, 3, 70_000, 1)
+        clients.echo_parallel(server.port, 20, 200, 5)
+        used = server.cpu_seconds()
+        clients.echo_pipelined(server.port, 640, 32, 64)
+        assert server.cpu_seconds() > used > 0
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", GREETING)
+def test_every_server_greets(kind: str) -> None:
+    with server_suites.run_server(kind, {}) as server:
+        clients.repeat_request(server.port, 20, clients.BROWSER_REQUEST)
+        used = server.cpu_seconds()
+        clients.repeat_request(server.port, 200, clients.BARE_REQUEST)
+        assert server.cpu_seconds() > used > 0
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 404 Not Found\r\n\r\nHello, world", b"HTTP/1.1 200 OK\r\n\r\nHel"])
+def test_other_answers_are_refused(answer: bytes) -> None:
+    def answer_once() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer_once)
+        server.start()
+        with pytest.raises(ConnectionError, match="the server's response isn't the greeting"):
+            clients.repeat_request(listener.getsockname()[1], 1, clients.BARE_REQUEST)
+        server.join()
+
+
+def test_a_suite_measures_every_server_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def measure_cpu_time(kind: str, load: Load, count: int, variables: dict[str, str]) -> float:
+        asked.append((kind, count))
+        return float(len(asked))
+
+    monkeypatch.setattr(server_suites, "measure_cpu_time", measure_cpu_time)
+    case = Case("bare", lambda port, count: None, 50, ("tornado-hello", "speedups-hello"))
+    assert measure_cases("http", [case], Plan(2, 0.2, False), lambda suite, what: None) == [
+        Measurement("bare", "tornado", "us", (1.0, 3.0)),
+        Measurement("bare", "speedups", "us", (2.0, 4.0)),
+    ]
+    assert asked == [("tornado-hello", 100), ("speedups-hello", 100)] * 2
+
+
+def test_instructions_are_counted_once_and_where_they_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_suites, "count_instructions", lambda kind, load, count: float(count))
+    plan = Plan(7, 1.0, True)
+    assert {each.case for each in server_suites.HTTP.measure(plan, lambda suite, what: None)} == {
+        "12 headers of a browser",
+        "bare",
+    }
+    found = server_suites.WEBSOCKET.measure(plan, lambda suite, what: None)
+    assert {each.unit for each in found} == {"instructions"}
+    assert {len(each.rounds) for each in found} == {1}
+    assert not any("MiB" in each.case for each in found)
+
+
+def test_every_case_has_its_base_and_servers() -> None:
+    for name, cases in server_suites.CASES.items():
+        for case in cases:
+            assert set(case.subjects) <= set(servers.KINDS)
+            assert case.subjects[0].partition("-")[0] == bench.SUITES[name].base
+    synchronous = server_suites.CASES["websocket"][0].subjects
+    assert {"tornado", "speedups", "websockets", "aiohttp", "picows"} == set(synchronous)
+
+
+def test_a_server_that_cannot_start_is_reported() -> None:
+    with (
+        pytest.raises(WheelworksError, match="the server unheard-of ended unexpectedly"),
+        server_suites.run_server("unheard-of", {}),
+    ):
+        pass
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+def test_instructions_are_counted() -> None:
+    assert (
+        10_000
+        < server_suites.count_instructions("speedups", partial(clients.echo_pipelined, size=32, depth=64), 128)
+        < 100_000
+    )
+
+
+def test_counting_needs_valgrind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(WheelworksError, match="valgrind, which isn't installed"):
+        server_suites.count_instructions("tornado", lambda port, count: None, 1)
+
+
+def test_an_unknown_suite_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="no suite 'unheard-of': websocket, http, frames, headers, mask, build"):
+        bench.main(["unheard-of"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--compare main --quick", "--quick does nothing with --compare"),
+        ("--compare main --only speedups", "--only does nothing with --compare"),
+        ("--compare main --out x.json", "--out does nothing with --compare"),
+        ("--compare= --count-instructions", "--count-instructions does nothing with --compare"),
+        ("mask --compare main --update-baseline", "--update-baseline does nothing with --compare"),
+        ("--icount --quick", "--quick does nothing with --icount"),
+        ("mask --icount", "SUITE does nothing with --icount"),
+        ("--icount --compare main", "--compare does nothing with --icount"),
+        ("--table x.json --icount", "--icount does nothing with --table"),
+        ("--update-baseline", "--update-baseline does nothing without --icount"),
+        ("mask frames --count-instructions", "--count-instructions counts those of servers"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_wrong_use(words: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        bench.main(words.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--icount",
+        "--icount x --update-baseline",
+        "mask --compare x",
+        "--table x",
+        "mask --quick",
+        "--count-instructions",
+    ],
+)
+def test_options_that_go_together_are_taken(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_run_mode", lambda options: 0)
+    assert bench.main(words.split()) == 0
+
+
+def test_the_command_shows_and_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans: list[Plan] = []
+
+    def measure(plan: Plan, update: object) -> list[Measurement]:
+        plans.append(plan)
+        return [Measurement("all", "tornado", "us", (2.0,))]
+
+    monkeypatch.setitem(bench.SUITES, "http", Suite("counting", "tornado", measure))
+    assert bench.main(["http", "--quick", "--count-instructions", "--out", str(tmp_path / "found.json")]) == 0
+    assert plans == [Plan(2, 0.2, True)]
+    assert "counting: us" in capsys.readouterr().out
+    assert '"subject": "tornado"' in (tmp_path / "found.json").read_text()

@@ -1,0 +1,152 @@
+"""Binaries with headers that lie: a clear error, in bounded time and memory."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+
+import lief
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from wheelworks.core.errors import WheelworksError
+from wheelworks.emulator import RunLimits
+from wheelworks.emulator.extension import EmulatedModule, ExtensionModule
+from wheelworks.emulator.faults import Unsupported
+from wheelworks.emulator.formats import read_image
+from wheelworks.emulator.image import BadImage, Image, Rebase, Segment, check_image
+
+from tests.fixtures.builds import PLATFORMS, build
+
+HEADS = (b"MZ", b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x01\x01", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+FORMATS = {"win_arm64": ".pyd", "win32": ".pyd", "macosx_11_0_arm64": ".abi3.so", "linux_aarch64": ".abi3.so",
+           "linux_s390x": ".abi3.so", "linux_armv7l": ".abi3.so"}  # fmt: skip
+SECONDS = 8.0  # constructors, the import and a call may take one each
+
+
+@given(st.sampled_from(HEADS), st.binary(max_size=4096))
+def test_random_bytes_under_a_right_magic(head: bytes, rest: bytes) -> None:
+    with pytest.raises((BadImage, Unsupported)):
+        read_image(head + rest, "x")
+
+
+@given(st.binary(max_size=64))
+def test_random_bytes(data: bytes) -> None:
+    with pytest.raises((BadImage, Unsupported)):
+        read_image(data, "x")
+
+
+def image(*segments: Segment, rebases: tuple[Rebase, ...] = (), exports: dict[str, int] | None = None) -> Image:
+    return Image("linux", "aarch64", segments, rebases, (), exports or {}, ())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (image(), "no segments"),
+        (image(Segment(0, 100, b"", True, False), Segment(50, 10, b"", True, False)), "segments overlap at 0x32"),
+        (image(Segment(0, 1 << 40, b"", True, False)), "claims 0x10000000000 bytes"),
+        (image(Segment(-4096, 100, b"", True, False)), "claims"),
+        (image(Segment(0, 100, b"", True, False), rebases=(Rebase(96, 0),)), "a relocation at 0x60, outside"),
+        (image(Segment(0, 100, b"", True, False), exports={"PyInit_x": 5000}), "refers to 0x1388, beyond"),
+        (image(Segment(0, 100, b"", True, False), exports={"PyInit_x": -1}), "refers to"),
+    ],
+)
+def test_an_image_that_lies(wrong: Image, message: str) -> None:
+    with pytest.raises(BadImage, match=message):
+        check_image(wrong, "x")
+
+
+def pe(change: Callable[[bytearray, int], None]) -> bytes:
+    """A real DLL with a change to its headers; the change is told where the PE header starts."""
+    data = bytearray(build("faults/kept_reference.c", "win_arm64").read_bytes())
+    change(data, struct.unpack_from("<I", data, 0x3C)[0])
+    return bytes(data)
+
+
+def section(data: bytearray, start: int, index: int) -> int:
+    """Where the header of a section stands."""
+    (optional_header,) = struct.unpack_from("<H", data, start + 20)
+    return start + 24 + int(optional_header) + 40 * index
+
+
+@pytest.mark.integration
+def test_a_dll_cut_in_half() -> None:
+    data = pe(lambda data, start: None)
+    with pytest.raises(BadImage):
+        read_image(data[: len(data) // 2], "x.pyd")
+
+
+@pytest.mark.integration
+def test_sections_that_overlap() -> None:
+    def change(data: bytearray, start: int) -> None:
+        first = struct.unpack_from("<I", data, section(data, start, 0) + 12)
+        struct.pack_into("<I", data, section(data, start, 1) + 12, *first)
+
+    with pytest.raises(BadImage, match="overlap"):
+        read_image(pe(change), "x.pyd")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("field", "value"), [(20, 0x7FFF0000), (16, 0x7FFFFFFF), (8, 0xF0000000)])
+def test_a_section_beyond_the_file_or_of_absurd_size(field: int, value: int) -> None:
+    def change(data: bytearray, start: int) -> None:
+        struct.pack_into("<I", data, section(data, start, 0) + field, value)
+
+    with pytest.raises(BadImage):
+        read_image(pe(change), "x.pyd")
+
+
+@pytest.mark.integration
+def test_an_import_by_ordinal() -> None:
+    plain = pe(lambda data, start: None)
+    parsed = lief.PE.parse(plain)
+    assert isinstance(parsed, lief.PE.Binary)
+    entry = parsed.imports[0].entries[0]
+    changed = plain.replace(struct.pack("<Q", entry.data), struct.pack("<Q", 1 << 63 | 7))
+    with pytest.raises(BadImage, match=r"imports ordinal 7 of python3\.dll"):
+        read_image(changed, "x.pyd")
+
+
+@pytest.mark.integration
+def test_the_wrong_half() -> None:
+    data = build("faults/kept_reference.c", "macosx_11_0_arm64").read_bytes()
+    with pytest.raises(BadImage, match="no code for x86_64, only for aarch64"):
+        read_image(data, "x.so", "x86_64")
+    with pytest.raises(BadImage, match="code for x86_64, not for aarch64"):
+        read_image(build("faults/kept_reference.c", "linux_x86_64").read_bytes(), "x.so", "aarch64")
+
+
+@pytest.mark.integration
+def test_a_binary_without_init_function() -> None:
+    data = build("faults/kept_reference.c", "linux_aarch64").read_bytes()
+    with pytest.raises(BadImage, match="exports no PyInit_other"):
+        EmulatedModule(read_image(data, "x"), ExtensionModule("other.abi3.so", data), RunLimits())
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("platform", FORMATS)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_binary_is_a_clear_error_or_runs_in_bounds(platform: str, data: st.DataObject) -> None:
+    content = bytearray(build("api.c", platform).read_bytes())
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    places = st.one_of(st.integers(0, 511), st.integers(0, max(len(content) - 1, 0)))
+    words = st.sampled_from([b"\0" * 4, b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\1\0\0\0"])
+    for _ in range(data.draw(st.integers(0, 6))):
+        place = data.draw(places)
+        content[place : place + 4] = data.draw(st.one_of(words, st.binary(min_size=1, max_size=4)))
+    started = time.monotonic()
+    name = f"fixture{FORMATS[platform]}"
+    try:
+        module = EmulatedModule(read_image(bytes(content), name), ExtensionModule(name, b""), RunLimits(2_000_000, 1.0))
+        module.no_arguments()
+    except (WheelworksError, AttributeError, TypeError):
+        pass  # a clear error, or a module that has other functions now
+    assert time.monotonic() - started < SECONDS
+
+
+def test_every_platform_of_the_fixtures_has_a_suffix_that_python_imports() -> None:
+    assert {platform.suffix for platform in PLATFORMS.values()} == {".pyd", ".abi3.so"}

@@ -1,0 +1,94 @@
+"""What the smoke test of a wheel says, and what the command makes of it."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from wheelworks.cli import test_foreign
+from wheelworks.core.errors import UsageError
+from wheelworks.emulator.wheel_tests import smoke_test
+
+from tests.fixtures.builds import build
+
+pytestmark = pytest.mark.integration
+
+
+def wheel(folder: Path, binary: Path, tag: str, name: str = "") -> Path:
+    path = folder / f"fixture-1-cp311-abi3-{tag}.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("fixture-1.dist-info/WHEEL", f"Wheel-Version: 1.0\nTag: cp311-abi3-{tag}\n")
+        archive.writestr(f"fixture/{name or binary.name}", binary.read_bytes())
+    return path
+
+
+def test_a_good_wheel_ran(tmp_path: Path) -> None:
+    verdict = smoke_test(wheel(tmp_path, build("api.c", "win_arm64"), "win_arm64"))
+    assert (verdict.outcome, verdict.findings) == ("passed", ())
+    assert verdict.how == "emulated CPU, aarch64 Windows, CPython 3.11 stable ABI"
+    assert verdict.checks > 30
+
+
+@pytest.mark.parametrize(
+    ("platform", "tag"), [("win_amd64", "win_arm64"), ("linux_aarch64", "macosx_11_0_arm64"), ("win32", "win_amd64")]
+)
+def test_a_binary_for_another_platform_than_the_tags(tmp_path: Path, platform: str, tag: str) -> None:
+    verdict = smoke_test(wheel(tmp_path, build("api.c", platform), tag))
+    assert verdict.outcome == "failed"
+    assert f"but the wheel is tagged {tag}" in verdict.why
+
+
+def test_a_fault_is_a_finding(tmp_path: Path) -> None:
+    verdict = smoke_test(wheel(tmp_path, build("faults/fails_when_imported.c", "win_arm64"), "win_arm64"))
+    assert verdict.outcome == "failed"
+    assert verdict.findings[0].startswith("null-pointer: reads")
+    assert "in import fixture()" in verdict.findings[0]
+
+
+def test_an_import_that_raises(tmp_path: Path) -> None:
+    verdict = smoke_test(wheel(tmp_path, build("faults/raises_when_imported.c", "win_arm64"), "win_arm64"))
+    assert verdict.outcome == "failed"
+    assert "its import raises ImportError: not today" in verdict.why
+
+
+def test_a_wheel_without_extension_failed(tmp_path: Path) -> None:
+    path = tmp_path / "x-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.py", "")
+    assert smoke_test(path).why == "x-1-py3-none-any.whl: no extension module in it"
+
+
+def test_a_module_under_another_name(tmp_path: Path) -> None:
+    verdict = smoke_test(wheel(tmp_path, build("api.c", "win_arm64"), "win_arm64", "other.pyd"))
+    assert "exports no PyInit_other" in verdict.why
+
+
+def test_the_command_says_what_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = wheel(tmp_path, build("api.c", "macosx_11_0_arm64"), "macosx_11_0_arm64")
+    assert test_foreign.main([str(path)]) == 0
+    assert "passed" in capsys.readouterr().out
+
+
+def test_the_command_fails_for_a_wheel_with_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = wheel(tmp_path, build("faults/fails_when_imported.c", "win_arm64"), "win_arm64")
+    assert test_foreign.main([str(path)]) == 1
+    assert "null-pointer" in capsys.readouterr().err
+
+
+def test_the_command_fails_for_a_wheel_that_nothing_ran(tmp_path: Path) -> None:
+    path = wheel(tmp_path, build("faults/calls_unanswered.c", "win_arm64"), "win_arm64")
+    assert smoke_test(path).outcome == "passed"  # its function refuses to be called without arguments
+    damaged = tmp_path / "damaged-1-cp311-abi3-win_arm64.whl"
+    damaged.write_bytes(path.read_bytes()[:100])
+    assert test_foreign.main([str(damaged)]) == 1
+
+
+def test_the_command_refuses_what_can_not_be_right() -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        test_foreign.main(["no-such-file.whl"])
+    with pytest.raises(SystemExit) as caught:
+        test_foreign.main([])
+    assert caught.value.code == 2
+    with pytest.raises(UsageError):
+        smoke_test("no-such-file.whl")
