@@ -12,8 +12,8 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from wheelworks.core import process
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.git import read_git, run_git
 
 BRANCH = "main"
 
@@ -27,23 +27,15 @@ def check_preconditions(root: Path, version: str, *, publish: bool = False) -> s
     wanted = _parse_version(version)
     _check_clone(root)
     _check_files(root, version, publish=publish)
-    commit = git(root, "rev-parse", "HEAD")
+    commit = read_git(root, "rev-parse", "HEAD")
     if not (publish and find_tag_commit(root, f"v{version}") == commit):
         _check_tags(root, wanted)
     return commit
 
 
-def git(root: Path, *words: str) -> str:
-    """Return git's output. Raises WheelworksError if it fails."""
-    ended = process.run(["git", "-C", root, *words])
-    if ended.status:
-        raise WheelworksError(f"git {' '.join(words)}: {ended.output.strip()}")
-    return ended.output.strip()
-
-
 def find_tag_commit(root: Path, tag: str) -> str:
     """Return the commit of a local tag; "" if there is no such tag."""
-    ended = process.run(["git", "-C", root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}"])
+    ended = run_git(root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}")
     return "" if ended.status else ended.output.strip()
 
 
@@ -59,9 +51,9 @@ def _parse_version(version: str) -> Version:
 
 def _check_clone(root: Path) -> None:
     """Check that everything is committed, on the branch from which releases are made."""
-    if changed := git(root, "status", "--porcelain"):
+    if changed := read_git(root, "status", "--porcelain"):
         raise WheelworksError(f"the work tree isn't clean:\n{changed}", "git commit, or git stash")
-    if (branch := git(root, "rev-parse", "--abbrev-ref", "HEAD")) != BRANCH:
+    if (branch := read_git(root, "rev-parse", "--abbrev-ref", "HEAD")) != BRANCH:
         raise WheelworksError(f"the current branch is {branch}; releases are made from {BRANCH}")
 
 
@@ -81,7 +73,7 @@ def _check_files(root: Path, version: str, *, publish: bool) -> None:
 
 def _check_tags(root: Path, wanted: Version) -> None:
     """Check that the version is higher than all tagged ones."""
-    for tag in git(root, "tag", "--list", "v*").split():
+    for tag in read_git(root, "tag", "--list", "v*").split():
         try:
             tagged = Version(tag.removeprefix("v"))
         except InvalidVersion:
@@ -96,10 +88,10 @@ def check_remote(root: Path, version: str, commit: str, remote: str) -> None:
 
     Raises WheelworksError if not, or if the remote can't be reached.
     """
-    if git(root, "ls-remote", "--tags", remote, f"refs/tags/v{version}"):
+    if read_git(root, "ls-remote", "--tags", remote, f"refs/tags/v{version}"):
         raise WheelworksError(f"{version} is already tagged at {remote}", "take the next version")
-    git(root, "fetch", "--quiet", "--no-tags", remote, f"refs/heads/{BRANCH}")
-    if process.run(["git", "-C", root, "merge-base", "--is-ancestor", commit, "FETCH_HEAD"]).status:
+    read_git(root, "fetch", "--quiet", "--no-tags", remote, f"refs/heads/{BRANCH}")
+    if run_git(root, "merge-base", "--is-ancestor", commit, "FETCH_HEAD").status:
         hint = f"merge it there first: a published commit must be on {BRANCH}"
         raise WheelworksError(f"{BRANCH} at {remote} doesn't contain {commit[:12]}", hint)
 
@@ -111,8 +103,8 @@ def push_tag(root: Path, version: str, commit: str, remote: str) -> None:
     """
     tag = f"v{version}"
     if find_tag_commit(root, tag) != commit:
-        git(root, "tag", "--annotate", tag, "-m", version, commit)
-    ended = process.run(["git", "-C", root, "push", "--quiet", remote, f"refs/tags/{tag}"])
+        read_git(root, "tag", "--annotate", tag, "-m", version, commit)
+    ended = run_git(root, "push", "--quiet", remote, f"refs/tags/{tag}")
     if ended.status:
-        git(root, "tag", "--delete", tag)
-        raise WheelworksError(f"{tag} can't be pushed to {remote}, and isn't tagged:\n{ended.output.strip()}")
+        read_git(root, "tag", "--delete", tag)
+        raise WheelworksError(f"{tag} can't be pushed to {remote}, and isn't tagged:\n{ended.last_lines(20)}")

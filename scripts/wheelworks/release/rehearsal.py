@@ -7,13 +7,12 @@ afterwards; those of a killed rehearsal are deleted by the next one.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wheelworks.core import cache, manifest, process
+from wheelworks.core import cache, manifest, process, venv
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.plan import Planned
 from wheelworks.core.targets import Target
@@ -32,14 +31,11 @@ def serve_index(folder: Path) -> Iterator[str]:
     Raises WheelworksError if it doesn't start.
     """
     command: list[str | Path] = [sys.executable, _SERVER, folder]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-        assert server.stdin and server.stdout  # both are pipes
-        try:
-            if not (port := server.stdout.readline().decode().strip()):
-                raise WheelworksError("the index server for the rehearsal doesn't start", "pip install pypiserver")
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            server.stdin.close()
+    with process.start_server(command, quiet=True) as server:
+        assert server.stdout  # a pipe
+        if not (port := server.stdout.readline().strip()):
+            raise WheelworksError("the index server for the rehearsal doesn't start", "pip install pypiserver")
+        yield f"http://127.0.0.1:{port}/"
 
 
 def rehearse_release(files: Sequence[Path], planned: Sequence[Planned], pin: str, work: Path) -> None:
@@ -94,27 +90,25 @@ def download_files(files: Sequence[Path], planned: Sequence[Planned], pin: str, 
         same = found.name == one.name and ours.get(found.name) == manifest.sha256(found)
         return "" if same else f"{row.id}: pip picks {found.name}, which isn't {one.name} with the uploaded bytes"
 
-    with process.side_by_side() as pool:
+    with process.thread_pool() as pool:
         errors = list(pool.map(lambda place: check(*place), [(one, row) for one in planned for row in one.targets]))
     if wrong := [error for error in errors if error]:
         raise WheelworksError(wrong[0])
 
 
-def install_package(installer: str, pin: str, venv: Path, options: Sequence[str | Path]) -> None:
+def install_package(installer: str, pin: str, place: Path, options: Sequence[str | Path]) -> None:
     """Install a release and Tornado by pip or uv into a new environment, and run the smoke test there.
 
     Raises WheelworksError if one of these fails.
     """
-    _run_module("venv", "venv", venv)
-    python = process.interpreter_in(venv)
+    python = venv.create_venv(sys.executable, place)
     if installer == "uv":
         words = ("uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", python)
         _run_module("uv pip install", *words, *[word for word in options if word not in _PIP_ONLY], pin)
     else:
-        _run_module("pip install", "pip", "install", "--quiet", *options, pin, python=python)
-    ended = process.run([python, "-I", _SMOKE_TEST], seconds=60)
-    if ended.status:
-        raise WheelworksError(f"the package installed by {installer} fails the smoke test:\n{ended.last(20)}")
+        _run_module("pip install", "pip", "--python", python, "install", "--quiet", *options, pin)
+    failure = f"the package installed by {installer} fails the smoke test"
+    process.run_checked([python, "-I", _SMOKE_TEST], failure, lines=20, timeout=60)
 
 
 def get_index_options(address: str, *folders: Path) -> tuple[str | Path, ...]:
@@ -123,10 +117,8 @@ def get_index_options(address: str, *folders: Path) -> tuple[str | Path, ...]:
     return (*_PIP_ONLY, "--index-url", f"{address}simple/", *links)
 
 
-def _run_module(what: str, module: str, *words: str | Path, python: str | Path = sys.executable) -> None:
+def _run_module(what: str, module: str, *words: str | Path) -> None:
     # pip's own settings may name more indexes, which must not be asked instead of ours.
     kept = {name: value for name, value in os.environ.items() if "INDEX" not in name and "FIND_LINKS" not in name}
     env = {**kept, "PIP_CONFIG_FILE": os.devnull} if "--index-url" in words else dict(os.environ)
-    ended = process.run([python, "-m", module, *words], env=env)
-    if ended.status:
-        raise WheelworksError(f"{what} failed:\n{ended.last(20)}")
+    process.run_checked([sys.executable, "-m", module, *words], f"{what} failed", lines=20, env=env)

@@ -141,7 +141,8 @@ def _read_checksums(folder: Path) -> dict[str, str]:
 
 def run_wheelworks(release: Release, *words: str | Path) -> None:
     """Run one of the suite's commands. Raises WheelworksError with the end of its output if it fails."""
-    ended = process.run([sys.executable, "-m", "wheelworks", *words], cwd=release.root, seconds=7200, tied=True)
+    command = [sys.executable, "-m", "wheelworks", *words]
+    ended = process.run(command, cwd=release.root, timeout=7200, die_with_parent=True)
     if ended.status:
         lines = [line for line in ended.output.splitlines() if line.strip()]
         raise WheelworksError(f"{words[0]} failed:\n" + "\n".join(lines[-25:]), f"nox -s {words[0]}")

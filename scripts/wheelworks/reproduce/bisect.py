@@ -134,7 +134,7 @@ class _Bisection:
         """Return each variation that alone changes ``files``, which were built under ``always``."""
         # A frozen clock can't be varied at the same time.
         tried = [one for one in self.variations if one.name != "clock" or _FROZEN_CLOCK not in always]
-        with process.side_by_side() as pool:
+        with process.thread_pool() as pool:
             builds = list(pool.map(lambda one: self._build(*always, one), tried))
         found = zip(tried, builds, strict=True)
         return tuple(_create_cause(one.name, files, build) for one, build in found if find_differing(files, build))

@@ -338,6 +338,6 @@ def run_diffoscope(first: Path, second: Path) -> str:
     """Return diffoscope's report on two files, limited in time and size, or why there is none."""
     limits = ("--max-text-report-size", "200000", "--timeout", str(_DIFFOSCOPE_SECONDS))
     try:
-        return process.run(["diffoscope", *limits, first, second], seconds=_DIFFOSCOPE_SECONDS + 60).output
+        return process.run(["diffoscope", *limits, first, second], timeout=_DIFFOSCOPE_SECONDS + 60).output
     except WheelworksError as error:
         return error.message

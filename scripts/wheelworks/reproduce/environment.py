@@ -65,12 +65,14 @@ def create_environment(work: Path, source: Path, passed_env: Sequence[str] = ())
     return RebuildEnvironment(work, folder, source, env, passed_env=tuple(passed_env))
 
 
-def run_command(environment: RebuildEnvironment, command: Sequence[str], seconds: float = 3600) -> process.Result:
-    """Run a wheelworks command as a separate program in an environment, for at most ``seconds``."""
+def run_command(
+    environment: RebuildEnvironment, command: Sequence[str], timeout: float = 3600
+) -> process.CompletedProgram:
+    """Run a wheelworks command as a separate program in an environment, for at most ``timeout`` seconds."""
     paths = [str(environment.suite), environment.env.get("PYTHONPATH", "")]
     env = {**environment.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     words = [*environment.launcher, sys.executable, "-m", "wheelworks", *command]
-    return process.run(words, env=env, cwd=environment.folder, seconds=seconds)
+    return process.run(words, env=env, cwd=environment.folder, timeout=timeout)
 
 
 # --- Linux namespaces, created by util-linux's unshare without privileges --------------------------------------------
@@ -82,7 +84,7 @@ def check_namespaces() -> str:
     if sys.platform != "linux" or not shutil.which("unshare"):
         return "needs Linux's unshare (util-linux)"
     ended = process.run([*_UNSHARE, *unshare_user(4321, 4321), "true"])
-    return f"needs unprivileged user namespaces: {ended.last(1) or 'refused'}" if ended.status else ""
+    return f"needs unprivileged user namespaces: {ended.last_lines(1) or 'refused'}" if ended.status else ""
 
 
 def unshare_user(uid: int, gid: int) -> tuple[str, ...]:

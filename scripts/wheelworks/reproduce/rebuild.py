@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelworks.core import git, manifest, plan, process, tags, targets
+from wheelworks.core import git, manifest, plan, process, tags, targets, venv
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Target
 from wheelworks.core.wheel import parse_wheel_name
@@ -177,7 +177,7 @@ class SuiteCheckout:
         """
         env = {**os.environ, "PYTHONPATH": str(self.folder / "scripts")}
         words: list[str | Path] = [self.python, "-m", "wheelworks", *command]
-        return process.run(words, env=env, seconds=7200, tied=True, shown=True).status
+        return process.run(words, env=env, timeout=7200, die_with_parent=True, inherit_output=True).status
 
 
 def install_suite(
@@ -202,15 +202,11 @@ def is_in_history(commit: str, checkout: Path = CHECKOUT) -> bool:
     """Return whether a commit is an ancestor of the checkout's HEAD; False for a folder that isn't a clone itself."""
     if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", commit) or not (checkout / ".git").exists():
         return False
-    return git.git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
+    return git.run_git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").status == 0
 
 
-def _install_packages(folder: Path, venv: Path) -> Path:
-    python = process.interpreter_in(venv)
-    pip: list[str | Path] = ["-m", "pip", "install", "--quiet", "--require-hashes", "-r", folder / _PACKAGES]
-    create: list[str | Path] = [sys.executable, "-m", "venv", venv]
-    for command in (create, [python, *pip]):
-        ended = process.run(command, seconds=1800)
-        if ended.status:
-            raise WheelworksError(f"the packages of the release's commit can't be installed:\n{ended.last(5)}")
+def _install_packages(folder: Path, place: Path) -> Path:
+    failure = "the packages of the release's commit can't be installed"
+    python = venv.create_venv(sys.executable, place)
+    venv.install_requirements(python, failure, "--require-hashes", "-r", folder / _PACKAGES)
     return python

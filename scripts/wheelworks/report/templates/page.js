@@ -1,4 +1,5 @@
-// Sorting, filtering, the theme, and opening what a link points to. Without it all is there, only unsorted.
+// Sorts and filters the matrix, switches the theme, and opens the details that a link points to. Without JavaScript the
+// page shows everything, unsorted.
 const find = document.querySelector("#find"), state = document.querySelector("#state");
 const shown = document.querySelector("#shown"), theme = document.querySelector("#theme");
 const body = document.querySelector("#matrix tbody"), rows = [...body.rows];
@@ -55,7 +56,7 @@ heads.forEach((head, column) => head.querySelector("button").addEventListener("c
 addEventListener("hashchange", open);
 document.querySelector("#matrix").addEventListener("click", (event) => {
   const link = event.target.closest("a");
-  if (link && link.hash === location.hash) { // the same link again changes no address
+  if (link && link.hash === location.hash) { // following the same link again fires no hashchange event
     event.preventDefault();
     open();
   }
