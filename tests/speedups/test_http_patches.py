@@ -22,12 +22,14 @@ from tornado.iostream import IOStream, PipeIOStream, StreamClosedError
 
 import tornado_speedups
 from tests.speedups.heads import outcome
-from tornado_speedups import http_hooks, known, moments, streams
+from tornado_speedups import fingerprints
+from tornado_speedups.http import heads, streams
+from tornado_speedups.patching import REQUIRED
 
 SUBJECTS = {"headers": "HTTP headers", "http": "HTTP connections"}
 NEEDED = [
-    *(("headers", name) for name in http_hooks._HEADERS),
-    *(("http", name) for name in http_hooks._CONNECTIONS),
+    *(("headers", name) for name in REQUIRED["headers"]),
+    *(("http", name) for name in REQUIRED["http"]),
 ]
 OWNERS: list[Any] = [httputil, gen, httputil.HTTPHeaders, http1connection.HTTP1Connection, iostream.BaseIOStream]
 
@@ -55,7 +57,7 @@ def refused(hook: str, reason: str) -> None:
     with pytest.warns(RuntimeWarning) as caught:
         install(hook)
     assert [str(each.message) for each in caught] == [f"tornado_speedups leaves {SUBJECTS[hook]} {left}"]
-    assert caught[0].filename.endswith("test_http_hooks.py")
+    assert caught[0].filename.endswith("test_http_patches.py")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         install(hook)
@@ -83,7 +85,7 @@ def test_hooks_do_not_stand_in_each_others_way(first: str) -> None:
 
 @pytest.mark.parametrize(("hook", "name"), NEEDED)
 def test_code_with_another_hash_is_left_alone(hook: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(known.KNOWN, name, ("0123456789abcdef",))
+    monkeypatch.setitem(fingerprints.FINGERPRINTS, name, ("0123456789abcdef",))
     refused(hook, f"whose {name.replace(':', '.')} it doesn't know")
 
 
@@ -119,12 +121,12 @@ def test_patched_code_is_left_alone(
 
 def test_the_first_6_5_is_left_alone() -> None:
     """Its parser has no other parameters than the text."""
-    assert "2945df7bf75a0255" not in known.KNOWN["tornado.httputil:HTTPHeaders"]
+    assert "2945df7bf75a0255" not in fingerprints.FINGERPRINTS["tornado.httputil:HTTPHeaders"]
 
 
 # Moments
 
-format_timestamp = moments.format_timestamp_with(httputil.format_timestamp)
+format_timestamp = heads.wrap_format_timestamp(httputil.format_timestamp)
 
 
 @given(st.floats() | st.floats(0, 1e12) | st.integers(0, 10**10).map(lambda n: n / 8))
@@ -142,7 +144,7 @@ def test_the_end_of_a_second(fraction: float) -> None:
 @pytest.mark.parametrize(
     "moment", [5, time.gmtime(5), datetime.datetime(2020, 1, 2, 3, 4, 5), (2020, 1, 2, 3, 4, 5), ""]
 )
-def test_other_kinds_of_moments(moment: Any) -> None:
+def test_other_kinds_of_timestamps(moment: Any) -> None:
     assert outcome(format_timestamp, moment) == outcome(httputil.format_timestamp, moment)
 
 
@@ -153,7 +155,7 @@ def test_a_date_is_made_once() -> None:
         made.append(ts)
         return str(int(ts))
 
-    function = moments.format_timestamp_with(slow)
+    function = heads.wrap_format_timestamp(slow)
     assert [function(ts) for ts in (1.1, 1.2, 2.0, 2.9, 1.5)] == ["1", "1", "2", "2", "1"]
     assert made == [1.1, 2.0, 1.5]
 
@@ -161,7 +163,7 @@ def test_a_date_is_made_once() -> None:
 def test_no_timer_for_what_is_done() -> None:
     async def run() -> None:
         asked: list[Any] = []
-        with_timeout = moments.with_timeout_with(lambda *arguments, **options: asked.append(arguments))  # type: ignore[arg-type]
+        with_timeout = streams.wrap_with_timeout(lambda *arguments, **options: asked.append(arguments))  # type: ignore[arg-type]
         done: asyncio.Future[Any] = asyncio.Future()
         done.set_result("result")
         waited = with_timeout(1.0, done, quiet_exceptions=ValueError)

@@ -1,9 +1,21 @@
-/* The slower ways into arguments.h: everything that isn't exactly bytes. And the way out: tuples. */
+/* Arguments that hold bytes: bytes, str (as UTF-8), or anything with a contiguous buffer. And numbers, and tuples.
 
-#include "arguments.h"
+   A function opens each argument, uses its bytes, and closes it: the bytes are borrowed, never copied. */
+
+#ifndef TORNADO_SPEEDUPS_ARGS_H
+#define TORNADO_SPEEDUPS_ARGS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+typedef struct {
+    const unsigned char *bytes;
+    Py_ssize_t length;
+    Py_buffer buffer; /* buffer.obj is NULL where there is nothing to release */
+} BytesArg;
 
 static int
-open_str(Argument *argument, PyObject *object)
+open_str(BytesArg *argument, PyObject *object)
 {
     /* The UTF-8 form lives as long as the str does. */
     argument->bytes = (const unsigned char *)PyUnicode_AsUTF8AndSize(object, &argument->length);
@@ -11,7 +23,7 @@ open_str(Argument *argument, PyObject *object)
     return argument->bytes == NULL ? -1 : 0;
 }
 
-PyObject *
+static PyObject *
 raise_wrong_type(PyObject *object, const char *name, const char *wanted)
 {
     PyErr_Clear();
@@ -24,7 +36,7 @@ raise_wrong_type(PyObject *object, const char *name, const char *wanted)
 }
 
 static int
-contiguous_or_released(Py_buffer *view, const char *name)
+check_contiguous(Py_buffer *view, const char *name)
 {
     if (PyBuffer_IsContiguous(view, 'C')) {
         return 0;
@@ -35,7 +47,7 @@ contiguous_or_released(Py_buffer *view, const char *name)
 }
 
 static int
-open_buffer(Argument *argument, PyObject *object, const char *name)
+open_buffer(BytesArg *argument, PyObject *object, const char *name)
 {
     /* The whole request, as memoryview() makes it, so that every exporter answers C and Python alike. */
     if (PyObject_GetBuffer(object, &argument->buffer, PyBUF_FULL_RO) < 0) {
@@ -44,7 +56,7 @@ open_buffer(Argument *argument, PyObject *object, const char *name)
         }
         return -1;
     }
-    if (contiguous_or_released(&argument->buffer, name) < 0) {
+    if (check_contiguous(&argument->buffer, name) < 0) {
         return -1;
     }
     argument->bytes = argument->buffer.buf;
@@ -52,14 +64,14 @@ open_buffer(Argument *argument, PyObject *object, const char *name)
     return 0;
 }
 
-int
-argument_open_other(Argument *argument, PyObject *object, const char *name)
+static int
+open_other_arg(BytesArg *argument, PyObject *object, const char *name)
 {
     return PyUnicode_Check(object) ? open_str(argument, object) : open_buffer(argument, object, name);
 }
 
-int
-argument_open_writable(Py_buffer *view, PyObject *object, const char *name)
+static int
+open_writable(Py_buffer *view, PyObject *object, const char *name)
 {
     /* Asked for without the flag, then looked at: the exporters' own words for a refusal differ. */
     if (PyObject_GetBuffer(object, view, PyBUF_FULL_RO) < 0) {
@@ -73,11 +85,11 @@ argument_open_writable(Py_buffer *view, PyObject *object, const char *name)
         raise_wrong_type(object, name, "a writable bytes-like object");
         return -1;
     }
-    return contiguous_or_released(view, name);
+    return check_contiguous(view, name);
 }
 
-int
-raise_no_int(PyObject *object, const char *name)
+static int
+raise_not_int(PyObject *object, const char *name)
 {
     if (PyErr_ExceptionMatches(PyExc_TypeError)) {
         raise_wrong_type(object, name, "an int");
@@ -85,8 +97,8 @@ raise_no_int(PyObject *object, const char *name)
     return -1;
 }
 
-int
-argument_check_mask(const Argument *mask)
+static int
+check_mask(const BytesArg *mask)
 {
     if (mask->length == 4) {
         return 0;
@@ -97,7 +109,7 @@ argument_check_mask(const Argument *mask)
 
 /* "'a'", "'a' and 'b'", "'a', 'b', and 'c'": as CPython lists them. */
 static PyObject *
-quoted(const char *const *names, Py_ssize_t count)
+quote_names(const char *const *names, Py_ssize_t count)
 {
     PyObject *list = PyUnicode_FromFormat("'%s'", names[0]);
     for (Py_ssize_t i = 1; list != NULL && i < count; i++) {
@@ -112,7 +124,7 @@ quoted(const char *const *names, Py_ssize_t count)
 static PyObject *
 raise_missing(const char *function, const char *const *names, Py_ssize_t count)
 {
-    PyObject *list = quoted(names, count);
+    PyObject *list = quote_names(names, count);
     if (list != NULL) {
         PyErr_Format(PyExc_TypeError, "%s() missing %zd required positional argument%s: %U",
                      function, count, count == 1 ? "" : "s", list);
@@ -121,7 +133,7 @@ raise_missing(const char *function, const char *const *names, Py_ssize_t count)
     return NULL;
 }
 
-PyObject *
+static PyObject *
 raise_wrong_count(const char *function, Py_ssize_t given, const char *const *names, Py_ssize_t least, Py_ssize_t most)
 {
     if (given < least) {
@@ -135,7 +147,7 @@ raise_wrong_count(const char *function, Py_ssize_t given, const char *const *nam
         PyExc_TypeError, "%s() takes %zd positional arguments but %zd were given", function, most, given);
 }
 
-PyObject *
+static PyObject *
 pack(PyObject **objects, Py_ssize_t count)
 {
     PyObject *tuple = PyTuple_New(count);
@@ -154,3 +166,41 @@ pack(PyObject **objects, Py_ssize_t count)
     }
     return tuple;
 }
+
+/* Open an argument. Returns 0, or -1 with an exception that names it: then there is nothing to close. */
+static inline int
+open_arg(BytesArg *argument, PyObject *object, const char *name)
+{
+    if (!PyBytes_CheckExact(object)) {
+        return open_other_arg(argument, object, name);
+    }
+    argument->bytes = (const unsigned char *)PyBytes_AsString(object);
+    argument->length = Py_SIZE(object);
+    argument->buffer.obj = NULL;
+    return 0;
+}
+
+/* Read an int, clipped to what a Py_ssize_t holds. Returns 0, or -1 with an exception that names the argument. */
+static inline int
+read_size(Py_ssize_t *size, PyObject *object, const char *name)
+{
+    *size = PyNumber_AsSsize_t(object, NULL);
+    return *size == -1 && PyErr_Occurred() ? raise_not_int(object, name) : 0;
+}
+
+static inline PyObject *
+new_none(void)
+{
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static inline void
+close_arg(BytesArg *argument)
+{
+    if (argument->buffer.obj != NULL) {
+        PyBuffer_Release(&argument->buffer);
+    }
+}
+
+#endif

@@ -3,13 +3,15 @@
    Plain is what nobody disputes: names that are tokens, values without control characters, lines that end in CRLF or
    LF. Of anything else these functions say nothing, and leave the verdict to Tornado. */
 
-#include "arguments.h"
-#include "functions.h"
-#include "names.h"
-#include "xor.h"
+#ifndef TORNADO_SPEEDUPS_HTTP_PARSE_H
+#define TORNADO_SPEEDUPS_HTTP_PARSE_H
+
+#include "args.h"
+#include "header_names.h"
+#include "mask.h"
 
 /* A longer name isn't plain. */
-#define LONGEST_NAME 64
+#define MAX_NAME 64
 
 typedef struct {
     const unsigned char *at;
@@ -117,22 +119,22 @@ skip_line_end(Input *input)
 static PyObject *
 read_name(Input *input)
 {
-    unsigned char name[LONGEST_NAME];
+    unsigned char name[MAX_NAME];
     Py_ssize_t length = 0;
     uint32_t hash = 0;
     unsigned char before = '-';
-    while (input->at < input->end && token[*input->at] && length < LONGEST_NAME) {
+    while (input->at < input->end && token[*input->at] && length < MAX_NAME) {
         unsigned char c = token[*input->at++];
         /* Http-Header-Case: each word's first letter is large, the others are small. */
         name[length] = before == '-' && c >= 'a' && c <= 'z' ? c - 0x20 : c;
-        hash = names_hash(hash, name[length++]);
+        hash = hash_name(hash, name[length++]);
         before = c;
     }
     if (length == 0 || input->at == input->end || *input->at != ':') {
         return NULL;
     }
     input->at++;
-    return names_get(input->names, name, length, hash);
+    return get_name(input->names, name, length, hash);
 }
 
 /* A new reference to the value, up to the end of its line; NULL without an exception for one that isn't plain. */
@@ -275,13 +277,13 @@ parse_with_start_line(Input *input)
 static PyObject *
 parse_argument(PyObject *module, PyObject *object, const char *name, PyObject *(*parse)(Input *input))
 {
-    Argument argument;
-    if (argument_open(&argument, object, name) < 0) {
+    BytesArg argument;
+    if (open_arg(&argument, object, name) < 0) {
         return NULL;
     }
     Input input = {argument.bytes, argument.bytes + argument.length, PyModule_GetState(module)};
     PyObject *parsed = PyUnicode_Check(object) && has_high_bit(input.at, input.end) ? new_none() : parse(&input);
-    argument_close(&argument);
+    close_arg(&argument);
     return parsed;
 }
 
@@ -291,7 +293,7 @@ parse_without_start_line(Input *input)
     return parse_block(input, NULL);
 }
 
-PyObject *
+static PyObject *
 parse_headers(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"block"};
@@ -301,7 +303,7 @@ parse_headers(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return parse_argument(module, arguments[0], "block", parse_without_start_line);
 }
 
-PyObject *
+static PyObject *
 parse_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"data"};
@@ -365,7 +367,7 @@ parse_request_line(Input *input)
     return pack(parts, 3);
 }
 
-PyObject *
+static PyObject *
 parse_start_line(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"line"};
@@ -374,3 +376,5 @@ parse_start_line(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     }
     return parse_argument(module, arguments[0], "line", parse_request_line);
 }
+
+#endif

@@ -1,8 +1,126 @@
-/* WebSocket frames (RFC 6455, section 5.2): all that a buffer holds, and one to be sent. */
+/* WebSocket frames (RFC 6455, section 5.2): masking them, parsing all that a buffer holds, and building one. */
 
-#include "arguments.h"
-#include "functions.h"
-#include "xor.h"
+#ifndef TORNADO_SPEEDUPS_FRAMES_H
+#define TORNADO_SPEEDUPS_FRAMES_H
+
+#include "args.h"
+#include "mask.h"
+
+static PyObject *
+mask_to_bytes(const BytesArg *mask, const BytesArg *data)
+{
+    if (check_mask(mask) < 0) {
+        return NULL;
+    }
+    PyObject *masked = PyBytes_FromStringAndSize(NULL, data->length);
+    if (masked != NULL) {
+        xor_mask((unsigned char *)PyBytes_AsString(masked), data->bytes, (size_t)data->length,
+                 load_mask(mask->bytes));
+    }
+    return masked;
+}
+
+static PyObject *
+websocket_mask(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    static const char *const names[] = {"mask", "data"};
+    BytesArg mask, data;
+    if (count != 2) {
+        return raise_wrong_count("websocket_mask", count, names, 2, 2);
+    }
+    if (open_arg(&mask, arguments[0], "mask") < 0) {
+        return NULL;
+    }
+    if (open_arg(&data, arguments[1], "data") < 0) {
+        close_arg(&mask);
+        return NULL;
+    }
+    PyObject *masked = mask_to_bytes(&mask, &data);
+    close_arg(&data);
+    close_arg(&mask);
+    return masked;
+}
+
+/* The lowest bits of an int of any size. Returns 0, or -1 with an exception. */
+static int
+read_low_bits(uint64_t *bits, PyObject *object)
+{
+    PyObject *number = PyNumber_Index(object);
+    if (number == NULL) {
+        return -1;
+    }
+    *bits = PyLong_AsUnsignedLongLongMask(number);
+    Py_DecRef(number);
+    return 0;
+}
+
+/* The mask as it falls on a payload of which `offset` bytes came before; -1 with an exception for a wrong one. */
+static int
+rotate_mask_arg(uint32_t *turned, const BytesArg *mask, PyObject *offset)
+{
+    if (check_mask(mask) < 0) {
+        return -1;
+    }
+    Py_ssize_t passed = 0;
+    if (offset != NULL && read_size(&passed, offset, "offset") < 0) {
+        return -1;
+    }
+    if (passed < 0) {
+        PyErr_SetString(PyExc_ValueError, "offset must not be negative");
+        return -1;
+    }
+    uint64_t exact = (uint64_t)passed;
+    if (passed == PY_SSIZE_T_MAX && read_low_bits(&exact, offset) < 0) {
+        return -1;
+    }
+    *turned = rotate_mask(load_mask(mask->bytes), (size_t)exact);
+    return 0;
+}
+
+/* With the GIL nobody can resize a bytearray before we return, so that its buffer needs no request and no release:
+   half the time of masking a short payload. Py_SIZE is no call there. */
+#if defined(Py_GIL_DISABLED) || defined(Py_TARGET_ABI3T)
+#define IS_BYTEARRAY_WITH_GIL(object) 0
+#else
+#define IS_BYTEARRAY_WITH_GIL(object) Py_IS_TYPE(object, &PyByteArray_Type)
+#endif
+
+static int
+mask_buffer(PyObject *object, uint32_t mask)
+{
+    Py_buffer view;
+    if (IS_BYTEARRAY_WITH_GIL(object)) {
+        unsigned char *bytes = (unsigned char *)PyByteArray_AsString(object);
+        xor_mask(bytes, bytes, (size_t)Py_SIZE(object), mask);
+        return 0;
+    }
+    if (open_writable(&view, object, "buffer") < 0) {
+        return -1;
+    }
+    xor_mask(view.buf, view.buf, (size_t)view.len, mask);
+    PyBuffer_Release(&view);
+    return 0;
+}
+
+static PyObject *
+websocket_mask_inplace(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    static const char *const names[] = {"mask", "buffer", "offset"};
+    uint32_t turned;
+    BytesArg mask;
+    if (count < 2 || count > 3) {
+        return raise_wrong_count("websocket_mask_inplace", count, names, 2, 3);
+    }
+    if (open_arg(&mask, arguments[0], "mask") < 0) {
+        return NULL;
+    }
+    int status = rotate_mask_arg(&turned, &mask, count == 3 ? arguments[2] : NULL);
+    close_arg(&mask);
+    if (status < 0 || mask_buffer(arguments[1], turned) < 0) {
+        return NULL;
+    }
+    return new_none();
+}
 
 /* What a header tells; sizes are in bytes. `size` is that of the whole frame as far as it is known, and never
    more than PY_SSIZE_T_MAX, which no buffer reaches. */
@@ -79,7 +197,7 @@ append_frame(PyObject *frames, const Frame *frame, const unsigned char *bytes)
 }
 
 static PyObject *
-parse_all(const Argument *buffer, Py_ssize_t start, Py_ssize_t limit)
+parse_all(const BytesArg *buffer, Py_ssize_t start, Py_ssize_t limit)
 {
     Frame frame;
     PyObject *frames = PyList_New(0);
@@ -99,33 +217,27 @@ parse_all(const Argument *buffer, Py_ssize_t start, Py_ssize_t limit)
 }
 
 static PyObject *
-check_and_parse(const Argument *buffer, Py_ssize_t start, Py_ssize_t limit)
-{
-    if (start < 0 || start > buffer->length) {
-        return PyErr_Format(PyExc_ValueError, "start must be between 0 and %zd", buffer->length);
-    }
-    if (limit < 1) {
-        PyErr_SetString(PyExc_ValueError, "limit must be at least 1");
-        return NULL;
-    }
-    return parse_all(buffer, start, limit);
-}
-
-PyObject *
 parse_frames(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"buffer", "start", "limit"};
     Py_ssize_t start, limit;
-    Argument buffer;
+    BytesArg buffer;
     if (count != 3) {
         return raise_wrong_count("parse_frames", count, names, 3, 3);
     }
-    if (argument_as_size(&start, arguments[1], "start") < 0 || argument_as_size(&limit, arguments[2], "limit") < 0
-        || argument_open(&buffer, arguments[0], "buffer") < 0) {
+    if (read_size(&start, arguments[1], "start") < 0 || read_size(&limit, arguments[2], "limit") < 0
+        || open_arg(&buffer, arguments[0], "buffer") < 0) {
         return NULL;
     }
-    PyObject *parsed = check_and_parse(&buffer, start, limit);
-    argument_close(&buffer);
+    PyObject *parsed = NULL;
+    if (start < 0 || start > buffer.length) {
+        PyErr_Format(PyExc_ValueError, "start must be between 0 and %zd", buffer.length);
+    } else if (limit < 1) {
+        PyErr_SetString(PyExc_ValueError, "limit must be at least 1");
+    } else {
+        parsed = parse_all(&buffer, start, limit);
+    }
+    close_arg(&buffer);
     return parsed;
 }
 
@@ -151,8 +263,8 @@ write_header(unsigned char *to, unsigned char head, uint64_t length, unsigned ch
 /* A frame to be built: what it is made of, and its size in bytes. */
 typedef struct {
     unsigned char head;
-    Argument payload;
-    Argument mask;
+    BytesArg payload;
+    BytesArg mask;
     Py_ssize_t size;
 } Parts;
 
@@ -183,18 +295,18 @@ write_parts(unsigned char *to, const Parts *parts)
 }
 
 static int
-open_mask(Argument *mask, PyObject *object)
+open_mask(BytesArg *mask, PyObject *object)
 {
     if (object == Py_None) {
         mask->length = 0;
         mask->buffer.obj = NULL;
         return 0;
     }
-    if (argument_open(mask, object, "mask") < 0) {
+    if (open_arg(mask, object, "mask") < 0) {
         return -1;
     }
-    if (argument_check_mask(mask) < 0) {
-        argument_close(mask);
+    if (check_mask(mask) < 0) {
+        close_arg(mask);
         return -1;
     }
     return 0;
@@ -203,14 +315,14 @@ open_mask(Argument *mask, PyObject *object)
 static void
 close_parts(Parts *parts)
 {
-    argument_close(&parts->mask);
-    argument_close(&parts->payload);
+    close_arg(&parts->mask);
+    close_arg(&parts->payload);
 }
 
 static int
 open_payload_and_mask(Parts *parts, Py_ssize_t head, PyObject *payload, PyObject *mask)
 {
-    if (argument_open(&parts->payload, payload, "payload") < 0) {
+    if (open_arg(&parts->payload, payload, "payload") < 0) {
         return -1;
     }
     if (head < 0 || head > 0xff) {
@@ -219,9 +331,9 @@ open_payload_and_mask(Parts *parts, Py_ssize_t head, PyObject *payload, PyObject
         if (measure_parts(parts) == 0) {
             return 0;
         }
-        argument_close(&parts->mask);
+        close_arg(&parts->mask);
     }
-    argument_close(&parts->payload);
+    close_arg(&parts->payload);
     return -1;
 }
 
@@ -230,14 +342,14 @@ static int
 open_parts(Parts *parts, PyObject *const *arguments)
 {
     Py_ssize_t head;
-    if (argument_as_size(&head, arguments[0], "head") < 0) {
+    if (read_size(&head, arguments[0], "head") < 0) {
         return -1;
     }
     parts->head = (unsigned char)head;
     return open_payload_and_mask(parts, head, arguments[1], arguments[2]);
 }
 
-PyObject *
+static PyObject *
 build_frame(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"head", "payload", "mask"};
@@ -260,7 +372,7 @@ static PyObject *
 write_to_buffer(PyObject *object, const Parts *parts)
 {
     Py_buffer view;
-    if (argument_open_writable(&view, object, "buffer") < 0) {
+    if (open_writable(&view, object, "buffer") < 0) {
         return NULL;
     }
     int fits = view.len >= parts->size;
@@ -273,7 +385,7 @@ write_to_buffer(PyObject *object, const Parts *parts)
     return fits ? PyLong_FromSsize_t(parts->size) : NULL;
 }
 
-PyObject *
+static PyObject *
 build_frame_into(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"head", "payload", "mask", "buffer"};
@@ -288,3 +400,5 @@ build_frame_into(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssi
     close_parts(&parts);
     return size;
 }
+
+#endif

@@ -27,7 +27,8 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.testing import bind_unused_port
 
 import tornado_speedups
-from tornado_speedups import _implementation, hooks, known, websocket
+from tornado_speedups import _implementation, fingerprints, patching
+from tornado_speedups.websocket.protocol import replace_protocol
 
 MODULES: list[Any] = [tornado.util, tornado.websocket, tornado.web]
 
@@ -205,7 +206,7 @@ def test_threads_may_race(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatc
         time.sleep(0.02)
         return False
 
-    monkeypatch.setattr(hooks, "_is_slower", dawdle)
+    monkeypatch.setattr(patching, "_is_masking_slower", dawdle)
     together = threading.Barrier(8)
 
     def race(_: int) -> list[Any]:
@@ -257,9 +258,9 @@ def refused(reason: str) -> None:
     assert methods() == STOCK_METHODS
 
 
-@pytest.mark.parametrize("name", hooks._PROTOCOL)
+@pytest.mark.parametrize("name", patching.REQUIRED["websocket"])
 def test_code_with_another_hash_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(known.KNOWN, name, ("0123456789abcdef",))
+    monkeypatch.setitem(fingerprints.FINGERPRINTS, name, ("0123456789abcdef",))
     refused(f"whose {name.replace(':', '.')} it doesn't know")
 
 
@@ -283,8 +284,8 @@ def test_code_in_a_zip_file_is_known(tmp_path: Path) -> None:
         archive.write(tornado.websocket.__file__, "zipped.py")
     spec = zipimporter(str(tmp_path / "tornado.zip")).find_spec("zipped")
     assert spec is not None
-    assert known.source(module_from_spec(spec)) == known.source(tornado.websocket)
-    assert "class WebSocketProtocol13" in known.source(tornado.websocket)
+    assert fingerprints.get_source(module_from_spec(spec)) == fingerprints.get_source(tornado.websocket)
+    assert "class WebSocketProtocol13" in fingerprints.get_source(tornado.websocket)
 
 
 TEXT = """\
@@ -326,7 +327,7 @@ LINES = TEXT.splitlines()
 )
 def test_a_definition_ends_where_the_next_one_begins(name: str, lines: list[str]) -> None:
     expected = sha256("\n".join(lines).encode()).hexdigest()[:16]
-    assert known.digest(f"import os\n{TEXT}", name) == expected
+    assert fingerprints.compute_fingerprint(f"import os\n{TEXT}", name) == expected
 
 
 def test_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,16 +348,16 @@ def test_a_subclass_of_the_protocol_is_left_alone() -> None:
         pass
 
     protocol = Own(Mock(), False, tornado.websocket._WebSocketParams())
-    assert websocket.faster(protocol) is protocol
-    assert websocket.faster(None) is None
+    assert replace_protocol(protocol) is protocol
+    assert replace_protocol(None) is None
 
 
 def test_loops_that_run_inside_of_themselves_keep_tornados_class(monkeypatch: pytest.MonkeyPatch) -> None:
     """As nest_asyncio makes them, and marks them."""
     protocol = tornado.websocket.WebSocketProtocol13(Mock(), False, tornado.websocket._WebSocketParams())
-    assert websocket.faster(protocol) is not protocol
+    assert replace_protocol(protocol) is not protocol
     monkeypatch.setattr(asyncio, "_nest_patched", True, raising=False)
-    assert websocket.faster(protocol) is protocol
+    assert replace_protocol(protocol) is protocol
 
 
 class Echo(tornado.websocket.WebSocketHandler):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-XOR = HERE.parents[1] / "src/tornado_speedups/_speedups"
+SOURCES = HERE.parents[1] / "src/tornado_speedups/_speedups"
 
 # Compiler target, block sizes that it must get, and the emulator that runs it.
 CPUS = {
@@ -33,8 +33,8 @@ pytestmark = [
 
 def compiled(target: str, options: list[str], program: Path) -> Path:
     command = [sys.executable, "-m", "ziglang", "cc", "-target", target, "-static", "-Wall", "-Wextra", "-Werror"]
-    source = str(HERE / "xor_on_this_cpu.c")
-    subprocess.run([*command, *options, f"-I{XOR}", source, "-o", str(program)], check=True)
+    source = str(HERE / "mask_on_this_cpu.c")
+    subprocess.run([*command, *options, f"-I{SOURCES}", source, "-o", str(program)], check=True)
     return program
 
 
@@ -47,12 +47,12 @@ def said(emulator: tuple[str, ...], program: Path) -> list[str]:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("target", CPUS)
-def test_xor(target: str, level: str, tmp_path: Path) -> None:
+def test_mask(target: str, level: str, tmp_path: Path) -> None:
     blocks, emulator = CPUS[target]
     program = compiled(target, LEVELS[level], tmp_path / "xor")
     assert said(emulator, program) == [f"equal, in blocks of {block} bytes" for block in blocks]
 
 
-def test_a_cpu_without_wide_blocks_is_noticed(tmp_path: Path) -> None:
+def test_a_cpu_without_avx2_is_noticed(tmp_path: Path) -> None:
     program = compiled("x86_64-linux-musl", LEVELS["optimised"], tmp_path / "xor")
     assert said(OLD, program) == ["equal, in blocks of 16 bytes"]

@@ -1,12 +1,12 @@
 /* Compare xor_mask with the definition of RFC 6455, for many lengths and alignments, apart and in place.
 
-   Compiled and run by test_xor_on_cpus.py for each CPU. Exit status 0: equal everywhere, and no byte outside
+   Compiled and run by test_mask_on_cpus.py for each CPU. Exit status 0: equal everywhere, and no byte outside
    the destination was written. */
 
 #include <stdio.h>
 #include <string.h>
 
-#include "xor.h"
+#include "mask.h"
 
 enum { LONGEST = 1400, MARGIN = 32, ROOM = LONGEST + 2 * MARGIN };
 
@@ -61,13 +61,13 @@ main(void)
         return 1;
     }
     printf("equal, in blocks of %zu bytes\n", sizeof(Block));
-#if CAN_BE_WIDE
-    ask_cpu();
-    if (wide_blocks) {
+#if HAS_AVX2_CODE
+    detect_cpu();
+    if (use_avx2) {
         if (fails_somewhere()) {
             return 1;
         }
-        printf("equal, in blocks of %zu bytes\n", sizeof(WideBlock));
+        printf("equal, in blocks of %zu bytes\n", sizeof(Avx2Block));
     }
 #endif
     return 0;

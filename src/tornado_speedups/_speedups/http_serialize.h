@@ -1,8 +1,10 @@
 /* HTTP/1.x heads (RFC 9112), written: those that are plain, which is ASCII without line ends of its own. */
 
-#include "arguments.h"
-#include "functions.h"
-#include "xor.h"
+#ifndef TORNADO_SPEEDUPS_HTTP_SERIALIZE_H
+#define TORNADO_SPEEDUPS_HTTP_SERIALIZE_H
+
+#include "args.h"
+#include "mask.h"
 
 /* Returns 1 and adds to `size` for ASCII without line ends, 0 for anything else, -1 with an exception. */
 static int
@@ -54,7 +56,7 @@ write_text(unsigned char *to, PyObject *text, unsigned char first, unsigned char
 }
 
 static PyObject *
-write_head(PyObject *line, PyObject *parts, const Argument *body, Py_ssize_t size)
+write_head(PyObject *line, PyObject *parts, const BytesArg *body, Py_ssize_t size)
 {
     PyObject *head = PyBytes_FromStringAndSize(NULL, size + body->length);
     if (head == NULL) {
@@ -72,7 +74,7 @@ write_head(PyObject *line, PyObject *parts, const Argument *body, Py_ssize_t siz
 }
 
 static PyObject *
-assemble_head(PyObject *line, PyObject *parts, const Argument *body)
+assemble_head(PyObject *line, PyObject *parts, const BytesArg *body)
 {
     Py_ssize_t size = 4;
     int status = measure_text(line, &size);
@@ -125,7 +127,7 @@ append_fields(PyObject *parts, PyObject *headers)
 }
 
 static PyObject *
-serialize(PyObject *line, PyObject *headers, const Argument *body)
+serialize(PyObject *line, PyObject *headers, const BytesArg *body)
 {
     PyObject *parts = PyList_New(0);
     if (parts == NULL) {
@@ -140,11 +142,11 @@ serialize(PyObject *line, PyObject *headers, const Argument *body)
     return head;
 }
 
-PyObject *
+static PyObject *
 serialize_head(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"line", "headers", "body"};
-    Argument body;
+    BytesArg body;
     if (count != 3) {
         return raise_wrong_count("serialize_head", count, names, 3, 3);
     }
@@ -154,10 +156,12 @@ serialize_head(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize
     if (!PyDict_CheckExact(arguments[1])) {
         return raise_wrong_type(arguments[1], "headers", "a dict");
     }
-    if (argument_open(&body, arguments[2], "body") < 0) {
+    if (open_arg(&body, arguments[2], "body") < 0) {
         return NULL;
     }
     PyObject *head = serialize(arguments[0], arguments[1], &body);
-    argument_close(&body);
+    close_arg(&body);
     return head;
 }
+
+#endif

@@ -1,7 +1,9 @@
-"""Which code of Tornado is known, so that it may be replaced or relied upon: told by hashes of its source text.
+"""Tell by hashes of its source text which code of Tornado is known, so that it may be replaced or relied upon.
 
-Source, since bytecode differs between versions of Python. A class or function that someone has patched in memory isn't
-known either.
+The source is hashed because bytecode differs between versions of Python. A class or function that someone has patched
+in memory isn't known either.
+
+After a new version of Tornado: review what has changed in the definitions below, then add their new fingerprints.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 # The first 16 digits of the SHA-256 of each definition's text, in Tornado 6.5 to 6.5.10, and in 6.6 and 6.6.1.
-KNOWN: dict[str, tuple[str, ...]] = {
+FINGERPRINTS: dict[str, tuple[str, ...]] = {
     "tornado.websocket:WebSocketHandler.get_websocket_protocol": ("e19024c8f7037b5f", "7401c96e48f83c6e"),
     "tornado.websocket:WebSocketClientConnection.get_websocket_protocol": ("63d54894f73ea168",),
     "tornado.websocket:WebSocketProtocol": ("5a5b90cc8f826ed3", "f42ce84b7f0e12da"),
@@ -25,7 +27,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "tornado.util:_websocket_mask_python": ("83e184311a07dbc8", "37f6bb9f894a4def"),
     "tornado.httputil:_ABNF": ("ccc53c925a52a053", "92936de0b095a8f2"),
     "tornado.httputil:_normalize_header": ("0520c8a41b1cf793",),
-    # Not that of 6.5, whose parser has other parameters.
+    # Without the one of 6.5, whose parser has other parameters.
     "tornado.httputil:HTTPHeaders": (
         "1510560908dcae4f",
         "aa636824d654a1e6",
@@ -43,46 +45,49 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "tornado.gen:with_timeout": ("1c7ef704ee0016a1", "bb4b6b1cd4064b2c"),
 }
 
-# What else has changed meanwhile is unknown in other versions, even if these definitions haven't.
+# Other versions are unknown even if these definitions are unchanged, because other code may have changed.
 _VERSIONS = ((6, 5), (6, 6))
 
 _NEXT_DEFINITION = {0: re.compile(r"\n(?=[^\s#)])"), 4: re.compile(r"\n(?= {0,4}[^\s#)])")}
 
 
-class Code:
-    """The code of the Tornado at hand, each part read and looked at once: as it is now, so not to be kept."""
+class TornadoCode:
+    """The code of the Tornado that is imported, as it is now; each part is read and checked once."""
 
     def __init__(self) -> None:
         self._sources: dict[str, str] = {}
         self._reasons: dict[str, str | None] = {}
 
-    def why_unknown(self, names: list[str]) -> str | None:
-        """What keeps these definitions ("module:Class" or "module:Class.function") from being known; None if nothing.
+    def explain_unknown(self, names: list[str]) -> str | None:
+        """Return why one of these definitions is unknown, None if all are known. Raises ImportError.
 
-        Raises ImportError where there is no such module.
+        A definition is "module:Class", "module:function" or "module:Class.function".
         """
         if import_module("tornado").version_info[:2] not in _VERSIONS:
             return "a version it doesn't know"
         for name in names:
             if name not in self._reasons:
-                self._reasons[name] = self._why_unknown(*name.split(":"))
+                self._reasons[name] = self._explain(*name.split(":"))
             if self._reasons[name]:
                 return self._reasons[name]
         return None
 
-    def _why_unknown(self, module_name: str, qualified_name: str) -> str | None:
+    def _explain(self, module_name: str, qualified_name: str) -> str | None:
         module = import_module(module_name)
         if module_name not in self._sources:
-            self._sources[module_name] = source(module)
-        if digest(self._sources[module_name], qualified_name) not in KNOWN[f"{module_name}:{qualified_name}"]:
+            self._sources[module_name] = get_source(module)
+        if (
+            compute_fingerprint(self._sources[module_name], qualified_name)
+            not in FINGERPRINTS[f"{module_name}:{qualified_name}"]
+        ):
             return f"whose {module_name}.{qualified_name} it doesn't know"
         if _is_patched(module, qualified_name):
             return f"whose {module_name}.{qualified_name} has been patched"
         return None
 
 
-def source(module: ModuleType) -> str:
-    """The source text of a module; none where there is only its bytecode, or the file has gone."""
+def get_source(module: ModuleType) -> str:
+    """Return the source text of a module; empty where there is only bytecode, or the file has gone."""
     spec = module.__spec__
     loader: Any = spec.loader if spec is not None else None
     try:
@@ -91,20 +96,20 @@ def source(module: ModuleType) -> str:
         return ""
 
 
-def digest(text: str, qualified_name: str) -> str:
-    """The hash of a definition's part of a module's source text; of no text where there is none."""
+def compute_fingerprint(text: str, qualified_name: str) -> str:
+    """Return the hash of one definition in a module's source text; that of empty text if it isn't there."""
     for depth, name in enumerate(qualified_name.split(".")):
         text = _definition(text, name, 4 * depth)
     return sha256(text.encode()).hexdigest()[:16]
 
 
 def _definition(text: str, name: str, indent: int) -> str:
-    # Found by plain search: a pattern for each name would take longer to compile and to run than all the rest.
+    # By plain search: a pattern for each name would take longer to compile and run than everything else.
     for start in (f"{keyword} {name}{mark}" for keyword in ("class", "def", "async def") for mark in "(:"):
-        place = text.find(f"\n{' ' * indent}{start}") + 1
-        if place:
-            end = _NEXT_DEFINITION[indent].search(text, place)
-            return text[place : end.start() if end else len(text)].rstrip()
+        begin = text.find(f"\n{' ' * indent}{start}") + 1
+        if begin:
+            end = _NEXT_DEFINITION[indent].search(text, begin)
+            return text[begin : end.start() if end else len(text)].rstrip()
     return ""
 
 
@@ -128,5 +133,5 @@ def _is_foreign(member: Any, module: ModuleType) -> bool:
 
 
 def _is_ours(function: FunctionType) -> bool:
-    """Whether it comes from another hook."""
+    """Return whether another hook has put this function there."""
     return str(function.__globals__.get("__name__")).startswith("tornado_speedups.")
