@@ -145,11 +145,11 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types of all Python here, and the workflows."""
+    """Check style and types of all Python here, the lock files and the workflows."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("zizmor", "--offline", "--quiet", ".github/workflows")
+    wheelworks(session, "lint-project", "--strict")
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *map(str, WORKFLOWS))
     session.run("mypy", "src", "scripts", "tests", "docs", "noxfile.py", "setup.py", "bootstrap.py")
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "build-wheels": "wheelworks.cli.build_wheels",
     "test-foreign": "wheelworks.cli.test_foreign",
     "audit": "wheelworks.cli.audit",
+    "lint-project": "wheelworks.cli.lint_project",
     "test-native": "wheelworks.cli.test_native",
     "test-autobahn": "wheelworks.cli.test_autobahn",
     "reproduce": "wheelworks.cli.reproduce",
@@ -52,8 +53,8 @@ def main(argv: Sequence[str]) -> int:
         console.error(f"no command {argv[0]!r}" if argv else "no command", f"one of: {', '.join(COMMANDS)}")
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, process.interrupt)
-    process.end_with_parent()
+        signal.signal(number, process.handle_interrupt)
+    process.watch_parent()
     try:
         _refuse_elsewhere(argv[0])
         return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
