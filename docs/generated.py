@@ -100,19 +100,37 @@ def findings() -> str:
 def manifest_page() -> str:
     """The page of the manifest's fields."""
     schema = manifest.schema()
-    head = [f"# {schema['title']}", "", schema["description"], "", "| field | type | what it says |", "|---|---|---|"]
+    head = ["# The manifest", "", schema["$defs"]["Manifest"]["description"], ""]
+    head += [
+        "It holds no time of day, no duration and no path, so that two builds of one source give the same file.",
+        "",
+    ]
+    head += ["| field | type | what it says |", "|---|---|---|"]
     rows = [f"| `{place}` | {kind} | {text} |" for place, kind, text in fields(schema)]
     end = ["", "As JSON Schema, which the tests hold against real manifests:", "", "```json"]
     return "\n".join([*head, *rows, *end, json.dumps(schema, indent=2), "```", ""])
 
 
-def fields(schema: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str, str]]:
+def fields(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Every field that a schema describes: its place, its type, its description."""
-    for name, inner in schema.get("properties", {}).items():
-        here = f"{place}{name}"
-        needed = "" if name in schema.get("required", ()) else ", may be missing"
+    yield from _fields(schema, schema["$defs"], "")
+
+
+def _fields(part: Mapping[str, Any], types: Mapping[str, Any], place: str) -> Iterator[tuple[str, str, str]]:
+    part = _resolved(part, types)
+    for name, field in part.get("properties", {}).items():
+        here, inner = f"{place}{name}", _resolved(field, types)
+        needed = "" if name in part.get("required", ()) else ", may be missing"
         kind = inner.get("type", "one of " + ", ".join(f"`{one}`" for one in inner.get("enum", ())))
-        yield here, kind + needed, inner.get("description", "")
-        yield from fields(inner, f"{here}.")
+        yield here, kind + needed, field.get("description") or inner.get("description", "")
+        yield from _fields(inner, types, f"{here}.")
         if "items" in inner:
-            yield from fields(inner["items"], f"{here}[].")
+            yield from _fields(inner["items"], types, f"{here}[].")
+
+
+def _resolved(part: Mapping[str, Any], types: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a part of the schema, or what it refers to; of a part that may be null, what it is otherwise."""
+    for choice in part.get("anyOf", ()):
+        if "$ref" in choice:
+            part = choice
+    return types[part["$ref"].rpartition("/")[2]] if "$ref" in part else part

@@ -56,11 +56,13 @@ DEAR = {
         '"build-wheels", sdist, "--builder", "cibuildwheel", *words, "--out"',
         "all targets but one, which --target chooses",
     ),
-    "nox -s compare -- dist wheelhouse --part": Elsewhere(
-        OFFICIAL, 'wheelworks("compare", built.cross, built.cibuildwheel, "--part"', "wheels of other targets than one"
+    "nox -s compare -- dist wheelhouse --subset": Elsewhere(
+        OFFICIAL,
+        'wheelworks("compare", built.cross, built.cibuildwheel, "--subset"',
+        "wheels of other targets than one",
     ),
-    "wheelworks compare dist wheelhouse --part": Elsewhere(
-        OFFICIAL, 'wheelworks("compare", built.cross, built.cibuildwheel, "--part"', "a project other than this one"
+    "wheelworks compare dist wheelhouse --subset": Elsewhere(
+        OFFICIAL, 'wheelworks("compare", built.cross, built.cibuildwheel, "--subset"', "a project other than this one"
     ),
     "nox -s compare -- dist-tornado tornado==6.6.1": Elsewhere(
         f"{WHEELWORKS}/compare/test_official.py", 'wheelworks("compare", tornado_release, RELEASE'

@@ -17,19 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pypi_simple
-import requests
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-from packaging.version import InvalidVersion, Version
 
-from wheelworks.audit import platforms, release, sdist
+from wheelworks.audit import sdist
 from wheelworks.audit.findings import FileAudit, Finding
-from wheelworks.audit.platforms import Platform
-from wheelworks.core import process
+from wheelworks.core import index, process
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.tags import Platform, parse_platform
 from wheelworks.core.wheel import parse_wheel_name
 
 SECONDS = 300.0  # for what asks the index, or the service of vulnerabilities
@@ -119,8 +116,8 @@ def check_dependencies(reports: Sequence[FileAudit], *, offline: bool, osv_url: 
     try:
         pins = resolve_requirements(wanted, min((claim.python for claim in claims), default=(3, 11)))
         yield from _check_index(pins, claims)
-    except (WheelworksError, requests.RequestException, pypi_simple.NoSuchProjectError) as error:
-        yield Finding("W503", str(error))
+    except WheelworksError as error:
+        yield Finding("W503", error.message)
         return
     yield from check_vulnerabilities(pins, osv_url)
 
@@ -139,7 +136,7 @@ def _list_claims(report: FileAudit) -> Iterator[Claim]:
     except WheelworksError:
         return
     for tag in sorted(name.tags, key=str):
-        platform = platforms.parse(tag.platform)
+        platform = parse_platform(tag.platform)
         floor = re.fullmatch(r"cp(\d)(\d+)", tag.interpreter)
         if platform is None or floor is None:
             continue
@@ -174,17 +171,14 @@ def resolve_requirements(wanted: Sequence[str], python: tuple[int, int]) -> list
 
 def _check_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Finding]:
     licences: dict[str, str] = {}
-    with pypi_simple.PyPISimple(release.index_url()) as index:
-        for pin in pins:
-            packages = [
-                one for one in index.get_project_page(pin.name).packages if _is_version(one.version, pin.version)
-            ]
-            if holes := _find_holes(pin, [one.filename for one in packages], claims):
-                source = next((one for one in packages if one.filename.endswith(sdist.SDIST_SUFFIX)), None)
-                setup = sdist.read_setup(release.stored(index, source)) if source else ""
-                code = "W506" if has_optional_extensions(setup) else "W501"
-                yield Finding(code, f"no wheel for {_describe_holes(holes)}", f"{pin.name}=={pin.version}")
-            licences[f"{pin.name} {pin.version}"] = _licence(index, packages)
+    for pin in pins:
+        files = index.list_release(f"{pin.name}=={pin.version}")
+        if holes := _find_holes(pin, [one.name for one in files], claims):
+            source = next((one for one in files if one.name.endswith(sdist.SDIST_SUFFIX)), None)
+            setup = sdist.read_setup(index.fetch(source)) if source else ""
+            code = "W506" if has_optional_extensions(setup) else "W501"
+            yield Finding(code, f"no wheel for {_describe_holes(holes)}", f"{pin.name}=={pin.version}")
+        licences[f"{pin.name} {pin.version}"] = _licence(files)
     if licences:
         yield Finding("W505", "; ".join(f"{name}: {licence}" for name, licence in sorted(licences.items())))
 
@@ -211,13 +205,6 @@ def _describe_holes(holes: Sequence[Claim]) -> str:
     return "; ".join(f"{tag} with Python {', '.join(dict.fromkeys(versions))}" for tag, versions in places.items())
 
 
-def _is_version(text: str | None, version: str) -> bool:
-    try:
-        return text is not None and Version(text) == Version(version)
-    except InvalidVersion:
-        return False
-
-
 def _find_holes(pin: Pin, files: Sequence[str], claims: Sequence[Claim]) -> list[Claim]:
     tags: set[Tag] = set()
     for file in files:
@@ -229,12 +216,11 @@ def _find_holes(pin: Pin, files: Sequence[str], claims: Sequence[Claim]) -> list
     return [one for one in needed if not one.tags() & tags]
 
 
-def _licence(index: pypi_simple.PyPISimple, packages: Sequence[pypi_simple.DistributionPackage]) -> str:
-    source = next((one for one in packages if one.has_metadata), None)
+def _licence(files: Sequence[index.IndexFile]) -> str:
+    source = next((one for one in files if one.has_metadata), None)
     if source is None:
         return "not stated on the index"
-    text = index.get_package_metadata(source, verify=False)
-    head = text.partition("\n\n")[0]
+    head = index.read_metadata(source).partition("\n\n")[0]
     found = re.search(r"^License-Expression: (.+)$", head, re.MULTILINE)
     found = found or re.search(r"^Classifier: License :: (?:OSI Approved :: )?(.+)$", head, re.MULTILINE)
     found = found or re.search(r"^License: (.+)$", head, re.MULTILINE)

@@ -9,8 +9,8 @@ import lief
 
 from wheelworks.audit import platforms
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
-from wheelworks.audit.platforms import Platform
 from wheelworks.audit.wheel import AuditedWheel, NativeFile, module_name
+from wheelworks.core.tags import Platform
 
 # What linkers and runtimes export of their own accord.
 _LINKERS = re.compile(

@@ -12,8 +12,8 @@ from abi3info.models import PyVersion, Symbol
 
 from wheelworks.audit import platforms
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
-from wheelworks.audit.platforms import Platform
 from wheelworks.audit.wheel import AuditedWheel, NativeFile
+from wheelworks.core.tags import Platform
 
 _PYTHON_DLL = re.compile(r"(?:lib)?python(\d+)(t?)(_d)?\.dll")
 _PYPY_DLL = re.compile(r"libpypy\d[\w.]*-c\.dll")

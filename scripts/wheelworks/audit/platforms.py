@@ -7,61 +7,13 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-import re
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 TABLE = Path(__file__).with_name("platforms.toml")
 FORMATS = {"linux": "ELF", "macos": "Mach-O", "windows": "PE"}
-
-_LEGACY = {"manylinux1": "2_5", "manylinux2010": "2_12", "manylinux2014": "2_17"}
-_CPUS = {
-    "amd64": "x86_64", "arm64": "aarch64", "i686": "x86", "i386": "x86", "armv7l": "arm", "armv6l": "arm",
-    "ppc64le": "powerpc64le",
-}  # fmt: skip
-_MAC_HALVES = {"universal2": ("aarch64", "x86_64"), "intel": ("x86", "x86_64"), "fat64": ("x86_64",)}
-_LINUX = re.compile(r"(?:(manylinux|musllinux)_(\d+)_(\d+)|linux)_(\w+)")
-_MAC = re.compile(r"macosx_(\d+)_(\d+)_(\w+)")
-
-
-@dataclass(frozen=True)
-class Platform:
-    """What a platform tag says: the CPUs that it must serve, and the libc's or system's lowest version."""
-
-    tag: str
-    os: str
-    cpus: tuple[str, ...]
-    arch: str
-    libc: str = ""
-    version: tuple[int, int] = (0, 0)
-
-
-def parse(tag: str) -> Platform | None:
-    """Take a platform tag apart; None for one that isn't known here, and for ``any``."""
-    head, _, rest = tag.partition("_")
-    plain = f"manylinux_{_LEGACY[head]}_{rest}" if head in _LEGACY else tag
-    if found := _LINUX.fullmatch(plain):
-        libc = {"manylinux": "glibc", "musllinux": "musl", None: ""}[found[1]]
-        version = (int(found[2]), int(found[3])) if found[2] else (0, 0)
-        return Platform(tag, "linux", (_CPUS.get(found[4], found[4]),), found[4], libc, version)
-    if found := _MAC.fullmatch(tag):
-        halves = _MAC_HALVES.get(found[3], (_CPUS.get(found[3], found[3]),))
-        return Platform(tag, "macos", halves, found[3], version=(int(found[1]), int(found[2])))
-    if tag == "win32":
-        return Platform(tag, "windows", ("x86",), "win32")
-    if head == "win" and rest in ("amd64", "arm64"):
-        return Platform(tag, "windows", (_CPUS[rest],), rest)
-    return None
-
-
-def parse_all(tags: Iterable[str]) -> tuple[Platform, ...]:
-    """The platforms among ``tags`` that are known, oldest promise first."""
-    found = [platform for tag in sorted(tags) if (platform := parse(tag))]
-    return tuple(sorted(found, key=lambda one: one.version))
 
 
 @cache

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -147,16 +148,20 @@ def _result(finding: Finding) -> dict[str, Any]:
     }
 
 
-def add_to_manifest(record: manifest.Record, reports: Iterable[FileAudit]) -> manifest.Record:
-    """The manifest with what the audit found of each of its wheels."""
+def add_to_manifest(record: manifest.Manifest, reports: Iterable[FileAudit]) -> manifest.Manifest:
+    """Return the manifest with what the audit found of each of its wheels."""
     known = {report.file: report for report in reports}
     wheels = [
-        {**wheel, "audit": _audited(known[wheel["file"]])} if wheel["file"] in known else wheel
-        for wheel in record["wheels"]
+        replace(wheel, audit=_audited(known[wheel.file])) if wheel.file in known else wheel for wheel in record.wheels
     ]
-    return {**record, "wheels": wheels}
+    return replace(record, wheels=wheels)
 
 
-def _audited(report: FileAudit) -> dict[str, Any]:
-    findings = [{key: value for key, value in one.record().items() if key != "wheel"} for one in report.findings]
-    return {"checks": summarize_checks(report), "findings": findings}
+def _audited(report: FileAudit) -> manifest.AuditRecord:
+    findings = [
+        manifest.FindingRecord(
+            code=one.code, name=one.about.name, severity=one.severity, member=one.member, evidence=one.evidence
+        )
+        for one in report.findings
+    ]
+    return manifest.AuditRecord(checks=summarize_checks(report), findings=findings)

@@ -18,9 +18,9 @@ from packaging.tags import Tag
 from wheelworks.audit import platforms
 from wheelworks.audit.disassembly import CodeRegion, find_code_regions
 from wheelworks.audit.findings import Finding, sanitize
-from wheelworks.audit.platforms import Platform
 from wheelworks.core.archive import Limits
 from wheelworks.core.binary import SUFFIXES, Binary, Parsed
+from wheelworks.core.tags import Platform, parse_platforms
 from wheelworks.core.wheel import WheelName
 
 P = TypeVar("P")
@@ -78,7 +78,7 @@ class AuditedWheel:
     @cached_property
     def platforms(self) -> tuple[Platform, ...]:
         """The platforms of the tags, the oldest promise first."""
-        return platforms.parse_all(self.name.platforms)
+        return parse_platforms(self.name.platforms)
 
     @property
     def tags(self) -> frozenset[Tag]:

@@ -14,7 +14,7 @@ from typing import Any
 from wheelworks.bench.baseline import LARGE, SMALL, Work
 from wheelworks.core.errors import WheelworksError
 from wheelworks.emulator import load
-from wheelworks.emulator.findings import CannotRun
+from wheelworks.emulator.faults import Unsupported
 
 _MASK = b"\x37\xfa\x21\x3d"
 _HEADERS = ("Host", "Accept", "User-Agent", "Cookie")
@@ -58,7 +58,7 @@ def measure(wheel: Path) -> Work:
             told = module.count_instructions_()
             counts = {name: _count(getattr(module, name), CALLS[name], told) for name in CALLS}
             return Work(tags, module.abi_.cpu, counts)
-    except CannotRun as error:
+    except Unsupported as error:
         return Work(tags, "", {}, error.message)
 
 

@@ -33,20 +33,20 @@ def run_tasks(
         return [outcome for outcomes in pool.map(one, wanted) for outcome in outcomes]
 
 
-def _load_records(shop: BuildContext) -> list[manifest.Record]:
+def _load_records(shop: BuildContext) -> list[manifest.WheelRecord]:
     """What the folder's manifest knows of wheels that are still there."""
     try:
         record = manifest.load(shop.out)
     except WheelworksError:
         return []
-    return list(manifest.existing(record, shop.out)["wheels"]) if record else []
+    return manifest.existing(record, shop.out).wheels if record else []
 
 
-def _run_task(shop: BuildContext, job: BuildTask, there: Sequence[manifest.Record]) -> list[BuildResult]:
+def _run_task(shop: BuildContext, job: BuildTask, there: Sequence[manifest.WheelRecord]) -> list[BuildResult]:
     made_of = tasks.compute_fingerprint(shop, family_of(job.rows[0]) if job.rows else (), job.abi)
     if tasks.is_up_to_date(there, made_of, job.rows):
         fitting = [record for record in there if tasks.is_up_to_date([record], made_of, ())]
-        return [UpToDate(shop.out / record["file"], record) for record in fitting]
+        return [UpToDate(shop.out / record.file, record) for record in fitting]
     if job.abi is None:
         return [_catch_failure(shop, job, lambda: wheel.build_pure_wheel(shop, made_of))]
     return _build_family(shop, job, job.abi, wheel.FamilyContext(shop, made_of, there))
@@ -63,7 +63,7 @@ def _build_family(shop: BuildContext, job: BuildTask, abi: Abi, around: wheel.Fa
         return _catch_failure(shop, job, lambda: wheel.build_wheel(around, row, abi, serves, job.rows))
 
     first = one(family[0], family)
-    if isinstance(first, Failed) or (isinstance(first, Built) and len(first.record["targets"]) == len(family)):
+    if isinstance(first, Failed) or (isinstance(first, Built) and len(first.record.targets) == len(family)):
         return [first]
     rest = [one(row, (row,)) for row in job.rows if row is not family[0]]
     return [outcome for outcome in (first, *rest) if outcome is not None]

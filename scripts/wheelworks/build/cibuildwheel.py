@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wheelworks.build.wheel import describe_wheel
 from wheelworks.core import manifest, process, tags
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.wheel import parse_wheel_name
 
@@ -184,7 +186,7 @@ def select_host_targets(targets: Sequence[Target], *, narrowed: bool) -> list[Ta
 class BuiltWheels:
     """What cibuildwheel made: the manifest's records of its wheels, and all that it said meanwhile."""
 
-    records: Sequence[manifest.Record]
+    records: Sequence[WheelRecord]
     output: str
 
 
@@ -238,16 +240,13 @@ def _check_count(wheels: Sequence[Path], wanted: Sequence[str]) -> Sequence[Path
     return wheels
 
 
-def _publish_wheel(wheel: Path, out: Path) -> manifest.Record:
-    name = parse_wheel_name(wheel.name)
-    data = wheel.read_bytes()
-    place = manifest.write(out / wheel.name, data)
-    served = [target.id for target in tags.find_served_targets(name)]
-    record = {"file": place.name, "sha256": manifest.sha256(place), "size": len(data), "targets": served}
-    return {**record, "abi": name.abi, "builder": "cibuildwheel"}
+def _publish_wheel(wheel: Path, out: Path) -> WheelRecord:
+    name, data = parse_wheel_name(wheel.name), wheel.read_bytes()
+    manifest.write(out / wheel.name, data)
+    return describe_wheel(wheel.name, data, name.tags, tags.find_served_targets(name), builder="cibuildwheel")
 
 
-def describe_toolchain(env: Mapping[str, str]) -> manifest.Record:
+def describe_toolchain(env: Mapping[str, str]) -> manifest.Toolchain:
     """What decides these wheels: cibuildwheel's version, which pins its images by hash, and its variables."""
     changed = {name: env[name] for name in sorted(env) if name.startswith(PREFIX) and name != ENGINE_VARIABLE}
-    return {"cibuildwheel": importlib.metadata.version("cibuildwheel"), "settings": changed}
+    return manifest.Toolchain(cibuildwheel=importlib.metadata.version("cibuildwheel"), settings=changed)

@@ -91,27 +91,15 @@ class BuildContext:
     out: Path
     extra: Mapping[str, str]
 
-    def toolchain(self) -> manifest.Record:
-        """The versions that decide a wheel's bytes, besides its headers."""
-        return {
-            "wheelworks": importlib.metadata.version("wheelworks") if _installed("wheelworks") else "checkout",
-            "ziglang": importlib.metadata.version("ziglang"),
-            "deflate": importlib.metadata.version("deflate"),
-            "python": ".".join(self.python.version.split(".")[:2]),
-            "build_requirements": self.environment.versions,
-        }
-
-    def described(self) -> manifest.Record:
-        """What the manifest keeps of the source."""
-        return {
-            "name": self.source.name,
-            "kind": self.source.kind,
-            "tree_sha256": self.source.sha256,
-            "archive_sha256": self.source.archive_sha256,
-            "commit": self.source.commit,
-            "dirty": self.source.dirty,
-            "epoch": self.source.epoch,
-        }
+    def toolchain(self) -> manifest.Toolchain:
+        """Return the versions that decide a wheel's bytes, besides its headers."""
+        return manifest.Toolchain(
+            wheelworks=importlib.metadata.version("wheelworks") if _installed("wheelworks") else "checkout",
+            ziglang=importlib.metadata.version("ziglang"),
+            deflate=importlib.metadata.version("deflate"),
+            python=".".join(self.python.version.split(".")[:2]),
+            build_requirements=self.environment.versions,
+        )
 
     def publish_sdist(self) -> Path:
         """Put the sdist beside the wheels."""

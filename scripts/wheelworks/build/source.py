@@ -10,12 +10,12 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
 from wheelworks.build.sdist import unpack_sdist
-from wheelworks.core import plan
+from wheelworks.core import manifest, plan
 from wheelworks.core.errors import UsageError, WheelworksError
 
 PURE_HINT = """\
@@ -99,13 +99,25 @@ class SourceTree:
     """
 
     name: str
-    kind: str
+    kind: Literal["directory", "sdist"]
     tree: Path
     sha256: str
     epoch: int
     commit: str = ""
     dirty: bool = False
     archive_sha256: str = ""
+
+    def record(self) -> manifest.Source:
+        """Return what the manifest keeps of the source."""
+        return manifest.Source(
+            name=self.name,
+            kind=self.kind,
+            tree_sha256=self.sha256,
+            archive_sha256=self.archive_sha256,
+            commit=self.commit,
+            dirty=self.dirty,
+            epoch=self.epoch,
+        )
 
 
 def read_epoch_variable(value: str | None) -> int | None:

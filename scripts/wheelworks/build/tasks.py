@@ -13,6 +13,7 @@ from wheelworks.build import driver
 from wheelworks.build.context import BuildContext
 from wheelworks.core import manifest, plan
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
 
 
@@ -32,7 +33,7 @@ class Built:
     """A wheel that was built, verified and written: its file, and what the manifest keeps of it."""
 
     file: Path
-    record: manifest.Record
+    record: manifest.WheelRecord
     seconds: float
     compilation: driver.Compilation
 
@@ -42,7 +43,7 @@ class UpToDate:
     """A wheel that was there already, made of just the same things."""
 
     file: Path
-    record: manifest.Record
+    record: manifest.WheelRecord
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def make_tasks(targets: Iterable[Target], abis: Iterable[Abi]) -> list[BuildTask
 _SUITE = Path(__file__).parents[1]
 
 
-def compute_fingerprint(shop: BuildContext, family: Sequence[Target], abi: Abi | None) -> manifest.Record:
+def compute_fingerprint(shop: BuildContext, family: Sequence[Target], abi: Abi | None) -> manifest.Fingerprint:
     """The hashes for the wheels of one family and ABI (none for the pure wheel).
 
     ``recipe_sha256`` is over the source, the tools, this builder and the rows of the matrix; ``headers_sha256`` stands
@@ -78,16 +79,16 @@ def compute_fingerprint(shop: BuildContext, family: Sequence[Target], abi: Abi |
         "name": shop.source.name,
         "epoch": shop.source.epoch,
         "extra": dict(shop.extra),
-        "toolchain": shop.toolchain(),
+        "toolchain": shop.toolchain().versions(),
         "builder": hash_builder(),
         "family": [asdict(row) for row in family],
         "abi": asdict(abi) if abi else {},
     }
-    record = {"recipe_sha256": hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()}
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     if abi is None:
-        return record
+        return manifest.Fingerprint(recipe_sha256=digest)
     found = shop.headers[abi.id]
-    return {**record, "headers": found.release, "headers_sha256": found.sha256}
+    return manifest.Fingerprint(recipe_sha256=digest, headers=found.release, headers_sha256=found.sha256)
 
 
 @cache
@@ -102,18 +103,18 @@ def hash_builder() -> str:
     return total.hexdigest()
 
 
-def is_up_to_date(records: Sequence[manifest.Record], wanted: manifest.Record, rows: Sequence[Target]) -> bool:
-    """Whether wheels made of just these inputs serve all of ``rows`` (none: whether there is such a wheel)."""
-    fitting = [record for record in records if _hashes(record.get("inputs", {})) == _hashes(wanted)]
-    served = {name for record in fitting for name in record["targets"]}
+def is_up_to_date(records: Sequence[WheelRecord], wanted: manifest.Fingerprint, rows: Sequence[Target]) -> bool:
+    """Return whether wheels with this fingerprint serve all of ``rows`` (none: whether there is such a wheel)."""
+    fitting = [record for record in records if _hashes(record.fingerprint) == _hashes(wanted)]
+    served = {name for record in fitting for name in record.targets}
     return bool(fitting) and {row.id for row in rows} <= served
 
 
-def only_headers_differ(old: manifest.Record, new: manifest.Record) -> bool:
-    """Whether two wheels of one name were made of the same things but for CPython's headers."""
-    before, after = _hashes(old.get("inputs", {})), _hashes(new["inputs"])
-    return before.get("recipe_sha256") == after["recipe_sha256"] and before != after
+def only_headers_differ(old: WheelRecord, new: WheelRecord) -> bool:
+    """Return whether two wheels of one name were made of the same things but for CPython's headers."""
+    before, after = _hashes(old.fingerprint), _hashes(new.fingerprint)
+    return before[0] == after[0] and before != after
 
 
-def _hashes(record: manifest.Record) -> manifest.Record:
-    return {name: value for name, value in record.items() if name.endswith("_sha256")}
+def _hashes(one: manifest.Fingerprint | None) -> tuple[str, str]:
+    return (one.recipe_sha256, one.headers_sha256) if one else ("", "")

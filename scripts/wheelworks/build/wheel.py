@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from msgspec.structs import replace
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name
 
@@ -24,6 +25,7 @@ from wheelworks.core import cache, manifest, plan
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.binary import SUFFIXES
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.wheel import (
     WheelName,
@@ -41,8 +43,8 @@ class FamilyContext:
     """What the wheels of one family and ABI share: what they are made of, and which wheels were there before."""
 
     shop: BuildContext
-    made_of: manifest.Record
-    there: Sequence[manifest.Record]
+    made_of: manifest.Fingerprint
+    there: Sequence[WheelRecord]
 
 
 def build_wheel(
@@ -70,10 +72,9 @@ def build_wheel(
     if not set(serves) & set(rows):
         return None
     path, record = _repack(around, target, abi, made, serves)
-    link = "freestanding" if compilation.freestanding else "libc"
-    return Built(
-        path, {**record, "link": link, "libc_calls": list(compilation.calls)}, time.perf_counter() - start, compilation
-    )
+    link: Literal["freestanding", "libc"] = "freestanding" if compilation.freestanding else "libc"
+    record = replace(record, link=link, libc_calls=list(compilation.calls))
+    return Built(path, record, time.perf_counter() - start, compilation)
 
 
 def _is_project_file(event: driver.Event, tree: Path) -> bool:
@@ -97,7 +98,7 @@ def _check_platform(name: WheelName, target: Target) -> None:
 
 def _repack(
     around: FamilyContext, target: Target, abi: Abi, made: Path, serves: Sequence[Target]
-) -> tuple[Path, manifest.Record]:
+) -> tuple[Path, WheelRecord]:
     """Verify what the backend made, normalise it, and write it to its place."""
     shop, members, name = around.shop, read_members(made), parse_wheel_name(made.name)
     _check_platform(name, target)
@@ -115,10 +116,16 @@ def _repack(
         shop, name, info
     )
     data = build_archive(replace_record(replace_tags(placed, tags, info), info), shop.source.epoch)
-    record = describe_wheel(format_wheel_name(name, tags), data, tags, serves, around.made_of)
-    record["extensions"] = [_describe_native_file(one, renamed.get(one.member) or one.member) for one in found]
+    record = describe_wheel(
+        format_wheel_name(name, tags),
+        data,
+        tags,
+        serves,
+        extensions=[_describe_native_file(one, renamed.get(one.member) or one.member) for one in found],
+        fingerprint=around.made_of,
+    )
     _check_header_releases(around.there, record)
-    return manifest.write(shop.out / record["file"], data), record
+    return manifest.write(shop.out / record.file, data), record
 
 
 def _drop_libc_names(members: Mapping[str, Member], target: Target, abi: Abi) -> dict[str, str | None]:
@@ -136,46 +143,57 @@ def check_abi(name: WheelName, target: Target, abi: Abi) -> None:
         )
 
 
-def _check_header_releases(there: Sequence[manifest.Record], record: manifest.Record) -> None:
+def _check_header_releases(there: Sequence[WheelRecord], record: WheelRecord) -> None:
     """Refuse a wheel that is another one only because this machine has another release's headers."""
     for old in there:
-        if old["file"] != record["file"] or old["sha256"] == record["sha256"]:
+        if old.file != record.file or old.sha256 == record.sha256:
             continue
         if tasks.only_headers_differ(old, record):
-            before, after = (one["inputs"].get("headers", "?") for one in (old, record))
+            before, after = ((one.fingerprint and one.fingerprint.headers) or "?" for one in (old, record))
             raise WheelworksError(
-                f"{record['file']}: the headers of CPython {after} give another wheel than those of {before} did",
+                f"{record.file}: the headers of CPython {after} give another wheel than those of {before} did",
                 f"build with the headers of {before}, or replace the wheel by --force",
             )
 
 
 def describe_wheel(
-    file: str, data: bytes, tags: Iterable[Tag], serves: Sequence[Target], made_of: manifest.Record
-) -> manifest.Record:
-    """What the manifest keeps of any wheel."""
-    return {
-        "file": file,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "size": len(data),
-        "tags": sorted(map(str, tags)),
-        "targets": [row.id for row in serves],
-        "abi": parse_wheel_name(file).abi,
-        "inputs": made_of,
-    }
+    file: str,
+    data: bytes,
+    tags: Iterable[Tag],
+    serves: Sequence[Target] = (),
+    link: Literal["freestanding", "libc", "none", "unknown"] = "unknown",
+    extensions: Sequence[manifest.ExtensionRecord] = (),
+    fingerprint: manifest.Fingerprint | None = None,
+    builder: str = "",
+) -> WheelRecord:
+    """Return what the manifest keeps of any wheel."""
+    return WheelRecord(
+        file=file,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        tags=sorted(map(str, tags)),
+        targets=[row.id for row in serves],
+        abi=parse_wheel_name(file).abi,
+        link=link,
+        libc_calls=[],
+        extensions=list(extensions),
+        builder=builder,
+        fingerprint=fingerprint,
+    )
 
 
-def _describe_native_file(one: verify.NativeFile, file: str) -> manifest.Record:
-    return {
-        "file": file,
-        "format": one.binary.format,
-        "machine": one.binary.machine,
-        "minimum": one.binary.minimum,
-        "imports": {library: list(symbols) for library, symbols in one.binary.imports.items()},
-        "exports": list(one.binary.exports),
-    }
+def _describe_native_file(one: verify.NativeFile, file: str) -> manifest.ExtensionRecord:
+    return manifest.ExtensionRecord(
+        file=file,
+        format=one.binary.format,
+        machine=one.binary.machine,
+        minimum=one.binary.minimum,
+        imports={library: list(symbols) for library, symbols in one.binary.imports.items()},
+        exports=list(one.binary.exports),
+    )
 
 
-def build_pure_wheel(shop: BuildContext, made_of: manifest.Record) -> Built:
+def build_pure_wheel(shop: BuildContext, made_of: manifest.Fingerprint) -> Built:
     """Build the pure wheel, with the variables that the project declares for it.
 
     Raises WheelworksError where it declares none, and where what comes out isn't pure.
@@ -201,11 +219,9 @@ def build_pure_wheel(shop: BuildContext, made_of: manifest.Record) -> Built:
     placed = members | make_sbom_member(shop, name, info)
     finished = replace_record(replace_tags(placed, name.tags, info), info)
     data = build_archive(finished, shop.source.epoch)
-    record = {**describe_wheel(format_wheel_name(name, name.tags), data, name.tags, (), made_of), "extensions": []}
-    path = manifest.write(shop.out / record["file"], data)
-    return Built(
-        path, {**record, "link": "none", "libc_calls": []}, time.perf_counter() - start, driver.summarize_log([])
-    )
+    record = describe_wheel(format_wheel_name(name, name.tags), data, name.tags, fingerprint=made_of, link="none")
+    path = manifest.write(shop.out / record.file, data)
+    return Built(path, record, time.perf_counter() - start, driver.summarize_log([]))
 
 
 _SBOM_FILE = "sboms/wheelworks.cdx.json"
@@ -225,7 +241,7 @@ def make_sbom_member(shop: BuildContext, name: WheelName, info: str) -> dict[str
         raise WheelworksError("pyproject.toml: [tool.wheelworks] sbom must be true or false")
     if not wish:
         return {}
-    toolchain = shop.toolchain()
+    toolchain = shop.toolchain().versions()
     versions = {tool: toolchain[tool] for tool in _SBOM_TOOLS} | shop.environment.versions
     hashes = parse_hashes(*(file.read_text(encoding="utf-8") for file in sorted(backend.LOCK.parent.glob("*.txt"))))
     text = json.dumps(make_sbom(name.distribution, name.version, shop.source.epoch, versions, hashes), indent=2)

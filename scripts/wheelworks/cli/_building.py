@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from wheelworks.build import builder, crossenv, driver
 from wheelworks.build.context import BuildContext
 from wheelworks.build.tasks import BuildResult, BuildTask, Built, Failed, UpToDate
@@ -107,7 +109,7 @@ def run_release(shop: BuildContext, there: Sequence[Built | UpToDate], *, everyw
     """
     from wheelworks.cli import _running
 
-    ways = {one.file: _running.ways(one.file) for one in there if one.record["targets"]}
+    ways = {one.file: _running.ways(one.file) for one in there if one.record.targets}
     emulated = [wheel for wheel in ways if "emulated" in ways[wheel]]
     real = [wheel for wheel in ways if wheel not in emulated or (everywhere and "cpython" in ways[wheel])]
     tests = _tests(list(ways)) if everywhere else "smoke"
@@ -120,37 +122,33 @@ def run_release(shop: BuildContext, there: Sequence[Built | UpToDate], *, everyw
 
 
 def _tests(wheels: Sequence[Path]) -> _running.Tests:
-    from wheelworks.emulator.package import is_the_package
+    from wheelworks.emulator.wheel_tests import is_own_package
 
-    return "package" if all(map(is_the_package, wheels)) else "smoke"
+    return "package" if all(map(is_own_package, wheels)) else "smoke"
 
 
 def _note_runs(shop: BuildContext, verdicts: Sequence[Verdict]) -> None:
     """Put what running has shown into the folder's manifest."""
-    _manifest.save(_with_runs(manifest.load(shop.out), verdicts), shop.out)
-
-
-def _with_runs(record: manifest.Record | None, verdicts: Sequence[Verdict]) -> manifest.Record:
+    record = manifest.load(shop.out)
     assert record is not None  # it was written a moment ago
     wheels = [
-        {
-            **wheel,
-            "runs": [verdict.record() for verdict in verdicts if verdict.wheel == wheel["file"]]
-            or wheel.get("runs", []),
-        }
-        for wheel in record["wheels"]
+        replace(
+            wheel,
+            runs=[verdict.record() for verdict in verdicts if verdict.wheel == wheel.file] or wheel.runs,
+        )
+        for wheel in record.wheels
     ]
-    return {**record, "wheels": wheels}
+    _manifest.save(replace(record, wheels=wheels), shop.out)
 
 
 def _save_manifest(shop: BuildContext, there: Sequence[Built | UpToDate]) -> None:
     """Write what there is to the folder's manifest, and tell of wheels there that it doesn't know."""
     old = _manifest.previous(shop.out)
     merged = manifest.existing(
-        manifest.merge(old, shop.described(), shop.toolchain(), [one.record for one in there]), shop.out
+        manifest.merge(old, shop.source.record(), shop.toolchain(), [one.record for one in there]), shop.out
     )
     _manifest.save(merged, shop.out)
-    known = {wheel["file"] for wheel in merged["wheels"]}
+    known = {wheel.file for wheel in merged.wheels}
     if strangers := {path.name for path in shop.out.glob("*.whl")} - known:
         console.err.print(f"note: {shop.out}/ also holds {len(strangers)} wheels of other builds", markup=False)
 
@@ -159,20 +157,18 @@ def _table(shop: BuildContext, built: Sequence[Built], seconds: float) -> object
     compiling = driver.count_busy_seconds(span for one in built for span in one.compilation.spans)
     made = console.table("", "wheel", "size", "the binary imports", "seconds")
     for one in built:
-        imports = "\n".join(dict.fromkeys(asks(extension) for extension in one.record["extensions"]))
-        made.add_row(
-            console.folded(one.file.name), f"{one.record['size'] / 1000:.1f} kB", imports, f"{one.seconds:.1f}"
-        )
+        imports = "\n".join(dict.fromkeys(asks(extension) for extension in one.record.extensions))
+        made.add_row(console.folded(one.file.name), f"{one.record.size / 1000:.1f} kB", imports, f"{one.seconds:.1f}")
     versions = ", ".join(headers.release for headers in shop.headers.values())
-    tools = f"headers of CPython {versions}, zig {shop.toolchain()['ziglang']}"
+    tools = f"headers of CPython {versions}, zig {shop.toolchain().ziglang}"
     times = f"{seconds:.1f} s in all, {compiling:.2f} s of them compiling and linking"
     made.caption = f"{shop.source.name}, {tools}\n{times}"
     return made
 
 
-def asks(extension: manifest.Record) -> str:
+def asks(extension: manifest.ExtensionRecord) -> str:
     """What a binary asks of its surroundings, in a line."""
-    imports = extension["imports"]
+    imports = extension.imports
     pythons = sum(name.startswith(("Py", "_Py")) for names in imports.values() for name in names)
     names = (name.rsplit("/", 1)[-1] for name in imports if name)
     libraries = dict.fromkeys("UCRT" if name.startswith("api-ms-win-crt-") else name for name in names)

@@ -49,18 +49,16 @@ def tell(source: Path, targets: Sequence[Target], abis: Sequence[Abi], *, narrow
     return 0
 
 
-def _save(sdist: Path, work: Path, out: Path, records: Sequence[manifest.Record]) -> None:
-    found = unpack_source(sdist, work)
-    source = {"name": found.name, "kind": found.kind, "archive_sha256": found.archive_sha256, "epoch": found.epoch}
-    source["tree_sha256"] = found.sha256
+def _save(sdist: Path, work: Path, out: Path, records: Sequence[manifest.WheelRecord]) -> None:
+    source = unpack_source(sdist, work).record()
     merged = manifest.merge(_manifest.previous(out), source, cibuildwheel.describe_toolchain(os.environ), records)
     _manifest.save(manifest.existing(merged, out), out)
 
 
-def _table(records: Sequence[manifest.Record], seconds: float) -> object:
+def _table(records: Sequence[manifest.WheelRecord], seconds: float) -> object:
     made = console.table("", "wheel", "size", "serves")
     for record in records:
-        size = f"{record['size'] / 1000:.1f} kB"
-        made.add_row(console.folded(record["file"]), size, "\n".join(record["targets"]))
+        size = f"{record.size / 1000:.1f} kB"
+        made.add_row(console.folded(record.file), size, "\n".join(record.targets))
     made.caption = f"built, repaired and tested by cibuildwheel, {seconds:.1f} s in all"
     return made

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from wheelworks.cli import _figures
 from wheelworks.core import console, manifest
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.manifest import Manifest, RunRecord, WheelRecord
 from wheelworks.core.verdict import Verdict
 from wheelworks.report import model, page
 
 
-def save(record: manifest.Record, folder: Path) -> Path:
+def save(record: Manifest, folder: Path) -> Path:
     """Write a folder's manifest, and the page that is made of it; returns the manifest's path."""
     place = manifest.save(record, folder)
     write(record, folder)
     return place
 
 
-def write(record: manifest.Record, folder: Path) -> Path:
+def write(record: Manifest, folder: Path) -> Path:
     """Write the page of a folder's manifest, whole or not at all."""
     return manifest.write(folder / page.FILE, page.render(record, *_figures.sections(folder)).encode())
 
 
-def previous(folder: Path) -> manifest.Record | None:
+def previous(folder: Path) -> Manifest | None:
     """A folder's manifest for a build to add to; None where there is none, or none that can be read, which it says."""
     try:
         return manifest.load(folder)
@@ -46,45 +49,37 @@ def remember(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> None:
         record = manifest.load(folder)
         if record is not None:
             fresh = {wheel.name: manifest.sha256(wheel) for wheel in wheels if wheel.parent == folder}
-            told = [_told(known, fresh, verdicts) for known in record["wheels"]]
-            if told != record["wheels"]:
-                save({**record, "wheels": told}, folder)
+            wheels_now = [_with_verdicts(known, fresh, verdicts) for known in record.wheels]
+            if wheels_now != record.wheels:
+                save(replace(record, wheels=wheels_now), folder)
 
 
-def _told(known: manifest.Record, wheels: dict[str, str], verdicts: Sequence[Verdict]) -> manifest.Record:
-    """One wheel's record with its verdicts; unchanged where the file is another one by now."""
-    if wheels.get(known["file"]) != known["sha256"]:
+def _with_verdicts(known: WheelRecord, hashes: dict[str, str], verdicts: Sequence[Verdict]) -> WheelRecord:
+    """Return a wheel's record with its verdicts; unchanged where the file has other bytes by now."""
+    if hashes.get(known.file) != known.sha256:
         return known
-    return _with_runs(known, [verdict.record() for verdict in verdicts if verdict.wheel == known["file"]])
+    return _with_runs(known, [verdict.record() for verdict in verdicts if verdict.wheel == known.file])
 
 
-def _with_runs(known: manifest.Record, fresh: Sequence[manifest.Record]) -> manifest.Record:
-    ways = [run["how"] for run in fresh]
-    kept = [run for run in _runs(known) if run.get("how") not in ways]
-    return {**known, "runs": [*kept, *fresh]} if fresh else known
+def _with_runs(known: WheelRecord, fresh: Sequence[RunRecord]) -> WheelRecord:
+    ways = [run.how for run in fresh]
+    return replace(known, runs=[*(run for run in known.runs if run.how not in ways), *fresh]) if fresh else known
 
 
-def _runs(known: manifest.Record) -> list[manifest.Record]:
-    runs = known.get("runs")
-    return [run for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
+def gathered(record: Manifest, others: Iterable[Manifest]) -> Manifest:
+    """Return a manifest with the native runs of CI's machines, from their copies of it.
 
-
-def gathered(record: manifest.Record, others: Iterable[manifest.Record]) -> manifest.Record:
-    """A manifest with the native runs of CI's machines, from their copies of it; those of other files are told of."""
-    found: dict[tuple[str, str], list[manifest.Record]] = {}
-    for wheel in (wheel for other in others for wheel in other["wheels"]):
-        found.setdefault((wheel["file"], wheel["sha256"]), []).extend(_in_ci(_runs(wheel)))
-    wheels = [_with_runs(known, found.pop((known["file"], known["sha256"]), [])) for known in record["wheels"]]
+    The runs of other files are left out, with a note.
+    """
+    found: dict[tuple[str, str], list[RunRecord]] = {}
+    for wheel in (wheel for other in others for wheel in other.wheels):
+        found.setdefault((wheel.file, wheel.sha256), []).extend(_in_ci(wheel.runs))
+    wheels = [_with_runs(known, found.pop((known.file, known.sha256), [])) for known in record.wheels]
     for file, _ in (key for key, runs in found.items() if runs):
         console.note(f"{file}: its native runs are left out: they are those of another file")
-    return {**record, "wheels": wheels}
+    return replace(record, wheels=wheels)
 
 
-def _in_ci(runs: Iterable[manifest.Record]) -> list[manifest.Record]:
-    """The native ones, which were done "here", wherever that was."""
-    named = ((run, run.get("how")) for run in runs)
-    return [
-        {**run, "how": how.replace(model.HERE, model.IN_CI)}
-        for run, how in named
-        if isinstance(how, str) and model.HERE in how
-    ]
+def _in_ci(runs: Iterable[RunRecord]) -> list[RunRecord]:
+    """Return the native runs, which say "here", wherever that was."""
+    return [replace(run, how=run.how.replace(model.HERE, model.IN_CI)) for run in runs if model.HERE in run.how]

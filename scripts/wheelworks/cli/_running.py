@@ -12,9 +12,8 @@ from wheelworks.core.debian import SUITES
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import parse_wheel_name
-from wheelworks.emulator.extensions import extensions
-from wheelworks.emulator.package import DISTRIBUTION, is_the_package, run_package
-from wheelworks.emulator.smoke import is_emulated, smoke
+from wheelworks.emulator.extension import read_extensions
+from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_emulated, is_own_package, run_package_tests, smoke_test
 from wheelworks.foreign.machines import MACHINES, find_machine
 from wheelworks.foreign.wheels import mismatch
 
@@ -37,7 +36,7 @@ def check(wheels: Sequence[Path], how: How, tests: Tests) -> None:
         if not wheel.is_file():
             raise UsageError(f"{wheel}: no such file", "name wheel files, such as dist/*.whl")
         _check_name(wheel)
-        if tests == "package" and not is_the_package(wheel):
+        if tests == "package" and not is_own_package(wheel):
             raise UsageError(f"{wheel.name}: --tests package are the tests of {DISTRIBUTION}", "use --tests smoke")
     if how in ("any", "emulated") and tests == "tornado":
         raise UsageError("--tests tornado needs a whole CPython", "add --how cpython")
@@ -52,7 +51,7 @@ def _check_name(wheel: Path) -> None:
 
 def has_code(wheel: Path) -> bool:
     """Whether there is anything to run in a wheel: one for any platform may be Python alone, as its contents tell."""
-    return parse_wheel_name(wheel.name).platforms != {"any"} or bool(extensions(wheel))
+    return parse_wheel_name(wheel.name).platforms != {"any"} or bool(read_extensions(wheel))
 
 
 def ways(wheel: Path, how: How = "all", pythons: Sequence[str] = ()) -> set[Way]:
@@ -76,7 +75,7 @@ def run(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence[str], 
     emulated, real = _shared_out(wheels, how)
     if emulated and tests != "tornado":
         say("emulated CPU", f"running {len(emulated)} wheels")
-        verdicts += run_package(emulated) if tests == "package" else [smoke(wheel) for wheel in emulated]
+        verdicts += run_package_tests(emulated) if tests == "package" else [smoke_test(wheel) for wheel in emulated]
     for wheel in real:
         verdicts += _cpython(wheel, tests, pythons, say, alone=how != "all")
     return verdicts

@@ -12,7 +12,7 @@ from wheelworks.audit.findings import FileAudit, Finding
 from wheelworks.audit.report import Audit
 from wheelworks.audit.wheel import Policy
 from wheelworks.cli import _help, _manifest
-from wheelworks.core import console, manifest
+from wheelworks.core import console, index, manifest
 from wheelworks.core.errors import UsageError
 
 ENDINGS = (".whl", ".tar.gz")
@@ -115,9 +115,7 @@ def _wheels(subjects: Sequence[str], progress: console.Progress) -> tuple[list[P
         elif word.endswith(".whl") or word == "dist":
             raise UsageError(f"{word}: no such file or folder", "name wheels, or build some: nox -s cross-arm64")
         else:
-            from wheelworks.audit import release  # as above
-
-            found += release.fetch(word, lambda text: progress.say("index", text))
+            found += index.fetch_release(word, lambda text: progress.say("index", text))
     notes: list[str] = []
     if others := [path for path in found if not path.name.endswith(ENDINGS)]:
         names = ", ".join(path.name for path in others)
@@ -136,7 +134,7 @@ def _reports(wheels: Sequence[Path], cpu: frozenset[str], progress: console.Prog
     found: dict[Path, FileAudit] = {}
     for folder in (None, *sorted(records)):
         here = [path for path in wheels if (path.parent if path.parent in records else None) == folder]
-        epoch = records[folder]["source"].get("epoch") if folder else None
+        epoch = records[folder].source.epoch if folder else None
         reports = inspection.audit_files(here, Policy(cpu, epoch), lambda text: progress.say("wheels", text))
         found.update(zip(here, reports, strict=True))
         if folder:

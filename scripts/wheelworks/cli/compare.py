@@ -1,4 +1,4 @@
-"""``compare``: whether two sets of wheels, of one project and two builders, are the same to their users."""
+"""Run the ``compare`` command: find what differs between two sets of wheels of one project."""
 
 from __future__ import annotations
 
@@ -9,39 +9,37 @@ from functools import cache
 from pathlib import Path
 
 from wheelworks.cli import _help
-from wheelworks.cli._output import work_folder
 from wheelworks.compare.behaviour import compare_behaviour
-from wheelworks.compare.differences import Difference, Unproven
-from wheelworks.compare.pairs import Pair
-from wheelworks.compare.sets import compare_sets
+from wheelworks.compare.contents import compare_sets
+from wheelworks.compare.pairs import Skipped, WheelDifference, WheelPair
 from wheelworks.core import console, index, process
 from wheelworks.core.errors import UsageError
 
 EPILOG = """\
 examples:
   nox -s compare -- dist wheelhouse                two folders of wheels
-  nox -s compare -- dist wheelhouse --part         the second may be one machine's share of them
+  nox -s compare -- dist wheelhouse --subset       the second may be one machine's share of them
   nox -s compare -- dist tornado==6.6.1            all wheels of that release in the package index
   nox -s compare -- a.whl b.whl --no-run           two wheels, without running their code
 
-Compared is what a user of the wheels meets: where they install, their files and metadata, the binaries' exports, and,
-on an emulated CPU, what modules hold and what calls of each function give, and this package's own tests. A builder's
-own marks (hashes, its name, sections of its compiler) are no differences.
+Compares what users of the wheels can notice: where they install, their files and metadata, and the binaries' exports.
+On an emulated CPU, it compares the modules' attributes, the results of calls of each function, and the results of this
+package's own tests. What only identifies the builder (hashes, its name, sections of its compiler) is no difference.
 Exit status: 0 (the same), 1 (something differs), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+    """Return the parser of the command's options."""
     made = argparse.ArgumentParser(
         prog="nox -s compare --",
-        description="Compare two sets of wheels of one project, whoever built them.",
+        description="Compare two sets of wheels of one project, made by any builders.",
         epilog=EPILOG,
         formatter_class=_help.Formatter,
     )
     what = "a folder of wheels, a wheel, or a release in the package index such as tornado==6.6.1"
     made.add_argument("a", metavar="A", help=what)
-    made.add_argument("b", metavar="B", help="the same, to be held against it")
-    made.add_argument("--part", action="store_true", help="B may lack wheels that A has")
+    made.add_argument("b", metavar="B", help="the same, to be compared with A")
+    made.add_argument("--subset", action="store_true", help="B may lack wheels that A has")
     made.add_argument("--no-run", action="store_true", help="compare the files only")
     return made
 
@@ -49,22 +47,22 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    with work_folder() as work, console.Progress() as progress:
-        sets = [_wheels(word, work / name, progress) for word, name in ((options.a, "a"), (options.b, "b"))]
+    with console.Progress() as progress:
+        sets = [_find_wheels(word, progress) for word in (options.a, options.b)]
         progress.say("files", "comparing")
-        pairs, found = compare_sets(*sets, part=options.part)
-        unproven: list[Unproven] = []
+        pairs, found = compare_sets(*sets, subset=options.subset)
+        skipped: list[Skipped] = []
         calls = 0
         if not options.no_run:
             progress.say("behaviour", f"running {len(pairs)} pairs on emulated CPUs")
-            more, unproven, calls = _run(pairs)
-            found += [*more, *_tests(pairs)]
-    _tell(len(pairs), calls, found, unproven)
+            more, skipped, calls = _compare_runs(pairs)
+            found += [*more, *_compare_tests(pairs)]
+    _show(len(pairs), calls, found, skipped)
     return int(bool(found))
 
 
-def _wheels(word: str, work: Path, progress: console.Progress) -> list[Path]:
-    """The wheels that a word names. Raises UsageError where there are none."""
+def _find_wheels(word: str, progress: console.Progress) -> list[Path]:
+    """Return the wheels that an argument names. Raises UsageError where there are none."""
     path = Path(word)
     if path.is_dir():
         found = sorted(path.glob("*.whl"))
@@ -73,35 +71,33 @@ def _wheels(word: str, work: Path, progress: console.Progress) -> list[Path]:
         return found
     if path.is_file():
         return [path]
-    if not index.is_requirement(word):
+    if not index.is_release(word):
         raise UsageError(f"{word}: no such file or folder", "or a release, such as tornado==6.6.1")
-    work.mkdir()
-    progress.say(word, "fetching its wheels")
-    return index.fetch(word, work)
+    return index.fetch_wheels(word, lambda text: progress.say(word, text))
 
 
-def _run(pairs: Sequence[Pair]) -> tuple[list[Difference], list[Unproven], int]:
-    """Note what each wheel does on all cores, and hold the notes of each pair against each other."""
-    from wheelworks.emulator.observe import observe  # the emulator takes a second to import
+def _compare_runs(pairs: Sequence[WheelPair]) -> tuple[list[WheelDifference], list[Skipped], int]:
+    """Observe each wheel on an emulated CPU, on all cores, and compare the observations of each pair."""
+    from wheelworks.emulator.observe import observe_behaviour  # the emulator takes a second to import
 
-    seen = cache(observe)
-    found: list[Difference] = []
-    unproven: list[Unproven] = []
+    seen = cache(observe_behaviour)
+    found: list[WheelDifference] = []
+    skipped: list[Skipped] = []
     calls = 0
     with ThreadPoolExecutor(process.cores()) as pool:
         list(pool.map(seen, {wheel.path for one in pairs for wheel in (one.a, one.b)}))
     for one in pairs:
         differences, left, made = compare_behaviour(one, seen(one.a.path), seen(one.b.path))
-        found, unproven, calls = [*found, *differences], [*unproven, *left], calls + made
-    return found, unproven, calls
+        found, skipped, calls = [*found, *differences], [*skipped, *left], calls + made
+    return found, skipped, calls
 
 
-def _tests(pairs: Sequence[Pair]) -> list[Difference]:
-    """This package's own tests on both wheels of each pair: each must pass as many of them as the other."""
-    from wheelworks.emulator.package import is_the_package, run_package
+def _compare_tests(pairs: Sequence[WheelPair]) -> list[WheelDifference]:
+    """Run this package's own tests on both wheels of each pair: both must pass, and the same number of checks."""
+    from wheelworks.emulator.wheel_tests import is_own_package, run_package_tests
 
-    wheels = {wheel.path for one in pairs for wheel in (one.a, one.b) if is_the_package(wheel.path)}
-    verdicts = dict(zip(wheels, run_package(list(wheels)), strict=True)) if wheels else {}
+    wheels = {wheel.path for one in pairs for wheel in (one.a, one.b) if is_own_package(wheel.path)}
+    verdicts = dict(zip(wheels, run_package_tests(list(wheels)), strict=True)) if wheels else {}
     found = []
     for one in pairs:
         if one.a.path not in verdicts or one.b.path not in verdicts:
@@ -109,12 +105,12 @@ def _tests(pairs: Sequence[Pair]) -> list[Difference]:
         first, second = verdicts[one.a.path], verdicts[one.b.path]
         if (first.outcome, first.checks) != (second.outcome, second.checks) or first.outcome == "failed":
             ends = [f"{v.wheel} {v.outcome}, {v.checks} checks {'; '.join(v.findings)}" for v in (first, second)]
-            found.append(Difference("tests", str(one), ", against ".join(ends)))
+            found.append(WheelDifference("tests", str(one), ", against ".join(ends)))
     return found
 
 
-def _tell(pairs: int, calls: int, found: Sequence[Difference], unproven: Sequence[Unproven]) -> None:
-    for one in unproven:
+def _show(pairs: int, calls: int, found: Sequence[WheelDifference], skipped: Sequence[Skipped]) -> None:
+    for one in skipped:
         console.note(f"not compared: {one}")
     for difference in found:
         console.error(str(difference))

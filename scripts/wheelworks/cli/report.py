@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _manifests(folder: Path) -> list[manifest.Record]:
+def _manifests(folder: Path) -> list[manifest.Manifest]:
     """Every manifest below a folder. Raises UsageError where there is none."""
     found = [manifest.load(path.parent) for path in sorted(folder.rglob(manifest.FILE))]
     if not found:

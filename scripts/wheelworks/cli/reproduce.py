@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
 from rich.markup import escape
 
 from wheelworks.build.context import parse_variables
@@ -124,7 +125,7 @@ def resolve_source(options: argparse.Namespace, work: Path, say: result.Say) -> 
 
 def _found(options: argparse.Namespace, sdist: Path | None, work: Path, say: result.Say) -> RebuildSource:
     chosen, path = select_wheels(options), Path(options.source)
-    if index.is_requirement(options.source) and not path.exists():
+    if index.is_release(options.source) and not path.exists():
         return _published(options, sdist, chosen, work, say)
     if path.is_dir() and not any(path.glob("*.whl")) and check_source(path):
         return source.resolve_project(path, chosen, work)
@@ -206,8 +207,11 @@ def _record(folder: Path, conclusion: ReproductionResult) -> None:
     """Add what came of it to the folder's manifest."""
     record = manifest.load(folder)
     if record is not None:
-        wheels = [{**wheel, **conclusion.record(wheel["file"])} for wheel in record["wheels"]]
-        _manifest.save({**record, "wheels": wheels}, folder)
+        wheels = [
+            structs.replace(wheel, reproduced=conclusion.record(wheel.file) or wheel.reproduced)
+            for wheel in record.wheels
+        ]
+        _manifest.save(structs.replace(record, wheels=wheels), folder)
 
 
 def _keep(folder: Path, conclusion: ReproductionResult) -> None:

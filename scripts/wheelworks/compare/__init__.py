@@ -1,1 +1,1 @@
-"""Two sets of wheels -> the differences between them that a user could meet, in words."""
+"""Compare two sets of wheels of one project, and describe every difference that a user could notice."""

@@ -1,4 +1,4 @@
-"""The behaviour of two builds of one extension, each noted on an emulated CPU by whoever can run it."""
+"""Compare what two builds of one extension do, as observed on an emulated CPU by `wheelworks.emulator.observe`."""
 
 from __future__ import annotations
 
@@ -6,92 +6,91 @@ import itertools
 from collections.abc import Mapping
 from typing import Protocol
 
-from wheelworks.compare.differences import Difference, Unproven, several
-from wheelworks.compare.modules import shared
-from wheelworks.compare.pairs import Pair
+from wheelworks.compare.contents import find_shared_modules
+from wheelworks.compare.pairs import DifferenceCode, Skipped, WheelDifference, WheelPair, abbreviate
+
+CANNOT_RUN = "CannotRun: "  # start of a call's result where the call needs something that isn't emulated
 
 
-class Notes(Protocol):
-    """What one binary showed on one CPU: sentences by what they are about; ``why`` it could not be run, else ""."""
+class ModuleObservation(Protocol):
+    """What one binary did on one CPU, as texts by what they describe."""
 
     @property
     def definition(self) -> Mapping[str, str]:
-        """Its name, doc, methods and slots."""
+        """The module's name, docstring, methods and slots."""
         ...
 
     @property
     def attributes(self) -> Mapping[str, str]:
-        """What is found in it."""
+        """The module's attributes."""
         ...
 
     @property
     def calls(self) -> Mapping[str, str]:
-        """What each call gave."""
+        """The result of each call."""
         ...
 
     @property
     def why(self) -> str:
-        """Why it could not be run."""
+        """Why the binary could not be run; "" where it was."""
         ...
 
 
-CANNOT_RUN = "CannotRun: "  # how the notes on a call begin that needs what isn't emulated
-Observed = Mapping[tuple[str, str], Notes]
+# By file in the wheel, and CPU ("" for a file that no CPU here can run).
+WheelObservations = Mapping[tuple[str, str], ModuleObservation]
 
 
-def compare_behaviour(one: Pair, first: Observed, second: Observed) -> tuple[list[Difference], list[Unproven], int]:
-    """Hold the notes on two wheels against each other, for the CPUs that both serve.
+def compare_behaviour(
+    pair: WheelPair, first: WheelObservations, second: WheelObservations
+) -> tuple[list[WheelDifference], list[Skipped], int]:
+    """Compare the observations of two wheels, for the modules that both have and the CPUs that both serve.
 
-    Returns the differences, what could not be compared, and how many calls were.
+    Returns the differences, what could not be compared, and the number of calls that were.
     """
-    found: list[Difference] = []
-    unproven: list[Unproven] = []
+    found: list[WheelDifference] = []
+    skipped: list[Skipped] = []
     calls = 0
-    cpus = sorted({slot.cpu for slot in one.slots})
-    for (name, file_a, file_b), cpu in itertools.product(shared(one), cpus):
-        about = f"{one}, {name}, {cpu}"
-        ours, theirs = _of(first, file_a, cpu), _of(second, file_b, cpu)
-        if ours is None or theirs is None or ours.why or theirs.why:
-            known = next((notes.why for notes in (ours, theirs) if notes and notes.why), "")
-            unproven.append(Unproven(about, known or "one of the wheels has no binary for this CPU"))
+    cpus = sorted({target.cpu for target in pair.targets})
+    for (name, file_a, file_b), cpu in itertools.product(find_shared_modules(pair), cpus):
+        about = f"{pair}, {name}, {cpu}"
+        a, b = (seen.get((file, cpu)) or seen.get((file, "")) for seen, file in ((first, file_a), (second, file_b)))
+        if a is None or b is None or a.why or b.why:
+            why = next((one.why for one in (a, b) if one and one.why), "")
+            skipped.append(Skipped(about, why or "one of the wheels has no binary for this CPU"))
             continue
-        if (told := ours.definition.get("import")) == theirs.definition.get("import") != "works":
-            unproven.append(Unproven(about, f"neither can be imported: {told}"))
-        both = [call for call in ours.calls if _ran(ours.calls[call]) and _ran(theirs.calls.get(call, ""))]
-        if left := len(ours.calls) - len(both):
-            unproven.append(Unproven(about, f"{left} of {len(ours.calls)} calls need what isn't emulated"))
-        found += _compare(about, ours, theirs)
+        if (result := a.definition.get("import")) == b.definition.get("import") != "works":
+            skipped.append(Skipped(about, f"neither can be imported: {result}"))
+        both = [call for call in a.calls if _was_run(a.calls[call]) and _was_run(b.calls.get(call, ""))]
+        if left := len(a.calls) - len(both):
+            skipped.append(Skipped(about, f"{left} of {len(a.calls)} calls need what isn't emulated"))
+        found += _compare_observations(about, a, b)
         calls += len(both)
-    return found, unproven, calls
+    return found, skipped, calls
 
 
-def _of(observed: Observed, name: str, cpu: str) -> Notes | None:
-    return observed.get((name, cpu)) or observed.get((name, ""))
-
-
-def _ran(result: str) -> bool:
+def _was_run(result: str) -> bool:
     return not result.startswith(CANNOT_RUN)
 
 
-def _compare(about: str, ours: Notes, theirs: Notes) -> list[Difference]:
-    imports = ours.definition.get("import"), theirs.definition.get("import")
-    if imports[0] != imports[1]:  # the one that can't be imported has nothing else to show
-        return [Difference("definition", about, f"import: {_cut(imports[0])} against {_cut(imports[1])}")]
+def _compare_observations(about: str, a: ModuleObservation, b: ModuleObservation) -> list[WheelDifference]:
+    imports = a.definition.get("import"), b.definition.get("import")
+    if imports[0] != imports[1]:  # the module that can't be imported has nothing else to compare
+        return [WheelDifference("definition", about, f"import: {_shorten(imports[0])} against {_shorten(imports[1])}")]
+    parts: tuple[tuple[DifferenceCode, Mapping[str, str], Mapping[str, str]], ...] = (
+        ("definition", a.definition, b.definition),
+        ("attributes", a.attributes, b.attributes),
+        ("calls", a.calls, b.calls),
+    )
     found = []
-    for code, first, second in (
-        ("definition", ours.definition, theirs.definition),
-        ("attributes", ours.attributes, theirs.attributes),
-        ("calls", ours.calls, theirs.calls),
-    ):
-        ran = [key for key in {**first, **second} if _ran(first.get(key, "")) and _ran(second.get(key, ""))]
-        other = [key for key in ran if first.get(key) != second.get(key)]
-        if other:
-            shown = [f"{key}: {_cut(first.get(key))} against {_cut(second.get(key))}" for key in other]
-            found.append(Difference(code, about, several(shown, 3)))  # type: ignore[arg-type]  # one of the three
+    for code, first, second in parts:
+        ran = [key for key in {**first, **second} if _was_run(first.get(key, "")) and _was_run(second.get(key, ""))]
+        if other := [key for key in ran if first.get(key) != second.get(key)]:
+            shown = [f"{key}: {_shorten(first.get(key))} against {_shorten(second.get(key))}" for key in other]
+            found.append(WheelDifference(code, about, abbreviate(shown, 3)))
     return found
 
 
-def _cut(text: str | None) -> str:
+def _shorten(text: str | None) -> str:
     if text is None:
         return "nothing"
     return text if len(text) <= 60 else f"{text[:57]}..."

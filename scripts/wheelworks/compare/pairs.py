@@ -1,112 +1,149 @@
-"""Which wheel of one set answers to which of the other."""
+"""Pair the wheels of two sets by where they install, and describe what differs.
+
+The builders of two sets may split platforms differently: one wheel may serve glibc and musl, or both CPUs of macOS,
+where another builder makes two. So sets are compared by compatibility target (Python and ABI, system, CPU), not by
+file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
-from wheelworks.compare.differences import Difference
-from wheelworks.core.archive import Member
 from wheelworks.core.tags import CompatibilityTarget, Version, find_compatibility_targets, find_minimum_version
-from wheelworks.core.wheel import WheelName, parse_wheel_name, read_members
+from wheelworks.core.wheel import Wheel, open_wheel, parse_wheel_name
+
+DifferenceCode = Literal[
+    "missing-wheel",
+    "surplus-wheel",
+    "two-wheels",
+    "version",
+    "platform-floor",
+    "missing-file",
+    "surplus-file",
+    "contents",
+    "metadata",
+    "exports",
+    "binary",
+    "definition",
+    "attributes",
+    "calls",
+    "tests",
+]
 
 
 @dataclass(frozen=True)
-class Wheel:
-    """One wheel of a set."""
+class WheelDifference:
+    """One difference: its stable code, the wheels or the target it concerns, and a sentence for people."""
 
-    path: Path
+    code: DifferenceCode
+    about: str
+    text: str
 
-    @cached_property
-    def name(self) -> WheelName:
-        """What its file name says."""
-        return parse_wheel_name(self.path.name)
-
-    @cached_property
-    def slots(self) -> dict[CompatibilityTarget, Version]:
-        """Where it installs."""
-        return find_compatibility_targets(self.name)
-
-    @cached_property
-    def members(self) -> dict[str, Member]:
-        """Its files."""
-        return read_members(self.path)
+    def __str__(self) -> str:
+        return f"{self.code}: {self.about}: {self.text}"
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two wheels that serve the same slots."""
+class Skipped:
+    """Something that could not be compared, and why: not a difference, but reported."""
+
+    about: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.about}: {self.why}"
+
+
+@dataclass(frozen=True)
+class WheelPair:
+    """Two wheels that serve the same compatibility targets."""
 
     a: Wheel
     b: Wheel
-    slots: tuple[CompatibilityTarget, ...]
+    targets: tuple[CompatibilityTarget, ...]
 
     def __str__(self) -> str:
-        more = f" and {len(self.slots) - 1} more" if len(self.slots) > 1 else ""
-        return f"{self.slots[0]}{more}"
+        more = f" and {len(self.targets) - 1} more" if len(self.targets) > 1 else ""
+        return f"{self.targets[0]}{more}"
 
 
-def pair(a: Sequence[Wheel], b: Sequence[Wheel], *, part: bool) -> tuple[list[Pair], list[Difference]]:
-    """Pair two sets slot by slot; returns the pairs, and the slots that only one set serves.
+def pair_wheels(a: Sequence[Path], b: Sequence[Path], *, subset: bool) -> tuple[list[WheelPair], list[WheelDifference]]:
+    """Pair two sets target by target, and open the wheels that have a counterpart.
 
-    ``part``: the second set is one builder's share, so that what only the first has is no difference. Nor is a pure
-    wheel that only the first has: builders of platform wheels, such as cibuildwheel, refuse to make one.
-    Raises WheelworksError for a name that is no wheel's, or a tag of no known platform.
+    Args:
+        a: the wheels of the first set.
+        b: the wheels of the second set.
+        subset: the second set may be one builder's share, so wheels that only the first set has are no difference.
+
+    Returns the pairs, and the targets that only one set serves, or that several wheels of a set serve. A pure wheel
+    that only the first set has is never a difference: builders of platform wheels, such as cibuildwheel, refuse to
+    make one.
+
+    Raises WheelworksError for an invalid wheel name, an unknown platform tag, and a damaged wheel.
     """
-    ours, theirs = _by_slot(a), _by_slot(b)
-    found = [*_doubled(ours, "the first"), *_doubled(theirs, "the second")]
-    missing = [slot for slot in sorted(ours.keys() - theirs.keys()) if slot.cpu and not part]
-    for slot in missing:
-        found.append(_alone("missing-wheel", slot, ours[slot][0], "the second set has none for it"))
-    for slot in sorted(theirs.keys() - ours.keys()):
-        found.append(_alone("surplus-wheel", slot, theirs[slot][0], "the first set has none for it"))
-    together: dict[tuple[Wheel, Wheel], list[CompatibilityTarget]] = {}
-    for slot in sorted(ours.keys() & theirs.keys()):
-        together.setdefault((ours[slot][0], theirs[slot][0]), []).append(slot)
-    return [Pair(*wheels, tuple(shared)) for wheels, shared in together.items()], found
+    first, second = _group_by_target(a), _group_by_target(b)
+    found = [*_find_duplicates(first, "the first"), *_find_duplicates(second, "the second")]
+    for target in sorted(first.keys() - second.keys()):
+        if target.cpu and not subset:
+            text = f"{first[target][0].name} serves it, the second set has none for it"
+            found.append(WheelDifference("missing-wheel", str(target), text))
+    for target in sorted(second.keys() - first.keys()):
+        text = f"{second[target][0].name} serves it, the first set has none for it"
+        found.append(WheelDifference("surplus-wheel", str(target), text))
+    together: dict[tuple[Path, Path], list[CompatibilityTarget]] = {}
+    for target in sorted(first.keys() & second.keys()):
+        together.setdefault((first[target][0], second[target][0]), []).append(target)
+    opened = cache(open_wheel)
+    pairs = [WheelPair(opened(one), opened(other), tuple(targets)) for (one, other), targets in together.items()]
+    return pairs, found
 
 
-def _by_slot(wheels: Sequence[Wheel]) -> dict[CompatibilityTarget, list[Wheel]]:
-    found: dict[CompatibilityTarget, list[Wheel]] = {}
-    for wheel in sorted(wheels, key=lambda wheel: wheel.path.name):
-        for slot in wheel.slots:
-            found.setdefault(slot, []).append(wheel)
+def _group_by_target(wheels: Sequence[Path]) -> dict[CompatibilityTarget, list[Path]]:
+    found: dict[CompatibilityTarget, list[Path]] = {}
+    for path in sorted(wheels, key=lambda path: path.name):
+        for target in find_compatibility_targets(parse_wheel_name(path.name)):
+            found.setdefault(target, []).append(path)
     return found
 
 
-def _doubled(served: dict[CompatibilityTarget, list[Wheel]], which: str) -> list[Difference]:
+def _find_duplicates(served: dict[CompatibilityTarget, list[Path]], which: str) -> list[WheelDifference]:
     return [
-        Difference("two-wheels", str(slot), f"{which} set has several: {', '.join(w.path.name for w in wheels)}")
-        for slot, wheels in served.items()
+        WheelDifference("two-wheels", str(target), f"{which} set has several: {', '.join(one.name for one in wheels)}")
+        for target, wheels in served.items()
         if len(wheels) > 1
     ]
 
 
-def _alone(code: str, slot: CompatibilityTarget, wheel: Wheel, why: str) -> Difference:
-    assert code in ("missing-wheel", "surplus-wheel")
-    return Difference(code, str(slot), f"{wheel.path.name} serves it, {why}")  # type: ignore[arg-type]
+def compare_names(pair: WheelPair) -> list[WheelDifference]:
+    """Compare the distribution, the version, and the libc or system version that each of two wheels needs.
 
-
-def compare_names(one: Pair) -> list[Difference]:
-    """The distribution, the version, and the libc or system that each of two wheels needs.
-
-    A builder may promise older systems than the target table does, never fewer.
+    A builder may support older systems than the target table does, never fewer.
     """
     found = []
     for what in ("distribution", "version"):
-        first, second = getattr(one.a.name, what), getattr(one.b.name, what)
+        first, second = getattr(pair.a.name, what), getattr(pair.b.name, what)
         if first != second:
-            found.append(Difference("version", str(one), f"{what} {first} in the first set, {second} in the second"))
-    for slot in one.slots:
-        for wheel in (one.a, one.b):
-            floor, other = wheel.slots[slot], (one.b if wheel is one.a else one.a).slots[slot]
-            if floor > max(other, find_minimum_version(slot)):
-                text = f"{wheel.path.name} installs from {slot.system} {_dotted(floor)} on, the other from"
-                found.append(Difference("platform-floor", str(slot), f"{text} {_dotted(other)}"))
+            text = f"{what} {first} in the first set, {second} in the second"
+            found.append(WheelDifference("version", str(pair), text))
+    lowest = {id(wheel): find_compatibility_targets(wheel.name) for wheel in (pair.a, pair.b)}
+    for target in pair.targets:
+        for wheel, another in ((pair.a, pair.b), (pair.b, pair.a)):
+            needed, other = lowest[id(wheel)][target], lowest[id(another)][target]
+            if needed > max(other, find_minimum_version(target)):
+                text = f"{wheel.path.name} installs from {target.system} {_format_version(needed)} on, the other from"
+                found.append(WheelDifference("platform-floor", str(target), f"{text} {_format_version(other)}"))
     return found
 
 
-def _dotted(floor: Version) -> str:
-    return ".".join(map(str, floor)) or "any"
+def _format_version(version: Version) -> str:
+    return ".".join(map(str, version)) or "any"
+
+
+def abbreviate(names: list[str], shown: int = 5) -> str:
+    """Return the first few names, and the number of further ones."""
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest

@@ -1,6 +1,8 @@
-"""The files of a release as the package index has them, fetched by their hashes.
+"""The client of the package index: list and download the files of a release, each checked by its hash.
 
-Which index that is, pip's own configuration says (PEP 503, PEP 691: the simple API's JSON form).
+pip's own configuration says which indexes are asked and how: files, environment variables and the sections ``global``
+and ``download`` (https://pip.pypa.io/en/stable/topics/configuration/). The client speaks the JSON form of the Simple
+API (PEP 503, 691 and 658).
 """
 
 from __future__ import annotations
@@ -9,14 +11,15 @@ import base64
 import functools
 import hashlib
 import json
+import netrc
 import os
 import re
 import ssl
-import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,175 +28,252 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
-from wheelworks.core import manifest
+from wheelworks.core import cache, manifest, process
 from wheelworks.core.errors import UsageError, WheelworksError
 
 JSON = "application/vnd.pypi.simple.v1+json"
-MOST = 64 << 20  # bytes of one answer
-SECONDS = 60
+MAX_ANSWER = 64 << 20  # bytes
+TIMEOUT = 60.0  # seconds, where pip's configuration names no other
 _SETTING = re.compile(r"^(:env:|global|download)\.([\w-]+)='(.*)'$", re.MULTILINE)
-_RANKS = ("global", "download", ":env:")  # pip versions list them in various orders; the last of these wins
-_DEFAULT = re.compile(r"\(default (\S+/simple/?)\)")
+_SECTIONS = ("global", "download", ":env:")  # the last one wins; versions of pip list them in different orders
+_DEFAULT_INDEX = re.compile(r"\(default (\S+/simple/?)\)")
+_HINT = "see `pip index versions` for the existing ones"
 
 
-def is_requirement(word: str) -> bool:
-    """Whether a word names a release of a project: ``name==version``."""
+@dataclass(frozen=True)
+class IndexFile:
+    """A file on the index: its name, its address, its SHA-256, and whether its metadata is served beside it."""
+
+    name: str
+    url: str
+    sha256: str
+    has_metadata: bool = False
+
+
+def is_release(word: str) -> bool:
+    """Return whether a word names a release of a project: ``name==version``."""
     try:
-        _parsed(word)
+        _parse_release(word)
     except ValueError:
         return False
     return True
 
 
-def _parsed(word: str) -> tuple[str, Version]:
+def _parse_release(word: str) -> tuple[str, Version]:
     name, equals, version = word.partition("==")
     if not equals:
         raise ValueError(word)
-    return canonicalize_name(name, validate=True), Version(version)
+    return canonicalize_name(name.strip(), validate=True), Version(version)
 
 
-@dataclass(frozen=True)
-class File:
-    """A file of a release in the index: its name, its address, and the SHA-256 that the index names."""
+def list_release(word: str) -> list[IndexFile]:
+    """Return every wheel of the release ``name==version``, and its sdist, sorted by name.
 
-    name: str
-    url: str
-    sha256: str
-
-
-def files(word: str) -> list[File]:
-    """Every wheel of the release ``name==version``, and its sdist, sorted by name.
-
-    Raises UsageError where the index has none of it, and WheelworksError where it can't be asked.
+    Raises UsageError where no index has a file of it, and WheelworksError where one cannot be read.
     """
-    (name, version), settings = _parsed(word), pip_settings()
-    listed = [file for index in indexes(settings) for file in _listed(index, name, settings)]
-    chosen = {file.name: file for file in reversed(listed) if _is_of(file.name, version)}
-    if not chosen:
-        raise UsageError(f"{word}: the index has no file of it", "see `pip index versions` for those that there are")
-    return [chosen[name] for name in sorted(chosen)]
+    try:
+        name, version = _parse_release(word)
+    except ValueError:
+        raise UsageError(
+            f"{word}: not a file, folder or release",
+            "name wheel files, folders of them, or a release such as tornado==6.6.1",
+        ) from None
+    files = [file for file in list_project(name) if _is_of_version(file.name, version)]
+    if not files:
+        raise UsageError(f"{word}: the index has no file of it", _HINT)
+    return sorted(files, key=lambda file: file.name)
 
 
-def fetch(word: str, folder: Path) -> list[Path]:
-    """Download every wheel of the release ``name==version`` into a folder.
+def list_project(name: str) -> list[IndexFile]:
+    """Return all files of a project, one for each name: that of the first index that has it.
 
-    Raises UsageError where the index has no wheel of it, and WheelworksError where it can't be asked.
+    Raises WheelworksError where an index cannot be read.
     """
-    chosen = [file for file in files(word) if file.name.endswith(".whl")]
-    if not chosen:
-        raise UsageError(f"{word}: the index has no wheel of it", "see `pip index versions` for those that there are")
-    return download(chosen, folder)
+    settings, project = read_pip_settings(), canonicalize_name(name)
+    if settings.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+        raise WheelworksError(f"{name}: pip is configured to ask no index (no-index)", "look at `pip config list`")
+    listed = [file for index in list_indexes(settings) for file in _list_files(index, project, settings)]
+    return list({file.name: file for file in reversed(listed)}.values())
 
 
-def download(chosen: Sequence[File], folder: Path) -> list[Path]:
-    """Download files into a folder. Raises WheelworksError, also for one that isn't what the index says."""
-    settings = pip_settings()
+def fetch_wheels(word: str, update: Callable[[str], None] = lambda text: None) -> list[Path]:
+    """Return every wheel of the release ``name==version``, as `fetch_release` does; UsageError where it has none."""
+    files = [file for file in list_release(word) if file.name.endswith(".whl")]
+    if not files:
+        raise UsageError(f"{word}: the index has no wheel of it", _HINT)
+    return [fetch(file, update) for file in files]
+
+
+def fetch_release(word: str, update: Callable[[str], None] = lambda text: None) -> list[Path]:
+    """Return every file of the release ``name==version``, from the cache or downloaded; sorted by name.
+
+    Raises UsageError where the index has no file of it, and WheelworksError for what cannot be downloaded.
+    """
+    return [fetch(file, update) for file in list_release(word)]
+
+
+def fetch(file: IndexFile, update: Callable[[str], None] = lambda text: None) -> Path:
+    """Return a file of the index, kept in the cache under its hash. Raises WheelworksError."""
+
+    def fill(folder: Path) -> None:
+        update(f"downloading {file.name}")
+        download([file], folder)
+
+    return cache.keep(f"releases/{file.sha256[:32]}", fill) / file.name
+
+
+def download(files: Sequence[IndexFile], folder: Path) -> list[Path]:
+    """Download files into a folder. Raises WheelworksError, also for bytes that differ from the index's hash."""
+    settings = read_pip_settings()
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda file: _download(file, folder, settings), chosen))
+        return list(pool.map(lambda file: _download(file, folder, settings), files))
 
 
-def beside(file: File, name: str) -> bytes | None:
-    """What lies beside a file in the index under another name; None where nothing does. Raises WheelworksError."""
+def read_beside(file: IndexFile, name: str) -> bytes | None:
+    """Return the file ``name`` that is served beside another; None where the index has none. Raises WheelworksError."""
     address = urljoin(file.url, name)
     try:
-        return _get(address, pip_settings())
+        return _get(address, read_pip_settings())
     except urllib.error.HTTPError as error:
-        if error.code in (403, 404):  # some stores say the one of what they haven't got, some the other
+        if error.code in (403, 404):  # stores answer with either for a missing file
             return None
-        raise _unreachable(address, f"{error.code} {error.reason}") from error
+        raise _unreadable(address, f"{error.code} {error.reason}") from error
 
 
-def pip_settings() -> dict[str, str]:
-    """What pip is configured with, by file and environment, the latter winning. Raises WheelworksError."""
-    return dict(_configured(tuple(sorted(item for item in os.environ.items() if item[0].startswith("PIP_")))))
+def read_metadata(file: IndexFile) -> str:
+    """Return a wheel's core metadata, served beside it (PEP 658); empty where it is not. Raises WheelworksError."""
+    name = f"{urlsplit(file.url).path.rpartition('/')[2]}.metadata"
+    return (read_beside(file, name) or b"").decode("utf-8", "replace") if file.has_metadata else ""
+
+
+def read_pip_settings() -> dict[str, str]:
+    """Return pip's configuration, where environment variables win over files. Raises WheelworksError."""
+    return dict(_ask_pip(tuple(sorted(item for item in os.environ.items() if item[0].startswith("PIP_")))))
 
 
 @functools.cache
-def _configured(variables: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """What pip says while these variables are set: asking takes half a second."""
-    found = sorted(_SETTING.findall(_pip("config", "list")), key=lambda one: _RANKS.index(one[0]))
+def _ask_pip(variables: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Return pip's configuration while these variables are set; asking takes half a second."""
+    found = sorted(_SETTING.findall(_run_pip("config", "list")), key=lambda one: _SECTIONS.index(one[0]))
     return tuple((name, value) for _, name, value in found)
 
 
-def indexes(settings: Mapping[str, str]) -> list[str]:
-    """The addresses of the indexes that pip asks, in its order; those that are folders are left out."""
-    first = settings.get("index-url") or _default()
+def list_indexes(settings: Mapping[str, str]) -> list[str]:
+    """Return the addresses of the indexes that pip asks, in its order, without those that are local folders."""
+    first = settings.get("index-url") or _find_default_index()
     words = [first, *settings.get("extra-index-url", "").split()]
     return [word.rstrip("/") + "/" for word in words if word.startswith(("http://", "https://"))]
 
 
-def _default() -> str:
-    """pip's own default, as its help says it."""
-    found = _DEFAULT.search(" ".join(_pip("download", "--help").split()))
+def _find_default_index() -> str:
+    """Return pip's default index, as its help names it."""
+    found = _DEFAULT_INDEX.search(" ".join(_run_pip("download", "--help").split()))
     if not found:
-        raise WheelworksError("pip doesn't say which index is its default", "set PIP_INDEX_URL")
+        raise WheelworksError("pip does not name its default index", "set PIP_INDEX_URL")
     return found[1]
 
 
-def _pip(*words: str) -> str:
-    command = [sys.executable, "-m", "pip", *words]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
-    if ended.returncode:
-        raise WheelworksError(f"pip {words[0]} failed: {ended.stderr.strip()[-300:]}")
-    return ended.stdout
+def _run_pip(*words: str) -> str:
+    ended = process.run([sys.executable, "-m", "pip", *words], seconds=TIMEOUT, apart=True)
+    if ended.status:
+        raise WheelworksError(f"pip {words[0]} failed: {ended.errors.strip()[-300:]}")
+    return ended.output
 
 
-def _listed(index: str, project: str, settings: Mapping[str, str]) -> list[File]:
+def _list_files(index: str, project: str, settings: Mapping[str, str]) -> list[IndexFile]:
     page = urljoin(index, f"{project}/")
     try:
-        answer = json.loads(_get(page, settings, JSON))
-        return [
-            File(str(file["filename"]), urljoin(page, file["url"]), str(file["hashes"]["sha256"]))
-            for file in answer["files"]
-            if "sha256" in file["hashes"]
-        ]
+        return list(_parse_page(json.loads(_get(page, settings, JSON)), page))
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return []
-        raise _unreachable(index, f"{error.code} {error.reason}") from error
+        raise _unreadable(index, f"{error.code} {error.reason}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unreachable(index, f"it doesn't speak the JSON form of the simple API ({error})") from error
+        raise _unreadable(index, f"it does not speak the JSON form of the simple API ({error})") from error
 
 
-def _is_of(name: str, version: Version) -> bool:
+def _parse_page(answer: dict[str, list[dict[str, object]]], page: str) -> Iterator[IndexFile]:
+    for file in answer["files"]:
+        name, hashes = str(file["filename"]), dict(file["hashes"])  # type: ignore[call-overload]
+        if "sha256" in hashes and str(hashes["sha256"]).isalnum() and Path(name).name == name:
+            has_metadata = bool(file.get("core-metadata", file.get("dist-info-metadata", False)))
+            yield IndexFile(name, urljoin(page, str(file["url"])), str(hashes["sha256"]), has_metadata)
+
+
+def _is_of_version(name: str, version: Version) -> bool:
     try:
         found = parse_wheel_filename(name) if name.endswith(".whl") else parse_sdist_filename(name)
-        return found[1] == version and Path(name).name == name
     except ValueError:
         return False
+    return found[1] == version
 
 
-def _download(file: File, folder: Path, settings: Mapping[str, str]) -> Path:
+def _download(file: IndexFile, folder: Path, settings: Mapping[str, str]) -> Path:
     try:
         data = _get(file.url, settings)
     except urllib.error.HTTPError as error:
-        raise _unreachable(file.url, f"{error.code} {error.reason}") from error
+        raise _unreadable(file.url, f"{error.code} {error.reason}") from error
     if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise WheelworksError(f"{file.name}: its bytes aren't those that the index names by hash")
+        raise WheelworksError(f"{file.name}: its bytes do not have the hash that the index names")
     return manifest.write(folder / file.name, data)
 
 
 def _get(address: str, settings: Mapping[str, str], accept: str = "*/*") -> bytes:
-    """Fetch an address, with the name and password that stand in it. Raises WheelworksError, HTTPError."""
-    parts = urlsplit(address)
-    plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    request = urllib.request.Request(plain, headers={"Accept": accept, "User-Agent": "wheelworks"})
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
-    trust = ssl.create_default_context(cafile=settings.get("cert"))
-    try:
-        with urllib.request.urlopen(request, timeout=SECONDS, context=trust) as answer:
-            data = bytes(answer.read(MOST + 1))
-    except urllib.error.HTTPError:
-        raise
-    except OSError as error:
-        raise _unreachable(plain, str(getattr(error, "reason", error))) from error
-    if len(data) > MOST:
-        raise WheelworksError(f"{plain}: more than {MOST >> 20} MiB: refused")
+    """Return the body at an address, tried as often as pip would. Raises WheelworksError, HTTPError."""
+    request, retries = _make_request(address, accept), int(settings.get("retries", "5"))
+    opener, timeout = _make_opener(request, settings), float(settings.get("timeout", TIMEOUT))
+    for attempt in range(retries + 1):
+        try:
+            with opener.open(request, timeout=timeout) as answer:
+                data = bytes(answer.read(MAX_ANSWER + 1))
+            break
+        except urllib.error.HTTPError as error:
+            if error.code not in (500, 502, 503, 520, 527) or attempt == retries:  # those that pip retries
+                raise
+        except OSError as error:
+            if attempt == retries or isinstance(getattr(error, "reason", error), ConnectionRefusedError):
+                raise _unreadable(request.full_url, str(getattr(error, "reason", error))) from error
+        time.sleep(0.25 * 2**attempt)
+    if len(data) > MAX_ANSWER:
+        raise WheelworksError(f"{request.full_url}: more than {MAX_ANSWER >> 20} MiB: refused")
     return data
 
 
-def _unreachable(address: str, why: str) -> WheelworksError:
+def _make_request(address: str, accept: str) -> urllib.request.Request:
+    """Return a request with the user name and password that the address holds, or else netrc has for its host."""
+    parts = urlsplit(address)
+    plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    request = urllib.request.Request(plain, headers={"Accept": accept, "User-Agent": "wheelworks"})
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if parts.username is None:
+        user, password = _read_netrc(parts.hostname or "")
+    if user or password:
+        pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {pair}")  # not for a host that it redirects to
+    return request
+
+
+def _read_netrc(host: str) -> tuple[str, str]:
+    try:
+        found = netrc.netrc().authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return "", ""
+    return (found[0], found[2] or "") if found else ("", "")
+
+
+def _make_opener(request: urllib.request.Request, settings: Mapping[str, str]) -> urllib.request.OpenerDirector:
+    """Return what opens a request with pip's certificates, trusted hosts and proxy."""
+    context = ssl.create_default_context(cafile=settings.get("cert"))
+    if settings.get("client-cert"):
+        context.load_cert_chain(settings["client-cert"])
+    host = request.host
+    if {host, host.partition(":")[0]} & set(settings.get("trusted-host", "").split()):
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    proxy = settings.get("proxy")
+    handlers = [urllib.request.ProxyHandler({"http": proxy, "https": proxy})] if proxy else []
+    return urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), *handlers)
+
+
+def _unreadable(address: str, why: str) -> WheelworksError:
     host = urlsplit(address).hostname
-    return WheelworksError(f"the package index at {host} can't be asked: {why}", "look at `pip config list`")
+    return WheelworksError(f"the package index at {host} cannot be read: {why}", "look at `pip config list`")

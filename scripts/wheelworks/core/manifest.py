@@ -1,98 +1,222 @@
-"""``manifest.json``: what the sessions know of a folder's wheels, and where they meet.
+"""``manifest.json``, the file beside wheels in which every session records what it found out about them.
 
-It holds no time of day, no duration and no path, so that two builds of one source give the same file.
+The classes below are the format: reading checks a file against them, and the JSON schema is generated from them. A
+manifest holds no time of day, no duration and no path, so that two builds of one source write the same file.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from wheelworks.core.errors import WheelworksError
 
-SCHEMA = 1
+SCHEMA: Final = 2
 FILE = "manifest.json"
 
-Record = dict[str, Any]
+
+def _described(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
 
 
-def schema() -> Record:
-    """What a manifest looks like, as JSON Schema."""
-    found: Record = json.loads(Path(__file__).with_name("manifest.schema.json").read_text(encoding="utf-8"))
-    return found
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A JSON object of the manifest."""
 
 
-def load(folder: Path) -> Record | None:
-    """The folder's manifest; None where there is none. Raises WheelworksError for one that can't be read."""
+class Source(_Part, frozen=True, kw_only=True):
+    """What the wheels were built from."""
+
+    name: Annotated[str, _described("Project and version, as in the sdist's name.")]
+    kind: Annotated[Literal["directory", "sdist"], _described("What was given to build from.")]
+    tree_sha256: Annotated[str, _described("Hash over all files' names and contents.")]
+    archive_sha256: Annotated[str, _described("Hash of the sdist.")]
+    commit: Annotated[str, _described("The commit; empty where the source is no git work tree.")] = ""
+    dirty: Annotated[bool, _described("Whether files differed from that commit.")] = False
+    epoch: Annotated[int, _described("The timestamp of the wheels' files, in seconds since 1970.")]
+
+
+class Toolchain(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """The versions that decide the bytes, besides CPython's headers."""
+
+    wheelworks: Annotated[str, _described("The suite's version, or `checkout`.")] = ""
+    ziglang: Annotated[str, _described("The compiler's version.")] = ""
+    deflate: Annotated[str, _described("The compressor's version.")] = ""
+    python: Annotated[str, _described("The CPython that ran the project's build.")] = ""
+    build_requirements: Annotated[
+        dict[str, str], _described("What was installed for the project's build: name and version.")
+    ] = {}
+    cibuildwheel: Annotated[str, _described("The version of cibuildwheel, where it was the builder.")] = ""
+    settings: Annotated[dict[str, str], _described("cibuildwheel's environment variables.")] = {}
+
+    def versions(self) -> dict[str, Any]:
+        """Return what is known of the tools, by name."""
+        versions: dict[str, Any] = msgspec.to_builtins(self)
+        return versions
+
+
+class Fingerprint(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """What the wheel was made of: where the hashes are the same, it isn't built again."""
+
+    recipe_sha256: Annotated[str, _described("Hash over source, tools, builder and target.")]
+    headers: Annotated[str, _described("The release of CPython's headers.")] = ""
+    headers_sha256: Annotated[str, _described("Their hash.")] = ""
+
+
+class ExtensionRecord(_Part, frozen=True, kw_only=True):
+    """A native file of a wheel."""
+
+    file: Annotated[str, _described("The path in the wheel.")]
+    format: Annotated[str, _described("`ELF`, `PE` or `Mach-O`.")]
+    machine: Annotated[str, _described("The CPU.")]
+    minimum: Annotated[str, _described("The lowest system version, where the format states it.")]
+    imports: Annotated[
+        dict[str, list[str]],
+        _described("Library and symbols; symbols without a library are under an empty name."),
+    ]
+    exports: Annotated[list[str], _described("The exported symbols.")]
+
+
+class FindingRecord(_Part, frozen=True, kw_only=True):
+    """A finding of the audit."""
+
+    code: Annotated[str, _described("Its code.")]
+    name: Annotated[str, _described("Its name.")]
+    severity: Annotated[
+        Literal["error", "warning", "information"],
+        _described("Errors fail the audit; warnings fail it with `--strict`."),
+    ]
+    member: Annotated[str, _described("The file in the wheel.")]
+    evidence: Annotated[str, _described("What was seen.")]
+
+
+class AuditRecord(_Part, frozen=True, kw_only=True):
+    """What `audit` found."""
+
+    checks: Annotated[
+        dict[str, str], _described("Each group of checks: `passed`, or the worst severity that was found.")
+    ]
+    findings: Annotated[list[FindingRecord], _described("The [findings](findings.md).")]
+
+
+class RunRecord(_Part, frozen=True, kw_only=True):
+    """A run of the wheel's machine code."""
+
+    how: Annotated[str, _described("Emulated CPU or real CPython, in words.")]
+    outcome: Annotated[
+        Literal["passed", "failed", "unsupported"],
+        _described("`failed` is the wheel's fault; `unsupported` means that it could not be run here."),
+    ]
+    checks: Annotated[int, _described("How many checks passed.")]
+    findings: Annotated[list[str], _described("What failed.")]
+    why: Annotated[str, _described("Why it failed or couldn't be run, or a remark.")]
+
+
+class ReproductionRecord(_Part, frozen=True, kw_only=True):
+    """What `reproduce` found."""
+
+    same: Annotated[bool, _described("Whether the bytes were the same.")]
+    varied: Annotated[list[str], _described("What was varied.")]
+    not_varied: Annotated[dict[str, str], _described("What wasn't varied, and why.")]
+    differs_by: Annotated[
+        dict[str, list[str]], _described("Which variation made a difference, and where in the wheel.")
+    ]
+
+
+class WheelRecord(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """A wheel."""
+
+    file: Annotated[str, _described("The wheel's file name.")]
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="Its hash.")]
+    size: Annotated[int, _described("Its size in bytes.")]
+    abi: Annotated[str, _described("The Python and ABI tags.")]
+    tags: Annotated[list[str], _described("Every tag, spelled out.")]
+    targets: Annotated[list[str], _described("The [targets](targets.md) that it serves; none for a pure wheel.")]
+    link: Annotated[
+        Literal["freestanding", "libc", "none", "unknown"],
+        _described("How it was linked: `none` for a pure wheel, `unknown` for another builder's."),
+    ]
+    libc_calls: Annotated[list[str], _described("Some of the functions for whose sake libc was linked.")]
+    extensions: Annotated[list[ExtensionRecord], _described("Its native files.")]
+    builder: Annotated[str, _described("The builder, where it was another: `cibuildwheel`.")] = ""
+    fingerprint: Fingerprint | None = None
+    audit: AuditRecord | None = None
+    runs: Annotated[list[RunRecord], _described("How its machine code was run.")] = []
+    reproduced: ReproductionRecord | None = None
+
+
+class Manifest(_Part, frozen=True, kw_only=True):
+    """`manifest.json` records what the wheels beside it were made of, and what sessions found out about them."""
+
+    schema: Annotated[Literal[2], _described("The version of this format.")]
+    source: Source
+    toolchain: Toolchain
+    wheels: Annotated[list[WheelRecord], _described("One for each wheel, by file name.")]
+
+
+class _Version(msgspec.Struct):
+    schema: int
+
+
+def schema() -> dict[str, Any]:
+    """Return the manifest's format as JSON Schema."""
+    return msgspec.json.schema(Manifest)
+
+
+def load(folder: Path) -> Manifest | None:
+    """Return a folder's manifest; None where there is none. Raises WheelworksError for one that can't be read."""
     path = folder / FILE
     if not path.is_file():
         return None
+    data, hint = path.read_bytes(), "delete it and build again: nox -s build-wheels"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if wrong := [name for name, fits in _parts(found).items() if not fits]:
-            raise ValueError(f"its {wrong[0]} can't be read")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise WheelworksError(f"{path}: no manifest of this version: {error}", "delete it and build again") from error
-    return dict(found)
+        if (version := msgspec.json.decode(data, type=_Version).schema) != SCHEMA:
+            raise msgspec.DecodeError(f"it has version {version}, not {SCHEMA}")
+        return msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WheelworksError(f"{path}: no manifest of this version: {error}", hint) from error
 
 
-def _parts(record: Record) -> dict[str, bool]:
-    """Whether each part has what its readers take for granted, which is less than the schema asks for.
+def merge(old: Manifest | None, source: Source, toolchain: Toolchain, wheels: Iterable[WheelRecord]) -> Manifest:
+    """Return a manifest of ``wheels`` and of those of an earlier build of the same source by the same tools.
 
-    Raises KeyError or TypeError for one that isn't there.
+    A wheel that was built again to the same bytes keeps what other sessions have recorded of it.
     """
-    return {
-        "schema": record["schema"] == SCHEMA,
-        "source": isinstance(record["source"]["epoch"], int),
-        "toolchain": isinstance(record["toolchain"], dict),
-        "wheels": isinstance(record["wheels"], list) and all(map(_is_a_wheel, record["wheels"])),
-    }
-
-
-def _is_a_wheel(record: Record) -> bool:
-    named = isinstance(record["file"], str) and isinstance(record["sha256"], str)
-    if "inputs" not in record:
-        return named
-    return named and isinstance(record["inputs"], dict) and isinstance(record["targets"], list) and "abi" in record
-
-
-def merge(
-    old: Record | None, source: Mapping[str, Any], toolchain: Mapping[str, Any], wheels: Iterable[Record]
-) -> Record:
-    """A manifest with ``wheels`` in it: beside those of an earlier build of the same source and tools, else alone.
-
-    A wheel that was built again to the same bytes keeps what other sessions have found out about it.
-    """
-    kept: dict[str, Record] = {}
-    if old is not None and old.get("source") == source and old.get("toolchain") == toolchain:
-        kept = {wheel["file"]: wheel for wheel in old["wheels"]}
+    kept: dict[str, WheelRecord] = {}
+    if old is not None and (old.source, old.toolchain) == (source, toolchain):
+        kept = {wheel.file: wheel for wheel in old.wheels}
     for wheel in wheels:
-        before = kept.get(wheel["file"], {})
-        kept[wheel["file"]] = {**before, **wheel} if before.get("sha256") == wheel["sha256"] else wheel
-    return {
-        "schema": SCHEMA,
-        "source": dict(source),
-        "toolchain": dict(toolchain),
-        "wheels": [kept[name] for name in sorted(kept)],
-    }
+        before = kept.get(wheel.file)
+        same_bytes = before is not None and before.sha256 == wheel.sha256
+        kept[wheel.file] = _with_results(wheel, before) if before and same_bytes else wheel
+    return Manifest(schema=SCHEMA, source=source, toolchain=toolchain, wheels=[kept[name] for name in sorted(kept)])
 
 
-def existing(record: Record, folder: Path) -> Record:
-    """The same manifest without the wheels that are gone, or are no longer what it says they are."""
-    kept = [wheel for wheel in record["wheels"] if sha256(folder / wheel["file"]) == wheel["sha256"]]
-    return {**record, "wheels": kept}
+def _with_results(wheel: WheelRecord, before: WheelRecord) -> WheelRecord:
+    return replace(
+        wheel,
+        audit=wheel.audit or before.audit,
+        runs=wheel.runs or before.runs,
+        reproduced=wheel.reproduced or before.reproduced,
+    )
 
 
-def save(record: Record, folder: Path) -> Path:
+def existing(record: Manifest, folder: Path) -> Manifest:
+    """Return the manifest without wheels that are missing from the folder or have other bytes there."""
+    return replace(record, wheels=[one for one in record.wheels if sha256(folder / one.file) == one.sha256])
+
+
+def save(record: Manifest, folder: Path) -> Path:
     """Write a folder's manifest, whole or not at all."""
-    text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    return write(folder / FILE, text.encode())
+    data = msgspec.json.encode(record, order="sorted")
+    return write(folder / FILE, msgspec.json.format(data, indent=2) + b"\n")
 
 
 def sha256(path: Path) -> str:

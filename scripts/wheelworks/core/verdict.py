@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
+
+from wheelworks.core.manifest import RunRecord
 
 Outcome = Literal["passed", "unsupported", "failed"]
 
@@ -25,8 +27,8 @@ class Verdict:
     findings: tuple[str, ...] = ()
     seconds: float = 0.0
 
-    def record(self) -> dict[str, object]:
-        """What the manifest keeps: all but the time, which differs from run to run."""
-        kept = asdict(self)
-        del kept["seconds"], kept["wheel"]
-        return {**kept, "findings": list(self.findings)}
+    def record(self) -> RunRecord:
+        """Return what the manifest keeps: all but the time, which differs from run to run."""
+        return RunRecord(
+            how=self.how, outcome=self.outcome, checks=self.checks, findings=list(self.findings), why=self.why
+        )

@@ -1,33 +1,152 @@
-"""Instructions that fault on a misaligned address: each is checked when it runs.
-
-Unicorn lets some pass (SSE, LDRD, LDAR, STLR, LGRL …) and refuses others without saying why (LDXR, AMO*, CS …).
-
-Sources: Intel's manual (SSE operands of 16 bytes lie at multiples of 16, but for the unaligned moves), the Arm
-Architecture Reference Manual (LDRD, LDM, VLDR and their kin need word alignment also where LDR doesn't, LDREXD and
-STREXD that of 8 bytes; on AArch64 exclusive, acquiring, releasing and atomic accesses need their size's), the RISC-V
-Instruction Set Manual (LR, SC and AMO*), IBM's z/Architecture Principles of Operation (compare and swap, interlocked
-and paired accesses, operands relative to the instruction).
-
-Plain loads and stores may be misaligned on AArch64 and s390x; on RISC-V the instruction set leaves it open, but
-Linux promises it (its Documentation/arch/riscv/uabi.rst). Armv8.4's FEAT_LSE2, which ARM64 Macs have, allows atomic
-accesses within 16 aligned bytes too; neither Armv8.0 nor Unicorn does, nor C, so that they are faults everywhere.
-Not looked at: s390x's CSST and PLO, whose alignment depends on a function code, and what its EX and EXRL execute.
-"""
+"""A memory operand of an instruction, and the alignment that it needs."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import capstone
 from capstone import arm as a32
 from capstone import x86
-from unicorn import arm_const, x86_const
+from unicorn import arm64_const, arm_const, riscv_const, s390x_const, x86_const
 
-from wheelworks.emulator.atomics import atomic_operands
 from wheelworks.emulator.cpu import Cpu
-from wheelworks.emulator.findings import Fault, fault
-from wheelworks.emulator.operand import Operand
+from wheelworks.emulator.faults import Fault
+
+
+@dataclass(frozen=True)
+class MemoryOperand:
+    """A memory operand, base + index * scale + offset, and the alignment that it needs, in bytes."""
+
+    base: int | None
+    index: int | None
+    scale: int
+    offset: int
+    alignment: int
+
+    def address(self, cpu: Cpu) -> int:
+        """Where it is now."""
+        base = cpu.get(self.base) if self.base is not None else 0
+        index = cpu.get(self.index) if self.index is not None else 0
+        return base + index * self.scale + self.offset
+
+
+ARM64_EXCLUSIVE = 0b001000  # bits 29 to 24: exclusives and their pairs, LDAR, STLR, LDLAR, STLLR, CAS, CASP
+ARM64_ATOMIC = 0b111000  # LDADD, LDCLR, LDEOR, LDSET, LD{S,U}{MAX,MIN}, SWP, LDAPR; loads and stores of other kinds
+ARM64_UNSCALED = 0b011001  # LDAPUR, STLUR
+ARM64_KINDS = (ARM64_EXCLUSIVE, ARM64_ATOMIC, ARM64_UNSCALED)
+RISCV_ATOMIC = 0x2F  # bits 6 to 0
+RISCV_OPERATIONS = frozenset((*range(5), 8, 12, 16, 20, 24, 28))  # bits 31 to 27: LR, SC and AMO*
+S390_SHORT = {0xBA: 4, 0xBB: 8}  # CS, CDS
+S390_LONG = {
+    **dict.fromkeys((0xEB14, 0xEBF4, 0xEBF6, 0xEBF7, 0xEBF8, 0xEBFA), 4),  # CSY, LAN, LAO, LAX, LAA, LAAL
+    **dict.fromkeys((0xEB30, 0xEB31, 0xEBE4, 0xEBE6, 0xEBE7, 0xEBE8, 0xEBEA), 8),  # CSG, CDSY, LANG … LAALG
+    **dict.fromkeys((0xEB3E, 0xE38E, 0xE38F), 16),  # CDSG, STPQ, LPQ
+}
+S390_DISJOINT = {0xC84: 4, 0xC85: 8}  # LPD, LPDG
+S390_RELATIVE = {
+    **dict.fromkeys((0xC4C, 0xC4D, 0xC4E, 0xC4F, 0xC6C, 0xC6D, 0xC6E, 0xC6F), 4),  # LGFRL, LRL, LLGFRL, STRL, C*RL
+    **dict.fromkeys((0xC48, 0xC4B, 0xC68, 0xC6A), 8),  # LGRL, STGRL, CGRL, CLGRL
+}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How to find such instructions: ``leads`` matches the byte ``at`` in the ``step`` bytes that one starts on."""
+
+    step: int
+    at: int
+    leads: re.Pattern[bytes]
+    decode: Callable[[bytes, int], tuple[MemoryOperand, ...]]
+
+
+def atomic_operands(cpu: str, code: bytes, address: int) -> Iterator[tuple[int, MemoryOperand]]:
+    """The addresses of all such instructions in ``code``, which lies at ``address``, and the operands they have."""
+    encoding = ENCODINGS.get(cpu)
+    if encoding is None:
+        return
+    for found in encoding.leads.finditer(code[encoding.at :: encoding.step]):
+        start = found.start() * encoding.step
+        for operand in encoding.decode(code[start : start + 6], address + start):
+            yield address + start, operand
+
+
+def _arm64(code: bytes, _address: int) -> tuple[MemoryOperand, ...]:
+    word = int.from_bytes(code[:4], "little")
+    kind, size = word >> 24 & 0x3F, 1 << (word >> 30)
+    offset = 0
+    if kind == ARM64_EXCLUSIVE:
+        is_pair = word & 1 << 21 and not word & 1 << 23
+        size = 8 << (word >> 30 & 1) if is_pair else size
+    elif word & 0x200C00 != (0x200000 if kind == ARM64_ATOMIC else 0):
+        return ()
+    elif kind == ARM64_UNSCALED:
+        offset = _signed(word >> 12, 9)
+    return (MemoryOperand(_arm64_base(word >> 5 & 31), None, 1, offset, size),)
+
+
+def _arm64_base(number: int) -> int:
+    name = "SP" if number == 31 else f"X{number}"
+    return int(getattr(arm64_const, f"UC_ARM64_REG_{name}"))
+
+
+def _riscv(code: bytes, _address: int) -> tuple[MemoryOperand, ...]:
+    word = int.from_bytes(code[:4], "little")
+    width = word >> 12 & 7
+    if width not in (2, 3) or word >> 27 not in RISCV_OPERATIONS:
+        return ()
+    return (MemoryOperand(riscv_const.UC_RISCV_REG_X0 + (word >> 15 & 31), None, 1, 0, 1 << width),)
+
+
+def _s390(code: bytes, address: int) -> tuple[MemoryOperand, ...]:
+    code = code.ljust(6, b"\0")
+    word = int.from_bytes(code, "big")
+    if size := S390_SHORT.get(code[0]):
+        return (_s390_operand(word >> 16, size),)
+    if size := S390_LONG.get(code[0] << 8 | code[5]):
+        return (_s390_long(word, size),)
+    operation = code[0] << 4 | code[1] & 15
+    if size := S390_DISJOINT.get(operation):
+        return _s390_operand(word >> 16, size), _s390_operand(word, size)
+    if size := S390_RELATIVE.get(operation):
+        return (MemoryOperand(None, None, 1, address + 2 * _signed(word, 32), size),)
+    return ()
+
+
+def _s390_operand(bits: int, size: int) -> MemoryOperand:
+    """Base and displacement of 12 bits."""
+    return MemoryOperand(_s390_base(bits >> 12), None, 1, bits & 0xFFF, size)
+
+
+def _s390_long(word: int, size: int) -> MemoryOperand:
+    """Base and displacement of 20 bits, whose high byte comes last; of the 0xE3 ones, an index before them."""
+    offset = _signed((word >> 8 & 0xFF) << 12 | word >> 16 & 0xFFF, 20)
+    index = _s390_base(word >> 32) if word >> 40 == 0xE3 else None
+    return MemoryOperand(_s390_base(word >> 28), index, 1, offset, size)
+
+
+def _s390_base(number: int) -> int | None:
+    """The register, but that 0 stands for none."""
+    return s390x_const.UC_S390X_REG_R0 + (number & 15) if number & 15 else None
+
+
+def _signed(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def _one_of(values: Iterator[int]) -> re.Pattern[bytes]:
+    return re.compile(b"[" + re.escape(bytes(values)) + b"]", re.DOTALL)
+
+
+ENCODINGS = {
+    "aarch64": Encoding(4, 3, _one_of(size << 6 | kind for size in range(4) for kind in ARM64_KINDS), _arm64),
+    "riscv64": Encoding(2, 0, _one_of(low | RISCV_ATOMIC for low in (0, 0x80)), _riscv),
+    "s390x": Encoding(2, 0, _one_of(iter((0xBA, 0xBB, 0xC4, 0xC6, 0xC8, 0xE3, 0xEB))), _s390),
+}
+
 
 Mode = tuple[int, int]
 UNALIGNED_MOVES = ("movups", "movupd", "movdqu", "lddqu", "pcmpestri", "pcmpestrm", "pcmpistri", "pcmpistrm")
@@ -57,14 +176,14 @@ def watch_alignment(cpu: Cpu, name: str, code: bytes, address: int) -> None:
         cpu.check_at(place, _check(cpu, operand))
 
 
-def _check(cpu: Cpu, operand: Operand, mode: Mode | None = None) -> Callable[[], Fault | None]:
+def _check(cpu: Cpu, operand: MemoryOperand, mode: Mode | None = None) -> Callable[[], Fault | None]:
     def check() -> Fault | None:
         if mode and mode[0] == capstone.CS_ARCH_ARM and not _in_mode(cpu, mode):
             return None
         address = operand.address(cpu)
         if address % operand.alignment == 0:
             return None
-        return fault("misaligned-access", f"{address:#x} is not a multiple of {operand.alignment}, as it must be")
+        return Fault("misaligned-access", f"{address:#x} is not a multiple of {operand.alignment}, as it must be")
 
     return check
 
@@ -74,7 +193,7 @@ def _in_mode(cpu: Cpu, mode: Mode) -> bool:
     return in_thumb == bool(mode[1] == capstone.CS_MODE_THUMB)
 
 
-def aligned_operands(mode: Mode, code: bytes, address: int) -> Iterator[tuple[int, Operand]]:
+def aligned_operands(mode: Mode, code: bytes, address: int) -> Iterator[tuple[int, MemoryOperand]]:
     """The addresses of instructions that need alignment, and the operand that does."""
     sweep, detailed = capstone.Cs(*mode), capstone.Cs(*mode)
     sweep.skipdata = detailed.detail = True
@@ -92,29 +211,29 @@ def _may_need(mode: Mode, mnemonic: str, text: str) -> bool:
     return "xmmword" in text and not mnemonic.startswith((*UNALIGNED_MOVES, "v"))
 
 
-def _x86_operand(instruction: Any) -> Operand | None:
+def _x86_operand(instruction: Any) -> MemoryOperand | None:
     for operand in instruction.operands:
         if operand.type == x86.X86_OP_MEM and operand.size == 16 and not operand.mem.segment:
             memory = operand.mem
             base = _register(instruction, memory.base, x86_const, "UC_X86_REG_")
             index = _register(instruction, memory.index, x86_const, "UC_X86_REG_")
             if memory.base in (x86.X86_REG_RIP, x86.X86_REG_EIP):
-                return Operand(None, None, 1, instruction.address + instruction.size + memory.disp, 16)
-            return Operand(base, index, memory.scale, memory.disp, 16)
+                return MemoryOperand(None, None, 1, instruction.address + instruction.size + memory.disp, 16)
+            return MemoryOperand(base, index, memory.scale, memory.disp, 16)
     return None
 
 
-def _arm_operand(instruction: Any) -> Operand | None:
+def _arm_operand(instruction: Any) -> MemoryOperand | None:
     for operand in instruction.operands:
         if operand.type == a32.ARM_OP_MEM and operand.mem.base != a32.ARM_REG_PC:
             memory = operand.mem
             base = _register(instruction, memory.base, arm_const, "UC_ARM_REG_")
             index = _register(instruction, memory.index, arm_const, "UC_ARM_REG_")
             offset = 0 if instruction.post_index else memory.disp
-            return Operand(base, index, memory.scale, offset, _arm_alignment(instruction.mnemonic))
+            return MemoryOperand(base, index, memory.scale, offset, _arm_alignment(instruction.mnemonic))
     first = instruction.operands[0]
     if first.type == a32.ARM_OP_REG and instruction.mnemonic.startswith(("ldm", "stm", "vldm", "vstm")):
-        return Operand(_register(instruction, first.reg, arm_const, "UC_ARM_REG_"), None, 1, 0, 4)
+        return MemoryOperand(_register(instruction, first.reg, arm_const, "UC_ARM_REG_"), None, 1, 0, 4)
     return None
 
 

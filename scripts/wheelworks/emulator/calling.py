@@ -85,7 +85,7 @@ CONVENTIONS: dict[tuple[str, str], Convention] = {
 }
 
 
-class Arguments:
+class ArgumentReader:
     """Reads the arguments of a call that has just been made, one after the other."""
 
     def __init__(self, convention: Convention, abi: Abi, cpu: Cpu, memory: Memory) -> None:
@@ -94,7 +94,7 @@ class Arguments:
         self._stack = cpu.sp + convention.stack
         self._variadic = False
 
-    def variadic(self) -> Arguments:
+    def start_variadic(self) -> ArgumentReader:
         """From here on come the arguments that the prototype doesn't name."""
         self._variadic = True
         if self._convention.variadic == "stack":
@@ -148,11 +148,6 @@ class Arguments:
         return value
 
 
-def convention_for(abi: Abi) -> Convention:
-    """The convention of the ABI's operating system and CPU."""
-    return CONVENTIONS[abi.os, abi.cpu]
-
-
 def prepare_call(convention: Convention, abi: Abi, cpu: Cpu, memory: Memory, words: Sequence[int], back: int) -> None:
     """Put word-sized arguments and the return address where a guest function looks for them."""
     registers, on_stack = convention.integers[: len(words)], words[len(convention.integers) :]
@@ -171,7 +166,7 @@ def prepare_call(convention: Convention, abi: Abi, cpu: Cpu, memory: Memory, wor
     cpu.sp = sp
 
 
-def return_address(abi: Abi, cpu: Cpu, memory: Memory) -> int:
+def get_return_address(abi: Abi, cpu: Cpu, memory: Memory) -> int:
     """Where the function that has just been entered will return to."""
     if cpu.chip.link is not None:
         return cpu.get(cpu.chip.link)
@@ -205,7 +200,7 @@ def _push_x87(cpu: Cpu, bits: int) -> None:
     cpu.set(x86.UC_X86_REG_FPTAG, cpu.get(x86.UC_X86_REG_FPTAG) & 0x3FFF)
 
 
-def leave(abi: Abi, cpu: Cpu, back: int) -> None:
+def return_to(abi: Abi, cpu: Cpu, back: int) -> None:
     """Return from the function that has just been entered: the caller takes its arguments off the stack itself."""
     if cpu.chip.link is None:
         cpu.sp = cpu.sp + abi.pointer

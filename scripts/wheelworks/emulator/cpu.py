@@ -21,7 +21,7 @@ from unicorn import unicorn_const as uc
 from unicorn import x86_const as x86
 
 from wheelworks.emulator.abi import Abi
-from wheelworks.emulator.findings import CannotRun, Fault, fault
+from wheelworks.emulator.faults import Fault, Unsupported
 
 unicorn: Any = untyped_unicorn
 PAGE = 0x1000
@@ -36,7 +36,7 @@ WRITES = (uc.UC_MEM_WRITE, uc.UC_MEM_WRITE_UNMAPPED, uc.UC_MEM_WRITE_PROT)
 
 
 @dataclass(frozen=True)
-class Limits:
+class RunLimits:
     """How long guest code may run in one call: instructions, and seconds in all."""
 
     instructions: int = 200_000_000
@@ -97,8 +97,10 @@ CHIPS = {
 class Cpu:
     """Registers and mapped memory of one CPU."""
 
-    def __init__(self, abi: Abi, limits: Limits, judge: Callable[[int, int, bool], Fault | CannotRun | None]) -> None:
-        """``judge(address, size, write)`` says what is wrong with an access to a watched range, or None."""
+    def __init__(
+        self, abi: Abi, limits: RunLimits, check_access: Callable[[int, int, bool], Fault | Unsupported | None]
+    ) -> None:
+        """``check_access(address, size, write)`` says what is wrong with an access to a watched range, or None."""
         self.chip = CHIPS[abi.cpu]
         self.limits = limits
         self.engine: Any = unicorn.Uc(self.chip.arch, self.chip.mode)
@@ -107,8 +109,8 @@ class Cpu:
             self.engine.ctl_set_cpu_model(self.chip.model)
         for register, value in self.chip.setup:
             self.engine.reg_write(register, value)
-        self._judge = judge
-        self._fault: Fault | CannotRun | None = None
+        self._check_access = check_access
+        self._fault: Fault | Unsupported | None = None
         self._exits: frozenset[int] = frozenset()
         self.engine.hook_add(INVALID_ACCESS, self._invalid)
         self.deadline = 0.0
@@ -154,7 +156,7 @@ class Cpu:
 
         self.engine.hook_add(uc.UC_HOOK_CODE, arrived, None, address, address)
 
-    def count(self, first: int, last: int) -> Callable[[], int]:
+    def count_instructions(self, first: int, last: int) -> Callable[[], int]:
         """Count the instructions from ``first`` to ``last`` that run from now on; returns what tells how many did."""
         many = 0
 
@@ -242,7 +244,7 @@ class Cpu:
         """Raises Fault once the call has used up its instructions or its time."""
         if self.budget <= 0 or time.monotonic() > self.deadline:
             limit = f"{self.limits.instructions:,} instructions or {self.limits.seconds:g} s"
-            raise fault("endless-loop", f"still running after {limit}").placed(address=address)
+            raise Fault("timeout", f"still running after {limit}").placed(address=address)
 
     def _run_part(self, address: int, instructions: int) -> None:
         self._fault = None
@@ -260,20 +262,20 @@ class Cpu:
         if self.pc in self._exits:  # how Unicorn's s390x stops there
             return
         names = {
-            uc.UC_ERR_INSN_INVALID: fault("illegal-instruction", "an instruction that this CPU doesn't have"),
-            uc.UC_ERR_EXCEPTION: fault(
+            uc.UC_ERR_INSN_INVALID: Fault("illegal-instruction", "an instruction that this CPU doesn't have"),
+            uc.UC_ERR_EXCEPTION: Fault(
                 "illegal-instruction", "a trap, or an instruction or address that this CPU refuses"
             ),
-            uc.UC_ERR_READ_UNALIGNED: fault("misaligned-access", "a read from a misaligned address"),
-            uc.UC_ERR_WRITE_UNALIGNED: fault("misaligned-access", "a write to a misaligned address"),
+            uc.UC_ERR_READ_UNALIGNED: Fault("misaligned-access", "a read from a misaligned address"),
+            uc.UC_ERR_WRITE_UNALIGNED: Fault("misaligned-access", "a write to a misaligned address"),
         }
         known = names.get(error.errno)
         if known is None:
-            raise CannotRun(f"the emulated CPU stopped at {self.pc:#x}: {error}")
+            raise Unsupported(f"the emulated CPU stopped at {self.pc:#x}: {error}")
         raise known.placed(address=self.pc) from None
 
     def _watched(self, _engine: object, access: int, address: int, size: int, _value: int, _data: object) -> None:
-        found = self._judge(address, size, access in WRITES)
+        found = self._check_access(address, size, access in WRITES)
         if found is not None and self._fault is None:
             self._fault = found.placed(address=self.pc)
             self.engine.emu_stop()
@@ -282,15 +284,15 @@ class Cpu:
         if access in FETCHES:
             self._fault = _bad_jump(address)
         else:
-            found = self._judge(address, size, access in WRITES)
-            self._fault = (found or fault("wild-pointer", f"{address:#x} is not mapped")).placed(address=self.pc)
+            found = self._check_access(address, size, access in WRITES)
+            self._fault = (found or Fault("wild-pointer", f"{address:#x} is not mapped")).placed(address=self.pc)
         return False
 
 
 def _bad_jump(address: int) -> Fault:
     if address < PAGE:
-        return fault("null-call", "a call through a null pointer")
-    return fault("jump-outside-module", f"a jump to {address:#x}")
+        return Fault("null-call", "a call through a null pointer")
+    return Fault("jump-outside-module", f"a jump to {address:#x}")
 
 
 def _descriptor(base: int) -> bytes:

@@ -1,19 +1,42 @@
-"""The heap of guest memory: blocks, the zones between them that may not be touched, and what an access to one means.
-
-Small blocks are watched access by access; large ones are free to run over, and watched at their edges.
-"""
+"""A range of memory that guest and host share."""
 
 from __future__ import annotations
 
 import mmap
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from unicorn.unicorn_const import UC_PROT_READ, UC_PROT_WRITE
 
 from wheelworks.emulator.cpu import PAGE, Cpu
-from wheelworks.emulator.findings import CannotRun, Fault, fault
-from wheelworks.emulator.region import Region
+from wheelworks.emulator.faults import Fault, Unsupported
+
+
+@dataclass(frozen=True)
+class MemoryRegion:
+    """``size`` bytes (0: all) of ``memory`` from ``offset`` on, which lie from ``start`` up to ``end`` in the guest."""
+
+    name: str
+    start: int
+    memory: mmap.mmap
+    writable: bool = True
+    offset: int = 0
+    size: int = 0
+    end: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "end", self.start + (self.size or len(self.memory)))
+
+    def read(self, address: int, size: int) -> bytes:
+        """The bytes at a guest address."""
+        at = self.offset + address - self.start
+        return self.memory[at : min(at + size, self.offset + self.end - self.start)]
+
+    def write(self, address: int, data: bytes) -> None:
+        """Change the bytes at a guest address."""
+        at = self.offset + address - self.start
+        self.memory[at : at + len(data)] = data
+
 
 LARGE = 256
 ZONE = 32  # the least that lies between two blocks
@@ -64,7 +87,7 @@ class Arena:
     """A range of the heap: blocks from low to high addresses, and the watches over all that lies between them."""
 
     def __init__(self, start: int, memory: mmap.mmap, cpu: Cpu) -> None:
-        self.region = Region("heap", start, memory)
+        self.region = MemoryRegion("heap", start, memory)
         self.cpu = cpu
         self.next = start + 64
         self.starts: list[int] = []
@@ -151,36 +174,36 @@ class Arena:
         return after
 
 
-def judge_heap(arena: Arena, address: int, size: int, write: bool) -> Fault | CannotRun | None:
+def check_heap_access(arena: Arena, address: int, size: int, write: bool) -> Fault | Unsupported | None:
     """What is wrong with an access to the heap, if anything is."""
     block = arena.nearest(address)
     verb = "writes" if write else "reads"
     if block is None:
         if address >= arena.next:
-            return fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, where nothing was allocated yet")
-        return fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
+            return Fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, where nothing was allocated yet")
+        return Fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
     offset = address - block.start
     if not block.live and 0 <= offset < block.size:
-        return _judge_freed(block, offset, size, verb)
+        return _check_freed(block, offset, size, verb)
     if block.allows(offset, size, write):
         return None
     if block.private and 0 <= offset < block.size:
-        return CannotRun(f"it {verb} the inside of {block.what}, whose layout the emulated interpreter doesn't model")
-    return _judge_outside(block, offset, size, write, verb)
+        return Unsupported(f"it {verb} the inside of {block.what}, whose layout the emulated interpreter doesn't model")
+    return _describe_overrun(block, offset, size, write, verb)
 
 
-def _judge_freed(block: Block, offset: int, size: int, verb: str) -> Fault:
+def _check_freed(block: Block, offset: int, size: int, verb: str) -> Fault:
     if size <= 8 and offset < block.counted:
-        return fault("reference-dropped-twice", f"{verb} the reference count in {block.what}, which was freed")
-    return fault("use-after-free", f"{verb} {size} bytes at offset {offset} of {block.what}, freed")
+        return Fault("over-decref", f"{verb} the reference count in {block.what}, which was freed")
+    return Fault("use-after-free", f"{verb} {size} bytes at offset {offset} of {block.what}, freed")
 
 
-def _judge_outside(block: Block, offset: int, size: int, write: bool, verb: str) -> Fault:
+def _describe_overrun(block: Block, offset: int, size: int, write: bool, verb: str) -> Fault:
     if write and block.immutable and 0 <= offset <= block.readable - size:
-        return fault("write-to-immutable", f"{verb} {size} bytes at offset {offset} of {block.what}")
+        return Fault("write-to-immutable", f"{verb} {size} bytes at offset {offset} of {block.what}")
     if offset < 0:
         what = f"{verb} {size} bytes, {-offset} before the start of {block.what}"
     else:
         past = offset + size - (block.readable if block.immutable or not write else block.writable)
         what = f"{verb} {size} bytes at offset {offset}, {past} past the end of {block.what}"
-    return fault("write-out-of-bounds" if write else "read-out-of-bounds", what)
+    return Fault("heap-buffer-overflow-write" if write else "heap-buffer-overflow-read", what)

@@ -11,9 +11,8 @@ from unicorn.unicorn_const import UC_PROT_READ, UC_PROT_WRITE
 
 from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.cpu import PAGE, Cpu
-from wheelworks.emulator.findings import CannotRun, Fault, fault
-from wheelworks.emulator.heap import Arena, Block, judge_heap
-from wheelworks.emulator.region import Region
+from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.heap import Arena, Block, MemoryRegion, check_heap_access
 
 ARENA = 32 << 20
 STACK_SIZE = 1 << 20
@@ -33,7 +32,7 @@ class Memory:
         self._heap_end = 0x7F_0000_0000 if high else 0xC000_0000
         self.stack_top = (0x5_0000_0000 if high else 0x3000_0000) + STACK_SIZE
         self.stack_bottom = self.stack_top - STACK_SIZE
-        self.regions: list[Region] = []
+        self.regions: list[MemoryRegion] = []
         self.arenas: list[Arena] = []
         self._next_arena = self._heap_base
         self._pointer = abi.packer("P")
@@ -41,12 +40,12 @@ class Memory:
     def attach(self, cpu: Cpu) -> None:
         """Give the CPU its stack and the first arena of the heap."""
         self.cpu = cpu
-        stack = Region("stack", self.stack_bottom, mmap.mmap(-1, STACK_SIZE))
+        stack = MemoryRegion("stack", self.stack_bottom, mmap.mmap(-1, STACK_SIZE))
         cpu.map(stack.start, stack.memory, UC_PROT_READ | UC_PROT_WRITE)
         self.regions.append(stack)
         self._add_arena(ARENA)
 
-    def add_region(self, region: Region) -> None:
+    def add_region(self, region: MemoryRegion) -> None:
         """Tell of memory that the guest has been given."""
         self.regions.append(region)
 
@@ -61,14 +60,14 @@ class Memory:
         self.used += size
         return self.arenas[-1].add(size, what, offset, joined)
 
-    def afford(self, size: int) -> None:
+    def check_limit(self, size: int) -> None:
         """Raises MemoryError where so many bytes more are over the limit."""
         if size < 0 or self.used + size > self.limit:
             raise MemoryError
 
     def reserve(self, size: int) -> None:
         """Have blocks of this size in all fit in one arena. Raises MemoryError over the limit."""
-        self.afford(size)
+        self.check_limit(size)
         if not self.arenas[-1].room_for(size):
             self._add_arena(max(ARENA, size + 16 * PAGE))
 
@@ -83,11 +82,11 @@ class Memory:
         block.writable, block.immutable = 0, True
         self._arena(block.start).freeze(block)
 
-    def seal_end(self, block: Block) -> None:
+    def protect_terminator(self, block: Block) -> None:
         """The block's last byte (a terminator) may be read only."""
         block.writable = block.size - 1
 
-    def settle(self) -> None:
+    def end_call(self) -> None:
         """Between two calls: what was freed stays unusable, but costs nothing any more."""
         for arena in self.arenas:
             arena.forget_freed()
@@ -129,45 +128,45 @@ class Memory:
 
     # -- what may be touched
 
-    def judge(self, address: int, size: int, write: bool) -> Fault | CannotRun | None:
+    def check_access(self, address: int, size: int, write: bool) -> Fault | Unsupported | None:
         """What is wrong with this access, if anything is."""
         for arena in self.arenas:
             if arena.region.start <= address < arena.region.end:
-                return judge_heap(arena, address, size, write)
-        return self._judge_elsewhere(address, size, write)
+                return check_heap_access(arena, address, size, write)
+        return self._check_elsewhere(address, size, write)
 
-    def _judge_elsewhere(self, address: int, size: int, write: bool) -> Fault | CannotRun | None:
+    def _check_elsewhere(self, address: int, size: int, write: bool) -> Fault | Unsupported | None:
         verb = "writes" if write else "reads"
         for region in self.regions:
             if region.start <= address and address + size <= region.end:
                 if write and not region.writable:
-                    return fault("write-to-code", f"{verb} {size} bytes of the {region.name}, which is read-only")
+                    return Fault("write-to-code", f"{verb} {size} bytes of the {region.name}, which is read-only")
                 return None
         if address < 16 * PAGE or address >= 2 ** (8 * self.abi.pointer) - PAGE:
-            return fault("null-pointer", f"{verb} {size} bytes at {address:#x}: a null pointer")
+            return Fault("null-pointer", f"{verb} {size} bytes at {address:#x}: a null pointer")
         stack = self.regions[0]
         if stack.start - STACK_SIZE <= address < stack.start:
-            return fault("stack-overflow", f"{verb} below the stack of {STACK_SIZE >> 10} KiB")
+            return Fault("stack-overflow", f"{verb} below the stack of {STACK_SIZE >> 10} KiB")
         if self._heap_base <= address < self._heap_end:
-            return fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
-        return fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, where nothing is")
+            return Fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
+        return Fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, where nothing is")
 
     def load(self, address: int, size: int) -> bytes:
         """Bytes that a function was told to read. Raises Fault where the guest itself could not read them."""
-        if found := self.judge(address, size, False):
+        if found := self.check_access(address, size, False):
             raise found
         region = self._region(address)
         return region.read(address, size)
 
     def store(self, address: int, data: bytes) -> None:
         """Bytes that a function was told to write. Raises Fault where the guest itself could not write them."""
-        if found := self.judge(address, len(data), True) if data else None:
+        if found := self.check_access(address, len(data), True) if data else None:
             raise found
         self.poke(address, data)
 
     def fill(self, address: int, byte: int, size: int) -> None:
         """Store one byte ``size`` times. Raises Fault as :meth:`store` does, before anything that large is made."""
-        if size and (found := self.judge(address, size, True)):
+        if size and (found := self.check_access(address, size, True)):
             raise found
         self.poke(address, bytes([byte]) * size)
 
@@ -182,18 +181,18 @@ class Memory:
         region = self._region(address)
         return region.read(address, size)
 
-    def _region(self, address: int) -> Region:
+    def _region(self, address: int) -> MemoryRegion:
         for arena in reversed(self.arenas):
             if arena.region.start <= address < arena.region.end:
                 return arena.region
         for region in self.regions:
             if region.start <= address < region.end:
                 return region
-        raise fault("wild-pointer", f"{address:#x}, where nothing is")
+        raise Fault("wild-pointer", f"{address:#x}, where nothing is")
 
     # -- values
 
-    def pointer(self, address: int) -> int:
+    def load_pointer(self, address: int) -> int:
         """The pointer that stands at an address. Raises Fault as :meth:`load` does."""
         return int(self._pointer.unpack(self.load(address, self.abi.pointer))[0])
 
@@ -201,7 +200,7 @@ class Memory:
         """Put a pointer at an address. Raises Fault as :meth:`store` does."""
         self.store(address, self._pointer.pack(value))
 
-    def text(self, address: int) -> bytes:
+    def load_string(self, address: int) -> bytes:
         """A NUL-terminated string."""
         found = bytearray()
         while True:

@@ -12,7 +12,7 @@ from enum import Enum
 
 from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.cpu import PAGE
-from wheelworks.emulator.findings import Fault, fault
+from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Block
 from wheelworks.emulator.memory import Memory
 
@@ -39,7 +39,7 @@ class GuestObject:
     origin: str = ""
     held: int = 0
     permanent: bool = False
-    excused: int = 0
+    allowed: int = 0
     data: Block | None = None
     length: int = 0
     items: list[GuestObject | None] = field(default_factory=list)
@@ -72,30 +72,30 @@ class Objects:
 
     # -- finding and making objects
 
-    def at(self, address: int) -> GuestObject:
+    def find(self, address: int) -> GuestObject:
         """The object at a guest address. Raises Fault for NULL, a freed object, or anything else."""
         found = self._by_address.get(address)
         if found is not None:
             return found
         if address == 0:
-            raise fault("null-pointer", "NULL given where an object is needed")
-        wrong = self.memory.judge(address, self.abi.header, False)
-        if isinstance(wrong, Fault) and "freed" in wrong.finding.what:
-            raise fault("use-after-free", f"the object at {address:#x} was freed before")
-        raise wrong or fault("not-an-object", f"{address:#x} is not the address of an object")
+            raise Fault("null-pointer", "NULL given where an object is needed")
+        wrong = self.memory.check_access(address, self.abi.header, False)
+        if isinstance(wrong, Fault) and "freed" in wrong.what:
+            raise Fault("use-after-free", f"the object at {address:#x} was freed before")
+        raise wrong or Fault("not-an-object", f"{address:#x} is not the address of an object")
 
-    def of(self, value: object) -> GuestObject:
+    def wrap(self, value: object) -> GuestObject:
         """The guest's object for a value; its count is 0 if it is new."""
         found = self._by_identity.get(id(value))
         if found is not None and found.value is value:
             return found
         if isinstance(value, type):
-            return self.type_object(value)
+            return self._wrap_type(value)
         if value is None or value is True or value is False or value is ... or value is NotImplemented:
             return self._make(value, permanent=True)
         return self._make(value)
 
-    def type_object(self, cls: type) -> GuestObject:
+    def _wrap_type(self, cls: type) -> GuestObject:
         """The guest's object for a type; it lives as long as the guest."""
         if cls not in self._types:
             self._types[cls] = self._make(cls, permanent=True)
@@ -106,7 +106,7 @@ class Objects:
         if isinstance(value, bytes):
             self.memory.reserve(bytes.__len__(value) + PAGE)
         if value is not type:
-            self.type_object(kind)  # no block may come between a header and what follows it
+            self._wrap_type(kind)  # no block may come between a header and what follows it
         block = self._header_block(value, kind)
         made = GuestObject(block.start, block, value, self.caller, permanent=permanent)
         self._by_address[made.address] = made
@@ -118,7 +118,7 @@ class Objects:
             self._types[type] = made
         self._write_header(made, kind)
         if self._inline(kind) and value is not Unfinished.BYTES:
-            self.data(made)
+            self.get_data(made)
         return made
 
     def _kind(self, value: object) -> type:
@@ -155,7 +155,7 @@ class Objects:
             self._set_count(made, self._permanent_count)
         if self.abi.python.free_threaded and not made.permanent:
             memory.poke(address, self.abi.packer("P").pack(self.thread))
-        cls = made if made.value is type else self.type_object(kind)
+        cls = made if made.value is type else self._wrap_type(kind)
         memory.poke(address + self.abi.header - pointer, self.abi.packer("P").pack(cls.address))
         if issubclass(kind, SIZED) and not isinstance(made.value, Unfinished):
             base = next(base for base in SIZED if issubclass(kind, base))
@@ -176,7 +176,7 @@ class Objects:
         self.set_size(made, size)
         made.data = self.memory.allocate(size + 1, f"a new bytes object of {size} bytes", joined=self._inline(bytes))
         self.memory.poke(made.data.end - 1, b"\0")
-        self.memory.seal_end(made.data)
+        self.memory.protect_terminator(made.data)
         return made
 
     def new_tuple(self, size: int) -> GuestObject:
@@ -188,7 +188,7 @@ class Objects:
 
     # -- their content
 
-    def data(self, made: GuestObject) -> Block:
+    def get_data(self, made: GuestObject) -> Block:
         """Guest memory with the bytes of a bytes, bytearray or (as UTF-8) str object, followed by a zero byte.
 
         Methods that a subclass overrides are not asked.
@@ -200,21 +200,21 @@ class Objects:
             made.data = self.memory.allocate(len(content) + 1, f"the bytes of {_brief(value)}", joined=inline)
             self.memory.poke(made.data.start, content + b"\0")
             if isinstance(value, bytearray):
-                self.memory.seal_end(made.data)
+                self.memory.protect_terminator(made.data)
             else:
                 self.memory.freeze(made.data)
         return made.data
 
-    def value(self, made: GuestObject) -> object:
+    def unwrap(self, made: GuestObject) -> object:
         """The Python object. One that the guest was filling is finished by this; later writes are faults."""
         if made.value is Unfinished.BYTES:
             self._finish_bytes(made)
         elif made.value is Unfinished.TUPLE:
             self._finish_tuple(made)
         elif isinstance(made.value, bytearray) and made.data is not None:
-            self.pull(made)
+            self.read_back(made)
         elif made.unset:
-            raise fault("bad-api-use", f"a list is used while its item {min(made.unset)} is still NULL")
+            raise Fault("bad-api-use", f"a list is used while its item {min(made.unset)} is still NULL")
         return made.value
 
     def _finish_bytes(self, made: GuestObject) -> None:
@@ -225,21 +225,21 @@ class Objects:
 
     def _finish_tuple(self, made: GuestObject) -> None:
         if None in made.items:
-            raise fault("bad-api-use", f"a tuple is used while its item {made.items.index(None)} is still NULL")
-        self._become(made, tuple(self.value(item) for item in made.items if item is not None))
+            raise Fault("bad-api-use", f"a tuple is used while its item {made.items.index(None)} is still NULL")
+        self._become(made, tuple(self.unwrap(item) for item in made.items if item is not None))
 
     def _become(self, made: GuestObject, value: object) -> None:
         made.value = value
         self._by_identity.setdefault(id(value), made)
 
-    def pull(self, made: GuestObject) -> None:
+    def read_back(self, made: GuestObject) -> None:
         """Copy what the guest wrote into a bytearray back into the real one."""
         if isinstance(made.value, bytearray) and made.data is not None:
             content = self.memory.peek(made.data.start, made.length)
             if made.value != content:
                 made.value[:] = content
 
-    def moved(self, made: GuestObject) -> None:
+    def resize_data(self, made: GuestObject) -> None:
         """A bytearray changed its size: its bytes are elsewhere from now on."""
         if made.data is not None:
             self.memory.free(made.data)
@@ -247,19 +247,19 @@ class Objects:
         if isinstance(made.value, bytearray):
             self.set_size(made, len(made.value))
 
-    def type_of(self, made: GuestObject) -> type:
+    def get_type(self, made: GuestObject) -> type:
         """The type of an object, also of one that the guest is still filling."""
         return self._kind(made.value)
 
-    def child(self, container: GuestObject, value: object) -> GuestObject:
+    def borrow(self, container: GuestObject, value: object) -> GuestObject:
         """An item of a container, kept alive by it: what a borrowed reference points to."""
         found = container.children.get(id(value))
         if found is None:
-            found = self.hold(self.of(value))
+            found = self.hold(self.wrap(value))
             container.children[id(value)] = found
         return found
 
-    def prune(self, container: GuestObject, values: Iterator[object]) -> None:
+    def release_missing(self, container: GuestObject, values: Iterator[object]) -> None:
         """Let go of the items that a container no longer has."""
         present = {id(value) for value in values}
         for key in [key for key in container.children if key not in present]:
@@ -267,7 +267,7 @@ class Objects:
 
     # -- reference counts
 
-    def count(self, made: GuestObject) -> int:
+    def get_refcount(self, made: GuestObject) -> int:
         """The reference count, local and shared references together."""
         parts = self._count_format.unpack(self.memory.peek(made.address + self._count_offset, self._count_format.size))
         return int(parts[0]) if len(parts) == 1 else int(parts[0] + (parts[1] >> 2))
@@ -285,14 +285,14 @@ class Objects:
     def add_reference(self, made: GuestObject) -> int:
         """One more reference, the guest's; returns the address."""
         if not (made.permanent and self.abi.immortal):
-            self._set_count(made, self.count(made) + 1)
+            self._set_count(made, self.get_refcount(made) + 1)
         return made.address
 
     def remove_reference(self, made: GuestObject) -> None:
         """One reference less; the last one frees the object. Raises Fault if it wasn't the guest's to drop."""
         if made.permanent and self.abi.immortal:
             return
-        count = self.count(made) - 1
+        count = self.get_refcount(made) - 1
         self._set_count(made, count)
         if count <= 0:
             self.deallocate(made)
@@ -306,15 +306,15 @@ class Objects:
     def drop(self, made: GuestObject) -> None:
         """Give up a reference that belonged to this interpreter."""
         made.held -= 1
-        if not made.permanent and self.count(made) <= made.held:
-            raise fault("reference-dropped-twice", f"a reference to {made} was dropped that wasn't the function's own")
+        if not made.permanent and self.get_refcount(made) <= made.held:
+            raise Fault("over-decref", f"a reference to {made} was dropped that wasn't the function's own")
         self.remove_reference(made)
 
     def deallocate(self, made: GuestObject) -> None:
         """The count went to zero. Raises Fault while this interpreter still has a reference."""
         if made.held or made.permanent:
-            raise fault("reference-dropped-twice", f"the last reference to {made} was dropped while it is in use")
-        self.pull(made)
+            raise Fault("over-decref", f"the last reference to {made} was dropped while it is in use")
+        self.read_back(made)
         del self._by_address[made.address]
         if self._by_identity.get(id(made.value)) is made:
             del self._by_identity[id(made.value)]
@@ -332,8 +332,8 @@ class Objects:
             return
         for made in self._by_address.values():
             if made.permanent:
-                surplus = self.count(made) - self._permanent_count - made.held
-                if surplus != made.excused:
+                surplus = self.get_refcount(made) - self._permanent_count - made.held
+                if surplus != made.allowed:
                     yield made, surplus
 
 

@@ -12,12 +12,11 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 
 from wheelworks.core.errors import WheelworksError
-from wheelworks.emulator.cpu import Limits
-from wheelworks.emulator.extensions import Extension, extensions
-from wheelworks.emulator.findings import CannotRun, Fault
+from wheelworks.emulator.cpu import RunLimits
+from wheelworks.emulator.extension import EmulatedModule, ExtensionModule, read_extensions
+from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.formats import list_cpus, read_image
 from wheelworks.emulator.image import BadImage, Image
-from wheelworks.emulator.image.formats import halves, read_image
-from wheelworks.emulator.module import EmulatedModule
 
 # Small, and of every kind that a C function may ask for; the last are for lengths that vectors are made of.
 VALUES: tuple[object, ...] = (
@@ -32,7 +31,7 @@ SLOTS_WITH_VALUES = ("multiple_interpreters", "gil", "state_size")
 
 
 @dataclass(frozen=True)
-class Notes:
+class Behaviour:
     """What one binary showed, on one CPU; ``why`` says why it could not be run, then the rest is empty."""
 
     definition: dict[str, str] = field(default_factory=dict)
@@ -41,38 +40,38 @@ class Notes:
     why: str = ""
 
 
-def observe(path: Path, *, limits: Limits | None = None) -> dict[tuple[str, str], Notes]:
+def observe_behaviour(path: Path, *, limits: RunLimits | None = None) -> dict[tuple[str, str], Behaviour]:
     """The notes on every extension of a wheel, by its name there and its CPU ("" where that isn't emulated).
 
     Raises WheelworksError for a damaged wheel; what a module does wrong stands in its notes.
     """
-    found: dict[tuple[str, str], Notes] = {}
-    for extension in extensions(path):
-        for cpu in halves(extension.data, extension.name):
-            of, notes = _notes(extension, cpu, limits or Limits())
+    found: dict[tuple[str, str], Behaviour] = {}
+    for extension in read_extensions(path):
+        for cpu in list_cpus(extension.data, extension.name):
+            of, notes = _notes(extension, cpu, limits or RunLimits())
             found[extension.name, of] = notes
     return found
 
 
-def _notes(extension: Extension, cpu: str | None, limits: Limits) -> tuple[str, Notes]:
+def _notes(extension: ExtensionModule, cpu: str | None, limits: RunLimits) -> tuple[str, Behaviour]:
     of = cpu or ""
     try:
         image = read_image(extension.data, extension.name, cpu)
         of = image.cpu
         return of, _of_module(image, extension, limits)
-    except (CannotRun, BadImage) as error:
-        return of, Notes(why=error.message)
+    except (Unsupported, BadImage) as error:
+        return of, Behaviour(why=error.message)
 
 
-def _of_module(image: Image, extension: Extension, limits: Limits) -> Notes:
+def _of_module(image: Image, extension: ExtensionModule, limits: RunLimits) -> Behaviour:
     try:
         module = EmulatedModule(image, extension, limits)
-    except CannotRun:
+    except Unsupported:
         raise
     except Exception as error:
-        return Notes(definition={"import": _raised(error)})
+        return Behaviour(definition={"import": _raised(error)})
     try:
-        return Notes(_definition(module), _attributes(module), dict(_calls(module)))
+        return Behaviour(_definition(module), _attributes(module), dict(_calls(module)))
     finally:
         module.close()
 
@@ -93,12 +92,12 @@ def _attributes(module: EmulatedModule) -> dict[str, str]:
 
 def _calls(module: EmulatedModule) -> Iterator[tuple[str, str]]:
     for method in module.definition_.methods:
-        for arguments in calls_of():
+        for arguments in generate_arguments():
             shown = ", ".join(map(_told, arguments))
             yield f"{method.name}({shown})", _call(module, method.name, arguments)
 
 
-def calls_of() -> Iterator[Sequence[object]]:
+def generate_arguments() -> Iterator[Sequence[object]]:
     """Lists of arguments for a function of which nothing is known, buffers made anew for each call."""
     yield []
     yield from ([value] for value in VALUES)
@@ -122,7 +121,7 @@ def _call(module: EmulatedModule, name: str, arguments: Sequence[object]) -> str
 
 def _raised(error: Exception) -> str:
     if isinstance(error, Fault):
-        return f"fault: {error.finding.name}"
+        return f"fault: {error.kind}"
     if isinstance(error, WheelworksError):
         return f"{type(error).__name__}: {error.message}"
     return f"{type(error).__name__}: {error}"

@@ -57,7 +57,7 @@ def _read_checksums(folder: Path) -> dict[str, str]:
 
 
 def create_provenance(
-    files: Iterable[Path], record: manifest.Record, commit: str, stem: str, locks: Mapping[str, str]
+    files: Iterable[Path], record: manifest.Manifest, commit: str, stem: str, locks: Mapping[str, str]
 ) -> dict[str, Any]:
     """An in-toto statement (v1) with SLSA provenance (v1) of ``files``; ``locks`` are lock files' SHA-256 by path.
 
@@ -74,7 +74,7 @@ def create_provenance(
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"command": "nox -s build-wheels", "env": []},
-                "internalParameters": {"epoch": record["source"]["epoch"], "toolchain": record["toolchain"]},
+                "internalParameters": {"epoch": record.source.epoch, "toolchain": record.toolchain.versions()},
                 "resolvedDependencies": materials,
             },
             "runDetails": {"builder": {"id": BUILD_TYPE}},

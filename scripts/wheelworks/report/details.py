@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from wheelworks.markup import Child, Safe, element, join, lines
 from wheelworks.report import model
 from wheelworks.report.model import Run, Wheel
@@ -17,8 +19,8 @@ def section(wheels: Sequence[Wheel]) -> Safe:
 
 def symbols(one: Wheel) -> Iterator[str]:
     """The names that a wheel's binaries import."""
-    for extension in model.objects(one.record.get("extensions")):
-        for library, names in model.mapping(extension.get("imports")).items():
+    for extension in one.record.extensions[: model.MOST]:
+        for library, names in model.mapping(extension.imports).items():
             yield library
             yield from model.texts(names)
 
@@ -27,7 +29,12 @@ def _wheel(one: Wheel, number: int) -> Safe:
     back = element("p", element("a", "Back to the matrix", href="#matrix"))
     facts = [("SHA-256", element("code", one.sha256)), ("size", f"{one.size:,} bytes"), ("ABI", one.abi)]
     facts += [("platform", ", ".join(filter(None, (one.platform, model.minimum(one.ids)))))]
-    facts += [("made of", _stacked(f"{key} {value}" for key, value in model.flat(one.record.get("inputs"))))]
+    facts += [
+        (
+            "made of",
+            _stacked(f"{key} {value}" for key, value in model.flat(msgspec.to_builtins(one.record.fingerprint))),
+        )
+    ]
     return element(
         "details",
         element("summary", one.file),
@@ -59,25 +66,25 @@ def _list(items: Sequence[str]) -> Safe | None:
 
 
 def _binaries(one: Wheel) -> Iterator[Safe]:
-    for extension in model.objects(one.record.get("extensions")):
-        about = ", ".join(filter(None, (model.text(extension.get(key)) for key in ("format", "machine", "minimum"))))
-        exports = ", ".join(model.texts(extension.get("exports")))
-        yield element("p", element("code", model.text(extension.get("file"))), f" ({about}), exports {exports}")
-        for library, names in model.mapping(extension.get("imports")).items():
+    for extension in one.record.extensions[: model.MOST]:
+        about = ", ".join(filter(None, map(model.text, (extension.format, extension.machine, extension.minimum))))
+        exports = ", ".join(model.texts(extension.exports))
+        yield element("p", element("code", model.text(extension.file)), f" ({about}), exports {exports}")
+        for library, names in model.mapping(extension.imports).items():
             found = model.texts(names)
             title = f"{len(found)} from {library or 'whoever loads it'}"
             yield element("p", f"{title}: ", element("span", ", ".join(found), class_="names"))
 
 
 def _audit(one: Wheel) -> Iterator[Safe]:
-    audit = model.mapping(one.record.get("audit"))
-    checks = model.mapping(audit.get("checks"))
-    if checks:
+    audit = one.record.audit
+    if audit is None:
+        return
+    if checks := model.mapping(audit.checks):
         yield element("p", "; ".join(f"{group}: {model.text(found)}" for group, found in checks.items()))
-    for found in model.objects(audit.get("findings")):
-        head = " ".join(model.text(found.get(key)) for key in ("severity", "code", "name"))
-        where = model.text(found.get("member"))
-        text = ": ".join(filter(None, (where, model.text(found.get("evidence")))))
+    for one_finding in audit.findings[: model.MOST]:
+        head = " ".join(map(model.text, (one_finding.severity, one_finding.code, one_finding.name)))
+        text = ": ".join(filter(None, map(model.text, (one_finding.member, one_finding.evidence))))
         yield element("p", element("strong", head), f" {text}")
 
 
@@ -93,12 +100,12 @@ def _ran(run: Run) -> str:
 
 
 def _reproduced(one: Wheel) -> Iterator[Safe]:
-    found = model.mapping(one.record.get("reproduced"))
-    if not found:
+    found = one.record.reproduced
+    if found is None:
         return
-    yield element("p", "The same bytes." if found.get("same") is True else "Other bytes.")
-    yield element("p", f"Varied: {', '.join(model.texts(found.get('varied')))}.")
-    for name, why in model.mapping(found.get("not_varied")).items():
+    yield element("p", "The same bytes." if found.same else "Other bytes.")
+    yield element("p", f"Varied: {', '.join(model.texts(found.varied))}.")
+    for name, why in model.mapping(found.not_varied).items():
         yield element("p", f"Not varied: {name}: {model.text(why)}")
-    for name, places in model.mapping(found.get("differs_by")).items():
+    for name, places in model.mapping(found.differs_by).items():
         yield element("p", element("strong", f"Differs by {name}: "), "; ".join(model.texts(places)))

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from wheelworks.core import manifest, targets
+from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.manifest import Manifest, RunRecord, WheelRecord
 from wheelworks.core.wheel import parse_wheel_name
 
 State = Literal["good", "bad", "doubt", "open"]
@@ -65,7 +66,7 @@ class Wheel:
     ids: tuple[str, ...]
     tags: tuple[str, ...]
     link: str
-    record: manifest.Record
+    record: WheelRecord
     runs: tuple[Run, ...]
 
     @property
@@ -91,46 +92,35 @@ def texts(value: object) -> tuple[str, ...]:
     return (*shown, f"and {len(items) - MOST} more") if len(items) > MOST else shown
 
 
-def objects(value: object) -> tuple[dict[str, Any], ...]:
-    """A list of JSON objects."""
-    return tuple(mapping(item) for item in value[:MOST]) if isinstance(value, list | tuple) else ()
-
-
 def number(value: object) -> int:
     """A count or size; 0 for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 50 else 0
 
 
-def wheels(record: manifest.Record) -> tuple[Wheel, ...]:
+def wheels(record: Manifest) -> tuple[Wheel, ...]:
     """Every wheel of a manifest, platform by platform in the order of the target table."""
-    found = [wheel(mapping(one)) for one in record["wheels"][:MOST_WHEELS]]
+    found = [wheel(one) for one in record.wheels[:MOST_WHEELS]]
     return tuple(sorted(found, key=lambda one: (_place(one.ids), one.platform, one.abi, one.file)))
 
 
-def wheel(record: manifest.Record) -> Wheel:
+def wheel(record: WheelRecord) -> Wheel:
     """One wheel."""
-    file, tags, ids = text(record.get("file")), texts(record.get("tags")), texts(record.get("targets"))
-    abi = text(record.get("abi"))
+    file, tags, ids = text(record.file), texts(record.tags), texts(record.targets)
+    abi = text(record.abi)
     try:
         name = parse_wheel_name(file[:LONGEST_NAME])
         abi = abi or name.abi
         tags = tags or texts(sorted(map(str, name.tags)))
     except WheelworksError:
         pass
-    runs = tuple(map(_run, objects(record.get("runs"))))
+    runs = tuple(map(_run, record.runs[:MOST]))
     platform = _platform(ids, tags)
-    size, link = number(record.get("size")), text(record.get("link"))
-    return Wheel(file, text(record.get("sha256")), size, platform, abi or "unknown", ids, tags, link, record, runs)
+    size, link = number(record.size), text(record.link)
+    return Wheel(file, text(record.sha256), size, platform, abi or "unknown", ids, tags, link, record, runs)
 
 
-def _run(record: dict[str, Any]) -> Run:
-    return Run(
-        text(record.get("how")),
-        text(record.get("outcome")),
-        number(record.get("checks")),
-        text(record.get("why")),
-        texts(record.get("findings")),
-    )
+def _run(run: RunRecord) -> Run:
+    return Run(text(run.how), text(run.outcome), number(run.checks), text(run.why), texts(run.findings))
 
 
 _SYSTEMS = {"windows": "Windows", "macos": "macOS", "linux": "Linux"}
@@ -163,17 +153,16 @@ def minimum(ids: Sequence[str]) -> str:
 def built(one: Wheel) -> Step:
     """How it was linked, and by which builder where that wasn't ours."""
     words = {"freestanding": "freestanding", "libc": "with a libc", "none": "pure Python"}
-    builder = text(one.record.get("builder"))
+    builder = text(one.record.builder)
     says = ", ".join(filter(None, (f"by {builder}" if builder else "", words.get(one.link, ""))))
     return Step("built", "good", says or "yes")
 
 
 def audited(one: Wheel) -> Step:
     """The worst that the audit found."""
-    audit = mapping(one.record.get("audit"))
-    if not audit:
+    if one.record.audit is None:
         return Step("audited", "open", "not yet")
-    severities = [text(each.get("severity")) for each in objects(audit.get("findings"))]
+    severities = [each.severity for each in one.record.audit.findings]
     errors, warnings = severities.count("error"), severities.count("warning")
     if errors:
         return Step("audited", "bad", _count(errors, "error"))
@@ -200,11 +189,11 @@ def executed(one: Wheel) -> Step:
 
 def reproduced(one: Wheel) -> Step:
     """Whether a second build gave the same bytes."""
-    found = mapping(one.record.get("reproduced"))
-    if not found:
+    found = one.record.reproduced
+    if found is None:
         return Step("reproduced", "open", "not yet")
-    varied = _count(len(texts(found.get("varied"))), "thing")
-    if found.get("same") is True:
+    varied = _count(len(found.varied), "thing")
+    if found.same:
         return Step("reproduced", "good", f"same bytes, {varied} varied")
     return Step("reproduced", "bad", "other bytes")
 

@@ -7,7 +7,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.core import manifest
+import msgspec
+
+from wheelworks.core.manifest import Manifest, Source
 from wheelworks.markup import Safe, element, join, lines
 from wheelworks.report import details, model, summary
 from wheelworks.report.model import Step, Wheel
@@ -18,15 +20,14 @@ CHOICES = {"": "every wheel", "bad": "what has failed", "doubt": "what is in dou
 MARKS = {"good": "✓", "bad": "✗", "doubt": "!", "open": "·"}
 
 
-def render(record: manifest.Record, *measured: Safe) -> str:
+def render(record: Manifest, *measured: Safe) -> str:
     """The whole page, with sections of what was ``measured``. It holds no time of day: one manifest, one page."""
     wheels = model.wheels(record)
-    source = model.mapping(record.get("source"))
-    title = f"{model.text(source.get('name')) or 'Wheels'}: what was built, and what is proven"
+    title = f"{model.text(record.source.name) or 'Wheels'}: what was built, and what is proven"
     body = element(
         "body",
         element("a", "Skip to the matrix", class_="skip", href="#matrix"),
-        element("header", element("h1", title), _facts(wheels, source), _theme()),
+        element("header", element("h1", title), _facts(wheels, record.source), _theme()),
         element(
             "main",
             _matrix(wheels),
@@ -60,10 +61,10 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _facts(wheels: Sequence[Wheel], source: dict[str, object]) -> Safe:
+def _facts(wheels: Sequence[Wheel], source: Source) -> Safe:
     total = sum(one.size for one in wheels) / 1000
-    commit = model.text(source.get("commit"))
-    dirty = " with changes that aren't committed" if source.get("dirty") is True else ""
+    commit = model.text(source.commit)
+    dirty = " with changes that aren't committed" if source.dirty else ""
     parts = [f"{len(wheels)} wheels, {total:,.0f} kB in all"]
     parts += [f"commit {commit[:12]}{dirty}"] if commit else []
     return element("p", "; ".join(parts) + ".")
@@ -164,14 +165,14 @@ def _proven(wheels: Sequence[Wheel]) -> Safe:
     )
 
 
-def _again(record: manifest.Record, wheels: Sequence[Wheel]) -> Safe:
-    facts = [*model.flat(record.get("source"), "source."), *model.flat(record.get("toolchain"))]
+def _again(record: Manifest, wheels: Sequence[Wheel]) -> Safe:
+    facts = [*model.flat(msgspec.to_builtins(record.source), "source."), *model.flat(record.toolchain.versions())]
     table = [element("tr", element("th", key, scope="row"), element("td", value)) for key, value in facts]
     sums = [f"{one.sha256}  {one.file}" for one in wheels]
     return element(
         "section",
         element("h2", "Do it again"),
-        lines(summary.commands(record), "Commands"),
+        lines(summary.commands(record.source), "Commands"),
         element("h3", "Made with"),
         element("table", element("tbody", *table), class_="facts"),
         element("h3", "SHA256SUMS"),

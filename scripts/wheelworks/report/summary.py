@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from wheelworks.core import manifest, targets
+from wheelworks.core import targets
+from wheelworks.core.manifest import Source
 from wheelworks.report import model
 from wheelworks.report.model import Wheel
 
@@ -71,12 +72,11 @@ def _reasons(wheels: Sequence[Wheel]) -> dict[str, list[str]]:
     return found
 
 
-def commands(record: manifest.Record) -> list[str]:
+def commands(source: Source) -> list[str]:
     """What to type to build and check these very wheels again."""
-    source = model.mapping(record.get("source"))
-    commit, name = model.text(source.get("commit")), model.text(source.get("name"))
+    commit, name = model.text(source.commit), model.text(source.name)
     lines = [f"git checkout {commit}"] if _is_hash(commit) else []
-    if source.get("dirty") is True:
+    if source.dirty:
         lines.append("# and apply the changes that were not committed: nobody else has them")
     project = "" if _is_hash(commit) else " -- SDIST"
     lines += [f"nox -s build-wheels{project}", "nox -s audit -- dist", "nox -s test-foreign -- dist/*.whl"]

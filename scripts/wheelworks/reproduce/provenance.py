@@ -50,11 +50,11 @@ class ToolchainMismatch(WheelworksError):
         self.stated = stated
 
 
-def read_manifest(record: manifest.Record) -> RecordedBuild:
+def read_manifest(record: manifest.Manifest | None) -> RecordedBuild:
     """What a manifest says."""
-    source = record.get("source", {})
-    epoch = source.get("epoch")
-    return RecordedBuild(epoch if isinstance(epoch, int) else None, dict(record.get("toolchain", {})), ())
+    return (
+        RecordedBuild(record.source.epoch, record.toolchain.versions(), ()) if record else RecordedBuild(None, {}, ())
+    )
 
 
 def load_provenance(folder: Path) -> RecordedBuild | None:
@@ -74,7 +74,7 @@ def load_provenance(folder: Path) -> RecordedBuild | None:
         raise WheelworksError(f"{path}: no provenance that can be read: {error}", "take it from the release") from error
 
 
-def find_record(folder: Path, files: Mapping[str, Path], record: manifest.Record | None) -> RecordedBuild:
+def find_record(folder: Path, files: Mapping[str, Path], record: manifest.Manifest | None) -> RecordedBuild:
     """What is recorded of files: by the folder's provenance where it tells of just these, else by its manifest.
 
     A provenance that an earlier release has left in the folder has another time, and maybe other tools. Raises
@@ -83,7 +83,7 @@ def find_record(folder: Path, files: Mapping[str, Path], record: manifest.Record
     stated = load_provenance(folder)
     if stated and (record is None or all(stated.files.get(name) == manifest.sha256(files[name]) for name in files)):
         return stated
-    return read_manifest(record or {})
+    return read_manifest(record)
 
 
 def _stated(statement: Mapping[str, Any]) -> RecordedBuild:
@@ -118,7 +118,7 @@ def check_provenance(stated: RecordedBuild, files: Mapping[str, Path], checkout:
         raise ToolchainMismatch(stated, others)
 
 
-def compare_tools(recorded: manifest.Record, used: manifest.Record) -> list[str]:
+def compare_tools(recorded: Mapping[str, Any], used: Mapping[str, Any]) -> list[str]:
     """Which of the tools that decide a wheel's bytes differ from those on record, in words."""
     return [
         f"{name}: {used.get(name)}, where the record says {recorded[name]}"

@@ -79,7 +79,7 @@ class BuildOutput:
     """What a build left: its files by name, what its manifest says of its source and tools, and, if it failed, why."""
 
     files: dict[str, Path]
-    record: manifest.Record
+    record: manifest.Manifest | None
     failure: str = ""
 
 
@@ -128,7 +128,7 @@ class Rebuilder:
         # an sdist that is the source is handed on, not made again
         made = (".whl", ".gz") if self.recipe.source.is_dir() else (".whl",)
         files = {path.name: path for path in sorted(now.out.iterdir()) if path.suffix in made}
-        return BuildOutput(files, manifest.load(now.out) or {}, failure)
+        return BuildOutput(files, manifest.load(now.out), failure)
 
     def fetch(self, variations: Sequence[Variation]) -> None:
         """Let a small build download what those under ``variations`` need, where one of these keeps them offline.

@@ -68,19 +68,21 @@ class ReproductionResult:
         """Whether every file came out the same."""
         return bool(self.files) and all(self.files.values())
 
-    def record(self, file: str) -> manifest.Record:
-        """What the manifest keeps of one file's reproduction; nothing for a file that was not built again."""
+    def record(self, file: str) -> manifest.ReproductionRecord | None:
+        """Return what the manifest keeps of one file's reproduction; None for a file that was not built again."""
         if file not in self.files:
-            return {}
+            return None
         causes = {
             one.name: [f"{part.member}: {part.where}" for part in one.differences[file]]
             for one in self.causes
             if file in one.differences
         }
-        varied = [one.name for one in self.varied]
-        unvaried = {one.name: one.missing() for one in self.unvaried}
-        found = {"same": self.files[file], "varied": varied, "not_varied": unvaried, "differs_by": causes}
-        return {"reproduced": found}
+        return manifest.ReproductionRecord(
+            same=self.files[file],
+            varied=[one.name for one in self.varied],
+            not_varied={one.name: one.missing() for one in self.unvaried},
+            differs_by=causes,
+        )
 
 
 def reproduce_source(
@@ -104,7 +106,8 @@ def reproduce_source(
 
     builder.fetch(varied)
     verdict = find_causes(reference, build, varied)
-    notes += provenance.compare_tools(subject.tools, verdict.build.record.get("toolchain", {}))
+    record = verdict.build.record
+    notes += provenance.compare_tools(subject.tools, record.toolchain.versions() if record else {})
     wrong = set(find_differing(reference, verdict.build))
     return ReproductionResult(
         reference,

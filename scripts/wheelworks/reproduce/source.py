@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import Version
@@ -30,7 +31,7 @@ class RebuildSource:
 
     files: Files
     recipe: BuildRecipe
-    tools: manifest.Record
+    tools: Mapping[str, Any]
     folder: Path | None = None
     without: tuple[str, ...] = ()
 
@@ -61,8 +62,8 @@ def resolve_wheels(wheels: Sequence[Path], source: Path, chosen: Selection, fold
     )
 
 
-def _check(files: Files, record: manifest.Record | None) -> None:
-    recorded = {wheel["file"]: wheel["sha256"] for wheel in (record or {}).get("wheels", ())}
+def _check(files: Files, record: manifest.Manifest | None) -> None:
+    recorded = {wheel.file: wheel.sha256 for wheel in (record.wheels if record else ())}
     for name, path in files.items():
         if name in recorded and manifest.sha256(path) != recorded[name]:
             raise WheelworksError(f"{name}: isn't the file that {manifest.FILE} tells of", "build it again")
@@ -129,7 +130,7 @@ def download_release(
     and WheelworksError where the index can't be asked.
     """
     into.mkdir(parents=True, exist_ok=True)
-    listed = index.files(pin)
+    listed = index.list_release(pin)
     wanted = [file for file in listed if chosen.covers(file.name)]
     wheels = [file for file in wanted if file.name.endswith(".whl")]
     if not wheels:
@@ -138,7 +139,7 @@ def download_release(
         )
     say(f"downloading {len(wanted)} files of {pin}")
     paths = index.download(wanted, into)
-    if told := index.beside(wheels[0], PROVENANCE_FILE):
+    if told := index.read_beside(wheels[0], PROVENANCE_FILE):
         manifest.write(into / PROVENANCE_FILE, told)
     sdists = [path for path in paths if path.name.endswith(".tar.gz")]
     return [path for path in paths if path.suffix == ".whl"], sdists[0] if sdists else None

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from wheelworks.audit import release
-from wheelworks.core import manifest
+from wheelworks.core import index, manifest
 
 from tests.fixtures.commands import wheelworks
 from tests.wheelworks.audit import made
+from tests.wheelworks.manifests import manifest_of, wheel
 
 
 def test_a_good_wheel_passes(tmp_path: Path) -> None:
@@ -50,31 +50,30 @@ def test_json_and_sarif_hold_the_findings(tmp_path: Path) -> None:
 @pytest.mark.integration
 def test_a_folders_manifest_is_told(tmp_path: Path) -> None:
     path = made.wheel(tmp_path, **{"sample/x.pyc": b""})
-    record = {"file": path.name, "sha256": manifest.sha256(path), "targets": ["any"]}
-    manifest.save({"schema": 1, "source": {"epoch": 1}, "toolchain": {}, "wheels": [record]}, tmp_path)
+    manifest.save(manifest_of(wheel(path.name, sha256=manifest.sha256(path), targets=["any"])), tmp_path)
     assert wheelworks("audit", tmp_path, cache=tmp_path / "cache").status == 1
     after = manifest.load(tmp_path)
     assert after is not None
-    [wheel] = after["wheels"]
-    assert wheel["targets"] == ["any"] and wheel["audit"]["checks"]["archive"] == "error"
-    assert [one["code"] for one in wheel["audit"]["findings"]] == ["W013"]
+    [found] = after.wheels
+    assert found.targets == ["any"] and found.audit and found.audit.checks["archive"] == "error"
+    assert [one.code for one in found.audit.findings] == ["W013"]
 
 
 def test_a_folders_manifest_that_says_too_little_is_told(tmp_path: Path) -> None:
     made.wheel(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"schema": 1, "wheels": []}')
+    (tmp_path / "manifest.json").write_text('{"schema": 2, "wheels": []}')
     ended = wheelworks("audit", tmp_path, cache=tmp_path / "cache")
-    assert ended.status == 1 and "no manifest of this version: 'source'" in ended.err
+    assert ended.status == 1 and "no manifest of this version: Object missing required field `source`" in ended.err
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["nothing-here"], "no such file or folder, and no release"),
+        (["nothing-here"], "not a file, folder or release"),
         (["gone.whl"], "no such file or folder"),
         ([".."], "no wheel in this folder"),
-        (["a>=1"], "no such file or folder, and no release"),
-        (["a==1.*"], "no such file or folder, and no release"),
+        (["a>=1"], "not a file, folder or release"),
+        (["a==1.*"], "not a file, folder or release"),
         (["--cpu", "avx3", "x"], "no such feature"),
         (["--explain", "W999"], "no code 'W999'"),
     ],
@@ -130,7 +129,7 @@ def test_other_official_releases_have_no_error_that_is_not_true(
 ) -> None:
     """Their wheels for CPython 3.13 and of the stable ABI, for every platform."""
     monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path))
-    files = [one for one in release.fetch(project, lambda _: None) if re.search("-cp313-cp313t?-|-abi3-", one.name)]
+    files = [one for one in index.fetch_release(project) if re.search("-cp313-cp313t?-|-abi3-", one.name)]
     assert len(files) >= 10
     ended = wheelworks("audit", *files, "--json", "--offline", cache=tmp_path, seconds=400)
     assert errors(ended.out) == PROJECTS[project]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 from packaging.tags import Tag
-from wheelworks.audit import dependencies, platforms
+from wheelworks.audit import dependencies
 from wheelworks.audit.dependencies import Claim, Pin
 from wheelworks.audit.findings import FileAudit
+from wheelworks.core.tags import parse_platform
 
 
 def claim(tag: str, python: tuple[int, int] = (3, 13), abi: str = "abi3") -> Claim:
-    platform = platforms.parse(tag)
+    platform = parse_platform(tag)
     assert platform is not None
     return Claim(platform, python, abi)
 

@@ -89,7 +89,7 @@ def test_each_wheel_has_its_extension(name: str, dist: Path, manifest: dict[str,
     assert binary.libraries == libraries[first.os]
     (record,) = [wheel for wheel in manifest["wheels"] if wheel["file"] == name]
     assert record["targets"] == [row.id for row in planned.targets]
-    assert record["inputs"]["headers"].startswith(f"{planned.abi.python}.")
+    assert record["fingerprint"]["headers"].startswith(f"{planned.abi.python}.")
 
 
 def test_the_pure_wheel_has_none(dist: Path) -> None:

@@ -54,7 +54,7 @@ def test_another_release_is_the_same_or_refused(real: Path, tmp_path: Path, whee
         (wheel,) = out.glob("*.whl")
         data.append(wheel.read_bytes())
         (record,) = json.loads((out / "manifest.json").read_text())["wheels"]
-        assert record["inputs"]["headers"] == f"3.14.{micro}"
+        assert record["fingerprint"]["headers"] == f"3.14.{micro}"
     assert data[0] == data[1]
 
     other = release(real, tmp_path / "92", 92, abi_version=4)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from wheelworks.build import tasks
 from wheelworks.core import targets
+from wheelworks.core.manifest import Fingerprint, WheelRecord
 
-MADE_OF = {"recipe_sha256": "r", "headers": "3.14.2", "headers_sha256": "h"}
+from tests.wheelworks.manifests import wheel
+
+MADE_OF = Fingerprint(recipe_sha256="r", headers="3.14.2", headers_sha256="h")
 S390X = targets.family_of(targets.find("manylinux_2_17_s390x"))
 
 
-def record(*rows: targets.Target, **changed: str) -> dict[str, Any]:
-    return {"file": "x.whl", "targets": [row.id for row in rows], "inputs": {**MADE_OF, **changed}}
+def record(*rows: targets.Target, **changed: str) -> WheelRecord:
+    return wheel("x.whl", targets=[row.id for row in rows], fingerprint=replace(MADE_OF, **changed))
 
 
 def test_a_wheel_of_the_same_things_is_unchanged() -> None:
@@ -36,11 +39,11 @@ def test_another_release_with_the_same_headers_is_unchanged() -> None:
         [record(S390X[0])],
         [record(*S390X, recipe_sha256="another")],
         [record(*S390X, headers_sha256="another")],
-        [{"file": "x.whl", "targets": [row.id for row in S390X]}],
+        [wheel("x.whl", targets=[row.id for row in S390X])],
     ],
     ids=["none", "of one libc", "of another source", "of other headers", "of an older builder"],
 )
-def test_what_is_built_again(there: list[dict[str, Any]]) -> None:
+def test_what_is_built_again(there: list[WheelRecord]) -> None:
     assert not tasks.is_up_to_date(there, MADE_OF, S390X)
 
 

@@ -93,7 +93,7 @@ def all_run(monkeypatch: pytest.MonkeyPatch, on_linux: None) -> list[str]:
         asked.append(f"{wheel.name} {python} {cpu}")
         return Verdict(wheel.name, "CPython", "passed")
 
-    monkeypatch.setattr(_running, "smoke", emulated)
+    monkeypatch.setattr(_running, "smoke_test", emulated)
     monkeypatch.setattr(_running, "_under", real)
     return asked
 
@@ -180,7 +180,7 @@ def test_other_hosts_have_the_emulated_cpu_alone(system: str, monkeypatch: pytes
     linux = Path("x-1.0-cp311-abi3-manylinux_2_17_aarch64.whl")
     [found] = _running.run([linux], "cpython", "smoke", ["3.11"], lambda name, text: None)
     assert (found.outcome, "Linux's namespaces" in found.why) == ("unsupported", True)
-    monkeypatch.setattr(_running, "smoke", lambda wheel: verdict(wheel.name, "passed"))
+    monkeypatch.setattr(_running, "smoke_test", lambda wheel: verdict(wheel.name, "passed"))
     assert [one.how for one in _running.run([linux], "all", "smoke", ["3.11"], lambda name, text: None)] == [
         "emulated CPU"
     ]
@@ -201,7 +201,7 @@ import wheelworks.cli.test_foreign, wheelworks.cli._running
 
 
 def test_shows_outcomes_and_tells_failures_in_full(capsys: pytest.CaptureFixture[str]) -> None:
-    finding = "write-out-of-bounds: writes 1 byte, 0 past the end of a Bytes object"
+    finding = "heap-buffer-overflow-write: writes 1 byte, 0 past the end of a Bytes object"
     _running.show([verdict(OURS, "passed", checks=40), verdict(THEIRS, "failed", why="it failed", findings=(finding,))])
     shown = capsys.readouterr()
     assert "40 checks" in shown.out

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from wheelworks.compare.behaviour import compare_behaviour
-from wheelworks.compare.pairs import Pair, Wheel
+from wheelworks.compare.pairs import WheelPair
 from wheelworks.core.tags import CompatibilityTarget
+from wheelworks.core.wheel import open_wheel
 
 from tests.fixtures.wheels import wheel
 
@@ -25,12 +26,12 @@ class Notes:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Pair:
-    made = Wheel(wheel(tmp_path, files={FILE: b"MZ"}))
-    return Pair(made, made, (CompatibilityTarget("cp311-abi3", "windows", "aarch64"),))
+def pair(tmp_path: Path) -> WheelPair:
+    made = open_wheel(wheel(tmp_path, files={FILE: b"MZ"}))
+    return WheelPair(made, made, (CompatibilityTarget("cp311-abi3", "windows", "aarch64"),))
 
 
-def test_the_same_notes(pair: Pair) -> None:
+def test_the_same_notes(pair: WheelPair) -> None:
     assert compare_behaviour(pair, {KEY: Notes()}, {KEY: Notes()}) == ([], [], 2)
 
 
@@ -44,14 +45,14 @@ def test_the_same_notes(pair: Pair) -> None:
         ({"calls": {"f()": "1"}}, "calls"),
     ],
 )
-def test_other_notes(change: dict[str, dict[str, str]], code: str, pair: Pair) -> None:
+def test_other_notes(change: dict[str, dict[str, str]], code: str, pair: WheelPair) -> None:
     other = replace(Notes(), **change)  # type: ignore[arg-type]  # its fields
     for first, second in ((Notes(), other), (other, Notes())):
         found, unproven, _ = compare_behaviour(pair, {KEY: first}, {KEY: second})
         assert [one.code for one in found] == [code] and unproven == []
 
 
-def test_a_call_that_could_not_be_run_is_no_difference_but_is_told(pair: Pair) -> None:
+def test_a_call_that_could_not_be_run_is_no_difference_but_is_told(pair: WheelPair) -> None:
     other = replace(Notes(), calls={"f()": "CannotRun: it calls malloc", "f(2)": "ValueError: two"})
     found, unproven, calls = compare_behaviour(pair, {KEY: Notes()}, {KEY: other})
     assert found == [] and calls == 1
@@ -59,12 +60,12 @@ def test_a_call_that_could_not_be_run_is_no_difference_but_is_told(pair: Pair) -
 
 
 @pytest.mark.parametrize("second", [{(FILE, ""): Notes(why="no emulated CPU")}, {}])
-def test_what_did_not_run_is_told(second: dict[tuple[str, str], Notes], pair: Pair) -> None:
+def test_what_did_not_run_is_told(second: dict[tuple[str, str], Notes], pair: WheelPair) -> None:
     found, unproven, calls = compare_behaviour(pair, {KEY: Notes()}, second)
     assert (found, calls, len(unproven)) == ([], 0, 1)
 
 
-def test_two_that_cannot_be_imported_are_told(pair: Pair) -> None:
+def test_two_that_cannot_be_imported_are_told(pair: WheelPair) -> None:
     broken = Notes({"import": "fault: wild-pointer"}, {}, {})
     found, unproven, _ = compare_behaviour(pair, {KEY: broken}, {KEY: broken})
     assert found == [] and "neither can be imported: fault: wild-pointer" in str(unproven[0])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from wheelworks.emulator import EmulatedModule, load
-from wheelworks.emulator.findings import Fault
+from wheelworks.emulator.faults import Fault
 
 from tests.fixtures.builds import PLATFORMS, build
 
@@ -171,7 +171,7 @@ def test_the_old_parser_refuses_lengths_before_3_13() -> None:
 def test_a_fault_in_a_nested_call_is_found() -> None:
     module = load(build("api.c", "linux_aarch64"))
     broken = load(build("faults/load_before_input.c", "linux_aarch64"))
-    with pytest.raises(Fault, match="read-out-of-bounds"):
+    with pytest.raises(Fault, match="heap-buffer-overflow-read"):
         module.call_back(broken.run, b"abc")
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from wheelworks.emulator import load
-from wheelworks.emulator.findings import CannotRun
-from wheelworks.emulator.smoke import smoke
+from wheelworks.emulator.faults import Unsupported
+from wheelworks.emulator.wheel_tests import smoke_test
 
 pytestmark = pytest.mark.integration
 
@@ -74,14 +74,14 @@ def test_an_official_wheel_masks_right(platform: str, abi: str, wheel: object) -
             module.websocket_mask(b"abc", b"")
         with pytest.raises(TypeError, match="must be read-only bytes-like object"):
             module.websocket_mask(b"abcd", bytearray())
-    assert smoke(path).outcome == "passed"
+    assert smoke_test(path).outcome == "passed"
 
 
 def test_power_is_said_not_to_be_emulated(wheel: object) -> None:
     path = wheel("manylinux2014_ppc64le", "abi3")  # type: ignore[operator]  # the fixture is a function
-    with pytest.raises(CannotRun, match="PPC64, which no emulated CPU runs"):
+    with pytest.raises(Unsupported, match="PPC64, which no emulated CPU runs"):
         load(path)
-    assert smoke(path).outcome == "unsupported"
+    assert smoke_test(path).outcome == "unsupported"
 
 
 @pytest.mark.parametrize(
@@ -98,5 +98,5 @@ def test_a_wheel_of_another_project_for_one_cpython_version(platform: str, tmp_p
         assert module.apply_mask(data, key) == mask(key, data)
     with pytest.raises(ValueError, match="mask must contain 4 bytes"):
         module.apply_mask(b"data", b"abc")
-    with pytest.raises(CannotRun, match="reads the inside of the object header of a bytearray"):
+    with pytest.raises(Unsupported, match="reads the inside of the object header of a bytearray"):
         module.apply_mask(bytearray(b"data"), b"abcd")

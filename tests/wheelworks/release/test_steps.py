@@ -23,6 +23,7 @@ from wheelworks.reproduce.rebuild import Selection
 
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
+from tests.wheelworks.manifests import manifest_of
 
 NAMES = ("one", "two", "three")
 
@@ -216,7 +217,7 @@ def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:
 def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
     one = filled(tmp_path)
     tools = {"ziglang": "1", "deflate": "2"}
-    record = {"source": {"epoch": 1_700_000_000}, "toolchain": tools}
+    record = manifest_of(epoch=1_700_000_000, **tools)
     made = attestation.create_provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
     assert [subject["name"] for subject in made["subject"]] == sorted(one.names)
     assert made["subject"][0]["digest"]["sha256"] == manifest.sha256(tmp_path / made["subject"][0]["name"])
@@ -232,10 +233,7 @@ def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
 
 def test_a_provenance_is_what_in_toto_and_slsa_require(tmp_path: Path) -> None:
     one = filled(tmp_path)
-    record = {
-        "source": {"epoch": 1_700_000_000},
-        "toolchain": {"ziglang": "1", "build_requirements": {"setuptools": "2"}},
-    }
+    record = manifest_of(epoch=1_700_000_000, ziglang="1", build_requirements={"setuptools": "2"})
     made = attestation.create_provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
     conforms(made)
     for field in ("_type", "subject", "predicateType", "predicate"):

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import itertools
+from collections.abc import Sequence
 from typing import Any
+
+import msgspec
+from wheelworks.core.manifest import (
+    SCHEMA,
+    AuditRecord,
+    ExtensionRecord,
+    FindingRecord,
+    Fingerprint,
+    Manifest,
+    ReproductionRecord,
+    Toolchain,
+)
+
+from tests.wheelworks.manifests import run, source, wheel
 
 HOSTILE = (
     "</script><script>window.hacked = 1</script>",
@@ -19,38 +34,35 @@ HOSTILE = (
 )
 
 
-def wheel(file: str, **more: Any) -> dict[str, Any]:
-    return {"file": file, "sha256": "ab" * 32, "size": 57_000, "link": "freestanding", **more}
+EXTENSION = ExtensionRecord(
+    file="sample/_speedups.pyd",
+    format="PE",
+    machine="arm64",
+    minimum="10.0",
+    exports=["PyInit__speedups"],
+    imports={"python3.dll": ["PyBytes_AsString", "PyErr_Format"]},
+)
+SAME = ReproductionRecord(same=True, varied=["clock", "umask"], not_varied={"user": "no namespaces"}, differs_by={})
+OTHER = ReproductionRecord(same=False, varied=["clock"], not_varied={}, differs_by={"clock": ["a.pyd: its timestamp"]})
 
 
-def run(outcome: str, how: str = "emulated CPU, aarch64 windows", **more: Any) -> dict[str, Any]:
-    return {"how": how, "outcome": outcome, "checks": 98, "why": "", "findings": [], **more}
+def audit(check: str, *severities: Any) -> AuditRecord:
+    about = {"code": "E101", "name": "no-extension", "member": "a.pyd", "evidence": "it is gone"}
+    findings = [FindingRecord(severity=severity, **about) for severity in severities]
+    return AuditRecord(checks={"archive": check}, findings=findings)
 
 
-EXTENSION = {
-    "file": "sample/_speedups.pyd",
-    "format": "PE",
-    "machine": "arm64",
-    "minimum": "10.0",
-    "exports": ["PyInit__speedups"],
-    "imports": {"python3.dll": ["PyBytes_AsString", "PyErr_Format"]},
-}
-FINDING = {"code": "E101", "name": "no-extension", "severity": "error", "member": "a.pyd", "evidence": "it is gone"}
-SAME = {"same": True, "varied": ["clock", "umask"], "not_varied": {"user": "no namespaces"}, "differs_by": {}}
-OTHER = {"same": False, "varied": ["clock"], "not_varied": {}, "differs_by": {"clock": ["a.pyd: its timestamp"]}}
-
-SAMPLE: dict[str, Any] = {
-    "schema": 1,
-    "source": {"name": "sample-1.0", "commit": "0123456789abcdef" * 2 + "01234567", "dirty": False, "epoch": 5},
-    "toolchain": {"ziglang": "0.17.1", "build_requirements": {"setuptools": "84.2.1"}},
-    "wheels": [
+SAMPLE = Manifest(
+    schema=SCHEMA,
+    source=source(name="sample-1.0", commit="0123456789abcdef" * 2 + "01234567"),
+    toolchain=Toolchain(ziglang="0.17.1", build_requirements={"setuptools": "84.2.1"}),
+    wheels=[
         wheel(
             "sample-1.0-cp311-abi3-win_arm64.whl",
             targets=["win_arm64"],
-            abi="cp311-abi3",
             extensions=[EXTENSION],
-            inputs={"headers": "3.11.7"},
-            audit={"checks": {"archive": "passed"}, "findings": []},
+            fingerprint=Fingerprint(recipe_sha256="cd" * 32, headers="3.11.7"),
+            audit=audit("passed"),
             runs=[run("passed")],
             reproduced=SAME,
         ),
@@ -58,8 +70,7 @@ SAMPLE: dict[str, Any] = {
             "sample-1.0-cp311-abi3-macosx_11_0_arm64.whl",
             size=60_000,
             targets=["macosx_11_0_arm64"],
-            abi="cp311-abi3",
-            audit={"checks": {"archive": "error"}, "findings": [FINDING]},
+            audit=audit("error", "error"),
             runs=[run("failed", findings=["wild-pointer in init"], why="wild-pointer")],
             reproduced=OTHER,
         ),
@@ -67,27 +78,28 @@ SAMPLE: dict[str, Any] = {
             "sample-1.0-cp311-abi3-manylinux_2_19_ppc64le.musllinux_1_2_ppc64le.whl",
             size=66_000,
             targets=["manylinux_2_19_ppc64le", "musllinux_1_2_ppc64le"],
-            abi="cp311-abi3",
-            audit={"checks": {"archive": "warning"}, "findings": [{**FINDING, "severity": "warning"}]},
+            audit=audit("warning", "warning"),
             runs=[run("unsupported", how="no CPython", why="there is no CPython of its CPU")],
         ),
         wheel("sample-1.0-cp314-cp314t-win_arm64.whl", targets=["win_arm64"], abi="cp314-cp314t"),
-        wheel("sample-1.0-py3-none-any.whl", targets=[], abi="py3-none", link="none"),
+        wheel("sample-1.0-py3-none-any.whl", abi="py3-none", link="none"),
     ],
-}
+)
 
 
-def hostile() -> dict[str, Any]:
-    """The same manifest with harmful text wherever there is text, and as keys."""
-    harmful = iter(HOSTILE * 1000)
+def hostile(texts: Sequence[str] = HOSTILE) -> Manifest:
+    """The same manifest with harmful text wherever there is text, and as keys: even where reading would refuse it."""
+    harmful = itertools.cycle(texts)
 
     def spoil(value: Any) -> Any:
+        if isinstance(value, msgspec.Struct):
+            return type(value)(**{name: spoil(getattr(value, name)) for name in value.__struct_fields__})
         if isinstance(value, dict):
             kept = {key: spoil(inner) for key, inner in value.items()}
-            return {**kept, next(harmful): next(harmful)}
+            return {**kept, next(harmful): [next(harmful)] if list in map(type, value.values()) else next(harmful)}
         if isinstance(value, list):
             return [spoil(inner) for inner in value]
         return next(harmful) if isinstance(value, str) else value
 
-    spoiled: dict[str, Any] = spoil(json.loads(json.dumps(SAMPLE)))
+    spoiled: Manifest = spoil(SAMPLE)
     return spoiled

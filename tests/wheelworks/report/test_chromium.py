@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from wheelworks.bench import baseline
 from wheelworks.cli import _manifest
+from wheelworks.core import manifest
+from wheelworks.core.manifest import Manifest
 from wheelworks.report import pictures
 
 from tests.fixtures import commands
@@ -53,7 +54,7 @@ class Opened:
         return str(self.page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
 
-def written(folder: Path, record: dict[str, Any]) -> str:
+def written(folder: Path, record: Manifest) -> str:
     """A manifest's page, with figures of all that can be measured: README's times, and one wheel's counts."""
     (folder / "bench").mkdir()
     shutil.copyfile(FIGURES, folder / "bench/bench.json")
@@ -198,7 +199,7 @@ def test_the_policy_stops_a_script_that_comes_in_after_all(browser: Browser, tmp
 
 
 def test_pictures_are_taken(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text(json.dumps(SAMPLE))
+    manifest.save(SAMPLE, tmp_path)
     # A process of its own: Playwright takes one at a time.
     ended = commands.wheelworks("report", tmp_path, "--pictures", tmp_path / "pictures", cache=tmp_path / "cache")
     assert ended.status == 0, ended.err

@@ -32,7 +32,7 @@ class Builder:
         self.calls.append((names, selection))
         made = self.contents(names)
         return BuildOutput(
-            self.written({name: made[name] for name in made if not selection or selection.covers(name)}), {}
+            self.written({name: made[name] for name in made if not selection or selection.covers(name)}), None
         )
 
     def written(self, contents: dict[str, str]) -> dict[str, Path]:

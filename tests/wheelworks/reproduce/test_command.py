@@ -24,6 +24,7 @@ from wheelworks.reproduce.variations import VARIATIONS
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
 from tests.fixtures.package import STEM
+from tests.wheelworks.manifests import manifest_of, wheel
 
 ONE = ("--target", "win_arm64", "--abi", "cp311-abi3")
 LITTLE = ("--vary", "umask", "--vary", "time zone")
@@ -200,7 +201,7 @@ def test_a_wheel_that_nothing_here_builds_is_refused(tmp_path: Path) -> None:
 def test_a_wheel_that_changed_since_its_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / WHEEL).write_bytes(b"other")
     (tmp_path / "sample-1.0.tar.gz").touch()
-    manifest.save(manifest.merge(None, {"epoch": 1}, {}, [{"file": WHEEL, "sha256": "0" * 64}]), tmp_path)
+    manifest.save(manifest_of(wheel(WHEEL, sha256="0" * 64)), tmp_path)
     with pytest.raises(WheelworksError, match=r"isn't the file that manifest\.json tells of"):
         source.resolve_folder(tmp_path, None, Selection())
 

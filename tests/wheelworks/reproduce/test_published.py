@@ -127,7 +127,7 @@ def clone(tmp_path: Path) -> Path:
 
 def from_clone(clone: Path, index: Index) -> subprocess.CompletedProcess[str]:
     # Ours comes first, so that it is asked for the release even where the ordinary one has it, too.
-    usual = " ".join(ordinary.indexes(ordinary.pip_settings()))
+    usual = " ".join(ordinary.list_indexes(ordinary.read_pip_settings()))
     pip = {"PIP_INDEX_URL": index.server.address, "PIP_EXTRA_INDEX_URL": usual}
     env = {**environment(index.cache), **pip, "PYTHONPATH": str(clone / "scripts")}
     command = [sys.executable, "-m", "wheelworks", *REPRODUCE]

@@ -25,7 +25,7 @@ class Builder:
 
     def __call__(self, variations: object, selection: object = None) -> BuildOutput:
         self.builds.append("one")
-        return BuildOutput(dict(self.made[min(len(self.builds), len(self.made)) - 1]), {}, "")
+        return BuildOutput(dict(self.made[min(len(self.builds), len(self.made)) - 1]), None, "")
 
     def fetch(self, variations: object) -> None:
         pass

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wheelworks.cli import _manifest
 from wheelworks.cli import test_native as command
 from wheelworks.core import cache, manifest
 from wheelworks.core.archive import Member, build_archive
-from wheelworks.core.errors import UsageError
+from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.interpreters import Python
 from wheelworks.core.wheel import find_dist_info, read_members, replace_record
 from wheelworks.testing.native import Result
 from wheelworks.testing.native_compare import Counts
 
 from tests.fixtures.commands import ROOT, wheelworks
+from tests.wheelworks.manifests import manifest_of, run
+from tests.wheelworks.manifests import wheel as record
 
 WHEEL = "tornado_speedups-0.1.0-cp311-abi3-manylinux_2_17_x86_64.whl"
 PYTHON = Python(Path("python"), "3.13.0", False, ("cp311-abi3-manylinux_2_17_x86_64",))
@@ -114,9 +117,8 @@ def test_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def known_wheel(folder: Path) -> Path:
     wheel = folder / WHEEL
     wheel.write_bytes(b"a wheel")
-    old = [{"how": "CPython 3.13.0 here, with Tornado 6.6.1", "outcome": "failed"}, {"how": "emulated"}]
-    known = {"file": WHEEL, "sha256": manifest.sha256(wheel), "runs": old}
-    manifest.save({"schema": manifest.SCHEMA, "source": {"epoch": 0}, "toolchain": {}, "wheels": [known]}, folder)
+    old = [run("failed", "CPython 3.13.0 here, with Tornado 6.6.1"), run("unsupported", "emulated")]
+    manifest.save(manifest_of(record(WHEEL, sha256=manifest.sha256(wheel), runs=old)), folder)
     return wheel
 
 
@@ -130,29 +132,25 @@ def test_the_page_is_written_with_the_manifest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("runs", ["none", ["one"], [{"how": ["x"]}], None])
-def test_runs_of_another_shape_are_no_traceback(tmp_path: Path, runs: object) -> None:
+def test_runs_of_another_shape_are_no_traceback(tmp_path: Path, runs: Any) -> None:
     wheel = known_wheel(tmp_path)
-    record = manifest.load(tmp_path)
-    assert record
-    record["wheels"][0]["runs"] = runs
-    manifest.save(record, tmp_path)
-    remember(wheel, result())
-    after = manifest.load(tmp_path)
-    assert after and after["wheels"][0]["runs"][-1]["outcome"] == "passed"
+    manifest.save(manifest_of(record(WHEEL, sha256=manifest.sha256(wheel), runs=runs)), tmp_path)
+    with pytest.raises(WheelworksError, match="no manifest of this version"):
+        remember(wheel, result())
 
 
 def test_a_manifest_that_knows_the_wheel_gets_the_results(tmp_path: Path) -> None:
     wheel = known_wheel(tmp_path)
     remember(wheel, result(), result("x", python="3.11.7"))
-    record = manifest.load(tmp_path)
-    assert record
-    runs = record["wheels"][0]["runs"]
-    assert [(run["how"], run.get("outcome")) for run in runs] == [
-        ("emulated", None),
+    found = manifest.load(tmp_path)
+    assert found
+    runs = found.wheels[0].runs
+    assert [(run.how, run.outcome) for run in runs] == [
+        ("emulated", "unsupported"),
         ("CPython 3.13.0 here, with Tornado 6.6.1", "passed"),
         ("CPython 3.11.7 here, with Tornado 6.6.1", "failed"),
     ]
-    assert "ab" * 32 in runs[1]["why"] and runs[1]["checks"] == 1300
+    assert "ab" * 32 in runs[1].why and runs[1].checks == 1300
 
 
 def test_a_manifest_that_knows_another_wheel_stays(tmp_path: Path) -> None:

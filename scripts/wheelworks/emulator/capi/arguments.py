@@ -1,26 +1,167 @@
-"""PyArg_*: Python arguments into C variables.
-
-This interpreter's own PyArg_ParseTupleAndKeywords does the conversions and raises what it raises; what it wrote is
-then stored through the guest's pointers, in the guest's sizes.
-"""
+"""The little languages of PyUnicode_FromFormat and Py_BuildValue."""
 
 from __future__ import annotations
 
 import ctypes
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wheelworks.emulator.calling import Arguments
-from wheelworks.emulator.capi.buffers import release_view, show_view
-from wheelworks.emulator.capi.table import Int, Object, OptionalObject, Pointer, Ssize, Text, Value, Variadic, answer
-from wheelworks.emulator.findings import CannotRun, fault
-from wheelworks.emulator.host import PARSE_TUPLE, PARSE_TUPLE_AND_KEYWORDS, HostBuffer
+from wheelworks.emulator.calling import ArgumentReader
+from wheelworks.emulator.capi.buffers import PARSE_TUPLE, PARSE_TUPLE_AND_KEYWORDS, release_view, show_view
+from wheelworks.emulator.exports import (
+    Int,
+    NewReference,
+    Object,
+    OptionalObject,
+    Pointer,
+    Ssize,
+    Text,
+    Value,
+    Variadic,
+    export,
+)
+from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.state import HostBuffer, ProcessState
 
-if TYPE_CHECKING:
-    from wheelworks.emulator.interpreter import Interpreter
+DIRECTIVE = re.compile(
+    r"%(?:%|(?P<flags>[-0]*)(?P<width>\d*)(?:\.(?P<precision>\d+))?(?P<size>ll|l|z|j|t)?(?P<kind>.))"
+)
+TEXTS: dict[str, Callable[[object], str]] = {"U": str, "S": str, "R": repr, "A": ascii}
+MAX_WIDTH = 1 << 20
+SPACING = " \t,:"
+CLOSING = {"(": ")", "[": "]", "{": "}"}
+
+
+def format_text(state: ProcessState, form: str, rest: ArgumentReader) -> str:
+    """What PyUnicode_FromFormat makes of a format and its arguments. Raises CannotRun for an unknown directive."""
+    return DIRECTIVE.sub(lambda found: "%" if found[0] == "%%" else _directive(state, found, rest), form)
+
+
+def _directive(state: ProcessState, found: re.Match[str], rest: ArgumentReader) -> str:
+    kind, width = found["kind"], int(found["width"] or 0)
+    if width > MAX_WIDTH or int(found["precision"] or 0) > MAX_WIDTH:
+        raise MemoryError
+    if kind in "diouxX":
+        size = {"": 4, "l": state.abi.long, "ll": 8, "j": 8}.get(found["size"] or "", state.abi.pointer)
+        number = rest.signed(size) if kind in "di" else rest.unsigned(size)
+        text = format(number, {"u": "d", "i": "d"}.get(kind, kind))
+        digits = int(found["precision"] or 0)
+        if "0" in found["flags"]:
+            return text.zfill(width)
+        return _padded(text.zfill(digits), width, found["flags"])
+    text = _format_object(state, kind, rest)
+    if found["precision"] is not None:
+        text = text[: int(found["precision"])]
+    return _padded(text, width, found["flags"])
+
+
+def _padded(text: str, width: int, flags: str) -> str:
+    return text.ljust(width) if "-" in flags else text.rjust(width)
+
+
+def _format_object(state: ProcessState, kind: str, rest: ArgumentReader) -> str:
+    word = state.abi.pointer
+    if kind == "c":
+        return chr(rest.unsigned(4))
+    if kind == "p":
+        return f"{rest.unsigned(word):#x}"
+    if kind == "s":
+        return state.memory.load_string(rest.unsigned(word)).decode(errors="replace")
+    if kind == "V":
+        address, default = rest.unsigned(word), rest.unsigned(word)
+        if not address:
+            return state.memory.load_string(default).decode(errors="replace")
+        return str(state.objects.unwrap(state.objects.find(address)))
+    convert = TEXTS.get(kind)
+    if convert is None:
+        raise Unsupported(f"it formats text with %{kind}, which the emulated interpreter doesn't answer")
+    return convert(state.objects.unwrap(state.objects.find(rest.unsigned(word))))
+
+
+@export("_Py_BuildValue_SizeT")
+def Py_BuildValue(state: ProcessState, form: Text, rest: Variadic) -> NewReference:
+    builder = ValueBuilder(state, form, rest)
+    values = builder.until("")
+    return None if not values else values[0] if len(values) == 1 else tuple(values)
+
+
+class ValueBuilder:
+    """Reads a Py_BuildValue format from left to right."""
+
+    def __init__(self, state: ProcessState, form: str, rest: ArgumentReader) -> None:
+        self.state, self.form, self.rest = state, form, rest
+        self.position = 0
+
+    def until(self, closing: str) -> list[object]:
+        """Values up to the closing bracket, or the end."""
+        values: list[object] = []
+        while self.position < len(self.form):
+            code = self.form[self.position]
+            self.position += 1
+            if code == closing:
+                return values
+            if code not in SPACING:
+                values.append(self.value(code))
+        if closing:
+            raise SystemError("unmatched paren in format")
+        return values
+
+    def value(self, code: str) -> object:
+        """The value that a format unit stands for."""
+        if code in CLOSING:
+            values = self.until(CLOSING[code])
+            if code == "(":
+                return tuple(values)
+            return values if code == "[" else dict(zip(values[::2], values[1::2], strict=True))
+        if code in "szyU":
+            return self._string(code)
+        if code in "OSN":
+            return self._object(code)
+        return self._number(code)
+
+    def _string(self, code: str) -> object:
+        address = self.rest.unsigned(self.state.abi.pointer)
+        content: bytes | None = None
+        if self.position < len(self.form) and self.form[self.position] == "#":
+            self.position += 1
+            size = self.rest.signed(self.state.abi.pointer)
+            content = self.state.memory.load(address, size) if address and size else b"" if address else None
+        elif address:
+            content = self.state.memory.load_string(address)
+        if content is None:
+            return None
+        return content if code == "y" else content.decode()
+
+    def _object(self, code: str) -> object:
+        if self.position < len(self.form) and self.form[self.position] == "&":
+            raise Unsupported("it builds a value with O&, which the emulated interpreter doesn't answer")
+        address = self.rest.unsigned(self.state.abi.pointer)
+        if not address:
+            raise self.state.take_error() or SystemError("NULL object passed to Py_BuildValue")
+        made = self.state.objects.find(address)
+        value = self.state.objects.unwrap(made)
+        if code == "N":
+            self.state.objects.remove_reference(made)
+        return value
+
+    def _number(self, code: str) -> object:
+        sizes = {"b": 4, "h": 4, "i": 4, "l": self.state.abi.long, "L": 8, "n": self.state.abi.pointer}
+        unsigned = {"B": 4, "H": 4, "I": 4, "k": self.state.abi.long, "K": 8}
+        if code in sizes:
+            return self.rest.signed(sizes[code])
+        if code in unsigned:
+            return self.rest.unsigned(unsigned[code])
+        if code in "df":
+            return self.rest.double()
+        if code == "c":
+            return bytes([self.rest.unsigned(4) & 0xFF])
+        if code == "C":
+            return chr(self.rest.unsigned(4))
+        raise Unsupported(f"it builds a value with {code!r} in {self.form!r}, which isn't answered")
+
 
 UNIT = re.compile(r"[|$]|[szy][#*]?|w\*|O!|[bBhHiIlkLKncCfdpOSUY]")
 OBJECTS = {"O", "O!", "S", "U", "Y"}
@@ -35,7 +176,7 @@ NUMBERS: dict[str, tuple[Any, str]] = {
 
 
 @dataclass
-class Unit:
+class FormatUnit:
     """One item of a format, where its results go in the guest, and the variables that receive them here."""
 
     code: str
@@ -45,63 +186,63 @@ class Unit:
     subject: object = None
 
 
-@answer("_PyArg_ParseTuple_SizeT", failed=0)
-def PyArg_ParseTuple(guest: Interpreter, args: Value, form: Text, rest: Variadic) -> Int:
-    units = read_units(guest, form, rest)
-    PARSE_TUPLE(args, guest_format(guest, form).encode(), *host_cells(units))
+@export("_PyArg_ParseTuple_SizeT", failed=0)
+def PyArg_ParseTuple(state: ProcessState, args: Value, form: Text, rest: Variadic) -> Int:
+    units = read_units(state, form, rest)
+    PARSE_TUPLE(args, guest_format(state, form).encode(), *host_cells(units))
     for index, unit in enumerate(units[: len(args)]):
         unit.given, unit.subject = True, args[index]
-    store_units(guest, units)
+    store_units(state, units)
     return 1
 
 
-@answer("_PyArg_ParseTupleAndKeywords_SizeT", failed=0)
+@export("_PyArg_ParseTupleAndKeywords_SizeT", failed=0)
 def PyArg_ParseTupleAndKeywords(
-    guest: Interpreter, args: Value, kwargs: OptionalObject, form: Text, names: Pointer, rest: Variadic
+    state: ProcessState, args: Value, kwargs: OptionalObject, form: Text, names: Pointer, rest: Variadic
 ) -> Int:
-    keywords = read_names(guest, names)
-    units = read_units(guest, form, rest)
-    given: Any = guest.objects.value(kwargs) if kwargs is not None else {}
+    keywords = read_names(state, names)
+    units = read_units(state, form, rest)
+    given: Any = state.objects.unwrap(kwargs) if kwargs is not None else {}
     array = (ctypes.c_char_p * (len(keywords) + 1))(*keywords, None)
-    PARSE_TUPLE_AND_KEYWORDS(args, given, guest_format(guest, form).encode(), array, *host_cells(units))
+    PARSE_TUPLE_AND_KEYWORDS(args, given, guest_format(state, form).encode(), array, *host_cells(units))
     for index, (unit, keyword) in enumerate(zip(units, keywords, strict=False)):
         unit.given = index < len(args) or keyword.decode() in given
         unit.subject = args[index] if index < len(args) else given.get(keyword.decode())
-    store_units(guest, units)
+    store_units(state, units)
     return 1
 
 
-@answer(failed=0)
-def PyArg_UnpackTuple(guest: Interpreter, args: Object, name: Text, least: Ssize, most: Ssize, rest: Variadic) -> Int:
-    values = guest.objects.value(args)
+@export(failed=0)
+def PyArg_UnpackTuple(state: ProcessState, args: Object, name: Text, least: Ssize, most: Ssize, rest: Variadic) -> Int:
+    values = state.objects.unwrap(args)
     assert isinstance(values, tuple)
     if not least <= len(values) <= most:
         bound = f"at least {least}" if len(values) < least else f"at most {most}"
         raise TypeError(f"{name} expected {bound} arguments, got {len(values)}")
     for value in values:
-        target = rest.unsigned(guest.abi.pointer)
-        guest.memory.store_pointer(target, guest.objects.child(args, value).address)
+        target = rest.unsigned(state.abi.pointer)
+        state.memory.store_pointer(target, state.objects.borrow(args, value).address)
     return 1
 
 
-def read_names(guest: Interpreter, array: int) -> list[bytes]:
+def read_names(state: ProcessState, array: int) -> list[bytes]:
     """A NULL-terminated array of strings."""
     found: list[bytes] = []
-    while address := guest.memory.pointer(array + len(found) * guest.abi.pointer):
-        found.append(guest.memory.text(address))
+    while address := state.memory.load_pointer(array + len(found) * state.abi.pointer):
+        found.append(state.memory.load_string(address))
     return found
 
 
-def guest_format(guest: Interpreter, form: str) -> str:
+def guest_format(state: ProcessState, form: str) -> str:
     """The format with which this interpreter converts to the guest's sizes: its ``long`` may be shorter."""
-    _needs_clean_lengths(guest, form)
+    _needs_clean_lengths(state, form)
     items, mark, message = re.fullmatch(r"([^:;]*)([:;]?)(.*)", form, re.DOTALL).groups()  # type: ignore[union-attr]
-    return "".join(_host_code(guest, code) for code in items) + mark + message
+    return "".join(_host_code(state, code) for code in items) + mark + message
 
 
-def _host_code(guest: Interpreter, code: str) -> str:
+def _host_code(state: ProcessState, code: str) -> str:
     """The format unit that has the guest's size and sign here."""
-    long, word = guest.abi.long, guest.abi.pointer
+    long, word = state.abi.long, state.abi.pointer
     if code in "lk" and long == ctypes.sizeof(ctypes.c_long):
         return code
     if code == "l":
@@ -111,14 +252,14 @@ def _host_code(guest: Interpreter, code: str) -> str:
     return "i" if code == "n" and word == 4 else code
 
 
-def _needs_clean_lengths(guest: Interpreter, form: str) -> None:
+def _needs_clean_lengths(state: ProcessState, form: str) -> None:
     """From 3.10 to 3.12 only the ``_SizeT`` functions take ``#`` (PEP 353)."""
-    plain = not guest.called.endswith("_SizeT")
-    if plain and "#" in re.split("[:;]", form)[0] and guest.abi.python.version < (3, 13):
+    plain = not state.called.endswith("_SizeT")
+    if plain and "#" in re.split("[:;]", form)[0] and state.abi.python.version < (3, 13):
         raise SystemError("PY_SSIZE_T_CLEAN macro must be defined for '#' formats")
 
 
-def read_units(guest: Interpreter, form: str, rest: Arguments) -> list[Unit]:
+def read_units(state: ProcessState, form: str, rest: ArgumentReader) -> list[FormatUnit]:
     """The format's units with the pointers given for them. Raises CannotRun for a unit that isn't modelled."""
     items = re.split("[:;]", form)[0]
     units = []
@@ -126,68 +267,68 @@ def read_units(guest: Interpreter, form: str, rest: Arguments) -> list[Unit]:
     while position < len(items):
         found = UNIT.match(items, position)
         if found is None:
-            raise CannotRun(f"it parses arguments with {form!r}, whose {items[position:]!r} isn't answered")
+            raise Unsupported(f"it parses arguments with {form!r}, whose {items[position:]!r} isn't answered")
         position = found.end()
         if found[0] not in "|$":
-            units.append(_read_unit(guest, found[0], rest))
+            units.append(_read_unit(state, found[0], rest))
     return units
 
 
-def _read_unit(guest: Interpreter, code: str, rest: Arguments) -> Unit:
-    word = guest.abi.pointer
+def _read_unit(state: ProcessState, code: str, rest: ArgumentReader) -> FormatUnit:
+    word = state.abi.pointer
     if code == "O!":
-        kind = guest.objects.value(guest.objects.at(rest.unsigned(word)))
-        return Unit(code, [rest.unsigned(word)], [ctypes.py_object(kind), ctypes.c_void_p()])
+        kind = state.objects.unwrap(state.objects.find(rest.unsigned(word)))
+        return FormatUnit(code, [rest.unsigned(word)], [ctypes.py_object(kind), ctypes.c_void_p()])
     if code.endswith("*"):
-        return Unit(code, [rest.unsigned(word)], [HostBuffer()])
+        return FormatUnit(code, [rest.unsigned(word)], [HostBuffer()])
     if code.endswith("#"):
-        return Unit(code, [rest.unsigned(word), rest.unsigned(word)], [ctypes.c_void_p(), ctypes.c_ssize_t()])
-    kind = NUMBERS[_host_code(guest, code)][0] if code in NUMBERS else ctypes.c_void_p
-    return Unit(code, [rest.unsigned(word)], [kind()])
+        return FormatUnit(code, [rest.unsigned(word), rest.unsigned(word)], [ctypes.c_void_p(), ctypes.c_ssize_t()])
+    kind = NUMBERS[_host_code(state, code)][0] if code in NUMBERS else ctypes.c_void_p
+    return FormatUnit(code, [rest.unsigned(word)], [kind()])
 
 
-def host_cells(units: Sequence[Unit]) -> list[Any]:
+def host_cells(units: Sequence[FormatUnit]) -> list[Any]:
     """What this interpreter's parser is given: an object for ``O!``, pointers to variables for the rest."""
     return [cell if isinstance(cell, ctypes.py_object) else ctypes.byref(cell) for u in units for cell in u.cells]
 
 
-def store_units(guest: Interpreter, units: Sequence[Unit]) -> None:
+def store_units(state: ProcessState, units: Sequence[FormatUnit]) -> None:
     """Store what was parsed through the guest's pointers. Raises Fault where they can't be what they should be."""
     stores: list[tuple[int, bytes]] = []
     for unit in units:
         if unit.given:
-            stores += zip(unit.targets, _contents(guest, unit), strict=True)
+            stores += zip(unit.targets, _unit_contents(state, unit), strict=True)
         elif unit.code.endswith("*"):
             release_view(unit.cells[0])
-    _check_places(guest, [(target, len(content)) for target, content in stores])
+    _check_places(state, [(target, len(content)) for target, content in stores])
     for target, content in stores:
-        guest.memory.store(target, content)
+        state.memory.store(target, content)
 
 
-def _contents(guest: Interpreter, unit: Unit) -> list[bytes]:
+def _unit_contents(state: ProcessState, unit: FormatUnit) -> list[bytes]:
     """The bytes of each C variable of a unit."""
-    pack = guest.abi.packer
+    pack = state.abi.packer
     if unit.code in NUMBERS:
         code = NUMBERS[unit.code][1]
         return [pack(code).pack(unit.cells[0].value)]
-    subject = guest.objects.of(unit.subject)
+    subject = state.objects.wrap(unit.subject)
     if unit.code in OBJECTS:
         return [pack("P").pack(subject.address)]
     if unit.code.endswith("*"):
-        return [show_view(guest, subject, unit.cells[0], unit.targets[0])]
+        return [show_view(state, subject, unit.cells[0], unit.targets[0])]
     missing = unit.subject is None
-    contents = [pack("P").pack(0 if missing else guest.objects.data(subject).start)]
+    contents = [pack("P").pack(0 if missing else state.objects.get_data(subject).start)]
     return contents + [pack("n").pack(unit.cells[1].value)] * (len(unit.targets) - 1)
 
 
-def _check_places(guest: Interpreter, places: list[tuple[int, int]]) -> None:
+def _check_places(state: ProcessState, places: list[tuple[int, int]]) -> None:
     """C variables lie apart from one another and at multiples of their size: else they are of another type."""
     for target, size in places:
-        width = min(size, guest.abi.pointer)
+        width = min(size, state.abi.pointer)
         if target % width:
             text = f"{target:#x} is to receive {size} bytes, but can't be a variable of that size: it is misaligned"
-            raise fault("wrong-output-size", text)
+            raise Fault("wrong-output-size", text)
     ordered = sorted(places)
     for (first, size), (second, _) in itertools.pairwise(ordered):
         if first + size > second:
-            raise fault("wrong-output-size", f"the {size} bytes for {first:#x} run into the variable at {second:#x}")
+            raise Fault("wrong-output-size", f"the {size} bytes for {first:#x} run into the variable at {second:#x}")

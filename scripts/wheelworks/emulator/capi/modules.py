@@ -1,11 +1,13 @@
-"""Modules: their definition, state and contents."""
+"""One call from Python into the guest, and the books that must balance after it."""
 
 from __future__ import annotations
 
+import inspect
 import types
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-from wheelworks.emulator.capi.table import (
+from wheelworks.emulator.definition import Method, ModuleDefinition, read_definition, read_methods
+from wheelworks.emulator.exports import (
     Borrowed,
     Int,
     Long,
@@ -14,144 +16,301 @@ from wheelworks.emulator.capi.table import (
     OptionalObject,
     Pointer,
     Text,
-    answer,
+    export,
 )
-from wheelworks.emulator.definition import ModuleDefinition, read_definition, read_methods
-from wheelworks.emulator.findings import fault
+from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.heap import Block
 from wheelworks.emulator.objects import GuestObject
+from wheelworks.emulator.state import ProcessState
 
-if TYPE_CHECKING:
-    from wheelworks.emulator.interpreter import Interpreter
+VARARGS, KEYWORDS, NOARGS, ONE, FASTCALL = 0x1, 0x2, 0x4, 0x8, 0x80
+CALLING_FLAGS = VARARGS | KEYWORDS | NOARGS | ONE | FASTCALL | 0x200
 
 
-@answer()
-def PyModuleDef_Init(guest: Interpreter, definition: Pointer) -> Pointer:
-    read_definition(guest, definition)
+class Call:
+    """The arguments of one call, and the references to them that belong to the caller."""
+
+    def __init__(self, state: ProcessState, method: Method, module: GuestObject) -> None:
+        self.state, self.method, self.module = state, method, module
+        self.held: list[GuestObject] = []
+        self.block: Block | None = None
+
+    def words(self, args: Sequence[object], kwargs: Mapping[str, object]) -> list[int]:
+        """What the C function is called with. Raises TypeError for arguments its flags don't take."""
+        kind = self.method.flags & CALLING_FLAGS
+        name = self.method.name
+        if kwargs and not kind & KEYWORDS:
+            raise TypeError(f"{name}() takes no keyword arguments")
+        if kind in (NOARGS, ONE):
+            if len(args) != (kind == ONE):
+                wanted = "exactly one argument" if kind == ONE else "no arguments"
+                raise TypeError(f"{name}() takes {wanted} ({len(args)} given)")
+            return [self.module.address, self._hold(args[0]) if args else 0]
+        if kind & FASTCALL and not kind & 0x200:
+            return self._fast(args, kwargs, bool(kind & KEYWORDS))
+        if kind & ~KEYWORDS == VARARGS:
+            words = [self.module.address, self._hold(tuple(args))]
+            return words + [self._hold(dict(kwargs)) if kwargs else 0] * bool(kind & KEYWORDS)
+        raise Unsupported(f"{name} has the calling flags {kind:#x}, which the emulated interpreter doesn't answer")
+
+    def _fast(self, args: Sequence[object], kwargs: Mapping[str, object], keywords: bool) -> list[int]:
+        addresses = [self._hold(value) for value in (*args, *kwargs.values())]
+        pack = self.state.abi.packer("P" * len(addresses))
+        self.block = self.state.memory.allocate(pack.size, "the array of arguments")
+        self.state.memory.poke(self.block.start, pack.pack(*addresses))
+        self.state.memory.freeze(self.block)
+        words = [self.module.address, self.block.start, len(args)]
+        return words + [self._hold(tuple(kwargs)) if kwargs else 0] * keywords
+
+    def _hold(self, value: object) -> int:
+        made = self.state.objects.hold(self.state.objects.wrap(value))
+        self.held.append(made)
+        return made.address
+
+    def release(self) -> None:
+        """Give the arguments back. Raises Fault if the function dropped a reference that wasn't its own."""
+        for made in reversed(self.held):
+            self.state.objects.read_back(made)
+            self.state.objects.drop(made)
+        if self.block is not None:
+            self.state.memory.free(self.block)
+
+
+def call_method(
+    state: ProcessState, method: Method, module: GuestObject, args: Sequence[object], kwargs: Mapping[str, object]
+) -> object:
+    """Call a method of the guest as Python would.
+
+    Returns what it returns and raises what it raises. Raises Fault for whatever is wrong with the code, CannotRun.
+    """
+    outermost = state.depth == 0
+    try:
+        call = Call(state, method, module)
+        address = state.run_code(method.address, call.words(args, kwargs))
+        result = take_result(state, address)
+        call.release()
+        if outermost:
+            state.check_leaks()
+    except Fault as found:
+        state.crashed = True
+        function = method.name
+        raise found.placed(function=function, arguments=describe(args, kwargs)) from None
+    except Unsupported:
+        state.crashed = True
+        raise
+    error = state.take_error()
+    if error is not None:
+        raise error
+    return result
+
+
+def take_result(state: ProcessState, address: int) -> object:
+    """The value of a returned new reference; None where NULL was returned with an exception."""
+    error = state.error
+    if address == 0:
+        if error is None:
+            raise Fault("null-without-error", "NULL was returned, but no exception was set")
+        return None
+    made = state.objects.find(address)
+    if error is not None:
+        raise Fault("error-with-result", f"{made} was returned while {error!r} was set")
+    value = state.objects.unwrap(made)
+    state.objects.remove_reference(made)
+    return value
+
+
+def describe(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+    """Arguments as a finding shows them."""
+    shown = [_short(value) for value in args] + [f"{key}={_short(value)}" for key, value in kwargs.items()]
+    return ", ".join(shown)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:40]}… ({len(text)} characters)"
+
+
+class EmulatedFunction:
+    """A function of the guest, as an attribute of its module."""
+
+    def __init__(self, state: ProcessState, method: Method, module: GuestObject) -> None:
+        self._state, self._method, self._module = state, method, module
+        self.__name__ = self.__qualname__ = method.name
+        self.__doc__, self.__text_signature__ = split_doc(method)
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        """Run the machine code."""
+        return call_method(self._state, self._method, self._module, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<emulated function {self.__name__}>"
+
+
+def split_doc(method: Method) -> tuple[str | None, str | None]:
+    """The docstring and the signature, as CPython splits ``name(…)\\n--\\n\\n`` off."""
+    doc = method.doc
+    mark = ")\n--\n\n"
+    if doc is None or not doc.startswith(f"{method.name}(") or mark not in doc:
+        return (inspect.cleandoc(doc) if doc else doc), None
+    signature, _, rest = doc.partition(mark)
+    return rest, signature[len(method.name) :] + ")"
+
+
+def create_module(state: ProcessState, definition: ModuleDefinition) -> GuestObject:
+    """Create a module with its functions and a zeroed state."""
+    module = types.ModuleType(definition.name, definition.doc)
+    made = state.objects.wrap(module)
+    state.definition, state.module = definition, made
+    for method in definition.methods:
+        setattr(module, method.name, EmulatedFunction(state, method, made))
+    if definition.state_size:
+        block = state.module_states[made] = state.memory.allocate(definition.state_size, "the module's state")
+        state.memory.poke(block.start, bytes(definition.state_size))
+    return made
+
+
+def run_exec_slots(state: ProcessState, module: GuestObject, slots: Sequence[tuple[str, int]]) -> None:
+    """Run the Py_mod_exec slots. Raises the exceptions that they raise, and Fault."""
+    for name, address in slots:
+        if name == "exec":
+            status = state.run_code(address, [module.address]) & 0xFFFFFFFF
+            error = state.take_error()
+            if status and error is None:
+                raise Fault("null-without-error", "a Py_mod_exec function failed, but no exception was set")
+            if error is not None:
+                if not status:
+                    raise Fault("error-with-result", f"a Py_mod_exec function succeeded while {error!r} was set")
+                raise error
+
+
+@export()
+def PyModuleDef_Init(state: ProcessState, definition: Pointer) -> Pointer:
+    read_definition(state.memory, definition)
     return definition
 
 
-@answer("PyModule_Create2TraceRefs")
-def PyModule_Create2(guest: Interpreter, definition: Pointer, version: Int) -> NewReference:
+@export("PyModule_Create2TraceRefs")
+def PyModule_Create2(state: ProcessState, definition: Pointer, version: Int) -> NewReference:
     """Single-phase initialisation: the module, with its functions and a zeroed state."""
-    read = read_definition(guest, definition)
+    read = read_definition(state.memory, definition)
     if read.slots:
         raise SystemError(f"module {read.name}: PyModule_Create is incompatible with m_slots")
-    return guest.new_module(read)
+    return create_module(state, read)
 
 
-@answer()
-def PyModule_FromDefAndSpec2(guest: Interpreter, definition: Pointer, spec: Object, version: Int) -> NewReference:
-    return guest.new_module(read_definition(guest, definition))
+@export()
+def PyModule_FromDefAndSpec2(state: ProcessState, definition: Pointer, spec: Object, version: Int) -> NewReference:
+    return create_module(state, read_definition(state.memory, definition))
 
 
-@answer()
-def PyModule_ExecDef(guest: Interpreter, module: Object, definition: Pointer) -> Int:
-    guest.execute(module, read_definition(guest, definition).slots)
+@export()
+def PyModule_ExecDef(state: ProcessState, module: Object, definition: Pointer) -> Int:
+    run_exec_slots(state, module, read_definition(state.memory, definition).slots)
     return 0
 
 
-@answer()
-def PyModule_AddFunctions(guest: Interpreter, module: Object, methods: Pointer) -> Int:
-    for method in read_methods(guest, methods):
-        setattr(_module(module), method.name, guest.function(method, module))
+@export()
+def PyModule_AddFunctions(state: ProcessState, module: Object, methods: Pointer) -> Int:
+    for method in read_methods(state.memory, methods):
+        setattr(_check_module(module), method.name, EmulatedFunction(state, method, module))
     return 0
 
 
-@answer()
-def PyModule_AddObjectRef(guest: Interpreter, module: Object, name: Text, value: OptionalObject) -> Int:
-    _add(guest, module, name, value)
+@export()
+def PyModule_AddObjectRef(state: ProcessState, module: Object, name: Text, value: OptionalObject) -> Int:
+    _add_attribute(state, module, name, value)
     return 0
 
 
-@answer()
-def PyModule_AddObject(guest: Interpreter, module: Object, name: Text, value: OptionalObject) -> Int:
+@export()
+def PyModule_AddObject(state: ProcessState, module: Object, name: Text, value: OptionalObject) -> Int:
     """Steals the reference, unless it fails."""
-    _add(guest, module, name, value)
+    _add_attribute(state, module, name, value)
     if value is not None:
-        guest.objects.remove_reference(value)
+        state.objects.remove_reference(value)
     return 0
 
 
-@answer()
-def PyModule_Add(guest: Interpreter, module: Object, name: Text, value: OptionalObject) -> Int:
+@export()
+def PyModule_Add(state: ProcessState, module: Object, name: Text, value: OptionalObject) -> Int:
     """Steals the reference."""
-    _add(guest, module, name, value)
+    _add_attribute(state, module, name, value)
     if value is not None:
-        guest.objects.remove_reference(value)
+        state.objects.remove_reference(value)
     return 0
 
 
-@answer()
-def PyModule_AddIntConstant(guest: Interpreter, module: Object, name: Text, value: Long) -> Int:
-    setattr(_module(module), name, value)
+@export()
+def PyModule_AddIntConstant(state: ProcessState, module: Object, name: Text, value: Long) -> Int:
+    setattr(_check_module(module), name, value)
     return 0
 
 
-@answer()
-def PyModule_AddStringConstant(guest: Interpreter, module: Object, name: Text, value: Text) -> Int:
-    setattr(_module(module), name, value)
+@export()
+def PyModule_AddStringConstant(state: ProcessState, module: Object, name: Text, value: Text) -> Int:
+    setattr(_check_module(module), name, value)
     return 0
 
 
-@answer()
-def PyModule_AddType(guest: Interpreter, module: Object, kind: Object) -> Int:
+@export()
+def PyModule_AddType(state: ProcessState, module: Object, kind: Object) -> Int:
     value = kind.value
     assert isinstance(value, type)
-    setattr(_module(module), value.__name__, value)
+    setattr(_check_module(module), value.__name__, value)
     return 0
 
 
-@answer()
-def PyModule_GetState(guest: Interpreter, module: Object) -> Pointer:
-    block = guest.states.get(module)
+@export()
+def PyModule_GetState(state: ProcessState, module: Object) -> Pointer:
+    block = state.module_states.get(module)
     return block.start if block is not None else 0
 
 
-@answer()
-def PyModule_GetDef(guest: Interpreter, module: Object) -> Pointer:
-    return guest.definition.address if guest.definition is not None else 0
+@export()
+def PyModule_GetDef(state: ProcessState, module: Object) -> Pointer:
+    return state.definition.address if state.definition is not None else 0
 
 
-@answer()
-def PyModule_GetDict(guest: Interpreter, module: Object) -> Borrowed:
-    return guest.objects.child(module, _module(module).__dict__)
+@export()
+def PyModule_GetDict(state: ProcessState, module: Object) -> Borrowed:
+    return state.objects.borrow(module, _check_module(module).__dict__)
 
 
-@answer()
-def PyModule_GetNameObject(guest: Interpreter, module: Object) -> NewReference:
-    return _module(module).__name__
+@export()
+def PyModule_GetNameObject(state: ProcessState, module: Object) -> NewReference:
+    return _check_module(module).__name__
 
 
-@answer()
-def PyModule_SetDocString(guest: Interpreter, module: Object, text: Text) -> Int:
-    _module(module).__doc__ = text
+@export()
+def PyModule_SetDocString(state: ProcessState, module: Object, text: Text) -> Int:
+    _check_module(module).__doc__ = text
     return 0
 
 
-@answer()
-def PyState_FindModule(guest: Interpreter, definition: Pointer) -> Borrowed:
-    known = guest.definition
-    return guest.module if isinstance(known, ModuleDefinition) and known.address == definition else None
+@export()
+def PyState_FindModule(state: ProcessState, definition: Pointer) -> Borrowed:
+    known = state.definition
+    return state.module if isinstance(known, ModuleDefinition) and known.address == definition else None
 
 
-@answer()
-def PyUnstable_Module_SetGIL(guest: Interpreter, module: Object, gil: Pointer) -> Int:
+@export()
+def PyUnstable_Module_SetGIL(state: ProcessState, module: Object, gil: Pointer) -> Int:
     return 0
 
 
-@answer()
-def PyABIInfo_Check(guest: Interpreter, info: Pointer, name: Text) -> Int:
+@export()
+def PyABIInfo_Check(state: ProcessState, info: Pointer, name: Text) -> Int:
     return 0
 
 
-def _module(made: GuestObject) -> types.ModuleType:
+def _check_module(made: GuestObject) -> types.ModuleType:
     if not isinstance(made.value, types.ModuleType):
-        raise fault("bad-api-use", f"{made} is given as a module")
+        raise Fault("bad-api-use", f"{made} is given as a module")
     return made.value
 
 
-def _add(guest: Interpreter, module: GuestObject, name: str, value: GuestObject | None) -> None:
+def _add_attribute(state: ProcessState, module: GuestObject, name: str, value: GuestObject | None) -> None:
     if value is None:
-        raise guest.errors.take() or SystemError("PyModule_AddObjectRef() must be called with an exception raised")
-    setattr(_module(module), name, guest.objects.value(value))
-    guest.objects.child(module, guest.objects.value(value))
+        raise state.take_error() or SystemError("PyModule_AddObjectRef() must be called with an exception raised")
+    setattr(_check_module(module), name, state.objects.unwrap(value))
+    state.objects.borrow(module, state.objects.unwrap(value))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.emulator import load
-from wheelworks.emulator.extensions import choose, extensions
+from wheelworks.emulator.extension import choose_extension, read_extensions
 from wheelworks.emulator.image import MAX_FILE
 
 NAME = "x-1-cp311-abi3-win_arm64.whl"
@@ -27,7 +27,7 @@ def make(path: Path, **members: bytes) -> Path:
 
 
 def test_the_extension_comes_with_its_module_name_and_the_wheels_tags(tmp_path: Path) -> None:
-    (found,) = extensions(make(tmp_path / NAME, x__abi3__so=b"code"))
+    (found,) = read_extensions(make(tmp_path / NAME, x__abi3__so=b"code"))
     assert (found.module, found.data, found.tags) == ("x", b"code", ("cp311-abi3-win_arm64",))
 
 
@@ -39,10 +39,10 @@ def test_a_wheel_without_extension(tmp_path: Path) -> None:
 def test_several_extensions_must_be_told_apart(tmp_path: Path) -> None:
     path = make(tmp_path / NAME, a__pyd=b"1", b__pyd=b"2")
     with pytest.raises(UsageError, match=r"several extension modules: a\.pyd, b\.pyd"):
-        choose(extensions(path), None, path)
-    assert choose(extensions(path), "b", path).data == b"2"
+        choose_extension(read_extensions(path), None, path)
+    assert choose_extension(read_extensions(path), "b", path).data == b"2"
     with pytest.raises(WheelworksError, match="no extension module 'c'"):
-        choose(extensions(path), "c", path)
+        choose_extension(read_extensions(path), "c", path)
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])

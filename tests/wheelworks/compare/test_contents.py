@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheelworks.compare.differences import Difference
-from wheelworks.compare.sets import compare_sets
+from wheelworks.compare.contents import compare_sets
+from wheelworks.compare.pairs import WheelDifference
 from wheelworks.core.errors import WheelworksError
 
 from tests.fixtures.wheels import METADATA, wheel
 
 
-def codes(a: Path | list[Path], b: Path | list[Path], *, part: bool = False) -> list[str]:
+def codes(a: Path | list[Path], b: Path | list[Path], *, subset: bool = False) -> list[str]:
     first, second = ([one] if isinstance(one, Path) else one for one in (a, b))
-    return [difference.code for difference in compare_sets(first, second, part=part)[1]]
+    return [difference.code for difference in compare_sets(first, second, subset=subset)[1]]
 
 
-def the_one(a: Path, b: Path) -> Difference:
+def the_one(a: Path, b: Path) -> WheelDifference:
     (found,) = compare_sets([a], [b])[1]
     return found
 
@@ -39,9 +39,9 @@ def test_a_builders_own_marks_are_no_difference(tmp_path: Path) -> None:
 def test_a_wheel_that_one_set_lacks(tmp_path: Path) -> None:
     both, alone = wheel(tmp_path), wheel(tmp_path, "cp311-abi3-win32")
     assert codes([both, alone], both) == ["missing-wheel"]
-    assert codes([both, alone], both, part=True) == []
+    assert codes([both, alone], both, subset=True) == []
     assert codes(both, [both, alone]) == ["surplus-wheel"]
-    assert codes(both, [both, alone], part=True) == ["surplus-wheel"]
+    assert codes(both, [both, alone], subset=True) == ["surplus-wheel"]
 
 
 def test_a_pure_wheel_may_stand_in_the_first_set_alone(tmp_path: Path) -> None:

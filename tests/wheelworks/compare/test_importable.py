@@ -6,7 +6,7 @@ import importlib.machinery
 import sys
 
 import pytest
-from wheelworks.compare.modules import loads
+from wheelworks.compare.contents import is_importable
 from wheelworks.core.tags import CompatibilityTarget
 
 
@@ -34,12 +34,12 @@ from wheelworks.core.tags import CompatibilityTarget
     ],
 )
 def test_suffixes(suffix: str, slot: CompatibilityTarget, expected: bool) -> None:
-    assert loads(suffix, slot) is expected
+    assert is_importable(suffix, slot) is expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="this Python's own suffixes, as Linux has them")
 def test_this_pythons_own_suffixes() -> None:
-    """Whatever this Python says that it loads, ``loads`` says, too."""
+    """Whatever this Python says that it loads, `is_importable` says, too."""
     minor = sys.version_info.minor
     slot = CompatibilityTarget(f"cp3{minor}-cp3{minor}", "glibc", "x86_64")
-    assert all(loads(suffix.removeprefix("."), slot) for suffix in importlib.machinery.EXTENSION_SUFFIXES)
+    assert all(is_importable(suffix.removeprefix("."), slot) for suffix in importlib.machinery.EXTENSION_SUFFIXES)

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unicorn import arm64_const, riscv_const, s390x_const
-from wheelworks.emulator.atomics import atomic_operands
-from wheelworks.emulator.operand import Operand
+from wheelworks.emulator.alignment import MemoryOperand, atomic_operands
 
 BASE = 0x10000
 X3, SP = arm64_const.UC_ARM64_REG_X3, arm64_const.UC_ARM64_REG_SP
@@ -18,31 +17,31 @@ A0 = riscv_const.UC_RISCV_REG_X0 + 10
 R1, R3, R4 = (s390x_const.UC_S390X_REG_R0 + number for number in (1, 3, 4))
 CASES = {
     "aarch64": {
-        "63fc5f08": [Operand(X3, None, 1, 0, 1)],  # ldaxrb w3, [x3]
-        "60fcdf48": [Operand(X3, None, 1, 0, 2)],  # ldarh w0, [x3]
-        "e0ffdf88": [Operand(SP, None, 1, 0, 4)],  # ldar w0, [sp]
-        "60847fc8": [Operand(X3, None, 1, 0, 16)],  # ldaxp x0, x1, [x3]
-        "62fc6248": [Operand(X3, None, 1, 0, 16)],  # caspal x2, x3, x2, x3, [x3]
-        "60fce888": [Operand(X3, None, 1, 0, 4)],  # casal w8, w0, [x3]
-        "6000e8f8": [Operand(X3, None, 1, 0, 8)],  # ldaddal x8, x0, [x3]
-        "60c0bfb8": [Operand(X3, None, 1, 0, 4)],  # ldapr w0, [x3]
-        "60c05fd9": [Operand(X3, None, 1, -4, 8)],  # ldapur x0, [x3, #-4]
+        "63fc5f08": [MemoryOperand(X3, None, 1, 0, 1)],  # ldaxrb w3, [x3]
+        "60fcdf48": [MemoryOperand(X3, None, 1, 0, 2)],  # ldarh w0, [x3]
+        "e0ffdf88": [MemoryOperand(SP, None, 1, 0, 4)],  # ldar w0, [sp]
+        "60847fc8": [MemoryOperand(X3, None, 1, 0, 16)],  # ldaxp x0, x1, [x3]
+        "62fc6248": [MemoryOperand(X3, None, 1, 0, 16)],  # caspal x2, x3, x2, x3, [x3]
+        "60fce888": [MemoryOperand(X3, None, 1, 0, 4)],  # casal w8, w0, [x3]
+        "6000e8f8": [MemoryOperand(X3, None, 1, 0, 8)],  # ldaddal x8, x0, [x3]
+        "60c0bfb8": [MemoryOperand(X3, None, 1, 0, 4)],  # ldapr w0, [x3]
+        "60c05fd9": [MemoryOperand(X3, None, 1, -4, 8)],  # ldapur x0, [x3, #-4]
         "600040f8": [],  # ldur x0, [x3]
         "606868f8": [],  # ldr x0, [x3, x8]
     },
     "riscv64": {
-        "2f35b506": [Operand(A0, None, 1, 0, 8)],  # amoadd.d.aqrl a0, a1, (a0)
-        "2f270510": [Operand(A0, None, 1, 0, 4)],  # lr.w a4, (a0)
+        "2f35b506": [MemoryOperand(A0, None, 1, 0, 8)],  # amoadd.d.aqrl a0, a1, (a0)
+        "2f270510": [MemoryOperand(A0, None, 1, 0, 4)],  # lr.w a4, (a0)
         "83350500": [],  # ld a1, 0(a0)
     },
     "s390x": {
-        "ba123008": [Operand(R3, None, 1, 8, 4)],  # cs %r1, %r2, 8(%r3)
-        "eb123ff8ff14": [Operand(R3, None, 1, -8, 4)],  # csy %r1, %r2, -8(%r3)
-        "eb1238801330": [Operand(R3, None, 1, 80000, 8)],  # csg %r1, %r2, 80000(%r3)
-        "e3243008008f": [Operand(R3, R4, 1, 8, 16)],  # lpq %r2, 8(%r4, %r3)
-        "c82410003008": [Operand(R1, None, 1, 0, 4), Operand(R3, None, 1, 8, 4)],  # lpd %r2, 0(%r1), 8(%r3)
-        "c418fffffff8": [Operand(None, None, 1, BASE - 16, 8)],  # lgrl %r1, .-16
-        "eb00000000e8": [Operand(None, None, 1, 0, 8)],  # laag %r0, %r0, 0
+        "ba123008": [MemoryOperand(R3, None, 1, 8, 4)],  # cs %r1, %r2, 8(%r3)
+        "eb123ff8ff14": [MemoryOperand(R3, None, 1, -8, 4)],  # csy %r1, %r2, -8(%r3)
+        "eb1238801330": [MemoryOperand(R3, None, 1, 80000, 8)],  # csg %r1, %r2, 80000(%r3)
+        "e3243008008f": [MemoryOperand(R3, R4, 1, 8, 16)],  # lpq %r2, 8(%r4, %r3)
+        "c82410003008": [MemoryOperand(R1, None, 1, 0, 4), MemoryOperand(R3, None, 1, 8, 4)],  # lpd %r2, 0(%r1), 8(%r3)
+        "c418fffffff8": [MemoryOperand(None, None, 1, BASE - 16, 8)],  # lgrl %r1, .-16
+        "eb00000000e8": [MemoryOperand(None, None, 1, 0, 8)],  # laag %r0, %r0, 0
         "ebbff0580024": [],  # stmg %r11, %r15, 88(%r15)
     },
 }

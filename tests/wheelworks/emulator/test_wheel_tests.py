@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wheelworks.cli import test_foreign
 from wheelworks.core.errors import UsageError
-from wheelworks.emulator.smoke import smoke
+from wheelworks.emulator.wheel_tests import smoke_test
 
 from tests.fixtures.builds import build
 
@@ -24,7 +24,7 @@ def wheel(folder: Path, binary: Path, tag: str, name: str = "") -> Path:
 
 
 def test_a_good_wheel_ran(tmp_path: Path) -> None:
-    verdict = smoke(wheel(tmp_path, build("api.c", "win_arm64"), "win_arm64"))
+    verdict = smoke_test(wheel(tmp_path, build("api.c", "win_arm64"), "win_arm64"))
     assert (verdict.outcome, verdict.findings) == ("passed", ())
     assert verdict.how == "emulated CPU, aarch64 Windows, CPython 3.11 stable ABI"
     assert verdict.checks > 30
@@ -34,20 +34,20 @@ def test_a_good_wheel_ran(tmp_path: Path) -> None:
     ("platform", "tag"), [("win_amd64", "win_arm64"), ("linux_aarch64", "macosx_11_0_arm64"), ("win32", "win_amd64")]
 )
 def test_a_binary_for_another_platform_than_the_tags(tmp_path: Path, platform: str, tag: str) -> None:
-    verdict = smoke(wheel(tmp_path, build("api.c", platform), tag))
+    verdict = smoke_test(wheel(tmp_path, build("api.c", platform), tag))
     assert verdict.outcome == "failed"
     assert f"but the wheel is tagged {tag}" in verdict.why
 
 
 def test_a_fault_is_a_finding(tmp_path: Path) -> None:
-    verdict = smoke(wheel(tmp_path, build("faults/fails_when_imported.c", "win_arm64"), "win_arm64"))
+    verdict = smoke_test(wheel(tmp_path, build("faults/fails_when_imported.c", "win_arm64"), "win_arm64"))
     assert verdict.outcome == "failed"
     assert verdict.findings[0].startswith("null-pointer: reads")
     assert "in import fixture()" in verdict.findings[0]
 
 
 def test_an_import_that_raises(tmp_path: Path) -> None:
-    verdict = smoke(wheel(tmp_path, build("faults/raises_when_imported.c", "win_arm64"), "win_arm64"))
+    verdict = smoke_test(wheel(tmp_path, build("faults/raises_when_imported.c", "win_arm64"), "win_arm64"))
     assert verdict.outcome == "failed"
     assert "its import raises ImportError: not today" in verdict.why
 
@@ -56,11 +56,11 @@ def test_a_wheel_without_extension_failed(tmp_path: Path) -> None:
     path = tmp_path / "x-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.py", "")
-    assert smoke(path).why == "x-1-py3-none-any.whl: no extension module in it"
+    assert smoke_test(path).why == "x-1-py3-none-any.whl: no extension module in it"
 
 
 def test_a_module_under_another_name(tmp_path: Path) -> None:
-    verdict = smoke(wheel(tmp_path, build("api.c", "win_arm64"), "win_arm64", "other.pyd"))
+    verdict = smoke_test(wheel(tmp_path, build("api.c", "win_arm64"), "win_arm64", "other.pyd"))
     assert "exports no PyInit_other" in verdict.why
 
 
@@ -78,7 +78,7 @@ def test_the_command_fails_for_a_wheel_with_a_finding(tmp_path: Path, capsys: py
 
 def test_the_command_fails_for_a_wheel_that_nothing_ran(tmp_path: Path) -> None:
     path = wheel(tmp_path, build("faults/calls_unanswered.c", "win_arm64"), "win_arm64")
-    assert smoke(path).outcome == "passed"  # its function refuses to be called without arguments
+    assert smoke_test(path).outcome == "passed"  # its function refuses to be called without arguments
     damaged = tmp_path / "damaged-1-cp311-abi3-win_arm64.whl"
     damaged.write_bytes(path.read_bytes()[:100])
     assert test_foreign.main([str(damaged)]) == 1
@@ -91,4 +91,4 @@ def test_the_command_refuses_what_can_not_be_right() -> None:
         test_foreign.main([])
     assert caught.value.code == 2
     with pytest.raises(UsageError):
-        smoke("no-such-file.whl")
+        smoke_test("no-such-file.whl")

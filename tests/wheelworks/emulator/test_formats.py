@@ -11,12 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wheelworks.core.errors import WheelworksError
-from wheelworks.emulator import Limits
-from wheelworks.emulator.extensions import Extension
-from wheelworks.emulator.findings import CannotRun
-from wheelworks.emulator.image import BadImage, Image, Rebase, Segment, checked
-from wheelworks.emulator.image.formats import read_image
-from wheelworks.emulator.module import EmulatedModule
+from wheelworks.emulator import RunLimits
+from wheelworks.emulator.extension import EmulatedModule, ExtensionModule
+from wheelworks.emulator.faults import Unsupported
+from wheelworks.emulator.formats import read_image
+from wheelworks.emulator.image import BadImage, Image, Rebase, Segment, check_image
 
 from tests.fixtures.builds import PLATFORMS, build
 
@@ -28,13 +27,13 @@ SECONDS = 8.0  # constructors, the import and a call may take one each
 
 @given(st.sampled_from(HEADS), st.binary(max_size=4096))
 def test_random_bytes_under_a_right_magic(head: bytes, rest: bytes) -> None:
-    with pytest.raises((BadImage, CannotRun)):
+    with pytest.raises((BadImage, Unsupported)):
         read_image(head + rest, "x")
 
 
 @given(st.binary(max_size=64))
 def test_random_bytes(data: bytes) -> None:
-    with pytest.raises((BadImage, CannotRun)):
+    with pytest.raises((BadImage, Unsupported)):
         read_image(data, "x")
 
 
@@ -56,7 +55,7 @@ def image(*segments: Segment, rebases: tuple[Rebase, ...] = (), exports: dict[st
 )
 def test_an_image_that_lies(wrong: Image, message: str) -> None:
     with pytest.raises(BadImage, match=message):
-        checked(wrong, "x")
+        check_image(wrong, "x")
 
 
 def pe(change: Callable[[bytearray, int], None]) -> bytes:
@@ -123,7 +122,7 @@ def test_the_wrong_half() -> None:
 def test_a_binary_without_init_function() -> None:
     data = build("faults/kept_reference.c", "linux_aarch64").read_bytes()
     with pytest.raises(BadImage, match="exports no PyInit_other"):
-        EmulatedModule(read_image(data, "x"), Extension("other.abi3.so", data), Limits())
+        EmulatedModule(read_image(data, "x"), ExtensionModule("other.abi3.so", data), RunLimits())
 
 
 @pytest.mark.integration
@@ -142,7 +141,7 @@ def test_a_damaged_binary_is_a_clear_error_or_runs_in_bounds(platform: str, data
     started = time.monotonic()
     name = f"fixture{FORMATS[platform]}"
     try:
-        module = EmulatedModule(read_image(bytes(content), name), Extension(name, b""), Limits(2_000_000, 1.0))
+        module = EmulatedModule(read_image(bytes(content), name), ExtensionModule(name, b""), RunLimits(2_000_000, 1.0))
         module.no_arguments()
     except (WheelworksError, AttributeError, TypeError):
         pass  # a clear error, or a module that has other functions now

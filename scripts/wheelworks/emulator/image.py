@@ -89,7 +89,7 @@ class Image:
         return f"{name}+{address - start:#x}"
 
 
-def symbol_table(pairs: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
+def sort_symbols(pairs: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
     """Sorted symbols, one name for each address (the first in alphabetical order)."""
     kept: dict[int, str] = {}
     for address, name in sorted(pairs):
@@ -97,7 +97,7 @@ def symbol_table(pairs: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...
     return tuple(kept.items())
 
 
-def checked(image: Image, name: str) -> Image:
+def check_image(image: Image, name: str) -> Image:
     """The image, once every range in it is known to lie where it may.
 
     Raises BadImage that names the file and what lies.
@@ -136,7 +136,7 @@ def _check_inside(image: Image, address: int, width: int, what: str) -> None:
         raise BadImage(f"{what} at {address:#x}, outside every segment")
 
 
-def file_range(data: bytes, offset: int, size: int, name: str) -> bytes:
+def read_range(data: bytes, offset: int, size: int, name: str) -> bytes:
     """``size`` bytes of the file. Raises BadImage where the file is shorter."""
     if offset < 0 or size < 0 or offset + size > len(data):
         raise BadImage(f"{name}: declares {size:#x} bytes at {offset:#x}, but the file ends at {len(data):#x}")

@@ -1,0 +1,311 @@
+"""bytes and bytearray."""
+
+from __future__ import annotations
+
+from wheelworks.emulator.capi.arguments import format_text
+from wheelworks.emulator.exports import (
+    Int,
+    NewReference,
+    Object,
+    OptionalObject,
+    Pointer,
+    Ssize,
+    Text,
+    UInt,
+    Value,
+    Variadic,
+    export,
+)
+from wheelworks.emulator.objects import GuestObject, Unfinished
+from wheelworks.emulator.state import ProcessState
+
+
+@export()
+def PyBytes_FromStringAndSize(state: ProcessState, content: Pointer, size: Ssize) -> NewReference:
+    if size < 0:
+        raise SystemError("Negative size passed to PyBytes_FromStringAndSize")
+    made = state.objects.new_bytes(size)
+    if content and made.data is not None:
+        state.memory.poke(made.data.start, state.memory.load(content, size) if size else b"")
+    return made
+
+
+@export()
+def PyBytes_FromString(state: ProcessState, content: Pointer) -> NewReference:
+    return state.memory.load_string(content)
+
+
+@export()
+def PyBytes_FromObject(state: ProcessState, value: Object) -> NewReference:
+    return bytes(state.objects.unwrap(value))  # type: ignore[call-overload]
+
+
+@export("PyBytes_AS_STRING")
+def PyBytes_AsString(state: ProcessState, value: Object) -> Pointer:
+    return state.objects.get_data(_check_bytes(state, value)).start
+
+
+@export()
+def PyBytes_Size(state: ProcessState, value: Object) -> Ssize:
+    return _check_bytes(state, value).length
+
+
+@export()
+def PyBytes_AsStringAndSize(state: ProcessState, value: Object, content: Pointer, size: Pointer) -> Int:
+    made = _check_bytes(state, value)
+    block = state.objects.get_data(made)
+    if size == 0 and 0 in state.memory.peek(block.start, made.length):
+        raise ValueError("embedded null byte")
+    state.memory.store_pointer(content, block.start)
+    if size:
+        state.memory.store(size, state.abi.packer("n").pack(made.length))
+    return 0
+
+
+@export()
+def _PyBytes_Resize(state: ProcessState, place: Pointer, size: Ssize) -> Int:
+    old = _check_bytes(state, state.objects.find(state.memory.load_pointer(place)))
+    if old.value is not Unfinished.BYTES or state.objects.get_refcount(old) != 1 or size < 0:
+        state.objects.remove_reference(old)
+        state.memory.store_pointer(place, 0)
+        raise SystemError("bad argument to internal function: _PyBytes_Resize")
+    made = state.objects.new_bytes(size)
+    assert made.data is not None
+    assert old.data is not None
+    state.memory.poke(made.data.start, state.memory.peek(old.data.start, min(size, old.length)))
+    state.objects.add_reference(made)
+    state.objects.remove_reference(old)
+    state.memory.store_pointer(place, made.address)
+    return 0
+
+
+@export()
+def PyBytes_Concat(state: ProcessState, place: Pointer, more: OptionalObject) -> None:
+    left = state.objects.find(state.memory.load_pointer(place))
+    state.memory.store_pointer(place, 0)
+    joined = None if more is None else bytes(state.objects.unwrap(left)) + bytes(state.objects.unwrap(more))  # type: ignore[call-overload]
+    state.objects.remove_reference(left)
+    if joined is not None:
+        state.memory.store_pointer(place, state.objects.add_reference(state.objects.wrap(joined)))
+
+
+@export()
+def PyBytes_Repr(state: ProcessState, value: Object, smart: Int) -> NewReference:
+    return repr(state.objects.unwrap(value))
+
+
+@export()
+def PyByteArray_FromStringAndSize(state: ProcessState, content: Pointer, size: Ssize) -> NewReference:
+    state.memory.check_limit(size)
+    return bytearray(state.memory.load(content, size) if content and size else size)
+
+
+@export()
+def PyByteArray_FromObject(state: ProcessState, value: Object) -> NewReference:
+    return bytearray(state.objects.unwrap(value))  # type: ignore[call-overload]
+
+
+@export()
+def PyByteArray_AsString(state: ProcessState, value: Object) -> Pointer:
+    return state.objects.get_data(value).start
+
+
+@export()
+def PyByteArray_Size(state: ProcessState, value: Object) -> Ssize:
+    return value.length
+
+
+@export()
+def PyByteArray_Resize(state: ProcessState, value: Object, size: Ssize) -> Int:
+    state.memory.check_limit(size)
+    content = state.objects.unwrap(value)
+    assert isinstance(content, bytearray)
+    if size < len(content):
+        del content[size:]
+    else:
+        content.extend(bytes(size - len(content)))
+    state.objects.resize_data(value)
+    return 0
+
+
+def _check_bytes(state: ProcessState, made: GuestObject) -> GuestObject:
+    if made.value is not Unfinished.BYTES and not isinstance(made.value, bytes):
+        raise TypeError(f"expected bytes, {type(state.objects.unwrap(made)).__name__} found")
+    return made
+
+
+@export()
+def PyUnicode_FromString(state: ProcessState, content: Pointer) -> NewReference:
+    return state.memory.load_string(content).decode()
+
+
+@export()
+def PyUnicode_InternFromString(state: ProcessState, content: Pointer) -> NewReference:
+    return state.memory.load_string(content).decode()
+
+
+@export()
+def PyUnicode_FromStringAndSize(state: ProcessState, content: Pointer, size: Ssize) -> NewReference:
+    if size < 0:
+        raise SystemError("Negative size passed to PyUnicode_FromStringAndSize")
+    return state.memory.load(content, size).decode() if size else ""
+
+
+@export()
+def PyUnicode_FromFormat(state: ProcessState, form: Text, rest: Variadic) -> NewReference:
+    return format_text(state, form, rest)
+
+
+@export()
+def PyUnicode_AsUTF8AndSize(state: ProcessState, value: Object, size: Pointer) -> Pointer:
+    block = state.objects.get_data(_check_str(value))
+    if size:
+        state.memory.store(size, state.abi.packer("n").pack(block.size - 1))
+    return block.start
+
+
+@export()
+def PyUnicode_AsUTF8(state: ProcessState, value: Object) -> Pointer:
+    return state.objects.get_data(_check_str(value)).start
+
+
+@export()
+def PyUnicode_AsUTF8String(state: ProcessState, value: Value) -> NewReference:
+    return _text(value).encode()
+
+
+@export()
+def PyUnicode_AsASCIIString(state: ProcessState, value: Value) -> NewReference:
+    return _text(value).encode("ascii")
+
+
+@export()
+def PyUnicode_AsLatin1String(state: ProcessState, value: Value) -> NewReference:
+    return _text(value).encode("latin-1")
+
+
+@export()
+def PyUnicode_AsEncodedString(state: ProcessState, value: Value, encoding: Pointer, errors: Pointer) -> NewReference:
+    return _text(value).encode(_text_or(state, encoding, "utf-8"), _text_or(state, errors, "strict"))
+
+
+@export()
+def PyUnicode_DecodeUTF8(state: ProcessState, content: Pointer, size: Ssize, errors: Pointer) -> NewReference:
+    return _decode(state, content, size, "utf-8", errors)
+
+
+@export()
+def PyUnicode_DecodeLatin1(state: ProcessState, content: Pointer, size: Ssize, errors: Pointer) -> NewReference:
+    return _decode(state, content, size, "latin-1", errors)
+
+
+@export()
+def PyUnicode_DecodeASCII(state: ProcessState, content: Pointer, size: Ssize, errors: Pointer) -> NewReference:
+    return _decode(state, content, size, "ascii", errors)
+
+
+@export()
+def PyUnicode_Decode(
+    state: ProcessState, content: Pointer, size: Ssize, encoding: Pointer, errors: Pointer
+) -> NewReference:
+    return _decode(state, content, size, _text_or(state, encoding, "utf-8"), errors)
+
+
+@export()
+def PyUnicode_FromEncodedObject(state: ProcessState, value: Value, encoding: Pointer, errors: Pointer) -> NewReference:
+    return str(value, _text_or(state, encoding, "utf-8"), _text_or(state, errors, "strict"))
+
+
+@export()
+def PyUnicode_FromObject(state: ProcessState, value: Value) -> NewReference:
+    return _text(value)
+
+
+@export()
+def PyUnicode_FromOrdinal(state: ProcessState, ordinal: Int) -> NewReference:
+    return chr(ordinal)
+
+
+@export()
+def PyUnicode_GetLength(state: ProcessState, value: Value) -> Ssize:
+    return len(_text(value))
+
+
+@export()
+def PyUnicode_ReadChar(state: ProcessState, value: Value, index: Ssize) -> UInt:
+    if index < 0:
+        raise IndexError("string index out of range")
+    return ord(_text(value)[index])
+
+
+@export()
+def PyUnicode_Substring(state: ProcessState, value: Value, start: Ssize, end: Ssize) -> NewReference:
+    if start < 0 or end < 0:
+        raise IndexError("string index out of range")
+    return _text(value)[start:end]
+
+
+@export()
+def PyUnicode_Concat(state: ProcessState, left: Value, right: Value) -> NewReference:
+    return _text(left) + _text(right)
+
+
+@export()
+def PyUnicode_Join(state: ProcessState, separator: Value, parts: Value) -> NewReference:
+    return _text(separator).join(parts)
+
+
+@export()
+def PyUnicode_Split(state: ProcessState, value: Value, separator: OptionalObject, most: Ssize) -> NewReference:
+    mark = None if separator is None else state.objects.unwrap(separator)
+    return _text(value).split(mark, most)  # type: ignore[arg-type]
+
+
+@export()
+def PyUnicode_Contains(state: ProcessState, value: Value, part: Value) -> Int:
+    return int(part in _text(value))
+
+
+@export()
+def PyUnicode_Compare(state: ProcessState, left: Value, right: Value) -> Int:
+    return (_text(left) > _text(right)) - (_text(left) < _text(right))
+
+
+@export()
+def PyUnicode_CompareWithASCIIString(state: ProcessState, value: Value, text: Pointer) -> Int:
+    other = state.memory.load_string(text).decode("latin-1")
+    return (_text(value) > other) - (_text(value) < other)
+
+
+@export()
+def PyUnicode_EqualToUTF8(state: ProcessState, value: Value, text: Pointer) -> Int:
+    return int(_text(value).encode() == state.memory.load_string(text))
+
+
+@export()
+def PyUnicode_EqualToUTF8AndSize(state: ProcessState, value: Value, text: Pointer, size: Ssize) -> Int:
+    return int(_text(value).encode() == (state.memory.load(text, size) if size else b""))
+
+
+@export()
+def PyUnicode_InternInPlace(state: ProcessState, place: Pointer) -> None:
+    state.objects.find(state.memory.load_pointer(place))
+
+
+def _decode(state: ProcessState, content: int, size: int, encoding: str, errors: int) -> str:
+    return (state.memory.load(content, size) if size else b"").decode(encoding, _text_or(state, errors, "strict"))
+
+
+def _text_or(state: ProcessState, text: int, default: str) -> str:
+    return state.memory.load_string(text).decode() if text else default
+
+
+def _check_str(made: GuestObject) -> GuestObject:
+    _text(made.value)
+    return made
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("bad argument type for built-in operation")
+    return str.__str__(value)  # the text itself, whatever a subclass overrides

@@ -1,0 +1,253 @@
+"""The least that a wheel must do: its extension modules can be imported, are what they say, and survive a call."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from wheelworks.core import process
+from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.verdict import Outcome, Verdict
+from wheelworks.core.wheel import parse_wheel_name, read_members
+from wheelworks.emulator.capi.modules import CALLING_FLAGS
+from wheelworks.emulator.cpu import RunLimits
+from wheelworks.emulator.extension import EmulatedModule, ExtensionModule, read_extensions
+from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.formats import list_cpus, read_image
+from wheelworks.emulator.image import BadImage, Image
+
+TAG_OS = {"win": "windows", "macosx": "macos", "manylinux": "linux", "musllinux": "linux", "linux": "linux"}
+TAG_CPUS = {
+    "win32": ("x86",), "amd64": ("x86_64",), "x86_64": ("x86_64",), "arm64": ("aarch64",), "aarch64": ("aarch64",),
+    "universal2": ("aarch64", "x86_64"), "i686": ("x86",), "armv7l": ("armv7l",), "riscv64": ("riscv64",),
+    "s390x": ("s390x",),
+}  # fmt: skip
+
+
+@dataclass
+class Tally:
+    """What was checked so far, on which emulated machines, and what was found."""
+
+    checks: int = 0
+    findings: list[str] = field(default_factory=list)
+    machines: list[str] = field(default_factory=list)
+    why: str = ""
+    outcome: Outcome = "passed"
+
+    def fail(self, what: str) -> None:
+        """Note something wrong with the wheel."""
+        self.findings.append(what)
+        self.outcome, self.why = "failed", self.why or what
+
+    def cannot(self, why: str) -> None:
+        """Note that something couldn't be run."""
+        if self.outcome == "passed":
+            self.outcome, self.why = "unsupported", why
+
+
+def smoke_test(path: str | Path, *, limits: RunLimits | None = None) -> Verdict:
+    """Import every extension module of a wheel, each half of a universal one, and look at what it offers.
+
+    Checked are the platform tag, the init function, the module definition and its exec slots, the method table, and
+    that each function survives a call without arguments. Raises UsageError only (no such file); anything wrong with
+    the wheel is in the verdict.
+    """
+    path, start, tally = Path(path), time.monotonic(), Tally()
+    try:
+        found = read_extensions(path)
+        if not found:
+            tally.fail(f"{path.name}: no extension module in it")
+        for extension in found:
+            _test_extension(extension, limits or RunLimits(), tally)
+    except UsageError:
+        raise
+    except Unsupported as error:
+        tally.cannot(error.message)
+    except WheelworksError as error:
+        tally.fail(error.message)
+    how = "emulated CPU" + (f", {'; '.join(tally.machines)}" if tally.machines else "")
+    findings = tuple(tally.findings)
+    return Verdict(path.name, how, tally.outcome, tally.checks, tally.why, findings, time.monotonic() - start)
+
+
+def _test_extension(extension: ExtensionModule, limits: RunLimits, tally: Tally) -> None:
+    for cpu in list_cpus(extension.data, extension.name):
+        try:
+            image = read_image(extension.data, extension.name, cpu)
+            _check_tags(image, extension, tally)
+            module = EmulatedModule(image, extension, limits)
+            tally.checks += 1
+            tally.machines.append(str(module.abi_))
+            _check_definition(module, image, extension, tally)
+            _call_each(module, tally)
+        except Unsupported as error:
+            tally.cannot(error.message)
+        except (Fault, BadImage) as error:
+            tally.fail(error.message)
+        except Exception as error:
+            if isinstance(error, WheelworksError):
+                raise
+            tally.fail(f"{extension.name}: its import raises {type(error).__name__}: {error}")
+
+
+def is_emulated(platform: str) -> bool:
+    """Whether the CPU that a platform tag names is one of the emulated; ``any`` may hide one."""
+    return platform == "any" or platform.endswith(tuple(TAG_CPUS))
+
+
+def _check_tags(image: Image, extension: ExtensionModule, tally: Tally) -> None:
+    """The platform in the wheel's tags is the one that the binary is for."""
+    for tag in extension.tags:
+        for platform in tag.rsplit("-", 1)[-1].split("."):
+            system = next((os for start, os in TAG_OS.items() if platform.startswith(start)), None)
+            cpus = next((cpus for end, cpus in TAG_CPUS.items() if platform.endswith(end)), None)
+            tally.checks += 1
+            if system not in (None, image.os) or (cpus is not None and image.cpu not in cpus):
+                tally.fail(f"{extension.name} is for {image.cpu} {image.os}, but the wheel is tagged {platform}")
+
+
+def _check_definition(module: EmulatedModule, image: Image, extension: ExtensionModule, tally: Tally) -> None:
+    tally.checks += 1
+    definition = module.definition_
+    if definition.name.rsplit(".", 1)[-1] not in (extension.module, ""):
+        tally.fail(f"{extension.name}: its module definition is named {definition.name}")
+    names = [method.name for method in definition.methods]
+    for problem in _method_problems(module, image, names):
+        tally.fail(f"{extension.name}: {problem}")
+    tally.checks += len(names)
+
+
+def _method_problems(module: EmulatedModule, image: Image, names: list[str]) -> Iterator[str]:
+    if len(set(names)) != len(names):
+        yield f"its method table has a name twice: {', '.join(sorted(names))}"
+    for method in module.definition_.methods:
+        address = method.address - module.base_
+        if not any(s.executable and s.address <= address < s.address + s.size for s in image.segments):
+            yield f"its method {method.name} points outside its code"
+        if method.flags & ~(CALLING_FLAGS | 0x70):
+            yield f"its method {method.name} has unknown flags {method.flags:#x}"
+
+
+def _call_each(module: EmulatedModule, tally: Tally) -> None:
+    """Call every function without arguments: whatever it raises is its own affair, a fault isn't."""
+    for method in module.definition_.methods:
+        tally.checks += 1
+        try:
+            getattr(module, method.name)()
+        except Fault as error:
+            tally.fail(error.message)
+        except Unsupported as error:
+            tally.cannot(f"{method.name}: {error.message}")
+        except Exception:
+            continue
+
+
+REPOSITORY = Path(__file__).parents[3]
+TESTS = REPOSITORY / "tests" / "speedups"
+DISTRIBUTION = "tornado_speedups"
+
+_SHOWN = 3  # failures; the rest are counted
+
+
+@dataclass
+class _Tests:
+    """How one wheel's tests ended."""
+
+    passed: int = 0
+    failures: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+def is_own_package(wheel: Path) -> bool:
+    """Whether a wheel is of this repository's package, and its tests are here: an installed suite has none."""
+    return parse_wheel_name(wheel.name).distribution == DISTRIBUTION and TESTS.is_dir()
+
+
+def run_package_tests(wheels: Sequence[Path]) -> list[Verdict]:
+    """Smoke-test wheels of this package, then run its tests on the machine code of those that came through.
+
+    The tests' own Python side is that of the first wheel: the pure files are the same in all of them.
+    Raises WheelworksError where pytest itself fails.
+    """
+    verdicts = {wheel: smoke_test(wheel) for wheel in wheels}
+    sound = [wheel for wheel, verdict in verdicts.items() if verdict.outcome == "passed"]
+    start = time.perf_counter()
+    for wheel, tests in _run_parallel(sound).items():
+        verdicts[wheel] = _add_results(verdicts[wheel], tests, (time.perf_counter() - start) / len(sound))
+    return list(verdicts.values())
+
+
+def _add_results(verdict: Verdict, tests: _Tests, seconds: float) -> Verdict:
+    judged = replace(verdict, checks=verdict.checks + tests.passed, seconds=verdict.seconds + seconds)
+    judged = replace(judged, how=f"{verdict.how}, the package's tests")
+    if tests.failures or not tests.passed:
+        why = f"{len(tests.failures)} of the package's tests failed" if tests.failures else "none of its tests ran"
+        return replace(judged, outcome="failed", why=why, findings=tuple(tests.failures[:_SHOWN]))
+    return replace(judged, why=f"skipped: {'; '.join(tests.skipped)}" if tests.skipped else "")
+
+
+def _run_parallel(wheels: Sequence[Path]) -> dict[Path, _Tests]:
+    """Test wheels on all cores: each is one pytest's, which takes as long to start as to test a wheel."""
+    cores = process.cores()
+    with process.side_by_side() as pool:
+        shares = list(pool.map(_run_pytest, [wheels[core::cores] for core in range(cores)]))
+    return {wheel: tests for share in shares for wheel, tests in share.items()}
+
+
+def _run_pytest(wheels: Sequence[Path]) -> dict[Path, _Tests]:
+    if not wheels:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="wheelworks-") as work:
+        report = Path(work, "report.xml")
+        _unpack_python(wheels[0], Path(work, "package"))
+        chosen = [word for wheel in wheels for word in ("--wheel", str(wheel.resolve()))]
+        # The same examples in each run: a verdict should be one that can be had again.
+        options = [
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--hypothesis-seed=0",
+            "--only-wheels",
+            f"--junitxml={report}",
+            *chosen,
+        ]
+        path = os.pathsep.join([str(Path(work, "package")), str(REPOSITORY / "scripts")])
+        env = {**os.environ, "PYTHONPATH": path, "TORNADO_SPEEDUPS_EXTENSION": "0"}
+        result = process.run(
+            [sys.executable, "-m", "pytest", TESTS, *options, *chosen], cwd=REPOSITORY, env=env, seconds=600
+        )
+        if result.status not in (0, 1) or not report.is_file():
+            raise WheelworksError(f"the package's tests can't be run: pytest says\n{result.output[-2000:]}")
+        return _read_report(report, wheels)
+
+
+def _unpack_python(wheel: Path, folder: Path) -> None:
+    for name, member in read_members(wheel).items():
+        if name.endswith((".py", ".pyi", "py.typed")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(member.data)
+
+
+def _read_report(report: Path, wheels: Sequence[Path]) -> dict[Path, _Tests]:
+    """Sort the test cases of a JUnit report by the wheel that their name holds."""
+    found = {wheel: _Tests() for wheel in wheels}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = case.get("name", "")
+        tests = next((tests for wheel, tests in found.items() if wheel.name in name), None)
+        if tests is None:
+            continue
+        problem = next((part for kind in ("failure", "error") for part in case.findall(kind)), None)
+        skip = case.find("skipped")
+        if problem is not None:
+            tests.failures.append(f"{name}: {problem.get('message', '')}")
+        elif skip is not None:
+            tests.skipped.append(f"{name.partition('[')[0]}: {skip.get('message', '')}")
+        else:
+            tests.passed += 1
+    return found
