@@ -164,7 +164,7 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi) -> dict[str, 
     for name, text in contents.items():
         (hooks / name).write_text(text, encoding="utf-8")
     return {
-        **make_environment(os.environ, folder, context.source.epoch, context.extra),
+        **make_environment(os.environ, folder, context.source.epoch, context.variables),
         "PYTHONPATH": str(hooks),
         "_PYTHON_SYSCONFIGDATA_NAME": SYSCONFIGDATA_MODULE,
         "_PYTHON_HOST_PLATFORM": target.platform,
