@@ -79,13 +79,6 @@ def compare(session: nox.Session) -> None:
 
 
 @nox.session
-def builders(session: nox.Session) -> None:
-    """Measure how long this builder and cibuildwheel take for a wheel of an sdist, side by side."""
-    install(session, "cibuildwheel")
-    wheelworks(session, "builders", *session.posargs)
-
-
-@nox.session
 def audit(session: nox.Session) -> None:
     """Find what is wrong with wheels of any platform: dist/, a folder, or all files of a release such as a==1.0."""
     install(session, "audit")
@@ -152,11 +145,11 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types of all Python here, and the workflows."""
+    """Check style and types of all Python here, the lock files and the workflows."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("zizmor", "--offline", "--quiet", ".github/workflows")
+    wheelworks(session, "lint-project", "--strict")
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *map(str, WORKFLOWS))
     session.run("mypy", "src", "scripts", "tests", "docs", "noxfile.py", "setup.py", "bootstrap.py")
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "build-wheels": "wheelworks.cli.build_wheels",
     "test-foreign": "wheelworks.cli.test_foreign",
     "audit": "wheelworks.cli.audit",
+    "lint-project": "wheelworks.cli.lint_project",
     "test-native": "wheelworks.cli.test_native",
     "test-autobahn": "wheelworks.cli.test_autobahn",
     "reproduce": "wheelworks.cli.reproduce",
@@ -26,7 +27,6 @@ COMMANDS = {
     "bench": "wheelworks.cli.bench",
     "report": "wheelworks.cli.report",
     "compare": "wheelworks.cli.compare",
-    "builders": "wheelworks.cli.builders",
 }
 # These know the package that the suite was made for: its tests, its benchmarks, its release.
 OWN = ("test-native", "test-autobahn", "release", "bench")

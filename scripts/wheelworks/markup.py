@@ -14,7 +14,7 @@ class Safe(str):
 
 
 Child = str | None
-_EMPTY = frozenset(("meta", "input", "br"))
+_EMPTY = frozenset(("meta", "input", "br", "img"))
 # Controls, formatting (which reverses the direction of text, for one), halves of characters, and line separators.
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 

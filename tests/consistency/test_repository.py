@@ -14,8 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from wheelworks.bench import readme, results
-from wheelworks.cli import _figures
+from wheelworks.bench import measurements, plot, readme
 from wheelworks.core import interpreters, plan, targets
 from wheelworks.report import pictures
 
@@ -206,7 +205,7 @@ def test_readme_counts_what_a_release_holds() -> None:
 
 
 def test_readme_shows_the_figures_that_are_checked_in() -> None:
-    table = readme.table(results.load(ROOT / "assets/bench.json"))
+    table = readme.format_table(measurements.load_results(ROOT / "assets/bench.json"))
     assert table in (ROOT / "README.md").read_text(encoding="utf-8"), (
         "python -m wheelworks bench --table assets/bench.json"
     )
@@ -223,7 +222,7 @@ def test_pictures_that_readme_shows_are_there_and_small() -> None:
 
 def test_the_plots_are_those_of_the_figures(tmp_path: Path) -> None:
     shutil.copyfile(ROOT / "assets/bench.json", tmp_path / "bench.json")
-    made = {path.name: path.read_bytes() for path in _figures.draw(tmp_path / "bench.json")}
+    made = {path.name: path.read_bytes() for path in plot.write_plots(tmp_path / "bench.json")}
     kept = {path.name: path.read_bytes() for path in (ROOT / "assets").glob("*.svg")}
     assert kept
     assert {name: made.get(name) for name in kept} == kept

@@ -1,11 +1,13 @@
-"""Findings as people and programs read them: the release's table, JSON, SARIF, and what the manifest keeps."""
+"""Show an audit to people and programs: a table, details, JSON, SARIF, and the manifest's records."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace
@@ -25,70 +27,93 @@ _LEVELS = {"error": "error", "warning": "warning", "information": "note"}
 
 @dataclass(frozen=True)
 class Audit:
-    """All that was found: in each wheel, and in what belongs to no wheel; and which groups were looked at for that."""
+    """The result of a whole run: each file's audit, findings that concern no file, and the groups checked for those."""
 
-    reports: tuple[FileAudit, ...]
+    files: tuple[FileAudit, ...]
     others: tuple[Finding, ...] = ()
     groups: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Every finding."""
-        return (*(one for report in self.reports for one in report.findings), *self.others)
+        return (*(one for file in self.files for one in file.findings), *self.others)
 
     def failed(self, *, strict: bool) -> bool:
-        """Whether something is wrong: an error, and where one is strict, a warning."""
+        """Return whether there is an error or, if strict, a warning."""
         worst = RANK["warning" if strict else "error"]
         return any(RANK[one.severity] >= worst for one in self.findings)
 
 
-def summarize_checks(report: FileAudit) -> dict[str, str]:
-    """For each group of checks that a wheel went through: "passed", or the worst that was found."""
+def add_output_options(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """Add the options that `print_audit` reads, and ``--strict``; returns the group of the forms of output."""
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0 instead of the table")
+    parser.add_argument("--strict", action="store_true", help="fail on warnings too, such as a check that was skipped")
+    parser.add_argument("--verbose", action="store_true", help="show every finding with its place")
+    return form
+
+
+def print_audit(audit: Audit, options: argparse.Namespace) -> None:
+    """Print an audit in the form that the options ask for."""
+    if options.json or options.sarif:
+        sys.stdout.write((to_json(audit) if options.json else to_sarif(audit)) + "\n")
+        return
+    if audit.files:
+        console.out.print(make_table(audit.files))
+    if audit.findings:
+        console.out.print(render_details(audit.findings, everything=options.verbose))
+    for note in audit.notes:
+        console.note(note)
+    severities = [one.severity for one in audit.findings]
+    counts = ", ".join(_count(severities.count(kind), kind) for kind in ("error", "warning"))
+    console.out.print(f"{_count(len(audit.files), 'file')}: {counts}" if audit.files else counts)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def summarize_checks(audit: FileAudit) -> dict[str, str]:
+    """Return, for each group of checks made on a file, "passed" or the worst severity found."""
     found: dict[str, str] = {}
-    for group in report.groups:
-        severities = [one.severity for one in report.findings if one.about.group == group]
+    for group in audit.groups:
+        severities = [one.severity for one in audit.findings if one.about.group == group]
         found[group] = max(severities, key=lambda one: RANK[one], default="passed")
     return found
 
 
-def make_table(audit: Audit) -> Table:
-    """The release's table: wheels down, groups of checks across."""
-    shown = [group for group in GROUPS if any(group in report.groups for report in audit.reports)]
+def make_table(files: Sequence[FileAudit]) -> Table:
+    """Return the table of files and groups of checks."""
+    shown = [group for group in GROUPS if any(group in file.groups for file in files)]
     made = console.table("", "wheel", *shown)
-    for report in audit.reports:
-        cells = [_cell(report, group) for group in shown]
-        made.add_row(_folded(report.file), *cells)
+    for file in files:
+        name = console.folded(file.file) if file.file.count("-") >= 4 else escape(file.file)
+        made.add_row(name, *(_make_cell(file, group) for group in shown))
     return made
 
 
-def _folded(file: str) -> str:
-    return console.folded(file) if file.count("-") >= 4 else escape(file)
-
-
-def _cell(report: FileAudit, group: str) -> str:
-    if group not in report.groups:
+def _make_cell(audit: FileAudit, group: str) -> str:
+    if group not in audit.groups:
         return "-"
-    found = [one.severity for one in report.findings if one.about.group == group]
-    parts = []
-    for severity in ("error", "warning", "information"):
-        if count := found.count(severity):
-            plural = "s" if count > 1 and severity != "information" else ""
-            word = "note" + ("s" if count > 1 else "") if severity == "information" else severity + plural
-            parts.append(f"[{_COLOURS[severity]}]{count} {word}[/]")
+    found = [one.severity for one in audit.findings if one.about.group == group]
+    words: dict[Severity, str] = {"error": "error", "warning": "warning", "information": "note"}
+    counts = {severity: found.count(severity) for severity in words}
+    parts = [f"[{_COLOURS[one]}]{_count(counts[one], word)}[/]" for one, word in words.items() if counts[one]]
     return "\n".join(parts) or "[green]passed[/]"
 
 
 def render_details(findings: Sequence[Finding], *, everything: bool) -> RenderableType:
-    """Each kind of finding once, with its first places and what to do; the worst come last, next to the prompt."""
+    """Return each kind of finding once, with its first places and the fix; the worst last, next to the prompt."""
     kinds: dict[str, list[Finding]] = defaultdict(list)
     for one in findings:
         kinds[one.code].append(one)
     order = sorted(kinds, key=lambda code: (RANK[CODES[code].severity], code))
-    return Group(*(line for code in order for line in _kind(kinds[code], everything=everything)))
+    return Group(*(line for code in order for line in _render_kind(kinds[code], everything=everything)))
 
 
-def _kind(found: list[Finding], *, everything: bool) -> Iterator[str]:
+def _render_kind(found: list[Finding], *, everything: bool) -> Iterator[str]:
     about = found[0].about
     yield f"[bold {_COLOURS[about.severity]}]{about.severity} {about.id} {about.name}[/] {about.what}"
     if about.severity == "information" and not everything:
@@ -102,10 +127,10 @@ def _kind(found: list[Finding], *, everything: bool) -> Iterator[str]:
 
 
 def to_json(audit: Audit) -> str:
-    """Everything, for programs."""
+    """Return everything as JSON."""
     wheels = [
         {"file": one.file, "checks": summarize_checks(one), "findings": [finding.record() for finding in one.findings]}
-        for one in audit.reports
+        for one in audit.files
     ]
     record = {
         "schema": SCHEMA,
@@ -118,7 +143,7 @@ def to_json(audit: Audit) -> str:
 
 
 def to_sarif(audit: Audit) -> str:
-    """The same in SARIF 2.1.0 (OASIS), which code hosts show beside the code."""
+    """Return the findings as SARIF 2.1.0 (OASIS), which code hosts show beside the code."""
     rules = [
         {
             "id": code.id,
@@ -130,13 +155,13 @@ def to_sarif(audit: Audit) -> str:
         for code in CODES.values()
     ]
     driver = {"name": "wheelworks audit", "version": __version__, "rules": rules}
-    results = [_result(one) for one in audit.findings]
+    results = [_to_sarif_result(one) for one in audit.findings]
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}
     schema = "https://json.schemastore.org/sarif-2.1.0.json"
     return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
 
 
-def _result(finding: Finding) -> dict[str, Any]:
+def _to_sarif_result(finding: Finding) -> dict[str, Any]:
     place = "/".join(part for part in (finding.wheel, finding.member) if part)
     location = [{"physicalLocation": {"artifactLocation": {"uri": place}}}] if place else []
     return {
@@ -148,20 +173,21 @@ def _result(finding: Finding) -> dict[str, Any]:
     }
 
 
-def add_to_manifest(record: manifest.Manifest, reports: Iterable[FileAudit]) -> manifest.Manifest:
-    """Return the manifest with what the audit found of each of its wheels."""
-    known = {report.file: report for report in reports}
+def add_to_manifest(record: manifest.Manifest, audits: Iterable[FileAudit]) -> manifest.Manifest:
+    """Return the manifest with the audit of each of its wheels."""
+    known = {audit.file: audit for audit in audits}
     wheels = [
-        replace(wheel, audit=_audited(known[wheel.file])) if wheel.file in known else wheel for wheel in record.wheels
+        replace(wheel, audit=_to_manifest(known[wheel.file])) if wheel.file in known else wheel
+        for wheel in record.wheels
     ]
     return replace(record, wheels=wheels)
 
 
-def _audited(report: FileAudit) -> manifest.AuditRecord:
+def _to_manifest(audit: FileAudit) -> manifest.AuditRecord:
     findings = [
         manifest.FindingRecord(
             code=one.code, name=one.about.name, severity=one.severity, member=one.member, evidence=one.evidence
         )
-        for one in report.findings
+        for one in audit.findings
     ]
-    return manifest.AuditRecord(checks=summarize_checks(report), findings=findings)
+    return manifest.AuditRecord(checks=summarize_checks(audit), findings=findings)

@@ -1,6 +1,6 @@
-"""The builders: seconds until this project's wheels lie there, by the cross-builder, by pip and by cibuildwheel.
+"""The suite of builders, ``build``: seconds until wheels are built, by the cross-builder, by pip and by cibuildwheel.
 
-Each builds from an empty folder, from start to end as a user would see it; what a first build fetches is there already.
+Each builds from an empty folder, from start to end as a user sees it. What a first build downloads is already there.
 """
 
 from __future__ import annotations
@@ -13,76 +13,77 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from wheelworks.bench.measurements import Measurement, Plan
+from wheelworks.bench.measurements import Measurement, Plan, Suite, Update
 from wheelworks.core import console, process, targets
 from wheelworks.core.errors import WheelworksError
 
-TITLE = "building this project, wall time"
 BASE = "cross"
 _SECONDS = 600
-_ENV = {"CIBW_TEST_COMMAND": "", "CIBW_AUDIT_COMMAND": ""}  # building alone
+_ENV = {"CIBW_TEST_COMMAND": "", "CIBW_AUDIT_COMMAND": ""}  # only build, as the other builders do
 
-Build = Callable[[Path], Sequence[str]]
-Say = Callable[[str, str], None]
+Command = Callable[[Path], Sequence[str]]
 
 
-def _suite(*words: str) -> Build:
+def _wheelworks(*words: str) -> Command:
     return lambda out: (sys.executable, "-m", "wheelworks", *words, "--out", str(out))
 
 
 def _pip(out: Path) -> Sequence[str]:
-    """The same backend by pip, with this machine's compiler, in an environment that is made for it."""
+    """Return pip's command: the same backend with this machine's compiler, in a new build environment."""
     return (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(out), ".")
 
 
 def _cibuildwheel(out: Path) -> Sequence[str]:
-    """This machine's wheel by cibuildwheel, in a container on Linux."""
+    """Return cibuildwheel's command for this machine's wheel, which it builds in a container on Linux."""
     target = targets.host()
     if target is None:
         raise WheelworksError("the table of targets has no row for this machine")
     words = ("--builder", "cibuildwheel", "--target", target.id, "--abi", targets.floor().id)
-    return _suite("build-wheels", *words)(out)
+    return _wheelworks("build-wheels", *words)(out)
 
 
-CASES: dict[str, dict[str, Build]] = {
-    "this machine's wheel": {"cross": _suite("host-wheel"), "pip": _pip, "cibuildwheel": _cibuildwheel},
-    "the ARM64 wheels": {"cross": _suite("cross-arm64", "--no-run")},
+CASES: dict[str, dict[str, Command]] = {
+    "this machine's wheel": {"cross": _wheelworks("host-wheel"), "pip": _pip, "cibuildwheel": _cibuildwheel},
+    "the ARM64 wheels": {"cross": _wheelworks("cross-arm64", "--no-run")},
 }
 
 
-def measure(plan: Plan, say: Say) -> list[Measurement]:
-    """Seconds of each build, alternately; a builder that can't build here is told, and left out.
+def measure(plan: Plan, update: Update) -> list[Measurement]:
+    """Return the seconds of each build, measured in turns. Builders that can't build here are reported and left out.
 
-    Raises WheelworksError where `cross` itself fails.
+    Raises WheelworksError if the cross-builder fails.
     """
-    return [one for case, builds in CASES.items() for one in _case(case, builds, plan, say)]
+    return [one for case, commands in CASES.items() for one in _measure_case(case, commands, plan, update)]
 
 
-def _case(case: str, builds: dict[str, Build], plan: Plan, say: Say) -> list[Measurement]:
-    wanted = {name: build for name, build in builds.items() if plan.wants(name) and _can(name, plan)}
-    # The first round, which may fetch and unpack, isn't counted, unless one has to do.
-    first = {name: figure for name, build in wanted.items() if (figure := _first(case, name, build, say)) is not None}
-    if plan.scale < 1:
-        return [Measurement(case, name, "s", (figure,)) for name, figure in first.items()]
-    rounds: dict[str, list[float]] = {name: [] for name in first}
-    for number in (1, 2, 3):
-        for name, figures in rounds.items():
-            say("build", f"{case}: {name}, round {number}")
-            figures.append(_seconds(name, wanted[name]))
+BUILD = Suite("building this project, wall time", BASE, measure)
+
+
+def _measure_case(case: str, commands: dict[str, Command], plan: Plan, update: Update) -> list[Measurement]:
+    wanted = {name: command for name, command in commands.items() if plan.wants(name) and _is_available(name, plan)}
+    # The first round may download and unpack. It counts only in a quick run, which has no other.
+    first = {name: _build_first(case, name, command, update) for name, command in wanted.items()}
+    rounds = {name: [seconds] for name, seconds in first.items() if seconds is not None}
+    if plan.scale >= 1:
+        rounds = {name: [] for name in rounds}
+        for number in (1, 2, 3):
+            for name, figures in rounds.items():
+                update("build", f"{case}: {name}, round {number}")
+                figures.append(_time_build(name, wanted[name]))
     return [Measurement(case, name, "s", tuple(figures)) for name, figures in rounds.items()]
 
 
-def _can(name: str, plan: Plan) -> bool:
-    """An ordinary build needs a compiler; one in a container, time."""
+def _is_available(name: str, plan: Plan) -> bool:
+    """Return whether a builder has what it needs: pip a compiler, cibuildwheel the time to start a container."""
     if name == "cibuildwheel":
         return plan.scale >= 1
     return name != "pip" or any(map(shutil.which, ("cc", "gcc", "clang", "cl")))
 
 
-def _first(case: str, name: str, build: Build, say: Say) -> float | None:
-    say("build", f"{case}: {name}, for the first time")
+def _build_first(case: str, name: str, command: Command, update: Update) -> float | None:
+    update("build", f"{case}: {name}, first build")
     try:
-        return _seconds(name, build)
+        return _time_build(name, command)
     except WheelworksError as error:
         if name == BASE:
             raise
@@ -90,11 +91,11 @@ def _first(case: str, name: str, build: Build, say: Say) -> float | None:
         return None
 
 
-def _seconds(name: str, build: Build) -> float:
+def _time_build(name: str, command: Command) -> float:
     with tempfile.TemporaryDirectory(prefix="wheelworks-") as folder:
-        command = build(Path(folder))
+        words = command(Path(folder))
         start = time.perf_counter()
-        ended = process.run(command, env={**os.environ, **_ENV}, seconds=_SECONDS)
+        ended = process.run(words, env={**os.environ, **_ENV}, seconds=_SECONDS)
         if ended.status or not list(Path(folder).glob("*.whl")):
             raise WheelworksError(f"the builder {name} failed:\n{ended.output[-1500:]}")
         return time.perf_counter() - start

@@ -1,12 +1,13 @@
-"""README's table of figures, made of the file that is checked in beside its pictures."""
+"""README's table of figures, made from the results file that is checked in beside its pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from wheelworks.bench.measurements import Measurement, ratio
+from wheelworks.bench.measurements import Measurement, paired_ratio
 from wheelworks.core.errors import WheelworksError
 
+HEAD = ("| CPU time | Tornado | speedups | times as fast |", "|---|---|---|---|")
 ROWS = (
     ("a message echoed, 64 in flight", "websocket", "32 B, 64 in flight"),
     ("a message echoed, one in flight on each of 20 connections", "websocket", "32 B, 1 in flight on each of 20"),
@@ -22,22 +23,22 @@ ROWS = (
 )
 
 
-def table(suites: Mapping[str, Sequence[Measurement]]) -> str:
-    """The table as Markdown. Raises WheelworksError for a file without one of the cases."""
-    return "\n".join(_lines(suites)) + "\n"
+def format_table(suites: Mapping[str, Sequence[Measurement]]) -> str:
+    """Return the table as Markdown. Raises WheelworksError if a case is missing."""
+    return "\n".join(
+        (*HEAD, *(_format_row(text, case, suite, suites.get(suite, ())) for text, suite, case in ROWS), "")
+    )
 
 
-def _lines(suites: Mapping[str, Sequence[Measurement]]) -> Iterator[str]:
-    yield "| CPU time | Tornado | speedups | times as fast |"
-    yield "|---|---|---|---|"
-    for words, suite, case in ROWS:
-        found = {one.subject: one for one in suites.get(suite, ()) if one.case == case}
-        if not {"tornado", "speedups"} <= found.keys():
-            raise WheelworksError(f"there are no figures of {suite}: {case}", f"nox -s bench -- {suite}")
-        stock, ours = found["tornado"], found["speedups"]
-        yield f"| {words} | {_shown(stock)} | {_shown(ours)} | {1 / ratio(ours, stock):.1f} |"
+def _format_row(text: str, case: str, suite: str, measurements: Sequence[Measurement]) -> str:
+    found = {one.subject: one for one in measurements if one.case == case}
+    if not {"tornado", "speedups"} <= found.keys():
+        raise WheelworksError(f"there are no figures of {suite}: {case}", f"nox -s bench -- {suite}")
+    original, replacement = found["tornado"], found["speedups"]
+    ratio = 1 / paired_ratio(replacement, original)
+    return f"| {text} | {_format_median(original)} | {_format_median(replacement)} | {ratio:.1f} |"
 
 
-def _shown(one: Measurement) -> str:
+def _format_median(one: Measurement) -> str:
     digits = 1 if one.unit == "us" and one.median < 100 else 0
     return f"{one.median:,.{digits}f} {one.unit}"

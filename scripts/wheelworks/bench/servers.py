@@ -1,7 +1,6 @@
-"""``python -m wheelworks.bench.servers KIND``: a server that echoes messages, or greets, to be measured from outside.
+"""``python -m wheelworks.bench.servers KIND``: a server that echoes messages or sends a greeting.
 
-It writes its port, then, for each line that it reads, the seconds of CPU that it has used; at the end of its input it
-ends.
+It writes its port, then, for each line of its input, the CPU time that it has used in seconds. It ends with its input.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from wheelworks.bench.requests import HELLO
+from wheelworks.bench.clients import GREETING
 
-_MOST = 2**26
+_MAX_SIZE = 2**26
 
 Start = Callable[[], Awaitable[int]]
 
@@ -46,7 +45,7 @@ def _hello() -> Any:
 
     class Hello(RequestHandler):
         def get(self) -> None:
-            self.write(HELLO)
+            self.write(GREETING)
 
     return Hello
 
@@ -56,7 +55,7 @@ async def _tornado(handler: Callable[[], Any]) -> int:
     from tornado.netutil import bind_sockets
     from tornado.web import Application
 
-    server = HTTPServer(Application([("/", handler())], websocket_max_message_size=_MOST))
+    server = HTTPServer(Application([("/", handler())], websocket_max_message_size=_MAX_SIZE))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     port: int = sockets[0].getsockname()[1]
@@ -89,7 +88,7 @@ def _aiohttp_echo() -> Any:
     from aiohttp import WSMsgType, web
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(compress=False, max_msg_size=_MOST)
+        socket = web.WebSocketResponse(compress=False, max_msg_size=_MAX_SIZE)
         await socket.prepare(request)
         async for message in socket:
             if message.type == WSMsgType.TEXT:
@@ -105,7 +104,7 @@ def _aiohttp_hello() -> Any:
     from aiohttp import web
 
     async def hello(request: web.Request) -> web.Response:
-        return web.Response(body=HELLO, content_type="text/html", charset="utf-8")
+        return web.Response(body=GREETING, content_type="text/html", charset="utf-8")
 
     return hello
 
@@ -115,12 +114,12 @@ async def _websockets() -> int:
     from websockets.exceptions import ConnectionClosedError
 
     async def echo(connection: ServerConnection) -> None:
-        with suppress(ConnectionClosedError):  # the clients end without a word
+        with suppress(ConnectionClosedError):  # the clients close without a closing handshake
             async for message in connection:
                 await connection.send(message)
 
-    # no pings: Tornado sends none, and the clients, which are plain sockets, answer none
-    server = await serve(echo, "127.0.0.1", 0, compression=None, max_size=_MOST, ping_interval=None)
+    # No pings: Tornado sends none, and the clients, which are plain sockets, answer none.
+    server = await serve(echo, "127.0.0.1", 0, compression=None, max_size=_MAX_SIZE, ping_interval=None)
     port: int = next(iter(server.sockets)).getsockname()[1]
     return port
 
@@ -155,13 +154,13 @@ KINDS: dict[str, Start] = {
 }
 
 
-def _obey(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+def _report_cpu_time(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     for _ in sys.stdin:
-        _say(repr(time.process_time()))
+        _write_line(repr(time.process_time()))
     loop.call_soon_threadsafe(stop.set)
 
 
-def _say(line: str) -> None:
+def _write_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -169,8 +168,8 @@ def _say(line: str) -> None:
 async def _serve(kind: str) -> None:
     stop = asyncio.Event()
     port = await KINDS[kind]()
-    threading.Thread(target=_obey, args=(asyncio.get_running_loop(), stop), daemon=True).start()
-    _say(str(port))
+    threading.Thread(target=_report_cpu_time, args=(asyncio.get_running_loop(), stop), daemon=True).start()
+    _write_line(str(port))
     await stop.wait()
 
 

@@ -7,7 +7,7 @@ exception of the guest, and the result is then the one by which the C function r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -80,8 +80,8 @@ def export(*aliases: str, failed: int | None = None) -> Callable[[ExportFunction
     return register
 
 
-def export_operations(operations: Mapping[str, ExportFunction], arguments: tuple[Any, ...], result: Any) -> None:
-    """Register Python operations that need no state, all with the same C types of arguments and result."""
+def export_operations(arguments: tuple[Any, ...], result: Any, **operations: ExportFunction) -> None:
+    """Register Python operations that need no state; all have the same C types of arguments and result."""
     for name, operation in operations.items():
         _register(name, lambda _state, *values, run=operation: run(*values), arguments, result)
 

@@ -149,7 +149,8 @@ def build_wheels(release: Release) -> None:
 
 def audit_wheels(release: Release) -> None:
     """The wheels, their dependencies, lock files and workflows."""
-    run_wheelworks(release, "audit", release.dist, "--project", release.root)
+    run_wheelworks(release, "audit", release.dist)
+    run_wheelworks(release, "lint-project", release.root)
 
 
 def run_wheels(release: Release) -> None:

@@ -10,10 +10,10 @@ from wheelworks.markup import Safe, element
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot, if there is one, and its table: a name for each column, then rows that begin with a name."""
+    """A table, whose rows begin with a name, and the plot of it as SVG in Base64; or ""."""
 
     title: str
-    plot: Safe | None
+    plot: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
@@ -29,7 +29,9 @@ def _figure(figure: Figure) -> Safe:
     head = element("thead", element("tr", *(element("th", name, scope="col") for name in ("what", *figure.columns))))
     table = element("table", head, element("tbody", *map(_row, figure.rows)), class_="facts")
     scrolled = element("div", table, class_="scroll", tabindex="0", role="region", aria_label=figure.title)
-    return element("figure", element("figcaption", element("strong", figure.title)), figure.plot, scrolled)
+    source = f"data:image/svg+xml;base64,{figure.plot}"
+    picture = element("img", src=source, alt=f"{figure.title}: a plot of the table below") if figure.plot else None
+    return element("figure", element("figcaption", element("strong", figure.title)), picture, scrolled)
 
 
 def _row(row: Sequence[str]) -> Safe:

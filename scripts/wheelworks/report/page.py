@@ -43,7 +43,7 @@ def render(record: Manifest, *measured: Safe) -> str:
 def _head(title: str) -> Safe:
     style, script = (Safe((HERE / f"page.{kind}").read_text(encoding="utf-8")) for kind in ("css", "js"))
     sources = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; img-src data:; {sources}; base-uri 'none'; form-action 'none'"
     return element(
         "head",
         element("meta", charset="utf-8"),

@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 VARIABLE = "WHEELWORKS_LOST_CHECK"
+TESTS = ("tests/wheelworks/audit", "tests/wheelworks/cli/test_lint_project.py")
 HERE = "tests.wheelworks.audit.mutants"
 TABLES = ("NAME_CHECKS", "WHEEL_CHECKS", "FIRST_CHECKS", "BINARY_CHECKS")
 
@@ -30,9 +31,9 @@ def checks() -> list[str]:
     listed = [one for table in (*tables, sdist.SDIST_CHECKS) for one in table]
     found = [f"{one.__module__}.{one.__name__}" for one in (*listed, wheel.check_limits)]
     places = ["dependencies._find_holes", "dependencies.has_optional_extensions", "dependencies.parse_pip_audit"]
-    places += ["project._behind", "project.locks", "project.workflows", "hardening.find_signature_fault"]
-    places += ["wheel._find_build_path"]
-    return sorted({*found, *(f"wheelworks.audit.{place}" for place in places)})
+    places += ["hardening.find_signature_fault", "wheel._find_build_path"]
+    lint = [f"wheelworks.cli.lint_project.{name}" for name in ("_check_versions", "check_locks", "check_workflows")]
+    return sorted({*found, *lint, *(f"wheelworks.audit.{place}" for place in places)})
 
 
 def lose(place: str) -> None:
@@ -55,7 +56,7 @@ def lose(place: str) -> None:
 
 def survivors(options: list[str]) -> Iterator[str]:
     """The checks that can be lost with all tests passing."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", HERE, "tests/wheelworks/audit", *options]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", HERE, *TESTS, *options]
     for place in checks():
         env = {**os.environ, VARIABLE: place}
         ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)

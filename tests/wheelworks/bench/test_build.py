@@ -31,7 +31,7 @@ def quiet(suite: str, what: str) -> None:
 @pytest.mark.parametrize("code", ["print('broken'); exit(3)", "print('broken')"])
 def test_a_builder_that_fails_or_builds_nothing_is_reported(code: str) -> None:
     with pytest.raises(WheelworksError, match=r"the builder pip failed:\nbroken"):
-        build._seconds("pip", lambda out: (sys.executable, "-c", code))
+        build._time_build("pip", lambda out: (sys.executable, "-c", code))
 
 
 @pytest.mark.parametrize(("plan", "rounds"), [(ROUGHLY, 1), (WELL, 3)], ids=["roughly", "well"])

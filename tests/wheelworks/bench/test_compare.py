@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 import subprocess
-from itertools import permutations
 from pathlib import Path
+from statistics import mean, variance
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelworks.bench import significance
-from wheelworks.bench.significance import Difference
-from wheelworks.cli import _bench_compare
+from wheelworks.cli import _bench_regressions
+from wheelworks.cli._bench_regressions import Difference, compute_t_score, find_differences, show_differences
 from wheelworks.core.errors import UsageError
 
 from tests.fixtures import commands
@@ -22,65 +22,60 @@ NINE = st.lists(st.floats(1, 100), min_size=9, max_size=9)
 
 
 def by_hand(before: list[float], after: list[float]) -> float:
-    """The same chance by trying every order."""
-
-    def wins(order: tuple[float, ...]) -> int:
-        old, new = order[: len(before)], order[len(before) :]
-        return max(sum(n > o for n in new for o in old), sum(n < o for n in new for o in old))
-
-    orders = list(permutations(before + after))
-    seen = wins((*before, *after))
-    return sum(wins(order) >= seen for order in orders) / len(orders)
+    """Student's t of two samples of the same size, with their pooled variance."""
+    pooled = (variance(before) + variance(after)) / 2
+    return (mean(before) - mean(after)) / math.sqrt(pooled * 2 / len(before))
 
 
 @pytest.mark.parametrize("after", [[4.0, 5.0, 6.0], [4.0, 2.5, 6.0], [0.5, 2.5, 6.0], [0.1, 0.2, 0.3]])
-def test_the_chance_is_that_of_all_orders(after: list[float]) -> None:
+def test_the_score_is_students_t(after: list[float]) -> None:
     before = [1.0, 2.0, 3.0]
-    assert significance.chance(before, after) == pytest.approx(min(1.0, by_hand(before, after)))
+    assert compute_t_score(before, after) == pytest.approx(by_hand(before, after))
 
 
 @given(before=NINE, after=NINE)
-def test_the_chance_is_one_and_the_same_both_ways(before: list[float], after: list[float]) -> None:
-    assert significance.chance(before, after) == significance.chance(after, before)
-    assert 0 < significance.chance(before, after) <= 1
+def test_the_score_is_the_same_both_ways(before: list[float], after: list[float]) -> None:
+    assert abs(compute_t_score(before, after)) == pytest.approx(abs(compute_t_score(after, before)))
+
+
+def test_samples_without_variance_differ_or_do_not() -> None:
+    assert compute_t_score([1.0] * 9, [1.0] * 9) == 0
+    assert compute_t_score([1.0] * 9, [2.0] * 9) == math.inf
 
 
 def test_nine_rounds_can_show_a_loss_among_forty_cases() -> None:
     before, after = [float(n) for n in range(9)], [float(n) for n in range(20, 29)]
-    assert significance.chance(before, after) < significance.CHANCE / 40
+    assert abs(compute_t_score(before, after)) > _bench_regressions.MIN_T_SCORE
 
 
-def differences(ratio: float, seed: int) -> list[Difference]:
-    """Forty cases of noisy figures, of which the first has become so many times slower."""
+def significant(ratio: float, seed: int) -> list[str]:
+    """Of forty cases of noisy figures, of which the first has become so many times slower, the significant ones."""
     noise = random.Random(seed)
     before = {(str(case), "ns"): [noise.lognormvariate(0, 0.1) for _ in range(9)] for case in range(40)}
     after = {(str(case), "ns"): [noise.lognormvariate(0, 0.1) for _ in range(9)] for case in range(40)}
     after["0", "ns"] = [figure * ratio for figure in after["0", "ns"]]
-    return significance.differences(before, after)
+    return [one.case for one in find_differences(before, after) if one.significant]
 
 
 def test_a_loss_is_found_and_noise_is_not() -> None:
-    alarms = [significance.significant(differences(1.0, seed)) for seed in range(50)]
-    assert sum(map(bool, alarms)) <= 2
-    assert all(
-        [one.case for one in significance.significant(differences(2.0, seed))][:1] == ["0"] for seed in range(20)
-    )
+    assert sum(bool(significant(1.0, seed)) for seed in range(50)) <= 2
+    assert all(significant(2.0, seed)[:1] == ["0"] for seed in range(20))
 
 
 def test_a_small_difference_is_not_worth_an_alarm() -> None:
-    assert significance.significant([Difference("x", "ns", 100, 109, 1e-6)]) == []
+    assert not Difference("x", "ns", 100, 109, 99).significant
 
 
 def test_only_a_loss_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _bench_compare.conclude([Difference("x", "ns", 100, 50, 1e-6)], "main") == 0
-    assert _bench_compare.conclude([Difference("x", "ns", 100, 150, 1e-6)], "main") == 1
+    assert show_differences([Difference("x", "ns", 100, 50, 99)], "main") == 0
+    assert show_differences([Difference("x", "ns", 100, 150, -99)], "main") == 1
     assert "x: 1.50 times main's 100 ns" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "--help", "HEAD:README.md", ""])
 def test_unknown_revisions_are_wrong_use(revision: str) -> None:
     with pytest.raises(UsageError, match="knows no such commit"):
-        _bench_compare.resolve(revision)
+        _bench_regressions.resolve_revision(revision)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from wheelworks.build import cibuildwheel
 from wheelworks.build.cibuildwheel import archs_name, explain_failure, format_identifier, host_system, map_identifiers
-from wheelworks.build.cibuildwheel_stages import building, stages
 from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
 
@@ -55,20 +54,6 @@ def test_a_traceback_is_cut_down_to_what_it_says() -> None:
     )
     error = explain_failure(f"Starting container image a:b...\n{trace}", 1)
     assert error.message.splitlines()[1:] == ["    Starting container image a:b...", "    RuntimeError: it exited"]
-
-
-def test_stages_are_read_from_what_it_says() -> None:
-    output = (
-        BEGUN + "gcc -c a.c\n   \x1b[32m✓ \x1b[0m30.47s\nRepairing wheel...\n   ✓ 7.23s\nTesting wheel...\n  ✓ 31.00s\n"
-    )
-    assert stages(output) == {
-        "Setting up build environment": 0.25, "Building wheel": 30.47, "Repairing wheel": 7.23, "Testing wheel": 31.0,
-    }  # fmt: skip
-    assert building(output) == pytest.approx(37.95)
-
-
-def test_a_stage_that_failed_has_no_time() -> None:
-    assert stages("Building wheel...\n   ✕ 0.17s\nRepairing wheel...\n   ✓ 1.00s\n") == {"Repairing wheel": 1.0}
 
 
 SYSTEMS = ("linux", "macos", "windows")

@@ -25,6 +25,7 @@ CHEAP: dict[str, tuple[int, tuple[str, ...]]] = {
     "build-wheels": (0, ("build-wheels", "--list", "--abi", "cp311-abi3")),
     "test-foreign": (0, ("test-foreign", "{wheel}")),
     "audit": (0, ("audit", "--offline", "{wheel}")),
+    "lint-project": (1, ("lint-project", "{folder}")),
     "test-native": (2, ("test-native", "--wheel", "no-such.whl")),
     "test-autobahn": (2, ("test-autobahn", "--wheel", "no-such.whl")),
     "reproduce": (2, ("reproduce", "--vary", "nothing")),
@@ -33,7 +34,6 @@ CHEAP: dict[str, tuple[int, tuple[str, ...]]] = {
     "bench": (2, ("bench", "no-such-suite")),
     "report": (2, ("report", "{folder}")),
     "compare": (0, ("compare", "{wheel}", "{wheel}", "--no-run")),
-    "builders": (2, ("builders", "no-such.tar.gz", "--target", "no_such_target")),
 }
 # What these print has nothing to emphasise; argparse itself, which answers here for bench, has colours from 3.14 on.
 PLAIN = {"bench", "compare"}

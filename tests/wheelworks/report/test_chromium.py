@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
-from wheelworks.bench import baseline
+from wheelworks.bench import icount, plot
 from wheelworks.cli import _manifest
 from wheelworks.core import manifest
 from wheelworks.core.manifest import Manifest
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 FIGURES = commands.ROOT / "assets/bench.json"
 # Not the baseline's counts, which every change of the package's C may change.
-WORK = baseline.Work("cp311-abi3-win_arm64", "ARM64", {"websocket_mask": (140, 372)})
+COUNTS = icount.WheelCounts("cp311-abi3-win_arm64", "ARM64", {"websocket_mask": (140, 372)})
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
 
@@ -58,7 +60,8 @@ def written(folder: Path, record: Manifest) -> str:
     """A manifest's page, with figures of all that can be measured: README's times, and one wheel's counts."""
     (folder / "bench").mkdir()
     shutil.copyfile(FIGURES, folder / "bench/bench.json")
-    (folder / "bench/work.json").write_text(baseline.document([WORK]), encoding="utf-8")
+    plot.write_plots(folder / "bench/bench.json")
+    (folder / "bench/icount.json").write_text(icount.format_counts([COUNTS]), encoding="utf-8")
     return _manifest.write(record, folder).as_uri()
 
 
@@ -110,9 +113,12 @@ def test_shows_each_wheel_with_its_states(opened: Opened) -> None:
 
 
 def test_shows_plots_and_the_work_of_each_cpu(opened: Opened) -> None:
-    plot = opened.page.get_by_role("img", name="mask: to bytes")
-    assert plot.locator("polyline").count() == 4
-    assert "copy (the limit)" in (plot.text_content() or "")
+    picture = opened.page.get_by_role("img", name="mask: to bytes")
+    assert picture.evaluate("(one) => one.complete && one.naturalWidth") > 500, "the browser can't show it"
+    source = picture.get_attribute("src") or ""
+    svg = base64.b64decode(source.removeprefix("data:image/svg+xml;base64,")).decode()
+    assert len(re.findall(r'id="line-\d"', svg)) == 4
+    assert "copy (the limit)" in svg
     work = opened.page.get_by_role("region", name="Instructions per call + per byte")
     row = work.locator("tr").filter(has_text="cp311-abi3-win_arm64").inner_text().split("\t")
     assert row[1] == "82 + 0.23"

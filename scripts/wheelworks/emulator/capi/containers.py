@@ -1,11 +1,10 @@
-"""tuple and list."""
+"""Tuples, lists, dicts and sets, and the sequence and mapping protocols."""
 
 from __future__ import annotations
 
 import operator
 from typing import Any
 
-from wheelworks.emulator.calling import ArgumentReader
 from wheelworks.emulator.exports import (
     Borrowed,
     Int,
@@ -18,10 +17,28 @@ from wheelworks.emulator.exports import (
     Value,
     Variadic,
     export,
+    export_operations,
 )
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.objects import GuestObject, Unfinished
 from wheelworks.emulator.state import ProcessState
+
+# -- tuples
+
+
+def _tuple(value: object) -> tuple[object, ...]:
+    if not isinstance(value, tuple):
+        raise Fault("bad-api-use", f"a function for tuples is given {value!r}")
+    return value
+
+
+def _raise_index_error(kind: str) -> Any:
+    raise IndexError(f"{kind} index out of range")
+
+
+export_operations(
+    (Value, Ssize, Ssize), NewReference, PyTuple_GetSlice=lambda value, a, b: _tuple(value)[max(a, 0) : max(b, 0)]
+)
 
 
 @export()
@@ -32,7 +49,8 @@ def PyTuple_New(state: ProcessState, size: Ssize) -> NewReference:
 
 @export()
 def PyTuple_Pack(state: ProcessState, size: Ssize, rest: Variadic) -> NewReference:
-    return tuple(state.objects.unwrap(_next_object(state, rest)) for _ in range(size))
+    items = [state.objects.find(rest.unsigned(state.abi.pointer)) for _ in range(size)]
+    return tuple(state.objects.unwrap(item) for item in items)
 
 
 @export()
@@ -43,9 +61,9 @@ def PyTuple_Size(state: ProcessState, value: Object) -> Ssize:
 @export()
 def PyTuple_GetItem(state: ProcessState, value: Object, index: Ssize) -> Borrowed:
     if value.value is Unfinished.TUPLE:
-        return value.items[index] if 0 <= index < value.length else _no_item("tuple")
+        return value.items[index] if 0 <= index < value.length else _raise_index_error("tuple")
     items = _tuple(value.value)
-    return state.objects.borrow(value, items[index]) if 0 <= index < len(items) else _no_item("tuple")
+    return state.objects.borrow(value, items[index]) if 0 <= index < len(items) else _raise_index_error("tuple")
 
 
 @export()
@@ -54,11 +72,9 @@ def PyTuple_SetItem(state: ProcessState, value: Object, index: Ssize, item: Opti
     if value.value is not Unfinished.TUPLE or not 0 <= index < value.length:
         if item is not None:
             state.objects.remove_reference(item)
-        raise (
-            IndexError("tuple assignment index out of range")
-            if value.length <= index
-            else SystemError("bad argument to internal function: PyTuple_SetItem")
-        )
+        if value.length <= index:
+            raise IndexError("tuple assignment index out of range")
+        raise SystemError("bad argument to internal function: PyTuple_SetItem")
     old = value.items[index]
     value.items[index] = item
     if item is not None:
@@ -68,14 +84,32 @@ def PyTuple_SetItem(state: ProcessState, value: Object, index: Ssize, item: Opti
     return 0
 
 
-@export()
-def PyTuple_GetSlice(state: ProcessState, value: Value, start: Ssize, end: Ssize) -> NewReference:
-    return _tuple(value)[max(start, 0) : max(end, 0)]
+# -- lists
+
+
+def _list(made: GuestObject) -> list[object]:
+    if not isinstance(made.value, list):
+        raise Fault("bad-api-use", f"a function for lists is given {made}")
+    return made.value
+
+
+def _keep_item(state: ProcessState, made: GuestObject, item: GuestObject) -> None:
+    """Keep a new item of a list alive, and release the items that the list no longer has."""
+    state.objects.borrow(made, state.objects.unwrap(item))
+    state.objects.release_missing(made, iter(_list(made)))
+
+
+export_operations((Object,), Ssize, PyList_Size=lambda made: len(_list(made)))
+export_operations((Object,), Int, PyList_Reverse=lambda made: _list(made).reverse())
+export_operations((Object,), NewReference, PyList_AsTuple=lambda made: tuple(_list(made)))
+export_operations(
+    (Object, Ssize, Ssize), NewReference, PyList_GetSlice=lambda made, a, b: _list(made)[max(a, 0) : max(b, 0)]
+)
 
 
 @export()
 def PyList_New(state: ProcessState, size: Ssize) -> NewReference:
-    """Its items are NULL until they are set; the list must not be used as one before."""
+    """Create a list whose items are NULL. It must not be used as a list before they are set."""
     state.memory.check_limit(size * state.abi.pointer)
     made = state.objects.wrap([None] * size)
     made.unset = set(range(size))
@@ -83,20 +117,15 @@ def PyList_New(state: ProcessState, size: Ssize) -> NewReference:
 
 
 @export()
-def PyList_Size(state: ProcessState, value: Object) -> Ssize:
-    return len(_list(value))
-
-
-@export()
 def PyList_GetItem(state: ProcessState, value: Object, index: Ssize) -> Borrowed:
     items = _list(value)
-    return state.objects.borrow(value, items[index]) if 0 <= index < len(items) else _no_item("list")
+    return state.objects.borrow(value, items[index]) if 0 <= index < len(items) else _raise_index_error("list")
 
 
 @export()
 def PyList_GetItemRef(state: ProcessState, value: Object, index: Ssize) -> NewReference:
     items = _list(value)
-    return items[index] if 0 <= index < len(items) else _no_item("list")
+    return items[index] if 0 <= index < len(items) else _raise_index_error("list")
 
 
 @export()
@@ -127,56 +156,45 @@ def PyList_Insert(state: ProcessState, value: Object, index: Ssize, item: Object
     return 0
 
 
-@export()
-def PyList_AsTuple(state: ProcessState, value: Object) -> NewReference:
-    return tuple(_list(value))
+# -- dicts
 
 
-@export()
-def PyList_GetSlice(state: ProcessState, value: Object, start: Ssize, end: Ssize) -> NewReference:
-    return _list(value)[max(start, 0) : max(end, 0)]
-
-
-@export()
-def PyList_Reverse(state: ProcessState, value: Object) -> Int:
-    _list(value).reverse()
-    return 0
-
-
-def _next_object(state: ProcessState, rest: ArgumentReader) -> GuestObject:
-    return state.objects.find(rest.unsigned(state.abi.pointer))
-
-
-def _no_item(kind: str) -> Any:
-    raise IndexError(f"{kind} index out of range")
-
-
-def _tuple(value: object) -> tuple[object, ...]:
-    if not isinstance(value, tuple):
-        raise Fault("bad-api-use", f"a function for tuples is given {value!r}")
-    return value
-
-
-def _list(made: GuestObject) -> list[object]:
-    if not isinstance(made.value, list):
-        raise Fault("bad-api-use", f"a function for lists is given {made}")
+def _dict(made: GuestObject) -> dict[object, object]:
+    if not isinstance(made.value, dict):
+        raise Fault("bad-api-use", f"a function for dicts is given {made}")
     return made.value
 
 
-def _keep_item(state: ProcessState, made: GuestObject, item: GuestObject) -> None:
-    """A list got an item: it keeps it alive, and lets go of what it no longer has."""
-    state.objects.borrow(made, state.objects.unwrap(item))
-    state.objects.release_missing(made, iter(_list(made)))
+def _find_item(state: ProcessState, made: GuestObject, key: object) -> GuestObject | None:
+    content = _dict(made)
+    return state.objects.borrow(made, content[key]) if key in content else None
 
 
-@export()
-def PyDict_New(state: ProcessState) -> NewReference:
-    return {}
+def _set_item(state: ProcessState, made: GuestObject, key: object, item: GuestObject) -> None:
+    content = _dict(made)
+    content[key] = state.objects.unwrap(item)
+    state.objects.borrow(made, content[key])
+    state.objects.release_missing(made, iter([*content, *content.values()]))
 
 
-@export()
-def PyDict_Size(state: ProcessState, value: Object) -> Ssize:
-    return len(_dict(value))
+def _delete_item(state: ProcessState, made: GuestObject, key: object) -> None:
+    content = _dict(made)
+    del content[key]
+    state.objects.release_missing(made, iter([*content, *content.values()]))
+
+
+export_operations((), NewReference, PyDict_New=dict)
+export_operations((Object,), Ssize, PyDict_Size=lambda made: len(_dict(made)))
+export_operations((Object, Value), Int, PyDict_Contains=lambda made, key: key in _dict(made))
+export_operations((Object, Value), Int, PyDict_Update=lambda made, other: _dict(made).update(other))
+export_operations(
+    (Object,),
+    NewReference,
+    PyDict_Copy=lambda made: dict(_dict(made)),
+    PyDict_Items=lambda made: list(_dict(made).items()),
+    PyDict_Keys=lambda made: list(_dict(made)),
+    PyDict_Values=lambda made: list(_dict(made).values()),
+)
 
 
 @export()
@@ -222,53 +240,20 @@ def PyDict_SetItemString(state: ProcessState, value: Object, key: Text, item: Ob
 
 @export()
 def PyDict_DelItem(state: ProcessState, value: Object, key: Value) -> Int:
-    del _dict(value)[key]
-    state.objects.release_missing(value, iter([*_dict(value), *_dict(value).values()]))
+    _delete_item(state, value, key)
     return 0
 
 
 @export()
 def PyDict_DelItemString(state: ProcessState, value: Object, key: Text) -> Int:
-    del _dict(value)[key]
-    state.objects.release_missing(value, iter([*_dict(value), *_dict(value).values()]))
+    _delete_item(state, value, key)
     return 0
-
-
-@export()
-def PyDict_Contains(state: ProcessState, value: Object, key: Value) -> Int:
-    return int(key in _dict(value))
-
-
-@export()
-def PyDict_Keys(state: ProcessState, value: Object) -> NewReference:
-    return list(_dict(value))
-
-
-@export()
-def PyDict_Values(state: ProcessState, value: Object) -> NewReference:
-    return list(_dict(value).values())
-
-
-@export()
-def PyDict_Items(state: ProcessState, value: Object) -> NewReference:
-    return list(_dict(value).items())
-
-
-@export()
-def PyDict_Copy(state: ProcessState, value: Object) -> NewReference:
-    return dict(_dict(value))
 
 
 @export()
 def PyDict_Clear(state: ProcessState, value: Object) -> None:
     _dict(value).clear()
     state.objects.release_missing(value, iter(()))
-
-
-@export()
-def PyDict_Update(state: ProcessState, value: Object, other: Value) -> Int:
-    _dict(value).update(other)
-    return 0
 
 
 @export()
@@ -285,60 +270,35 @@ def PyDict_Next(state: ProcessState, value: Object, position: Pointer, key: Poin
     return 1
 
 
+# -- sets, and the sequence and mapping protocols
+
+SIZE_NAMES = (
+    "PyMapping_Size",
+    "PyObject_Length",
+    "PyObject_Size",
+    "PySequence_Length",
+    "PySequence_Size",
+    "PySet_Size",
+)
+
+export_operations((Value,), Ssize, **dict.fromkeys(SIZE_NAMES, len))
+export_operations((Value,), NewReference, PySequence_List=list, PySequence_Tuple=tuple)
+export_operations((Value, Ssize), NewReference, PySequence_GetItem=operator.getitem)
+export_operations((Value, Text), NewReference, PyMapping_GetItemString=operator.getitem)
+export_operations((Value, Value), NewReference, PySequence_Concat=operator.concat)
+export_operations((Value, Value), Int, PySequence_Contains=operator.contains, PySet_Contains=operator.contains)
+export_operations((Value, Value), Int, PySet_Add=lambda value, item: value.add(item))
+export_operations(
+    (Value,),
+    Int,
+    PyMapping_Check=lambda value: hasattr(type(value), "__getitem__"),
+    PySequence_Check=lambda value: hasattr(type(value), "__getitem__") and not isinstance(value, dict),
+)
+
+
 @export()
 def PySet_New(state: ProcessState, items: OptionalObject) -> NewReference:
     return set() if items is None else set(state.objects.unwrap(items))  # type: ignore[call-overload]
-
-
-@export()
-def PySet_Add(state: ProcessState, value: Object, item: Value) -> Int:
-    state.objects.unwrap(value).add(item)  # type: ignore[attr-defined]
-    return 0
-
-
-@export()
-def PySet_Contains(state: ProcessState, value: Value, item: Value) -> Int:
-    return int(item in value)
-
-
-@export("PyMapping_Size", "PyObject_Length", "PyObject_Size", "PySequence_Length", "PySet_Size")
-def PySequence_Size(state: ProcessState, value: Value) -> Ssize:
-    return len(value)
-
-
-@export()
-def PySequence_Check(state: ProcessState, value: Value) -> Int:
-    return int(hasattr(type(value), "__getitem__") and not isinstance(value, dict))
-
-
-@export()
-def PyMapping_Check(state: ProcessState, value: Value) -> Int:
-    return int(hasattr(type(value), "__getitem__"))
-
-
-@export()
-def PySequence_GetItem(state: ProcessState, value: Value, index: Ssize) -> NewReference:
-    return value[index]
-
-
-@export()
-def PySequence_Contains(state: ProcessState, value: Value, item: Value) -> Int:
-    return int(operator.contains(value, item))
-
-
-@export()
-def PySequence_Concat(state: ProcessState, left: Value, right: Value) -> NewReference:
-    return operator.concat(left, right)
-
-
-@export()
-def PySequence_Tuple(state: ProcessState, value: Value) -> NewReference:
-    return tuple(value)
-
-
-@export()
-def PySequence_List(state: ProcessState, value: Value) -> NewReference:
-    return list(value)
 
 
 @export()
@@ -350,26 +310,3 @@ def PySequence_Fast(state: ProcessState, value: Object, message: Text) -> NewRef
         return list(content)
     except TypeError:
         raise TypeError(message) from None
-
-
-@export()
-def PyMapping_GetItemString(state: ProcessState, value: Value, key: Text) -> NewReference:
-    return value[key]
-
-
-def _dict(made: GuestObject) -> dict[object, object]:
-    if not isinstance(made.value, dict):
-        raise Fault("bad-api-use", f"a function for dicts is given {made}")
-    return made.value
-
-
-def _find_item(state: ProcessState, made: GuestObject, key: object) -> GuestObject | None:
-    content = _dict(made)
-    return state.objects.borrow(made, content[key]) if key in content else None
-
-
-def _set_item(state: ProcessState, made: GuestObject, key: object, item: GuestObject) -> None:
-    content = _dict(made)
-    content[key] = state.objects.unwrap(item)
-    state.objects.borrow(made, content[key])
-    state.objects.release_missing(made, iter([*content, *content.values()]))

@@ -1,6 +1,8 @@
-"""bytes and bytearray."""
+"""bytes, bytearray and str."""
 
 from __future__ import annotations
+
+from operator import attrgetter
 
 from wheelworks.emulator.capi.arguments import format_text
 from wheelworks.emulator.exports import (
@@ -15,9 +17,23 @@ from wheelworks.emulator.exports import (
     Value,
     Variadic,
     export,
+    export_operations,
 )
 from wheelworks.emulator.objects import GuestObject, Unfinished
 from wheelworks.emulator.state import ProcessState
+
+# -- bytes and bytearrays
+
+
+def _check_bytes(state: ProcessState, made: GuestObject) -> GuestObject:
+    if made.value is not Unfinished.BYTES and not isinstance(made.value, bytes):
+        raise TypeError(f"expected bytes, {type(state.objects.unwrap(made)).__name__} found")
+    return made
+
+
+export_operations((Value,), NewReference, PyByteArray_FromObject=bytearray, PyBytes_FromObject=bytes)
+export_operations((Value, Int), NewReference, PyBytes_Repr=lambda value, _smart: repr(value))
+export_operations((Object,), Ssize, PyByteArray_Size=attrgetter("length"))
 
 
 @export()
@@ -33,11 +49,6 @@ def PyBytes_FromStringAndSize(state: ProcessState, content: Pointer, size: Ssize
 @export()
 def PyBytes_FromString(state: ProcessState, content: Pointer) -> NewReference:
     return state.memory.load_string(content)
-
-
-@export()
-def PyBytes_FromObject(state: ProcessState, value: Object) -> NewReference:
-    return bytes(state.objects.unwrap(value))  # type: ignore[call-overload]
 
 
 @export("PyBytes_AS_STRING")
@@ -90,29 +101,14 @@ def PyBytes_Concat(state: ProcessState, place: Pointer, more: OptionalObject) ->
 
 
 @export()
-def PyBytes_Repr(state: ProcessState, value: Object, smart: Int) -> NewReference:
-    return repr(state.objects.unwrap(value))
-
-
-@export()
 def PyByteArray_FromStringAndSize(state: ProcessState, content: Pointer, size: Ssize) -> NewReference:
     state.memory.check_limit(size)
     return bytearray(state.memory.load(content, size) if content and size else size)
 
 
 @export()
-def PyByteArray_FromObject(state: ProcessState, value: Object) -> NewReference:
-    return bytearray(state.objects.unwrap(value))  # type: ignore[call-overload]
-
-
-@export()
 def PyByteArray_AsString(state: ProcessState, value: Object) -> Pointer:
     return state.objects.get_data(value).start
-
-
-@export()
-def PyByteArray_Size(state: ProcessState, value: Object) -> Ssize:
-    return value.length
 
 
 @export()
@@ -128,20 +124,34 @@ def PyByteArray_Resize(state: ProcessState, value: Object, size: Ssize) -> Int:
     return 0
 
 
-def _check_bytes(state: ProcessState, made: GuestObject) -> GuestObject:
-    if made.value is not Unfinished.BYTES and not isinstance(made.value, bytes):
-        raise TypeError(f"expected bytes, {type(state.objects.unwrap(made)).__name__} found")
-    return made
+# -- str
 
 
-@export()
-def PyUnicode_FromString(state: ProcessState, content: Pointer) -> NewReference:
-    return state.memory.load_string(content).decode()
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("bad argument type for built-in operation")
+    return str.__str__(value)  # the text itself, whatever a subclass overrides
 
 
-@export()
-def PyUnicode_InternFromString(state: ProcessState, content: Pointer) -> NewReference:
-    return state.memory.load_string(content).decode()
+export_operations((Int,), NewReference, PyUnicode_FromOrdinal=chr)
+export_operations((Text,), NewReference, PyUnicode_FromString=str, PyUnicode_InternFromString=str)
+export_operations((Value,), Ssize, PyUnicode_GetLength=lambda value: len(_text(value)))
+export_operations((Value, Value), Int, PyUnicode_Contains=lambda value, part: part in _text(value))
+export_operations(
+    (Value,),
+    NewReference,
+    PyUnicode_AsASCIIString=lambda value: _text(value).encode("ascii"),
+    PyUnicode_AsLatin1String=lambda value: _text(value).encode("latin-1"),
+    PyUnicode_AsUTF8String=lambda value: _text(value).encode(),
+    PyUnicode_FromObject=_text,
+)
+export_operations(
+    (Value, Value),
+    NewReference,
+    PyUnicode_Concat=lambda left, right: _text(left) + _text(right),
+    PyUnicode_Join=lambda separator, parts: _text(separator).join(parts),
+)
+export_operations((Value, Value), Int, PyUnicode_Compare=lambda a, b: (_text(a) > _text(b)) - (_text(a) < _text(b)))
 
 
 @export()
@@ -167,21 +177,6 @@ def PyUnicode_AsUTF8AndSize(state: ProcessState, value: Object, size: Pointer) -
 @export()
 def PyUnicode_AsUTF8(state: ProcessState, value: Object) -> Pointer:
     return state.objects.get_data(_check_str(value)).start
-
-
-@export()
-def PyUnicode_AsUTF8String(state: ProcessState, value: Value) -> NewReference:
-    return _text(value).encode()
-
-
-@export()
-def PyUnicode_AsASCIIString(state: ProcessState, value: Value) -> NewReference:
-    return _text(value).encode("ascii")
-
-
-@export()
-def PyUnicode_AsLatin1String(state: ProcessState, value: Value) -> NewReference:
-    return _text(value).encode("latin-1")
 
 
 @export()
@@ -217,21 +212,6 @@ def PyUnicode_FromEncodedObject(state: ProcessState, value: Value, encoding: Poi
 
 
 @export()
-def PyUnicode_FromObject(state: ProcessState, value: Value) -> NewReference:
-    return _text(value)
-
-
-@export()
-def PyUnicode_FromOrdinal(state: ProcessState, ordinal: Int) -> NewReference:
-    return chr(ordinal)
-
-
-@export()
-def PyUnicode_GetLength(state: ProcessState, value: Value) -> Ssize:
-    return len(_text(value))
-
-
-@export()
 def PyUnicode_ReadChar(state: ProcessState, value: Value, index: Ssize) -> UInt:
     if index < 0:
         raise IndexError("string index out of range")
@@ -246,29 +226,9 @@ def PyUnicode_Substring(state: ProcessState, value: Value, start: Ssize, end: Ss
 
 
 @export()
-def PyUnicode_Concat(state: ProcessState, left: Value, right: Value) -> NewReference:
-    return _text(left) + _text(right)
-
-
-@export()
-def PyUnicode_Join(state: ProcessState, separator: Value, parts: Value) -> NewReference:
-    return _text(separator).join(parts)
-
-
-@export()
 def PyUnicode_Split(state: ProcessState, value: Value, separator: OptionalObject, most: Ssize) -> NewReference:
     mark = None if separator is None else state.objects.unwrap(separator)
     return _text(value).split(mark, most)  # type: ignore[arg-type]
-
-
-@export()
-def PyUnicode_Contains(state: ProcessState, value: Value, part: Value) -> Int:
-    return int(part in _text(value))
-
-
-@export()
-def PyUnicode_Compare(state: ProcessState, left: Value, right: Value) -> Int:
-    return (_text(left) > _text(right)) - (_text(left) < _text(right))
 
 
 @export()
@@ -303,9 +263,3 @@ def _text_or(state: ProcessState, text: int, default: str) -> str:
 def _check_str(made: GuestObject) -> GuestObject:
     _text(made.value)
     return made
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("bad argument type for built-in operation")
-    return str.__str__(value)  # the text itself, whatever a subclass overrides

@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from wheelworks.bench import http, load, requests, servers, serving, websocket
-from wheelworks.bench.cases import Case
-from wheelworks.bench.cases import measure as measure_cases
-from wheelworks.bench.measurements import Measurement, Plan
+from wheelworks.bench import clients, server_suites, servers
+from wheelworks.bench.measurements import Measurement, Plan, Suite
+from wheelworks.bench.server_suites import Case, Load, measure_cases
 from wheelworks.cli import bench
 from wheelworks.core.errors import UsageError, WheelworksError
 
@@ -24,29 +23,29 @@ ECHOING = [kind for kind in servers.KINDS if kind not in GREETING]
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
 def test_messages_are_frames(size: int) -> None:
-    assert parse_frames(load.message(size), 0, 2)[0] == [(0x81, b"x" * size)]
-    assert load.header(size, 0) + b"x" * size == build_frame(0x81, b"x" * size, None)
+    assert parse_frames(clients.make_frame(size), 0, 2)[0] == [(0x81, b"x" * size)]
+    assert clients.make_frame_header(size, 0) + b"x" * size == build_frame(0x81, b"x" * size, None)
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", ECHOING)
 def test_every_server_echoes(kind: str) -> None:
-    with serving.running(kind, {}) as server:
-        load.pipelined(server.port, 64, 32, 32)
-        load.pipelined(server.port, 3, 70_000, 1)
-        load.parallel(server.port, 20, 200, 5)
+    with server_suites.run_server(kind, {}) as server:
+        clients.echo_pipelined(server.port, 64, 32, 32)
+        clients.echo_pipelined(server.port, 3, 70_000, 1)
+        clients.echo_parallel(server.port, 20, 200, 5)
         used = server.cpu_seconds()
-        load.pipelined(server.port, 640, 32, 64)
+        clients.echo_pipelined(server.port, 640, 32, 64)
         assert server.cpu_seconds() > used > 0
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", GREETING)
 def test_every_server_greets(kind: str) -> None:
-    with serving.running(kind, {}) as server:
-        requests.repeated(server.port, 20, requests.BROWSER)
+    with server_suites.run_server(kind, {}) as server:
+        clients.repeat_request(server.port, 20, clients.BROWSER_REQUEST)
         used = server.cpu_seconds()
-        requests.repeated(server.port, 200, requests.BARE)
+        clients.repeat_request(server.port, 200, clients.BARE_REQUEST)
         assert server.cpu_seconds() > used > 0
 
 
@@ -61,19 +60,19 @@ def test_other_answers_are_refused(answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=answer_once)
         server.start()
-        with pytest.raises(ConnectionError, match="the server doesn't greet"):
-            requests.repeated(listener.getsockname()[1], 1, requests.BARE)
+        with pytest.raises(ConnectionError, match="the server's response isn't the greeting"):
+            clients.repeat_request(listener.getsockname()[1], 1, clients.BARE_REQUEST)
         server.join()
 
 
 def test_a_suite_measures_every_server_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int]] = []
 
-    def cpu_microseconds(kind: str, load: serving.Load, count: int, variables: dict[str, str]) -> float:
+    def measure_cpu_time(kind: str, load: Load, count: int, variables: dict[str, str]) -> float:
         asked.append((kind, count))
         return float(len(asked))
 
-    monkeypatch.setattr(serving, "cpu_microseconds", cpu_microseconds)
+    monkeypatch.setattr(server_suites, "measure_cpu_time", measure_cpu_time)
     case = Case("bare", lambda port, count: None, 50, ("tornado-hello", "speedups-hello"))
     assert measure_cases("http", [case], Plan(2, 0.2, False), lambda suite, what: None) == [
         Measurement("bare", "tornado", "us", (1.0, 3.0)),
@@ -83,27 +82,31 @@ def test_a_suite_measures_every_server_in_turn(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_instructions_are_counted_once_and_where_they_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "instructions", lambda kind, load, count: float(count))
+    monkeypatch.setattr(server_suites, "count_instructions", lambda kind, load, count: float(count))
     plan = Plan(7, 1.0, True)
-    assert {each.case for each in http.measure(plan, lambda suite, what: None)} == {"12 headers of a browser", "bare"}
-    found = websocket.measure(plan, lambda suite, what: None)
+    assert {each.case for each in server_suites.HTTP.measure(plan, lambda suite, what: None)} == {
+        "12 headers of a browser",
+        "bare",
+    }
+    found = server_suites.WEBSOCKET.measure(plan, lambda suite, what: None)
     assert {each.unit for each in found} == {"instructions"}
     assert {len(each.rounds) for each in found} == {1}
     assert not any("MiB" in each.case for each in found)
 
 
 def test_every_case_has_its_base_and_servers() -> None:
-    for suite in (http, websocket):
-        for case in suite.CASES:
+    for name, cases in server_suites.CASES.items():
+        for case in cases:
             assert set(case.subjects) <= set(servers.KINDS)
-            assert case.subjects[0].partition("-")[0] == suite.BASE
-    assert {"tornado", "speedups", "websockets", "aiohttp", "picows"} == set(websocket.SYNCHRONOUS)
+            assert case.subjects[0].partition("-")[0] == bench.SUITES[name].base
+    synchronous = server_suites.CASES["websocket"][0].subjects
+    assert {"tornado", "speedups", "websockets", "aiohttp", "picows"} == set(synchronous)
 
 
 def test_a_server_that_cannot_start_is_reported() -> None:
     with (
-        pytest.raises(WheelworksError, match="the server unheard-of has ended by itself"),
-        serving.running("unheard-of", {}),
+        pytest.raises(WheelworksError, match="the server unheard-of ended unexpectedly"),
+        server_suites.run_server("unheard-of", {}),
     ):
         pass
 
@@ -111,13 +114,17 @@ def test_a_server_that_cannot_start_is_reported() -> None:
 @pytest.mark.integration
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
 def test_instructions_are_counted() -> None:
-    assert 10_000 < serving.instructions("speedups", partial(load.pipelined, size=32, depth=64), 128) < 100_000
+    assert (
+        10_000
+        < server_suites.count_instructions("speedups", partial(clients.echo_pipelined, size=32, depth=64), 128)
+        < 100_000
+    )
 
 
 def test_counting_needs_valgrind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(WheelworksError, match="valgrind, which isn't installed"):
-        serving.instructions("tornado", lambda port, count: None, 1)
+        server_suites.count_instructions("tornado", lambda port, count: None, 1)
 
 
 def test_an_unknown_suite_is_wrong_use() -> None:
@@ -132,12 +139,12 @@ def test_an_unknown_suite_is_wrong_use() -> None:
         ("--compare main --only speedups", "--only does nothing with --compare"),
         ("--compare main --out x.json", "--out does nothing with --compare"),
         ("--compare= --count-instructions", "--count-instructions does nothing with --compare"),
-        ("mask --compare main --renew", "--renew does nothing with --compare"),
-        ("--work --quick", "--quick does nothing with --work"),
-        ("mask --work", "SUITE does nothing with --work"),
-        ("--work --compare main", "--compare does nothing with --work"),
-        ("--table x.json --work", "--work does nothing with --table"),
-        ("--renew", "--renew does nothing without --work"),
+        ("mask --compare main --update-baseline", "--update-baseline does nothing with --compare"),
+        ("--icount --quick", "--quick does nothing with --icount"),
+        ("mask --icount", "SUITE does nothing with --icount"),
+        ("--icount --compare main", "--compare does nothing with --icount"),
+        ("--table x.json --icount", "--icount does nothing with --table"),
+        ("--update-baseline", "--update-baseline does nothing without --icount"),
         ("mask frames --count-instructions", "--count-instructions counts those of servers"),
     ],
 )
@@ -147,10 +154,18 @@ def test_an_option_that_would_be_ignored_is_wrong_use(words: str, said: str) -> 
 
 
 @pytest.mark.parametrize(
-    "words", ["--work", "--work x --renew", "mask --compare x", "--table x", "mask --quick", "--count-instructions"]
+    "words",
+    [
+        "--icount",
+        "--icount x --update-baseline",
+        "mask --compare x",
+        "--table x",
+        "mask --quick",
+        "--count-instructions",
+    ],
 )
 def test_options_that_go_together_are_taken(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "_other", lambda options: 0)
+    monkeypatch.setattr(bench, "_run_mode", lambda options: 0)
     assert bench.main(words.split()) == 0
 
 
@@ -159,15 +174,11 @@ def test_the_command_shows_and_writes(
 ) -> None:
     plans: list[Plan] = []
 
-    class Suite:
-        TITLE, BASE = "counting", "tornado"
+    def measure(plan: Plan, update: object) -> list[Measurement]:
+        plans.append(plan)
+        return [Measurement("all", "tornado", "us", (2.0,))]
 
-        @staticmethod
-        def measure(plan: Plan, say: object) -> list[Measurement]:
-            plans.append(plan)
-            return [Measurement("all", "tornado", "us", (2.0,))]
-
-    monkeypatch.setattr(bench, "import_module", lambda name: Suite)
+    monkeypatch.setitem(bench.SUITES, "http", Suite("counting", "tornado", measure))
     assert bench.main(["http", "--quick", "--count-instructions", "--out", str(tmp_path / "found.json")]) == 0
     assert plans == [Plan(2, 0.2, True)]
     assert "counting: us" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheelworks.audit import project
+from wheelworks.cli import lint_project
 
 ROOT = Path(__file__).parents[3]
 HASH = f"--hash=sha256:{'a' * 64}"
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def codes(folder: Path) -> list[tuple[str, str]]:
-    return [(one.code, one.member) for one in project.check(folder)]
+    return [(one.code, one.member) for one in lint_project.check_project(folder)]
 
 
 def test_right_lock_files(folder: Path) -> None:
@@ -60,12 +60,12 @@ def test_a_lock_behind_pyproject(folder: Path) -> None:
 
 
 def test_our_own_lock_files_are_right() -> None:
-    assert list(project.locks(ROOT)) == []
+    assert list(lint_project.check_locks(ROOT)) == []
 
 
 def test_workflows_that_could_not_be_looked_at_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / ".github" / "workflows").mkdir(parents=True)
-    monkeypatch.setattr(project, "ZIZMOR", "no_such_module")
+    monkeypatch.setattr(lint_project, "ZIZMOR", "no_such_module")
     assert codes(folder) == [("W604", ".github/workflows")]
 
 
@@ -74,7 +74,7 @@ def test_a_weak_workflow(folder: Path) -> None:
     text = "on: pull_request_target\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n"
     text += "    - uses: actions/checkout@v4\n    - run: echo ${{ github.event.pull_request.title }}\n"
     (folder / ".github" / "workflows" / "ci.yml").write_text(text)
-    found = list(project.check(folder))
+    found = list(lint_project.check_project(folder))
     assert {one.code for one in found} == {"W603"}, found
     evidence = " ".join(one.evidence for one in found)
     assert "template-injection" in evidence and "unpinned-uses" in evidence

@@ -1,0 +1,182 @@
+"""The suites of servers, ``websocket`` and ``http``: CPU time of a server process, or its instructions (callgrind)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from wheelworks.bench import clients
+from wheelworks.bench.measurements import Measurement, Plan, Suite, Update
+from wheelworks.core.errors import WheelworksError
+
+# The cost of an allocation must not depend on earlier ones: see mallopt(3).
+PINNED_MALLOC = {
+    "MALLOC_TRIM_THRESHOLD_": "400000000",
+    "MALLOC_MMAP_THRESHOLD_": "400000000",
+    "MALLOC_TOP_PAD_": "50000000",
+}
+# Valgrind counts `rep stosb` once for each byte that it fills, so glibc is told not to use it.
+_COUNTABLE = {"PYTHONHASHSEED": "0", "GLIBC_TUNABLES": "glibc.cpu.x86_rep_stosb_threshold=1000000000"}
+_COLLECTED = re.compile(r"Collected : (\d+)")
+_SECONDS = 60
+
+Load = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A load of ``count`` operations (ten times as many where time is measured) for several kinds of servers.
+
+    ``variables`` are added to the servers' environment. A case is ``countable`` if the kernel does so little of the
+    work that instructions in user space measure the cost of an operation.
+    """
+
+    name: str
+    load: Load
+    count: int
+    subjects: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...] = ()
+    countable: bool = True
+
+
+_GREETERS = ("tornado-hello", "speedups-hello", "aiohttp-hello")
+_ECHOERS = ("tornado", "speedups", "websockets", "aiohttp", "picows")
+_ASYNC_ECHOERS = ("tornado-async", "speedups-async")
+_PINNED = tuple(PINNED_MALLOC.items())
+_ON_20 = partial(clients.echo_parallel, size=32, connections=20)
+
+
+def _in_flight(size: int, depth: int) -> Load:
+    return partial(clients.echo_pipelined, size=size, depth=depth)
+
+
+CASES = {
+    "websocket": (
+        Case("32 B, 64 in flight", _in_flight(32, 64), 1920, _ECHOERS),
+        Case("32 B, 1 in flight on each of 20", _ON_20, 1200, _ECHOERS),
+        Case("32 B, 64 in flight, async", _in_flight(32, 64), 1920, _ASYNC_ECHOERS),
+        Case("32 B, 1 in flight on each of 20, async", _ON_20, 1200, _ASYNC_ECHOERS),
+        Case("4 KiB, 1 in flight", _in_flight(4096, 1), 1000, _ECHOERS, _PINNED),
+        Case("1 MiB, 1 in flight, malloc pinned", _in_flight(1 << 20, 1), 40, _ECHOERS, _PINNED, countable=False),
+        Case("1 MiB, 1 in flight", _in_flight(1 << 20, 1), 40, _ECHOERS, countable=False),
+    ),
+    "http": (
+        Case(
+            *("12 headers of a browser", partial(clients.repeat_request, request=clients.BROWSER_REQUEST)),
+            *(150, _GREETERS),
+        ),
+        Case("bare", partial(clients.repeat_request, request=clients.BARE_REQUEST), 150, _GREETERS),
+    ),
+}
+
+
+def measure_cases(suite: str, cases: Sequence[Case], plan: Plan, update: Update) -> list[Measurement]:
+    """Return the CPU time per operation of every server in every case; or instructions, of countable cases."""
+    wanted = [case for case in cases if case.countable or not plan.count_instructions]
+    return [each for case in wanted for each in _measure_case(suite, case, plan, update)]
+
+
+WEBSOCKET = Suite("WebSocket echo, per message", "tornado", partial(measure_cases, "websocket", CASES["websocket"]))
+HTTP = Suite("HTTP hello world, per request", "tornado", partial(measure_cases, "http", CASES["http"]))
+
+
+def _measure_case(suite: str, case: Case, plan: Plan, update: Update) -> Sequence[Measurement]:
+    rounds: dict[str, list[float]] = {subject: [] for subject in case.subjects if plan.wants(subject)}
+    for number in range(1 if plan.count_instructions else plan.rounds):
+        for subject, figures in rounds.items():
+            update(suite, f"{case.name}: {subject}, round {number + 1}")
+            figures.append(_measure_server(case, subject, plan))
+    unit = "instructions" if plan.count_instructions else "us"
+    # The subject is the library, without the kind of handler.
+    return [Measurement(case.name, one.partition("-")[0], unit, tuple(figures)) for one, figures in rounds.items()]
+
+
+def _measure_server(case: Case, subject: str, plan: Plan) -> float:
+    if plan.count_instructions:
+        return count_instructions(subject, case.load, case.count)
+    count = max(64, int(case.count * 10 * plan.scale))
+    return measure_cpu_time(subject, case.load, count, dict(case.variables))
+
+
+class Server:
+    """A running server process with its port."""
+
+    def __init__(self, process: subprocess.Popen[str], kind: str) -> None:
+        self._process = process
+        self._kind = kind
+        self.port = int(self._read_line())
+
+    def cpu_seconds(self) -> float:
+        """Return the user and system time that the process has used so far."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._read_line())
+
+    def _read_line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise WheelworksError(f"the server {self._kind} ended unexpectedly")
+        return line
+
+
+@contextmanager
+def run_server(kind: str, variables: dict[str, str], prefix: tuple[str, ...] = ()) -> Iterator[Server]:
+    """Run a server of a kind until the context ends. Raises WheelworksError if it can't be started."""
+    command = [*prefix, sys.executable, "-m", "wheelworks.bench.servers", kind]
+    with subprocess.Popen(
+        command, env=os.environ | variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Server(process, kind)
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(_SECONDS)
+        finally:
+            process.kill()
+
+
+def measure_cpu_time(kind: str, load: Load, count: int, variables: dict[str, str]) -> float:
+    """Return a fresh server's CPU time per operation in microseconds, after a warm-up."""
+    with run_server(kind, variables) as server:
+        load(server.port, max(1, count // 5))
+        start = server.cpu_seconds()
+        load(server.port, count)
+        return (server.cpu_seconds() - start) / count * 1e6
+
+
+def count_instructions(kind: str, load: Load, count: int) -> float:
+    """Return the instructions per operation in user space, from two runs, the second with three times the operations.
+
+    Raises WheelworksError if valgrind isn't installed.
+    """
+    few, many = (_run_callgrind(kind, load, each) for each in (count, 3 * count))
+    return (many - few) / (2 * count)
+
+
+def _run_callgrind(kind: str, load: Load, count: int) -> int:
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        raise WheelworksError(
+            "instructions are counted by valgrind, which isn't installed",
+            "apt-get install valgrind, or measure CPU time: leave out --count-instructions",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        options = ("--tool=callgrind", f"--callgrind-out-file={folder}/out", f"--log-file={log}")
+        with run_server(kind, _COUNTABLE | PINNED_MALLOC, (valgrind, *options)) as server:
+            load(server.port, count)
+        found = _COLLECTED.search(log.read_text())
+    if found is None:
+        raise WheelworksError(f"callgrind counted no instructions for the server {kind}")
+    return int(found[1])

@@ -1,0 +1,16 @@
+"""Text of untrusted files, made safe to show."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Control characters, format characters (some reverse the direction of text), surrogates, private and unassigned
+# characters, and line separators: Unicode's general categories.
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+def escape_invisible(text: str) -> str:
+    r"""Return the text with every invisible character as ``\u{...}``, so that no file name can pose as another."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(f"\\u{{{ord(one):x}}}" if unicodedata.category(one) in _INVISIBLE else one for one in text)
