@@ -85,14 +85,13 @@ def install_requirements(
 
     def make(folder: Path) -> None:
         update(f"installing {', '.join(words) or 'nothing'} for the build")
-        venv = [python.executable, "-m", "venv", "--without-pip", folder]
+        venv = [str(python.executable), "-m", "venv", "--without-pip", str(folder)]
         _check_installed(process.run(venv), f"CPython {python.version}: venv")
         if words:
-            pip = [sys.executable, "-m", "pip", "--python", process.interpreter_in(folder), "install"]
+            pip = [sys.executable, "-m", "pip", "--python", str(process.interpreter_in(folder)), "install"]
             # pip would take packages on PYTHONPATH, such as those beside an installed wheelworks, as installed there
             env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-            options = _pip_options(words, wanted, lock, folder)
-            result = process.run([*pip, "--no-input", "-q", *options], env=env)
+            result = process.run([*pip, "--no-input", "-q", *_pip_options(words, wanted, lock, folder)], env=env)
             _check_installed(result, "the project's build requirements")
 
     folder = cache.keep(f"buildenvs/{key}", make)

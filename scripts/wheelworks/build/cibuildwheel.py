@@ -193,7 +193,7 @@ def list_identifiers(sdist: Path, env: Mapping[str, str], work: Path) -> list[st
 def _publish_wheel(wheel: Path, out: Path) -> WheelRecord:
     data = wheel.read_bytes()
     manifest.write(out / wheel.name, data)
-    served = tags.served(parse_wheel_name(wheel.name))
+    served = tags.find_served_targets(parse_wheel_name(wheel.name))
     return replace(describe_wheel(wheel.name, data, served), builder="cibuildwheel")
 
 

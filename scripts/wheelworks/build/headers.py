@@ -50,7 +50,7 @@ def find_headers(abi: Abi) -> Headers:
 
     Raises WheelworksError with the ways to install them.
     """
-    found = {}
+    found: dict[int, Path] = {}
     for folder in list_header_folders(abi.python):
         version, _, micro = read_release(folder).rpartition(".")
         if version == abi.python:

@@ -72,7 +72,7 @@ class _Unpacker:
             except OSError as error:
                 if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
                     raise
-                message = f"{member.name[:200]}: this file system can't store the name"
+                message = f"{member.name[:200]}: the name is too long or not allowed here"
                 raise WheelworksError(f"{self.archive}: {message}") from error
         return self.newest
 

@@ -1,8 +1,8 @@
 """Build one wheel: call the project's backend, verify its wheel, add an SBOM, and repack it deterministically.
 
 The software bill of materials (PEP 770, CycloneDX 1.6 in JSON) is added if the project's pyproject.toml has
-``[tool.wheelworks] sbom = true``. It lists what decides the wheel's bytes, with every hash that the lock files allow: the
-file of a tool that was used depends on the building machine, and must not be visible.
+``[tool.wheelworks] sbom = true``. It lists what decides the wheel's bytes, with every hash that the lock files allow,
+because the file of a tool that was used depends on the building machine.
 """
 
 from __future__ import annotations

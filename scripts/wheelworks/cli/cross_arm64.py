@@ -19,9 +19,9 @@ examples:
   nox -s cross-arm64 -- . --env TORNADO_EXTENSION=1       with a variable for the project's build
   nox -s cross-arm64 -- --no-run                          build only
 
-A wheel is written to DIR only when it is complete and verified. Then its machine code is run on an emulated CPU and, for
-Linux if qemu is installed, under a real CPython. The build environment is the same everywhere: variables such as CC and
-CFLAGS don't reach it, those of --env do. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
+A wheel is written to DIR only when it is complete and verified. Then its machine code is run on an emulated CPU and,
+for Linux if qemu is installed, under a real CPython. The build environment is the same everywhere: variables such as CC
+and CFLAGS don't reach it, those of --env do. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -152,7 +152,7 @@ def built(folder: Path, progress: console.Progress) -> Path:
     """Build this machine's wheel of the package into a new folder; returns it. Raises WheelworksError."""
     progress.say("wheel", "building this machine's")
     folder.mkdir()
-    wheel = host_wheel.build(Path(), folder)
+    wheel = host_wheel.build_host_wheel(Path(), folder)
     progress.done("wheel")
     return wheel
 
