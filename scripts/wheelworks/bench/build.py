@@ -95,7 +95,7 @@ def _time_build(name: str, command: Command) -> float:
     with tempfile.TemporaryDirectory(prefix="wheelworks-") as folder:
         words = command(Path(folder))
         start = time.perf_counter()
-        ended = process.run(words, env={**os.environ, **_ENV}, seconds=_SECONDS)
+        ended = process.run(words, env={**os.environ, **_ENV}, timeout=_SECONDS)
         if ended.status or not list(Path(folder).glob("*.whl")):
             raise WheelworksError(f"the builder {name} failed:\n{ended.output[-1500:]}")
         return time.perf_counter() - start

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import re
 import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ import pyproject_hooks
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from wheelworks.core import cache, process
+from wheelworks.core import cache, process, venv
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.headers_python import BuildPython
 
@@ -72,7 +70,7 @@ def is_locked(wanted: Sequence[Requirement], lock: str) -> bool:
     )
 
 
-def install_requirements(
+def make_build_environment(
     python: BuildPython, wanted: Sequence[Requirement], update: Callable[[str], None]
 ) -> BuildEnvironment:
     """Return an environment with the requirements ``wanted``, a cached one if possible.
@@ -85,17 +83,13 @@ def install_requirements(
 
     def make(folder: Path) -> None:
         update(f"installing {', '.join(words) or 'nothing'} for the build")
-        venv = [str(python.executable), "-m", "venv", "--without-pip", str(folder)]
-        _check_installed(process.run(venv), f"CPython {python.version}: venv")
+        environment = venv.create_venv(python.executable, folder)
         if words:
-            pip = [sys.executable, "-m", "pip", "--python", str(process.interpreter_in(folder)), "install"]
-            # pip would take packages on PYTHONPATH, such as those beside an installed wheelworks, as installed there
-            env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-            result = process.run([*pip, "--no-input", "-q", *_pip_options(words, wanted, lock, folder)], env=env)
-            _check_installed(result, "the project's build requirements")
+            options = _pip_options(words, wanted, lock, folder)
+            venv.install_requirements(environment, "the project's build requirements can't be installed", *options)
 
     folder = cache.keep(f"buildenvs/{key}", make)
-    return BuildEnvironment(folder, process.interpreter_in(folder), _read_versions(folder))
+    return BuildEnvironment(folder, venv.python_of(folder), _read_versions(folder))
 
 
 def _pip_options(words: list[str], wanted: Sequence[Requirement], lock: str, folder: Path) -> list[str | Path]:
@@ -107,11 +101,6 @@ def _pip_options(words: list[str], wanted: Sequence[Requirement], lock: str, fol
     excluded = {canonicalize_name(one.name) for one in wanted if not is_locked([one], lock)}
     constraints.write_text("".join(f"{n}=={v}\n" for n, v in pins.items() if n not in excluded), encoding="utf-8")
     return ["-c", constraints, *words]
-
-
-def _check_installed(result: process.Result, what: str) -> None:
-    if result.status != 0:
-        raise WheelworksError(f"{what} can't be installed:\n{last_lines(result.output, 8)}")
 
 
 def _read_versions(folder: Path) -> dict[str, str]:

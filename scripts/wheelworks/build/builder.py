@@ -87,7 +87,7 @@ def run_tasks(
         done(task)
         return results
 
-    with process.side_by_side() as pool:
+    with process.thread_pool() as pool:
         return [result for results in pool.map(run, tasks) for result in results]
 
 

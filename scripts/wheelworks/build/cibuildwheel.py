@@ -114,10 +114,10 @@ def find_engine(env: Mapping[str, str]) -> str:
     for name, command in _ENGINE_COMMANDS.items():
         if shutil.which(name, path=env.get("PATH")) is None:
             continue
-        result = process.run(command, env=env, seconds=ENGINE_SECONDS)
+        result = process.run(command, env=env, timeout=ENGINE_SECONDS)
         if result.status == 0:
             return name
-        failures.append(f"{name}: {result.last(1).strip() or 'no output'}")
+        failures.append(f"{name}: {result.last_lines(1).strip() or 'no output'}")
     if failures:
         message = f"no container engine works, and cibuildwheel builds for Linux in containers: {'; '.join(failures)}"
         raise WheelworksError(message, f"start the docker service, or install podman (it needs none); {_CROSS_HINT}")
@@ -158,7 +158,7 @@ def run_cibuildwheel(request: WheelRequest, work: Path, out: Path, update: Calla
     wanted = list_identifiers(request.sdist, env, work)
     update(f"cibuildwheel builds {len(wanted)} wheels: {', '.join(wanted)}")
     command = [*_make_command(request.sdist), "--output-dir", work / "wheelhouse"]
-    result = process.run(command, env=env, cwd=work, seconds=BUILD_SECONDS)
+    result = process.run(command, env=env, cwd=work, timeout=BUILD_SECONDS)
     if result.status:
         raise explain_failure(result.output, result.status)
     wheels = sorted((work / "wheelhouse").glob("*.whl"))
@@ -183,7 +183,7 @@ def make_variables(request: WheelRequest, outer: Mapping[str, str]) -> dict[str,
 def list_identifiers(sdist: Path, env: Mapping[str, str], work: Path) -> list[str]:
     """Return the identifiers that cibuildwheel would build. Raises WheelworksError if there are none."""
     command = [*_make_command(sdist), "--print-build-identifiers"]
-    result = process.run(command, env=env, cwd=work, seconds=300)
+    result = process.run(command, env=env, cwd=work, timeout=300)
     identifiers = [line for line in result.output.split() if line.startswith("cp")]
     if result.status or not identifiers:
         raise explain_failure(result.output or "No build identifiers selected", result.status)

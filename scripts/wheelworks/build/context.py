@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wheelworks.build import source
-from wheelworks.build.backend import Backend, BackendError, BuildEnvironment, install_requirements, parse_requirements
+from wheelworks.build.backend import Backend, BackendError, BuildEnvironment, make_build_environment, parse_requirements
 from wheelworks.build.headers import Headers, adapt_headers, find_headers
 from wheelworks.build.sdist import write_sdist
 from wheelworks.build.source import SourceTree
@@ -160,7 +160,7 @@ def _install_build_environment(
     tree: Path, python: headers_python.BuildPython, variables: Mapping[str, str], update: Update
 ) -> BuildEnvironment:
     words = source.read_build_requirements(tree)
-    environment = install_requirements(python, parse_requirements(words), update)
+    environment = make_build_environment(python, parse_requirements(words), update)
     backend = Backend(tree, environment, variables)
     try:
         more = backend.requires("wheel") | backend.requires("sdist")
@@ -168,4 +168,4 @@ def _install_build_environment(
         raise WheelworksError(f"{tree.name}: {error}") from error
     if more <= set(words):
         return environment
-    return install_requirements(python, parse_requirements([*words, *sorted(more)]), update)
+    return make_build_environment(python, parse_requirements([*words, *sorted(more)]), update)

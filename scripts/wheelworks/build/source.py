@@ -19,7 +19,7 @@ from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 from wheelworks.build.sdist import unpack_sdist
 from wheelworks.core import manifest, plan
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.git import git
+from wheelworks.core.git import run_git
 
 PURE_HINT = """\
 [tool.wheelworks]
@@ -144,11 +144,10 @@ def list_git_files(folder: Path) -> list[str] | None:
 
 def _git(folder: Path, *words: str) -> str | None:
     try:
-        ended = git(folder, *words)
-    except (WheelworksError, OSError):
-        return None  # git isn't installed, or can't be started
-    # git writes names as UTF-8 in any locale; a name may begin or end with a blank
-    return ended.stdout.decode("utf-8", "surrogateescape").rstrip("\n") if ended.returncode == 0 else None
+        completed = run_git(folder, *words)
+    except WheelworksError:
+        return None  # git isn't installed
+    return None if completed.status else completed.output.rstrip("\n")  # a file's name may begin or end with a space
 
 
 def read_commit(folder: Path) -> tuple[str, bool, int | None]:

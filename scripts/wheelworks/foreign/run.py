@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -69,7 +68,7 @@ def run_wheel(
             way, how = _way(place, folder, progress)
             verdict = replace(verdict, how=how)
             limit = TIME_LIMITS[tests] if time_limit is None else time_limit
-            run = Run(place, way, site, folder, jobs or process.cores(), limit, progress)
+            run = Run(place, way, site, folder, jobs or process.count_cores(), limit, progress)
             verdict = judge(verdict, RUNS[tests](run), site.modules)
     except CannotRun as error:
         verdict = replace(verdict, why=str(error))
@@ -119,6 +118,5 @@ def _way(place: Place, folder: Path, progress: Progress) -> tuple[Way, str]:
 
 
 def _emulator_version(emulator: str) -> str:
-    said = subprocess.run([emulator, "--version"], check=False, capture_output=True, text=True, timeout=30).stdout
-    words = said.split()
+    words = process.run([emulator, "--version"], timeout=30).output.split()
     return f"qemu {words[words.index('version') + 1]}" if "version" in words else "qemu"

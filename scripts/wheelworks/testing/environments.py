@@ -6,10 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelworks.core import process
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core import venv
 from wheelworks.testing.outcomes import GUEST_PACKAGE, GUEST_PROGRAMS
-from wheelworks.testing.tornado_releases import pip
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements" / "native.txt"
@@ -31,8 +29,7 @@ class Environment:
 def create(python: Path, folder: Path) -> Environment:
     """Make an empty environment of an interpreter. Raises WheelworksError."""
     place = folder / "environment"
-    _do([str(python), "-m", "venv", "--without-pip", str(place)], f"{python} can't make an environment")
-    return Environment(place, process.interpreter_in(place), _lay_guests(folder / "guests"))
+    return Environment(place, venv.create_venv(python, place), _lay_guests(folder / "guests"))
 
 
 def install(environment: Environment, *files: Path) -> None:
@@ -40,10 +37,10 @@ def install(environment: Environment, *files: Path) -> None:
 
     A file may be an sdist, where the index has no wheel for the interpreter: pip then builds it.
     """
-    pinned = ["install", "--quiet", "--require-hashes", "--requirement", str(LOCK)]
-    _do(pip(environment.python, *pinned), "the packages that tests need can't be installed")
-    given = ["install", "--quiet", "--no-deps", *map(str, files)]
-    _do(pip(environment.python, *given), f"can't be installed: {', '.join(file.name for file in files)}")
+    failure = "the packages that tests need can't be installed"
+    venv.install_requirements(environment.python, failure, "--require-hashes", "--requirement", LOCK)
+    names = ", ".join(file.name for file in files)
+    venv.install_requirements(environment.python, f"can't be installed: {names}", "--no-deps", *files)
 
 
 def variables(environ: dict[str, str], guests: Path, with_c: bool) -> dict[str, str]:
@@ -59,10 +56,3 @@ def _lay_guests(folder: Path) -> Path:
     shutil.copytree(GUEST_PROGRAMS, folder / GUEST_PACKAGE, ignore=nothing_compiled)
     shutil.copytree(TESTS, folder / "tests" / TESTS.name, ignore=nothing_compiled)
     return folder
-
-
-def _do(command: list[str], otherwise: str) -> None:
-    ended = process.run(command, seconds=600)
-    if ended.status:
-        said = ended.last(5)
-        raise WheelworksError(f"{otherwise}:\n{said}")

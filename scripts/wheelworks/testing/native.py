@@ -88,7 +88,7 @@ def has_c(wheel: Path) -> bool:
 def _run_all(environment: Environment, folder: Path, with_c: bool, exhaustive: bool, progress: Progress) -> _Runs:
     def stage(name: str, words: str) -> Here:
         modules = ("tornado", PACKAGE, EXTENSION)
-        cores = process.cores()
+        cores = process.count_cores()
         return Here(
             environment, folder / name, modules, with_c, cores, TIME_LIMIT, lambda text: progress(f"{words}: {text}")
         )

@@ -33,7 +33,7 @@ class Here:
     def run(self, pieces: Sequence[Piece]) -> Told:
         """Run guest programs at the same time; all are gone when this returns or raises."""
         files = [self.work / piece.work / "events" for piece in pieces]
-        with process.side_by_side(len(pieces)) as pool:
+        with process.thread_pool(len(pieces)) as pool:
             running = [pool.submit(self._one, piece) for piece in pieces]
             while wait(running, timeout=TELL_EVERY).not_done:
                 self.progress(read(files).counted())
@@ -48,7 +48,7 @@ class Here:
         words = ["-m", f"{GUEST_PACKAGE}.{piece.program}", str(folder / "events"), *piece.arguments, *self.modules]
         env = variables(dict(os.environ), self.environment.guests, self.with_c)
         try:
-            ended = process.run([self.environment.python, *words], env=env, cwd=empty, seconds=self.limit)
+            ended = process.run([self.environment.python, *words], env=env, cwd=empty, timeout=self.limit)
         except WheelworksError as error:
             return error.message
         return f"{ended_by(ended.status)}\n{ended.output[-TAIL:]}".strip() if ended.status else ""

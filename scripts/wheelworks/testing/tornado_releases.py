@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from wheelworks.core import manifest, process
+from wheelworks.core import manifest, process, venv
 from wheelworks.core.errors import UsageError, WheelworksError
 
 DEFAULT = ("6.5", "6.6")
@@ -44,20 +43,15 @@ def fetch(asked: str, python: Path, folder: Path) -> Tornado:
     Raises WheelworksError where the index has none.
     """
     folder.mkdir(parents=True)
-    words = ["download", "--quiet", "--no-deps", "--dest", str(folder), requirement(asked)]
-    ended = process.run(pip(python, *words), seconds=300)
+    words = ("download", "--quiet", "--no-deps", "--dest", folder, requirement(asked))
+    ended = process.run(venv.pip_command(python, *words), timeout=300)
     files = list(folder.iterdir())
     if ended.status or len(files) != 1:
-        said = ended.last(3)
+        said = ended.last_lines(3)
         raise WheelworksError(
             f"{requirement(asked)} can't be had from the package index: {said}", "name another version"
         )
     return Tornado(files[0], _version(files[0].name), manifest.sha256(files[0]))
-
-
-def pip(python: Path, *words: str) -> list[str]:
-    """The command line of our own pip, to act on another interpreter."""
-    return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python), *words]
 
 
 def _version(name: str) -> str:

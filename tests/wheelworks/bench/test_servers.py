@@ -15,7 +15,7 @@ from wheelworks.bench.server_suites import Case, Load, measure_cases
 from wheelworks.cli import bench
 from wheelworks.core.errors import UsageError, WheelworksError
 
-from tornado_speedups._fallback import build_frame, parse_frames
+from tornado_speedups._python import build_frame, parse_frames
 
 GREETING = [kind for kind in servers.KINDS if kind.endswith("-hello")]
 ECHOING = [kind for kind in servers.KINDS if kind not in GREETING]

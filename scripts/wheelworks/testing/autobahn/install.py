@@ -59,7 +59,5 @@ def _install(python2: Path, folder: Path) -> None:
 
 def _do(command: list[str], imports: Path | None = None, cwd: Path | None = None) -> None:
     env = {**os.environ, "PYTHONPATH": str(imports)} if imports else None
-    ended = process.run(command, env=env, cwd=cwd, seconds=600)
-    if ended.status:
-        said = ended.last(5)
-        raise WheelworksError(f"the Autobahn test suite can't be installed for {command[0]}:\n{said}", WAYS)
+    failure = f"the Autobahn test suite can't be installed for {command[0]}"
+    process.run_checked(command, failure, WAYS, lines=5, env=env, cwd=cwd, timeout=600)

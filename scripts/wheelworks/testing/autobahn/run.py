@@ -53,7 +53,7 @@ class Bench:
         folder.mkdir(parents=True)
         words = ["-P", str(PEER), role, speedups, str(folder), json.dumps(cases), str(self.suite), str(self.python2)]
         env = variables(dict(os.environ), folder, with_c=True)
-        ended = process.run([self.environment.python, *words], env=env, cwd=folder, seconds=self.limit)
+        ended = process.run([self.environment.python, *words], env=env, cwd=folder, timeout=self.limit)
         if ended.status:
             log = (folder / "log").read_text(errors="replace")[-1000:] if (folder / "log").is_file() else ""
             raise WheelworksError(f"Autobahn, Tornado as {role}, speedups {speedups}: {ended.output[-1000:]}\n{log}")
@@ -71,7 +71,7 @@ class Bench:
 def run_all(bench: Bench, sections: Sequence[str]) -> list[Outcome]:
     """Run these sections in both roles, with and without the speedups, on all cores. Raises WheelworksError."""
     cases = [f"{section}.*" for section in sections]
-    with process.side_by_side() as pool:
+    with process.thread_pool() as pool:
         running = {
             (role, speedups): pool.submit(bench.run, role, speedups, cases, f"{role}-{speedups}")
             for role in ROLES
