@@ -164,10 +164,10 @@ def run_wheels(wheels: Sequence[Path]) -> int:
     from wheelworks.cli import _running  # it takes a second to import, for which a wrong option shouldn't wait
 
     with console.Progress() as progress:
-        verdicts = _running.run(wheels, "all", _choose_tests(wheels), [_running.FLOOR], progress.say)
+        verdicts = _running.run_wheels(wheels, "all", _choose_tests(wheels), [_running.FLOOR], progress.say)
     _manifest.remember(wheels, verdicts)
-    _running.show(verdicts)
-    return _running.exit_code(wheels, verdicts)
+    _running.show_verdicts(verdicts)
+    return _running.exit_status(wheels, verdicts)
 
 
 def run_release_wheels(wheels: Sequence[Path], *, everywhere: bool) -> int:
@@ -178,16 +178,16 @@ def run_release_wheels(wheels: Sequence[Path], *, everywhere: bool) -> int:
     """
     from wheelworks.cli import _running
 
-    ways = {wheel: _running.ways(wheel) for wheel in wheels if _running.has_code(wheel)}
-    emulated = [wheel for wheel in ways if "emulated" in ways[wheel]]
-    real = [wheel for wheel in ways if wheel not in emulated or (everywhere and "cpython" in ways[wheel])]
-    tests = _choose_tests(list(ways)) if everywhere else "smoke"
+    engines = {wheel: _running.choose_engines(wheel) for wheel in wheels if _running.has_machine_code(wheel)}
+    emulated = [wheel for wheel in engines if "emulated" in engines[wheel]]
+    real = [wheel for wheel in engines if wheel not in emulated or (everywhere and "cpython" in engines[wheel])]
+    tests = _choose_tests(list(engines)) if everywhere else "smoke"
     with console.Progress() as progress:
-        verdicts = _running.run(emulated, "emulated", _choose_tests(emulated), [], progress.say)
-        verdicts += [_running.run_where_real(wheel, tests, progress.say) for wheel in real]
+        verdicts = _running.run_wheels(emulated, "emulated", _choose_tests(emulated), [], progress.say)
+        verdicts += [_running.run_under_oldest_cpython(wheel, tests, progress.say) for wheel in real]
     _manifest.remember(wheels, verdicts)
-    _running.show(verdicts)
-    return _running.exit_code([wheel for wheel in ways if ways[wheel]], verdicts)
+    _running.show_verdicts(verdicts)
+    return _running.exit_status([wheel for wheel in engines if engines[wheel]], verdicts)
 
 
 def _choose_tests(wheels: Sequence[Path]) -> _running.Tests:

@@ -6,11 +6,13 @@ these files, so that a release that was killed continues where it was.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
+from msgspec import structs
 
 from wheelworks.core import manifest, plan, process, targets
 from wheelworks.core.errors import WheelworksError
@@ -232,14 +234,13 @@ STEPS = (
 )
 
 
-@dataclass(frozen=True)
-class ReleaseState:
+class ReleaseState(msgspec.Struct, frozen=True):
     """The steps that are done for a version, commit and subset, each with the SHA-256 of its files by name."""
 
     version: str
     commit: str
     subset: tuple[str, ...] = ()
-    done: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    done: dict[str, dict[str, str]] = {}
 
     def is_done(self, step: str, folder: Path) -> bool:
         """Return whether a step was done and its files haven't changed since."""
@@ -249,27 +250,21 @@ class ReleaseState:
     def with_done(self, step: str, files: Iterable[Path]) -> ReleaseState:
         """Return the state after a step was done with ``files``."""
         hashes = {path.name: manifest.sha256(path) for path in files}
-        return replace(self, done={**self.done, step: hashes})
-
-    def save(self, folder: Path) -> None:
-        """Write the state atomically."""
-        record = {"version": self.version, "commit": self.commit, "part": self.subset, "done": self.done}
-        manifest.write(folder / STATE_FILE, (json.dumps(record, indent=1) + "\n").encode())
+        return structs.replace(self, done={**self.done, step: hashes})
 
 
-def load_state(folder: Path, version: str, commit: str, subset: tuple[str, ...] = ()) -> ReleaseState:
+def _save_state(state: ReleaseState, folder: Path) -> None:
+    manifest.write(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
+
+
+def _load_state(release: Release) -> ReleaseState:
     """Return the state of a release; a new one if there is none, an unreadable one, or that of another release."""
-    fresh = ReleaseState(version, commit, subset)
+    fresh = ReleaseState(release.version, release.commit, release.subset.format_options())
     try:
-        found = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-        done = {
-            str(step): {str(name): str(digest) for name, digest in files.items()}
-            for step, files in found["done"].items()
-        }
-        recorded = found["version"], found["commit"], tuple(found["part"])
-        return replace(fresh, done=done) if recorded == (version, commit, subset) else fresh
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        found = msgspec.json.decode((release.dist / STATE_FILE).read_bytes(), type=ReleaseState)
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return fresh
+    return found if structs.replace(found, done={}) == fresh else fresh
 
 
 def begin_release(root: Path, dist: Path, version: str, name: str, subset: ReleaseSubset, *, publish: bool) -> Release:
@@ -294,7 +289,7 @@ def run_steps(release: Release, steps: Sequence[ReleaseStep], update: Callable[[
         update(step.name, "running")
         step.run(release)
         state = state.with_done(step.name, step.files(release))
-        state.save(release.dist)
+        _save_state(state, release.dist)
         update(step.name, "done")
 
 
@@ -303,7 +298,7 @@ def _prepare_folder(release: Release) -> ReleaseState:
     written = (*(path.name for path in release.attested), CHECKSUMS_FILE, STATE_FILE, manifest.FILE)
     manifest.sweep(release.dist, written)
     _check_no_other_files(release)
-    state = load_state(release.dist, release.version, release.commit, release.subset.format_options())
+    state = _load_state(release)
     if CHECKSUMS_FILE in state.done:
         check_unchanged(release.dist)
     elif not state.done:  # these describe the files of an earlier release
