@@ -53,8 +53,8 @@ def main(argv: Sequence[str]) -> int:
         console.error(f"no command {argv[0]!r}" if argv else "no command", f"one of: {', '.join(COMMANDS)}")
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, process.interrupt)
-    process.end_with_parent()
+        signal.signal(number, process.handle_interrupt)
+    process.watch_parent()
     try:
         _refuse_elsewhere(argv[0])
         return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))

@@ -1,7 +1,7 @@
 """C speedups for the Tornado web framework, with a pure-Python twin of every function.
 
 ``install()`` puts them into Tornado and ``uninstall()`` takes them out again; the functions can be used alone too.
-``implementation`` says which ones these are, ``"c"`` or ``"python"``.
+``implementation`` is ``"c"`` or ``"python"``. ``__all__`` is the list of all names: a test compares the others with it.
 """
 
 from tornado_speedups._implementation import (
@@ -16,7 +16,7 @@ from tornado_speedups._implementation import (
     websocket_mask,
     websocket_mask_inplace,
 )
-from tornado_speedups.patches import install, status, uninstall
+from tornado_speedups.patching import install, status, uninstall
 
 __all__ = [
     "build_frame",

@@ -1,6 +1,6 @@
-"""``python -m tornado_speedups``: what install() does to the Tornado that is here, and whether it works.
+"""Show with ``python -m tornado_speedups`` what install() does to the installed Tornado, and test it.
 
-With a program after it, that is run with the speedups installed: ``python -m tornado_speedups server.py --port 8888``,
+Run a program with the speedups installed: ``python -m tornado_speedups server.py --port 8888``, or
 ``python -m tornado_speedups -m jupyterlab``.
 """
 
@@ -15,10 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
-from tornado_speedups import _fallback, _implementation, install, status
+from tornado_speedups import _implementation, _python, install, status
 
 USAGE = """\
-usage: python -m tornado_speedups                          say what is installed, and test it
+usage: python -m tornado_speedups                          show what is installed, and test it
        python -m tornado_speedups FILE [ARGUMENT...]       run a program with the speedups installed
        python -m tornado_speedups -m MODULE [ARGUMENT...]  the same, as python -m MODULE does"""
 _HEAD_FUNCTIONS = ("parse_headers", "parse_head", "parse_start_line", "serialize_head")
@@ -26,21 +26,21 @@ _PAIRS = [(size, end) for size in range(100) for end in ("", "\r", "\x7f", "\xe9
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the arguments say; return the exit status, if the program doesn't end by itself."""
+    """Run the command, and return the exit status, unless the program that it runs exits by itself."""
     if not arguments:
-        return show()
+        return show_status()
     if arguments[0] in ("-h", "--help"):
-        _say(USAGE)
+        _print(USAGE)
         return 0
     if arguments[0].startswith("-") and (arguments[0] != "-m" or len(arguments) == 1):
         sys.stderr.write(f"{USAGE}\n")
         return 2
-    run(arguments)
+    run_program(arguments)
     return 0
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Install the speedups, then run a file, or, after "-m", a module, as Python does."""
+def run_program(arguments: Sequence[str]) -> None:
+    """Install the speedups, then run a file, or a module after "-m", as Python does."""
     install()
     if arguments[0] == "-m":
         sys.argv[:] = arguments[1:]
@@ -51,32 +51,32 @@ def run(arguments: Sequence[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
-def show() -> int:
-    """Print what is installed; return 0 if that is everything, and works, 1 otherwise."""
+def show_status() -> int:
+    """Print what is installed. Return 0 if that is everything and it works, 1 otherwise."""
     warnings.simplefilter("ignore", RuntimeWarning)  # status() says the same
     try:
         install()
     except ImportError as error:
-        _say(f"tornado_speedups needs Tornado, which cannot be imported: {error}")
+        _print(f"tornado_speedups needs Tornado, which cannot be imported: {error}")
         return 1
-    _say(f"tornado-speedups {version('tornado-speedups')}, implementation: {_implementation.implementation}")
+    _print(f"tornado-speedups {version('tornado-speedups')}, implementation: {_implementation.implementation}")
     hooks = status()
     for name, text in hooks.items():
-        _say(f"{name}: {text}")
-    wrong = differences(_implementation)
-    _say(f"self-test: {'failed: ' + ', '.join(wrong) if wrong else 'passed'}")
+        _print(f"{name}: {text}")
+    wrong = find_differences(_implementation)
+    _print(f"self-test: {'failed: ' + ', '.join(wrong) if wrong else 'passed'}")
     return 1 if wrong or any(text != "installed" for text in hooks.values()) else 0
 
 
-def differences(functions: ModuleType) -> list[str]:
-    """The names of the functions that don't do what Python's do, for payloads and heads of many sizes."""
-    chosen = random.Random(1)
-    wrong = {name for name in _HEAD_FUNCTIONS if _results(functions, name) != _results(_fallback, name)}
+def find_differences(functions: ModuleType) -> list[str]:
+    """Return the names of the functions that don't do what Python's do, for payloads and heads of many sizes."""
+    generator = random.Random(1)
+    wrong = {name for name in _HEAD_FUNCTIONS if _results(functions, name) != _results(_python, name)}
     for size in [*range(200), 4096, 65535, 65536, 1 << 20]:
-        mask, data = chosen.randbytes(4), chosen.randbytes(size)
-        masked, buffer = _fallback.websocket_mask(mask, data), bytearray(data)
+        mask, data = generator.randbytes(4), generator.randbytes(size)
+        masked, buffer = _python.websocket_mask(mask, data), bytearray(data)
         functions.websocket_mask_inplace(mask, buffer)
-        frame = _fallback.build_frame(0x82, data, mask)
+        frame = _python.build_frame(0x82, data, mask)
         place = bytearray(len(frame))
         agreed = {
             "websocket_mask": functions.websocket_mask(mask, data) == masked,
@@ -90,7 +90,7 @@ def differences(functions: ModuleType) -> list[str]:
 
 
 def _results(functions: ModuleType, name: str) -> list[object]:
-    """What one of the functions of HTTP heads makes of heads that are plain, and of some that aren't."""
+    """Return what a function of HTTP heads returns for heads that are plain, and for some that aren't."""
     function = getattr(functions, name)
     if name == "serialize_head":
         heads = [{"Name": ["x" * size], "Other": ["a", end]} for size, end in _PAIRS]
@@ -101,7 +101,7 @@ def _results(functions: ModuleType, name: str) -> list[object]:
     return [function(f"{first}\r\nname-{'x' * size}: {size * 'y'}\tz{end}\r\n") for size, end in _PAIRS]
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 

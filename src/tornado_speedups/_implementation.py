@@ -1,6 +1,6 @@
-"""The one switch between C and Python, set once, at import, by TORNADO_SPEEDUPS_EXTENSION.
+"""Choose between C and Python once, at import, by the variable TORNADO_SPEEDUPS_EXTENSION.
 
-"1" insists on C, "0" on Python; unset or empty takes C where there is one.
+"1" requires C, "0" selects Python; unset or empty selects C where it can be imported.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def _c_is_wanted() -> bool:
     return wish != "0"
 
 
-def _on_missing_c(error: ImportError) -> None:
-    """Refuse to go on where C was asked for; say so where C is there and broken."""
+def _report_missing_c(error: ImportError) -> None:
+    """Raise ImportError if C is required, and warn if the extension is there but broken."""
     if os.environ.get(SWITCH) == "1":
         raise ImportError(
             f"{SWITCH}=1 asks for the C extension of tornado_speedups, which cannot be imported: {error}. "
@@ -37,57 +37,23 @@ def _on_missing_c(error: ImportError) -> None:
         )
 
 
-def _finds_c() -> bool:
-    """Whether the functions are those in C. Raises ImportError if they were asked for, and are not to be had."""
+def _can_use_c() -> bool:
+    """Return whether the functions are those in C. Raises ImportError if C is required and cannot be imported."""
     if not _c_is_wanted():
         return False
     try:
         module = import_module("tornado_speedups._speedups")
-        if module.__file__ is None:  # the folder of its source
+        if module.__file__ is None:  # the folder with its sources
             raise ModuleNotFoundError("it hasn't been compiled")
     except ImportError as error:
-        _on_missing_c(error)
+        _report_missing_c(error)
         return False
     return True
 
 
-implementation: Literal["c", "python"] = "c" if _finds_c() else "python"
+implementation: Literal["c", "python"] = "c" if _can_use_c() else "python"
 
 if implementation == "c":
-    from tornado_speedups._speedups import (
-        build_frame,
-        build_frame_into,
-        parse_frames,
-        parse_head,
-        parse_headers,
-        parse_start_line,
-        serialize_head,
-        websocket_mask,
-        websocket_mask_inplace,
-    )
+    from tornado_speedups._speedups import *  # noqa: F403
 else:
-    from tornado_speedups._fallback import (
-        build_frame,
-        build_frame_into,
-        parse_frames,
-        parse_head,
-        parse_headers,
-        parse_start_line,
-        serialize_head,
-        websocket_mask,
-        websocket_mask_inplace,
-    )
-
-__all__ = [
-    "SWITCH",
-    "build_frame",
-    "build_frame_into",
-    "implementation",
-    "parse_frames",
-    "parse_head",
-    "parse_headers",
-    "parse_start_line",
-    "serialize_head",
-    "websocket_mask",
-    "websocket_mask_inplace",
-]
+    from tornado_speedups._python import *  # noqa: F403

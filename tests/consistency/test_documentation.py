@@ -85,7 +85,6 @@ def test_the_reference_tells_of_every_session_and_command() -> None:
 def test_the_reference_tells_of_every_target_and_finding() -> None:
     assert all(f"| `{target.id}` |" in generated.target_page() for target in targets.all_targets())
     assert all(f"| `{code}` " in generated.findings() for code in CODES)
-    assert generated.findings() == (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
 
 
 def test_every_field_of_the_manifest_is_explained() -> None:

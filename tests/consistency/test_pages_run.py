@@ -42,7 +42,7 @@ DEAR = {
         CI, "python3 bootstrap.py -s test-suite -- --integration "
     ),
     "nox -s test-suite -- tests/speedups": Elsewhere(CI, "-s test-suite -- --integration ", SELECTED),
-    "nox -s test-suite -- tests/consistency tests/wheelworks/test_targets.py": Elsewhere(
+    "nox -s test-suite -- tests/consistency tests/wheelworks/core/test_targets.py": Elsewhere(
         CI, "-s test-suite -- --integration ", SELECTED
     ),
     "nox -s build-wheels": Elsewhere(CI, "python3 bootstrap.py -s build-wheels\n"),
@@ -68,7 +68,7 @@ DEAR = {
         f"{WHEELWORKS}/compare/test_official.py", 'wheelworks("compare", tornado_release, RELEASE'
     ),
     "nox -s test-foreign -- dist/*linux*.whl --how cpython --tests tornado": Elsewhere(
-        f"{WHEELWORKS}/execute_cpython/test_foreign.py",
+        f"{WHEELWORKS}/foreign/test_foreign.py",
         'run(tornado_aarch64, tests="tornado")',
         "other CPUs than ARM64, and the options' way from the command line",
     ),

@@ -55,7 +55,7 @@ def c_extension() -> Any:
 
 def _load(name: str) -> Any:
     if name == "python":
-        return import_module("tornado_speedups._fallback")
+        return import_module("tornado_speedups._python")
     if name == "c":
         return _load_c()
     return import_module("wheelworks.emulator").load(Path(name))

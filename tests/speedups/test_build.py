@@ -53,7 +53,8 @@ def built(source: Path, finished: subprocess.CompletedProcess[str]) -> tuple[str
 
 def in_python(source: Path) -> list[str]:
     package = source / "src/tornado_speedups"
-    return sorted(path.name for path in package.iterdir() if path.is_file())
+    files = (path.relative_to(package) for path in package.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in files if path.parts[0] != "_speedups")
 
 
 @pytest.mark.parametrize("switch", [None, "", "1"])

@@ -16,64 +16,62 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, RequestStartLine, ResponseStartLine
 
 from tests.speedups.heads import BROWSER, outcome, random_head
-from tornado_speedups import _fallback, headers, http_hooks, known, responses
-from tornado_speedups.hooks import Replacement
+from tornado_speedups import _python, patching
+from tornado_speedups.http import heads
+from tornado_speedups.patching import Patch
 
 
 @pytest.fixture
-def replaced(native: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Replacement]:
+def replaced(native: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Patch]:
     """Tornado's functions and ours, by name, with the implementation under test beneath ours."""
-    for module in (headers, responses):
-        for name in ("parse_head", "parse_headers", "parse_start_line", "serialize_head"):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, getattr(native, name))
-    code = known.Code()
-    return {each.name: each for each in (*http_hooks.headers(code), *http_hooks.connections(code))}
+    for name in ("parse_head", "parse_headers", "parse_start_line", "serialize_head"):
+        monkeypatch.setattr(heads, name, getattr(native, name))
+    return {patch.name: patch for patch in (*patching._find_headers_patches(), *patching._find_http_patches())}
 
 
-def agree_on(head: bytes, replaced: dict[str, Replacement]) -> bool:
+def agree_on(head: bytes, replaced: dict[str, Patch]) -> bool:
     """Whether Tornado accepts the head; a failed assertion if we don't agree."""
-    stock, ours = replaced["_parse_headers"].stock, replaced["_parse_headers"].ours
-    expected = outcome(stock, None, head)
-    assert outcome(ours, None, head) == expected, head
-    stock, ours = replaced["parse"].stock.__func__, replaced["parse"].ours.__func__
+    original, replacement = replaced["_parse_headers"].original, replaced["_parse_headers"].replacement
+    expected = outcome(original, None, head)
+    assert outcome(replacement, None, head) == expected, head
+    original, replacement = replaced["parse"].original.__func__, replaced["parse"].replacement.__func__
     text = head.partition(b"\n")[2].decode("latin-1")
     for is_bytes in (True, False):
-        again = outcome(stock, HTTPHeaders, text, _chars_are_bytes=is_bytes)
-        assert outcome(ours, HTTPHeaders, text, _chars_are_bytes=is_bytes) == again, head
+        again = outcome(original, HTTPHeaders, text, _chars_are_bytes=is_bytes)
+        assert outcome(replacement, HTTPHeaders, text, _chars_are_bytes=is_bytes) == again, head
     if isinstance(expected[0], type):
         return False
     line = expected[0][1]
-    stock, ours = replaced["parse_request_start_line"].stock, replaced["parse_request_start_line"].ours
-    assert outcome(ours, line) == outcome(stock, line), head
+    patch = replaced["parse_request_start_line"]
+    assert outcome(patch.replacement, line) == outcome(patch.original, line), head
     return True
 
 
-def fuzz(cases: int, seed: int, replaced: dict[str, Replacement]) -> None:
+def fuzz(cases: int, seed: int, replaced: dict[str, Patch]) -> None:
     chosen = random.Random(seed)
     accepted = sum(agree_on(random_head(chosen), replaced) for _ in range(cases))
     assert cases * 0.1 < accepted < cases * 0.9  # else the heads would be too strange, or too plain
 
 
-def test_some_heads(replaced: dict[str, Replacement]) -> None:
+def test_some_heads(replaced: dict[str, Patch]) -> None:
     fuzz(2000, 3, replaced)
 
 
 @pytest.mark.exhaustive
-def test_many_heads(native: Any, replaced: dict[str, Replacement]) -> None:
+def test_many_heads(native: Any, replaced: dict[str, Patch]) -> None:
     """100,000 for each implementation, others for each: 200,000."""
-    fuzz(100_000, 4 if native is _fallback else 5, replaced)
+    fuzz(100_000, 4 if native is _python else 5, replaced)
 
 
-def test_every_beginning_of_a_head(replaced: dict[str, Replacement]) -> None:
+def test_every_beginning_of_a_head(replaced: dict[str, Patch]) -> None:
     for cut in range(len(BROWSER) + 1):
         agree_on(BROWSER[:cut], replaced)
 
 
-def test_headers_behave_as_ever(replaced: dict[str, Replacement]) -> None:
+def test_headers_behave_as_ever(replaced: dict[str, Patch]) -> None:
     text = "A: 1\r\nset-cookie: a\r\nSet-Cookie: b\r\nX-Own: \r\n"
-    stock = replaced["parse"].stock.__func__(HTTPHeaders, text)
-    ours = replaced["parse"].ours.__func__(HTTPHeaders, text)
+    stock = replaced["parse"].original.__func__(HTTPHeaders, text)
+    ours = replaced["parse"].replacement.__func__(HTTPHeaders, text)
     for view in (str, list, dict, len, HTTPHeaders.copy):
         assert view(ours) == view(stock)
     assert list(ours.get_all()) == list(stock.get_all()) and ours.get_list("SET-cookie") == ["a", "b"]
@@ -89,22 +87,22 @@ def test_headers_behave_as_ever(replaced: dict[str, Replacement]) -> None:
     assert outcome(lambda: ours) == outcome(lambda: stock)
 
 
-def test_subclasses_are_parsed_by_tornado(replaced: dict[str, Replacement]) -> None:
+def test_subclasses_are_parsed_by_tornado(replaced: dict[str, Patch]) -> None:
     class Shouting(HTTPHeaders):
         def add(self, name: str, value: str, **options: Any) -> None:
             super().add(name, value.upper(), **options)
 
-    parsed = replaced["parse"].ours.__func__(Shouting, "A: b\r\n")
+    parsed = replaced["parse"].replacement.__func__(Shouting, "A: b\r\n")
     assert type(parsed) is Shouting and parsed["A"] == "B"
 
 
 @pytest.mark.parametrize("wrong", [None, b"A: 1\r\n", 7])
-def test_wrong_types_are_tornados_affair(replaced: dict[str, Replacement], wrong: Any) -> None:
+def test_wrong_types_are_tornados_affair(replaced: dict[str, Patch], wrong: Any) -> None:
     parse = replaced["parse"]
-    expected = outcome(parse.stock.__func__, HTTPHeaders, wrong)
-    assert isinstance(expected[0], type) and outcome(parse.ours.__func__, HTTPHeaders, wrong) == expected
+    expected = outcome(parse.original.__func__, HTTPHeaders, wrong)
+    assert isinstance(expected[0], type) and outcome(parse.replacement.__func__, HTTPHeaders, wrong) == expected
     line = replaced["parse_request_start_line"]
-    assert outcome(line.ours, wrong) == outcome(line.stock, wrong)
+    assert outcome(line.replacement, wrong) == outcome(line.original, wrong)
 
 
 class Wire:
@@ -157,15 +155,15 @@ def respond(write_headers: Any, chosen: random.Random) -> Any:
     return wire.written, wire.closed(), state, outcome(lambda: values), future, repr(connection._write_future)
 
 
-async def compare_responses(cases: int, replaced: dict[str, Replacement]) -> None:
+async def compare_responses(cases: int, replaced: dict[str, Patch]) -> None:
     each = replaced["write_headers"]
     written = 0
     for seed in range(cases):
-        expected = respond(each.stock, random.Random(seed))
-        assert respond(each.ours, random.Random(seed)) == expected, seed
+        expected = respond(each.original, random.Random(seed))
+        assert respond(each.replacement, random.Random(seed)) == expected, seed
         written += bool(expected[0])
     assert cases * 0.2 < written < cases * 0.8
 
 
-def test_responses_by_chance(replaced: dict[str, Replacement]) -> None:
+def test_responses_by_chance(replaced: dict[str, Patch]) -> None:
     asyncio.run(compare_responses(3000, replaced))

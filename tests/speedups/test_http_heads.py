@@ -21,7 +21,7 @@ from tests.speedups.heads import (
     outcome,
     random_head,
 )
-from tornado_speedups import _fallback
+from tornado_speedups import _python
 
 CASES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 GAPPED = memoryview(b"1.2.3.4.")[::2]
@@ -162,14 +162,14 @@ def test_wrong_arguments_to_read(native: Any, name: str, argument: str) -> None:
 @CASES
 def test_c_is_python_for_any_bytes(c_extension: Any, name: str, data: bytes) -> None:
     for each in (data, data.decode("latin-1"), bytearray(data)):
-        assert getattr(c_extension, name)(each) == getattr(_fallback, name)(each)
+        assert getattr(c_extension, name)(each) == getattr(_python, name)(each)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @given(text=st.text())
 @CASES
 def test_c_is_python_for_any_text(c_extension: Any, name: str, text: str) -> None:
-    assert outcome(getattr(c_extension, name), text) == outcome(getattr(_fallback, name), text)
+    assert outcome(getattr(c_extension, name), text) == outcome(getattr(_python, name), text)
 
 
 @given(
@@ -179,7 +179,7 @@ def test_c_is_python_for_any_text(c_extension: Any, name: str, text: str) -> Non
 )
 @CASES
 def test_c_writes_as_python_does(c_extension: Any, line: str, headers: dict[str, list[str]], body: bytes) -> None:
-    assert c_extension.serialize_head(line, headers, body) == _fallback.serialize_head(line, headers, body)
+    assert c_extension.serialize_head(line, headers, body) == _python.serialize_head(line, headers, body)
 
 
 def test_every_split(c_extension: Any) -> None:
@@ -188,8 +188,8 @@ def test_every_split(c_extension: Any) -> None:
     for head in [BROWSER, *(random_head(chosen) for _ in range(200))]:
         for cut in range(len(head) + 1):
             for part in (head[:cut], head[cut:]):
-                assert c_extension.parse_head(part) == _fallback.parse_head(part)
-                assert c_extension.parse_headers(part) == _fallback.parse_headers(part)
+                assert c_extension.parse_head(part) == _python.parse_head(part)
+                assert c_extension.parse_headers(part) == _python.parse_headers(part)
 
 
 def test_nothing_is_kept(native: Any) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import BuiltinFunctionType
 
 import pytest
 
 import tornado_speedups
+from tornado_speedups import _python
 
 PACKAGE = Path(tornado_speedups.__file__).parent
 SWITCH = "TORNADO_SPEEDUPS_EXTENSION"
@@ -19,7 +22,7 @@ import tornado_speedups as package
 print(package.implementation, package.websocket_mask.__module__, package.websocket_mask(b"abcd", bytes(5)))
 """
 C = "c tornado_speedups._speedups b'abcda'"
-PYTHON = "python tornado_speedups._fallback b'abcda'"
+PYTHON = "python tornado_speedups._python b'abcda'"
 
 
 def run(switch: str | None, site: Path = PACKAGE.parent) -> subprocess.CompletedProcess[str]:
@@ -43,6 +46,14 @@ def with_broken_c(without_c: Path, c_extension: object) -> Path:
     name = Path(c_extension.__file__).name  # type: ignore[attr-defined]
     (without_c / PACKAGE.name / name).write_bytes(b"not a shared library")
     return without_c
+
+
+def test_the_functions_have_the_same_names_everywhere(c_extension: object) -> None:
+    """``__all__`` of the package is the list; beside the functions it has only these four."""
+    functions = set(tornado_speedups.__all__) - {"implementation", "install", "status", "uninstall"}
+    assert set(_python.__all__) == functions
+    assert {name for name, value in vars(c_extension).items() if isinstance(value, BuiltinFunctionType)} == functions
+    assert set(re.findall(r"^def (\w+)", (PACKAGE / "_speedups.pyi").read_text(), re.MULTILINE)) == functions
 
 
 @pytest.mark.parametrize("switch", [None, "", "1"])

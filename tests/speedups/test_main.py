@@ -13,8 +13,8 @@ import pytest
 import tornado
 
 import tornado_speedups
-from tornado_speedups import _fallback
-from tornado_speedups.__main__ import _HEAD_FUNCTIONS, differences, main
+from tornado_speedups import _python
+from tornado_speedups.__main__ import _HEAD_FUNCTIONS, find_differences, main
 
 RUN = "import runpy, sys; sys.argv[1:] = []; runpy.run_module('tornado_speedups', run_name='__main__')"
 
@@ -101,11 +101,11 @@ NAMES = [
 
 
 def test_the_self_test_passes(native: Any) -> None:
-    assert differences(native) == []
+    assert find_differences(native) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_self_test_notices_a_wrong_function(name: str) -> None:
-    functions: Any = SimpleNamespace(**{each: getattr(_fallback, each) for each in NAMES})
+    functions: Any = SimpleNamespace(**{each: getattr(_python, each) for each in NAMES})
     setattr(functions, name, lambda *arguments: None)
-    assert differences(functions) == [name]
+    assert find_differences(functions) == [name]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-import tornado_speedups._fallback
+import tornado_speedups._python
 from tests.speedups.calls import CALLS, FRAMES, GAPPED, MASK, Unwilling, call
 
 EACH = pytest.mark.parametrize("name", CALLS)
@@ -103,8 +103,8 @@ def test_threads(native: Any) -> None:
             assert native.parse_frames(buffer, 0, 9) == expected
             assert native.websocket_mask(MASK, buffer) == masked
 
-    expected = tornado_speedups._fallback.parse_frames(FRAMES, 0, 9)
-    masked = tornado_speedups._fallback.websocket_mask(MASK, FRAMES)
+    expected = tornado_speedups._python.parse_frames(FRAMES, 0, 9)
+    masked = tornado_speedups._python.websocket_mask(MASK, FRAMES)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(hammer, range(8)))
 

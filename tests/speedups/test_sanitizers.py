@@ -40,7 +40,7 @@ def package(folder: Path, sanitizer: str, *options: str) -> Path:
     place = folder / "tornado_speedups"
     shutil.copytree(SOURCES, place, ignore=shutil.ignore_patterns("_speedups", "__pycache__"))
     flags = ["-shared", "-fPIC", "-O1", "-g", "-fno-omit-frame-pointer", "-Wall", "-Werror", *options]
-    paths = [f"-I{sysconfig.get_path('include')}", str(SOURCES / "_speedups/speedups.c")]
+    paths = [f"-I{sysconfig.get_path('include')}", str(SOURCES / "_speedups/module.c")]
     command = [*COMPILERS[sanitizer], *flags, "-DPy_LIMITED_API=0x030b0000", *paths, "-o"]
     subprocess.run([*command, str(place / "_speedups.abi3.so")], check=True, timeout=300)
     return folder

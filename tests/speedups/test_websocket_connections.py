@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from tornado import gen
 from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
 
+import tornado_speedups
 from tests.speedups.wires import TOO_BIG, Connection, Handler, Piece, seen_in_context, speak
-from tornado_speedups import _implementation, longframe, receiving, sending
-from tornado_speedups._fallback import build_frame
-from tornado_speedups.websocket import FastWebSocketProtocol13
+from tornado_speedups import websocket
+from tornado_speedups._python import build_frame
+from tornado_speedups.websocket import reader, writer
+from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 
 def echo(handler: Handler, message: Any) -> None:
@@ -182,8 +184,8 @@ def pieces(draw: st.DrawFn) -> list[Piece]:
 
 @pytest.fixture
 def implementation(native: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (receiving, longframe, sending):
-        for name in {*vars(native)} & {*vars(module)} & {*_implementation.__all__}:
+    for module in (reader, writer):
+        for name in {*vars(native)} & {*vars(module)} & {*tornado_speedups.__all__}:
             monkeypatch.setattr(module, name, getattr(native, name))
 
 
@@ -238,12 +240,12 @@ def test_no_less_than_tornado(answer: Any, examples: int) -> None:
     check()
 
 
-LONG = 4 * longframe.LONG
+LONG = 4 * websocket.LONG
 long_payloads = st.builds(
     lambda pattern, size: (pattern * (size // len(pattern) + 1))[:size],
     st.sampled_from([b"x", "é".encode(), b"\xff", bytes(range(256))]),
     st.integers(-20, 20).flatmap(
-        lambda more: st.sampled_from([each + more for each in (longframe.LONG, 2 * longframe.LONG, LONG, 1000)])
+        lambda more: st.sampled_from([each + more for each in (websocket.LONG, 2 * websocket.LONG, LONG, 1000)])
     ),
 )
 long_frames = st.builds(build_frame, st.one_of(tidy_heads, heads), long_payloads, masks)
@@ -254,7 +256,7 @@ def long_pieces(draw: st.DrawFn) -> list[Piece]:
     """Long frames among others, cut into parts of any size."""
     data = b"".join(draw(st.lists(st.one_of(long_frames, long_frames, frames), min_size=1, max_size=4)))
     data = data[: draw(st.sampled_from([len(data), len(data), len(data) - 1, len(data) // 2]))]
-    size = draw(st.sampled_from([1 << 30, 100_000, longframe.LONG, 16_384, 5000]))
+    size = draw(st.sampled_from([1 << 30, 100_000, websocket.LONG, 16_384, 5000]))
     turns = draw(st.sampled_from([0, 1, 3]))
     return [Piece(data[start : start + size], turns) for start in range(0, len(data), size)]
 

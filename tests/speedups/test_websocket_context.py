@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tornado_speedups.websocket import _context_of
+from tornado_speedups.websocket.transport import find_context
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nothing")
 
@@ -27,7 +27,7 @@ async def asked() -> tuple[Any, str]:
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(waiting(future))
     await asyncio.sleep(0)
-    context = _context_of(task, future)
+    context = find_context(task, future)
     assert context.run(variable.get) == "the task's" and variable.get() == "nothing"
     context.run(variable.set, "from outside")
     future.set_result(None)
@@ -40,13 +40,13 @@ def test_it_is_the_tasks_own_and_no_copy() -> None:
 
 
 def test_without_a_task_there_is_none() -> None:
-    assert _context_of(None, None) is None
+    assert find_context(None, None) is None
 
 
 @pytest.mark.parametrize("callbacks", [None, [], [(print, contextvars.Context())]])
 def test_an_older_task_that_does_not_wait_has_none(callbacks: Any) -> None:
     future = type("Future", (), {"_callbacks": callbacks})()
-    assert _context_of(Older(), future) is None
+    assert find_context(Older(), future) is None
 
 
 def test_an_older_task_is_known_by_what_it_waits_for() -> None:
@@ -56,4 +56,4 @@ def test_an_older_task_is_known_by_what_it_waits_for() -> None:
 
     task, context = Waiting(), contextvars.Context()
     future = type("Future", (), {"_callbacks": [(print, contextvars.Context()), (task.wake, context)]})()
-    assert _context_of(task, future) is context
+    assert find_context(task, future) is context

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tornado_speedups import _fallback
+from tornado_speedups import _python
 
 MASK = b"\x37\xfa\x21\x3d"
 GAPPED = memoryview(bytearray(b"1.2.3.4."))[::2]
@@ -58,7 +58,7 @@ def test_long_examples_of_the_rfc(speedups: Any, length: int, header: bytes) -> 
 def test_every_length_there_and_back(speedups: Any, length: int, mask: bytes | None) -> None:
     data = bytes_of(length)
     frame = speedups.build_frame(0x82, data, mask)
-    assert frame == _fallback.build_frame(0x82, data, mask)
+    assert frame == _python.build_frame(0x82, data, mask)
     for kind in (bytes, bytearray, memoryview):
         assert speedups.parse_frames(kind(b"??" + frame + b"?"), 2, 5) == ([(0x82, data)], 2 + len(frame), 2)
 
@@ -67,7 +67,7 @@ def test_every_length_there_and_back(speedups: Any, length: int, mask: bytes | N
 @pytest.mark.parametrize("length", LENGTHS)
 def test_build_into_a_buffer(speedups: Any, length: int, mask: bytes | None) -> None:
     """What lies behind the frame stays, and a buffer that is too small stays as it is."""
-    frame = _fallback.build_frame(0x82, bytes_of(length), mask)
+    frame = _python.build_frame(0x82, bytes_of(length), mask)
     buffer = bytearray(b"?" * (len(frame) + 40))
     assert speedups.build_frame_into(0x82, bytes_of(length), mask, memoryview(buffer)) == len(frame)
     assert buffer == frame + b"?" * 40
@@ -118,7 +118,7 @@ def test_c_parses_as_python(c_extension: Any, data: st.DataObject) -> None:
     heads = st.sampled_from([0x81, 0x82, 0x01, 0x00, 0x88, 0xC1])
     sizes = st.sampled_from([0, 1, 5, 125, 126, 130, 300])
     masks = st.sampled_from([None, MASK])
-    frames = st.lists(st.builds(_fallback.build_frame, heads, sizes.map(bytes_of), masks), max_size=4).map(b"".join)
+    frames = st.lists(st.builds(_python.build_frame, heads, sizes.map(bytes_of), masks), max_size=4).map(b"".join)
     buffer = bytearray(data.draw(frames) + data.draw(st.binary(max_size=15)))
     for place in data.draw(st.lists(st.integers(0, max(0, len(buffer) - 1)), max_size=3)):
         buffer[place : place + 1] = b"\x7e"
@@ -126,7 +126,7 @@ def test_c_parses_as_python(c_extension: Any, data: st.DataObject) -> None:
     limit = data.draw(st.integers(0, 5))
     for end in {len(buffer), len(buffer) // 2}:
         given = outcome(c_extension.parse_frames, buffer[:end], start, limit)
-        assert given == outcome(_fallback.parse_frames, buffer[:end], start, limit)
+        assert given == outcome(_python.parse_frames, buffer[:end], start, limit)
 
 
 STRANGE: list[Any] = [
@@ -158,7 +158,7 @@ def test_c_refuses_as_python(c_extension: Any, name: str, most: int) -> None:
     for _ in range(4000):
         arguments = [chosen.choice(STRANGE) for _ in range(chosen.randrange(most + 2))]
         of_c, of_python = buffers_copied(arguments), buffers_copied(arguments)
-        assert outcome(getattr(c_extension, name), *of_c) == outcome(getattr(_fallback, name), *of_python), arguments
+        assert outcome(getattr(c_extension, name), *of_c) == outcome(getattr(_python, name), *of_python), arguments
         assert of_c == of_python  # what was written, too
 
 
@@ -169,7 +169,7 @@ def test_mask_in_place(speedups: Any, kind: Any) -> None:
     for length in LENGTHS:
         buffer = kind(bytes_of(length))
         assert speedups.websocket_mask_inplace(MASK, buffer) is None
-        assert bytes(buffer) == _fallback.websocket_mask(MASK, bytes_of(length)), length
+        assert bytes(buffer) == _python.websocket_mask(MASK, bytes_of(length)), length
 
 
 def test_mask_in_place_by_parts(speedups: Any) -> None:
@@ -178,14 +178,14 @@ def test_mask_in_place_by_parts(speedups: Any) -> None:
     for start, end in [(0, 3), (3, 3), (3, 4), (4, 130), (130, 999), (999, 1000)]:
         with memoryview(whole)[start:end] as part:
             speedups.websocket_mask_inplace(MASK, part, start)
-    assert bytes(whole) == _fallback.websocket_mask(MASK, bytes_of(1000))
+    assert bytes(whole) == _python.websocket_mask(MASK, bytes_of(1000))
 
 
 @pytest.mark.parametrize("offset", [2**31 + 1, 2**63 - 1, 2**63 + 1, 2**70 + 2])
 def test_mask_in_place_far_into_a_payload(speedups: Any, offset: int) -> None:
     buffer = bytearray(bytes_of(9))
     speedups.websocket_mask_inplace(MASK, buffer, offset)
-    assert bytes(buffer) == _fallback.websocket_mask(MASK, bytes(offset % 4) + bytes_of(9))[offset % 4 :]
+    assert bytes(buffer) == _python.websocket_mask(MASK, bytes(offset % 4) + bytes_of(9))[offset % 4 :]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_what_cannot_be_written_is_refused(speedups: Any) -> None:
 
 
 def test_reference_counts_and_memory_stay(native: Any) -> None:
-    data = _fallback.build_frame(0x81, b"x" * 40, MASK) * 50
+    data = _python.build_frame(0x81, b"x" * 40, MASK) * 50
     arguments = [[data, 0, 99], [bytearray(data), 1, 3], [data, -1, 1], [data, 0, 0], ["\ud800", 0, 1], [data, 0]]
 
     buffer = bytearray(len(data))

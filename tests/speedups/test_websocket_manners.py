@@ -25,9 +25,9 @@ from tornado.websocket import WebSocketClosedError, WebSocketProtocol13, _WebSoc
 
 import tornado_speedups
 from tests.speedups.wires import Handler
-from tornado_speedups import sending
-from tornado_speedups._fallback import build_frame, parse_frames
-from tornado_speedups.websocket import FastWebSocketProtocol13
+from tornado_speedups._python import build_frame, parse_frames
+from tornado_speedups.websocket import transport
+from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 HELLO = build_frame(0x81, "hello", b"mask")
 
@@ -132,7 +132,7 @@ def test_who_cancels_the_connections_task_does_to_the_handler_what_tornado_does(
 
 
 def test_on_windows_a_long_message_is_not_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_MOST_AT_ONCE", 1000)
+    monkeypatch.setattr(transport, "_MAX_WRITE", 1000)
     written = []
 
     async def scenario() -> bytes:

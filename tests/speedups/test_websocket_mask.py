@@ -14,7 +14,7 @@ import tornado.util
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tornado_speedups import _fallback
+from tornado_speedups import _python
 
 MASK = b"\x37\xfa\x21\x3d"
 POWERS = [2**exponent for exponent in range(9, 17)]
@@ -71,7 +71,7 @@ def test_every_alignment_of_the_mask(speedups: Any) -> None:
 @given(mask=st.binary(min_size=4, max_size=4), data=st.binary(max_size=2000))
 def test_parity(speedups: Any, mask: bytes, data: bytes) -> None:
     masked = speedups.websocket_mask(mask, data)
-    assert masked == _fallback.websocket_mask(mask, data) == TORNADO_IN_PYTHON(mask, data) == TORNADO(mask, data)
+    assert masked == _python.websocket_mask(mask, data) == TORNADO_IN_PYTHON(mask, data) == TORNADO(mask, data)
     assert speedups.websocket_mask(mask, masked) == data
 
 
@@ -190,7 +190,7 @@ def test_buffers_are_released_after_errors(speedups: Any) -> None:
 
 
 def test_the_c_function_describes_itself(c_extension: Any) -> None:
-    signature = inspect.signature(_fallback.websocket_mask)
+    signature = inspect.signature(_python.websocket_mask)
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
     assert list(inspect.signature(c_extension.websocket_mask).parameters.values()) == bare
     assert c_extension.websocket_mask.__doc__

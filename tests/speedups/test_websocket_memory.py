@@ -11,9 +11,9 @@ from tornado.iostream import IOStream
 from tornado.websocket import _WebSocketParams
 
 from tests.speedups.blocks import blocks
-from tornado_speedups._fallback import build_frame
-from tornado_speedups.longframe import LONG, _spare
-from tornado_speedups.websocket import FastWebSocketProtocol13
+from tornado_speedups._python import build_frame
+from tornado_speedups.websocket import LONG, _spare
+from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 CONNECTIONS = 100_000
 MESSAGES = 100_000

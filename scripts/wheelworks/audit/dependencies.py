@@ -162,7 +162,7 @@ def resolve_requirements(wanted: Sequence[str], python: tuple[int, int]) -> list
             "--no-header",
         ]
         command += ["--python-version", f"{python[0]}.{python[1]}", str(source)]
-        ended = process.run(command, seconds=SECONDS)
+        ended = process.run(command, timeout=SECONDS)
     if ended.status:
         raise WheelworksError(f"uv can't resolve {', '.join(wanted)}: {ended.output.strip()[-500:]}")
     found = [match for line in ended.output.splitlines() if (match := _PINNED.match(line.strip()))]
@@ -246,12 +246,12 @@ def _pip_audit(lines: Sequence[str], osv_url: str) -> Iterator[Finding]:
         command += ["--vulnerability-service", "osv", "--osv-url", osv_url] if osv_url else []
         said = "nothing"
         try:
-            said = process.run(command, seconds=SECONDS).last(1) or said
+            said = process.run(command, timeout=SECONDS).last_lines(1) or said
             yield from parse_pip_audit(json.loads(result.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError):
             yield Finding("W504", f"{', '.join(lines)}: pip-audit said {said[:300]}")
         except WheelworksError as error:
-            if process.stopping():
+            if process.is_stopping():
                 raise
             yield Finding("W504", f"{', '.join(lines)}: {error.message}")
 

@@ -147,7 +147,7 @@ def audit_files(
     """
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     done: list[FileAudit] = []
-    with ThreadPoolExecutor(process.cores()) as pool:
+    with ThreadPoolExecutor(process.count_cores()) as pool:
         for audits in pool.map(lambda chunk: _audit_chunk(chunk, policy, seconds), chunks):
             done += audits
             update(f"{len(done)} of {len(files)} wheels")
@@ -173,9 +173,9 @@ def _run_worker(files: Sequence[Path], policy: Policy, seconds: float) -> tuple[
     task = {"files": [str(one) for one in files], "cpu": sorted(policy.cpu), "epoch": policy.epoch}
     path = os.pathsep.join(filter(None, [str(Path(wheelworks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
     try:
-        ended = process.run([*WORKER, json.dumps(task)], env={**os.environ, "PYTHONPATH": path}, seconds=seconds)
+        ended = process.run([*WORKER, json.dumps(task)], env={**os.environ, "PYTHONPATH": path}, timeout=seconds)
     except WheelworksError:
-        if process.stopping():
+        if process.is_stopping():
             raise
         return [], f"did not end within {seconds:g} s"
     audits = [audit for line in ended.output.splitlines() if (audit := _parse_line(line))]

@@ -185,7 +185,7 @@ def time_frame_parsers(size: int) -> Timers:
     return {
         "tornado": make_timer(tornado, data),
         "websockets": make_timer(websockets, data),
-        "python": make_timer(import_function("tornado_speedups._fallback", "parse_frames"), data, 0, _MAX_SIZE),
+        "python": make_timer(import_function("tornado_speedups._python", "parse_frames"), data, 0, _MAX_SIZE),
         "speedups": make_timer(import_function("tornado_speedups._speedups", "parse_frames"), data, 0, _MAX_SIZE),
         "copy": make_timer(bytes, bytearray(size)),
     }
@@ -199,7 +199,7 @@ def time_frame_builders(size: int) -> Timers:
     return {
         "tornado": make_timer(tornado_frame_builder(), payload),
         "websockets": make_timer(partial(websockets.serialize, mask=False)),
-        "python": make_timer(import_function("tornado_speedups._fallback", "build_frame"), _BINARY, payload, None),
+        "python": make_timer(import_function("tornado_speedups._python", "build_frame"), _BINARY, payload, None),
         "speedups": make_timer(import_function("tornado_speedups._speedups", "build_frame"), _BINARY, payload, None),
         "copy": make_timer(bytes, bytearray(payload)),
     }
@@ -243,8 +243,8 @@ def install_headers() -> Iterator[None]:
 def header_parsers() -> dict[str, Callable[[str], Any]]:
     """Return functions from header lines to HTTPHeaders: Tornado's, tuned Python with the speedups' last step, C."""
     headers = import_function("tornado.httputil", "HTTPHeaders")
-    make = import_function("tornado_speedups.headers", "_make")
-    tuned = import_function("tornado_speedups._fallback", "parse_headers")
+    make = import_function("tornado_speedups.http.heads", "_make")
+    tuned = import_function("tornado_speedups._python", "parse_headers")
     original = headers.parse
     with install_headers():
         replacement = headers.parse
@@ -254,8 +254,8 @@ def header_parsers() -> dict[str, Callable[[str], Any]]:
 def head_parsers() -> dict[str, Callable[[bytes], Any]]:
     """Return functions from the bytes of a head to its first line and HTTPHeaders."""
     connection = import_function("tornado.http1connection", "HTTP1Connection")
-    make = import_function("tornado_speedups.headers", "_make")
-    tuned = import_function("tornado_speedups._fallback", "parse_head")
+    make = import_function("tornado_speedups.http.heads", "_make")
+    tuned = import_function("tornado_speedups._python", "parse_head")
     original = connection._parse_headers
     with install_headers():
         replacement = connection._parse_headers

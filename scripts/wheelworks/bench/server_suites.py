@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wheelworks.bench import clients
 from wheelworks.bench.measurements import Measurement, Plan, Suite, Update
+from wheelworks.core import process
 from wheelworks.core.errors import WheelworksError
 
 # The cost of an allocation must not depend on earlier ones: see mallopt(3).
@@ -110,8 +111,8 @@ def _measure_server(case: Case, subject: str, plan: Plan) -> float:
 class Server:
     """A running server process with its port."""
 
-    def __init__(self, process: subprocess.Popen[str], kind: str) -> None:
-        self._process = process
+    def __init__(self, program: subprocess.Popen[str], kind: str) -> None:
+        self._process = program
         self._kind = kind
         self.port = int(self._read_line())
 
@@ -134,16 +135,8 @@ class Server:
 def run_server(kind: str, variables: dict[str, str], prefix: tuple[str, ...] = ()) -> Iterator[Server]:
     """Run a server of a kind until the context ends. Raises WheelworksError if it can't be started."""
     command = [*prefix, sys.executable, "-m", "wheelworks.bench.servers", kind]
-    with subprocess.Popen(
-        command, env=os.environ | variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield Server(process, kind)
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait(_SECONDS)
-        finally:
-            process.kill()
+    with process.start_server(command, os.environ | variables, timeout=_SECONDS) as program:
+        yield Server(program, kind)
 
 
 def measure_cpu_time(kind: str, load: Load, count: int, variables: dict[str, str]) -> float:

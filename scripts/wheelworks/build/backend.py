@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import re
 import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ import pyproject_hooks
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from wheelworks.core import cache, process
+from wheelworks.core import cache, process, venv
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.headers_python import BuildPython
 
@@ -76,29 +74,13 @@ def install_requirements(
 
     def make(folder: Path) -> None:
         say(f"installing {', '.join(words) or 'nothing'} for the build")
-        _check_installed(
-            process.run([python.executable, "-m", "venv", "--without-pip", folder]), f"CPython {python.version}: venv"
-        )
+        environment = venv.create_venv(python.executable, folder)
         if words:
-            pip: list[str | Path] = [
-                sys.executable,
-                "-m",
-                "pip",
-                "--python",
-                process.interpreter_in(folder),
-                "install",
-                "--no-input",
-                "-q",
-            ]
-            # what PYTHONPATH names, such as an installed suite's neighbours, pip would take for installed there
-            env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-            _check_installed(
-                process.run([*pip, *_pip_arguments(words, wanted, lock, folder)], env=env),
-                "the project's build requirements",
-            )
+            arguments = _pip_arguments(words, wanted, lock, folder)
+            venv.install_requirements(environment, "the project's build requirements can't be installed", *arguments)
 
     folder = cache.keep(f"buildenvs/{key}", make)
-    return BuildEnvironment(folder, process.interpreter_in(folder), _read_versions(folder))
+    return BuildEnvironment(folder, venv.python_of(folder), _read_versions(folder))
 
 
 def _pip_arguments(words: list[str], wanted: Sequence[Requirement], lock: str, folder: Path) -> list[str | Path]:
@@ -110,12 +92,6 @@ def _pip_arguments(words: list[str], wanted: Sequence[Requirement], lock: str, f
     excluded = {canonicalize_name(one.name) for one in wanted if not is_locked([one], lock)}
     constraints.write_text("".join(f"{n}=={v}\n" for n, v in pins.items() if n not in excluded), encoding="utf-8")
     return ["-c", constraints, *words]
-
-
-def _check_installed(result: process.Result, what: str) -> None:
-    if result.status != 0:
-        lines = [line for line in result.output.splitlines() if line.strip()]
-        raise WheelworksError(f"{what} can't be installed:\n" + "\n".join(lines[-8:]))
 
 
 def _read_versions(folder: Path) -> dict[str, str]:

@@ -29,7 +29,7 @@ def run_tasks(
         done(job)
         return outcomes
 
-    with process.side_by_side() as pool:
+    with process.thread_pool() as pool:
         return [outcome for outcomes in pool.map(one, wanted) for outcome in outcomes]
 
 

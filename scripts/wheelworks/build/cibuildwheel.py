@@ -67,7 +67,7 @@ def find_engine(env: Mapping[str, str]) -> str:
     for name, question in ENGINE_COMMANDS.items():
         if shutil.which(name, path=env.get("PATH")) is None:
             continue
-        answer = process.run(question, env=env, seconds=ENGINE_SECONDS)
+        answer = process.run(question, env=env, timeout=ENGINE_SECONDS)
         if answer.status == 0:
             return name
         failures.append(f"{name}: {_last_line(answer.output)}")
@@ -203,7 +203,7 @@ def run_cibuildwheel(
     wanted = list_identifiers(order.sdist, env, work)
     say(f"cibuildwheel builds {len(wanted)} wheels: {', '.join(wanted)}")
     fresh = work / "wheelhouse"
-    result = process.run([*make_command(order.sdist), "--output-dir", fresh], env=env, cwd=work, seconds=BUILD_SECONDS)
+    result = process.run([*make_command(order.sdist), "--output-dir", fresh], env=env, cwd=work, timeout=BUILD_SECONDS)
     if result.status:
         raise explain_failure(result.output, result.status)
     wheels = _check_count(sorted(fresh.glob("*.whl")), wanted)
@@ -226,7 +226,7 @@ def make_variables(order: WheelRequest, outer: Mapping[str, str]) -> dict[str, s
 
 def list_identifiers(sdist: Path, env: Mapping[str, str], work: Path) -> list[str]:
     """The identifiers that cibuildwheel would build. Raises WheelworksError where there are none."""
-    result = process.run([*make_command(sdist), "--print-build-identifiers"], env=env, cwd=work, seconds=300)
+    result = process.run([*make_command(sdist), "--print-build-identifiers"], env=env, cwd=work, timeout=300)
     found = [line for line in result.output.split() if line.startswith("cp")]
     if result.status or not found:
         raise explain_failure(result.output or "No build identifiers selected", result.status)

@@ -105,7 +105,7 @@ def _download_package(version: str, folder: Path) -> None:
     hook = f'cd "$1" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download libpython{version}-dev'
     archive = folder / "root.tar"
     command = debian.command("custom", debian.SUITES[version], f"--customize-hook={hook}")
-    ended = process.run([*command[:-1], archive], seconds=600)
+    ended = process.run([*command[:-1], archive], timeout=600)
     if ended.status != 0:
         lines = [line for line in ended.output.splitlines() if line.startswith("E:")]
         raise WheelworksError("\n".join([f"{missing}, and none to be had from Debian:", *lines[-5:]]), hint)

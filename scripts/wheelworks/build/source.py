@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 from wheelworks.build.sdist import unpack_sdist
 from wheelworks.core import manifest, plan
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.git import run_git
 
 PURE_HINT = """\
 [tool.wheelworks]
@@ -203,11 +203,10 @@ def list_git_files(folder: Path) -> list[str] | None:
 
 def _git(folder: Path, *words: str) -> str | None:
     try:
-        ended = subprocess.run(["git", "-C", folder, *words], capture_output=True, check=False)
-    except OSError:
-        return None  # no git: a folder is then a folder
-    # git writes names as UTF-8 whatever the locale; a name may begin or end in a blank
-    return ended.stdout.decode("utf-8", "surrogateescape").rstrip("\n") if ended.returncode == 0 else None
+        completed = run_git(folder, *words)
+    except WheelworksError:
+        return None  # without git, a folder is a plain folder
+    return None if completed.status else completed.output.rstrip("\n")  # a file's name may begin or end with a space
 
 
 def read_commit(folder: Path) -> tuple[str, bool, int | None]:

@@ -74,10 +74,10 @@ def run_compare(revision: str, suites: Sequence[str]) -> int:
 def resolve_revision(revision: str) -> str:
     """Return the commit of a revision. Raises UsageError for an unknown one."""
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    found = git.git(Path(), *words)
-    if found.returncode:
+    found = git.run_git(Path(), *words)
+    if found.status:
         raise UsageError(f"--compare {revision}: git knows no such commit here", "name a branch, tag or commit")
-    return found.stdout.decode().strip()
+    return found.output.strip()
 
 
 def _install_wheel(source: Path, folder: Path) -> Path:
@@ -98,7 +98,7 @@ def _measure(site: Path, suites: Sequence[str], file: Path, into: Figures) -> No
     # large cases of the same code differ by a third, and significantly.
     path = [str(SCRIPTS), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = {**os.environ, **server_suites.PINNED_MALLOC, "PYTHONPATH": os.pathsep.join(path)}
-    ended = process.run([sys.executable, "-m", "wheelworks", *words], env=env, seconds=900)
+    ended = process.run([sys.executable, "-m", "wheelworks", *words], env=env, timeout=900)
     if ended.status:
         which = {"old": "the revision", "new": "the working tree"}[site.parent.name]
         raise WheelworksError(f"{which} can't be measured:\n{ended.output[-1500:]}")
@@ -154,7 +154,7 @@ def run_icount(folder: Path, *, update_baseline: bool) -> int:
     Returns 1 if a count is above the baseline's, otherwise 0. Raises WheelworksError for a wheel whose code is wrong.
     """
     wheels = _find_wheels(folder)
-    with console.Progress() as progress, ProcessPoolExecutor(process.cores()) as pool:
+    with console.Progress() as progress, ProcessPoolExecutor(process.count_cores()) as pool:
         progress.say("icount", f"counting the instructions of {len(wheels)} wheels")
         found = list(pool.map(icount.count_wheel, wheels))
     counts = icount.format_counts(found).encode()

@@ -96,10 +96,10 @@ def run(shop: BuildContext, there: Sequence[Built | UpToDate]) -> int:
 
     wheels = [one.file for one in there]
     with console.Progress() as progress:
-        verdicts = _running.run(wheels, "all", _tests(wheels), [_running.FLOOR], progress.say)
+        verdicts = _running.run_wheels(wheels, "all", _tests(wheels), [_running.FLOOR], progress.say)
     _note_runs(shop, verdicts)
-    _running.show(verdicts)
-    return _running.exit_code(wheels, verdicts)
+    _running.show_verdicts(verdicts)
+    return _running.exit_status(wheels, verdicts)
 
 
 def run_release(shop: BuildContext, there: Sequence[Built | UpToDate], *, everywhere: bool) -> int:
@@ -109,16 +109,16 @@ def run_release(shop: BuildContext, there: Sequence[Built | UpToDate], *, everyw
     """
     from wheelworks.cli import _running
 
-    ways = {one.file: _running.ways(one.file) for one in there if one.record.targets}
+    ways = {one.file: _running.choose_engines(one.file) for one in there if one.record.targets}
     emulated = [wheel for wheel in ways if "emulated" in ways[wheel]]
     real = [wheel for wheel in ways if wheel not in emulated or (everywhere and "cpython" in ways[wheel])]
     tests = _tests(list(ways)) if everywhere else "smoke"
     with console.Progress() as progress:
-        verdicts = _running.run(emulated, "emulated", _tests(emulated), [], progress.say)
-        verdicts += [_running.run_where_real(wheel, tests, progress.say) for wheel in real]
+        verdicts = _running.run_wheels(emulated, "emulated", _tests(emulated), [], progress.say)
+        verdicts += [_running.run_under_oldest_cpython(wheel, tests, progress.say) for wheel in real]
     _note_runs(shop, verdicts)
-    _running.show(verdicts)
-    return _running.exit_code([wheel for wheel in ways if ways[wheel]], verdicts)
+    _running.show_verdicts(verdicts)
+    return _running.exit_status([wheel for wheel in ways if ways[wheel]], verdicts)
 
 
 def _tests(wheels: Sequence[Path]) -> _running.Tests:

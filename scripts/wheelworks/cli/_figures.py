@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,16 +9,15 @@ from wheelworks.bench import icount, measurements, plot
 from wheelworks.bench.measurements import Measurement
 from wheelworks.core import console
 from wheelworks.core.errors import WheelworksError
-from wheelworks.markup import Safe
-from wheelworks.report.figures import Figure, section
+from wheelworks.report.page import Figure, Section
 
 COPY = "bytes() of a bytearray: the limit for many bytes; for few, the call itself is what counts"
 FOLDER, SPEED, ICOUNT = "bench", "bench.json", "icount.json"
 
 
-def sections(folder: Path) -> list[Safe]:
+def load_sections(folder: Path) -> list[Section]:
     """Return a section for each file of figures beside wheels. Unreadable files are reported and left out."""
-    found: list[Safe] = []
+    found: list[Section] = []
     for file, make in ((folder / FOLDER / SPEED, _speed), (folder / FOLDER / ICOUNT, _icount)):
         try:
             found += [make(file)] if file.is_file() else []
@@ -28,17 +26,10 @@ def sections(folder: Path) -> list[Safe]:
     return found
 
 
-def _speed(file: Path) -> Safe:
-    return section(
-        "How fast",
-        {**measurements.load_facts(file), "copy": COPY},
-        [
-            one
-            for suite, found in measurements.load_results(file).items()
-            for one in _suite_figures(suite, found, file.parent)
-        ],
-        "speed",
-    )
+def _speed(file: Path) -> Section:
+    results = measurements.load_results(file)
+    figures = [one for suite, found in results.items() for one in _suite_figures(suite, found, file.parent)]
+    return Section("Speed", "speed", {**measurements.load_facts(file), "copy": COPY}, figures)
 
 
 def _suite_figures(suite: str, found: Sequence[Measurement], folder: Path) -> list[Figure]:
@@ -57,16 +48,15 @@ def _figure(title: str, file: Path, group: Sequence[Measurement]) -> Figure:
     rows = [
         [case, *(medians.get((case, one), "") for one in subjects)] for case in dict.fromkeys(one.case for one in group)
     ]
-    picture = base64.b64encode(file.read_bytes()).decode() if file.is_file() else ""
-    return Figure(title, picture, subjects, rows)
+    return Figure(title, file.read_bytes() if file.is_file() else b"", subjects, rows)
 
 
-def _icount(file: Path) -> Safe:
+def _icount(file: Path) -> Section:
     known = icount.load_counts(file)["wheels"]
     names = list(dict.fromkeys(name for row in known.values() for name in row if name != icount.UNSUPPORTED))
     rows = [[tags, *(_cost(row, name) for name in names)] for tags, row in known.items()]
     title = "Instructions per call + per byte, counted on the emulated CPU"
-    return section("Instructions on every CPU", {}, [Figure(title, "", names, rows)], "icount")
+    return Section("Instructions on every CPU", "icount", {}, [Figure(title, b"", names, rows)])
 
 
 def _cost(row: dict[str, str], name: str) -> str:

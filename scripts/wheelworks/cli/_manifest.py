@@ -24,7 +24,7 @@ def save(record: Manifest, folder: Path) -> Path:
 
 def write(record: Manifest, folder: Path) -> Path:
     """Write the page of a folder's manifest, whole or not at all."""
-    return manifest.write(folder / page.FILE, page.render(record, *_figures.sections(folder)).encode())
+    return manifest.write(folder / page.FILE, page.render_page(record, _figures.load_sections(folder)).encode())
 
 
 def previous(folder: Path) -> Manifest | None:

@@ -84,7 +84,7 @@ def _compare_runs(pairs: Sequence[WheelPair]) -> tuple[list[WheelDifference], li
     found: list[WheelDifference] = []
     skipped: list[Skipped] = []
     calls = 0
-    with ThreadPoolExecutor(process.cores()) as pool:
+    with ThreadPoolExecutor(process.count_cores()) as pool:
         list(pool.map(seen, {wheel.path for one in pairs for wheel in (one.a, one.b)}))
     for one in pairs:
         differences, left, made = compare_behaviour(one, seen(one.a.path), seen(one.b.path))

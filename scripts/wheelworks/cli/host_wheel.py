@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from wheelworks.build import builder, context
 from wheelworks.build.tasks import Failed, make_tasks
 from wheelworks.cli._output import work_folder, writable
-from wheelworks.core import console, targets
+from wheelworks.core import console, process, targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Target
 
@@ -53,7 +52,8 @@ def _cross(source: Path, out: Path, target: Target) -> Path:
 def _native(source: str, out: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=out) as fresh:
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", fresh, source]
-        if subprocess.run(command, env={**os.environ, "TORNADO_SPEEDUPS_EXTENSION": "1"}, check=False).returncode:
+        env = {**os.environ, "TORNADO_SPEEDUPS_EXTENSION": "1"}
+        if process.run(command, env=env, inherit_output=True).status:
             raise WheelworksError(f"{source}: pip can't build it with this machine's compiler")
         [wheel] = Path(fresh).glob("*.whl")
         return wheel.replace(out / wheel.name)

@@ -155,11 +155,11 @@ def check_workflows(folder: Path) -> Iterator[Finding]:
     # Named one by one: of a folder, zizmor leaves out what git ignores.
     files = [one.relative_to(folder).as_posix() for one in sorted(place.glob("*.y*ml"))]
     command = [program, "--format", "json", "--no-progress", "--quiet", "--offline", *files]
-    ended = process.run(command, cwd=folder, seconds=300, apart=True)
+    ended = process.run(command, cwd=folder, timeout=300, separate_stderr=True)
     try:
         found = json.loads(ended.output)
     except ValueError:
-        evidence = f"zizmor ended with status {ended.status}: {ended.last(3) or 'no output'}"
+        evidence = f"zizmor ended with status {ended.status}: {ended.last_lines(3) or 'no output'}"
         yield Finding("W604", sanitize(evidence, 300), ".github/workflows")
         return
     yield from map(_describe_weakness, found)

@@ -1,4 +1,4 @@
-"""``release``: every step from a clean tree to a rehearsed release, in a checklist that can be resumed."""
+"""``release``: run every step from a clean tree to a rehearsed release, as a checklist that can be resumed."""
 
 from __future__ import annotations
 
@@ -13,93 +13,84 @@ from wheelworks.cli.reproduce import select_variations, select_wheels
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError
 from wheelworks.release import publishing, steps
+from wheelworks.release.steps import Release, ReleaseSubset
 
 EPILOG = """\
 examples:
-  nox -s release -- 1.2.0              everything, up to an upload to an index on this machine, which is thrown away
-  nox -s release -- 1.2.0 --publish    the same, then the tag v1.2.0 is pushed, and CI publishes what it stands for
+  nox -s release -- 1.2.0              everything, up to an upload to a temporary index on this machine
+  nox -s release -- 1.2.0 --publish    the same, then push the tag v1.2.0, which CI builds and publishes
   nox -s release -- 1.2.0 --target win_arm64 --abi cp311-abi3 --python 3.13
-      a rehearsal of a part
+      rehearse a part of the release
 
-A release that was stopped, at whatever step, goes on there: what is done is kept in DIR/.release.json, and is done
-again only where a file is gone since. Nothing but a tag is pushed, by git, and no password or token is read here.
+A release that was stopped continues at the step where it was: the finished steps are recorded in DIR/.release.json,
+and run again only if a file is missing since. Only a tag is pushed, by git; no password or token is read here.
 Exit status: 0, 1 (a step failed, or something isn't ready), 2 (wrong use)."""
+
+_MARKS = {"done": "[green]done[/]", "done before": "[green]done before[/]", "running": "[red]failed[/]"}
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+    """Return the parser of the command's options."""
     made = argparse.ArgumentParser(
         prog="nox -s release --",
-        description="Make a release: build, audit, test, build again, describe, rehearse.",
+        description="Make a release: build, audit, test, reproduce, describe and rehearse it.",
         epilog=EPILOG,
         formatter_class=_help.Formatter,
     )
-    made.add_argument("version", metavar="X.Y.Z", help="the version, as it stands in pyproject.toml")
+    made.add_argument("version", metavar="X.Y.Z", help="the version, as in pyproject.toml")
     how = made.add_mutually_exclusive_group()
     how.add_argument("--rehearse", action="store_true", help="stop before the tag (the default)")
-    how.add_argument("--publish", action="store_true", help="tag it at the end, after the version was typed again")
-    made.add_argument("--remote", default="origin", metavar="NAME", help="where the tag goes (default: origin)")
-    part = made.add_argument_group("a rehearsal of a part, repeatable")
-    part.add_argument("--target", action="append", default=[], metavar="ID", help="of the wheels of this target")
-    part.add_argument("--abi", action="append", default=[], metavar="ID", help="of the wheels of this ABI")
-    part.add_argument("--python", action="append", default=[], metavar="X.Y", help="tested under this CPython")
-    part.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="tested beside this Tornado")
-    part.add_argument("--vary", action="append", default=[], metavar="NAME", help="built again with this varied")
-    made.add_argument("--out", default="dist", metavar="DIR", help="where the files go (default: dist)")
+    how.add_argument("--publish", action="store_true", help="finally tag it, after asking for the version again")
+    made.add_argument("--remote", default="origin", metavar="NAME", help="push the tag there (default: origin)")
+    part = made.add_argument_group("rehearse a part of the release; repeatable")
+    part.add_argument("--target", action="append", default=[], metavar="ID", help="the wheels of this target")
+    part.add_argument("--abi", action="append", default=[], metavar="ID", help="the wheels of this ABI")
+    part.add_argument("--python", action="append", default=[], metavar="X.Y", help="test with this CPython")
+    part.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="test with this Tornado")
+    part.add_argument("--vary", action="append", default=[], metavar="NAME", help="vary this when building again")
+    made.add_argument("--out", default="dist", metavar="DIR", help="the folder for the files (default: dist)")
     return made
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit status. Raises WheelworksError."""
+    """Run the command and return its exit status. Raises WheelworksError."""
     options, root = parser().parse_args(argv), Path.cwd()
     if not (root / "pyproject.toml").is_file():
-        raise UsageError(f"{root}: no project: it has no pyproject.toml", "start it in the project's folder")
+        raise UsageError(f"{root}: not a project: it has no pyproject.toml", "run it in the project's folder")
     name = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
-    part = _part(options)
-    if options.publish and not part.whole:
-        raise UsageError("a part can't be published", "leave out --publish, or what confines the rehearsal")
-    release = steps.begin_release(
-        root, Path(options.out).resolve(), options.version, name, part, publish=options.publish
-    )
+    select_variations(options.vary)  # raises UsageError for an unknown one
+    tests = tuple(options.python), tuple(options.tornado)
+    subset = ReleaseSubset(select_wheels(options), *tests, tuple(options.vary))
+    if options.publish and subset != ReleaseSubset():
+        raise UsageError("a part of a release can't be published", "leave out --publish, or the limiting options")
+    out = Path(options.out).resolve()
+    release = steps.begin_release(root, out, options.version, name, subset, publish=options.publish)
     if options.publish:
         publishing.check_remote(root, release.version, release.commit, options.remote)
     writable(release.dist)
-    _take(release)
+    _run_steps(release)
     return _publish(release, options.remote) if options.publish else 0
 
 
-def _part(options: argparse.Namespace) -> steps.ReleaseSubset:
-    """What the options confine a rehearsal to. Raises UsageError for what there isn't."""
-    select_variations(options.vary)
-    return steps.ReleaseSubset(
-        select_wheels(options), tuple(options.python), tuple(options.tornado), tuple(options.vary)
-    )
-
-
-def _take(release: steps.Release) -> None:
-    outcomes: dict[str, str] = {}
+def _run_steps(release: Release) -> None:
+    states: dict[str, str] = {}
     try:
         with console.Progress() as progress:
 
-            def tell(step: str, what: str) -> None:
-                outcomes[step] = what
-                progress.say(step, what)
+            def update(step: str, state: str) -> None:
+                states[step] = state
+                progress.say(step, state)
 
-            steps.run_steps(release, steps.STEPS, tell)
+            steps.run_steps(release, steps.STEPS, update)
     finally:
-        _show(outcomes)
+        table = console.table("", "step", "what", "")
+        for step in steps.STEPS:
+            table.add_row(step.name, step.summary, _MARKS.get(states.get(step.name, ""), "to do"))
+        console.out.print(table)
 
 
-def _show(outcomes: dict[str, str]) -> None:
-    marks = {"done": "[green]done[/]", "as before": "[green]done before[/]", "under way": "[red]failed[/]"}
-    table = console.table("", "step", "what", "")
-    for step in steps.STEPS:
-        table.add_row(step.name, step.says, marks.get(outcomes.get(step.name, ""), "to do"))
-    console.out.print(table)
-
-
-def _publish(release: steps.Release, remote: str) -> int:
-    """Tag the commit and push the tag, once the version was typed again."""
+def _publish(release: Release, remote: str) -> int:
+    """Ask for the version, then tag the commit and push the tag."""
     publishing.check_remote(release.root, release.version, release.commit, remote)
     try:
         typed = input(f"Type the version to publish {release.commit[:12]}: ").strip()
@@ -108,6 +99,6 @@ def _publish(release: steps.Release, remote: str) -> int:
     if typed != release.version:
         raise UsageError(f"{typed or 'nothing'} was typed, not {release.version}: nothing is tagged")
     publishing.push_tag(release.root, release.version, release.commit, remote)
-    said = f"tagged v{release.version} and pushed it to {remote}: its release.yml builds, tests and publishes it"
-    console.out.print(said, markup=False)
+    text = f"tagged v{release.version} and pushed it to {remote}: its release.yml builds, tests and publishes it"
+    console.out.print(text, markup=False)
     return 0

@@ -1,10 +1,10 @@
-"""``reproduce``: build again in other surroundings, compare to the byte, and name what made a difference."""
+"""``reproduce``: build wheels again in changed environments, and compare them byte for byte."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,51 +17,55 @@ from wheelworks.cli import _help, _manifest
 from wheelworks.cli._output import work_folder, writable
 from wheelworks.core import console, index, manifest, plan, targets
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.reproduce import provenance, rebuild, result, source
-from wheelworks.reproduce.rebuild import Rebuilder, Selection
+from wheelworks.reproduce import differences, provenance, rebuild, result, source
+from wheelworks.reproduce.provenance import PROVENANCE_FILE, ToolchainMismatch
+from wheelworks.reproduce.rebuild import BuildRecipe, Rebuilder, Selection
 from wheelworks.reproduce.result import ReproductionResult
-from wheelworks.reproduce.source import RebuildSource
+from wheelworks.reproduce.source import SOURCE_HINT, RebuildSource
 from wheelworks.reproduce.variations import VARIATIONS, Variation
 
 EPILOG = """\
 examples:
   nox -s reproduce                                        the wheels in dist/, from the sdist in it
-  nox -s reproduce -- tornado-6.6.1.tar.gz                Tornado's, twice: the builds must agree
+  nox -s reproduce -- tornado-6.6.1.tar.gz                build Tornado's sdist twice and compare both builds
   nox -s reproduce -- tornado==6.6.1 --target win_arm64   the wheels that Tornado has published, file by file
-  nox -s reproduce -- dist/NAME.whl --vary clock          one wheel, with another clock only
+  nox -s reproduce -- dist/NAME.whl --vary clock          one wheel, varying the clock only
   nox -s reproduce -- dist --source .                     wheels and sdist in dist/, from this commit
 
-First everything is varied at once. If that makes a difference, one thing at a time, to name the culprit. A wheel by
-itself needs the sdist beside it, or --source; a manifest.json or provenance.json beside it tells when it was made and
-with what. Where the provenance of a published release names other tools or lock files than this checkout has, the suite
-of the commit that it names builds it, with the packages of that commit's lock file; it must be in this one's history.
-Where it is, the sdist is made again from that commit, too.
-Exit status: 0 (the same bytes), 1 (others), 2 (wrong use)."""
+The first build varies everything at once. If it differs, further builds vary one thing at a time to find the cause.
+A single wheel needs its sdist beside it, or --source. A manifest.json or provenance.json beside it states the
+timestamp and the tools of the original build.
+
+If the provenance of a published release names other tools or lock files than those of this checkout, the suite of
+the commit that it names builds it, with the packages of that commit's lock file. The commit must be in the history
+of this checkout. If it is, the sdist is built again from that commit as well.
+
+Exit status: 0 (same bytes), 1 (different bytes), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+    """Return the parser of the command's options."""
     made = argparse.ArgumentParser(
         prog="nox -s reproduce --",
-        description="Build wheels again from the sdist in other surroundings, and compare them to the byte.",
+        description="Build wheels again from their sdist in changed environments, and compare them byte for byte.",
         epilog=EPILOG,
         formatter_class=_help.Formatter,
     )
     add = made.add_argument
     add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")
-    how = "what to build it from: an sdist (default: the one beside), or a project, whose sdist must be the same, too"
+    how = "build from this sdist (default: the one beside the wheels), or from a project, reproducing its sdist as well"
     add("--source", dest="origin", type=Path, metavar="SDIST|DIR", help=how)
-    add("--provenance", type=Path, metavar="FILE", help="of a published release (default: what lies beside it)")
+    add("--provenance", type=Path, metavar="FILE", help="the release's provenance (default: the one beside the files)")
     add("--target", action="append", default=[], metavar="ID", help="this target only; repeatable")
     add("--abi", action="append", default=[], metavar="ID", help="this ABI only; repeatable")
     add("--vary", action="append", default=[], metavar="NAME", help="vary this only; repeatable")
-    add("--env", action="append", default=[], metavar="NAME=VALUE", help="as it was when the wheels were built")
-    add("--keep", type=Path, metavar="DIR", help="keep what was built, and diffoscope's report where it is installed")
+    add("--env", action="append", default=[], metavar="NAME=VALUE", help="set for the build; repeatable")
+    add("--keep", type=Path, metavar="DIR", help="keep the built files, and diffoscope's report on those that differ")
     return made
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit status. Raises WheelworksError."""
+    """Run the command and return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     variations = select_variations(options.vary)
     parse_variables(options.env)
@@ -69,165 +73,159 @@ def main(argv: Sequence[str]) -> int:
         writable(options.keep)
     try:
         return _reproduce(options, variations)
-    except provenance.ToolchainMismatch as others:
-        return _by_its_own_tools(others, argv)
+    except ToolchainMismatch as mismatch:
+        return _reproduce_with_recorded_suite(mismatch, argv)
 
 
 def _reproduce(options: argparse.Namespace, variations: Sequence[Variation]) -> int:
     with work_folder() as work:
         with console.Progress() as progress:
-            subject = resolve_source(options, work, lambda text: progress.say("source", text))
+            found = _resolve_source(options, work, lambda text: progress.say("source", text))
             progress.done("source")
-            conclusion = _conclude(subject, work, variations, progress)
-        _show(conclusion)
-        if subject.folder:
-            _record(subject.folder, conclusion)
+            rebuilt = _rebuild(found, work, variations, lambda text: progress.say("reproduce", text))
+        _print_result(rebuilt)
+        if found.folder:
+            _record_result(found.folder, rebuilt)
         if options.keep:
-            _keep(options.keep, conclusion)
-    return 0 if conclusion.reproduced else 1
+            _keep_files(options.keep, rebuilt)
+    return 0 if rebuilt.reproduced else 1
 
 
-def _by_its_own_tools(others: provenance.ToolchainMismatch, argv: Sequence[str]) -> int:
-    """Run the same command of the suite that the release was built with."""
+def _reproduce_with_recorded_suite(mismatch: ToolchainMismatch, argv: Sequence[str]) -> int:
+    """Run the same command of the suite that built the release."""
     with work_folder() as work:
         with console.Progress() as progress:
-            suite = rebuild.install_suite(others, work, lambda text: progress.say("tools", text))
-        console.note(f"built again by the suite of commit {others.stated.commit}, which the provenance names")
-        return suite.run(["reproduce", *argv])
+            suite = rebuild.install_suite(mismatch, work, lambda text: progress.say("tools", text))
+        console.note(f"built again by the suite of commit {mismatch.recorded.commit}, which the provenance names")
+        return suite.run_command(["reproduce", *argv])
 
 
 def select_variations(names: Sequence[str]) -> tuple[Variation, ...]:
-    """The variations of these names; all where none is named. Raises UsageError."""
+    """Return the variations of these names; all if there are no names. Raises UsageError for an unknown one."""
     known = [one.name for one in VARIATIONS]
     if unknown := sorted(set(names) - set(known)):
-        raise UsageError(f"--vary {unknown[0]}: there is no such variation", f"one of: {', '.join(known)}")
+        raise UsageError(f"--vary {unknown[0]}: unknown variation", f"one of: {', '.join(known)}")
     return tuple(one for one in VARIATIONS if not names or one.name in names)
 
 
-def resolve_source(options: argparse.Namespace, work: Path, say: result.Say) -> RebuildSource:
-    """What SOURCE stands for. Raises UsageError, WheelworksError."""
-    origin, told = options.origin, options.provenance
+def select_wheels(options: argparse.Namespace) -> Selection:
+    """Return the selection by --target and --abi. Raises UsageError for an unknown one."""
+    rows = targets.select(options.target) if options.target else ()
+    abis = [name if name == plan.PURE else targets.find_abi(name).id for name in options.abi]
+    return Selection(tuple(row.id for row in rows), tuple(dict.fromkeys(abis)))
+
+
+def _resolve_source(options: argparse.Namespace, work: Path, update: Callable[[str], None]) -> RebuildSource:
+    """Return what SOURCE stands for. Raises UsageError, WheelworksError."""
+    origin = options.origin
     if origin and not origin.exists():
         raise UsageError(f"--source {origin}: no such file or folder", "name an sdist (.tar.gz), or a project's folder")
-    if told and not told.is_file():
-        raise UsageError(f"--provenance {told}: no such file", "name a release's provenance.json")
+    if options.provenance and not options.provenance.is_file():
+        raise UsageError(f"--provenance {options.provenance}: no such file", "name a release's provenance.json")
     is_project = bool(origin) and check_source(origin) == "directory"
-    found = _found(options, None if is_project else origin, work, say)
+    found = _find_source(options, None if is_project else origin, work, update)
     if is_project:
         if not found.files:
-            raise UsageError(
-                f"--source {origin}: {options.source} holds no wheels to build from it", source.SOURCE_HINT
-            )
+            raise UsageError(f"--source {origin}: {options.source} holds no wheels to build from it", SOURCE_HINT)
         found = source.use_project(found, origin, work)
-    recipe = replace(found.recipe, source=found.recipe.source.resolve())
-    return replace(found, recipe=replace(recipe, seen=(*recipe.seen, *options.env)))
+    recipe = found.recipe
+    passed_env = (*recipe.passed_env, *options.env)
+    return replace(found, recipe=replace(recipe, source=recipe.source.resolve(), passed_env=passed_env))
 
 
-def _found(options: argparse.Namespace, sdist: Path | None, work: Path, say: result.Say) -> RebuildSource:
+def _find_source(
+    options: argparse.Namespace, sdist: Path | None, work: Path, update: Callable[[str], None]
+) -> RebuildSource:
     chosen, path = select_wheels(options), Path(options.source)
     if index.is_release(options.source) and not path.exists():
-        return _published(options, sdist, chosen, work, say)
+        return _find_published(options, sdist, chosen, work, update)
     if path.is_dir() and not any(path.glob("*.whl")) and check_source(path):
-        return source.resolve_project(path, chosen, work)
+        return RebuildSource({}, BuildRecipe(source.copy_project(path, work), chosen), {})
     if path.is_dir():
         return source.resolve_folder(path, sdist, chosen)
     if path.name.endswith(".tar.gz") and path.is_file():
-        return source.resolve_sdist(path, chosen)
+        return RebuildSource({}, BuildRecipe(path, chosen), {})
     if path.suffix == ".whl" and path.is_file():
-        return source.resolve_wheel(path, sdist)
-    raise UsageError(f"{options.source}: no such file or folder", source.SOURCE_HINT)
+        return source.resolve_wheels([path], sdist, Selection(), path.parent)
+    raise UsageError(f"{options.source}: no such file or folder", SOURCE_HINT)
 
 
-def _published(
-    options: argparse.Namespace, sdist: Path | None, chosen: Selection, work: Path, say: result.Say
+def _find_published(
+    options: argparse.Namespace, sdist: Path | None, chosen: Selection, work: Path, update: Callable[[str], None]
 ) -> RebuildSource:
     folder = work / "published"
-    wheels, theirs = source.download_release(options.source, chosen, folder, say)
-    archive = sdist or theirs
+    wheels, published_sdist = source.download_release(options.source, chosen, folder, update)
+    archive = sdist or published_sdist
     if archive is None:
         raise WheelworksError(f"{options.source}: the index has no sdist of it", "name it: --source FILE.tar.gz")
-    commit = _commit(options.provenance, folder, [*wheels, archive])
+    commit = _check_published(options.provenance, folder, [*wheels, archive])
     found = source.resolve_wheels(wheels, archive, chosen, folder)
     if commit and not options.origin:
         return source.use_project(found, provenance.CHECKOUT, work, commit)
     return found
 
 
-def _commit(given: Path | None, folder: Path, files: Sequence[Path]) -> str:
-    """Hold files against the provenance beside them, or one that was given; the commit that it names, if we have it."""
+def _check_published(given: Path | None, folder: Path, files: Sequence[Path]) -> str:
+    """Check files against a provenance, given or in their folder. Return its commit; "" if our history lacks it."""
     if given:
-        manifest.write(folder / provenance.PROVENANCE_FILE, given.read_bytes())
-    stated = provenance.load_provenance(folder)
-    if not stated:
+        manifest.write(folder / PROVENANCE_FILE, given.read_bytes())
+    recorded = provenance.load_provenance(folder)
+    if not recorded:
         return ""
-    provenance.check_provenance(stated, {path.name: path for path in files})
-    return stated.commit if rebuild.is_in_history(stated.commit) else ""
+    provenance.check_provenance(recorded, {path.name: path for path in files})
+    return recorded.commit if rebuild.is_in_history(recorded.commit) else ""
 
 
-def select_wheels(options: argparse.Namespace) -> Selection:
-    """The targets and ABIs that the options name. Raises UsageError for an unknown one."""
-    rows = targets.select(options.target) if options.target else ()
-    abis = [name if name == plan.PURE else targets.find_abi(name).id for name in options.abi]
-    return Selection(tuple(row.id for row in rows), tuple(dict.fromkeys(abis)))
-
-
-def _conclude(
-    subject: RebuildSource, work: Path, variations: Sequence[Variation], progress: console.Progress
+def _rebuild(
+    found: RebuildSource, work: Path, variations: Sequence[Variation], update: Callable[[str], None]
 ) -> ReproductionResult:
-    possible = [one for one in variations if not one.missing()]
+    reasons = {one: one.check() for one in variations}
+    possible = [one for one, why in reasons.items() if not why]
     if not possible:
-        why = "; ".join(f"{one.name}: {one.missing()}" for one in variations)
-        raise WheelworksError(f"nothing of what was asked for can be varied here: {why}")
-    builder = Rebuilder(subject.recipe, work, lambda text: progress.say("reproduce", text))
-    return result.reproduce_source(subject, builder, possible, [one for one in variations if one.missing()])
+        why = "; ".join(f"{one.name}: {reason}" for one, reason in reasons.items())
+        raise WheelworksError(f"none of the variations is possible on this host: {why}")
+    unvaried = [one for one, why in reasons.items() if why]
+    return result.reproduce_source(found, Rebuilder(found.recipe, work, update), possible, unvaried)
 
 
-def _show(conclusion: ReproductionResult) -> None:
-    for line in conclusion.notes:
+def _print_result(rebuilt: ReproductionResult) -> None:
+    for line in rebuilt.notes:
         console.note(line)
     varied = console.table("", "varied", "how")
-    for one in conclusion.varied:
-        varied.add_row(one.name, escape(one.how()))
-    for one in conclusion.unvaried:
-        varied.add_row(one.name, f"[yellow]not varied:[/] {escape(one.missing())}")
+    for one in rebuilt.varied:
+        varied.add_row(one.name, escape(one.describe()))
+    for one in rebuilt.unvaried:
+        varied.add_row(one.name, f"[yellow]not varied:[/] {escape(one.check())}")
     console.out.print(varied)
     table = console.table("", "file", "built again")
-    for name, same in conclusion.files.items():
+    for name, same in rebuilt.files.items():
         shown = console.folded(name) if name.endswith(".whl") else name
-        table.add_row(shown, "[green]the same bytes[/]" if same else "[red]other bytes[/]")
-    table.caption = f"{conclusion.builds} builds"
+        table.add_row(shown, "[green]the same bytes[/]" if same else "[red]different bytes[/]")
+    table.caption = f"{rebuilt.builds} builds"
     console.out.print(table)
-    for cause in conclusion.causes:
+    for cause in rebuilt.causes:
         console.error(f"{cause.name}", "")
-        for line in cause.lines():
+        for line in cause.format_lines():
             console.err.print(f"  {line}", markup=False)
 
 
-def _record(folder: Path, conclusion: ReproductionResult) -> None:
-    """Add what came of it to the folder's manifest."""
+def _record_result(folder: Path, rebuilt: ReproductionResult) -> None:
+    """Add the result to the folder's manifest."""
     record = manifest.load(folder)
     if record is not None:
         wheels = [
-            structs.replace(wheel, reproduced=conclusion.record(wheel.file) or wheel.reproduced)
+            structs.replace(wheel, reproduced=rebuilt.create_record(wheel.file) or wheel.reproduced)
             for wheel in record.wheels
         ]
         _manifest.save(structs.replace(record, wheels=wheels), folder)
 
 
-def _keep(folder: Path, conclusion: ReproductionResult) -> None:
-    """Copy what was built under all variations, and what diffoscope says of each file that differs."""
-    for name, path in conclusion.build.files.items():
+def _keep_files(folder: Path, rebuilt: ReproductionResult) -> None:
+    """Copy the build under all variations, and write diffoscope's report on each file that differs."""
+    for name, path in rebuilt.build.files.items():
         shutil.copyfile(path, folder / name)
-    for name, (first, second) in find_differing_pairs(conclusion).items():
-        if report := result.run_diffoscope(first, second):
-            manifest.write(folder / f"{name}.diffoscope.txt", report.encode("utf-8", "replace"))
-
-
-def find_differing_pairs(conclusion: ReproductionResult) -> Mapping[str, tuple[Path, Path]]:
-    """The files that differ and are there on both sides."""
-    built = conclusion.build.files
-    return {
-        name: (path, built[name])
-        for name, path in conclusion.reference.items()
-        if name in built and path.read_bytes() != built[name].read_bytes()
-    }
+    for name, (first, second) in rebuilt.differing_pairs.items():
+        if not (report := differences.run_diffoscope(first, second)):
+            console.note("diffoscope isn't installed: no report on what differs inside the members")
+            break
+        manifest.write(folder / f"{name}.diffoscope.txt", report.encode("utf-8", "replace"))

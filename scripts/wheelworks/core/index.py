@@ -174,7 +174,7 @@ def _find_default_index() -> str:
 
 
 def _run_pip(*words: str) -> str:
-    ended = process.run([sys.executable, "-m", "pip", *words], seconds=TIMEOUT, apart=True)
+    ended = process.run([sys.executable, "-m", "pip", *words], timeout=TIMEOUT, separate_stderr=True)
     if ended.status:
         raise WheelworksError(f"pip {words[0]} failed: {ended.errors.strip()[-300:]}")
     return ended.output

@@ -120,7 +120,7 @@ def _one(name: str) -> Path:
 
 def _ask(executable: Path) -> Python:
     library = str(Path(str(packaging.__file__)).parents[1])
-    ended = process.run([executable, "-I", "-c", _ASKED, library], seconds=60)
+    ended = process.run([executable, "-I", "-c", _ASKED, library], timeout=60)
     try:
         told = json.loads(ended.output.splitlines()[-1])
         return Python(executable, told["version"], told["free_threaded"], tuple(told["tags"]))

@@ -1,10 +1,17 @@
-"""Start programs so that none outlives us, and none can run for ever."""
+"""Start programs so that none outlives this process, and none runs without a time limit.
+
+Every program gets a process group of its own: Ctrl-C in a terminal reaches this process alone, which then kills whole
+groups, grandchildren included. With the environment variable ``WHEELWORKS_VERBOSE``, or after `print_commands`, every
+command line is printed on stderr.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,18 +23,23 @@ from typing import IO, Any
 
 from wheelworks.core.errors import WheelworksError
 
-TIED = "WHEELWORKS_TIED"  # a variable that tells a program that its stdin ends when its parent does
+PARENT_VARIABLE = "WHEELWORKS_DIE_WITH_PARENT"  # tells a program that its stdin is closed when its parent dies
 
 _live: set[subprocess.Popen[str]] = set()
 _lock = threading.Lock()
 _stopping = threading.Event()
 
 
-class _Signals:
-    """Whether the main thread is just starting a program, and whether it was interrupted meanwhile."""
+class _State:
+    """Whether the main thread is starting a program, whether it was interrupted meanwhile, whether to print."""
 
     starting = False
-    pending = False
+    interrupted = False
+    verbose = bool(os.environ.get("WHEELWORKS_VERBOSE"))
+
+
+class NotStarted(WheelworksError):
+    """A program can't be started; usually it isn't installed."""
 
 
 class TimedOut(WheelworksError):
@@ -35,35 +47,35 @@ class TimedOut(WheelworksError):
 
 
 @dataclass(frozen=True)
-class Result:
-    """How a program ended: its exit status, and what it wrote to stdout and stderr, together unless kept apart."""
+class CompletedProgram:
+    """A program's exit status, and what it wrote: stdout and stderr together, unless they were kept separate."""
 
     status: int
     output: str
     errors: str = ""
 
-    def last(self, lines: int) -> str:
-        """The end of what it wrote: where a program tells why it failed."""
-        return "\n".join((self.output + self.errors).strip().splitlines()[-lines:])
+    def last_lines(self, count: int) -> str:
+        """Return the end of the output, where a program says why it failed."""
+        return "\n".join((self.output + self.errors).strip().splitlines()[-count:])
 
 
-def interpreter_in(environment: Path, *, windows: bool = os.name == "nt") -> Path:
-    """The Python of a virtual environment."""
-    return environment / ("Scripts/python.exe" if windows else "bin/python")
+def print_commands() -> None:
+    """Print the command line of every program from now on."""
+    _State.verbose = True
 
 
-def cores() -> int:
-    """How many cores this process may use, which may be fewer than there are."""
+def count_cores() -> int:
+    """Return how many cores this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
-def side_by_side(threads: int = 0) -> Iterator[ThreadPoolExecutor]:
-    """Threads to run programs in, one for each core unless told; left by an exception, it ends the programs first.
+def thread_pool(threads: int = 0) -> Iterator[ThreadPoolExecutor]:
+    """Open a pool of threads that run programs: one for each core by default.
 
-    Else leaving the pool would wait for them.
+    An exception kills the programs first; otherwise leaving the pool would wait for them.
     """
-    with ThreadPoolExecutor(threads or cores()) as pool:
+    with ThreadPoolExecutor(threads or count_cores()) as pool:
         try:
             yield pool
         except BaseException:
@@ -76,51 +88,86 @@ def run(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    seconds: float = 1800,
-    tied: bool = False,
-    apart: bool = False,
-    shown: bool = False,
+    timeout: float = 1800,
+    die_with_parent: bool = False,
+    separate_stderr: bool = False,
+    inherit_output: bool = False,
     log: Path | None = None,
-) -> Result:
-    """Run a program to its end, or for at most ``seconds``, then end it and whatever it started.
+    decode_errors: str = "replace",
+) -> CompletedProgram:
+    """Run a program to its end, or for at most ``timeout`` seconds; then kill it and everything that it started.
 
-    With ``tied``, for commands of wheelworks, it ends with us even where we are killed (`end_with_parent`).
-    With ``apart``, the output is what it wrote to stdout alone: for what a program reads. With ``shown`` it is empty:
-    the program writes where we do. With ``log``, it writes to that file, and the output is empty too.
-    Raises WheelworksError where it can't be started, TimedOut where it takes too long. The exit status is the
-    caller's to judge.
+    Args:
+        die_with_parent: for commands of wheelworks, which then end even where this process is killed (`watch_parent`).
+        separate_stderr: leave stderr out of the output, for output that is parsed.
+        inherit_output: let the program write where this process does; its output is then empty.
+        log: let the program write to this file; its output is then empty.
+        decode_errors: how bytes that aren't UTF-8 are decoded (`bytes.decode`).
+
+    Raises NotStarted, and TimedOut where the program takes too long. The exit status is for the caller to check.
     """
     words = [str(word) for word in command]
-    with _stdin(tied) as stdin, log.open("wb") if log else nullcontext() as file:
+    with _open_stdin(die_with_parent) as stdin, log.open("wb") if log else nullcontext() as file:
+        streams = {"stdin": stdin, **_select_outputs(file, separate_stderr, inherit_output), "errors": decode_errors}
+        if die_with_parent:
+            env = {**(os.environ if env is None else env), PARENT_VARIABLE: "1"}
+        process = _start(words, env, cwd, streams)
         try:
-            env = {**(os.environ if env is None else env), TIED: "1"} if tied else env
-            process = _start(words, env, cwd, {"stdin": stdin, **_outputs(file, apart=apart, shown=shown)})
-        except OSError as error:
-            raise WheelworksError(f"cannot start {words[0]}: {error.strerror}") from error
-        try:
-            output, errors = process.communicate(timeout=seconds)
+            output, errors = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise TimedOut(f"{words[0]} did not end within {seconds:g} s and was stopped") from None
+            raise TimedOut(f"{words[0]} did not end within {timeout:g} s and was stopped") from None
         finally:
-            end(process)
-            for stream in filter(None, (process.stdout, process.stderr)):
-                stream.close()
-            with _lock:
-                _live.discard(process)
-        return Result(process.returncode, output or "", errors or "")
+            _finish(process)
+        return CompletedProgram(process.returncode, output or "", errors or "")
 
 
-def _outputs(log: IO[bytes] | None, *, apart: bool, shown: bool) -> dict[str, Any]:
-    """Return where a program writes, as subprocess takes it."""
-    if shown:
-        return {}
-    return {"stdout": log or subprocess.PIPE, "stderr": subprocess.PIPE if apart else subprocess.STDOUT}
+def run_checked(
+    command: Sequence[str | Path], failure: str, hint: str = "", *, lines: int = 8, **options: Any
+) -> CompletedProgram:
+    """Run a program as `run` does. Raises WheelworksError with its last ``lines`` where it fails."""
+    completed = run(command, **options)
+    if completed.status:
+        raise WheelworksError(f"{failure}:\n{completed.last_lines(lines)}", hint)
+    return completed
 
 
 @contextmanager
-def _stdin(tied: bool) -> Iterator[int]:
-    """What a program reads: nothing; or a pipe on which nothing comes and that only our end closes."""
-    if not tied:
+def start_server(
+    command: Sequence[str | Path], env: Mapping[str, str] | None = None, *, timeout: float = 60, quiet: bool = False
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a program that answers on pipes, and end it by closing its stdin. Raises NotStarted.
+
+    It has ``timeout`` seconds to end by itself before it is killed; with ``quiet``, its stderr is dropped.
+    """
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL if quiet else None}
+    process = _start([str(word) for word in command], env, None, streams)
+    try:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(timeout)
+    finally:
+        _finish(process)
+
+
+def _finish(process: subprocess.Popen[str]) -> None:
+    kill_group(process)
+    for stream in filter(None, (process.stdin, process.stdout, process.stderr)):
+        stream.close()
+    with _lock:
+        _live.discard(process)
+
+
+def _select_outputs(log: IO[bytes] | None, separate_stderr: bool, inherit_output: bool) -> dict[str, Any]:
+    if inherit_output:
+        return {}
+    return {"stdout": log or subprocess.PIPE, "stderr": subprocess.PIPE if separate_stderr else subprocess.STDOUT}
+
+
+@contextmanager
+def _open_stdin(die_with_parent: bool) -> Iterator[int]:
+    """Yield an empty stdin, or a pipe that carries nothing and is closed when this process ends."""
+    if not die_with_parent:
         yield subprocess.DEVNULL
         return
     reading, writing = os.pipe()
@@ -131,13 +178,13 @@ def _stdin(tied: bool) -> Iterator[int]:
         os.close(writing)
 
 
-def end_with_parent() -> None:
-    """Where a `tied` program's parent goes, however it does, do what Ctrl-C does."""
-    if os.environ.pop(TIED, "") == "1":
-        threading.Thread(target=_await_the_end, daemon=True).start()
+def watch_parent() -> None:
+    """Interrupt this process, as Ctrl-C does, when the parent that started it with ``die_with_parent`` dies."""
+    if os.environ.pop(PARENT_VARIABLE, "") == "1":
+        threading.Thread(target=_await_closed_stdin, daemon=True).start()
 
 
-def _await_the_end() -> None:
+def _await_closed_stdin() -> None:
     while os.read(0, 1):
         pass
     if os.name == "nt":
@@ -146,54 +193,50 @@ def _await_the_end() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """A signal handler: KeyboardInterrupt, but not between a program's start and the moment that we know of it."""
-    if _Signals.starting:
-        _Signals.pending = True
+def handle_interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but not between a program's start and its registration. A signal handler."""
+    if _State.starting:
+        _State.interrupted = True
     else:
         raise KeyboardInterrupt
 
 
 def _start(
-    words: list[str], env: Mapping[str, str] | None, cwd: Path | None, streams: Mapping[str, Any]
+    words: list[str], env: Mapping[str, str] | None, cwd: Path | None, options: Mapping[str, Any]
 ) -> subprocess.Popen[str]:
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's affair
-        return _popen(words, env, cwd, streams)
-    _Signals.starting = True
+    if _State.verbose:
+        sys.stderr.write(f"+ {shlex.join(words)}\n")
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
+        return _popen(words, env, cwd, options)
+    _State.starting = True
     try:
-        return _popen(words, env, cwd, streams)
+        return _popen(words, env, cwd, options)
     finally:
-        _Signals.starting = False
-        if _Signals.pending:
-            _Signals.pending = False
+        _State.starting = False
+        if _State.interrupted:
+            _State.interrupted = False
             stop_all()
             raise KeyboardInterrupt
 
 
 def _popen(
-    words: list[str], env: Mapping[str, str] | None, cwd: Path | None, streams: Mapping[str, Any]
+    words: list[str], env: Mapping[str, str] | None, cwd: Path | None, options: Mapping[str, Any]
 ) -> subprocess.Popen[str]:
-    # A group of its own: a terminal's Ctrl-C then reaches us alone, and we end the group as a whole.
     group: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True, "umask": 0o022}
-    with _lock:  # so that stop_all() can't miss one that is just being started
+    with _lock:  # so that stop_all() can't miss a program that is being started
         if _stopping.is_set():
             raise WheelworksError("interrupted")
-        process: subprocess.Popen[str] = subprocess.Popen(
-            words,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=env,
-            cwd=cwd,
-            **streams,
-            **group,
-        )
+        text: dict[str, Any] = {"text": True, "encoding": "utf-8", "errors": "replace"}
+        try:
+            process: subprocess.Popen[str] = subprocess.Popen(words, env=env, cwd=cwd, **group, **{**text, **options})
+        except OSError as error:
+            raise NotStarted(f"cannot start {words[0]}: {error.strerror}") from error
         _live.add(process)
     return process
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """End a program and everything that it started."""
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """Kill a program and everything that it started, and wait for its end."""
     if os.name == "nt":
         if process.poll() is None:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
@@ -205,15 +248,15 @@ def end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def stopping() -> bool:
-    """Whether everything is being ended, so that a program's end means nothing."""
+def is_stopping() -> bool:
+    """Return whether all programs are being killed, so that the way in which one ends means nothing."""
     return _stopping.is_set()
 
 
 def stop_all() -> None:
-    """End every program started here and refuse to start more: what Ctrl-C does."""
+    """Kill every program that was started here, and refuse to start more: what Ctrl-C does."""
     _stopping.set()
     with _lock:
         live = list(_live)
     for process in live:
-        end(process)
+        kill_group(process)

@@ -12,7 +12,7 @@ from typing import Any
 from wheelworks.core.archive import Limits, Member
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.wheel import read_members
-from wheelworks.emulator.abi import Abi, python_abi
+from wheelworks.emulator.abi import Abi, detect_python_abi
 from wheelworks.emulator.capi import EXPORTS
 from wheelworks.emulator.capi.modules import create_module, run_exec_slots
 from wheelworks.emulator.cpu import RunLimits
@@ -94,7 +94,7 @@ class EmulatedModule:
     def __init__(self, image: Image, extension: ExtensionModule, limits: RunLimits) -> None:
         """Load and import the module. Raises BadImage, Fault, CannotRun, and what its import raises."""
         self._image, self._extension, self._limits = image, extension, limits
-        python = python_abi(extension.name, image.libraries, extension.tags)
+        python = detect_python_abi(extension.name, image.libraries, extension.tags)
         self._abi = Abi(image.os, image.cpu, python)
         self._start()
 

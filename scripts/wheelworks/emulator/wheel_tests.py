@@ -194,8 +194,8 @@ def _add_results(verdict: Verdict, tests: _Tests, seconds: float) -> Verdict:
 
 def _run_parallel(wheels: Sequence[Path]) -> dict[Path, _Tests]:
     """Test wheels on all cores: each is one pytest's, which takes as long to start as to test a wheel."""
-    cores = process.cores()
-    with process.side_by_side() as pool:
+    cores = process.count_cores()
+    with process.thread_pool() as pool:
         shares = list(pool.map(_run_pytest, [wheels[core::cores] for core in range(cores)]))
     return {wheel: tests for share in shares for wheel, tests in share.items()}
 
@@ -220,7 +220,7 @@ def _run_pytest(wheels: Sequence[Path]) -> dict[Path, _Tests]:
         path = os.pathsep.join([str(Path(work, "package")), str(REPOSITORY / "scripts")])
         env = {**os.environ, "PYTHONPATH": path, "TORNADO_SPEEDUPS_EXTENSION": "0"}
         result = process.run(
-            [sys.executable, "-m", "pytest", TESTS, *options, *chosen], cwd=REPOSITORY, env=env, seconds=600
+            [sys.executable, "-m", "pytest", TESTS, *options, *chosen], cwd=REPOSITORY, env=env, timeout=600
         )
         if result.status not in (0, 1) or not report.is_file():
             raise WheelworksError(f"the package's tests can't be run: pytest says\n{result.output[-2000:]}")

@@ -1,1 +1,1 @@
-"""From a clean tree to files that are proven, described and rehearsed: the steps of a release, each resumable."""
+"""Make a release: steps from a clean tree to tested, described and rehearsed files, each of them resumable."""

@@ -1,4 +1,4 @@
-"""A program: pypiserver on loopback, until its stdin ends, which it does however its parent ends; prints its port."""
+"""A program: run pypiserver on loopback until stdin ends, which happens however the parent ends; print its port."""
 
 import sys
 import threading
@@ -13,8 +13,8 @@ class _Server(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
 
 
 def main(folder: str) -> None:
-    """Serve ``folder``, which receives what is uploaded. Anyone may upload: nobody else reaches loopback's port."""
-    # An upload that was cut off is kept as far as it came: overwrite lets the next one complete it.
+    """Serve ``folder``, which receives uploads, without authentication: the server is reachable on loopback only."""
+    # The server keeps the beginning of an interrupted upload: overwrite lets the next upload complete it.
     settings = {"password_file": ".", "authenticate": [], "disable_fallback": True, "overwrite": True}
     app = pypiserver.app(roots=[folder], **settings)
     server = wsgiref.simple_server.make_server("127.0.0.1", 0, app, _Server)

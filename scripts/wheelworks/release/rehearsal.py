@@ -1,138 +1,124 @@
-"""A release into an index of our own, on loopback, and back: upload, install, download, compare, echo.
+"""Rehearse a release with a package index on loopback: upload, download, compare, install, smoke test.
 
-The index is pypiserver as a program that ends with this one, however this one ends. What it holds is thrown away; of a
-rehearsal that was killed, by the next one.
+The index is pypiserver, run as a program that ends with this one, however this one ends. Its files are deleted
+afterwards; those of a killed rehearsal are deleted by the next one.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wheelworks.core import cache, manifest, process
+from wheelworks.core import cache, manifest, process, venv
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.plan import Planned
 from wheelworks.core.targets import Target
 
 FOLDER = ".rehearsal"
-SMOKE_TEST = Path(__file__).with_name("smoke_test.py")
 INSTALLERS = ("pip", "uv")
-_PIPS = ("--isolated", "--no-cache-dir")  # which uv says otherwise
-SERVER = Path(__file__).with_name("indexserver.py")
+_SERVER = Path(__file__).with_name("indexserver.py")
+_SMOKE_TEST = Path(__file__).with_name("smoke_test.py")
+_PIP_ONLY = ("--isolated", "--no-cache-dir")  # uv has other options for this
 
 
 @contextmanager
 def serve_index(folder: Path) -> Iterator[str]:
-    """An index server that keeps what is uploaded in ``folder``; yields its address, and is gone afterwards.
+    """Run an index server that keeps uploads in ``folder``; yield its address.
 
-    Raises WheelworksError where it doesn't start.
+    Raises WheelworksError if it doesn't start.
     """
-    command: list[str | Path] = [sys.executable, SERVER, folder]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-        assert server.stdin and server.stdout  # both are pipes
-        try:
-            if not (port := server.stdout.readline().decode().strip()):
-                raise WheelworksError("the index for the rehearsal doesn't start", "pip install pypiserver")
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            server.stdin.close()
+    command: list[str | Path] = [sys.executable, _SERVER, folder]
+    with process.start_server(command, quiet=True) as server:
+        assert server.stdout  # a pipe
+        if not (port := server.stdout.readline().strip()):
+            raise WheelworksError("the index server for the rehearsal doesn't start", "pip install pypiserver")
+        yield f"http://127.0.0.1:{port}/"
 
 
-@contextmanager
-def _empty_folder(folder: Path) -> Iterator[Path]:
-    """A folder with nothing in it, gone afterwards, or, if we are killed, when it is asked for again."""
-    cache.remove_tree(folder)
-    folder.mkdir()
+def rehearse_release(files: Sequence[Path], planned: Sequence[Planned], pin: str, work: Path) -> None:
+    """Rehearse the release ``pin`` (NAME==VERSION) in the folder ``work``, which is removed before and afterwards.
+
+    ``planned`` are the wheels among the release's ``files``. Raises WheelworksError that says which part failed.
+    """
+    cache.remove_tree(work)
+    (work / "index").mkdir(parents=True)
     try:
-        yield folder
-    finally:
-        cache.remove_tree(folder)
-
-
-def rehearse_release(files: Sequence[Path], planned: Sequence[Planned], pin: str, place: Path) -> None:
-    """Do all of it with the files of a release, the wheels among them being ``planned``, in a folder of its own.
-
-    Raises WheelworksError that says which part failed.
-    """
-    with _empty_folder(place) as work:
-        (work / "index").mkdir()
-        _run("twine check", "twine", "check", "--strict", *files)
-        _run("pip download tornado", "pip", "download", "--quiet", "--dest", work / "tornado", "tornado")
+        _run_module("twine check", "twine", "check", "--strict", *files)
+        _run_module("pip download tornado", "pip", "download", "--quiet", "--dest", work / "tornado", "tornado")
         with serve_index(work / "index") as address:
             upload_files(files, work / "index", address)
             compare_folder(files, work / "index")
             download_files(files, planned, pin, work / "back", address)
             for installer in INSTALLERS:
-                install_package(installer, pin, work / installer, index_options(address, work / "tornado"))
+                install_package(installer, pin, work / installer, get_index_options(address, work / "tornado"))
+    finally:
+        cache.remove_tree(work)
 
 
-def upload_files(files: Sequence[Path], there: Path, address: str) -> None:
-    """Upload what the index hasn't got: an upload that was cut off is completed, and nothing is doubled."""
-    missing = [path for path in files if manifest.sha256(there / path.name) != manifest.sha256(path)]
+def upload_files(files: Sequence[Path], uploaded: Path, address: str) -> None:
+    """Upload the files that the folder ``uploaded`` of the index lacks, or has only in part."""
+    missing = [path for path in files if manifest.sha256(uploaded / path.name) != manifest.sha256(path)]
     if missing:
         login = ("--username", "rehearsal", "--password", "rehearsal", "--disable-progress-bar")
-        _run("twine upload", "twine", "upload", "--repository-url", address, *login, *missing)
+        _run_module("twine upload", "twine", "upload", "--repository-url", address, *login, *missing)
 
 
-def compare_folder(files: Sequence[Path], there: Path) -> None:
-    """Hold the files of a folder against ours, to the byte and to the last one."""
+def compare_folder(files: Sequence[Path], folder: Path) -> None:
+    """Check that a folder holds exactly these files. Raises WheelworksError for a different, missing or extra one."""
     ours = {path.name: manifest.sha256(path) for path in files}
-    theirs = {path.name: manifest.sha256(path) for path in there.iterdir()}
+    theirs = {path.name: manifest.sha256(path) for path in folder.iterdir()}
     if wrong := sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)):
-        raise WheelworksError(f"{wrong[0]} came back otherwise than it was sent")
+        raise WheelworksError(f"{wrong[0]}: the index has different bytes than were uploaded")
 
 
 def download_files(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: Path, address: str) -> None:
-    """Download what pip chooses for every platform and ABI, and compare it. Raises WheelworksError."""
+    """Download what pip picks for every platform and ABI. Raises WheelworksError if it isn't the planned wheel."""
     ours = {path.name: manifest.sha256(path) for path in files}
 
-    def get(one: Planned, row: Target) -> str:
+    def check(one: Planned, row: Target) -> str:
         assert one.abi
-        place = into / row.id / one.abi.id
+        folder = into / row.id / one.abi.id
         tags = [word for tag in row.tags for word in ("--platform", tag)]
         words = ("download", "--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", one.abi.python)
         abi = ("--implementation", "cp", "--abi", one.abi.id.rpartition("-")[2].rpartition(".")[2])
-        _run(f"pip download for {row.id}", "pip", *words, *abi, *index_options(address), *tags, "--dest", place, pin)
-        (found,) = place.iterdir()
+        options = (*words, *abi, *get_index_options(address), *tags, "--dest", folder)
+        _run_module(f"pip download for {row.id}", "pip", *options, pin)
+        (found,) = folder.iterdir()
         same = found.name == one.name and ours.get(found.name) == manifest.sha256(found)
-        return "" if same else f"{row.id}: pip chooses {found.name}, which isn't {one.name}, or not as it was sent"
+        return "" if same else f"{row.id}: pip picks {found.name}, which isn't {one.name} with the uploaded bytes"
 
-    places = [(one, row) for one in planned for row in one.targets]
-    with process.side_by_side() as pool:
-        wrong = [said for said in pool.map(lambda place: get(*place), places) if said]
-    if wrong:
+    with process.thread_pool() as pool:
+        errors = list(pool.map(lambda place: check(*place), [(one, row) for one in planned for row in one.targets]))
+    if wrong := [error for error in errors if error]:
         raise WheelworksError(wrong[0])
 
 
-def install_package(installer: str, pin: str, place: Path, only: Sequence[str | Path]) -> None:
-    """Install by pip or uv into a clean environment, Tornado too, and echo a message over a WebSocket."""
-    _run("venv", "venv", place)
-    python = process.interpreter_in(place)
+def install_package(installer: str, pin: str, place: Path, options: Sequence[str | Path]) -> None:
+    """Install a release and Tornado by pip or uv into a new environment, and run the smoke test there.
+
+    Raises WheelworksError if one of these fails.
+    """
+    python = venv.create_venv(sys.executable, place)
     if installer == "uv":
         words = ("uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", python)
-        _run("uv pip install", *words, *[word for word in only if word not in _PIPS], pin)
+        _run_module("uv pip install", *words, *[word for word in options if word not in _PIP_ONLY], pin)
     else:
-        _run("pip install", "pip", "install", "--quiet", *only, pin, python=python)
-    ended = process.run([python, "-I", SMOKE_TEST], seconds=60)
-    if ended.status:
-        raise WheelworksError(f"the package that {installer} has installed doesn't echo:\n{ended.last(20)}")
+        _run_module("pip install", "pip", "--python", python, "install", "--quiet", *options, pin)
+    failure = f"the package installed by {installer} fails the smoke test"
+    process.run_checked([python, "-I", _SMOKE_TEST], failure, lines=20, timeout=60)
 
 
-def index_options(address: str, *folders: Path) -> tuple[str | Path, ...]:
-    """pip's options that make it ask this index and these folders, and nothing else."""
-    found = (word for folder in folders for word in ("--find-links", folder))
-    return (*_PIPS, "--index-url", f"{address}simple/", *found)
+def get_index_options(address: str, *folders: Path) -> tuple[str | Path, ...]:
+    """Return pip's options to use this index and these folders, and nothing else."""
+    links = (word for folder in folders for word in ("--find-links", folder))
+    return (*_PIP_ONLY, "--index-url", f"{address}simple/", *links)
 
 
-def _run(what: str, module: str, *words: str | Path, python: str | Path = sys.executable) -> None:
-    # pip's own settings may name more indexes, which must not answer in the place of ours
-    theirs = ("INDEX", "FIND_LINKS")
-    kept = {name: value for name, value in os.environ.items() if not any(word in name for word in theirs)}
-    quiet = {**kept, "PIP_CONFIG_FILE": os.devnull} if "--index-url" in words else dict(os.environ)
-    ended = process.run([python, "-m", module, *words], env=quiet)
-    if ended.status:
-        raise WheelworksError(f"{what} failed:\n{ended.last(20)}")
+def _run_module(what: str, module: str, *words: str | Path) -> None:
+    # pip's own settings may name more indexes, which must not be asked instead of ours.
+    kept = {name: value for name, value in os.environ.items() if "INDEX" not in name and "FIND_LINKS" not in name}
+    env = {**kept, "PIP_CONFIG_FILE": os.devnull} if "--index-url" in words else dict(os.environ)
+    process.run_checked([sys.executable, "-m", module, *words], f"{what} failed", lines=20, env=env)

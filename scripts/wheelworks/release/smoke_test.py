@@ -1,4 +1,4 @@
-"""A program for a clean environment: a message goes over a WebSocket and back, with the speedups installed."""
+"""A program for a clean environment: echo messages over a WebSocket, with the speedups installed."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ class _Echo(tornado.websocket.WebSocketHandler):
 
 
 async def main() -> None:
-    """Echo text and bytes. Raises AssertionError where something else comes back."""
+    """Echo text and bytes. Raises AssertionError if something else comes back."""
     tornado_speedups.install()
     assert tornado_speedups.implementation == "c", "the wheel without C was installed"
     socket, port = tornado.testing.bind_unused_port()

@@ -1,107 +1,68 @@
-"""What is done of a release, kept beside its files, so that one that was killed goes on where it was."""
+"""The steps of a release in their order, the record of those that are done, and the checksums of the files.
+
+Each step does one thing and names the files that it is about. A step is done if the record holds the current hashes of
+these files, so that a release that was killed continues where it was.
+"""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import structs
 
 from wheelworks.core import manifest, plan, process, targets
 from wheelworks.core.errors import WheelworksError
-from wheelworks.release import attestation, publishing, rehearsal
+from wheelworks.release import publishing, rehearsal
+from wheelworks.reproduce import provenance
 from wheelworks.reproduce.provenance import PROVENANCE_FILE
 from wheelworks.reproduce.rebuild import Selection
 
 STATE_FILE = ".release.json"
-
-
-@dataclass(frozen=True)
-class ReleaseState:
-    """The steps that are done, each with the SHA-256 of every file that it is about.
-
-    It is for one version and commit, and for what a rehearsal was confined to, if it was.
-    """
-
-    version: str
-    commit: str
-    part: tuple[str, ...] = ()
-    done: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-    def is_done(self, step: str, folder: Path) -> bool:
-        """Whether a step was done, and its files are still what they were."""
-        files = self.done.get(step)
-        return files is not None and all(manifest.sha256(folder / name) == digest for name, digest in files.items())
-
-    def with_done(self, step: str, files: Iterable[Path]) -> ReleaseState:
-        """The state once a step is done with ``files``."""
-        hashes = {path.name: manifest.sha256(path) for path in files}
-        return replace(self, done={**self.done, step: hashes})
-
-    def save(self, folder: Path) -> None:
-        """Write it, whole or not at all."""
-        record = {"version": self.version, "commit": self.commit, "part": self.part, "done": self.done}
-        manifest.write(folder / STATE_FILE, (json.dumps(record, indent=1) + "\n").encode())
-
-
-def load_state(folder: Path, version: str, commit: str, part: tuple[str, ...] = ()) -> ReleaseState:
-    """The state of this version, commit and part; a new one where there is none, or that of another release."""
-    fresh = ReleaseState(version, commit, part)
-    try:
-        found = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-        done = {
-            str(step): {str(name): str(digest) for name, digest in files.items()}
-            for step, files in found["done"].items()
-        }
-        theirs = found["version"], found["commit"], tuple(found["part"])
-        return replace(fresh, done=done) if theirs == (version, commit, part) else fresh
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return fresh  # nothing that can be relied on: every step is done again
+CHECKSUMS_FILE = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
 class ReleaseSubset:
-    """What a rehearsal is confined to: wheels, CPythons and Tornados that test them, variations; all, where empty."""
+    """What a rehearsal is limited to: wheels, CPythons and Tornados to test with, variations. Empty means all."""
 
     selection: Selection = field(default_factory=Selection)
     pythons: tuple[str, ...] = ()
     tornados: tuple[str, ...] = ()
     variations: tuple[str, ...] = ()
 
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is left out."""
-        return self == ReleaseSubset()
+    def format_options(self) -> tuple[str, ...]:
+        """Return the options in a fixed order, which also identify the subset in the record."""
+        return (*self.selection.format_options(), *self.test_options(), *_repeat("--vary", self.variations))
 
-    def words(self) -> tuple[str, ...]:
-        """It in a fixed order, so that what was done for one part isn't taken as done for another."""
-        return (*self.selection.words(), *self.testing(), *_each("--vary", self.variations))
-
-    def testing(self) -> tuple[str, ...]:
-        """The options of test-native."""
-        return (*_each("--python", self.pythons), *_each("--tornado", self.tornados))
+    def test_options(self) -> tuple[str, ...]:
+        """Return the options of test-native."""
+        return (*_repeat("--python", self.pythons), *_repeat("--tornado", self.tornados))
 
 
-def _each(option: str, values: Sequence[str]) -> Iterator[str]:
+def _repeat(option: str, values: Sequence[str]) -> Iterator[str]:
     return (word for value in values for word in (option, value))
 
 
 @dataclass(frozen=True)
 class Release:
-    """What is released: the checkout, the folder that receives the files, the version, its commit, the files' stem."""
+    """A release, or the part of it that is rehearsed."""
 
-    root: Path
-    dist: Path
+    root: Path  # the checkout
+    dist: Path  # the folder for the files
     version: str
     commit: str
-    stem: str
-    part: ReleaseSubset = field(default_factory=ReleaseSubset)
+    stem: str  # NAME-VERSION, as file names begin
+    subset: ReleaseSubset = field(default_factory=ReleaseSubset)
 
     @property
     def planned(self) -> tuple[plan.Planned, ...]:
-        """Its wheels."""
-        chosen = self.part.selection
+        """The wheels."""
+        chosen = self.subset.selection
         rows = targets.select(chosen.targets) or targets.all_targets()
         abis = [abi for abi in targets.all_abis() if not chosen.abis or abi.id in chosen.abis]
         pure = plan.PURE in chosen.abis if chosen.abis else not chosen.targets
@@ -109,172 +70,223 @@ class Release:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Exactly the files that a release consists of."""
+        """The names of exactly the files that the release consists of."""
         return (f"{self.stem}.tar.gz", *(one.name for one in self.planned))
 
     @property
     def files(self) -> list[Path]:
-        """Where they are."""
+        """The paths of these files."""
         return [self.dist / name for name in self.names]
 
     @property
-    def described(self) -> list[Path]:
-        """What ``SHA256SUMS`` tells of: the files, and the account of how they were made."""
+    def attested(self) -> list[Path]:
+        """The files that ``SHA256SUMS`` lists: the release's files and their provenance."""
         return [*self.files, self.dist / PROVENANCE_FILE]
 
 
-@dataclass(frozen=True)
-class ReleaseStep:
-    """One step: its name, what it does in a few words, what does it, and the files that it makes or has looked at."""
-
-    name: str
-    says: str
-    run: Callable[[Release], None]
-    files: Callable[[Release], Sequence[Path]]
-
-
-def run_wheelworks(release: Release, *words: str | Path) -> None:
-    """Run one of the suite's commands. Raises WheelworksError with the end of what it said where it fails."""
-    ended = process.run([sys.executable, "-m", "wheelworks", *words], cwd=release.root, seconds=7200, tied=True)
-    if ended.status:
-        lines = [line for line in ended.output.splitlines() if line.strip()]
-        raise WheelworksError(f"{words[0]} failed:\n" + "\n".join(lines[-25:]), f"nox -s {words[0]}")
-
-
-def build_wheels(release: Release) -> None:
-    """The sdist and every wheel, and nothing else."""
-    run_wheelworks(release, *_build(release), "--no-run")
-    check_exact_files(release)
-
-
-def audit_wheels(release: Release) -> None:
-    """The wheels, their dependencies, lock files and workflows."""
-    run_wheelworks(release, "audit", release.dist)
-    run_wheelworks(release, "lint-project", release.root)
-
-
-def run_wheels(release: Release) -> None:
-    """The machine code of each wheel: on an emulated CPU, or under a real CPython where there is none.
-
-    ``build-wheels`` does so with what is there already, and knows for which wheels there is which way.
-    """
-    run_wheelworks(release, *_build(release))
-
-
-def run_native_tests(release: Release) -> None:
-    """The package's and Tornado's tests, with those wheels that this machine takes."""
-    run_wheelworks(release, "test-native", "--from", release.dist, *release.part.testing())
-
-
-def reproduce_wheels(release: Release) -> None:
-    """All of it again, the sdist too, from the commit, in other surroundings."""
-    run_wheelworks(
-        release, "reproduce", release.dist, "--source", release.root, *_each("--vary", release.part.variations)
-    )
-
-
-def _build(release: Release) -> tuple[str | Path, ...]:
-    return ("build-wheels", release.root, "--out", release.dist, *release.part.selection.words())
-
-
-def check_exact_files(release: Release) -> None:
-    """Raises WheelworksError for a file of the release that is missing, and for one that is none of it."""
+def check_files(release: Release) -> None:
+    """Check that the folder holds every file of the release and no other wheel or sdist. Raises WheelworksError."""
     if missing := sorted(set(release.names) - _list_files(release)):
         raise WheelworksError(f"{missing[0]} is missing", "nox -s build-wheels")
-    check_no_extra_files(release)
+    _check_no_other_files(release)
 
 
-def check_no_extra_files(release: Release) -> None:
-    """Raises WheelworksError for a wheel or an sdist that is no file of the release."""
-    if surplus := sorted(_list_files(release) - set(release.names)):
-        raise WheelworksError(f"{surplus[0]} is no file of this release", f"move it out of {release.dist}")
+def _check_no_other_files(release: Release) -> None:
+    if extra := sorted(_list_files(release) - set(release.names)):
+        raise WheelworksError(f"{extra[0]} is not a file of this release", f"move it out of {release.dist}")
 
 
 def _list_files(release: Release) -> set[str]:
     return {path.name for pattern in ("*.whl", "*.tar.gz") for path in release.dist.glob(pattern)}
 
 
-def record_checksums(release: Release) -> None:
-    """``SHA256SUMS``."""
-    attestation.write_checksums(release.dist, release.described)
+def write_checksums(folder: Path, files: Iterable[Path]) -> Path:
+    """Write ``SHA256SUMS`` in the format of sha256sum, sorted by name."""
+    lines = [f"{manifest.sha256(path)}  {path.name}\n" for path in sorted(files)]
+    return manifest.write(folder / CHECKSUMS_FILE, "".join(lines).encode())
+
+
+def check_checksums(folder: Path, names: Iterable[str]) -> None:
+    """Check a folder's files against its ``SHA256SUMS``. Raises WheelworksError if one is changed, missing or extra."""
+    recorded, existing = _read_checksums(folder), {name for name in names if (folder / name).is_file()}
+    for name in sorted(recorded.keys() ^ existing):
+        what = "is missing" if name in recorded else f"is not in {CHECKSUMS_FILE}"
+        raise WheelworksError(f"{name} {what}", "start the release again")
+    check_unchanged(folder)
+
+
+def check_unchanged(folder: Path) -> None:
+    """Check a folder's existing files against its ``SHA256SUMS``, if any. Raises WheelworksError for a changed one."""
+    for name, digest in _read_checksums(folder).items():
+        if manifest.sha256(folder / name) not in ("", digest):
+            hint = f"find out what changed it; if you delete {name}, the release builds it again"
+            raise WheelworksError(f"{name} was changed after its checksum was written", hint)
+
+
+def _read_checksums(folder: Path) -> dict[str, str]:
+    path = folder / CHECKSUMS_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def run_wheelworks(release: Release, *words: str | Path, session: str = "") -> None:
+    """Run one of the suite's commands. Raises WheelworksError with the end of its output if it fails."""
+    command = [sys.executable, "-m", "wheelworks", *words]
+    options: dict[str, Any] = {"cwd": release.root, "timeout": 7200, "die_with_parent": True}
+    process.run_checked(command, f"{words[0]} failed", f"nox -s {session or words[0]}", lines=25, **options)
+
+
+def build_wheels(release: Release) -> None:
+    """Build the sdist and every wheel."""
+    run_wheelworks(release, *_get_build_command(release), "--no-run")
+    check_files(release)
+
+
+def audit_wheels(release: Release) -> None:
+    """Audit the wheels and their dependencies, the lock files and the workflows."""
+    run_wheelworks(release, "audit", release.dist)
+    run_wheelworks(release, "lint-project", release.root, session="lint")
+
+
+def run_wheels(release: Release) -> None:
+    """Run each wheel's machine code on an emulated CPU, or under a real CPython if the emulator doesn't know the CPU.
+
+    ``build-wheels`` doesn't build existing wheels again, and picks the engine for each.
+    """
+    run_wheelworks(release, *_get_build_command(release))
+
+
+def _get_build_command(release: Release) -> tuple[str | Path, ...]:
+    return ("build-wheels", release.root, "--out", release.dist, *release.subset.selection.format_options())
+
+
+def run_native_tests(release: Release) -> None:
+    """Run the package's and Tornado's tests with the wheels that this machine accepts."""
+    run_wheelworks(release, "test-native", "--from", release.dist, *release.subset.test_options())
+
+
+def reproduce_wheels(release: Release) -> None:
+    """Build the sdist and the wheels again from the commit, in changed environments."""
+    varied = _repeat("--vary", release.subset.variations)
+    run_wheelworks(release, "reproduce", release.dist, "--source", release.root, *varied)
 
 
 def record_provenance(release: Release) -> None:
-    """``provenance.json``."""
+    """Write ``provenance.json``."""
     record = manifest.load(release.dist)
     if record is None:
         raise WheelworksError(f"{release.dist} has no {manifest.FILE}", "nox -s build-wheels")
-    locks = {
-        f"requirements/{path.name}": manifest.sha256(path) for path in (release.root / "requirements").glob("*.txt")
-    }
-    attestation.write_provenance(
-        release.dist, attestation.create_provenance(release.files, record, release.commit, release.stem, locks)
-    )
+    paths = (release.root / "requirements").glob("*.txt")
+    locks = {f"requirements/{path.name}": manifest.sha256(path) for path in paths}
+    statement = provenance.create_provenance(release.files, record, release.commit, release.stem, locks)
+    provenance.write_provenance(release.dist, statement)
+
+
+def record_checksums(release: Release) -> None:
+    """Write ``SHA256SUMS``."""
+    write_checksums(release.dist, release.attested)
 
 
 def rehearse_upload(release: Release) -> None:
-    """Publish to an index of our own, and install from it."""
-    check_exact_files(release)
-    attestation.check_checksums(release.dist, [path.name for path in release.described])
-    pin, place = release.stem.replace("-", "=="), release.dist / rehearsal.FOLDER
-    rehearsal.rehearse_release(release.files, release.planned, pin, place)
+    """Upload to an index on this machine, and install from it."""
+    check_files(release)
+    check_checksums(release.dist, [path.name for path in release.attested])
+    pin, work = release.stem.replace("-", "=="), release.dist / rehearsal.FOLDER
+    rehearsal.rehearse_release(release.files, release.planned, pin, work)
 
 
-def _files(release: Release) -> list[Path]:
-    return release.files
+@dataclass(frozen=True)
+class ReleaseStep:
+    """A step: its name, a summary, the function that does it, and the files that it creates or checks."""
+
+    name: str
+    summary: str
+    run: Callable[[Release], None]
+    files: Callable[[Release], Sequence[Path]] = lambda release: release.files
 
 
 STEPS = (
-    ReleaseStep("build-wheels", "the sdist and every wheel", build_wheels, _files),
-    ReleaseStep("audit", "wheels, dependencies, locks, workflows", audit_wheels, _files),
-    ReleaseStep("test-foreign", "the machine code of every wheel", run_wheels, _files),
-    ReleaseStep("test-native", "the package's and Tornado's tests on this machine", run_native_tests, _files),
-    ReleaseStep("reproduce", "all of it again, to the byte", reproduce_wheels, _files),
-    ReleaseStep(PROVENANCE_FILE, "how they were made", record_provenance, lambda one: one.described),
+    ReleaseStep("build-wheels", "the sdist and every wheel", build_wheels),
+    ReleaseStep("audit", "wheels, dependencies, lock files, workflows", audit_wheels),
+    ReleaseStep("test-foreign", "the machine code of every wheel", run_wheels),
+    ReleaseStep("test-native", "the package's and Tornado's tests on this machine", run_native_tests),
+    ReleaseStep("reproduce", "everything again, byte for byte", reproduce_wheels),
+    ReleaseStep(PROVENANCE_FILE, "how the files were built", record_provenance, lambda one: one.attested),
     ReleaseStep(
-        attestation.CHECKSUMS_FILE,
-        "the files' checksums",
-        record_checksums,
-        lambda one: [*one.described, one.dist / attestation.CHECKSUMS_FILE],
+        CHECKSUMS_FILE, "the files' checksums", record_checksums, lambda one: [*one.attested, one.dist / CHECKSUMS_FILE]
     ),
-    ReleaseStep("rehearse", "upload to an index on this machine, and install from it", rehearse_upload, _files),
+    ReleaseStep("rehearse", "upload to an index on this machine, and install from it", rehearse_upload),
 )
 
 
-def begin_release(root: Path, dist: Path, version: str, name: str, part: ReleaseSubset, *, publish: bool) -> Release:
-    """Check that a release may begin. Raises WheelworksError."""
+class ReleaseState(msgspec.Struct, frozen=True):
+    """The steps that are done for a version, commit and subset, each with the SHA-256 of its files by name."""
+
+    version: str
+    commit: str
+    subset: tuple[str, ...] = ()
+    done: dict[str, dict[str, str]] = {}
+
+    def is_done(self, step: str, folder: Path) -> bool:
+        """Return whether a step was done and its files haven't changed since."""
+        files = self.done.get(step)
+        return files is not None and all(manifest.sha256(folder / name) == digest for name, digest in files.items())
+
+    def with_done(self, step: str, files: Iterable[Path]) -> ReleaseState:
+        """Return the state after a step was done with ``files``."""
+        hashes = {path.name: manifest.sha256(path) for path in files}
+        return structs.replace(self, done={**self.done, step: hashes})
+
+
+def _save_state(state: ReleaseState, folder: Path) -> None:
+    manifest.write(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
+
+
+def _load_state(release: Release) -> ReleaseState:
+    """Return the state of a release; a new one if there is none, an unreadable one, or that of another release."""
+    fresh = ReleaseState(release.version, release.commit, release.subset.format_options())
+    try:
+        found = msgspec.json.decode((release.dist / STATE_FILE).read_bytes(), type=ReleaseState)
+    except (OSError, msgspec.MsgspecError, RecursionError):
+        return fresh
+    return found if structs.replace(found, done={}) == fresh else fresh
+
+
+def begin_release(root: Path, dist: Path, version: str, name: str, subset: ReleaseSubset, *, publish: bool) -> Release:
+    """Check the preconditions of a release, and return it. Raises WheelworksError."""
     commit = publishing.check_preconditions(root, version, publish=publish)
-    return Release(root, dist, version, commit, plan.stem(name, version), part)
+    return Release(root, dist, version, commit, plan.stem(name, version), subset)
 
 
-def run_steps(release: Release, steps: Sequence[ReleaseStep], tell: Callable[[str, str], None]) -> None:
-    """Take every step that isn't done; ``tell`` hears of each whether it is "under way", "done" or "as before".
+def run_steps(release: Release, steps: Sequence[ReleaseStep], update: Callable[[str, str], None]) -> None:
+    """Run every step that isn't done; ``update`` gets each step's name with "running", "done" or "done before".
 
-    What was done is kept after each step, so that a release that is killed goes on there. A step whose files have
-    changed is taken again, and so is every one behind it. Raises WheelworksError for a failed step, for a file that is
-    none of the release, and for one that was changed after its checksum was written; one that is gone is made again.
+    The state is saved after each step. A step whose files have changed is run again, and so are all steps behind it.
+    Raises WheelworksError for a failed step, for a file that doesn't belong to the release, and for a file that was
+    changed after its checksum was written. A missing file is built again.
     """
-    kept, again = _prepare_folder(release), False
+    state, again = _prepare_folder(release), False
     for step in steps:
-        if not again and kept.is_done(step.name, release.dist):
-            tell(step.name, "as before")
+        if not again and state.is_done(step.name, release.dist):
+            update(step.name, "done before")
             continue
         again = True
-        tell(step.name, "under way")
+        update(step.name, "running")
         step.run(release)
-        kept = kept.with_done(step.name, step.files(release))
-        kept.save(release.dist)
-        tell(step.name, "done")
+        state = state.with_done(step.name, step.files(release))
+        _save_state(state, release.dist)
+        update(step.name, "done")
 
 
 def _prepare_folder(release: Release) -> ReleaseState:
-    """What is done already, once the folder is found, or made, fit to go on in."""
-    written = (*(path.name for path in release.described), attestation.CHECKSUMS_FILE, STATE_FILE, manifest.FILE)
+    """Check and clean the folder, and return the state."""
+    written = (*(path.name for path in release.attested), CHECKSUMS_FILE, STATE_FILE, manifest.FILE)
     manifest.sweep(release.dist, written)
-    check_no_extra_files(release)
-    kept = load_state(release.dist, release.version, release.commit, release.part.words())
-    if attestation.CHECKSUMS_FILE in kept.done:
-        attestation.check_unchanged_files(release.dist)
-    elif not kept.done:
-        attestation.remove_attestation(release.dist)
-    return kept
+    _check_no_other_files(release)
+    state = _load_state(release)
+    if CHECKSUMS_FILE in state.done:
+        check_unchanged(release.dist)
+    elif not state.done:  # these describe the files of an earlier release
+        for name in (PROVENANCE_FILE, CHECKSUMS_FILE):
+            (release.dist / name).unlink(missing_ok=True)
+    return state

@@ -1,4 +1,4 @@
-"""Manifest -> ``report.html``: a release at a glance, in one page that asks nobody for anything.
+"""The report, ``report.html``: what a folder's manifest says about a release, as one page that loads nothing else.
 
-What a manifest or a wheel says is untrusted here: ``reading`` takes what is of the expected shape, ``html`` escapes it.
+Text of a manifest or a wheel is untrusted. ``model`` summarizes it, and the template in ``page`` escapes all of it.
 """

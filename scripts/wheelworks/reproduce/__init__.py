@@ -1,1 +1,1 @@
-"""Build wheels again in other surroundings, compare them to the byte, and name what made a difference."""
+"""Build wheels again in changed environments, compare them byte for byte, and find what made a difference."""

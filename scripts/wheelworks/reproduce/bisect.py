@@ -1,24 +1,31 @@
-"""Which variation makes a difference: all at once first, and one at a time only where that showed one."""
+"""Find the variations that make a difference.
+
+The first build varies everything at once. Only if it differs, further builds find the cause: a build without
+variations is compared with the reference, and then with builds under one variation each. If two builds without
+variations differ from each other, the clock is stopped to tell timestamps from nondeterminism.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from wheelworks.core import process
-from wheelworks.reproduce import environment, rebuild
-from wheelworks.reproduce.rebuild import BuildOutput, Selection
+from wheelworks.reproduce import environment
+from wheelworks.reproduce.differences import ABSENT, PRESENT, ByteDifference, compare_files, find_equal_members
+from wheelworks.reproduce.rebuild import BuildOutput, Selection, select_files
 from wheelworks.reproduce.variations import Variation
 
-# What no variation of surroundings explains.
-NONDETERMINISTIC = "chance: builds in the same surroundings differ"
-INTERACTION = "several together: none does it alone"
-DIFFERENT_TOOLCHAIN = "made otherwise: rebuilds agree with each other, whatever is varied"
+# Causes that are no variation.
+NONDETERMINISTIC = "nondeterministic: builds in the same environment differ"
+INTERACTION = "interaction: no variation makes a difference alone"
+DIFFERENT_TOOLCHAIN = "built differently: rebuilds agree with each other, whatever is varied"
+TIMESTAMP = "clock: the bytes contain the time of the build"
 
-_FROZEN_CLOCK = Variation(
-    "a clock that stands still", lambda: environment.FROZEN_TIME, environment.freeze_clock, environment.check_faketime
-)
+_FROZEN_CLOCK = Variation("frozen clock", lambda: "", environment.freeze_clock, environment.check_faketime)
+_MAX_LINES = 12  # reported differences of one file
 
 Files = Mapping[str, Path]
 BuildFunction = Callable[[Sequence[Variation], Selection | None], BuildOutput]
@@ -26,94 +33,119 @@ BuildFunction = Callable[[Sequence[Variation], Selection | None], BuildOutput]
 
 @dataclass(frozen=True)
 class Cause:
-    """A culprit, and what shows it: the files of a build without it beside those of the build with it alone."""
+    """What made ``files`` differ, with the files of a build without it and the build with it."""
 
     name: str
     files: tuple[str, ...]
     before: Files
     after: BuildOutput
 
+    @cached_property
+    def differences(self) -> dict[str, list[ByteDifference]]:
+        """The differences in each file. Raises WheelworksError for a damaged one."""
+        return {name: self._compare(self.before.get(name), self.after.files.get(name)) for name in self.files}
 
-@dataclass(frozen=True)
-class BisectResult:
-    """What came of it: the first varied build, and the causes of what differs; none, where it is the same."""
+    def _compare(self, before: Path | None, after: Path | None) -> list[ByteDifference]:
+        if before and after:
+            return compare_files(before, after)
+        why = f"not built:\n{self.after.failure or 'the build succeeded without it'}"
+        return [ByteDifference("", "the file itself", PRESENT if before else ABSENT, PRESENT if after else why)]
 
-    build: BuildOutput
-    causes: tuple[Cause, ...] = ()
+    def format_lines(self) -> Iterator[str]:
+        """Yield each file's name, and below it a line for each difference."""
+        for file, found in self.differences.items():
+            yield file
+            lines = list(_format_differences(found))
+            yield from lines[:_MAX_LINES]
+            if len(lines) > _MAX_LINES:
+                yield f"  and {len(lines) - _MAX_LINES} more"
+            before, after = self.before.get(file), self.after.files.get(file)
+            if self.name == DIFFERENT_TOOLCHAIN and before and after and file.endswith(".whl"):
+                equal = find_equal_members(before, after)
+                yield f"  equal, {len(equal)} files: {', '.join(equal)}"
+
+
+def _format_differences(found: Sequence[ByteDifference]) -> Iterator[str]:
+    """Yield a line for each difference; members with the same difference share one."""
+    same: dict[tuple[str, str, str], list[str]] = {}
+    for one in found:
+        same.setdefault((one.where, one.first, one.second), []).append(one.member or "the archive")
+    for (where, first, second), members in same.items():
+        who = members[0] if len(members) == 1 else f"{len(members)} files, {members[0]} to {members[-1]}"
+        yield f"  {who}: {where}" + (f": {first} | {second}" if first or second else "")
 
 
 def find_differing(files: Files, build: BuildOutput) -> tuple[str, ...]:
-    """The names of files that a build has not made to the byte, or has made beyond them."""
+    """Return the names of files that a build created with other bytes, didn't create, or created in addition."""
     names = sorted({*files, *build.files})
-    return tuple(name for name in names if _bytes(files.get(name)) != _bytes(build.files.get(name)))
+    return tuple(name for name in names if _read(files.get(name)) != _read(build.files.get(name)))
 
 
-def _bytes(path: Path | None) -> bytes | None:
+def _read(path: Path | None) -> bytes | None:
     return path.read_bytes() if path else None
 
 
-def find_causes(reference: Files, build: BuildFunction, variations: Sequence[Variation]) -> BisectResult:
-    """Build under all ``variations``; where that differs from ``reference``, name what makes the difference."""
-    inquiry = _Bisection(reference, build, variations)
-    first = inquiry.built(variations)
-    causes = inquiry.causes(first) if find_differing(reference, first) else ()
-    return BisectResult(first, causes)
+def find_causes(
+    reference: Files, build: BuildFunction, variations: Sequence[Variation]
+) -> tuple[BuildOutput, tuple[Cause, ...]]:
+    """Build under all ``variations``. Return that build, and what makes it differ from ``reference``, if it does."""
+    varied = build(variations, None)
+    differing = find_differing(reference, varied)
+    if not differing:
+        return varied, ()
+    return varied, _Bisection(build, variations, _select_smallest(differing, reference)).explain(reference, varied)
 
 
-def _select_smallest(wrong: Sequence[str], files: Files) -> Selection:
-    """The least that must be built to show what is wrong: an sdist comes about with any wheel."""
-    wheels = [name for name in (*wrong, *sorted(files)) if name.endswith(".whl")]
-    return rebuild.select_files([name for name in wheels if name in wrong] or wheels[:1])
+def _select_smallest(differing: Sequence[str], files: Files) -> Selection:
+    """Return the smallest selection that shows the difference; every build of a wheel creates the sdist as well."""
+    wheels = [name for name in (*differing, *sorted(files)) if name.endswith(".whl")]
+    return select_files([name for name in wheels if name in differing] or wheels[:1])
 
 
+@dataclass
 class _Bisection:
-    def __init__(self, reference: Files, build: BuildFunction, variations: Sequence[Variation]) -> None:
-        self.reference, self.build, self.variations = reference, build, variations
-        self.selection: Selection | None = None
+    build: BuildFunction
+    variations: Sequence[Variation]
+    selection: Selection
 
-    def built(self, variations: Sequence[Variation]) -> BuildOutput:
+    def explain(self, reference: Files, varied: BuildOutput) -> tuple[Cause, ...]:
+        """Return the causes of the difference between the reference and a build under all variations."""
+        reference, varied = self._select(reference), replace(varied, files=self._select(varied.files))
+        plain = self._build()
+        if not find_differing(reference, plain):
+            return self._try_each(reference) or (_create_cause(INTERACTION, reference, varied),)
+        differently = _create_cause(DIFFERENT_TOOLCHAIN, reference, plain)
+        if not find_differing(plain.files, varied):
+            return (differently,)
+        again = self._build()
+        if not find_differing(plain.files, again):
+            return (differently, *self._try_each(plain.files))
+        return self._explain_instability(plain, again)
+
+    def _build(self, *variations: Variation) -> BuildOutput:
         return self.build(variations, self.selection)
 
-    def only(self, files: Files) -> dict[str, Path]:
-        """Those that are built over and over."""
-        return {name: path for name, path in files.items() if self.selection is None or self.selection.covers(name)}
+    def _select(self, files: Files) -> dict[str, Path]:
+        return {name: path for name, path in files.items() if self.selection.covers(name)}
 
-    def causes(self, varied: BuildOutput) -> tuple[Cause, ...]:
-        """Of the difference between the reference and a build under all variations."""
-        self.selection = _select_smallest(find_differing(self.reference, varied), self.reference)
-        reference, varied = self.only(self.reference), replace(varied, files=self.only(varied.files))
-        plain = self.built([])
-        if not find_differing(reference, plain):
-            return self.one_at_a_time(reference, []) or (_cause(INTERACTION, reference, varied),)
-        otherwise = _cause(DIFFERENT_TOOLCHAIN, reference, plain)
-        if not find_differing(plain.files, varied):
-            return (otherwise,)
-        again = self.built([])
-        if not find_differing(plain.files, again):
-            return (otherwise, *self.one_at_a_time(plain.files, []))
-        return self.unsteady(plain, again)
+    def _try_each(self, files: Files, *always: Variation) -> tuple[Cause, ...]:
+        """Return each variation that alone changes ``files``, which were built under ``always``."""
+        # A frozen clock can't be varied at the same time.
+        tried = [one for one in self.variations if one.name != "clock" or _FROZEN_CLOCK not in always]
+        with process.thread_pool() as pool:
+            builds = list(pool.map(lambda one: self._build(*always, one), tried))
+        found = zip(tried, builds, strict=True)
+        return tuple(_create_cause(one.name, files, build) for one, build in found if find_differing(files, build))
 
-    def one_at_a_time(self, files: Files, always: Sequence[Variation]) -> tuple[Cause, ...]:
-        """Each variation that by itself makes a difference to ``files``, which were built under ``always``."""
-        with process.side_by_side() as pool:
-            builds = list(pool.map(lambda one: self.built([*always, one]), self.variations))
-        found = zip(self.variations, builds, strict=True)
-        return tuple(_cause(one.name, files, build) for one, build in found if find_differing(files, build))
-
-    def unsteady(self, plain: BuildOutput, again: BuildOutput) -> tuple[Cause, ...]:
-        """Two plain builds differ: by the time, if they agree once the clock stands still; else by chance."""
-        if environment.check_faketime():
-            return (
-                _cause(f"{NONDETERMINISTIC} (or by the clock: {environment.check_faketime()})", plain.files, again),
-            )
-        held = self.built([_FROZEN_CLOCK])
-        if find_differing(held.files, self.built([_FROZEN_CLOCK])):
-            return (_cause(NONDETERMINISTIC, plain.files, again),)
-        clock = _cause("clock: each second counts", plain.files, again)
-        others = [one for one in self.variations if one.name != "clock"]
-        self.variations = others
-        return (clock, *self.one_at_a_time(held.files, [_FROZEN_CLOCK]))
+    def _explain_instability(self, plain: BuildOutput, again: BuildOutput) -> tuple[Cause, ...]:
+        """Two builds without variations differ: by the time, if builds with a frozen clock agree, else at random."""
+        if why := environment.check_faketime():
+            return (_create_cause(f"{NONDETERMINISTIC} (or by the clock: {why})", plain.files, again),)
+        frozen = self._build(_FROZEN_CLOCK)
+        if find_differing(frozen.files, self._build(_FROZEN_CLOCK)):
+            return (_create_cause(NONDETERMINISTIC, plain.files, again),)
+        return (_create_cause(TIMESTAMP, plain.files, again), *self._try_each(frozen.files, _FROZEN_CLOCK))
 
 
-def _cause(name: str, before: Files, after: BuildOutput) -> Cause:
+def _create_cause(name: str, before: Files, after: BuildOutput) -> Cause:
     return Cause(name, find_differing(before, after), before, after)

@@ -1,4 +1,4 @@
-"""What a rebuild could depend on beside its source and tools, as one value that variations change."""
+"""The environment of one rebuild, and the host features that change it: namespaces and libfaketime."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 import glob
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,111 +15,90 @@ from wheelworks.core import cache, process
 
 SUITE = Path(__file__).parents[2]
 
-
-@dataclass(frozen=True)
-class RebuildEnvironment:
-    """The surroundings of one build.
-
-    ``place`` is a folder of this build's own, ``folder`` the one it runs in, ``source`` the sdist or project,
-    ``before`` the programs that start it, one inside the other, ``seen`` what the project's build is shown
-    (NAME=VALUE), ``python`` the CPython whose headers are used ("": whichever is found), ``suite`` the
-    folder that this suite's package lies in.
-    """
-
-    place: Path
-    folder: Path
-    source: Path
-    env: Mapping[str, str]
-    before: tuple[str, ...] = ()
-    seen: tuple[str, ...] = ()
-    python: str = ""
-    suite: Path = SUITE
-
-    def with_env(self, **more: str) -> RebuildEnvironment:
-        """The same with more environment variables."""
-        return replace(self, env={**self.env, **more})
-
-    def inside(self, *words: str) -> RebuildEnvironment:
-        """The same, started by one more program, which those there already start."""
-        return replace(self, before=(*self.before, *words))
-
-    @property
-    def out(self) -> Path:
-        """Where the wheels go."""
-        return self.folder / "dist"
-
-
-def create_environment(place: Path, source: Path, seen: Sequence[str] = ()) -> RebuildEnvironment:
-    """The surroundings that this process has, with a folder and a temporary folder of the build's own.
-
-    The hash seed is one number for all builds: of a random one, whatever depends on it would seem to be chance.
-    """
-    folder, temporary = place / "run", place / "tmp"
-    folder.mkdir(parents=True)
-    temporary.mkdir()
-    own = {name: str(temporary) for name in ("TMPDIR", "TEMP", "TMP")}
-    env = {"PYTHONHASHSEED": "0", **os.environ, **own, "WHEELWORKS_CACHE": str(cache.folder())}
-    return RebuildEnvironment(place, folder, source, env, seen=tuple(seen))
-
-
-def run_command(surroundings: RebuildEnvironment, command: Sequence[str], seconds: float = 3600) -> process.Result:
-    """Run a command of wheelworks in these surroundings, as a program of its own, for at most so many seconds."""
-    paths = [str(surroundings.suite), surroundings.env.get("PYTHONPATH", "")]
-    env = {**surroundings.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    words = [*surroundings.before, sys.executable, "-m", "wheelworks", *command]
-    return process.run(words, env=env, cwd=surroundings.folder, seconds=seconds)
-
-
 _UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
-
-
-@functools.cache
-def check_namespaces() -> str:
-    """Why this host can't vary by namespaces; "" where it can."""
-    if sys.platform != "linux" or not shutil.which("unshare"):
-        return "needs Linux's unshare (util-linux)"
-    ended = subprocess.run([*_UNSHARE, *unshare_user(4321), "true"], capture_output=True, text=True, check=False)
-    said = (ended.stderr.strip().splitlines() or ["refused"])[-1]
-    return f"needs unprivileged user namespaces: {said}" if ended.returncode else ""
-
-
-def unshare_user(uid: int) -> tuple[str, ...]:
-    """The words that start a program as another uid and gid; it may do what it may do without."""
-    return ("unshare", "--user", f"--map-user={uid}", f"--map-group={uid}")
-
-
-def _unshare_current_user() -> tuple[str, ...]:
-    return ("unshare", "--user", f"--map-user={os.getuid()}", f"--map-group={os.getgid()}")
-
-
-def unshare_with_bind_mount(file: str, other: str) -> tuple[str, ...]:
-    """The words that start a program for which ``other`` stands in the place of ``file``."""
-    return (
-        *_UNSHARE,
-        "sh",
-        "-c",
-        'mount --bind "$1" "$0" && shift && exec "$@"',
-        file,
-        other,
-        *_unshare_current_user(),
-    )
-
-
-def unshare_with_tmpfs(folder: str) -> tuple[str, ...]:
-    """The words that start a program for which ``folder`` is an empty file system in memory (tmpfs).
-
-    It lists files by the order in which they were made, where a disk's file system has an order of its own.
-    """
-    return (*_UNSHARE, "sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', folder, *_unshare_current_user())
-
-
-# The multi-threaded library first: the builder has threads.
+# The multi-threaded library comes first because the builder uses threads.
 _FAKETIME_PATTERNS = tuple(
     f"{folder}/faketime/libfaketime{kind}.so.1"
     for kind in ("MT", "")
     for folder in ("/usr/lib/*", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 )
-SHIFTED_TIME, FROZEN_TIME = "+7306d", "2031-04-05 06:07:08"
+
+
+@dataclass(frozen=True)
+class RebuildEnvironment:
+    """The environment of one build, as a value that variations change."""
+
+    work: Path  # a folder that only this build uses
+    folder: Path  # the folder that the build runs in
+    source: Path  # the sdist or project to build
+    env: Mapping[str, str]  # the environment variables of the builder
+    launcher: tuple[str, ...] = ()  # the command that starts the builder, such as unshare
+    passed_env: tuple[str, ...] = ()  # variables (NAME=VALUE) that the builder passes to the project's build
+    python: str = ""  # the CPython whose headers are used; empty to let the builder choose
+    suite: Path = SUITE  # the folder that contains the wheelworks package
+
+    def with_env(self, **more: str) -> RebuildEnvironment:
+        """Return a copy with more environment variables."""
+        return replace(self, env={**self.env, **more})
+
+    def with_launcher(self, *words: str) -> RebuildEnvironment:
+        """Return a copy in which the existing launcher starts one more, which starts the builder."""
+        return replace(self, launcher=(*self.launcher, *words))
+
+    @property
+    def out(self) -> Path:
+        """The folder for the wheels."""
+        return self.folder / "dist"
+
+
+def create_environment(work: Path, source: Path, passed_env: Sequence[str] = ()) -> RebuildEnvironment:
+    """Return the environment of this process, with its own working folder and temporary folder below ``work``.
+
+    The hash seed is the same for all builds: a random seed would make every dependency on it look nondeterministic.
+    """
+    folder, temporary = work / "run", work / "tmp"
+    folder.mkdir(parents=True)
+    temporary.mkdir()
+    own = {name: str(temporary) for name in ("TMPDIR", "TEMP", "TMP")}
+    env = {"PYTHONHASHSEED": "0", **os.environ, **own, "WHEELWORKS_CACHE": str(cache.folder())}
+    return RebuildEnvironment(work, folder, source, env, passed_env=tuple(passed_env))
+
+
+def run_command(environment: RebuildEnvironment, command: Sequence[str]) -> process.CompletedProgram:
+    """Run a wheelworks command as a separate program in an environment, for at most an hour."""
+    paths = [str(environment.suite), environment.env.get("PYTHONPATH", "")]
+    env = {**environment.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    words = [*environment.launcher, sys.executable, "-m", "wheelworks", *command]
+    return process.run(words, env=env, cwd=environment.folder, timeout=3600)
+
+
+@functools.cache
+def check_namespaces() -> str:
+    """Return why this host can't create unprivileged namespaces; "" if it can."""
+    if sys.platform != "linux" or not shutil.which("unshare"):
+        return "needs Linux's unshare (util-linux)"
+    ended = process.run([*_UNSHARE, *unshare_user(4321, 4321), "true"])
+    return f"needs unprivileged user namespaces: {ended.last_lines(1) or 'refused'}" if ended.status else ""
+
+
+def unshare_user(uid: int, gid: int) -> tuple[str, ...]:
+    """Return the launcher that runs a program under another uid and gid; its real permissions stay the same."""
+    return ("unshare", "--user", f"--map-user={uid}", f"--map-group={gid}")
+
+
+def unshare_with_bind_mount(target: str, source: str) -> tuple[str, ...]:
+    """Return the launcher that runs a program for which the file ``source`` is mounted over ``target``."""
+    mount = 'mount --bind "$1" "$0" && shift && exec "$@"'
+    return (*_UNSHARE, "sh", "-c", mount, target, source, *unshare_user(os.getuid(), os.getgid()))
+
+
+def unshare_with_tmpfs(folder: str) -> tuple[str, ...]:
+    """Return the launcher that runs a program for which an empty tmpfs is mounted on ``folder``.
+
+    A tmpfs lists files in the order of their creation, unlike the file systems of disks.
+    """
+    mount = 'mount -t tmpfs tmpfs "$0" && exec "$@"'
+    return (*_UNSHARE, "sh", "-c", mount, folder, *unshare_user(os.getuid(), os.getgid()))
 
 
 @functools.cache
@@ -129,25 +107,24 @@ def _find_faketime() -> str:
 
 
 def check_faketime() -> str:
-    """Why the clock can't be changed here; "" where it can."""
+    """Return why the clock can't be changed on this host; "" if it can."""
     return "" if _find_faketime() else "libfaketime isn't installed: sudo apt install faketime"
 
 
-def _faketime_variables(when: str) -> dict[str, str]:
-    # The monotonic clock is changed as well: where it isn't, libfaketime 0.9.10 makes time.sleep() fail.
-    return {"LD_PRELOAD": _find_faketime(), "FAKETIME": when, "NO_FAKE_STAT": "1"}
+def _set_clock(environment: RebuildEnvironment, when: str, *, for_builder: bool) -> RebuildEnvironment:
+    # The monotonic clock is changed as well: otherwise libfaketime 0.9.10 makes time.sleep() fail.
+    variables = {"LD_PRELOAD": _find_faketime(), "FAKETIME": when, "NO_FAKE_STAT": "1"}
+    changed = environment.with_env(**variables) if for_builder else environment
+    # The builder's hermetic environment drops these variables unless they are passed on explicitly.
+    passed = (f"{name}={value}" for name, value in variables.items())
+    return replace(changed, passed_env=(*environment.passed_env, *passed))
 
 
-def _pass_variables(now: RebuildEnvironment, clock: dict[str, str]) -> RebuildEnvironment:
-    """The builder keeps its own environment from the project's build, so that the clock must be handed on."""
-    return replace(now, seen=(*now.seen, *(f"{name}={value}" for name, value in clock.items())))
+def shift_clock(environment: RebuildEnvironment) -> RebuildEnvironment:
+    """Set the clock 20 years and a day ahead, for the builder and the project's build; TLS certificates expire."""
+    return _set_clock(environment, "+7306d", for_builder=True)
 
 
-def shift_clock(now: RebuildEnvironment) -> RebuildEnvironment:
-    """Twenty years and a day on, for the builder and for the project's build: servers' certificates have expired."""
-    return _pass_variables(now.with_env(**_faketime_variables(SHIFTED_TIME)), _faketime_variables(SHIFTED_TIME))
-
-
-def freeze_clock(now: RebuildEnvironment) -> RebuildEnvironment:
-    """A clock that doesn't go, for the project's build alone: the builder waits for programs, by the clock."""
-    return _pass_variables(now, _faketime_variables(FROZEN_TIME))
+def freeze_clock(environment: RebuildEnvironment) -> RebuildEnvironment:
+    """Stop the clock for the project's build only: the builder itself waits with timeouts."""
+    return _set_clock(environment, "2031-04-05 06:07:08", for_builder=False)

@@ -1,10 +1,10 @@
-"""What is recorded of how files were made: the manifest of a folder, or the provenance of a release."""
+"""How files were built: ``provenance.json`` of a release, an in-toto statement with SLSA provenance, or a manifest."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,115 +13,131 @@ from wheelworks.core import manifest
 from wheelworks.core.errors import WheelworksError
 
 PROVENANCE_FILE = "provenance.json"
-STATEMENT = "https://in-toto.io/Statement/v1"
-PREDICATE = "https://slsa.dev/provenance/v1"
+_STATEMENT = "https://in-toto.io/Statement/v1"
+_PREDICATE = "https://slsa.dev/provenance/v1"
+_BUILD_TYPE = "urn:wheelworks:release:1"
 
-# What decides a wheel's bytes; the headers' hash does not, as it changes with CPython's patch version.
+# What decides a wheel's bytes. The hash of CPython's headers doesn't: it changes with the patch version.
 _INSTALLED = ("ziglang", "deflate")
-_DECIDES = (*_INSTALLED, "build_requirements")
+_DECISIVE = (*_INSTALLED, "build_requirements")
 
-
-# Lock files that hold the hashes of the tools and of the build requirements.
+# The lock files that hold the hashes of the tools and of the build requirements.
 LOCKS = ("requirements/build.txt", "requirements/wheelworks.txt")
 CHECKOUT = Path(__file__).parents[3]
 
 
 class RecordedBuild(NamedTuple):
-    """What was recorded.
+    """What is recorded about a build; empty values for what is unknown."""
 
-    The time that wheels bear (seconds since 1970, None if unknown), the tools, what the build was shown; the commit,
-    and by name the SHA-256 of what was made and of the lock files.
-    """
-
-    epoch: int | None
-    tools: dict[str, Any]
-    seen: tuple[str, ...]
+    epoch: int | None  # the timestamp of the wheels' files, in seconds since 1970
+    tools: Mapping[str, Any]  # versions by name
+    passed_env: tuple[str, ...]  # the variables (NAME=VALUE) that the project's build got
     commit: str = ""
-    files: Mapping[str, str] = MappingProxyType({})
-    locks: Mapping[str, str] = MappingProxyType({})
+    files: Mapping[str, str] = MappingProxyType({})  # the SHA-256 of each built file, by name
+    locks: Mapping[str, str] = MappingProxyType({})  # the SHA-256 of each lock file, by path
 
 
 class ToolchainMismatch(WheelworksError):
-    """The tools here, or the lock files that name them by hash, aren't those on record; ``stated`` is the record."""
+    """This checkout has other tools or lock files than those of the ``recorded`` build."""
 
-    def __init__(self, stated: RecordedBuild, others: Sequence[str]) -> None:
-        text = "this checkout hasn't got the tools that the release was built with:\n" + "\n".join(others)
-        super().__init__(text, f"git checkout {stated.commit}, and the same command again")
-        self.stated = stated
+    def __init__(self, recorded: RecordedBuild, differences: Sequence[str]) -> None:
+        text = "this checkout hasn't got the tools that the release was built with:\n" + "\n".join(differences)
+        super().__init__(text, f"git checkout {recorded.commit}, and run the same command again")
+        self.recorded = recorded
 
 
-def read_manifest(record: manifest.Manifest | None) -> RecordedBuild:
-    """What a manifest says."""
-    return (
-        RecordedBuild(record.source.epoch, record.toolchain.versions(), ()) if record else RecordedBuild(None, {}, ())
-    )
+def create_provenance(
+    files: Iterable[Path], record: manifest.Manifest, commit: str, stem: str, locks: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return an in-toto statement (v1) with SLSA provenance (v1) of ``files``.
+
+    It holds no time of day, so that building the release again writes the same statement. ``record`` is the manifest
+    of their folder, ``stem`` is NAME-VERSION, and ``locks`` has the SHA-256 of each lock file by path.
+    """
+    subjects = [{"name": path.name, "digest": {"sha256": manifest.sha256(path)}} for path in sorted(files)]
+    materials = [{"uri": f"pkg:generic/{stem}", "digest": {"gitCommit": commit}}]
+    materials += [{"uri": f"pkg:generic/{stem}#{name}", "digest": {"sha256": locks[name]}} for name in sorted(locks)]
+    return {
+        "_type": _STATEMENT,
+        "subject": subjects,
+        "predicateType": _PREDICATE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": _BUILD_TYPE,
+                "externalParameters": {"command": "nox -s build-wheels", "env": []},
+                "internalParameters": {"epoch": record.source.epoch, "toolchain": record.toolchain.versions()},
+                "resolvedDependencies": materials,
+            },
+            "runDetails": {"builder": {"id": _BUILD_TYPE}},
+        },
+    }
+
+
+def write_provenance(folder: Path, statement: Mapping[str, Any]) -> Path:
+    """Write ``provenance.json``."""
+    text = json.dumps(statement, indent=2, sort_keys=True) + "\n"
+    return manifest.write(folder / PROVENANCE_FILE, text.encode())
 
 
 def load_provenance(folder: Path) -> RecordedBuild | None:
-    """What the provenance in a folder says: an in-toto statement with SLSA provenance 1; None where there is none.
-
-    Raises WheelworksError for one that can't be read.
-    """
+    """Read the provenance in a folder; None if there is none. Raises WheelworksError for an unreadable one."""
     path = folder / PROVENANCE_FILE
     if not path.is_file():
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if (found["_type"], found["predicateType"]) != (STATEMENT, PREDICATE):
+        if (found["_type"], found["predicateType"]) != (_STATEMENT, _PREDICATE):
             raise KeyError("predicateType")
-        return _stated(found)
+        return _parse_statement(found)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WheelworksError(f"{path}: no provenance that can be read: {error}", "take it from the release") from error
+        raise WheelworksError(f"{path}: unreadable provenance: {error}", "download it from the release") from error
 
 
-def find_record(folder: Path, files: Mapping[str, Path], record: manifest.Manifest | None) -> RecordedBuild:
-    """What is recorded of files: by the folder's provenance where it tells of just these, else by its manifest.
-
-    A provenance that an earlier release has left in the folder has another time, and maybe other tools. Raises
-    WheelworksError for a provenance that can't be read.
-    """
-    stated = load_provenance(folder)
-    if stated and (record is None or all(stated.files.get(name) == manifest.sha256(files[name]) for name in files)):
-        return stated
-    return read_manifest(record)
-
-
-def _stated(statement: Mapping[str, Any]) -> RecordedBuild:
+def _parse_statement(statement: Mapping[str, Any]) -> RecordedBuild:
     definition = statement["predicate"]["buildDefinition"]
-    inside, seen = definition["internalParameters"], definition["externalParameters"].get("env", [])
+    internal, env = definition["internalParameters"], definition["externalParameters"].get("env", [])
     files = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
     materials = [(one["uri"].rpartition("#")[2], one["digest"]) for one in definition["resolvedDependencies"]]
     locks = {name: digest["sha256"] for name, digest in materials if "sha256" in digest}
-    commit = next((digest["gitCommit"] for _, digest in materials if "gitCommit" in digest), "")
-    return RecordedBuild(
-        int(inside["epoch"]), dict(inside["toolchain"]), tuple(map(str, seen)), str(commit), files, locks
-    )
+    commit = next((str(digest["gitCommit"]) for _, digest in materials if "gitCommit" in digest), "")
+    epoch, tools = int(internal["epoch"]), dict(internal["toolchain"])
+    return RecordedBuild(epoch, tools, tuple(map(str, env)), commit, files, locks)
 
 
-def check_provenance(stated: RecordedBuild, files: Mapping[str, Path], checkout: Path = CHECKOUT) -> None:
-    """Hold published files, and the tools here, against a provenance.
+def find_record(folder: Path, files: Mapping[str, Path], record: manifest.Manifest | None) -> RecordedBuild:
+    """Return what the folder's provenance says if it is about exactly these files, else what its manifest says.
 
-    Raises WheelworksError for a file that it doesn't tell of, or of other bytes; and OtherTools where the tools, or the
-    lock files that name them by hash, are others here: nothing built with them could tell anything.
+    A provenance that an earlier release left in the folder has another timestamp, and perhaps other tools.
+    Raises WheelworksError for an unreadable provenance.
+    """
+    recorded = load_provenance(folder)
+    if recorded and (record is None or all(recorded.files.get(name) == manifest.sha256(files[name]) for name in files)):
+        return recorded
+    if record is None:
+        return RecordedBuild(None, {}, ())
+    return RecordedBuild(record.source.epoch, record.toolchain.versions(), ())
+
+
+def check_provenance(recorded: RecordedBuild, files: Mapping[str, Path], checkout: Path = CHECKOUT) -> None:
+    """Check published files, and the tools of this checkout, against a provenance.
+
+    Raises WheelworksError for a file that the provenance doesn't name, or with another hash; and ToolchainMismatch if
+    the tools or the lock files differ, because a build with other tools proves nothing.
     """
     for name, path in files.items():
-        if stated.files.get(name) != manifest.sha256(path):
-            raise WheelworksError(f"{name}: isn't the file that its {PROVENANCE_FILE} tells of", "don't use it")
+        if recorded.files.get(name) != manifest.sha256(path):
+            raise WheelworksError(f"{name}: doesn't have the hash that its {PROVENANCE_FILE} states", "don't use it")
     used = {name: importlib.metadata.version(name) for name in _INSTALLED}
-    others = compare_tools({name: version for name, version in stated.tools.items() if name in used}, used)
-    others += [
-        f"{name}: its SHA-256 is {manifest.sha256(checkout / name)}, where the record says {stated.locks[name]}"
-        for name in LOCKS
-        if name in stated.locks and manifest.sha256(checkout / name) != stated.locks[name]
-    ]
-    if others:
-        raise ToolchainMismatch(stated, others)
+    used |= {name: manifest.sha256(checkout / name) for name in LOCKS}
+    stated = {**recorded.tools, **{name: digest for name, digest in recorded.locks.items() if name in LOCKS}}
+    if differences := compare_tools({name: stated[name] for name in used if name in stated}, used):
+        raise ToolchainMismatch(recorded, differences)
 
 
 def compare_tools(recorded: Mapping[str, Any], used: Mapping[str, Any]) -> list[str]:
-    """Which of the tools that decide a wheel's bytes differ from those on record, in words."""
+    """Describe the tools and lock files that decide a wheel's bytes and differ from those on record."""
     return [
         f"{name}: {used.get(name)}, where the record says {recorded[name]}"
-        for name in _DECIDES
+        for name in (*_DECISIVE, *LOCKS)
         if name in recorded and recorded[name] != used.get(name)
     ]

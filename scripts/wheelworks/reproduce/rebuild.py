@@ -1,4 +1,8 @@
-"""Which wheels of a release are meant: targets and ABIs, as the builder takes them."""
+"""Builds of one source, each as a program of its own; and the suite of an older commit, which built a release.
+
+The older commit's code is run, so it must be in this checkout's history. Its packages are those of its lock file, each
+checked by hash, and the lock files must have the hashes that the release's provenance states.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelworks.core import git, manifest, plan, process, targets
+from wheelworks.core import git, manifest, plan, process, tags, targets, venv
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Target
 from wheelworks.core.wheel import parse_wheel_name
@@ -19,121 +23,124 @@ from wheelworks.reproduce.environment import RebuildEnvironment
 from wheelworks.reproduce.provenance import CHECKOUT, LOCKS, ToolchainMismatch
 from wheelworks.reproduce.variations import Variation
 
+_PACKAGES = "requirements/wheelworks.txt"
+# The name of `process.PARENT_VARIABLE` in commits before the manifest's schema 2.
+_OLD_PARENT_VARIABLE = "WHEELWORKS_TIED"
+
 
 @dataclass(frozen=True)
 class Selection:
-    """The ids of targets and of ABIs; where there is none, all are meant."""
+    """Which wheels of a release are meant, by the ids of targets and ABIs; an empty tuple means all."""
 
     targets: tuple[str, ...] = ()
     abis: tuple[str, ...] = ()
 
-    def words(self) -> Iterator[str]:
-        """The builder's options."""
+    def format_options(self) -> Iterator[str]:
+        """Yield the options of ``build-wheels`` that select these wheels."""
         for target in self.targets:
             yield from ("--target", target)
         for abi in self.abis:
             yield from ("--abi", abi)
 
     def covers(self, file: str) -> bool:
-        """Whether a file is among what is meant: an sdist always is."""
+        """Return whether a file is selected; an sdist always is."""
         if not file.endswith(".whl"):
             return True
-        fits = not self.abis or get_wheel_abi(file) in self.abis
-        return fits and (
-            is_pure(file) or not self.targets or any(row.id in self.targets for row in get_wheel_targets(file))
-        )
+        if self.abis and get_wheel_abi(file) not in self.abis:
+            return False
+        return is_pure(file) or not self.targets or any(row.id in self.targets for row in find_wheel_targets(file))
 
 
 def select_files(files: Iterable[str]) -> Selection:
-    """What must be built so that these files, and perhaps some more, come about."""
+    """Return the smallest selection whose build creates all of these files."""
     wheels = [file for file in files if file.endswith(".whl")]
-    ids = dict.fromkeys(row.id for wheel in wheels for row in get_wheel_targets(wheel))
+    ids = dict.fromkeys(row.id for wheel in wheels for row in find_wheel_targets(wheel))
     return Selection(tuple(ids), tuple(dict.fromkeys(map(get_wheel_abi, wheels))))
 
 
 def is_buildable(wheel: str) -> bool:
-    """Whether the matrix has a target and an ABI for a wheel. Raises WheelworksError for what is no wheel's name."""
+    """Return whether targets.toml has a target and an ABI for a wheel. Raises WheelworksError for an invalid name."""
     known = {one.id for one in targets.all_abis()}
-    return is_pure(wheel) or (bool(get_wheel_targets(wheel)) and get_wheel_abi(wheel) in known)
+    return is_pure(wheel) or (bool(find_wheel_targets(wheel)) and get_wheel_abi(wheel) in known)
 
 
 def is_pure(wheel: str) -> bool:
-    """Whether a wheel is for any platform."""
+    """Return whether a wheel is for any platform."""
     return parse_wheel_name(wheel).platforms == {"any"}
 
 
 def get_wheel_abi(wheel: str) -> str:
-    """The id of a wheel's ABI."""
+    """Return the id of a wheel's ABI."""
     return plan.PURE if is_pure(wheel) else parse_wheel_name(wheel).abi
 
 
-def get_wheel_targets(wheel: str) -> tuple[Target, ...]:
-    """The targets that a wheel is for, by its tags; both of macOS for a universal one."""
-    platforms = parse_wheel_name(wheel).platforms
-    universal = any(tag.startswith("macosx") and tag.endswith("universal2") for tag in platforms)
-    return tuple(row for row in targets.all_targets() if platforms & set(row.tags) or (universal and row.os == "macos"))
+def find_wheel_targets(wheel: str) -> tuple[Target, ...]:
+    """Return the targets that a wheel serves, both of macOS for a universal one; none for an unknown platform."""
+    name = parse_wheel_name(wheel)
+    try:
+        return tags.find_served_targets(name)
+    except WheelworksError:
+        return ()
+
+
+@dataclass(frozen=True)
+class BuildRecipe:
+    """What is built again."""
+
+    source: Path  # an sdist or a project's folder
+    selection: Selection
+    epoch: int | None = None  # the timestamp of the files, in seconds since 1970; None for the source's own
+    passed_env: tuple[str, ...] = ()  # the variables (NAME=VALUE) that the project's build gets
 
 
 @dataclass(frozen=True)
 class BuildOutput:
-    """What a build left: its files by name, what its manifest says of its source and tools, and, if it failed, why."""
+    """The files of a build by name, its manifest, and the error messages if it failed."""
 
     files: dict[str, Path]
     record: manifest.Manifest | None
     failure: str = ""
 
 
-@dataclass(frozen=True)
-class BuildRecipe:
-    """What is built: an sdist or a project, the wheels of ``selection``, dated ``epoch`` (seconds since 1970).
-
-    Where there is no epoch the source has its own time.
-
-    ``seen`` are variables (NAME=VALUE) that the project's build is shown, as they were when the wheels were made.
-    """
-
-    source: Path
-    selection: Selection
-    epoch: int | None = None
-    seen: tuple[str, ...] = ()
-
-
 @dataclass
 class Rebuilder:
-    """Builds a recipe over and over, within the folder ``work``; ``say`` hears what is under way."""
+    """Builds a recipe repeatedly, in numbered folders below ``work``, and reports each build to ``update``."""
 
     recipe: BuildRecipe
     work: Path
-    say: Callable[[str], None]
-    builds: list[str] = field(default_factory=list)
+    update: Callable[[str], None]
+    builds: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, variations: Sequence[Variation], selection: Selection | None = None) -> BuildOutput:
-        """One build under ``variations``, of all the recipe's selection or a part of it."""
-        names = [one.name for one in variations]
+        """Build the recipe's selection, or a part of it, under ``variations``."""
+        now = self._create_environment(variations)
+        now.out.mkdir()
+        ended = environment.run_command(now, _format_command(now, selection or self.recipe.selection))
+        failure = _extract_errors(ended.output) if ended.status else ""
+        # An sdist that is the source is copied, not built again.
+        built = (".whl", ".gz") if self.recipe.source.is_dir() else (".whl",)
+        files = {path.name: path for path in sorted(now.out.iterdir()) if path.suffix in built}
+        return BuildOutput(files, manifest.load(now.out), failure)
+
+    def _create_environment(self, variations: Sequence[Variation]) -> RebuildEnvironment:
         with self.lock:
-            number = len(self.builds)
-            self.builds.append(", ".join(names))
-        varied = f"varying {', '.join(names)}" if len(names) < 4 else f"varying {len(names)} things at once"
-        self.say(f"build {number + 1}, {varied if names else 'nothing varied'}")
-        # two digits: nothing but a variation may change the length of a path
-        now = environment.create_environment(self.work / f"{number:02}", self.recipe.source, self.recipe.seen)
+            number, self.builds = self.builds, self.builds + 1
+        names = ", ".join(one.name for one in variations) or "nothing"
+        varied = names if len(variations) < 4 else f"{len(variations)} things at once"
+        self.update(f"build {number + 1}, varying {varied}")
+        # Two digits, so that only a variation changes the length of a path.
+        now = environment.create_environment(self.work / f"{number:02}", self.recipe.source, self.recipe.passed_env)
         if self.recipe.epoch is not None:
             now = now.with_env(SOURCE_DATE_EPOCH=str(self.recipe.epoch))
         for variation in variations:
             now = variation.apply(now)
-        now.out.mkdir()
-        ended = environment.run_command(now, build_command(now, selection or self.recipe.selection))
-        failure = _errors(ended.output) if ended.status else ""
-        # an sdist that is the source is handed on, not made again
-        made = (".whl", ".gz") if self.recipe.source.is_dir() else (".whl",)
-        files = {path.name: path for path in sorted(now.out.iterdir()) if path.suffix in made}
-        return BuildOutput(files, manifest.load(now.out), failure)
+        return now
 
-    def fetch(self, variations: Sequence[Variation]) -> None:
-        """Let a small build download what those under ``variations`` need, where one of these keeps them offline.
+    def download_inputs(self, variations: Sequence[Variation]) -> None:
+        """Run a small build that downloads what the later ones need, if a variation prevents downloads.
 
-        What fails here will fail there, and be told.
+        A failure is ignored here, because the later build fails in the same way and is reported.
         """
         if not any(one.offline for one in variations):
             return
@@ -141,69 +148,64 @@ class Rebuilder:
         self([one for one in variations if one.downloads], Selection(first[:1], self.recipe.selection.abis))
 
 
-def _errors(output: str) -> str:
-    """What a build said of its failure: from the first error on, and of that the beginning and the end."""
-    lines = [line for line in output.splitlines() if line.strip()]
-    first = next((number for number, line in enumerate(lines) if line.startswith("error:")), 0)
-    said = lines[first:]
-    return "\n".join(said if len(said) <= 14 else [*said[:4], "...", *said[-9:]])
-
-
-def build_command(now: RebuildEnvironment, selection: Selection) -> list[str]:
-    """The words that build a selection in these surroundings."""
-    words = ["build-wheels", str(now.source), "--out", str(now.out), "--no-run", *selection.words()]
-    words += [word for setting in now.seen for word in ("--env", setting)]
+def _format_command(now: RebuildEnvironment, selection: Selection) -> list[str]:
+    words = ["build-wheels", str(now.source), "--out", str(now.out), "--no-run", *selection.format_options()]
+    words += [word for setting in now.passed_env for word in ("--env", setting)]
     return [*words, "--python", now.python] if now.python else words
 
 
-PACKAGES = "requirements/wheelworks.txt"
+def _extract_errors(output: str) -> str:
+    """Return a failed build's output from the first error on, shortened in the middle."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    first = next((number for number, line in enumerate(lines) if line.startswith("error:")), 0)
+    errors = lines[first:]
+    return "\n".join(errors if len(errors) <= 14 else [*errors[:4], "...", *errors[-9:]])
 
 
 @dataclass(frozen=True)
 class SuiteCheckout:
-    """This suite as it was at a commit: the folder of its files, and a Python that has what it imports."""
+    """This suite at another commit: the folder of its files, and a Python with the packages that it imports."""
 
     folder: Path
     python: Path
 
-    def run(self, words: Sequence[str]) -> int:
-        """Run one of its commands, where we are; it shows itself what comes of it. Returns its exit status."""
-        env = {**os.environ, "PYTHONPATH": str(self.folder / "scripts")}
-        command: list[str | Path] = [self.python, "-m", "wheelworks", *words]
-        return process.run(command, env=env, seconds=7200, tied=True, shown=True).status
+    def run_command(self, command: Sequence[str]) -> int:
+        """Run a command of that suite in the current folder, showing its output. Return its exit status.
+
+        The command line and the variables are those that the older commit understands.
+        """
+        env = {**os.environ, "PYTHONPATH": str(self.folder / "scripts"), _OLD_PARENT_VARIABLE: "1"}
+        words: list[str | Path] = [self.python, "-m", "wheelworks", *command]
+        return process.run(words, env=env, timeout=7200, die_with_parent=True, inherit_output=True).status
 
 
 def install_suite(
-    others: ToolchainMismatch, work: Path, say: Callable[[str], None], checkout: Path = CHECKOUT
+    mismatch: ToolchainMismatch, work: Path, update: Callable[[str], None], checkout: Path = CHECKOUT
 ) -> SuiteCheckout:
-    """Lay down the suite of the commit that a provenance names, and install what it is locked to, some 100 MB.
+    """Check out the commit that a provenance names, and install its locked packages, about 100 MB.
 
-    Raises ``others`` where that commit can't be had or has other lock files than the provenance states, and
-    WheelworksError where the packages can't be installed.
+    Raises ``mismatch`` if the commit isn't in the history or its lock files differ from the provenance, and
+    WheelworksError if the packages can't be installed.
     """
-    stated = others.stated
-    if not is_in_history(stated.commit, checkout):
-        raise others
-    folder = git.clone(checkout, work / "suite", stated.commit)
-    if any(manifest.sha256(folder / name) != stated.locks.get(name) for name in LOCKS):
-        raise others
-    say(f"installing the tools of commit {stated.commit[:12]}")
+    recorded = mismatch.recorded
+    if not is_in_history(recorded.commit, checkout):
+        raise mismatch
+    folder = git.clone(checkout, work / "suite", recorded.commit)
+    if any(manifest.sha256(folder / name) != recorded.locks.get(name) for name in LOCKS):
+        raise mismatch
+    update(f"installing the tools of commit {recorded.commit[:12]}")
     return SuiteCheckout(folder, _install_packages(folder, work / "tools"))
 
 
 def is_in_history(commit: str, checkout: Path = CHECKOUT) -> bool:
-    """Whether the commit is one of those that this checkout came from; a folder that is no clone itself has none."""
+    """Return whether a commit is an ancestor of the checkout's HEAD; False for a folder that isn't a clone itself."""
     if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", commit) or not (checkout / ".git").exists():
         return False
-    return git.git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
+    return git.run_git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").status == 0
 
 
 def _install_packages(folder: Path, place: Path) -> Path:
-    python = process.interpreter_in(place)
-    pip: list[str | Path] = ["-m", "pip", "install", "--quiet", "--require-hashes", "-r", folder / PACKAGES]
-    making: list[str | Path] = [sys.executable, "-m", "venv", place]
-    for command in (making, [python, *pip]):
-        ended = process.run(command, seconds=1800)
-        if ended.status:
-            raise WheelworksError(f"the tools of the release's commit can't be installed:\n{ended.last(5)}")
+    failure = "the packages of the release's commit can't be installed"
+    python = venv.create_venv(sys.executable, place)
+    venv.install_requirements(python, failure, "--require-hashes", "-r", folder / _PACKAGES)
     return python

@@ -1,11 +1,10 @@
-"""Copies of a source, an sdist or a project's folder, made in the usual order or in another."""
+"""What `reproduce` varies: the table `VARIATIONS`, and how each entry changes the environment of a build."""
 
 from __future__ import annotations
 
 import gzip
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -14,50 +13,67 @@ from functools import cache
 from pathlib import Path
 
 import wheelworks
-from wheelworks.core.cache import folder as warm_cache
+from wheelworks.core import process
+from wheelworks.core.cache import folder as cache_folder
 from wheelworks.core.errors import WheelworksError
 from wheelworks.reproduce import environment, interpreters
 from wheelworks.reproduce.environment import RebuildEnvironment
 
+OTHER_UID = 4321
+_ONLINE = "/sys/devices/system/cpu/online"
 
-def copy_source(source: Path, place: Path) -> Path:
-    """Copy an sdist or a folder, ``.git`` included, into the folder ``place``."""
-    target = place / source.name
+
+@dataclass(frozen=True)
+class Variation:
+    """Something that may differ between machines and must not affect the bytes."""
+
+    name: str  # what --vary takes
+    describe: Callable[[], str]  # what it is changed to on this host
+    apply: Callable[[RebuildEnvironment], RebuildEnvironment]
+    check: Callable[[], str] = lambda: ""  # why it can't be varied on this host; "" if it can
+    downloads: bool = False  # whether a build under it needs files that other builds don't
+    offline: bool = False  # whether a build under it can't download anything
+
+
+def _choose_other(current: str | None, first: str, second: str) -> str:
+    """Return ``first``, or ``second`` if ``first`` is the current value: the variation must change something."""
+    return second if current == first else first
+
+
+def copy_source(source: Path, folder: Path) -> Path:
+    """Copy an sdist or a project's folder, ``.git`` included, into ``folder``."""
+    target = folder / source.name
     if source.is_dir():
         return Path(shutil.copytree(source, target, symlinks=True))
     return Path(shutil.copyfile(source, target))
 
 
-def copy_source_reversed(source: Path, place: Path) -> Path:
-    """Copy an sdist or a folder into the folder ``place`` so that the last file is made first.
+def copy_source_reversed(source: Path, folder: Path) -> Path:
+    """Copy an sdist or a project's folder into ``folder``, creating the files in reverse order.
 
-    Raises WheelworksError for what is no sdist.
+    Raises WheelworksError for a file that isn't an sdist.
     """
-    place.mkdir(parents=True, exist_ok=True)
-    return (
-        _copy_folder_reversed(source, place / source.name)
-        if source.is_dir()
-        else _copy_sdist_reversed(source, place / source.name)
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = _copy_folder_reversed if source.is_dir() else _copy_sdist_reversed
+    return copy(source, folder / source.name)
 
 
 def _copy_folder_reversed(source: Path, target: Path) -> Path:
-    paths = sorted(source.rglob("*"), reverse=True)
     target.mkdir()
-    for path in paths:
-        place = target / path.relative_to(source)
-        place.parent.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.rglob("*"), reverse=True):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
-            place.symlink_to(path.readlink())
+            copy.symlink_to(path.readlink())
         elif path.is_file():
-            shutil.copy2(path, place)
+            shutil.copy2(path, copy)
         else:
-            place.mkdir(exist_ok=True)
+            copy.mkdir(exist_ok=True)
     return target
 
 
 def _copy_sdist_reversed(archive: Path, copy: Path) -> Path:
-    """Members are copied one at a time, never unpacked; links stay behind the files that they name."""
+    """Copy the members one by one without unpacking them; links stay behind the files that they point to."""
     try:
         with (
             tarfile.open(archive, "r:gz") as old,
@@ -68,46 +84,24 @@ def _copy_sdist_reversed(archive: Path, copy: Path) -> Path:
             for member in sorted(members, key=lambda one: one.issym() or one.islnk()):
                 new.addfile(member, old.extractfile(member) if member.isreg() else None)
     except (OSError, EOFError, tarfile.TarError, ValueError) as error:
-        raise WheelworksError(f"{archive.name}: damaged, or no sdist: {error}", "download it again") from error
+        raise WheelworksError(f"{archive.name}: damaged, or not an sdist: {error}", "download it again") from error
     return copy
 
 
-OTHER_UID = 4321
-_ONLINE = "/sys/devices/system/cpu/online"
+def _change_temporary_folder(now: RebuildEnvironment) -> RebuildEnvironment:
+    folder = now.work / "a temporary folder, naïve and long"
+    folder.mkdir()
+    return now.with_env(TMPDIR=str(folder), TEMP=str(folder), TMP=str(folder))
 
 
-@dataclass(frozen=True)
-class Variation:
-    """One thing that may differ from machine to machine, and must not show.
-
-    ``how`` says in a few words what it is changed to on this host, ``missing`` why it can't be varied here,
-    or "". With some, a build ``downloads`` what it else wouldn't need; with some it is ``offline``.
-    """
-
-    name: str
-    how: Callable[[], str]
-    apply: Callable[[RebuildEnvironment], RebuildEnvironment]
-    missing: Callable[[], str] = lambda: ""
-    downloads: bool = False
-    offline: bool = False
+def _change_file_order(now: RebuildEnvironment) -> RebuildEnvironment:
+    copy = copy_source_reversed(now.source, now.work / "other order")
+    return replace(now, source=copy).with_launcher(*environment.unshare_with_tmpfs(now.env["TMPDIR"]))
 
 
-def _unlike(current: str | None, first: str, second: str) -> str:
-    """``first``, or ``second`` where ``first`` is what there is already: a variation that varies nothing is none."""
-    return second if current == first else first
-
-
-# --- file order, working folder, temporary folder -------------------------------------------------------------------
-
-
-def _in_another_order(now: RebuildEnvironment) -> RebuildEnvironment:
-    copy = copy_source_reversed(now.source, now.place / "other order")
-    return replace(now, source=copy).inside(*environment.unshare_with_tmpfs(now.env["TMPDIR"]))
-
-
-def _in_another_folder(now: RebuildEnvironment) -> RebuildEnvironment:
-    """Also the suite's own files, since compilers are started by paths among them."""
-    folder = now.place / "a way down, far" / "naïve folder of another depth" / "run"
+def _change_folder(now: RebuildEnvironment) -> RebuildEnvironment:
+    """Move the suite's own files as well, because compilers are started by paths among them."""
+    folder = now.work / "a way down, far" / "naïve folder of another depth" / "run"
     folder.mkdir(parents=True)
     source = copy_source(now.source, folder)
     suite, name = folder / "check out", wheelworks.__name__
@@ -115,118 +109,78 @@ def _in_another_folder(now: RebuildEnvironment) -> RebuildEnvironment:
     return replace(now, folder=folder, source=source, suite=suite)
 
 
-def _with_another_temporary_folder(now: RebuildEnvironment) -> RebuildEnvironment:
-    folder = now.place / "a temporary folder, naïve and long"
-    folder.mkdir()
-    return now.with_env(TMPDIR=str(folder), TEMP=str(folder), TMP=str(folder))
-
-
-# --- user, umask ----------------------------------------------------------------------------------------------------
-
-
-def _how_user() -> str:
-    names = "HOME, USER, LOGNAME"
-    return (
-        f"{names} only ({why})"
-        if (why := environment.check_namespaces())
-        else f"uid {OTHER_UID} in a user namespace, {names}"
-    )
-
-
-def _as_another_user(now: RebuildEnvironment) -> RebuildEnvironment:
-    home = now.place / "home of another"
-    home.mkdir()
-    (home / ".pydistutils.cfg").write_text("[build_ext]\ndefine = NOISE\n", encoding="utf-8")
-    names = {**dict.fromkeys(("USER", "LOGNAME", "USERNAME", "LNAME"), "another"), "USERPROFILE": str(home)}
-    changed = now.with_env(HOME=str(home), XDG_CACHE_HOME=str(home / "cache"), **names, **_found_as_before())
-    return changed if environment.check_namespaces() else changed.inside(*environment.unshare_user(OTHER_UID))
-
-
-def _found_as_before() -> dict[str, str]:
-    """Where pip finds its index, and where Pythons are installed, must not be lost with HOME."""
-    home = Path.home()
-    places = {
-        "PIP_CONFIG_FILE": Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config", "pip", "pip.conf"),
-        "PYENV_ROOT": home / ".pyenv",
-        "UV_PYTHON_INSTALL_DIR": home / ".local/share/uv/python",
-    }
-    return {name: str(path) for name, path in places.items() if path.exists() and name not in os.environ}
-
-
-def _umask() -> str:
+def _other_umask() -> str:
     current = os.umask(0o022)
     os.umask(current)
-    return _unlike(f"{current:03o}", "077", "002")
+    return _choose_other(f"{current:03o}", "077", "002")
 
 
-def _with_another_umask(now: RebuildEnvironment) -> RebuildEnvironment:
-    return now.inside("sh", "-c", 'umask "$0" && exec "$@"', _umask())
+def _change_umask(now: RebuildEnvironment) -> RebuildEnvironment:
+    return now.with_launcher("sh", "-c", 'umask "$0" && exec "$@"', _other_umask())
 
 
-# --- time zone, locale, hash seed -----------------------------------------------------------------------------------
+def _check_posix() -> str:
+    return "" if os.name == "posix" else "POSIX only"
 
 
-def _zone() -> str:
-    return _unlike(os.environ.get("TZ"), "<+14>-14", "<-12>+12")
+def _other_zone() -> str:
+    return _choose_other(os.environ.get("TZ"), "<+14>-14", "<-12>+12")
 
 
 @cache
-def _locale() -> str:
-    """One that sorts and writes numbers in another way where there is one, else C, or C.UTF-8 where C is in use."""
+def _other_locale() -> str:
+    """Return an installed locale that sorts and formats differently, else C, or C.UTF-8 if C is in use."""
     wanted = ("tr_TR.utf8", "de_DE.utf8", "fr_FR.utf8", "ja_JP.utf8")
-    there: set[str] = set()
-    if shutil.which("locale"):
-        there = set(subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.split())
+    installed = process.run(["locale", "-a"]).output.split() if shutil.which("locale") else []
     current = os.environ.get("LC_ALL") or os.environ.get("LANG")
-    return next((name for name in wanted if name in there), _unlike(current, "C", "C.UTF-8"))
+    return next((name for name in wanted if name in installed), _choose_other(current, "C", "C.UTF-8"))
 
 
-def _seed() -> str:
-    return _unlike(os.environ.get("PYTHONHASHSEED"), "4321", "1234")
+def _change_locale(now: RebuildEnvironment) -> RebuildEnvironment:
+    return now.with_env(**dict.fromkeys(("LC_ALL", "LANG", "LANGUAGE"), _other_locale()))
 
 
-# --- cores ----------------------------------------------------------------------------------------------------------
+def _other_seed() -> str:
+    return _choose_other(os.environ.get("PYTHONHASHSEED"), "4321", "1234")
 
-_ONE_CORE = """\
+
+_PIN_TO_ONE_CORE = """\
 import os, sys
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 os.execvp(sys.argv[1], sys.argv[1:])"""
-_JOBS = {"MAKEFLAGS": "-j1", "MAX_JOBS": "1", "CMAKE_BUILD_PARALLEL_LEVEL": "1", "NPY_NUM_BUILD_JOBS": "1"}
+_ONE_JOB = {"MAKEFLAGS": "-j1", "MAX_JOBS": "1", "CMAKE_BUILD_PARALLEL_LEVEL": "1", "NPY_NUM_BUILD_JOBS": "1"}
 
 
-def _online() -> str:
+def _other_online() -> str:
     return "0\n" if (os.cpu_count() or 1) > 1 else "0-3\n"
 
 
-def _how_cores() -> str:
+def _describe_cores() -> str:
     what = f"1 core of {os.cpu_count()} by affinity, 1 job"
-    return what if environment.check_namespaces() else f"{what}, and {_ONLINE} says {_online().strip()}"
+    return what if environment.check_namespaces() else f"{what}, and {_ONLINE} says {_other_online().strip()}"
 
 
-def _no_cores() -> str:
+def _check_cores() -> str:
     if not hasattr(os, "sched_getaffinity"):
-        return "this system can't keep a process to some of the cores"
+        return "this system can't restrict a process to some of the cores"
     return environment.check_namespaces() if len(os.sched_getaffinity(0)) == 1 else ""
 
 
-def _on_one_core(now: RebuildEnvironment) -> RebuildEnvironment:
-    changed = now.with_env(**_JOBS).inside(sys.executable, "-c", _ONE_CORE)
+def _change_cores(now: RebuildEnvironment) -> RebuildEnvironment:
+    changed = now.with_env(**_ONE_JOB).with_launcher(sys.executable, "-c", _PIN_TO_ONE_CORE)
     if environment.check_namespaces():
         return changed
-    online = now.place / "online"
-    online.write_text(_online(), encoding="ascii")
-    return changed.inside(*environment.unshare_with_bind_mount(_ONLINE, str(online)))
+    online = now.work / "online"
+    online.write_text(_other_online(), encoding="ascii")
+    return changed.with_launcher(*environment.unshare_with_bind_mount(_ONLINE, str(online)))
 
 
-# --- compiler cache, environment noise ------------------------------------------------------------------------------
-
-
-def _with_a_cold_cache(now: RebuildEnvironment) -> RebuildEnvironment:
-    """What was downloaded stays where it is: nothing of it was compiled."""
-    cold = now.place / "cold"
+def _empty_compiler_cache(now: RebuildEnvironment) -> RebuildEnvironment:
+    """Use an empty cache, except for downloads, of which nothing was compiled."""
+    cold = now.work / "cold"
     cold.mkdir()
     for name in ("buildenvs", "debian-headers"):
-        kept = warm_cache() / name
+        kept = cache_folder() / name
         kept.mkdir(parents=True, exist_ok=True)
         (cold / name).symlink_to(kept)
     return now.with_env(WHEELWORKS_CACHE=str(cold))
@@ -248,46 +202,67 @@ _NOISE = {
 }
 
 
-def _with_noise(now: RebuildEnvironment) -> RebuildEnvironment:
-    poison = now.place / "noise" / "setuptools"
+def _add_noise(now: RebuildEnvironment) -> RebuildEnvironment:
+    poison = now.work / "noise" / "setuptools"
     poison.mkdir(parents=True)
     (poison / "__init__.py").write_text("raise SystemExit('PYTHONPATH reached the build')\n", encoding="utf-8")
     return now.with_env(**_NOISE, PYTHONPATH=str(poison.parent))
 
 
-def _posix() -> str:
-    return "" if os.name == "posix" else "POSIX only"
+def _describe_user() -> str:
+    names = "HOME, USER, LOGNAME"
+    if why := environment.check_namespaces():
+        return f"{names} only ({why})"
+    return f"uid {OTHER_UID} in a user namespace, {names}"
 
 
-# In the order of their application: what copies the source again stands behind what reorders it, and another user
-# comes last, since a process in a user namespace keeps what it was given before.
+def _change_user(now: RebuildEnvironment) -> RebuildEnvironment:
+    home = now.work / "home of another"
+    home.mkdir()
+    (home / ".pydistutils.cfg").write_text("[build_ext]\ndefine = NOISE\n", encoding="utf-8")
+    names = {**dict.fromkeys(("USER", "LOGNAME", "USERNAME", "LNAME"), "another"), "USERPROFILE": str(home)}
+    changed = now.with_env(HOME=str(home), XDG_CACHE_HOME=str(home / "cache"), **names, **_keep_user_folders())
+    if environment.check_namespaces():
+        return changed
+    return changed.with_launcher(*environment.unshare_user(OTHER_UID, OTHER_UID))
+
+
+def _keep_user_folders() -> dict[str, str]:
+    """Return variables that keep pip's configuration and installed Pythons reachable when HOME changes."""
+    home = Path.home()
+    places = {
+        "PIP_CONFIG_FILE": Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config", "pip", "pip.conf"),
+        "PYENV_ROOT": home / ".pyenv",
+        "UV_PYTHON_INSTALL_DIR": home / ".local/share/uv/python",
+    }
+    return {name: str(path) for name, path in places.items() if path.exists() and name not in os.environ}
+
+
+# They are applied in this order: what copies the source again comes after what reorders it, and the user comes last,
+# because a process in a user namespace keeps what it was given before.
 VARIATIONS = (
-    Variation("temporary folder", lambda: "other length, blanks, non-ASCII", _with_another_temporary_folder),
+    Variation("temporary folder", lambda: "other length, blanks, non-ASCII", _change_temporary_folder),
     Variation(
         "file order",
         lambda: "the source's files reversed, built in a tmpfs",
-        _in_another_order,
+        _change_file_order,
         environment.check_namespaces,
     ),
-    Variation("folder", lambda: "of the source and of this suite: other depth, non-ASCII", _in_another_folder),
-    Variation("umask", _umask, _with_another_umask, _posix),
-    Variation("time zone", lambda: f"TZ={_zone()}", lambda now: now.with_env(TZ=_zone())),
-    Variation(
-        "locale",
-        lambda: f"LC_ALL={_locale()}",
-        lambda now: now.with_env(LC_ALL=_locale(), LANG=_locale(), LANGUAGE=_locale()),
-    ),
-    Variation("hash seed", _seed, lambda now: now.with_env(PYTHONHASHSEED=_seed())),
+    Variation("folder", lambda: "of the source and of this suite: other depth, non-ASCII", _change_folder),
+    Variation("umask", _other_umask, _change_umask, _check_posix),
+    Variation("time zone", lambda: f"TZ={_other_zone()}", lambda now: now.with_env(TZ=_other_zone())),
+    Variation("locale", lambda: f"LC_ALL={_other_locale()}", _change_locale),
+    Variation("hash seed", _other_seed, lambda now: now.with_env(PYTHONHASHSEED=_other_seed())),
     Variation(
         "clock",
-        lambda: "20 years and a day on (libfaketime)",
+        lambda: "20 years and a day ahead (libfaketime)",
         environment.shift_clock,
         environment.check_faketime,
         offline=True,
     ),
-    Variation("cores", _how_cores, _on_one_core, _no_cores),
+    Variation("cores", _describe_cores, _change_cores, _check_cores),
     Variation("Python 3.11", interpreters.how, interpreters.with_another, interpreters.missing, downloads=True),
-    Variation("compiler cache", lambda: "cold", _with_a_cold_cache, _posix),
-    Variation("noise", lambda: f"{', '.join(list(_NOISE)[:6])} and {len(_NOISE) - 5} more variables", _with_noise),
-    Variation("user", _how_user, _as_another_user),
+    Variation("compiler cache", lambda: "empty", _empty_compiler_cache, _check_posix),
+    Variation("noise", lambda: f"{', '.join(list(_NOISE)[:6])} and {len(_NOISE) - 5} more variables", _add_noise),
+    Variation("user", _describe_user, _change_user),
 )

@@ -1,61 +1,38 @@
-/* tornado_speedups._speedups: the functions of _fallback.py in C.
+/* tornado_speedups._speedups: the functions of _python.py in C, which documents them.
 
-   Freestanding: it calls CPython's stable ABI and nothing else, no libc, so that one binary per ABI, CPU and
-   object format is enough. Its only state is written while a module is executed: safe in subinterpreters and without
-   the GIL. */
+   It is freestanding: it calls CPython's stable ABI and nothing else, no libc, so that one binary per ABI, CPU and object
+   format is enough. Its only state is written while a module is executed: safe in subinterpreters and without the GIL.
+   It is one translation unit, because most of the time to compile a small file goes into Python.h. */
 
-#include "functions.h"
-#include "names.h"
-#include "xor.h"
+#include "args.h"
+#include "frames.h"
+#include "header_names.h"
+#include "http_parse.h"
+#include "http_serialize.h"
+#include "mask.h"
 
-PyDoc_STRVAR(websocket_mask_doc,
-             "websocket_mask($module, mask, data, /)\n--\n\n"
-             "Return data XORed with the repeated 4-byte mask (RFC 6455, section 5.3).");
-
-PyDoc_STRVAR(websocket_mask_inplace_doc,
-             "websocket_mask_inplace($module, mask, buffer, offset=0, /)\n--\n\n"
-             "XOR a writable buffer with the repeated 4-byte mask, offset bytes of the payload having come before.");
-
-PyDoc_STRVAR(parse_frames_doc,
-             "parse_frames($module, buffer, start, limit, /)\n--\n\n"
-             "Return the complete WebSocket frames from start on, where they end, and the size of the next one.");
-
-PyDoc_STRVAR(build_frame_doc,
-             "build_frame($module, head, payload, mask, /)\n--\n\n"
-             "Return a WebSocket frame with this first byte, masked unless mask is None.");
-
-PyDoc_STRVAR(build_frame_into_doc,
-             "build_frame_into($module, head, payload, mask, buffer, /)\n--\n\n"
-             "Write what build_frame() returns to the begin of a writable buffer, and return its size in bytes.");
-
-PyDoc_STRVAR(parse_headers_doc,
-             "parse_headers($module, block, /)\n--\n\n"
-             "Return the lists of values, the single values and the last name of a block of HTTP headers, or None.");
-
-PyDoc_STRVAR(parse_head_doc,
-             "parse_head($module, data, /)\n--\n\n"
-             "Return the start line of an HTTP/1.x message and what parse_headers() does of the rest, or None.");
-
-PyDoc_STRVAR(parse_start_line_doc,
-             "parse_start_line($module, line, /)\n--\n\n"
-             "Return the method, target and version of an HTTP/1.x request, or None.");
-
-PyDoc_STRVAR(serialize_head_doc,
-             "serialize_head($module, line, headers, body, /)\n--\n\n"
-             "Return a start line, headers and the beginning of the body as bytes, or None.");
-
-#define FUNCTION(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, name##_doc}
+#define FUNCTION(name, parameters, doc)                                                                                \
+    {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, #name "($module, " parameters ", /)\n--\n\n" doc}
 
 static PyMethodDef methods[] = {
-    FUNCTION(websocket_mask),
-    FUNCTION(websocket_mask_inplace),
-    FUNCTION(parse_frames),
-    FUNCTION(build_frame),
-    FUNCTION(build_frame_into),
-    FUNCTION(parse_headers),
-    FUNCTION(parse_head),
-    FUNCTION(parse_start_line),
-    FUNCTION(serialize_head),
+    FUNCTION(websocket_mask, "mask, data",
+             "Return data XORed with the repeated 4-byte mask (RFC 6455, section 5.3)."),
+    FUNCTION(websocket_mask_inplace, "mask, buffer, offset=0",
+             "XOR a writable buffer with the repeated 4-byte mask, offset bytes of the payload having come before."),
+    FUNCTION(parse_frames, "buffer, start, limit",
+             "Return the complete WebSocket frames from start on, where they end, and the size of the next one."),
+    FUNCTION(build_frame, "head, payload, mask",
+             "Return a WebSocket frame with this first byte, masked unless mask is None."),
+    FUNCTION(build_frame_into, "head, payload, mask, buffer",
+             "Write what build_frame() returns to the begin of a writable buffer, and return its size in bytes."),
+    FUNCTION(parse_headers, "block",
+             "Return the lists of values, the single values and the last name of a block of HTTP headers, or None."),
+    FUNCTION(parse_head, "data",
+             "Return the start line of an HTTP/1.x message and what parse_headers() does of the rest, or None."),
+    FUNCTION(parse_start_line, "line",
+             "Return the method, target and version of an HTTP/1.x request, or None."),
+    FUNCTION(serialize_head, "line, headers, body",
+             "Return a start line, headers and the beginning of the body as bytes, or None."),
     {NULL, NULL, 0, NULL},
 };
 
@@ -65,14 +42,14 @@ static PyMethodDef methods[] = {
 static int
 execute(PyObject *module)
 {
-    ask_cpu();
-    return names_init(PyModule_GetState(module));
+    detect_cpu();
+    return init_names(PyModule_GetState(module));
 }
 
 static int
 clear(PyObject *module)
 {
-    names_clear(PyModule_GetState(module));
+    clear_names(PyModule_GetState(module));
     return 0;
 }
 

@@ -13,7 +13,7 @@ from wheelworks.cli._bench_regressions import show_changes
 from wheelworks.core.errors import WheelworksError
 
 from tests.fixtures.commands import ROOT, wheelworks
-from tornado_speedups import _fallback
+from tornado_speedups import _python
 
 ODD = '{"schema": 1, "sizes": [256, 1280], "wheels": {"a": {"mask": "1 x"}}}'
 KNOWN = {"wheels": {"a": {"mask": "100 1000"}, "b": {"unsupported": "no such CPU"}}}
@@ -71,7 +71,7 @@ def test_another_baseline_is_refused(tmp_path: Path, text: str) -> None:
 def test_every_function_is_called_with_what_it_takes() -> None:
     for name, arguments in icount.CALLS.items():
         for size in (icount.SMALL, icount.LARGE):
-            assert getattr(_fallback, name)(*arguments(size)) is not None or name.endswith("inplace")
+            assert getattr(_python, name)(*arguments(size)) is not None or name.endswith("inplace")
 
 
 def test_the_baseline_knows_every_cpu_that_can_be_emulated() -> None:
@@ -99,7 +99,7 @@ def without_vectors(source: Path, copy: Path) -> Path:
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copyfile(source / name, copy / name)
     shutil.copytree(source / "src", copy / "src")
-    header = copy / "src/tornado_speedups/_speedups/xor.h"
+    header = copy / "src/tornado_speedups/_speedups/mask.h"
     text = header.read_text()
     assert "#elif defined(__ARM_NEON) ||" in text
     header.write_text(text.replace("#elif defined(__ARM_NEON) ||", "#elif 0 &&"))

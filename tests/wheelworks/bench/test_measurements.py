@@ -126,7 +126,7 @@ def test_other_figures_are_refused_and_left_out(tmp_path: Path, words: dict[str,
     place = changed(written(tmp_path / "bench", SUITES), **words)
     with pytest.raises(WheelworksError, match="not a results file of this version"):
         measurements.load_results(place)
-    assert _figures.sections(tmp_path) == []
+    assert _figures.load_sections(tmp_path) == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"benchmarks": []}', '{"benchmarks": [{"runs": []}]}', "[" * 10**5])

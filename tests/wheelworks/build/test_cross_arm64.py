@@ -31,7 +31,9 @@ LINUX = f"{STEM}-cp311-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64.musllin
 EXTENSION = {WINDOWS: "_speedups.pyd", MACOS: "_speedups.abi3.so", LINUX: "_speedups.abi3.so"}
 WHEELS = list(EXTENSION)
 PACKAGE = ROOT / "src" / "tornado_speedups"
-PYTHON_FILES = {path.name for path in PACKAGE.iterdir() if path.suffix in (".py", ".pyi", ".typed")}
+PYTHON_FILES = {
+    path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.suffix in (".py", ".pyi", ".typed")
+}
 METADATA = {"METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE", "sboms/wheelworks.cdx.json"}
 
 

@@ -72,7 +72,7 @@ def test_the_packages_own_tests_find_what_the_calls_do_not(tmp_path: Path, wheel
     source = copy_directory(ROOT, tmp_path / "source")
     words = ("build-wheels", source, "--target", "win_arm64", "--abi", "cp311-abi3", "--no-run", "--out")
     assert wheelworks(*words, tmp_path / "a", cache=wheelworks_cache).status == 0
-    mask = source / "src/tornado_speedups/_speedups/mask.c"
+    mask = source / "src/tornado_speedups/_speedups/frames.h"
     text = mask.read_text(encoding="utf-8")
     assert text.count("    return masked;") == 2
     broken = "    if (data->length == 200) PyBytes_AsString(masked)[7] ^= 1;\n    return masked;"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wheelworks.core import process
+from wheelworks.core import process, venv
 from wheelworks.core.errors import WheelworksError
 
 from tests.fixtures.commands import environment
@@ -55,7 +55,7 @@ def test_status_and_output_of_both_kinds() -> None:
 
 def test_what_is_shown_goes_where_we_write(capfd: pytest.CaptureFixture[str]) -> None:
     code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
-    result = process.run([sys.executable, "-c", code], shown=True)
+    result = process.run([sys.executable, "-c", code], inherit_output=True)
     assert (result.status, result.output, *capfd.readouterr()) == (3, "", "out\n", "err\n")
 
 
@@ -83,14 +83,14 @@ def test_a_program_that_cant_be_started(words: list[str]) -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
 def test_a_timeout_ends_grandchildren_too(pids: Path) -> None:
     with pytest.raises(WheelworksError, match="did not end within 1 s and was stopped"):
-        process.run([sys.executable, "-c", GRANDCHILD, pids, "stay"], seconds=1)
+        process.run([sys.executable, "-c", GRANDCHILD, pids, "stay"], timeout=1)
     assert gone(pids)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
 def test_a_grandchild_that_keeps_the_output_open_is_ended(pids: Path) -> None:
     with pytest.raises(WheelworksError, match="did not end within"):
-        process.run([sys.executable, "-c", GRANDCHILD, pids, "leave"], seconds=1)
+        process.run([sys.executable, "-c", GRANDCHILD, pids, "leave"], timeout=1)
     assert gone(pids)
 
 
@@ -130,7 +130,7 @@ def test_an_interrupt_waits_until_the_program_is_known(monkeypatch: pytest.Monke
     started = []
 
     def interrupted(*words: object) -> subprocess.Popen[str]:
-        process.interrupt(2, None)  # as a signal would, in the middle
+        process.handle_interrupt(2, None)  # as a signal would, in the middle
         started.append(words)
         started_one = subprocess.Popen([sys.executable, "-c", ""], text=True)
         started_one.wait()
@@ -142,7 +142,7 @@ def test_an_interrupt_waits_until_the_program_is_known(monkeypatch: pytest.Monke
         process.run(["anything"])
     assert len(started) == 1
     with pytest.raises(KeyboardInterrupt):
-        process.interrupt(2, None)
+        process.handle_interrupt(2, None)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
@@ -151,15 +151,19 @@ def test_a_tied_program_ends_with_a_parent_that_is_killed(tmp_path: Path) -> Non
     child = """\
 import os, pathlib, signal, sys, time
 from wheelworks.core import process
-signal.signal(signal.SIGINT, process.interrupt)
-process.end_with_parent()
+signal.signal(signal.SIGINT, process.handle_interrupt)
+process.watch_parent()
 try:
     pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
     time.sleep(600)
 except KeyboardInterrupt:
     pathlib.Path(sys.argv[1]).with_name("cleaned").touch()
 """
-    code = "import sys; from wheelworks.core import process; process.run([sys.executable, *sys.argv[1:]], tied=True)"
+    code = """\
+import sys
+from wheelworks.core import process
+process.run([sys.executable, *sys.argv[1:]], die_with_parent=True)
+"""
     place = tmp_path / "pids"
     command = [sys.executable, "-c", code, "-c", child, str(place)]
     with subprocess.Popen(command, env=environment(tmp_path), stdin=subprocess.DEVNULL) as parent:
@@ -172,17 +176,17 @@ except KeyboardInterrupt:
 
 def test_a_program_that_is_not_tied_reads_nothing() -> None:
     assert process.run([sys.executable, "-c", "import sys; print(repr(sys.stdin.read()))"]).output == "''\n"
-    process.end_with_parent()  # which we aren't either: nothing happens
+    process.watch_parent()  # which we aren't either: nothing happens
 
 
 @pytest.mark.parametrize(("windows", "place"), [(True, "Scripts/python.exe"), (False, "bin/python")])
 def test_where_an_environments_interpreter_is(windows: bool, place: str) -> None:
-    assert process.interpreter_in(Path("venv"), windows=windows) == Path("venv", place)
+    assert venv.python_of(Path("venv"), windows=windows) == Path("venv", place)
 
 
 def test_what_a_program_reads_has_none_of_stderr() -> None:
     text = "import os; os.write(1, b'1\\n'); os.write(2, b'warned\\n'); os.write(1, b'2\\n')"
     together = process.run([sys.executable, "-c", text])
-    apart = process.run([sys.executable, "-c", text], apart=True)
+    apart = process.run([sys.executable, "-c", text], separate_stderr=True)
     assert (together.output, together.errors) == ("1\nwarned\n2\n", "")
-    assert (apart.output, apart.errors, apart.last(2)) == ("1\n2\n", "warned\n", "2\nwarned")
+    assert (apart.output, apart.errors, apart.last_lines(2)) == ("1\n2\n", "warned\n", "2\nwarned")

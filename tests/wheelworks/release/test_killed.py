@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from wheelworks.build.context import make_environment
 from wheelworks.core import manifest
-from wheelworks.release import attestation, rehearsal, steps
+from wheelworks.release import rehearsal, steps
 from wheelworks.report import page
 from wheelworks.reproduce.provenance import PROVENANCE_FILE
 
@@ -73,8 +73,8 @@ KILLS = (
     ("reproduce", "2"),
     (PROVENANCE_FILE, "replacing"),
     (PROVENANCE_FILE, "done"),
-    (attestation.CHECKSUMS_FILE, "replacing"),
-    (attestation.CHECKSUMS_FILE, "done"),
+    (steps.CHECKSUMS_FILE, "replacing"),
+    (steps.CHECKSUMS_FILE, "done"),
     ("rehearse", "3"),
 )
 
@@ -165,7 +165,7 @@ def test_killed_at_every_step_it_goes_on_and_ends_with_the_same_bytes(
     status, said = whole.release("test-native", "left out")  # which takes long, and makes no file
     assert status == 0, said
     assert digests(killed.out) == digests(whole.out)
-    assert {PROVENANCE_FILE, attestation.CHECKSUMS_FILE, steps.STATE_FILE} < digests(whole.out).keys() and len(
+    assert {PROVENANCE_FILE, steps.CHECKSUMS_FILE, steps.STATE_FILE} < digests(whole.out).keys() and len(
         digests(whole.out)
     ) == 6
 

@@ -45,7 +45,7 @@ def test_an_unclean_tree(ready: Path) -> None:
 
 def test_another_branch(ready: Path) -> None:
     projects.git(ready, "checkout", "--quiet", "-b", "other")
-    assert refusal(ready) == "this is the branch other, and releases are made from main"
+    assert refusal(ready) == "the current branch is other; releases are made from main"
 
 
 def test_another_version_than_the_projects(ready: Path) -> None:
@@ -65,7 +65,7 @@ def test_no_entry_in_the_changelog(ready: Path, text: str) -> None:
 
 def test_a_version_that_is_tagged(ready: Path) -> None:
     projects.git(ready, "tag", "v1.0")
-    assert refusal(ready) == "1.0 is tagged already"
+    assert refusal(ready) == "1.0 is already tagged"
 
 
 def test_a_version_that_is_lower(ready: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_rehearsal_asks_nothing_and_tags_nothing(ready: Path, remote: Path) ->
 
 
 def test_a_part_is_not_published(ready: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert publish(monkeypatch, "1.0\n", "--target", "win_arm64") == (2, "a part can't be published")
+    assert publish(monkeypatch, "1.0\n", "--target", "win_arm64") == (2, "a part of a release can't be published")
     assert tags(remote) == ""
 
 
@@ -97,7 +97,7 @@ def test_what_is_called_unreleased_is_rehearsed_but_not_published(ready: Path, m
 def test_a_commit_that_is_not_merged_is_refused(ready: Path, remote: Path) -> None:
     projects.git(ready, "commit", "--quiet", "--allow-empty", "--message=Mine")
     head = projects.git(ready, "rev-parse", "HEAD")
-    with pytest.raises(WheelworksError, match=f"main at origin hasn't got {head[:12]}"):
+    with pytest.raises(WheelworksError, match=f"main at origin doesn't contain {head[:12]}"):
         publishing.check_remote(ready, "1.0", head, "origin")
 
 
@@ -112,10 +112,10 @@ def test_a_commit_below_the_remotes_newest_is_published(ready: Path, remote: Pat
 def test_a_version_that_the_remote_has_tagged_is_refused(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert publish(monkeypatch, "1.0\n") == (0, "")
     projects.git(ready, "tag", "--delete", "v1.0")  # as in a clone that hasn't heard of it
-    with pytest.raises(WheelworksError, match=r"1\.0 is tagged already at origin"):
+    with pytest.raises(WheelworksError, match=r"1\.0 is already tagged at origin"):
         publishing.check_remote(ready, "1.0", projects.git(ready, "rev-parse", "HEAD"), "origin")
     projects.git(ready, "fetch", "--quiet", "--tags")
-    assert publish(monkeypatch, "1.0\n") == (1, "1.0 is tagged already at origin")
+    assert publish(monkeypatch, "1.0\n") == (1, "1.0 is already tagged at origin")
 
 
 def test_a_remote_that_is_not_there_is_told(ready: Path) -> None:
@@ -140,7 +140,7 @@ def test_one_that_was_killed_between_tag_and_push_goes_on(
     ready: Path, remote: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     projects.git(ready, "tag", "--annotate", "v1.0", "-m", "1.0")
-    assert release() == (1, "1.0 is tagged already")  # a rehearsal
+    assert release() == (1, "1.0 is already tagged")  # a rehearsal
     assert publish(monkeypatch, "1.0\n") == (0, "")
     assert tags(remote) == "v1.0"
 
@@ -148,7 +148,7 @@ def test_one_that_was_killed_between_tag_and_push_goes_on(
 def test_another_commit_with_the_tag_is_refused(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     projects.git(ready, "tag", "v1.0")
     projects.git(ready, "commit", "--quiet", "--allow-empty", "--message=Later")
-    assert publish(monkeypatch, "1.0\n") == (1, "1.0 is tagged already")
+    assert publish(monkeypatch, "1.0\n") == (1, "1.0 is already tagged")
 
 
 def test_a_part_of_what_there_is_not_is_refused(ready: Path) -> None:

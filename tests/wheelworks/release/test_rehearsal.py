@@ -56,7 +56,7 @@ def test_what_is_uploaded_comes_back_for_every_platform(release: Release, files:
     with rehearsal.serve_index(tmp_path / "index") as address:
         rehearsal.upload_files(files[:5], tmp_path / "index", address)  # cut off between two files
         cut_off(files[5], address)  # and within the next
-        with pytest.raises(WheelworksError, match="came back otherwise"):
+        with pytest.raises(WheelworksError, match="different bytes than were uploaded"):
             rehearsal.compare_folder(files, tmp_path / "index")
         rehearsal.upload_files(files, tmp_path / "index", address)  # completed
         rehearsal.upload_files(files, tmp_path / "index", address)  # nothing to do, nothing doubled
@@ -83,7 +83,7 @@ def test_a_platform_without_its_wheel_is_found(release: Release, files: list[Pat
     shutil.copyfile(files[0], pure)
     with rehearsal.serve_index(tmp_path / "index") as address:
         rehearsal.upload_files([*fewer, pure], tmp_path / "index", address)
-        with pytest.raises(WheelworksError, match=r"win_arm64: pip chooses sample-1\.0-py3-none-any\.whl"):
+        with pytest.raises(WheelworksError, match=r"win_arm64: pip picks sample-1\.0-py3-none-any\.whl"):
             rehearsal.download_files(fewer, release.planned, "sample==1.0", tmp_path / "back", address)
 
 
@@ -95,16 +95,16 @@ def test_a_package_that_does_not_echo_is_found(installer: str, files: list[Path]
     shutil.copyfile(files[0], pure)
     with rehearsal.serve_index(tmp_path / "index") as address:
         rehearsal.upload_files([pure], tmp_path / "index", address)
-        with pytest.raises(WheelworksError, match=rf"(?s){installer} has installed doesn't echo:.*tornado"):
-            rehearsal.install_package(installer, "sample==1.0", tmp_path / "new", rehearsal.index_options(address))
+        with pytest.raises(WheelworksError, match=rf"(?s)installed by {installer} fails the smoke test:.*tornado"):
+            rehearsal.install_package(installer, "sample==1.0", tmp_path / "new", rehearsal.get_index_options(address))
         with pytest.raises(WheelworksError, match=r"install failed(?s:.*)other==1\.0"):
-            rehearsal.install_package(installer, "other==1.0", tmp_path / "newer", rehearsal.index_options(address))
+            rehearsal.install_package(installer, "other==1.0", tmp_path / "newer", rehearsal.get_index_options(address))
 
 
 def test_no_server_outlives_a_killed_rehearsal(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path; from wheelworks.release import rehearsal\n"
-        "with rehearsal.index(Path(sys.argv[1])) as address:\n"
+        "with rehearsal.serve_index(Path(sys.argv[1])) as address:\n"
         "    print(address, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -16,7 +16,7 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 from wheelworks.core import manifest
 from wheelworks.core.errors import WheelworksError
-from wheelworks.release import attestation, steps
+from wheelworks.release import steps
 from wheelworks.release.steps import Release, ReleaseStep
 from wheelworks.reproduce import provenance
 from wheelworks.reproduce.rebuild import Selection
@@ -77,7 +77,7 @@ def test_another_commit_begins_anew(tmp_path: Path) -> None:
 
 def test_what_an_earlier_release_tells_of_its_files_goes_with_it(tmp_path: Path) -> None:
     taken(tmp_path)
-    told = [tmp_path / provenance.PROVENANCE_FILE, tmp_path / attestation.CHECKSUMS_FILE]
+    told = [tmp_path / provenance.PROVENANCE_FILE, tmp_path / steps.CHECKSUMS_FILE]
     for path in told:
         path.touch()
     taken(tmp_path)
@@ -90,7 +90,7 @@ def test_what_an_earlier_release_tells_of_its_files_goes_with_it(tmp_path: Path)
 def test_a_surplus_file_is_refused_where_every_step_is_done(name: str, tmp_path: Path) -> None:
     taken(tmp_path)
     (tmp_path / name).touch()
-    with pytest.raises(WheelworksError, match=f"{name} is no file of this release"):
+    with pytest.raises(WheelworksError, match=f"{name} is not a file of this release"):
         taken(tmp_path)
 
 
@@ -109,14 +109,14 @@ def test_a_failed_step_is_told_and_taken_again(tmp_path: Path) -> None:
     failing = [writes("one", calls), ReleaseStep("two", "", fail, lambda _: []), writes("three", calls)]
     with pytest.raises(WheelworksError):
         steps.run_steps(release(tmp_path), failing, told.__setitem__)
-    assert told == {"one": "done", "two": "under way"}
+    assert told == {"one": "done", "two": "running"}
     assert taken(tmp_path) == ["two", "three"]
 
 
 def test_another_part_begins_anew(tmp_path: Path) -> None:
     assert taken(tmp_path) == list(NAMES)
     calls: list[str] = []
-    one = replace(release(tmp_path), part=steps.ReleaseSubset(pythons=("3.13",)))
+    one = replace(release(tmp_path), subset=steps.ReleaseSubset(pythons=("3.13",)))
     steps.run_steps(one, [writes(name, calls) for name in NAMES], lambda step, what: None)
     assert calls == list(NAMES)
 
@@ -125,13 +125,11 @@ def test_a_file_that_changed_after_its_checksum_is_refused_and_one_that_is_gone_
     one, calls = release(tmp_path), list[str]()
 
     def sums(release: Release) -> None:
-        attestation.write_checksums(release.dist, [release.dist / "one"])
+        steps.write_checksums(release.dist, [release.dist / "one"])
 
     both = [
         writes("one", calls),
-        ReleaseStep(
-            attestation.CHECKSUMS_FILE, "", sums, lambda one: [one.dist / "one", one.dist / attestation.CHECKSUMS_FILE]
-        ),
+        ReleaseStep(steps.CHECKSUMS_FILE, "", sums, lambda one: [one.dist / "one", one.dist / steps.CHECKSUMS_FILE]),
     ]
     steps.run_steps(one, both, lambda step, what: None)
     (tmp_path / "one").write_text("changed")
@@ -141,28 +139,28 @@ def test_a_file_that_changed_after_its_checksum_is_refused_and_one_that_is_gone_
     (tmp_path / "one").unlink()
     steps.run_steps(one, both, lambda step, what: None)
     assert calls == ["one", "one"]
-    attestation.check_checksums(tmp_path, ["one"])
+    steps.check_checksums(tmp_path, ["one"])
 
 
 def filled(folder: Path) -> Release:
     """A release whose files are there, if with nothing in them."""
     one = release(folder)
-    for path in one.described:
+    for path in one.attested:
         path.touch()
     return one
 
 
 def test_exactly_the_files_of_a_release(tmp_path: Path) -> None:
     one = filled(tmp_path)
-    steps.check_exact_files(one)
+    steps.check_files(one)
     surplus = tmp_path / "sample-0.9.tar.gz"
     surplus.touch()
-    with pytest.raises(WheelworksError, match="is no file of this release"):
-        steps.check_exact_files(one)
+    with pytest.raises(WheelworksError, match="is not a file of this release"):
+        steps.check_files(one)
     surplus.unlink()
     one.files[4].unlink()
     with pytest.raises(WheelworksError, match=f"{one.files[4].name} is missing"):
-        steps.check_exact_files(one)
+        steps.check_files(one)
 
 
 def test_a_finding_of_a_command_ends_the_release_with_its_words(tmp_path: Path) -> None:
@@ -189,7 +187,7 @@ def test_an_sdist_that_is_not_the_commits_ends_the_release(
     monkeypatch.setenv("WHEELWORKS_CACHE", str(wheelworks_cache))
     project, dist = projects.committed(projects.sample(tmp_path / "p")), tmp_path / "dist"
     part = steps.ReleaseSubset(Selection(("win_arm64",), ("cp311-abi3",)), variations=("umask",))
-    one = replace(release(project, dist=dist), part=part)
+    one = replace(release(project, dist=dist), subset=part)
     steps.build_wheels(one)
     steps.reproduce_wheels(one)
     sdist = dist / "sample-1.0.tar.gz"
@@ -203,27 +201,27 @@ def test_an_sdist_that_is_not_the_commits_ends_the_release(
 def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:
     one = filled(tmp_path)
     steps.record_checksums(one)
-    lines = (tmp_path / attestation.CHECKSUMS_FILE).read_text().splitlines()
-    assert lines == sorted(lines, key=lambda line: line[66:]) and len(lines) == len(one.described)
-    attestation.check_checksums(tmp_path, [path.name for path in one.described])
+    lines = (tmp_path / steps.CHECKSUMS_FILE).read_text().splitlines()
+    assert lines == sorted(lines, key=lambda line: line[66:]) and len(lines) == len(one.attested)
+    steps.check_checksums(tmp_path, [path.name for path in one.attested])
     one.files[1].write_text("changed")
     with pytest.raises(WheelworksError, match="was changed after its checksum was written"):
-        attestation.check_checksums(tmp_path, [path.name for path in one.described])
+        steps.check_checksums(tmp_path, [path.name for path in one.attested])
     (tmp_path / "more.whl").touch()
     with pytest.raises(WheelworksError, match="is not in SHA256SUMS"):
-        attestation.check_checksums(tmp_path, [*(path.name for path in one.described), "more.whl"])
+        steps.check_checksums(tmp_path, [*(path.name for path in one.attested), "more.whl"])
 
 
 def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
     one = filled(tmp_path)
     tools = {"ziglang": "1", "deflate": "2"}
     record = manifest_of(epoch=1_700_000_000, **tools)
-    made = attestation.create_provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
+    made = provenance.create_provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
     assert [subject["name"] for subject in made["subject"]] == sorted(one.names)
     assert made["subject"][0]["digest"]["sha256"] == manifest.sha256(tmp_path / made["subject"][0]["name"])
     commit, lock = made["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert commit["digest"] == {"gitCommit": "c" * 40} and lock["digest"] == {"sha256": "d" * 64}
-    attestation.write_provenance(tmp_path, made)
+    provenance.write_provenance(tmp_path, made)
     files = {path.name: manifest.sha256(path) for path in one.files}
     locks = {"requirements/build.txt": "d" * 64}
     assert provenance.load_provenance(tmp_path) == provenance.RecordedBuild(
@@ -234,7 +232,7 @@ def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
 def test_a_provenance_is_what_in_toto_and_slsa_require(tmp_path: Path) -> None:
     one = filled(tmp_path)
     record = manifest_of(epoch=1_700_000_000, ziglang="1", build_requirements={"setuptools": "2"})
-    made = attestation.create_provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
+    made = provenance.create_provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
     conforms(made)
     for field in ("_type", "subject", "predicateType", "predicate"):
         with pytest.raises((ValueError, AssertionError, KeyError)):

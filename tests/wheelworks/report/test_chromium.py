@@ -151,9 +151,9 @@ def test_filters_by_words(opened: Opened, words: str, left: list[str]) -> None:
 
 
 def test_filters_by_state(opened: Opened) -> None:
-    opened.page.get_by_label("Show").select_option("what has failed")
+    opened.page.get_by_label("Show").select_option("failures")
     assert opened.platforms() == ["macOS arm64"]
-    opened.page.get_by_label("Show").select_option("every wheel")
+    opened.page.get_by_label("Show").select_option("all wheels")
     assert len(opened.platforms()) == 4
 
 

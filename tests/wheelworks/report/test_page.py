@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from html.parser import HTMLParser
 
 import msgspec
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from wheelworks import markup as html
 from wheelworks.core.manifest import Manifest
-from wheelworks.report import figures, model, page, summary
+from wheelworks.core.text import escape_invisible
+from wheelworks.report import model, page
+from wheelworks.report.page import Figure, Section
 
 from tests.wheelworks.manifests import run, source, wheel
 from tests.wheelworks.report.manifests import HOSTILE, SAMPLE, hostile
@@ -59,13 +61,13 @@ class Seen(HTMLParser):
         raise AssertionError(f"a comment: {data}")
 
 
-def check(text: str) -> Seen:
+def check(text: str, tags: Collection[str] = (), attributes: Collection[str] = ()) -> Seen:
     """The page has nothing in it but what the page is made of."""
     text.encode()
     seen = Seen(text)
     assert seen.open == []
-    assert set(seen.tags) <= TAGS
-    assert {name for name, _ in seen.attributes} <= ATTRIBUTES
+    assert set(seen.tags) <= TAGS.union(tags)
+    assert {name for name, _ in seen.attributes} <= ATTRIBUTES.union(attributes)
     assert (seen.tags.count("script"), seen.tags.count("style")) == (1, 1)
     assert all(re.fullmatch(r"#[a-z]+(-\d+)?", value) for name, value in seen.attributes if name == "href")
     return seen
@@ -73,30 +75,32 @@ def check(text: str) -> Seen:
 
 @given(text=st.text() | st.sampled_from(HOSTILE))
 def test_text_stays_text(text: str) -> None:
-    seen = Seen(html.element("p", text, title=text))
+    seen = Seen(page.make_environment().from_string('<p title="{{ text }}">{{ text }}</p>').render(text=text))
     assert seen.tags == ["p"]
-    assert "".join(seen.text) == html.visible(text)
-    assert seen.attributes == [("title", html.visible(text))]
+    assert "".join(seen.text) == escape_invisible(text)
+    assert seen.attributes == [("title", escape_invisible(text))]
 
 
 @settings(deadline=None, max_examples=60)
 @given(texts=st.lists(st.text() | st.sampled_from(HOSTILE), min_size=1, max_size=30))
 def test_whatever_a_manifest_says_it_stays_text(texts: list[str]) -> None:
     record = hostile(texts)
-    seen = check(page.render(record))
+    seen = check(page.render_page(record))
     assert seen.tags.count("details") == len(record.wheels)
-    assert all(html.visible(one.file[: model.LONGEST]) in "".join(seen.text) for one in record.wheels)
+    assert all(escape_invisible(one.file) in "".join(seen.text) for one in record.wheels)
 
 
 def test_figures_that_mean_harm_stay_text() -> None:
-    shown = [figures.Figure(text, text, [text], [[text, text]]) for text in HOSTILE]
-    seen = Seen(figures.section("speed", {text: text for text in HOSTILE}, shown, "speed"))
-    assert set(seen.tags) <= TAGS | {"figure", "figcaption", "img"}
-    assert seen.open == []
+    figures = [Figure(text, text.encode("utf-8", "replace"), [text], [[text, text]]) for text in HOSTILE]
+    section = Section("Speed", "speed", {text: text for text in HOSTILE}, figures)
+    seen = check(page.render_page(SAMPLE, [section]), {"figure", "figcaption", "img"}, {"src", "alt"})
+    assert seen.tags.count("img") == len(HOSTILE)
+    sources = [value for name, value in seen.attributes if name == "src"]
+    assert all(re.fullmatch(r"data:image/svg\+xml;base64,[A-Za-z0-9+/]+=*", value) for value in sources)
 
 
 def test_a_manifest_that_means_harm() -> None:
-    seen = check(page.render(hostile()))
+    seen = check(page.render_page(hostile()))
     assert "window.hacked" in "".join(seen.text)
 
 
@@ -104,90 +108,90 @@ def test_a_manifest_that_means_harm() -> None:
     ("raw", "seen"), [("a\u202eb", "a\\u{202e}b"), ("\x1b[1m", "\\u{1b}[1m"), ("\ud800", "\\u{d800}")]
 )
 def test_what_cannot_be_seen_is_spelled_out(raw: str, seen: str) -> None:
-    assert html.visible(raw) == seen
+    assert escape_invisible(raw) == seen
 
 
 def test_the_policy_allows_the_page_itself_and_nothing_else() -> None:
-    seen = check(page.render(SAMPLE))
+    seen = check(page.render_page(SAMPLE))
     [policy] = [value for name, value in seen.attributes if name == "content" and "default-src" in value]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy and "http" not in policy and "*" not in policy
 
 
 def test_the_same_manifest_gives_the_same_page() -> None:
-    assert page.render(SAMPLE) == page.render(msgspec.json.decode(msgspec.json.encode(SAMPLE), type=Manifest))
+    assert page.render_page(SAMPLE) == page.render_page(msgspec.json.decode(msgspec.json.encode(SAMPLE), type=Manifest))
 
 
 def states(name: str) -> dict[str, tuple[str, str]]:
-    [found] = [one for one in model.wheels(SAMPLE) if name in one.file]
-    return {step.name: (step.state, step.says) for step in found.steps}
+    [found] = [one for one in model.list_wheels(SAMPLE) if name in one.record.file]
+    return {step.name: (step.state, step.text) for step in found.steps}
 
 
 def test_what_went_well_is_said() -> None:
     assert states("311-abi3-win_arm64") == {
-        "built": ("good", "freestanding"),
-        "audited": ("good", "passed"),
-        "executed": ("good", "emulated CPU, 98 checks"),
-        "reproduced": ("good", "same bytes, 2 things varied"),
+        "built": ("pass", "freestanding"),
+        "audited": ("pass", "passed"),
+        "executed": ("pass", "emulated CPU, 98 checks"),
+        "reproduced": ("pass", "same bytes, 2 things varied"),
     }
 
 
 def test_what_failed_is_said() -> None:
     found = states("macosx")
-    assert found["audited"] == ("bad", "1 error")
-    assert found["executed"] == ("bad", "failed: emulated CPU")
-    assert found["reproduced"] == ("bad", "other bytes")
+    assert found["audited"] == ("fail", "1 error")
+    assert found["executed"] == ("fail", "failed: emulated CPU")
+    assert found["reproduced"] == ("fail", "other bytes")
 
 
 def test_what_is_in_doubt_and_what_nobody_looked_at() -> None:
-    assert states("ppc64le")["audited"] == ("doubt", "1 warning")
-    assert states("ppc64le")["executed"] == ("doubt", "unsupported")
-    assert {states("314t")[step] for step in ("audited", "executed", "reproduced")} == {("open", "not yet")}
+    assert states("ppc64le")["audited"] == ("warning", "1 warning")
+    assert states("ppc64le")["executed"] == ("warning", "unsupported")
+    assert {states("314t")[step] for step in ("audited", "executed", "reproduced")} == {("pending", "not yet")}
 
 
 def test_a_run_that_failed_outweighs_one_that_ran() -> None:
     runs = [run("passed"), run("failed", how="CPython under qemu")]
-    one = model.wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=runs))
-    assert model.executed(one) == model.Step("executed", "bad", "failed: CPython under qemu")
+    one = model.make_wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=runs))
+    assert model.find_execution(one.record) == model.Step("executed", "fail", "failed: CPython under qemu")
 
 
 def test_an_unknown_outcome_is_not_taken_for_a_run() -> None:
-    one = model.wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=[run("perfect")]))
-    assert model.executed(one).state == "doubt"
+    one = model.make_wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=[run("perfect")]))
+    assert model.find_execution(one.record).state == "warning"
 
 
 def test_what_is_proven_is_counted() -> None:
-    heads = [head for head, _ in summary.proven(model.wheels(SAMPLE))]
+    heads = [head for head, _ in model.summarize_proofs(model.list_wheels(SAMPLE))]
     assert heads[:3] == [
         "Built: 5.",
-        "Audited: 1 of 5 came through, 1 with warnings, 1 did not.",
+        "Audited: 1 of 5 passed, 1 with warnings, 1 failed.",
         "Run on an emulated CPU: 1 of 4.",
     ]
     assert heads[3] == "Run under a real CPython of their CPU: under qemu 0 of 4, on this machine 0, natively in CI 0."
 
 
 def test_what_is_not_proven_is_said() -> None:
-    text = "\n".join(summary.unproven(model.wheels(SAMPLE)))
+    text = "\n".join(model.summarize_limits(model.list_wheels(SAMPLE)))
     assert "1 could not be run here: there is no CPython of its CPU" in text
     assert "2 of 5 wheels were not audited yet." in text
     assert "targets without a wheel in this folder: manylinux_2_17_aarch64" in text
 
 
 def test_the_commands_are_those_of_the_commit() -> None:
-    assert f"git checkout {SAMPLE.source.commit}" in summary.commands(SAMPLE.source)
-    assert "rm -rf" not in "".join(summary.commands(source(commit="0; rm -rf /")))
+    assert f"git checkout {SAMPLE.source.commit}" in model.list_commands(SAMPLE.source)
+    assert "rm -rf" not in "".join(model.list_commands(source(commit="0; rm -rf /")))
 
 
 def test_a_name_cannot_become_a_command() -> None:
-    seen = check(page.render(replace(SAMPLE, source=source(name="x\nrm -rf /"))))
+    seen = check(page.render_page(replace(SAMPLE, source=source(name="x\nrm -rf /"))))
     assert "# x\\u{a}rm -rf /, on one Linux machine\nnox -s build-wheels" in "".join(seen.text)
 
 
 def test_long_lists_are_cut_and_said_to_be() -> None:
-    found = model.texts(["x"] * 1000)
-    assert (len(found), found[-1]) == (model.MOST + 1, "and 700 more")
+    found = model.limit_items(["x"] * 1000)
+    assert (len(found), found[-1]) == (model.MAX_ITEMS + 1, "and 700 more")
 
 
 def test_a_wheel_that_the_table_does_not_know_stands_under_its_tags() -> None:
-    one = model.wheel(wheel("a-1-cp311-abi3-plan9_mips.whl", abi=""))
+    one = model.make_wheel(wheel("a-1-cp311-abi3-plan9_mips.whl", abi=""))
     assert (one.platform, one.abi) == ("plan9_mips", "cp311-abi3")

@@ -71,7 +71,7 @@ def test_of_a_project_the_sdist_is_made_again_too(built: Path, dist: Path, wheel
     assert SDIST in ended.out and "1 build" in ended.out
     renamed(dist / SDIST)
     ended = wheelworks(*words, cache=wheelworks_cache)
-    assert ended.status == 1 and "made otherwise" in ended.err
+    assert ended.status == 1 and "built differently" in ended.err
     assert f"  {SDIST}\n    the archive: archive's gzip system: 3 | 255" in ended.err
     assert WHEEL not in ended.err
 
@@ -97,8 +97,8 @@ def test_a_wheel_that_was_made_otherwise_is_explained(dist: Path, tmp_path: Path
     words = ("reproduce", dist / WHEEL, *LITTLE, "--keep", tmp_path / "kept")
     ended = wheelworks(*words, cache=wheelworks_cache)
     assert ended.status == 1
-    assert "made otherwise: rebuilds agree with each other" in ended.err
-    assert "sample-1.0.dist-info/METADATA: line " in ended.err and r"'X-Mine: 1\n' | (not there)" in ended.err
+    assert "built differently: rebuilds agree with each other" in ended.err
+    assert "sample-1.0.dist-info/METADATA: line " in ended.err and r"'X-Mine: 1\n' | (absent)" in ended.err
     assert f"equal, {len(read_members(tmp_path / 'kept' / WHEEL)) - 2} files: sample-1.0.dist-info/WHEEL" in ended.err
 
 
@@ -179,7 +179,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_variation_target_or_abi_is_refused() -> None:
-    assert refusal("--vary", "weather") == "--vary weather: there is no such variation"
+    assert refusal("--vary", "weather") == "--vary weather: unknown variation"
     assert "win_arm46" in refusal(ROOT, "--target", "win_arm46")
     assert "cp27" in refusal(ROOT, "--abi", "cp27")
 
@@ -195,14 +195,14 @@ def test_a_wheel_that_nothing_here_builds_is_refused(tmp_path: Path) -> None:
     for name in ("sample-1.0-cp27-cp27m-win32.whl", "sample-1.0-cp311-abi3-os400.whl"):
         (tmp_path / name).touch()
         (tmp_path / "sample-1.0.tar.gz").touch()
-        assert f"nothing here builds {name}" in refusal(tmp_path / name)
+        assert f"no target here for {name}" in refusal(tmp_path / name)
 
 
 def test_a_wheel_that_changed_since_its_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / WHEEL).write_bytes(b"other")
     (tmp_path / "sample-1.0.tar.gz").touch()
     manifest.save(manifest_of(wheel(WHEEL, sha256="0" * 64)), tmp_path)
-    with pytest.raises(WheelworksError, match=r"isn't the file that manifest\.json tells of"):
+    with pytest.raises(WheelworksError, match=r"doesn't have the hash that manifest\.json states"):
         source.resolve_folder(tmp_path, None, Selection())
 
 
@@ -211,17 +211,17 @@ def test_a_provenance_that_cannot_be_read_is_refused(tmp_path: Path, text: str) 
     (tmp_path / WHEEL).touch()
     (tmp_path / "sample-1.0.tar.gz").touch()
     (tmp_path / "provenance.json").write_text(text)
-    with pytest.raises(WheelworksError, match="no provenance that can be read"):
+    with pytest.raises(WheelworksError, match="unreadable provenance"):
         source.resolve_folder(tmp_path, None, Selection())
 
 
 def test_a_universal_wheel_is_for_both_macos_rows() -> None:
-    rows = rebuild.get_wheel_targets("sample-1.0-cp311-abi3-macosx_10_9_universal2.whl")
+    rows = rebuild.find_wheel_targets("sample-1.0-cp311-abi3-macosx_10_9_universal2.whl")
     assert {row.cpu for row in rows} == {"aarch64", "x86_64"}
 
 
 def test_what_is_selected_for_files_covers_them_and_no_others() -> None:
     chosen = rebuild.select_files([WHEEL, "sample-1.0.tar.gz"])
-    assert list(chosen.words()) == ["--target", "win_arm64", "--abi", "cp311-abi3"]
+    assert list(chosen.format_options()) == ["--target", "win_arm64", "--abi", "cp311-abi3"]
     assert chosen.covers(WHEEL) and chosen.covers("sample-1.0.tar.gz")
     assert not chosen.covers(WHEEL.replace("arm64", "amd64")) and not chosen.covers("sample-1.0-py3-none-any.whl")

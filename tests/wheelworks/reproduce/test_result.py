@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,13 @@ class Builder:
     """Builds what it was given, in turn, and the last of it ever after."""
 
     made: list[Files]
-    builds: list[str] = field(default_factory=list)
+    builds: int = 0
 
     def __call__(self, variations: object, selection: object = None) -> BuildOutput:
-        self.builds.append("one")
-        return BuildOutput(dict(self.made[min(len(self.builds), len(self.made)) - 1]), None, "")
+        self.builds += 1
+        return BuildOutput(dict(self.made[min(self.builds, len(self.made)) - 1]), None, "")
 
-    def fetch(self, variations: object) -> None:
+    def download_inputs(self, variations: object) -> None:
         pass
 
 

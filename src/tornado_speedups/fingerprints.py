@@ -1,0 +1,137 @@
+"""Tell by hashes of its source text which code of Tornado is known, so that it may be replaced or relied upon.
+
+The source is hashed because bytecode differs between versions of Python. A class or function that someone has patched
+in memory isn't known either.
+
+After a new version of Tornado: review what has changed in the definitions below, then add their new fingerprints.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from importlib import import_module
+from types import FunctionType, ModuleType
+from typing import Any
+
+# The first 16 digits of the SHA-256 of each definition's text, in Tornado 6.5 to 6.5.10, and in 6.6 and 6.6.1.
+FINGERPRINTS: dict[str, tuple[str, ...]] = {
+    "tornado.websocket:WebSocketHandler.get_websocket_protocol": ("e19024c8f7037b5f", "7401c96e48f83c6e"),
+    "tornado.websocket:WebSocketClientConnection.get_websocket_protocol": ("63d54894f73ea168",),
+    "tornado.websocket:WebSocketProtocol": ("5a5b90cc8f826ed3", "f42ce84b7f0e12da"),
+    "tornado.websocket:WebSocketProtocol13": ("7a3ac48c272396f0", "08c9c0b6f6187b79", "33304d9376f88d0f"),
+    "tornado.iostream:BaseIOStream": ("8e018c8c676a59eb", "806a813b3a7ea78d", "7cb61f5da1f18c91"),
+    "tornado.iostream:IOStream": ("02fa9f260ae9d929", "c781941a3bedb477"),
+    "tornado.iostream:SSLIOStream": ("e4034fe36a3a8768", "4e1db0096ff7270d"),
+    "tornado.platform.asyncio:BaseAsyncIOLoop": ("95f377733e7bc4c5", "b597664a3f85c3b7"),
+    "tornado.util:_websocket_mask_python": ("83e184311a07dbc8", "37f6bb9f894a4def"),
+    "tornado.httputil:_ABNF": ("ccc53c925a52a053", "92936de0b095a8f2"),
+    "tornado.httputil:_normalize_header": ("0520c8a41b1cf793",),
+    # Without the one of 6.5, whose parser has other parameters.
+    "tornado.httputil:HTTPHeaders": (
+        "1510560908dcae4f",
+        "aa636824d654a1e6",
+        "63d28e0009c062b0",
+        "4bf858a4bcdbb8e5",
+        "a90a5523de80df95",
+    ),
+    "tornado.httputil:parse_request_start_line": ("ded7487ee7a8e79f",),
+    "tornado.httputil:format_timestamp": ("f8575294872a3a71", "d3d84748ea3fe826"),
+    "tornado.http1connection:HTTP1Connection._parse_headers": ("a7302849cf3f71cb", "c9d8e93194bd25b4"),
+    "tornado.http1connection:HTTP1Connection.write_headers": ("c240bd8942164798", "92293403cfcdca9f"),
+    "tornado.http1connection:HTTP1Connection._format_chunk": ("e1da0db4d77f5055",),
+    "tornado.http1connection:HTTP1Connection._on_write_complete": ("b844bc72829df601",),
+    "tornado.http1connection:parse_int": ("3d784d096427fd06",),
+    "tornado.gen:with_timeout": ("1c7ef704ee0016a1", "bb4b6b1cd4064b2c"),
+}
+
+# Other versions are unknown even if these definitions are unchanged, because other code may have changed.
+_VERSIONS = ((6, 5), (6, 6))
+
+_NEXT_DEFINITION = {0: re.compile(r"\n(?=[^\s#)])"), 4: re.compile(r"\n(?= {0,4}[^\s#)])")}
+
+
+class TornadoCode:
+    """The code of the Tornado that is imported, as it is now; each part is read and checked once."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, str] = {}
+        self._reasons: dict[str, str | None] = {}
+
+    def explain_unknown(self, names: list[str]) -> str | None:
+        """Return why one of these definitions is unknown, None if all are known. Raises ImportError.
+
+        A definition is "module:Class", "module:function" or "module:Class.function".
+        """
+        if import_module("tornado").version_info[:2] not in _VERSIONS:
+            return "a version it doesn't know"
+        for name in names:
+            if name not in self._reasons:
+                self._reasons[name] = self._explain(*name.split(":"))
+            if self._reasons[name]:
+                return self._reasons[name]
+        return None
+
+    def _explain(self, module_name: str, qualified_name: str) -> str | None:
+        module = import_module(module_name)
+        if module_name not in self._sources:
+            self._sources[module_name] = get_source(module)
+        if (
+            compute_fingerprint(self._sources[module_name], qualified_name)
+            not in FINGERPRINTS[f"{module_name}:{qualified_name}"]
+        ):
+            return f"whose {module_name}.{qualified_name} it doesn't know"
+        if _is_patched(module, qualified_name):
+            return f"whose {module_name}.{qualified_name} has been patched"
+        return None
+
+
+def get_source(module: ModuleType) -> str:
+    """Return the source text of a module; empty where there is only bytecode, or the file has gone."""
+    spec = module.__spec__
+    loader: Any = spec.loader if spec is not None else None
+    try:
+        return loader.get_source(module.__name__) or ""
+    except (AttributeError, ImportError):
+        return ""
+
+
+def compute_fingerprint(text: str, qualified_name: str) -> str:
+    """Return the hash of one definition in a module's source text; that of empty text if it isn't there."""
+    for depth, name in enumerate(qualified_name.split(".")):
+        text = _definition(text, name, 4 * depth)
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _definition(text: str, name: str, indent: int) -> str:
+    # By plain search: a pattern for each name would take longer to compile and run than everything else.
+    for start in (f"{keyword} {name}{mark}" for keyword in ("class", "def", "async def") for mark in "(:"):
+        begin = text.find(f"\n{' ' * indent}{start}") + 1
+        if begin:
+            end = _NEXT_DEFINITION[indent].search(text, begin)
+            return text[begin : end.start() if end else len(text)].rstrip()
+    return ""
+
+
+def _is_patched(module: ModuleType, qualified_name: str) -> bool:
+    name, _, function_name = qualified_name.partition(".")
+    owner = getattr(module, name)
+    if isinstance(owner, type):
+        functions = [vars(owner)[function_name]] if function_name else vars(owner).values()
+    else:
+        functions = [owner]
+    return any(_is_foreign(each, module) for each in functions if callable(each))
+
+
+def _is_foreign(member: Any, module: ModuleType) -> bool:
+    function = getattr(member, "__func__", member)  # of a static method
+    if not isinstance(function, FunctionType):
+        function = getattr(function, "__wrapped__", None)  # of a cached function
+    if not isinstance(function, FunctionType):
+        return True
+    return function.__globals__ is not vars(module) and not _is_ours(function)
+
+
+def _is_ours(function: FunctionType) -> bool:
+    """Return whether another hook has put this function there."""
+    return str(function.__globals__.get("__name__")).startswith("tornado_speedups.")

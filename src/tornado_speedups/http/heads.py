@@ -1,0 +1,174 @@
+"""Parse the heads of HTTP/1.x requests, and serialize those of responses, each in one call.
+
+Each wrapper takes Tornado's own function and leaves to it whatever isn't plain. What is made is Tornado's own
+HTTPHeaders, with the private fields that its own parser would have set: their names depend on the version. This module
+imports Tornado, and uses private fields of its connections: install() uses it only where it knows their code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from tornado.concurrent import Future
+from tornado.httputil import HTTPHeaders, RequestStartLine, ResponseStartLine
+
+from tornado_speedups._implementation import parse_head, parse_headers, parse_start_line, serialize_head
+
+# From 6.5.3 on, the values that are joined are only a cache of the lists; up to 6.5.10 the last name is kept as well.
+_FIELDS = tuple(vars(HTTPHeaders()))
+_JOINS_LATER = "_combined_cache" in _FIELDS
+_KEEPS_LAST = "_last_key" in _FIELDS
+
+# A Content-Length of more digits is left to Tornado.
+_MAX_DIGITS = 18
+
+# The last second of a year with four digits.
+_LAST_SECOND = 1 << 37
+
+# A later fraction of a second is rounded up to the next one, which is left to Tornado.
+_LAST_FRACTION = 0.999999
+
+_new = object.__new__
+
+
+def wrap_parse(original: Any) -> Any:
+    """Wrap the class method HTTPHeaders.parse."""
+    original_function = original.__func__
+
+    @wraps(original_function)
+    def parse(cls: type[HTTPHeaders], headers: str, *, _chars_are_bytes: bool = True) -> HTTPHeaders:
+        parsed = parse_headers(headers) if cls is HTTPHeaders and type(headers) is str else None
+        if parsed is None:
+            made: HTTPHeaders = original_function(cls, headers, _chars_are_bytes=_chars_are_bytes)
+            return made
+        return _make(*parsed)
+
+    return classmethod(parse)
+
+
+def wrap_parse_headers(
+    original: Callable[[Any, bytes], tuple[str, HTTPHeaders]],
+) -> Callable[..., tuple[str, HTTPHeaders]]:
+    """Wrap HTTP1Connection._parse_headers."""
+
+    @wraps(original)
+    def _parse_headers(self: Any, data: bytes) -> tuple[str, HTTPHeaders]:
+        parsed = parse_head(data)
+        if parsed is None:
+            return original(self, data)
+        line, lists, values, last = parsed
+        return line, _make(lists, values, last)
+
+    return _parse_headers
+
+
+def wrap_parse_request_start_line(original: Callable[[str], RequestStartLine]) -> Callable[[str], RequestStartLine]:
+    """Wrap httputil.parse_request_start_line."""
+
+    @wraps(original)
+    def parse_request_start_line(line: str) -> RequestStartLine:
+        parts = parse_start_line(line) if type(line) is str else None
+        return original(line) if parts is None else RequestStartLine._make(parts)
+
+    return parse_request_start_line
+
+
+def _make(lists: dict[str, list[str]], values: dict[str, str], last: str | None) -> HTTPHeaders:
+    made = _new(HTTPHeaders)
+    headers: Any = made
+    if _JOINS_LATER:
+        headers._as_list = lists
+        headers._combined_cache = values
+    else:
+        same = len(values) == len(lists)
+        headers._dict = values if same else {name: ",".join(each) for name, each in lists.items()}
+        headers._as_list = lists
+    if _KEEPS_LAST:
+        headers._last_key = last
+    return made
+
+
+def wrap_write_headers(original: Callable[..., Future[None]]) -> Callable[..., Future[None]]:
+    """Wrap HTTP1Connection.write_headers, for a server's responses in plain ASCII."""
+
+    @wraps(original)
+    def write_headers(self: Any, start_line: Any, headers: HTTPHeaders, chunk: bytes | None = None) -> Future[None]:
+        data = None
+        if not self.is_client and type(start_line) is ResponseStartLine and type(headers) is HTTPHeaders:
+            data = _serialize(self, start_line, headers, chunk or b"")
+        if data is None:
+            return original(self, start_line, headers, chunk)
+        future: Future[None] = Future()
+        self._write_future = future
+        pending = self.stream.write(data)
+        self._pending_write = pending
+        if pending.done():
+            self._on_write_complete(pending)
+        else:
+            pending.add_done_callback(self._on_write_complete)
+        return future
+
+    return write_headers
+
+
+def _serialize(connection: Any, start_line: ResponseStartLine, headers: Any, body: bytes) -> bytes | None:
+    """Return the response's head and body, and set the connection's state; None where that is left to Tornado.
+
+    In the latter case nothing has changed that Tornado wouldn't change in the same way.
+    """
+    request, code = connection._request_start_line, start_line.code
+    if request is None or connection.stream.closed() or type(body) is not bytes or not isinstance(code, int):
+        return None
+    has_no_body = request.method == "HEAD" or code == 304
+    length = headers.get("Content-Length")
+    chunked = length is None and request.version == "HTTP/1.1" and not has_no_body and code != 204 and code // 100 != 1
+    remaining = 0 if has_no_body else _as_length(length)
+    if length is not None and remaining is None:
+        return None
+    if remaining is not None and len(body) > remaining:
+        return None
+    _add_connection_headers(connection, request, headers)
+    if chunked:
+        headers["Transfer-Encoding"] = "chunked"
+        body = body and b"%x\r\n%b\r\n" % (len(body), body)
+    data = serialize_head(f"HTTP/1.1 {code:d} {start_line.reason!s}", headers._as_list, body)
+    if data is not None:
+        connection._response_start_line = start_line
+        connection._chunking_output = chunked
+        connection._expected_content_remaining = None if remaining is None else remaining - len(body)
+    return data
+
+
+def _as_length(text: Any) -> int | None:
+    return int(text) if type(text) is str and text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
+
+
+def _add_connection_headers(connection: Any, request: Any, headers: Any) -> None:
+    if request.version == "HTTP/1.1":
+        if connection._disconnect_on_finish:
+            headers["Connection"] = "close"
+    elif request.version == "HTTP/1.0" and connection._request_headers.get("Connection", "").lower() == "keep-alive":
+        headers["Connection"] = "Keep-Alive"
+
+
+def wrap_format_timestamp(original: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Wrap httputil.format_timestamp: a date is formatted once for all responses of a second."""
+    latest: tuple[int, str] = (-1, "")
+
+    @wraps(original)
+    def format_timestamp(ts: Any) -> str:
+        nonlocal latest
+        if type(ts) is not float or not 0 <= ts < _LAST_SECOND:
+            return original(ts)
+        second = int(ts)
+        if ts - second > _LAST_FRACTION:
+            return original(ts)
+        known, text = latest
+        if known != second:
+            text = original(ts)
+            latest = (second, text)
+        return text
+
+    return format_timestamp

@@ -1,0 +1,162 @@
+"""Read heads and chunks from Tornado's streams, write to them, and wait for them, without needless work.
+
+Each wrapper takes Tornado's own function and leaves to it whatever isn't usual. This module imports Tornado, and uses
+private fields of its streams: install() uses it only where it knows their code.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from tornado.concurrent import Future
+from tornado.iostream import IOStream, SSLIOStream, UnsatisfiableReadError
+from tornado.log import gen_log
+
+# The pattern by which HTTP1Connection reads a head.
+_END_OF_HEAD = rb"\r?\n\r?\n"
+_END_OF_HEAD_PATTERN = re.compile(_END_OF_HEAD)
+
+# Longer writes are left to Tornado, which can send them in pieces without a copy.
+_MAX_WRITE = 128 * 1024
+
+
+class EndOfHead:
+    """Stand in for that pattern. Matches end at the same place, but the search begins with a character to look for."""
+
+    search = staticmethod(re.compile(rb"\n\r?\n").search)
+
+    def __repr__(self) -> str:
+        return repr(_END_OF_HEAD_PATTERN)
+
+
+_end_of_head = EndOfHead()
+
+
+def wrap_read_until_regex(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap BaseIOStream.read_until_regex: faster for heads."""
+
+    @wraps(original)
+    def read_until_regex(self: Any, regex: bytes, max_bytes: int | None = None) -> Any:
+        if type(regex) is not bytes or regex != _END_OF_HEAD:
+            return original(self, regex, max_bytes)
+        future = self._start_read()
+        self._read_regex = _end_of_head
+        self._read_max_bytes = max_bytes
+        try:
+            self._try_inline_read()
+        except UnsatisfiableReadError as error:
+            gen_log.info("Unsatisfiable read, closing connection: %s", error)
+            self.close(exc_info=error)
+        except:
+            future.add_done_callback(lambda read: read.exception())
+            raise
+        return future
+
+    return read_until_regex
+
+
+class _Scratch(threading.local):
+    """Where a chunk is received before it is appended to a stream's buffer; one for each thread."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(65536)
+        self.view = memoryview(self.buffer)
+
+
+_scratch = _Scratch()
+
+
+def wrap_read_to_buffer(original: Callable[[Any], int | None]) -> Callable[[Any], int | None]:
+    """Wrap BaseIOStream._read_to_buffer: without a new buffer of zeros for each read."""
+
+    @wraps(original)
+    def _read_to_buffer(self: Any) -> int | None:
+        size = self.read_chunk_size
+        kind = type(self)
+        if (
+            (kind is not IOStream and kind is not SSLIOStream)
+            or self._user_read_buffer
+            or size != 65536
+            or self._read_buffer_size + size > self.max_buffer_size
+        ):
+            return original(self)
+        try:
+            count: int | None = self.read_from_fd(_scratch.buffer)
+        except OSError as error:
+            self.close(exc_info=error)
+            if self._is_connreset(error):
+                return None
+            raise
+        if not count:
+            if count == 0:
+                self.close()
+            return 0
+        self._read_buffer += _scratch.view[:count]
+        self._read_buffer_size += count
+        return count
+
+    return _read_to_buffer
+
+
+def wrap_write(original: Callable[..., Future[None]]) -> Callable[..., Future[None]]:
+    """Wrap BaseIOStream.write: what the socket takes at once passes through no buffer."""
+
+    @wraps(original)
+    def write(self: Any, data: bytes) -> Future[None]:
+        if (
+            type(self) is not IOStream
+            or type(data) is not bytes
+            or not 0 < len(data) <= _MAX_WRITE
+            or self._closed
+            or self._connecting
+            or self._write_futures
+            or self.max_write_buffer_size is not None
+        ):
+            return original(self, data)
+        stream: Any = self
+        try:
+            sent: int = stream.write_to_fd(data)
+        except BlockingIOError:
+            return original(self, data)
+        except OSError as error:
+            return _fail(self, error)
+        self._total_write_index += sent
+        self._total_write_done_index += sent
+        if sent < len(data):
+            return original(self, data[sent:])
+        future: Future[None] = Future()
+        future.set_result(None)
+        self._maybe_add_error_listener()
+        return future
+
+    return write
+
+
+def _fail(stream: Any, error: OSError) -> Future[None]:
+    """Close a broken stream, and return the future of the write to it."""
+    if not stream._is_connreset(error):
+        gen_log.warning("Write error on %s: %s", stream.fileno(), error)
+    future: Future[None] = Future()
+    stream._write_futures.append((stream._total_write_index, future))
+    stream.close(exc_info=error)
+    return future
+
+
+def wrap_with_timeout(original: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
+    """Wrap gen.with_timeout: no timer for a future that has its result."""
+
+    @wraps(original)
+    def with_timeout(timeout: Any, future: Any, *arguments: Any, **options: Any) -> Future[Any]:
+        if type(timeout) is not float or not isinstance(future, Future) or not future.done():
+            return original(timeout, future, *arguments, **options)
+        if future.cancelled() or future.exception() is not None:
+            return original(timeout, future, *arguments, **options)
+        result: Future[Any] = Future()
+        result.set_result(future.result())
+        return result
+
+    return with_timeout

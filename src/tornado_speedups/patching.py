@@ -1,0 +1,211 @@
+"""Put the speedups into Tornado with install(), take them out with uninstall(), and describe them with status().
+
+A hook is a group of patches that install() switches together; a patch replaces one attribute of Tornado. Tornado is
+imported by install(), not before. A hook is left alone if the code of Tornado that it replaces or relies on is unknown.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from typing import Any
+
+from tornado_speedups import _implementation
+from tornado_speedups.fingerprints import TornadoCode
+
+# The definitions of Tornado that each hook must know.
+REQUIRED = {
+    "masking": ["tornado.util:_websocket_mask_python"],
+    "websocket": [
+        "tornado.websocket:WebSocketHandler.get_websocket_protocol",
+        "tornado.websocket:WebSocketClientConnection.get_websocket_protocol",
+        "tornado.websocket:WebSocketProtocol",
+        "tornado.websocket:WebSocketProtocol13",
+        "tornado.iostream:BaseIOStream",
+        "tornado.iostream:IOStream",
+        "tornado.iostream:SSLIOStream",
+        "tornado.platform.asyncio:BaseAsyncIOLoop",
+    ],
+    "headers": [
+        "tornado.httputil:_ABNF",
+        "tornado.httputil:_normalize_header",
+        "tornado.httputil:HTTPHeaders",
+        "tornado.httputil:parse_request_start_line",
+        "tornado.http1connection:HTTP1Connection._parse_headers",
+    ],
+    "http": [
+        "tornado.http1connection:HTTP1Connection.write_headers",
+        "tornado.http1connection:HTTP1Connection._format_chunk",
+        "tornado.http1connection:HTTP1Connection._on_write_complete",
+        "tornado.http1connection:parse_int",
+        "tornado.httputil:HTTPHeaders",
+        "tornado.httputil:format_timestamp",
+        "tornado.gen:with_timeout",
+        "tornado.iostream:BaseIOStream",
+        "tornado.iostream:IOStream",
+        "tornado.iostream:SSLIOStream",
+    ],
+}
+
+_MASK = "_websocket_mask"
+
+# Every module that binds the function. A Tornado without it in the first two is unknown.
+_MASK_MODULES = ("tornado.util", "tornado.websocket", "tornado.web")
+
+
+class Patch:
+    """An attribute of a module or class of Tornado, with its original and its replacement."""
+
+    # Neither a named tuple nor a dataclass: making such a class takes longer than importing the rest of this module.
+    __slots__ = ("name", "original", "owner", "replacement")
+
+    def __init__(self, owner: Any, name: str, original: Any, replacement: Any) -> None:
+        self.owner, self.name, self.original, self.replacement = owner, name, original, replacement
+
+
+class UnknownCodeError(Exception):
+    """This Tornado is unknown to the hook. The message is a clause that follows the version of Tornado."""
+
+
+def install(*, masking: bool = True, websocket: bool = True, headers: bool = True, http: bool = True) -> None:
+    """Put the speedups into Tornado, for the whole process and the connections to come.
+
+    ``masking`` replaces the function that masks frames, ``websocket`` the class of WebSocket connections, ``headers``
+    the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. What has been installed stays:
+    later calls only add. A hook for which Tornado's code is unknown is left alone, with a RuntimeWarning. Hooks that
+    would replace Tornado's masking in C with Python are left alone silently. Raises ImportError if Tornado is missing.
+    """
+    wanted = {"masking": masking, "websocket": websocket, "headers": headers, "http": http}
+    with _lock:
+        code = TornadoCode()
+        for name in _HOOKS:
+            if wanted[name] and name not in _installed:
+                _installed[name] = _install_hook(name, code)
+
+
+def uninstall() -> None:
+    """Restore what install() replaced; without install() before it, nothing changes.
+
+    Open connections keep the code that they began with. Attributes that someone else has replaced since stay theirs.
+    """
+    with _lock:
+        for patches, _ in _installed.values():
+            for patch in patches:
+                if vars(patch.owner).get(patch.name) is patch.replacement:
+                    setattr(patch.owner, patch.name, patch.original)
+        _installed.clear()
+
+
+def status() -> dict[str, str]:
+    """Return for each hook "installed", "not installed", or why it was left to Tornado."""
+    with _lock:
+        return {name: _installed[name][1] if name in _installed else "not installed" for name in _HOOKS}
+
+
+def _install_hook(name: str, code: TornadoCode) -> tuple[list[Patch], str]:
+    subject, find_patches = _HOOKS[name]
+    version = import_module("tornado").version
+    try:
+        reason = code.explain_unknown(REQUIRED[name])
+        if reason:
+            raise UnknownCodeError(reason)
+        patches = find_patches()
+    except UnknownCodeError as error:
+        left = f"to Tornado {version}, {error}"
+        warnings.warn(f"tornado_speedups leaves {subject} {left}", RuntimeWarning, stacklevel=3)
+        return [], f"left {left}"
+    for patch in patches:
+        setattr(patch.owner, patch.name, patch.replacement)
+    return patches, "installed" if patches else f"left to Tornado {version}, whose C is faster"
+
+
+def _find_masking_patches() -> list[Patch]:
+    missing = [name for name in _MASK_MODULES[:2] if not callable(getattr(import_module(name), _MASK, None))]
+    if missing:
+        raise UnknownCodeError(f"which has no {' and no '.join(f'{name}.{_MASK}' for name in missing)}")
+    modules = [module for module in map(import_module, _MASK_MODULES) if hasattr(module, _MASK)]
+    patches = [Patch(each, _MASK, getattr(each, _MASK), _implementation.websocket_mask) for each in modules]
+    in_python = import_module("tornado.util")._websocket_mask_python
+    for patch in patches:
+        if not _is_tornados_c(patch.original) and patch.original is not in_python:
+            raise UnknownCodeError(f"whose {patch.owner.__name__}.{_MASK} has been patched")
+    return [] if _is_masking_slower() else patches
+
+
+def _is_tornados_c(function: Any) -> bool:
+    return getattr(function, "__module__", None) == "tornado.speedups"
+
+
+def _is_masking_slower() -> bool:
+    """Return whether our masking would replace Tornado's C with Python, which is about five times slower."""
+    return _implementation.implementation == "python" and _is_tornados_c(import_module("tornado.util")._websocket_mask)
+
+
+def _find_websocket_patches() -> list[Patch]:
+    if _is_masking_slower():
+        return []
+    from tornado.websocket import WebSocketClientConnection, WebSocketHandler
+
+    return [
+        _wrap_attribute(owner, "get_websocket_protocol", _wrap_get_websocket_protocol)
+        for owner in (WebSocketHandler, WebSocketClientConnection)
+    ]
+
+
+def _wrap_get_websocket_protocol(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    from tornado_speedups.websocket.protocol import replace_protocol
+
+    @wraps(original)
+    def get_websocket_protocol(self: Any) -> Any:
+        return replace_protocol(original(self))
+
+    return get_websocket_protocol
+
+
+def _find_headers_patches() -> list[Patch]:
+    from tornado import http1connection, httputil
+
+    from tornado_speedups.http import heads
+
+    return [
+        _wrap_attribute(httputil.HTTPHeaders, "parse", heads.wrap_parse),
+        _wrap_attribute(http1connection.HTTP1Connection, "_parse_headers", heads.wrap_parse_headers),
+        _wrap_attribute(httputil, "parse_request_start_line", heads.wrap_parse_request_start_line),
+    ]
+
+
+def _find_http_patches() -> list[Patch]:
+    from tornado import gen, http1connection, httputil, iostream
+
+    from tornado_speedups.http import heads, streams
+
+    return [
+        _wrap_attribute(http1connection.HTTP1Connection, "write_headers", heads.wrap_write_headers),
+        _wrap_attribute(httputil, "format_timestamp", heads.wrap_format_timestamp),
+        _wrap_attribute(gen, "with_timeout", streams.wrap_with_timeout),
+        _wrap_attribute(iostream.BaseIOStream, "read_until_regex", streams.wrap_read_until_regex),
+        _wrap_attribute(iostream.BaseIOStream, "_read_to_buffer", streams.wrap_read_to_buffer),
+        _wrap_attribute(iostream.BaseIOStream, "write", streams.wrap_write),
+    ]
+
+
+def _wrap_attribute(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Patch:
+    original = vars(owner)[name]
+    return Patch(owner, name, original, wrap(original))
+
+
+# For each hook: its subject, for a warning, and what finds its patches.
+_HOOKS: dict[str, tuple[str, Callable[[], list[Patch]]]] = {
+    "masking": ("WebSocket masking", _find_masking_patches),
+    "websocket": ("WebSocket connections", _find_websocket_patches),
+    "headers": ("HTTP headers", _find_headers_patches),
+    "http": ("HTTP connections", _find_http_patches),
+}
+
+_lock = threading.Lock()
+
+# For each hook that install() was called for: the patches in place, and what status() says.
+_installed: dict[str, tuple[list[Patch], str]] = {}

@@ -1,0 +1,284 @@
+"""The socket of a Tornado stream, read and written beneath the stream: all uses of private fields of IOStream.
+
+While the protocol waits for the application, the stream must believe that there is something in its buffer: then it
+doesn't look for the end of the connection, and reads one chunk at most. ``push_back()`` puts a byte there for that
+purpose, and ``take_back()`` takes away what the buffer holds.
+
+This module imports Tornado: install() uses it only where it knows its code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
+from typing import Any
+
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
+from tornado.log import gen_log
+from tornado.websocket import WebSocketClosedError
+
+from tornado_speedups.websocket import LONG, release_buffer
+from tornado_speedups.websocket.reader import FrameReader
+from tornado_speedups.websocket.writer import FrameWriter
+
+# Windows fails when it gets more at once than it can take; Tornado's streams write no more there either.
+_MAX_WRITE = 128 * 1024 if sys.platform == "win32" else sys.maxsize
+
+
+class WriteFuture(asyncio.Future[None]):
+    """The result of a write. Awaiting one whose bytes have left costs one turn of the event loop instead of two."""
+
+    is_sent = False
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Wait until the frame has left, for at least one turn."""
+        if self.is_sent and not self.done():
+            yield
+        return (yield from super().__await__())
+
+
+class Transport:
+    """What a connection reads and writes by."""
+
+    def __init__(self, reader: FrameReader, writer: FrameWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self.stream: Any = None
+        self.loop: Any = None
+        # Whether messages are written here, or by Tornado.
+        self.writes = False
+        # Whether the socket was empty after it was last read.
+        self.drained = False
+        self._is_pushed_back = False
+        # Whether the event loop calls us first when the socket can be read. The stream changes that when it listens for
+        # being able to write.
+        self._listens = False
+        # Futures of frames that have left; while writes are deferred, release() resolves them.
+        self.defers = False
+        self._sent: list[WriteFuture] = []
+
+    def attach(self, stream: Any) -> None:
+        """Use this stream from now on."""
+        self.stream = stream
+        if is_known(stream):
+            self.loop = stream.io_loop.asyncio_loop
+            self.writes = stream.max_write_buffer_size is None
+
+    # Reading
+
+    def can_read(self, max_message_size: Any) -> bool:
+        """Return whether the stream's own limit, which isn't checked here, is never reached before that of messages."""
+        if not is_known(self.stream) or not isinstance(max_message_size, int):
+            return False
+        most: int = self.stream.max_buffer_size - 2 * self.stream.read_chunk_size - 16
+        return max_message_size <= most
+
+    def read_inline(self) -> bool:
+        """Return whether there was something to read in the stream or the socket. Raises StreamClosedError."""
+        stream = self.stream
+        if stream._read_buffer_size:
+            self.take_back()
+            return True
+        stream._check_closed()
+        if not self.drained and self.receive():
+            return True
+        stream._check_closed()
+        return False
+
+    def receive(self) -> bool:
+        """Give the reader what the socket holds. Return False if that is nothing.
+
+        The stream is closed at the end of the connection, and when the connection is broken. Raises OSError.
+        """
+        stream, reader = self.stream, self._reader
+        buffer = reader.get_buffer() if reader.needed > LONG or reader.is_receiving_long_frame() else None
+        size = stream.read_chunk_size if buffer is None else len(buffer)
+        data = b""
+        try:
+            if buffer is None:
+                data = stream.socket.recv(size)
+            count = len(data) if buffer is None else stream.socket.recv_into(buffer)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            self.drained = True
+            return False
+        except OSError as error:
+            stream.close(exc_info=error)
+            if stream._is_connreset(error):
+                return False
+            raise
+        if not count:
+            stream.close()
+            return False
+        # TLS returns one record at a time, and may hold the next one where select() doesn't see it.
+        self.drained = count < size and type(stream) is IOStream
+        if buffer is None:
+            reader.feed(data)
+        else:
+            reader.buffer_updated(count)
+        return True
+
+    def push_back(self) -> None:
+        """Make the stream believe that its buffer holds something, if the reader does."""
+        stream = self.stream
+        if not stream._read_buffer_size and self._reader.has_input():
+            stream._read_buffer += b"\0"
+            stream._read_buffer_size = 1
+            self._is_pushed_back = True
+
+    def take_back(self) -> None:
+        """Give the reader what the stream has in its buffer."""
+        stream = self.stream
+        if not stream._read_buffer_size:
+            return
+        data = stream._consume(stream._read_buffer_size)[self._is_pushed_back :]
+        self._is_pushed_back = False
+        if data:
+            self.drained = False
+            self._reader.feed(data)
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Have the event loop call this when the socket can be read, without the detour by IOLoop and stream."""
+        stream = self.stream
+        if stream._state is None or not stream._state & stream.io_loop.READ:
+            stream._add_io_state(stream.io_loop.READ)
+            self._listens = False
+        if not self._listens:
+            stream.io_loop.selector_loop.add_reader(stream.socket.fileno(), callback)
+            self._listens = True
+
+    def stop_listening(self) -> None:
+        """Ignore the socket until listen() is called again, and keep what was received for then."""
+        self.push_back()
+        stream = self.stream
+        self._listens = False
+        if stream._state is not None and stream._state & stream.io_loop.READ:
+            stream._state &= ~stream.io_loop.READ
+            stream.io_loop.update_handler(stream.fileno(), stream._state)
+
+    def pause(self) -> None:
+        """Make the stream what it is while Tornado's coroutine doesn't read."""
+        self.stream._read_future = None
+        if not self._listens and self._reader.has_input():  # otherwise the next event does it
+            self.stop_listening()
+
+    # Writing
+
+    def send(self, frame: bytes | memoryview, future: WriteFuture) -> None:
+        """Send a frame to the socket, behind everything that was sent before."""
+        if type(frame) is memoryview:
+            if self._writer.frames:
+                self.flush()
+            if self._transmit(frame, [future]):
+                release_buffer(frame.obj)  # type: ignore[arg-type]
+        elif self.stream._write_futures:
+            self._leave_to_stream(frame, [future])
+        elif self._writer.holds or self._writer.frames:
+            if self._writer.add(frame, future):
+                self.flush()
+        else:
+            self._transmit(frame, [future])
+
+    def hold(self) -> None:
+        """Hold back what is sent from now on, until release()."""
+        self._writer.holds = self.defers = True
+
+    def release(self) -> None:
+        """Send what was held back, and resolve the futures of what was sent."""
+        self._writer.holds = self.defers = False
+        if self._writer.frames:
+            self.flush()
+        if self._sent:
+            self._resolve_sent()
+
+    def flush(self) -> None:
+        """Send what was held back."""
+        self._transmit(*self._writer.take())
+
+    def _transmit(self, data: bytes | memoryview, futures: list[WriteFuture]) -> bool:
+        """Write to the socket, and leave to the stream what it doesn't take. Return whether it took everything."""
+        stream = self.stream
+        sent = 0 if stream._closed or stream._write_futures else self._write_to_socket(data)
+        if stream._closed:
+            _fail(futures, WebSocketClosedError())
+        elif sent < len(data):
+            self._leave_to_stream(memoryview(data)[sent:], futures)
+        else:
+            self._note_sent(futures)
+            return True
+        return False
+
+    def _leave_to_stream(self, data: bytes | memoryview, futures: list[WriteFuture]) -> None:
+        self._listens = False
+        if self._writer.frames:
+            self.flush()
+        self.stream.write(data).add_done_callback(partial(_pass_on, futures))
+
+    def _write_to_socket(self, data: bytes | memoryview) -> int:
+        """Return how many bytes the socket took. Close the stream if it is broken, as its _handle_write does."""
+        stream = self.stream
+        if len(data) > _MAX_WRITE:
+            data = memoryview(data)[:_MAX_WRITE]
+        try:
+            sent: int = stream.write_to_fd(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if not stream._is_connreset(error):
+                gen_log.warning("Write error on %s: %s", stream.fileno(), error)
+            stream.close(exc_info=error)
+            return 0
+        return sent
+
+    def _note_sent(self, futures: list[WriteFuture]) -> None:
+        """Resolve futures when the application has returned, so that a loop that awaits its writes yields to others."""
+        if self.stream._close_callback is not None:
+            self.stream._maybe_add_error_listener()
+        if not self.defers:
+            for future in futures:
+                future.is_sent = True
+            if not self._sent:
+                self.loop.call_soon(self._resolve_sent)
+        self._sent += futures
+
+    def _resolve_sent(self) -> None:
+        futures, self._sent = self._sent, []
+        _succeed(futures)
+
+
+def is_known(stream: Any) -> bool:
+    """Return whether the private fields of this stream may be used."""
+    return type(stream) is IOStream or type(stream) is SSLIOStream
+
+
+def find_context(task: Any, idle: Any) -> Any:
+    """Return the context of a task that waits for a future; None if it is unknown.
+
+    Python 3.11 has no Task.get_context(). There, the future knows it: it will run the task in it.
+    """
+    if task is None or hasattr(task, "get_context"):
+        return task and task.get_context()
+    callbacks = getattr(idle, "_callbacks", None) or ()
+    return next((context for callback, context in callbacks if getattr(callback, "__self__", None) is task), None)
+
+
+def _succeed(futures: Iterable[WriteFuture]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+def _fail(futures: Iterable[WriteFuture], error: BaseException) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _pass_on(futures: list[WriteFuture], written: asyncio.Future[None]) -> None:
+    """Give the futures the result of a write of the stream."""
+    error = None if written.cancelled() else written.exception()
+    if error is None:
+        _succeed(futures)
+    else:
+        _fail(futures, WebSocketClosedError() if isinstance(error, StreamClosedError) else error)

@@ -1,0 +1,288 @@
+"""install(headers=True) and install(http=True): what they replace, when they don't, and each replacement's edges."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import re
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import tornado
+from hypothesis import given
+from hypothesis import strategies as st
+from tornado import gen, http1connection, httputil, iostream
+from tornado.iostream import IOStream, PipeIOStream, StreamClosedError
+
+import tornado_speedups
+from tests.speedups.heads import outcome
+from tornado_speedups import fingerprints
+from tornado_speedups.http import heads, streams
+from tornado_speedups.patching import REQUIRED
+
+SUBJECTS = {"headers": "HTTP headers", "http": "HTTP connections"}
+NEEDED = [
+    *(("headers", name) for name in REQUIRED["headers"]),
+    *(("http", name) for name in REQUIRED["http"]),
+]
+OWNERS: list[Any] = [httputil, gen, httputil.HTTPHeaders, http1connection.HTTP1Connection, iostream.BaseIOStream]
+
+
+def attributes() -> list[dict[str, Any]]:
+    return [dict(vars(owner)) for owner in OWNERS]
+
+
+@pytest.fixture(autouse=True)
+def stock_tornado() -> Iterator[None]:
+    """Whatever a test installs, Tornado is then what it was: nothing missing, nothing more."""
+    before = attributes()
+    yield
+    tornado_speedups.uninstall()
+    assert attributes() == before
+
+
+def install(hook: str) -> None:
+    tornado_speedups.install(**{name: name == hook for name in tornado_speedups.status()})
+
+
+def refused(hook: str, reason: str) -> None:
+    before = attributes()
+    left = f"to Tornado {tornado.version}, {reason}"
+    with pytest.warns(RuntimeWarning) as caught:
+        install(hook)
+    assert [str(each.message) for each in caught] == [f"tornado_speedups leaves {SUBJECTS[hook]} {left}"]
+    assert caught[0].filename.endswith("test_http_patches.py")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        install(hook)
+    assert tornado_speedups.status()[hook] == f"left {left}"
+    assert attributes() == before
+
+
+@pytest.mark.parametrize("hook", SUBJECTS)
+def test_each_is_installed_on_its_own(hook: str) -> None:
+    before = attributes()
+    install(hook)
+    assert [name for name, text in tornado_speedups.status().items() if text == "installed"] == [hook]
+    assert attributes() != before
+    assert [list(each) for each in attributes()] == [list(each) for each in before]  # no attribute is new
+    tornado_speedups.uninstall()
+    assert attributes() == before
+
+
+@pytest.mark.parametrize("first", ["masking", "websocket", "headers", "http"])
+def test_hooks_do_not_stand_in_each_others_way(first: str) -> None:
+    install(first)
+    tornado_speedups.install()
+    assert set(tornado_speedups.status().values()) == {"installed"}
+
+
+@pytest.mark.parametrize(("hook", "name"), NEEDED)
+def test_code_with_another_hash_is_left_alone(hook: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fingerprints.FINGERPRINTS, name, ("0123456789abcdef",))
+    refused(hook, f"whose {name.replace(':', '.')} it doesn't know")
+
+
+@pytest.mark.parametrize("hook", SUBJECTS)
+def test_another_version_is_left_alone(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tornado, "version_info", (6, 7, 0, 0))
+    refused(hook, "a version it doesn't know")
+
+
+@pytest.mark.parametrize(
+    ("hook", "owner", "function", "name"),
+    [
+        ("headers", httputil, "parse_request_start_line", "tornado.httputil.parse_request_start_line"),
+        ("headers", httputil, "_normalize_header", "tornado.httputil._normalize_header"),
+        ("headers", httputil.HTTPHeaders, "add", "tornado.httputil.HTTPHeaders"),
+        (
+            "headers",
+            http1connection.HTTP1Connection,
+            "_parse_headers",
+            "tornado.http1connection.HTTP1Connection._parse_headers",
+        ),
+        ("http", gen, "with_timeout", "tornado.gen.with_timeout"),
+        ("http", iostream.IOStream, "write_to_fd", "tornado.iostream.IOStream"),
+        ("http", iostream.BaseIOStream, "write", "tornado.iostream.BaseIOStream"),
+    ],
+)
+def test_patched_code_is_left_alone(
+    hook: str, owner: Any, function: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, function, partial(getattr(owner, function)))
+    refused(hook, f"whose {name} has been patched")
+
+
+def test_the_first_6_5_is_left_alone() -> None:
+    """Its parser has no other parameters than the text."""
+    assert "2945df7bf75a0255" not in fingerprints.FINGERPRINTS["tornado.httputil:HTTPHeaders"]
+
+
+# Moments
+
+format_timestamp = heads.wrap_format_timestamp(httputil.format_timestamp)
+
+
+@given(st.floats() | st.floats(0, 1e12) | st.integers(0, 10**10).map(lambda n: n / 8))
+def test_dates_are_tornados(moment: float) -> None:
+    assert outcome(format_timestamp, moment) == outcome(httputil.format_timestamp, moment)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.4, 0.9, 0.999998, 0.9999991, 0.9999994, 0.9999995, 0.9999996, 0.99999999])
+def test_the_end_of_a_second(fraction: float) -> None:
+    for second in (0, 1, 1_700_000_000, 1_700_000_001):
+        for _ in range(2):
+            assert format_timestamp(second + fraction) == httputil.format_timestamp(second + fraction)
+
+
+@pytest.mark.parametrize(
+    "moment", [5, time.gmtime(5), datetime.datetime(2020, 1, 2, 3, 4, 5), (2020, 1, 2, 3, 4, 5), ""]
+)
+def test_other_kinds_of_timestamps(moment: Any) -> None:
+    assert outcome(format_timestamp, moment) == outcome(httputil.format_timestamp, moment)
+
+
+def test_a_date_is_made_once() -> None:
+    made: list[float] = []
+
+    def slow(ts: float) -> str:
+        made.append(ts)
+        return str(int(ts))
+
+    function = heads.wrap_format_timestamp(slow)
+    assert [function(ts) for ts in (1.1, 1.2, 2.0, 2.9, 1.5)] == ["1", "1", "2", "2", "1"]
+    assert made == [1.1, 2.0, 1.5]
+
+
+def test_no_timer_for_what_is_done() -> None:
+    async def run() -> None:
+        asked: list[Any] = []
+        with_timeout = streams.wrap_with_timeout(lambda *arguments, **options: asked.append(arguments))  # type: ignore[arg-type]
+        done: asyncio.Future[Any] = asyncio.Future()
+        done.set_result("result")
+        waited = with_timeout(1.0, done, quiet_exceptions=ValueError)
+        assert waited is not done and waited.result() == "result" and asked == []
+        failed: asyncio.Future[Any] = asyncio.Future()
+        failed.set_exception(ValueError())
+        cancelled: asyncio.Future[Any] = asyncio.Future()
+        cancelled.cancel()
+        left = [(1.0, failed), (1.0, cancelled), (1.0, asyncio.Future()), (1, done), (datetime.timedelta(1), done)]
+        for arguments in left:
+            with_timeout(*arguments)
+        assert asked == left
+
+    asyncio.run(run())
+
+
+# Streams
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"a"]), max_size=12).map(b"".join))
+def test_the_end_of_a_head(data: bytes) -> None:
+    stock = re.compile(rb"\r?\n\r?\n")
+    expected, found = stock.search(data), streams.EndOfHead().search(data)
+    assert (found and found.end()) == (expected and expected.end())
+    assert repr(streams.EndOfHead()) == repr(stock)
+
+
+def pair() -> tuple[IOStream, socket.socket]:
+    ours, peer = socket.socketpair()
+    return IOStream(ours), peer
+
+
+def test_reads_by_other_patterns_are_tornados() -> None:
+    async def run() -> None:
+        stream, peer = pair()
+        peer.sendall(b"abc\r\n\r\ndef")
+        assert await stream.read_until_regex(b"b.") == b"abc"
+        assert await stream.read_until_regex(rb"\r?\n\r?\n", 10) == b"\r\n\r\n"
+        peer.sendall(b"more than ten")
+        with pytest.raises(StreamClosedError) as closed:
+            await stream.read_until_regex(rb"\r?\n\r?\n", max_bytes=10)
+        told = r"delimiter re.compile(b'\\r?\\n\\r?\\n') not found within 10 bytes"
+        assert str(closed.value.real_error) == told
+        peer.close()
+
+    install("http")
+    asyncio.run(run())
+
+
+def test_writes_that_the_socket_does_not_take() -> None:
+    async def run() -> None:
+        stream, peer = pair()
+        data = bytes(range(256)) * 400
+        futures = [stream.write(data) for _ in range(30)]
+        assert futures[0].done() and not futures[-1].done() and stream.writing()
+        loop = asyncio.get_running_loop()
+        peer.setblocking(False)
+        received = b""
+        while len(received) < 30 * len(data):
+            received += await loop.sock_recv(peer, 1 << 20)
+        await asyncio.gather(*futures)
+        assert received == data * 30 and not stream.writing()
+        assert stream._total_write_index == stream._total_write_done_index == len(received)
+        stream.close()
+        peer.close()
+
+    install("http")
+    asyncio.run(run())
+
+
+def test_writes_to_a_broken_socket() -> None:
+    async def run() -> None:
+        stream, peer = pair()
+        peer.close()
+        with pytest.raises(StreamClosedError) as closed:
+            await stream.write(b"data")
+        assert isinstance(closed.value.real_error, BrokenPipeError) and stream.closed()
+        with pytest.raises(StreamClosedError):
+            stream.write(b"data")
+
+    install("http")
+    asyncio.run(run())
+
+
+def test_other_streams_are_tornados() -> None:
+    async def run() -> None:
+        reading, writing = os.pipe()
+        reader, writer = PipeIOStream(reading), PipeIOStream(writing)
+        whole = reader.read_until_regex(rb"\r?\n\r?\n")
+        await writer.write(b"x" * 100_000 + b"\n\n")
+        assert len(await whole) == 100_002
+        small, peer = socket.socketpair()
+        stream = IOStream(small, read_chunk_size=10, max_buffer_size=50)
+        peer.sendall(b"y" * 30)
+        assert await stream.read_bytes(30) == b"y" * 30
+        limited = IOStream(peer, max_write_buffer_size=10)
+        with pytest.raises(iostream.StreamBufferFullError):
+            limited.write(b"z" * 11)
+        for each in (reader, writer, stream, limited):
+            each.close()
+
+    install("http")
+    asyncio.run(run())
+
+
+def test_streams_do_not_mix_what_they_read() -> None:
+    """The chunk that they share is used up before another one reads."""
+
+    async def run() -> None:
+        pairs = [pair() for _ in range(20)]
+        reads = [stream.read_bytes(3000) for stream, _ in pairs]
+        for part in range(3):
+            for number, (_, peer) in enumerate(pairs):
+                peer.sendall(bytes([number]) * (500 + 500 * part))
+            await asyncio.sleep(0)
+        assert [await read for read in reads] == [bytes([number]) * 3000 for number in range(20)]
+        for stream, peer in pairs:
+            stream.close()
+            peer.close()
+
+    install("http")
+    asyncio.run(run())

@@ -1,0 +1,425 @@
+"""install() and uninstall(): what they do to Tornado, and that WebSockets work over real connections with them."""
+
+from __future__ import annotations
+
+import asyncio
+import pkgutil
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from importlib import import_module
+from importlib.util import module_from_spec
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+from zipfile import ZipFile
+from zipimport import zipimporter
+
+import pytest
+import tornado.util
+import tornado.web
+import tornado.websocket
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.testing import bind_unused_port
+
+import tornado_speedups
+from tornado_speedups import _implementation, fingerprints, patching
+from tornado_speedups.websocket.protocol import replace_protocol
+
+MODULES: list[Any] = [tornado.util, tornado.websocket, tornado.web]
+
+
+def bound() -> list[Any]:
+    return [module._websocket_mask for module in MODULES]
+
+
+@pytest.fixture(autouse=True)
+def stock_tornado() -> Iterator[list[Any]]:
+    """What Tornado binds, before the test and, whatever happens in it, after."""
+    stock = bound()
+    yield stock
+    tornado_speedups.uninstall()
+    assert bound() == stock
+
+
+@pytest.fixture
+def tornado_in_python(monkeypatch: pytest.MonkeyPatch, stock_tornado: list[Any]) -> Any:
+    for module in MODULES:
+        monkeypatch.setattr(module, "_websocket_mask", tornado.util._websocket_mask_python)
+    yield tornado.util._websocket_mask_python
+    tornado_speedups.uninstall()
+
+
+@pytest.fixture
+def tornado_in_c() -> Any:
+    return pytest.importorskip("tornado.speedups", reason="this Tornado has no C extension").websocket_mask
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch, native: Any, tornado_in_python: Any) -> list[int]:
+    """The implementation under test is the one to be installed; the list holds the lengths that it has masked."""
+    lengths: list[int] = []
+
+    def websocket_mask(mask: bytes, data: bytes) -> bytes:
+        lengths.append(len(data))
+        masked: bytes = native.websocket_mask(mask, data)
+        return masked
+
+    monkeypatch.setattr(_implementation, "websocket_mask", websocket_mask)
+    return lengths
+
+
+def test_every_module_that_binds_the_function_is_known() -> None:
+    """A module of Tornado that took the function along and isn't patched would keep the slow one."""
+    found = set()
+    for each in pkgutil.iter_modules(tornado.__path__, "tornado."):
+        try:
+            module = import_module(each.name)
+        except ImportError:  # of another platform
+            continue
+        if hasattr(module, "_websocket_mask"):
+            found.add(module.__name__)
+    assert found == {module.__name__ for module in MODULES}
+
+
+def test_install_and_uninstall(stock_tornado: list[Any], tornado_in_python: Any) -> None:
+    tornado_speedups.install()
+    assert bound() == [tornado_speedups.websocket_mask] * 3
+    tornado_speedups.uninstall()
+    assert bound() == [tornado_in_python] * 3
+
+
+def test_calls_may_be_repeated(tornado_in_python: Any) -> None:
+    tornado_speedups.install()
+    tornado_speedups.install()
+    tornado_speedups.uninstall()
+    assert bound() == [tornado_in_python] * 3
+    tornado_speedups.uninstall()
+    assert bound() == [tornado_in_python] * 3
+    tornado_speedups.install()
+    assert bound() == [tornado_speedups.websocket_mask] * 3
+
+
+def test_uninstall_alone_does_nothing(stock_tornado: list[Any]) -> None:
+    tornado_speedups.uninstall()
+    assert bound() == stock_tornado
+
+
+def test_different_bindings_are_restored_each(
+    tornado_in_python: Any, tornado_in_c: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tornado.websocket, "_websocket_mask", tornado_in_c)
+    tornado_speedups.install()
+    assert bound() == [tornado_speedups.websocket_mask] * 3
+    tornado_speedups.uninstall()
+    assert bound() == [tornado_in_python, tornado_in_c, tornado_in_python]
+
+
+@pytest.mark.usefixtures("tornado_in_python")
+@pytest.mark.parametrize("module", MODULES)
+def test_what_others_had_replaced_before_is_left_alone(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def theirs(mask: bytes, data: bytes) -> bytes:
+        return b""
+
+    monkeypatch.setattr(module, "_websocket_mask", theirs)
+    before = bound()
+    masking_refused(f"whose {module.__name__}._websocket_mask has been patched")
+    assert bound() == before
+
+
+@pytest.mark.usefixtures("tornado_in_python")
+def test_masking_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bound()
+    monkeypatch.setattr(tornado, "version_info", (6, 7, 0, 0))
+    masking_refused("a version it doesn't know")
+    assert bound() == before
+
+
+def masking_refused(reason: str) -> None:
+    with pytest.warns(RuntimeWarning, match=reason):
+        tornado_speedups.install(websocket=False, headers=False, http=False)
+    assert tornado_speedups.status()["masking"] == f"left to Tornado {tornado.version}, {reason}"
+
+
+def test_what_others_replaced_since_is_theirs(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def theirs(mask: bytes, data: bytes) -> bytes:
+        return b""
+
+    tornado_speedups.install()
+    monkeypatch.setattr(tornado.websocket, "_websocket_mask", theirs)
+    tornado_speedups.uninstall()
+    assert bound() == [tornado_in_python, theirs, tornado_in_python]
+
+
+@pytest.mark.parametrize("module", [tornado.util, tornado.websocket])
+def test_an_unknown_tornado_is_left_alone(module: Any, tornado_in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(module, "_websocket_mask")
+    with pytest.warns(RuntimeWarning) as caught:
+        tornado_speedups.install()
+    said = "tornado_speedups leaves WebSocket masking to Tornado"
+    expected = f"{said} {tornado.version}, which has no {module.__name__}._websocket_mask"
+    assert [str(warning.message) for warning in caught] == [expected]
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tornado_speedups.install()  # said once
+    rest = [each for each in MODULES if each is not module]
+    assert [each._websocket_mask for each in rest] == [tornado_in_python] * 2
+    tornado_speedups.uninstall()
+    assert not hasattr(module, "_websocket_mask")
+
+
+def test_python_does_not_replace_c(tornado_in_c: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in MODULES:
+        monkeypatch.setattr(module, "_websocket_mask", tornado_in_c)
+    monkeypatch.setattr(_implementation, "implementation", "python")
+    tornado_speedups.install()
+    assert bound() == [tornado_in_c] * 3
+    assert methods() == STOCK_METHODS  # which mask each message
+    left = f"left to Tornado {tornado.version}, whose C is faster"
+    assert tornado_speedups.status() == {
+        "masking": left,
+        "websocket": left,
+        "headers": "installed",
+        "http": "installed",
+    }
+
+
+@pytest.mark.usefixtures("c_extension")
+def test_c_replaces_c(tornado_in_c: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in MODULES:
+        monkeypatch.setattr(module, "_websocket_mask", tornado_in_c)
+    tornado_speedups.install()
+    assert bound() == [tornado_speedups.websocket_mask] * 3
+    tornado_speedups.uninstall()
+    assert bound() == [tornado_in_c] * 3
+
+
+def test_threads_may_race(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that were inside install() at once would each take the other's function for Tornado's."""
+
+    def dawdle() -> bool:
+        time.sleep(0.02)
+        return False
+
+    monkeypatch.setattr(patching, "_is_masking_slower", dawdle)
+    together = threading.Barrier(8)
+
+    def race(_: int) -> list[Any]:
+        together.wait()
+        tornado_speedups.install()
+        return bound()
+
+    with ThreadPoolExecutor(8) as pool:
+        seen = list(pool.map(race, range(8)))
+    assert seen == [[tornado_speedups.websocket_mask] * 3] * 8
+    tornado_speedups.uninstall()
+    assert bound() == [tornado_in_python] * 3
+
+
+OWNERS: list[Any] = [tornado.websocket.WebSocketHandler, tornado.websocket.WebSocketClientConnection]
+STOCK_METHODS = [owner.get_websocket_protocol for owner in OWNERS]
+
+
+def methods() -> list[Any]:
+    return [owner.get_websocket_protocol for owner in OWNERS]
+
+
+def test_hooks_are_switched_one_by_one(stock_tornado: list[Any], tornado_in_python: Any) -> None:
+    nothing = dict.fromkeys(("masking", "websocket", "headers", "http"), "not installed")
+    assert tornado_speedups.status() == nothing
+    tornado_speedups.install(masking=False, headers=False, http=False)
+    assert tornado_speedups.status() == {**nothing, "websocket": "installed"}
+    assert bound() == [tornado_in_python] * 3
+    assert all(ours is not stock for ours, stock in zip(methods(), STOCK_METHODS, strict=True))
+    tornado_speedups.install(websocket=False, headers=False, http=False)
+    assert tornado_speedups.status() == {**nothing, "masking": "installed", "websocket": "installed"}
+    assert bound() == [tornado_speedups.websocket_mask] * 3
+    tornado_speedups.uninstall()
+    assert tornado_speedups.status() == nothing
+    assert methods() == STOCK_METHODS
+
+
+def refused(reason: str) -> None:
+    """The hook for connections leaves Tornado alone for this reason, and says so once."""
+    left = f"to Tornado {tornado.version}, {reason}"
+    with pytest.warns(RuntimeWarning) as caught:
+        tornado_speedups.install(masking=False, headers=False, http=False)
+    assert [str(each.message) for each in caught] == [f"tornado_speedups leaves WebSocket connections {left}"]
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tornado_speedups.install(masking=False, headers=False, http=False)
+    assert tornado_speedups.status()["websocket"] == f"left {left}"
+    assert methods() == STOCK_METHODS
+
+
+@pytest.mark.parametrize("name", patching.REQUIRED["websocket"])
+def test_code_with_another_hash_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fingerprints.FINGERPRINTS, name, ("0123456789abcdef",))
+    refused(f"whose {name.replace(':', '.')} it doesn't know")
+
+
+def no_source(name: str) -> None:
+    """What loaders of bytecode and of built-in modules answer."""
+
+
+def lost_source(name: str) -> str:
+    """What the loader of a file does that has gone."""
+    raise ImportError("source not available")
+
+
+@pytest.mark.parametrize("loader", [None, object(), Mock(get_source=no_source), Mock(get_source=lost_source)])
+def test_code_without_source_is_left_alone(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tornado.websocket.__spec__, "loader", loader)
+    refused("whose tornado.websocket.WebSocketHandler.get_websocket_protocol it doesn't know")
+
+
+def test_code_in_a_zip_file_is_known(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "tornado.zip", "w") as archive:
+        archive.write(tornado.websocket.__file__, "zipped.py")
+    spec = zipimporter(str(tmp_path / "tornado.zip")).find_spec("zipped")
+    assert spec is not None
+    assert fingerprints.get_source(module_from_spec(spec)) == fingerprints.get_source(tornado.websocket)
+    assert "class WebSocketProtocol13" in fingerprints.get_source(tornado.websocket)
+
+
+TEXT = """\
+class Long(object):
+    attribute = 1
+
+    @staticmethod
+    async def first(
+        self,
+    ):
+        # comment
+        "text"
+
+    def second(self): return 2
+# comment at the margin
+    second_too = 3
+
+class LongToo: pass
+
+async def function(): return 4
+"""
+
+
+LINES = TEXT.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("Long", LINES[0:13]),
+        ("LongToo", LINES[14:15]),
+        ("function", LINES[16:17]),
+        ("Long.first", LINES[4:9]),
+        ("Long.second", LINES[10:12]),
+        ("LongToo.second", []),
+        ("Lon", []),
+        ("second", []),
+    ],
+)
+def test_a_definition_ends_where_the_next_one_begins(name: str, lines: list[str]) -> None:
+    expected = sha256("\n".join(lines).encode()).hexdigest()[:16]
+    assert fingerprints.compute_fingerprint(f"import os\n{TEXT}", name) == expected
+
+
+def test_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tornado, "version_info", (6, 7, 0, 0))
+    refused("a version it doesn't know")
+
+
+@pytest.mark.parametrize("function", ["write_message", "compute_accept_value", "_receive_frame"])
+def test_patched_code_is_left_alone(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others have put in Tornado's place, for tracing perhaps, goes on being called."""
+    owner = tornado.websocket.WebSocketProtocol13
+    monkeypatch.setattr(owner, function, Mock(wraps=getattr(owner, function)))
+    refused("whose tornado.websocket.WebSocketProtocol13 has been patched")
+
+
+def test_a_subclass_of_the_protocol_is_left_alone() -> None:
+    class Own(tornado.websocket.WebSocketProtocol13):
+        pass
+
+    protocol = Own(Mock(), False, tornado.websocket._WebSocketParams())
+    assert replace_protocol(protocol) is protocol
+    assert replace_protocol(None) is None
+
+
+def test_loops_that_run_inside_of_themselves_keep_tornados_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As nest_asyncio makes them, and marks them."""
+    protocol = tornado.websocket.WebSocketProtocol13(Mock(), False, tornado.websocket._WebSocketParams())
+    assert replace_protocol(protocol) is not protocol
+    monkeypatch.setattr(asyncio, "_nest_patched", True, raising=False)
+    assert replace_protocol(protocol) is protocol
+
+
+class Echo(tornado.websocket.WebSocketHandler):
+    def on_message(self, message: str | bytes) -> None:
+        self.write_message(message, binary=isinstance(message, bytes))
+
+
+async def echo(messages: list[str | bytes]) -> list[str | bytes | None]:
+    """The answers of a real server on a loopback address, to a real client."""
+    application = tornado.web.Application([("/", Echo)], websocket_max_message_size=2**24)
+    server = HTTPServer(application)
+    listener, port = bind_unused_port()
+    server.add_socket(listener)
+    client = await tornado.websocket.websocket_connect(f"ws://127.0.0.1:{port}/", max_message_size=2**24)
+    try:
+        answers = []
+        for message in messages:
+            await client.write_message(message, binary=isinstance(message, bytes))
+            answers.append(await client.read_message())
+        return answers
+    finally:
+        client.close()
+        server.stop()
+        await server.close_all_connections()
+
+
+MESSAGES: list[str | bytes] = [
+    b"",
+    b"\x00",
+    "text, é 漢字 \N{GRINNING FACE}",
+    *(bytes(range(256)) * (length // 256) + b"x" * (length % 256) for length in (125, 126, 127, 65535, 65536, 65537)),
+    bytes(range(256)) * 4096,
+]
+
+
+def test_echo_over_a_connection(counted: list[int]) -> None:
+    tornado_speedups.install(websocket=False)
+    assert asyncio.run(echo(MESSAGES)) == MESSAGES
+    sent = [len(message.encode() if isinstance(message, str) else message) for message in MESSAGES]
+    # Masked by the client and unmasked by the server; the close frame may or may not follow.
+    assert counted[: 2 * len(sent)] == [length for length in sent for _ in range(2)]
+
+
+def test_no_call_after_uninstall(counted: list[int]) -> None:
+    tornado_speedups.install()
+    tornado_speedups.uninstall()
+    assert asyncio.run(echo(MESSAGES)) == MESSAGES
+    assert counted == []
+
+
+def handler_of(cookie: str = "") -> tornado.web.RequestHandler:
+    headers = HTTPHeaders({"Host": "localhost", "Cookie": cookie})
+    start_line = RequestStartLine("GET", "/", "HTTP/1.1")
+    request = HTTPServerRequest(start_line=start_line, headers=headers, connection=Mock())
+    return tornado.web.RequestHandler(tornado.web.Application([]), request)
+
+
+def test_cross_site_tokens_survive_the_switch(counted: list[int]) -> None:
+    """Tornado masks its XSRF tokens with the same function: a token of one implementation is read by the other."""
+    cookie = f"_xsrf={handler_of().xsrf_token.decode()}"
+    raw = handler_of(cookie)._get_raw_xsrf_token()
+    assert counted == []
+    tornado_speedups.install()
+    assert handler_of(cookie)._get_raw_xsrf_token() == raw
+    assert counted == [16]

@@ -1,0 +1,137 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from wheelworks.core.archive import Limits
+from wheelworks.core.errors import WheelworksError
+from wheelworks.foreign import site_packages
+from wheelworks.foreign.site_packages import (
+    create_site_packages,
+    explain_mismatch,
+    list_extension_modules,
+    unpack_wheel,
+)
+
+from tests.wheelworks.foreign.made import WheelMaker, record_row
+
+GOOD = {"demo/__init__.py": b"", "demo/_c.abi3.so": b"\x7fELF", "demo-1.0.dist-info/METADATA": b"Name: demo"}
+
+
+@pytest.mark.parametrize(
+    ("tag", "python", "why"),
+    [
+        ("cp311-abi3-manylinux_2_17_aarch64", "3.11", ""),
+        ("cp311-abi3-manylinux_2_17_aarch64", "3.15", ""),
+        ("cp311-abi3-manylinux_2_17_aarch64.musllinux_1_2_aarch64", "3.11", ""),
+        ("cp311-cp311-linux_aarch64", "3.11", ""),
+        ("py3-none-manylinux2014_aarch64", "3.11", ""),
+        ("cp313-abi3-manylinux_2_17_aarch64", "3.11", "it is for cp313-abi3, not for CPython 3.11"),
+        ("cp311-cp311-linux_aarch64", "3.12", "it is for cp311-cp311"),
+        ("cp314-cp314t-manylinux_2_17_aarch64", "3.14", "it is for cp314-cp314t, not for CPython 3.14 with the GIL"),
+        ("cp311-abi3-musllinux_1_2_aarch64", "3.11", "it is for musllinux_1_2_aarch64, not for glibc Linux on aarch64"),
+        ("cp311-abi3-manylinux_2_17_x86_64", "3.11", "it is for manylinux_2_17_x86_64"),
+        ("cp311-abi3-win_arm64", "3.11", "it is for win_arm64"),
+        ("py3-none-any", "3.11", "it is for any"),
+    ],
+)
+def test_mismatch(tag: str, python: str, why: str) -> None:
+    said = explain_mismatch(Path(f"demo-1.0-{tag}.whl"), "aarch64", python)
+    assert said.startswith(why) and bool(said) == bool(why)
+
+
+def test_a_name_that_is_no_wheels(tmp_path: Path) -> None:
+    with pytest.raises(WheelworksError, match=r"demo\.zip"):
+        create_site_packages(Path("demo.zip"), tmp_path / "site", with_dependencies=False)
+
+
+def test_unpacking_gives_the_files(make_wheel: WheelMaker, tmp_path: Path) -> None:
+    files = unpack_wheel(make_wheel({**GOOD, "demo-1.0.data/platlib/demo/_d.so": b"d"}), tmp_path / "site")
+    assert files == sorted([*GOOD, "demo-1.0.dist-info/RECORD", "demo/_d.so"])
+    assert list_extension_modules(files) == ["demo._c", "demo._d"]
+    assert (tmp_path / "site/demo/_c.abi3.so").read_bytes() == b"\x7fELF"
+
+
+def test_native_files_can_stay_out(make_wheel: WheelMaker, tmp_path: Path) -> None:
+    files = unpack_wheel(make_wheel(GOOD), tmp_path / "site", native=False)
+    assert list_extension_modules(files) == [] and "demo/__init__.py" in files
+
+
+def test_scripts_and_data_are_not_installed(make_wheel: WheelMaker, tmp_path: Path) -> None:
+    files = unpack_wheel(
+        make_wheel({**GOOD, "demo-1.0.data/scripts/run": b"#!", "demo-1.0.data/data/x": b""}), tmp_path / "s"
+    )
+    assert not [name for name in files if "run" in name or name.endswith("x")]
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside", "a\\..\\outside"])
+def test_a_path_out_of_the_folder_is_refused(name: str, make_wheel: WheelMaker, tmp_path: Path) -> None:
+    with pytest.raises(WheelworksError, match="would be written outside its folder"):
+        unpack_wheel(make_wheel({**GOOD, name: b"x"}), tmp_path / "site/deep")
+    assert not list(tmp_path.rglob("outside"))
+
+
+@pytest.mark.parametrize(
+    ("record", "finding"),
+    [
+        (record_row("demo/__init__.py", b"other"), "demo/__init__.py is not in RECORD with its SHA-256 hash"),
+        ("demo/__init__.py,,", "demo/__init__.py is not in RECORD with its SHA-256 hash"),
+        ("", "is not in RECORD"),
+    ],
+    ids=["wrong", "without hash", "empty"],
+)
+def test_what_record_does_not_confirm_is_refused(
+    record: str, finding: str, make_wheel: WheelMaker, tmp_path: Path
+) -> None:
+    with pytest.raises(WheelworksError, match=finding):
+        unpack_wheel(make_wheel({"demo/__init__.py": b""}, record=record), tmp_path / "site")
+
+
+def test_no_record(make_wheel: WheelMaker, tmp_path: Path) -> None:
+    wheel = make_wheel({})
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("demo/__init__.py", b"")
+    with pytest.raises(WheelworksError, match=r"one \.dist-info folder, this one has 0"):
+        unpack_wheel(wheel, tmp_path / "site")
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(
+    make_wheel: WheelMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_packages, "LIMITS", Limits(size=1 << 20))
+    with pytest.raises(WheelworksError, match="holds more than 1 MiB"):
+        unpack_wheel(make_wheel({"big": bytes(2 << 20)}), tmp_path / "site")
+    monkeypatch.setattr(site_packages, "LIMITS", Limits(members=2))
+    with pytest.raises(WheelworksError, match="or 2 files"):
+        unpack_wheel(make_wheel(GOOD), tmp_path / "site")
+
+
+def test_a_file_twice(make_wheel: WheelMaker, tmp_path: Path) -> None:
+    wheel = make_wheel(GOOD)
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("demo/__init__.py", b"")
+    with pytest.raises(WheelworksError, match="two files with the same name"):
+        unpack_wheel(wheel, tmp_path / "site")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_ends_in_words(data: st.DataObject, make_wheel: WheelMaker, tmp_path: Path) -> None:
+    """Cut or changed anywhere, a wheel is refused with a message or unpacks to just what RECORD confirms."""
+    wheel = make_wheel(GOOD)
+    content = bytearray(wheel.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        del content[at:]
+    else:
+        content[at] = data.draw(st.integers(0, 255))
+    wheel.write_bytes(content)
+    try:
+        unpack_wheel(wheel, tmp_path / "site")
+    except WheelworksError as error:
+        told = error.message
+    else:
+        told = wheel.name
+    assert wheel.name in told
+    assert not [path for path in tmp_path.iterdir() if path not in (wheel, tmp_path / "site")]
