@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import structs
@@ -33,11 +34,6 @@ class ReleaseSubset:
     pythons: tuple[str, ...] = ()
     tornados: tuple[str, ...] = ()
     variations: tuple[str, ...] = ()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is left out."""
-        return self == ReleaseSubset()
 
     def format_options(self) -> tuple[str, ...]:
         """Return the options in a fixed order, which also identify the subset in the record."""
@@ -88,9 +84,6 @@ class Release:
         return [*self.files, self.dist / PROVENANCE_FILE]
 
 
-# --- the files and their checksums -----------------------------------------------------------------------------------
-
-
 def check_files(release: Release) -> None:
     """Check that the folder holds every file of the release and no other wheel or sdist. Raises WheelworksError."""
     if missing := sorted(set(release.names) - _list_files(release)):
@@ -136,16 +129,11 @@ def _read_checksums(folder: Path) -> dict[str, str]:
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
-# --- what each step does ---------------------------------------------------------------------------------------------
-
-
-def run_wheelworks(release: Release, *words: str | Path) -> None:
+def run_wheelworks(release: Release, *words: str | Path, session: str = "") -> None:
     """Run one of the suite's commands. Raises WheelworksError with the end of its output if it fails."""
     command = [sys.executable, "-m", "wheelworks", *words]
-    ended = process.run(command, cwd=release.root, timeout=7200, die_with_parent=True)
-    if ended.status:
-        lines = [line for line in ended.output.splitlines() if line.strip()]
-        raise WheelworksError(f"{words[0]} failed:\n" + "\n".join(lines[-25:]), f"nox -s {words[0]}")
+    options: dict[str, Any] = {"cwd": release.root, "timeout": 7200, "die_with_parent": True}
+    process.run_checked(command, f"{words[0]} failed", f"nox -s {session or words[0]}", lines=25, **options)
 
 
 def build_wheels(release: Release) -> None:
@@ -157,7 +145,7 @@ def build_wheels(release: Release) -> None:
 def audit_wheels(release: Release) -> None:
     """Audit the wheels and their dependencies, the lock files and the workflows."""
     run_wheelworks(release, "audit", release.dist)
-    run_wheelworks(release, "lint-project", release.root)
+    run_wheelworks(release, "lint-project", release.root, session="lint")
 
 
 def run_wheels(release: Release) -> None:
@@ -205,9 +193,6 @@ def rehearse_upload(release: Release) -> None:
     check_checksums(release.dist, [path.name for path in release.attested])
     pin, work = release.stem.replace("-", "=="), release.dist / rehearsal.FOLDER
     rehearsal.rehearse_release(release.files, release.planned, pin, work)
-
-
-# --- running the steps -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,8 @@ def find_regions(data: bytes) -> list[FileRegion]:
     """Return the regions of an ELF, PE or Mach-O file; none for another or unreadable file."""
     try:
         if data.startswith(MACHO_MAGIC):
-            return [region for one in lief.MachO.parse(data) or () for region in _find_macho_regions(one)]
+            fat = lief.MachO.parse(data)  # a name, as its iterator doesn't keep it alive: LIEF would crash
+            return [region for one in fat or () for region in _find_macho_regions(one)]
         parsed = lief.parse(data) if data.startswith((b"\x7fELF", b"MZ")) else None
         if isinstance(parsed, lief.ELF.Binary):
             return list(_find_elf_regions(parsed, data))
@@ -315,13 +316,10 @@ def _format_value(data: bytes, offset: int) -> str:
 # --- diffoscope ------------------------------------------------------------------------------------------------------
 
 
-def has_diffoscope() -> bool:
-    """Return whether diffoscope is installed."""
-    return shutil.which("diffoscope") is not None
-
-
 def run_diffoscope(first: Path, second: Path) -> str:
-    """Return diffoscope's report on two files, limited in time and size, or why there is none."""
+    """Return diffoscope's report on two files, limited in time and size; "" if it isn't installed."""
+    if not shutil.which("diffoscope"):
+        return ""
     limits = ("--max-text-report-size", "200000", "--timeout", str(_DIFFOSCOPE_SECONDS))
     try:
         return process.run(["diffoscope", *limits, first, second], timeout=_DIFFOSCOPE_SECONDS + 60).output

@@ -162,9 +162,6 @@ def _extract_errors(output: str) -> str:
     return "\n".join(errors if len(errors) <= 14 else [*errors[:4], "...", *errors[-9:]])
 
 
-# --- the suite of the commit that built a release --------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class SuiteCheckout:
     """This suite at another commit: the folder of its files, and a Python with the packages that it imports."""
