@@ -147,7 +147,7 @@ def build_host_wheel(folder: Path, progress: console.Progress) -> Path:
     """Build this machine's wheel of the package into a new folder; return it. Raises WheelworksError."""
     progress.say("wheel", "building this machine's wheel")
     folder.mkdir()
-    wheel = host_wheel.build(Path(), folder)
+    wheel = host_wheel.build_host_wheel(Path(), folder)
     progress.done("wheel")
     return wheel
 
