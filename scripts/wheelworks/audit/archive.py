@@ -1,4 +1,7 @@
-"""Checks of the archive: names, modes, and what RECORD says of each file (PEP 427 and its successors)."""
+"""Check an archive's names, modes, RECORD and ``.dist-info``, by PEP 427, its successors, and the PyPA specifications.
+
+Each check yields findings; its docstring names their codes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ from packaging.version import InvalidVersion, Version
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
 from wheelworks.audit.wheel import AuditedWheel
 
-_NEVER_IN_A_NAME = frozenset("\\:\x7f") | frozenset(map(chr, range(32)))
+# Windows' separators and streams, and control characters.
+_FORBIDDEN_IN_NAMES = frozenset("\\:\x7f") | frozenset(map(chr, range(32)))
 STRAY = re.compile(
     r"(^|/)(\.git|\.hg|\.svn|\.tox|\.nox|\.venv|\.mypy_cache|\.pytest_cache|\.ruff_cache|\.hypothesis|\.idea|\.vscode"
     r"|__MACOSX)/"
@@ -30,19 +34,21 @@ STRAY = re.compile(
     r"|\.(orig|rej|swp|swo|o|obj|exp|ilk|pdb|gcda|gcno|nbc|nbi|tmp)$"
     r"|~$"
 )
-_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "direct_url.json"})
-_COMMON = frozenset(
+_INSTALLER_FILES = ("INSTALLER", "REQUESTED", "direct_url.json")
+_COMMON_NAMES = frozenset(
     {"test", "tests", "testing", "doc", "docs", "example", "examples", "build", "dist", "src", "lib", "scripts",
      "tools", "util", "utils", "benchmark", "benchmarks", "bench", "conftest.py", "setup.py", "noxfile.py"}
 )  # fmt: skip
-_STRONG = {"sha256": 43, "sha384": 64, "sha512": 86}
+_HASH_LENGTHS = {"sha256": 43, "sha384": 64, "sha512": 86}  # characters in base64; what the wheel format allows
+_LICENCE = re.compile(r"(licen[cs]e|copying|notice|authors)", re.IGNORECASE)
+_ENTRY_POINT = re.compile(r"[\w.]+(\s*:\s*[\w.]+)?(\s*\[[^\]]*\])?")
 
 
 def check_member_names(wheel: AuditedWheel) -> Iterator[Finding]:
     """W004."""
     for entry in wheel.entries:
         parts = entry.name.split("/")
-        if ".." in parts or "." in parts or "" in parts or set(entry.name) & _NEVER_IN_A_NAME:
+        if ".." in parts or "." in parts or "" in parts or set(entry.name) & _FORBIDDEN_IN_NAMES:
             yield Finding("W004", f"the member's name is {sanitize(repr(entry.name))}")
 
 
@@ -59,13 +65,12 @@ def check_duplicates(wheel: AuditedWheel) -> Iterator[Finding]:
 def check_file_types(wheel: AuditedWheel) -> Iterator[Finding]:
     """W006."""
     for entry in wheel.entries:
-        kind = stat.S_IFMT(entry.mode)
-        if kind not in (0, stat.S_IFREG):
+        if stat.S_IFMT(entry.mode) not in (0, stat.S_IFREG):
             yield Finding("W006", f"mode {entry.mode:o}: {stat.filemode(entry.mode)}", sanitize(entry.name))
 
 
 def check_modes(wheel: AuditedWheel) -> Iterator[Finding]:
-    """W007; modes mean nothing on Windows, where every file is said to be writable."""
+    """W007, except on Windows, where modes mean nothing: archives made there call every file writable."""
     if wheel.platforms and all(one.os == "windows" for one in wheel.platforms):
         return
     for entry in wheel.entries:
@@ -76,34 +81,34 @@ def check_modes(wheel: AuditedWheel) -> Iterator[Finding]:
 
 
 def check_record(wheel: AuditedWheel) -> Iterator[Finding]:
-    """W008 to W012: RECORD against the files, each way."""
-    text = wheel.texts.get(f"{wheel.info}/RECORD")
-    if text is None:
-        yield Finding("W008", f"there is no {wheel.info}/RECORD")
+    """W008 to W012: compare RECORD with the files, in both directions."""
+    place = f"{wheel.info}/RECORD"
+    if place not in wheel.texts:
+        yield Finding("W008", f"there is no {place}")
         return
     try:
-        rows = list(csv.reader(io.StringIO(text.decode())))
+        rows = list(csv.reader(io.StringIO(wheel.texts[place].decode())))
     except (csv.Error, UnicodeDecodeError) as error:
-        yield Finding("W008", f"{wheel.info}/RECORD can't be read: {error}")
+        yield Finding("W008", f"{place} can't be read: {error}")
         return
     if bad := next((row for row in rows if row and len(row) != 3), None):
-        yield Finding("W008", f"a row of {len(bad)} fields: {sanitize(','.join(bad))}", f"{wheel.info}/RECORD")
+        yield Finding("W008", f"a row of {len(bad)} fields: {sanitize(','.join(bad))}", place)
         return
     yield from _compare_record(wheel, {row[0]: (row[1], row[2]) for row in rows if row})
 
 
 def _compare_record(wheel: AuditedWheel, rows: dict[str, tuple[str, str]]) -> Iterator[Finding]:
-    own = {f"{wheel.info}/{name}" for name in ("RECORD", "RECORD.jws", "RECORD.p7s")}
-    if nothing := rows.keys() - wheel.names:
-        yield Finding("W011", abbreviate(map(sanitize, nothing)))
+    if missing := rows.keys() - wheel.names:
+        yield Finding("W011", abbreviate(map(sanitize, missing)))
+    unhashed = {f"{wheel.info}/{name}" for name in ("RECORD", "RECORD.jws", "RECORD.p7s")}
     for name, (sha256, size) in wheel.hashes.items():
-        if name in own:
-            continue
         stated, length = rows.get(name, ("", ""))
         algorithm, _, digest = stated.partition("=")
+        if name in unhashed:
+            continue
         if not stated:
             yield Finding("W010", "it has no row, or one without a hash", sanitize(name))
-        elif algorithm not in _STRONG or len(digest) != _STRONG[algorithm]:
+        elif len(digest) != _HASH_LENGTHS.get(algorithm):
             yield Finding("W012", f"its hash is {sanitize(stated)}", sanitize(name))
         elif algorithm == "sha256" and stated != sha256:
             yield Finding("W009", f"RECORD says {sanitize(stated)}, the file has {sha256}", sanitize(name))
@@ -119,53 +124,46 @@ def check_bytecode(wheel: AuditedWheel) -> Iterator[Finding]:
 
 def check_stray_files(wheel: AuditedWheel) -> Iterator[Finding]:
     """W014."""
-    found = [name for name in wheel.names if STRAY.search(name)]
-    found += [name for name in wheel.names if name in {f"{wheel.info}/{one}" for one in _INSTALLERS}]
-    if found:
+    installed = {f"{wheel.info}/{name}" for name in _INSTALLER_FILES}
+    if found := [name for name in wheel.names if STRAY.search(name) or name in installed]:
         yield Finding("W014", abbreviate(map(sanitize, found)))
 
 
 def check_top_levels(wheel: AuditedWheel) -> Iterator[Finding]:
     """W015, W016."""
-    tops = {top for name in wheel.names if (top := _top_level(name, wheel.info))}
-    if common := tops & _COMMON:
+    tops = {top for name in wheel.names if (top := _find_top_level(name, wheel.info))}
+    if common := tops & _COMMON_NAMES:
         yield Finding("W016", abbreviate(common))
-    own = {top.partition(".")[0].removeprefix("_") for top in tops - _COMMON}  # `_x` beside `x` is one project's
+    own = {top.partition(".")[0].removeprefix("_") for top in tops - _COMMON_NAMES}  # `_x` beside `x` is one project's
     if len(own) > 1:
         yield Finding("W015", abbreviate(map(sanitize, tops)))
 
 
-def _top_level(name: str, info: str) -> str:
-    """What a member is installed as beside other projects' files; "" for what isn't imported."""
+def _find_top_level(name: str, info: str) -> str:
+    """Return the name in site-packages that a member is installed under; "" for what isn't imported."""
     head, _, rest = name.partition("/")
     if head.endswith(".data"):
         scheme, _, rest = rest.partition("/")
         return rest.split("/")[0] if scheme in ("purelib", "platlib") else ""
-    if head in ("", ".", "..") or set(name) & _NEVER_IN_A_NAME:
-        return ""  # W004 tells of it
-    bundled = head.endswith((".libs", ".dist-info")) or head == info
-    return "" if bundled or head.endswith(".pth") else head
-
-
-_LICENCE = re.compile(r"(licen[cs]e|copying|notice|authors)", re.IGNORECASE)
-_OBJECT = re.compile(r"[\w.]+(\s*:\s*[\w.]+)?(\s*\[[^\]]*\])?")
+    if head in ("", ".", "..", info) or set(name) & _FORBIDDEN_IN_NAMES:  # such names are W004
+        return ""
+    return "" if head.endswith((".libs", ".dist-info", ".pth")) else head
 
 
 def check_metadata(wheel: AuditedWheel) -> Iterator[Finding]:
-    """W017, W018."""
+    """W017, W018, W027."""
     place = f"{wheel.info}/METADATA"
-    text = wheel.texts.get(place)
-    if text is None:
+    if place not in wheel.texts:
         yield Finding("W017", f"there is no {place}")
         return
-    yield from check_core_metadata(text, place, wheel.name.distribution, wheel.name.version)
+    yield from check_core_metadata(wheel.texts[place], place, wheel.name.distribution, wheel.name.version)
     folder = wheel.info.removesuffix(".dist-info").rpartition("-")
     if not is_same_release(folder[0], folder[2], wheel.name.distribution, wheel.name.version):
         yield Finding("W018", f"the folder is {sanitize(wheel.info)}", wheel.info)
 
 
 def check_core_metadata(text: bytes, place: str, distribution: str, version: str) -> Iterator[Finding]:
-    """W017, W018, W027: core metadata, and whether it is of that project and version."""
+    """W017, W018, W027: check core metadata, and that it is of this project and version."""
     try:
         found = Metadata.from_email(text, validate=True)
     except (errors.ExceptionGroup, ValueError, TypeError) as error:
@@ -175,27 +173,40 @@ def check_core_metadata(text: bytes, place: str, distribution: str, version: str
             if texts:
                 yield Finding(code, sanitize("; ".join(texts)), place)
         return
-    named = f"{found.name} {found.version}"
     if not is_same_release(found.name, str(found.version), distribution, version):
-        yield Finding("W018", f"{place.rsplit('/', 1)[-1]} is of {sanitize(named)}", place)
+        evidence = f"{place.rsplit('/', 1)[-1]} is of {sanitize(f'{found.name} {found.version}')}"
+        yield Finding("W018", evidence, place)
 
 
 def is_same_release(name: str, version: str, other: str, other_version: str) -> bool:
-    """Whether two names and versions are those of one release, however they are written."""
+    """Return whether two names and versions, in any spelling, mean the same release."""
     try:
         return canonicalize_name(name) == canonicalize_name(other) and Version(version) == Version(other_version)
     except InvalidVersion:
         return False
 
 
+def _parse_headers(text: bytes) -> Message:
+    return BytesParser(policy=compat32).parsebytes(text, headersonly=True)
+
+
+def _read_metadata(wheel: AuditedWheel, field: str) -> list[str]:
+    """Return the values of a field in METADATA."""
+    return read_field(wheel.texts.get(f"{wheel.info}/METADATA", b""), field)
+
+
+def read_field(text: bytes, field: str) -> list[str]:
+    """Return the values of a field in core metadata."""
+    return [str(value) for value in _parse_headers(text).get_all(field, [])]
+
+
 def check_wheel_file(wheel: AuditedWheel) -> Iterator[Finding]:
     """W019, W020."""
     place = f"{wheel.info}/WHEEL"
-    text = wheel.texts.get(place)
-    if text is None:
+    if place not in wheel.texts:
         yield Finding("W020", f"there is no {place}")
         return
-    fields = BytesParser(policy=compat32).parsebytes(text, headersonly=True)
+    fields = _parse_headers(wheel.texts[place])
     version = str(fields.get("Wheel-Version", ""))
     if not re.fullmatch(r"1\.\d+", version):
         yield Finding("W020", f"Wheel-Version is {sanitize(version) or 'missing'}", place)
@@ -203,31 +214,26 @@ def check_wheel_file(wheel: AuditedWheel) -> Iterator[Finding]:
     native = any(not member.endswith(".exe") for member, _ in wheel.natives)
     if purelib not in ("true", "false") or (purelib == "true" and native and not wheel.is_pure):
         yield Finding("W020", f"Root-Is-Purelib is {sanitize(purelib) or 'missing'}", place)
-    stated, named = {str(tag) for tag in fields.get_all("Tag", [])}, {str(tag) for tag in wheel.tags}
+    stated, named = {str(tag) for tag in fields.get_all("Tag", [])}, {str(tag) for tag in wheel.name.tags}
     if stated != named:
-        only = f"WHEEL alone has {abbreviate(map(sanitize, stated - named)) or 'none'}"
-        yield Finding("W019", f"{only}; the file's name alone has {abbreviate(named - stated) or 'none'}", place)
+        only = f"only WHEEL has {abbreviate(map(sanitize, stated - named)) or 'none'}"
+        yield Finding("W019", f"{only}; only the file's name has {abbreviate(named - stated) or 'none'}", place)
 
 
 def check_licence_files(wheel: AuditedWheel) -> Iterator[Finding]:
     """W021, W022."""
-    for stated in list_licence_files(wheel.texts.get(f"{wheel.info}/METADATA", b"")):
-        places = {f"{wheel.info}/licenses/{stated}", f"{wheel.info}/license_files/{stated}", f"{wheel.info}/{stated}"}
-        flat = f"{wheel.info}/{stated.rsplit('/', 1)[-1]}"  # where setuptools put them before PEP 639
-        if not (places | {flat}) & wheel.names:
+    for stated in _read_metadata(wheel, "License-File"):
+        # Before PEP 639, setuptools put licences beside METADATA, without their folders.
+        places = {f"licenses/{stated}", f"license_files/{stated}", stated, stated.rsplit("/", 1)[-1]}
+        if not {f"{wheel.info}/{place}" for place in places} & wheel.names:
             yield Finding("W021", f"METADATA names {sanitize(stated)}", wheel.info)
     yield from check_any_licence(wheel.names)
-
-
-def list_licence_files(text: bytes) -> list[str]:
-    """The licence files that core metadata names."""
-    return _all(BytesParser(policy=compat32).parsebytes(text, headersonly=True), "License-File")
 
 
 def check_any_licence(names: Iterable[str]) -> Iterator[Finding]:
     """W022."""
     if not any(_LICENCE.search(name.rsplit("/", 1)[-1]) for name in names):
-        yield Finding("W022", "no file's name has license, licence, copying, notice or authors in it")
+        yield Finding("W022", "no file's name contains license, licence, copying, notice or authors")
 
 
 def check_sboms(wheel: AuditedWheel) -> Iterator[Finding]:
@@ -238,7 +244,7 @@ def check_sboms(wheel: AuditedWheel) -> Iterator[Finding]:
         try:
             found = json.loads(text)
         except (ValueError, RecursionError) as error:
-            yield Finding("W023", f"no JSON: {sanitize(str(error))}", sanitize(name))
+            yield Finding("W023", f"not JSON: {sanitize(str(error))}", sanitize(name))
             continue
         if not isinstance(found, dict) or not ("bomFormat" in found or "spdxVersion" in found or "@context" in found):
             yield Finding("W023", "neither bomFormat (CycloneDX) nor spdxVersion or @context (SPDX)", sanitize(name))
@@ -257,7 +263,7 @@ def check_entry_points(wheel: AuditedWheel) -> Iterator[Finding]:
         return
     for section in parser.sections():
         for name, value in parser.items(section):
-            if not _OBJECT.fullmatch(value.strip()):
+            if not _ENTRY_POINT.fullmatch(value.strip()):
                 yield Finding("W025", f"[{sanitize(section)}] {sanitize(name)} = {sanitize(value)}", place)
 
 
@@ -269,19 +275,12 @@ def check_platform_tags(wheel: AuditedWheel) -> Iterator[Finding]:
 
 
 def read_requirements(wheel: AuditedWheel) -> tuple[str, ...]:
-    """The run-time requirements that METADATA states, as they stand there; those of extras too."""
-    fields = BytesParser(policy=compat32).parsebytes(wheel.texts.get(f"{wheel.info}/METADATA", b""), headersonly=True)
-    return tuple(str(one) for one in fields.get_all("Requires-Dist", []))
+    """Return the requirements in METADATA as written there, including those of extras."""
+    return tuple(_read_metadata(wheel, "Requires-Dist"))
 
 
 def read_python_versions(wheel: AuditedWheel) -> tuple[tuple[int, int], ...]:
-    """The versions of Python that METADATA's classifiers name."""
-    fields = BytesParser(policy=compat32).parsebytes(wheel.texts.get(f"{wheel.info}/METADATA", b""), headersonly=True)
-    stated = (
-        re.fullmatch(r"Programming Language :: Python :: (\d)\.(\d+)", str(one)) for one in _all(fields, "Classifier")
-    )
-    return tuple(sorted((int(one[1]), int(one[2])) for one in stated if one))
-
-
-def _all(fields: Message, name: str) -> list[str]:
-    return [str(one) for one in fields.get_all(name, [])]
+    """Return the versions of Python in METADATA's classifiers."""
+    pattern = re.compile(r"Programming Language :: Python :: (\d)\.(\d+)")
+    found = filter(None, map(pattern.fullmatch, _read_metadata(wheel, "Classifier")))
+    return tuple(sorted((int(one[1]), int(one[2])) for one in found))

@@ -1,4 +1,4 @@
-"""Checks of what a binary asks of others: libraries, symbol versions, Python's own symbols."""
+"""Check what a binary needs from others: libraries, symbol versions, and Python's symbols."""
 
 from __future__ import annotations
 
@@ -19,117 +19,105 @@ _PYTHON_DLL = re.compile(r"(?:lib)?python(\d+)(t?)(_d)?\.dll")
 _PYPY_DLL = re.compile(r"libpypy\d[\w.]*-c\.dll")
 _DEBUG_DLL = re.compile(r"(ucrtbased|(vcruntime|msvcp|concrt|vccorlib|mfc|msvcr)\d+(_\w+)?d)\.dll")
 _MSVC_DLL = re.compile(r"(msvcp|msvcr|vcomp|concrt|vccorlib|mfc|atl|vcamp)\d+(_\w+)?\.dll|vcruntime140_threads\.dll")
-_UNIVERSAL = ("api-ms-win-", "ext-ms-win-")
-_LOADER = re.compile(r"ld-(linux|musl)\S*\.so\.\d|ld64\.so\.\d")
+_API_SETS = ("api-ms-win-", "ext-ms-win-")
+_GLIBC_LOADER = re.compile(r"ld-(linux|musl)\S*\.so\.\d|ld64\.so\.\d")
+_MUSL_LIBC = re.compile(r"libc\.(musl-\w+\.so\.1|so)|ld-musl-\w+\.so\.1")
 _LIBPYTHON = re.compile(r"libpython3[\w.]*\.(so|dylib)|Python$")
-# Exported with and without the GIL, but of no use to abi3t: the structure that they take isn't part of it (PEP 803).
-_OF_DEFINITIONS = frozenset(
+# Exported by free-threaded Pythons too, but unusable with abi3t: PyModuleDef isn't part of it (PEP 803).
+_DEFINITION_FUNCTIONS = frozenset(
     {"PyModuleDef_Init", "PyModule_Create2", "PyModule_FromDefAndSpec2", "PyModule_ExecDef", "PyState_AddModule",
      "PyState_FindModule", "PyState_RemoveModule"}
 )  # fmt: skip
-_APPLE = ("/usr/lib/", "/System/Library/")
-_RELATIVE = ("@loader_path", "@rpath", "@executable_path")
+_APPLE_FOLDERS = ("/usr/lib/", "/System/Library/")
+_RELATIVE_PATHS = ("@loader_path", "@rpath", "@executable_path")
 
 
 def check_libraries(native: NativeFile) -> Iterator[Finding]:
-    """W108 to W111: what the platform's tag promises, and what the wheel brings along."""
+    """W108 to W111: each library must be promised by the platform tag or be in the wheel."""
     if not native.platforms:
         return
-    wanted = [name for name in _needed(native) if _base(name) not in native.wheel.bundled]
-    judge = {"PE": _dll, "ELF": _shared_object, "Mach-O": _dylib}[native.facts.format]
-    for name in wanted:
-        if found := judge(name, native):
+    check = {"PE": _check_dll, "ELF": _check_shared_object, "Mach-O": _check_dylib}[native.facts.format]
+    parsed = native.parsed
+    delayed = (str(one.name) for one in (parsed.delay_imports if isinstance(parsed, lief.PE.Binary) else ()))
+    for name in sorted({*native.facts.libraries, *delayed}):
+        if name.rsplit("/", 1)[-1].casefold() not in native.wheel.bundled and (found := check(name, native)):
             code, why = found
-            yield Finding(code, f"{native.label}{sanitize(name)}{why}", native.member)
+            yield native.finding(code, f"{sanitize(name)}{why}")
 
 
-def _needed(native: NativeFile) -> list[str]:
-    delayed = (
-        [str(one.name) for one in native.parsed.delay_imports] if isinstance(native.parsed, lief.PE.Binary) else []
-    )
-    return sorted({*native.facts.libraries, *delayed})
-
-
-def _base(name: str) -> str:
-    return name.rsplit("/", 1)[-1].casefold()
-
-
-def _dll(name: str, native: NativeFile) -> tuple[str, str] | None:
+def _check_dll(name: str, native: NativeFile) -> tuple[str, str] | None:
     lower = name.casefold()
     if found := _PYTHON_DLL.fullmatch(lower):
-        return _python_dll(found, native.wheel)
-    if _PYPY_DLL.fullmatch(lower) and any(tag.interpreter.startswith("pp") for tag in native.wheel.tags):
+        return _check_python_dll(found, native.wheel)
+    if _PYPY_DLL.fullmatch(lower) and any(tag.interpreter.startswith("pp") for tag in native.wheel.name.tags):
         return None
     if _DEBUG_DLL.fullmatch(lower):
         return "W110", ""
     if _MSVC_DLL.fullmatch(lower):
         return "W111", ""
     windows = platforms.load_table()["windows"]
-    promised = lower in windows["system"] or lower in windows["python"] or lower.startswith(_UNIVERSAL)
+    promised = lower in windows["system"] or lower in windows["python"] or lower.startswith(_API_SETS)
     return None if promised else ("W108", ", which neither Windows nor Python has")
 
 
-def _python_dll(found: re.Match[str], wheel: AuditedWheel) -> tuple[str, str] | None:
+def _check_python_dll(found: re.Match[str], wheel: AuditedWheel) -> tuple[str, str] | None:
     if found[3]:
         return "W110", ""
-    wanted = {_dll_of(tag.interpreter, tag.abi) for tag in wheel.tags if tag.abi != "none"}
-    have = f"python{found[1]}{found[2]}.dll"
-    if have == "python3.dll" and not any(tag.abi.endswith("t") for tag in wheel.tags):
-        return None  # of every version
-    if "python3t.dll" in wanted:  # it serves both kinds of Python, and python3.dll only the one with the GIL
+    wanted = {
+        f"python3{abi[4:]}.dll" if abi in ("abi3", "abi3t") else f"python{abi.removeprefix('cp')}.dll"
+        for abi in wheel.abis - {"none"}
+    }
+    name = f"python{found[1]}{found[2]}.dll"
+    if name == "python3.dll" and not any(abi.endswith("t") for abi in wheel.abis):
+        return None  # every version with the GIL has it
+    if "python3t.dll" in wanted:  # it serves both kinds of Python, python3.dll only those with the GIL
         wanted = {"python3t.dll"}
-    return None if have in wanted or not wanted else ("W109", f", where the tag asks for {abbreviate(wanted)}")
+    return None if name in wanted or not wanted else ("W109", f", where the tag asks for {abbreviate(wanted)}")
 
 
-def _dll_of(interpreter: str, abi: str) -> str:
-    if abi in ("abi3", "abi3t"):
-        return f"python3{abi[4:]}.dll"
-    return f"python{abi.removeprefix('cp')}.dll"
-
-
-def _shared_object(name: str, native: NativeFile) -> tuple[str, str] | None:
+def _check_shared_object(name: str, native: NativeFile) -> tuple[str, str] | None:
     if _LIBPYTHON.search(name):
-        return "W109", ", which most Pythons don't have as a library of its own"
+        return "W109", ", which most Pythons don't have as a separate library"
     for platform in native.platforms:
         policy = platforms.find_policy(platform.libc, platform.version)
-        if policy and not _promised(name, platform, policy["lib_whitelist"]):
+        if policy and not _is_promised(name, platform, policy["lib_whitelist"]):
             return "W108", f", which {platform.tag} doesn't promise"
     return None
 
 
-def _promised(name: str, platform: Platform, allowed: list[str]) -> bool:
-    if platform.libc == "musl" and re.fullmatch(r"libc\.(musl-\w+\.so\.1|so)|ld-musl-\w+\.so\.1", name):
-        return True
-    return name in allowed or (platform.libc == "glibc" and bool(_LOADER.fullmatch(name)))
+def _is_promised(name: str, platform: Platform, allowed: list[str]) -> bool:
+    pattern = _MUSL_LIBC if platform.libc == "musl" else _GLIBC_LOADER
+    return name in allowed or bool(pattern.fullmatch(name))
 
 
-def _dylib(name: str, native: NativeFile) -> tuple[str, str] | None:
+def _check_dylib(name: str, native: NativeFile) -> tuple[str, str] | None:
     if _LIBPYTHON.search(name):
-        return "W109", ", which is one Python's own"
-    if name.startswith(_RELATIVE):
+        return "W109", ", which belongs to one Python"
+    if name.startswith(_RELATIVE_PATHS):
         return "W108", ", which the wheel doesn't hold"
-    return None if name.startswith(_APPLE) else ("W108", ", which macOS doesn't have")
+    return None if name.startswith(_APPLE_FOLDERS) else ("W108", ", which macOS doesn't have")
 
 
 def check_symbol_versions(native: NativeFile) -> Iterator[Finding]:
-    """W112: symbol versions above what the tag promises, by auditwheel's policies."""
+    """W112: symbol versions above those that the tag promises, by auditwheel's policies."""
     if not isinstance(native.parsed, lief.ELF.Binary):
         return
     for platform in native.platforms:
         policy = platforms.find_policy(platform.libc, platform.version)
         allowed = policy["symbol_versions"].get(platform.arch, {}) if policy else {}
-        if new := sorted(_too_new(native, allowed)):
-            users = _users(native)
+        if new := sorted(_find_new_versions(native.parsed, native.wheel, allowed)):
+            users = _list_symbols(native.parsed)
             symbols = abbreviate(f"{version} of {library}{users.get(version, '')}" for library, version in new)
-            yield Finding("W112", f"{symbols}, in a wheel for {platform.tag}", native.member)
+            yield native.finding("W112", f"{symbols}, in a wheel for {platform.tag}")
             return
 
 
-def _too_new(native: NativeFile, allowed: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
-    assert isinstance(native.parsed, lief.ELF.Binary)
-    for requirement in native.parsed.symbols_version_requirement:
+def _find_new_versions(
+    parsed: lief.ELF.Binary, wheel: AuditedWheel, allowed: dict[str, list[str]]
+) -> Iterator[tuple[str, str]]:
+    for requirement in parsed.symbols_version_requirement:
         library = str(requirement.name)
-        if library.casefold() in native.wheel.bundled:
+        if library.casefold() in wheel.bundled:
             continue
         for auxiliary in requirement.get_auxiliary_symbols():
             prefix, _, version = str(auxiliary.name).partition("_")
@@ -137,23 +125,18 @@ def _too_new(native: NativeFile, allowed: dict[str, list[str]]) -> Iterator[tupl
                 yield library, str(auxiliary.name)
 
 
-def _users(native: NativeFile) -> dict[str, str]:
-    """The symbols of each version, in words."""
-    assert isinstance(native.parsed, lief.ELF.Binary)
+def _list_symbols(parsed: lief.ELF.Binary) -> dict[str, str]:
+    """Return the symbols of each version, in parentheses."""
     found: dict[str, list[str]] = defaultdict(list)
-    for symbol in native.parsed.dynamic_symbols:
-        if (one := symbol.symbol_version) and one.has_auxiliary_version:
-            found[_aux(one)].append(sanitize(str(symbol.name)))
+    for symbol in parsed.dynamic_symbols:
+        version = symbol.symbol_version
+        if version and version.has_auxiliary_version and (auxiliary := version.symbol_version_auxiliary):
+            found[str(auxiliary.name)].append(sanitize(str(symbol.name)))
     return {version: f" ({abbreviate(names)})" for version, names in found.items()}
 
 
-def _aux(version: lief.ELF.SymbolVersion) -> str:
-    auxiliary = version.symbol_version_auxiliary
-    return str(auxiliary.name) if auxiliary else ""
-
-
 def check_undefined_symbols(native: NativeFile) -> Iterator[Finding]:
-    """W118: without any library of its own, a binary may count on Python's symbols alone."""
+    """W118: a binary that needs no library may use no symbols except Python's."""
     if not isinstance(native.parsed, lief.ELF.Binary) or native.facts.libraries or not native.module:
         return
     needed = {
@@ -162,25 +145,24 @@ def check_undefined_symbols(native: NativeFile) -> Iterator[Finding]:
         if symbol.shndx == 0 and symbol.name and symbol.binding != lief.ELF.Symbol.BINDING.WEAK
     }
     if wrong := [name for name in needed if not name.startswith(("Py", "_Py"))]:
-        yield Finding("W118", abbreviate(map(sanitize, wrong)), native.member)
+        yield native.finding("W118", abbreviate(map(sanitize, wrong)))
 
 
 def check_stable_abi(native: NativeFile) -> Iterator[Finding]:
-    """W116 (PEP 384, PEP 803), by CPython's own list of the stable ABI."""
+    """W116 (PEP 384, PEP 803), by CPython's list of the stable ABI."""
     wheel = native.wheel
     if not wheel.abis & {"abi3", "abi3t"} or not native.module:
         return
-    asked = {name for name in native.facts.symbols if name.startswith(("Py", "_Py"))} - set(native.facts.exports)
-    wrong = {name: why for name in asked if (why := _unstable(name, wheel))}
-    if wrong:
+    needed = {name for name in native.facts.symbols if name.startswith(("Py", "_Py"))} - set(native.facts.exports)
+    if wrong := {name: why for name in needed if (why := _find_abi_fault(name, wheel))}:
         shown = abbreviate(f"{sanitize(name)} ({why})" for name, why in wrong.items())
-        yield Finding("W116", f"{native.label}{shown}; the tag is cp{wheel.floor[0]}{wheel.floor[1]}", native.member)
+        yield native.finding("W116", f"{shown}; the tag is cp{wheel.floor[0]}{wheel.floor[1]}")
 
 
-def _unstable(name: str, wheel: AuditedWheel) -> str:
+def _find_abi_fault(name: str, wheel: AuditedWheel) -> str:
     known = abi3info.FUNCTIONS.get(Symbol(name)) or abi3info.DATAS.get(Symbol(name))
     if known is None:
         return "not in it"
-    if name in _OF_DEFINITIONS and "abi3t" in wheel.abis:
-        return "takes a PyModuleDef, which begins otherwise without the GIL"
+    if name in _DEFINITION_FUNCTIONS and "abi3t" in wheel.abis:
+        return "takes a PyModuleDef, whose layout differs without the GIL"
     return "" if known.added <= PyVersion(*wheel.floor) else f"since {known.added.major}.{known.added.minor}"

@@ -139,7 +139,7 @@ def _metadata(sdist: Sdist) -> Iterator[Finding]:
         yield Finding("W017", f"there is no {sanitize(place)}")
         return
     yield from archive.check_core_metadata(sdist.texts[place], place, sdist.distribution, sdist.version)
-    for stated in archive.list_licence_files(sdist.texts[place]):
+    for stated in archive.read_field(sdist.texts[place], "License-File"):
         if f"{sdist.top}/{stated}" not in sdist.names:
             yield Finding("W021", f"PKG-INFO names {sanitize(stated)}", place)
     yield from archive.check_any_licence(sdist.names)

@@ -1,4 +1,8 @@
-"""What the checks are given: a wheel, and each of its binaries while it is in memory."""
+"""Read an untrusted wheel for the checks: its directory, each member once, and each binary while it is in memory.
+
+Members are read a piece at a time within the audit's own limits, what the archive declares is compared with what it
+holds, and nothing is written to disk.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,6 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
-
-from packaging.tags import Tag
 
 from wheelworks.audit import platforms
 from wheelworks.audit.disassembly import CodeRegion, find_code_regions
@@ -23,15 +24,32 @@ from wheelworks.core.binary import SUFFIXES, Binary, Parsed
 from wheelworks.core.tags import Platform, parse_platforms
 from wheelworks.core.wheel import WheelName
 
-P = TypeVar("P")
+LIMITS = Limits(size=4 << 30)
+LARGEST_BINARY = 200 << 20
+_LARGEST_TEXT = 2 << 20
+_LARGEST_LIST = 32 << 20  # of RECORD, which has a row for each file, and of an SBOM
+_PIECE = 1 << 20
+_OVERLAP = 256  # bytes of the last piece that are searched again with the next
+_BOMB = 200  # unpacked size by packed size; deflate reaches 3 to 20 with real code and text
 
-# Module suffixes that carry no tag of their own; PEP 3149, PEP 384, PEP 803.
-_PLAIN = ("abi3", "abi3t")
+_BINARY = re.compile(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe|\xce\xfa\xed\xfe|\xca\xfe\xba[\xbe\xbf]\0\0\0[\x01-\x10]")
+# Folders that only a build machine has. Those of hosted runners and build tools are searched for in every file, home
+# folders only in binaries and generated files: in other texts they are examples more often than not.
+_BUILD_FOLDERS = re.compile(
+    rb"(?:/home/runner/\w+/|/Users/runner/|/private/var/folders/|[A-Z]:[\\/]a[\\/]|/tmp/(?:pip|build|cibw|tmp)[-_\w])"
+    rb"[ -~]{1,120}"
+)
+_HOMES = re.compile(rb"(?:/(?:home|Users|root|project|tmp)/|[A-Z]:[\\/]Users[\\/])[\w.@+-]+[\\/][ -~]{1,120}")
+# Folders of the images that wheels are built in. Not searched for in binaries: their static libraries may contain them.
+_IMAGES = re.compile(rb"(?:(?<=-[IL])|(?<![\w.)}\]-]))/(?:io|build|opt/_internal)/[\w.@+-]+/[ -~]{1,120}")
+_GENERATED = re.compile(r"(^|/)(__config__\.py|direct_url\.json|DELVEWHEEL|[^/]+\.(pc|cmake|la|pyc))$")
+# The end of a module's file name, before .so, that tells it from a plain library (PEP 3149, PEP 384, PEP 803).
+_MODULE_INFIX = re.compile(r"abi3t?|(cpython-|cp|pypy|graalpy).*")
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What the caller declares: instruction sets that the wheels' users are known to have; the PE files' time."""
+    """What the caller declares: instruction sets that all users of the wheels have, and the time in PE files."""
 
     cpu: frozenset[str] = frozenset()
     epoch: int | None = None
@@ -42,7 +60,7 @@ DEFAULT_POLICY = Policy()
 
 @dataclass(frozen=True)
 class ArchiveEntry:
-    """What the archive's directory says of a member, as it stands there."""
+    """What the archive's directory declares of a member, unchanged."""
 
     name: str
     size: int
@@ -53,13 +71,13 @@ class ArchiveEntry:
 
 @dataclass
 class AuditedWheel:
-    """A wheel that is being audited: what its name and its directory say, and what reading its members brought."""
+    """A wheel under audit: what its name and directory declare, and what was found by reading its members."""
 
     file: str
     name: WheelName
     entries: tuple[ArchiveEntry, ...]
     policy: Policy
-    hashes: dict[str, tuple[str, int]] = field(default_factory=dict)  # member: SHA-256 as in RECORD, bytes
+    hashes: dict[str, tuple[str, int]] = field(default_factory=dict)  # by member: SHA-256 as in RECORD, and bytes
     texts: dict[str, bytes] = field(default_factory=dict)  # the members below .dist-info
     natives: list[tuple[str, Binary]] = field(default_factory=list)
 
@@ -70,20 +88,15 @@ class AuditedWheel:
 
     @cached_property
     def info(self) -> str:
-        """The ``.dist-info`` folder that carries the metadata; the one that the file name asks for if there are two."""
+        """The ``.dist-info`` folder with the metadata; of several, the one that the file's name asks for."""
         found = {name.split("/")[0] for name in self.names if name.split("/")[0].endswith(".dist-info")}
         wanted = f"{self.name.distribution}-{self.name.version}.dist-info"
         return wanted if wanted in found or not found else min(found)
 
     @cached_property
     def platforms(self) -> tuple[Platform, ...]:
-        """The platforms of the tags, the oldest promise first."""
+        """The known platforms of the tags, the oldest system first."""
         return parse_platforms(self.name.platforms)
-
-    @property
-    def tags(self) -> frozenset[Tag]:
-        """The tags of the file's name."""
-        return self.name.tags
 
     @cached_property
     def is_pure(self) -> bool:
@@ -93,23 +106,23 @@ class AuditedWheel:
     @cached_property
     def abis(self) -> frozenset[str]:
         """The ABI tags."""
-        return frozenset(tag.abi for tag in self.tags)
+        return frozenset(tag.abi for tag in self.name.tags)
 
     @cached_property
     def floor(self) -> tuple[int, int]:
         """The lowest CPython of the tags; (0, 0) where they name none."""
-        versions = [tag.interpreter[2:] for tag in self.tags if tag.interpreter.startswith("cp")]
+        versions = [tag.interpreter[2:] for tag in self.name.tags if tag.interpreter.startswith("cp")]
         return min(((int(one[:1]), int(one[1:] or 0)) for one in versions if one.isdigit()), default=(0, 0))
 
     @cached_property
     def epoch(self) -> int | None:
-        """The one time (seconds since 1970) that all members bear, as SOURCE_DATE_EPOCH makes it; else None."""
+        """The time (Unix seconds) of all members where it is one, as SOURCE_DATE_EPOCH makes it; else None."""
         dates = {entry.date for entry in self.entries}
         return calendar.timegm((*dates.pop(), 0, 0, 0)) if len(dates) == 1 else None
 
     @cached_property
     def bundled(self) -> frozenset[str]:
-        """The file names, in lower case, of what the wheel brings along."""
+        """The lower-case file names of the members."""
         return frozenset(name.rsplit("/", 1)[-1].casefold() for name in self.names)
 
 
@@ -117,7 +130,8 @@ class AuditedWheel:
 class NativeFile:
     """A binary, or one half of a universal one, while it is in memory.
 
-    ``parsed`` is LIEF's, and dies with the file that it came from: nothing may keep it.
+    ``parsed`` is LIEF's object, which dies with the file that it was read from: nothing may keep it. ``machines`` are
+    those of all halves.
     """
 
     wheel: AuditedWheel
@@ -125,21 +139,16 @@ class NativeFile:
     data: bytes
     parsed: Parsed
     facts: Binary
-    halves: frozenset[str]
+    machines: frozenset[str]
 
-    @property
-    def file(self) -> str:
-        """The file's own name."""
-        return self.member.rsplit("/", 1)[-1]
-
-    @property
-    def label(self) -> str:
-        """The machine, where the file has several."""
-        return f"{self.facts.machine}: " if len(self.halves) > 1 else ""
+    def finding(self, code: str, evidence: str) -> Finding:
+        """Return a finding about this file, which names the half if there are several."""
+        half = f"{self.facts.machine}: " if len(self.machines) > 1 else ""
+        return Finding(code, f"{half}{evidence}", self.member)
 
     @cached_property
     def platforms(self) -> tuple[Platform, ...]:
-        """The platforms of the wheel that this binary is for, the oldest promise first."""
+        """The wheel's platforms that this binary is for, the oldest system first."""
         return tuple(
             one
             for one in self.wheel.platforms
@@ -148,52 +157,50 @@ class NativeFile:
 
     @cached_property
     def regions(self) -> list[CodeRegion]:
-        """Its code."""
+        """The sections with instructions."""
         return find_code_regions(self.parsed)
 
     @property
     def module(self) -> str:
-        """The name of the extension module that the file's name promises; "" for a plain library or a program."""
-        return module_name(self.file, self.wheel)
+        """The name of the extension module; "" for a plain library or a program."""
+        return module_name(self.member)
 
 
-def module_name(file: str, wheel: AuditedWheel) -> str:
-    """The module that Python would import from a file of that name; "" where it is a shared library or a program."""
-    stem, dot, ending = file.partition(".")
+def module_name(member: str) -> str:
+    """Return the module that Python would import from a file; "" for a shared library or a program."""
+    stem, dot, ending = member.rsplit("/", 1)[-1].partition(".")
     middle, _, last = ending.rpartition(".")
     if not dot or f".{last}" not in SUFFIXES:
         return ""
-    if last == "pyd":
-        return stem
-    if last == "so" and (middle in _PLAIN or middle.startswith(("cpython-", "cp", "pypy", "graalpy"))):
-        return stem
-    return stem if last == "so" and not middle and not stem.startswith("lib") else ""
+    is_module = last == "pyd" or (last == "so" and _MODULE_INFIX.fullmatch(middle))
+    return stem if is_module or (last == "so" and not middle and not stem.startswith("lib")) else ""
 
 
-LIMITS = Limits(size=4 << 30)
-LARGEST_BINARY = 200 << 20
-_LARGEST_TEXT = 2 << 20
-_LARGEST_LIST = 32 << 20  # of RECORD, which has a row for each file, and of an SBOM
-_PIECE = 1 << 20
-_OVERLAP = 256
-_BOMB = 200  # times larger unpacked than packed; what deflate makes of real code and text is 3 to 20
+def list_entries(archive: zipfile.ZipFile) -> tuple[ArchiveEntry, ...]:
+    """Return the files in an archive's directory, with their unchanged names."""
+    return tuple(
+        ArchiveEntry(info.orig_filename, info.file_size, info.external_attr >> 16, info.date_time, info.compress_size)
+        for info in archive.infolist()
+        if not info.orig_filename.endswith("/") or info.file_size
+    )
 
-_BINARY = re.compile(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe|\xce\xfa\xed\xfe|\xca\xfe\xba[\xbe\xbf]\0\0\0[\x01-\x10]")
-# Folders that only a building machine has. Those of hosted runners and build tools are looked for in every file,
-# a person's home in binaries and in what builds write: in other texts such a name is an example more often than not.
-_BUILDERS = re.compile(
-    rb"(?:/home/runner/\w+/|/Users/runner/|/private/var/folders/|[A-Z]:[\\/]a[\\/]|/tmp/(?:pip|build|cibw|tmp)[-_\w])"
-    rb"[ -~]{1,120}"
-)
-_HOMES = re.compile(rb"(?:/(?:home|Users|root|project|tmp)/|[A-Z]:[\\/]Users[\\/])[\w.@+-]+[\\/][ -~]{1,120}")
-# Folders of the images that wheels are built in; not in binaries, whose static libraries others have built so.
-_IMAGES = re.compile(rb"(?:(?<=-[IL])|(?<![\w.)}\]-]))/(?:io|build|opt/_internal)/[\w.@+-]+/[ -~]{1,120}")
-_GENERATED = re.compile(r"(^|/)(__config__\.py|direct_url\.json|DELVEWHEEL|[^/]+\.(pc|cmake|la|pyc))$")
+
+def check_limits(entries: tuple[ArchiveEntry, ...], packed: int) -> Iterator[Finding]:
+    """W002: check that an archive of ``packed`` bytes may be read at all."""
+    size = sum(entry.size for entry in entries)
+    if len(entries) > LIMITS.members:
+        yield Finding("W002", f"{len(entries)} members; no more than {LIMITS.members} are read")
+    if size > LIMITS.size:
+        yield Finding("W002", f"declares {size} bytes; no more than {LIMITS.size} are read")
+    elif (claimed := sum(entry.packed for entry in entries)) > packed:
+        yield Finding("W002", f"the members claim {claimed} bytes of a file of {packed}: they overlap")
+    elif size > 64 << 20 and size > _BOMB * packed:
+        yield Finding("W002", f"{packed} bytes would unpack to {size}")
 
 
 @dataclass(frozen=True)
 class MemberContent:
-    """What reading a member brought: its hash as RECORD has it, its size, and its bytes where a check needs them."""
+    """A member that was read: its hash as in RECORD, its size, its bytes where a check needs them, a build path."""
 
     name: str
     sha256: str
@@ -203,38 +210,15 @@ class MemberContent:
     path: str
 
 
-def list_entries(archive: zipfile.ZipFile) -> tuple[ArchiveEntry, ...]:
-    """The files of an archive, with their names as they stand there."""
-    return tuple(
-        ArchiveEntry(info.orig_filename, info.file_size, info.external_attr >> 16, info.date_time, info.compress_size)
-        for info in archive.infolist()
-        if not info.orig_filename.endswith("/") or info.file_size
-    )
-
-
-def check_limits(found: tuple[ArchiveEntry, ...], packed: int) -> Iterator[Finding]:
-    """Whether the archive is one that may be read at all."""
-    size = sum(entry.size for entry in found)
-    if len(found) > LIMITS.members:
-        yield Finding("W002", f"{len(found)} members; no more than {LIMITS.members} are read")
-    if size > LIMITS.size:
-        yield Finding("W002", f"declares {size} bytes; no more than {LIMITS.size} are read")
-    elif (claimed := sum(entry.packed for entry in found)) > packed:
-        yield Finding("W002", f"the members claim {claimed} bytes of a file of {packed}: they lie over each other")
-    elif size > 64 << 20 and size > _BOMB * packed:
-        yield Finding("W002", f"{packed} bytes would unpack to {size}")
-
-
 def read_members(archive: zipfile.ZipFile, wheel: AuditedWheel) -> Iterator[MemberContent]:
-    """Every member, read to its end. Raises zipfile.BadZipFile and its kin for a damaged one."""
+    """Read every member to its end. Raises zipfile.BadZipFile and similar exceptions for a damaged one."""
     for info in archive.infolist():
-        if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
-            continue
-        yield _read_member(archive, info, text_limit(info.filename, wheel))
+        if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16):
+            yield _read_member(archive, info, text_limit(info.filename, wheel))
 
 
 def text_limit(name: str, wheel: AuditedWheel) -> int:
-    """The bytes of a text that are kept for the checks: of the metadata alone."""
+    """Return how many bytes of a text are kept for the checks: 0 outside of .dist-info."""
     if not name.startswith(f"{wheel.info}/"):
         return 0
     return _LARGEST_LIST if name.endswith("/RECORD") or "/sboms/" in name else _LARGEST_TEXT
@@ -244,33 +228,32 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> 
     digest, size, path, tail = hashlib.sha256(), 0, "", b""
     pieces: list[bytes] = []
     is_binary = keep = False
-    places: Sequence[re.Pattern[bytes]] = ()
+    patterns: Sequence[re.Pattern[bytes]] = ()
     with archive.open(info) as file:
         while piece := file.read(_PIECE):
             if not size:
                 is_binary = bool(_BINARY.match(piece))
-                places = _path_patterns(info.filename, is_binary=is_binary)
+                patterns = _path_patterns(info.filename, is_binary=is_binary)
                 keep = info.file_size <= (LARGEST_BINARY if is_binary else most)
             size += len(piece)
             digest.update(piece)
-            path = path or _find_build_path(tail + piece, places)
+            path = path or _find_build_path(tail + piece, patterns)
             tail = piece[-_OVERLAP:]
             if keep:
                 pieces.append(piece)
     if size != info.file_size:
-        raise zipfile.BadZipFile(f"{sanitize(info.filename)} is not of the size that it declares")
+        raise zipfile.BadZipFile(f"{sanitize(info.filename)} does not have its declared size")
     sha256 = "sha256=" + base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
     data = b"".join(pieces) if keep or not size else None
     return MemberContent(info.filename, sha256, size, data, is_binary, path)
 
 
 def _path_patterns(name: str, *, is_binary: bool) -> Sequence[re.Pattern[bytes]]:
-    """What to look for in a member."""
     if is_binary:
-        return (_BUILDERS, _HOMES)
-    return (_BUILDERS, _HOMES, _IMAGES) if _GENERATED.search(name) else (_BUILDERS,)
+        return (_BUILD_FOLDERS, _HOMES)
+    return (_BUILD_FOLDERS, _HOMES, _IMAGES) if _GENERATED.search(name) else (_BUILD_FOLDERS,)
 
 
-def _find_build_path(data: bytes, places: Sequence[re.Pattern[bytes]]) -> str:
-    found = next((match for place in places if (match := place.search(data))), None)
+def _find_build_path(data: bytes, patterns: Sequence[re.Pattern[bytes]]) -> str:
+    found = next((match for pattern in patterns if (match := pattern.search(data))), None)
     return sanitize(found[0].decode("ascii", "replace"), 120) if found else ""

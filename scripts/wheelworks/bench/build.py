@@ -28,24 +28,27 @@ def _wheelworks(*words: str) -> Command:
     return lambda out: (sys.executable, "-m", "wheelworks", *words, "--out", str(out))
 
 
-def _pip(out: Path) -> Sequence[str]:
-    """Return pip's command: the same backend with this machine's compiler, in a new build environment."""
-    return (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(out), ".")
+def _cibuildwheel(source: str, target: str) -> Command:
+    words = ("build-wheels", source, "--builder", "cibuildwheel", "--target", target)
+    return _wheelworks(*words, "--abi", targets.floor().id)
 
 
-def _cibuildwheel(out: Path) -> Sequence[str]:
-    """Return cibuildwheel's command for this machine's wheel, which it builds in a container on Linux."""
-    target = targets.host()
-    if target is None:
-        raise WheelworksError("the table of targets has no row for this machine")
-    words = ("--builder", "cibuildwheel", "--target", target.id, "--abi", targets.floor().id)
-    return _wheelworks("build-wheels", *words)(out)
+def list_cases(source: str, target: str) -> dict[str, dict[str, Command]]:
+    """Return the commands of each case: for a target its wheel, otherwise this machine's wheel and the ARM64 wheels.
 
-
-CASES: dict[str, dict[str, Command]] = {
-    "this machine's wheel": {"cross": _wheelworks("host-wheel"), "pip": _pip, "cibuildwheel": _cibuildwheel},
-    "the ARM64 wheels": {"cross": _wheelworks("cross-arm64", "--no-run")},
-}
+    pip builds with the same backend and this machine's compiler. cibuildwheel builds in a container on Linux, for
+    another CPU under qemu.
+    """
+    if target:
+        row = targets.find(target).id
+        words = ("build-wheels", source, "--no-run", "--target", row, "--abi", targets.floor().id)
+        return {f"the wheel for {row}": {"cross": _wheelworks(*words), "cibuildwheel": _cibuildwheel(source, row)}}
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", source, "-w")
+    native: dict[str, Command] = {"cross": _wheelworks("host-wheel", source), "pip": lambda out: (*pip, str(out))}
+    if host := targets.host():
+        native["cibuildwheel"] = _cibuildwheel(source, host.id)
+    arm64: dict[str, Command] = {"cross": _wheelworks("cross-arm64", source, "--no-run")}
+    return {"this machine's wheel": native, "the ARM64 wheels": arm64}
 
 
 def measure(plan: Plan, update: Update) -> list[Measurement]:
@@ -53,10 +56,11 @@ def measure(plan: Plan, update: Update) -> list[Measurement]:
 
     Raises WheelworksError if the cross-builder fails.
     """
-    return [one for case, commands in CASES.items() for one in _measure_case(case, commands, plan, update)]
+    cases = list_cases(plan.source, plan.target)
+    return [one for case, commands in cases.items() for one in _measure_case(case, commands, plan, update)]
 
 
-BUILD = Suite("building this project, wall time", BASE, measure)
+BUILD = Suite("building wheels, wall time", BASE, measure)
 
 
 def _measure_case(case: str, commands: dict[str, Command], plan: Plan, update: Update) -> list[Measurement]:

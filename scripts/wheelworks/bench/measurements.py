@@ -38,13 +38,16 @@ Update = Callable[[str, str], None]
 class Plan:
     """How much to measure: the rounds, and the scale of the number of operations in each round.
 
-    ``only`` names the subjects to measure. If it is empty, all are measured.
+    ``only`` names the subjects to measure. If it is empty, all are measured. ``source`` and ``target`` are what the
+    suite ``build`` builds: a folder or sdist, for a target or, if it is empty, for this machine and for ARM64.
     """
 
     rounds: int
     scale: float
     count_instructions: bool
     only: frozenset[str] = frozenset()
+    source: str = "."
+    target: str = ""
 
     def wants(self, subject: str) -> bool:
         """Return whether to measure a subject. ``tornado-async`` is a variant of the subject ``tornado``."""

@@ -40,6 +40,7 @@ examples:
   nox -s bench -- headers mask --quick              two suites, roughly, in seconds
   nox -s bench -- websocket --count-instructions    counted by valgrind: the figure that repeats on a busy machine
   nox -s bench -- http --count-instructions         the same for requests, a browser's and bare ones
+  nox -s bench -- build --source a.tar.gz --target win_arm64    each builder's seconds for one wheel of an sdist
   nox -s bench -- --compare main                    the revision main against the working tree: frames, headers, mask
   nox -s bench -- websocket --compare v0.1.0        another suite
   nox -s bench -- --icount                          instructions of every wheel in dist/, counted on emulated CPUs
@@ -53,6 +54,8 @@ OPTIONS = {
     "--icount": "count the instructions of each wheel in DIR (default: dist), and compare them with the baseline",
     "--compare": "measure this git revision and the working tree, and fail if the working tree is slower",
     "--count-instructions": "instructions of the servers instead of CPU time (needs valgrind)",
+    "--source": "with build: the sdist or project to build (default: this project)",
+    "--target": "with build: the target whose wheel to build (default: this machine's wheel and the ARM64 wheels)",
     "--table": "print README's table of a results file",
     "--update-baseline": "with --icount: replace the baseline by the new counts",
 }
@@ -73,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
     add("--icount", nargs="?", type=Path, const=Path("dist"), metavar="DIR", help=OPTIONS["--icount"])
     add("--compare", metavar="REV", help=OPTIONS["--compare"])
     add("--only", action="append", default=[], metavar="SUBJECT", help="measure this subject only; repeatable")
+    add("--source", default=".", metavar="SOURCE", help=OPTIONS["--source"])
+    add("--target", default="", metavar="ID", help=OPTIONS["--target"])
     add("--table", type=Path, metavar="FILE", help=OPTIONS["--table"])
     add("--update-baseline", action="store_true", help=OPTIONS["--update-baseline"])
     add("--out", type=Path, default=OUT, metavar="FILE", help=f"the results file (default: {OUT}); plots go beside it")
@@ -90,6 +95,8 @@ def check(options: argparse.Namespace, given: Sequence[str]) -> None:
         if name not in taken:
             shown = "SUITE" if name == "suites" else f"--{name.replace('_', '-')}"
             raise UsageError(f"{shown} does nothing {f'with --{mode}' if mode else 'without --icount'}")
+    if {"source", "target"} & {*given} and options.suites != ["build"]:
+        raise UsageError("--source and --target are options of one suite", "nox -s bench -- build --source SDIST")
     if options.count_instructions and options.suites and not COUNTED & {*options.suites}:
         raise UsageError("--count-instructions counts those of servers: name websocket or http")
 
@@ -120,7 +127,8 @@ def main(argv: Sequence[str]) -> int:
 def _measure(options: argparse.Namespace) -> int:
     """Measure the suites, show the tables, and write the results, the plots and the page."""
     rounds, scale = (2, 0.2) if options.quick else (7, 1.0)
-    plan = Plan(rounds, scale, options.count_instructions, frozenset(options.only))
+    only = frozenset(options.only)
+    plan = Plan(rounds, scale, options.count_instructions, only, options.source, options.target)
     found: dict[str, list[Measurement]] = {}
     with console.Progress() as progress:
         for name in dict.fromkeys(options.suites or SUITES):

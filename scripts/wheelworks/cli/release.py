@@ -58,8 +58,10 @@ def main(argv: Sequence[str]) -> int:
     if not (root / "pyproject.toml").is_file():
         raise UsageError(f"{root}: not a project: it has no pyproject.toml", "run it in the project's folder")
     name = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
-    subset = _parse_subset(options)
-    if options.publish and not subset.is_whole:
+    select_variations(options.vary)  # raises UsageError for an unknown one
+    tests = tuple(options.python), tuple(options.tornado)
+    subset = ReleaseSubset(select_wheels(options), *tests, tuple(options.vary))
+    if options.publish and subset != ReleaseSubset():
         raise UsageError("a part of a release can't be published", "leave out --publish, or the limiting options")
     out = Path(options.out).resolve()
     release = steps.begin_release(root, out, options.version, name, subset, publish=options.publish)
@@ -68,13 +70,6 @@ def main(argv: Sequence[str]) -> int:
     writable(release.dist)
     _run_steps(release)
     return _publish(release, options.remote) if options.publish else 0
-
-
-def _parse_subset(options: argparse.Namespace) -> ReleaseSubset:
-    """Return what the options limit a rehearsal to. Raises UsageError for an unknown target, ABI or variation."""
-    select_variations(options.vary)
-    chosen = select_wheels(options)
-    return ReleaseSubset(chosen, tuple(options.python), tuple(options.tornado), tuple(options.vary))
 
 
 def _run_steps(release: Release) -> None:

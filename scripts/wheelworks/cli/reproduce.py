@@ -224,9 +224,8 @@ def _keep_files(folder: Path, rebuilt: ReproductionResult) -> None:
     """Copy the build under all variations, and write diffoscope's report on each file that differs."""
     for name, path in rebuilt.build.files.items():
         shutil.copyfile(path, folder / name)
-    if rebuilt.differing_pairs and not differences.has_diffoscope():
-        console.note("diffoscope isn't installed: no report on what differs inside the members")
-        return
     for name, (first, second) in rebuilt.differing_pairs.items():
-        report = differences.run_diffoscope(first, second)
+        if not (report := differences.run_diffoscope(first, second)):
+            console.note("diffoscope isn't installed: no report on what differs inside the members")
+            break
         manifest.write(folder / f"{name}.diffoscope.txt", report.encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""``test-autobahn``: the Autobahn test suite against Tornado as server and client, speedups off and on."""
+"""``test-autobahn``: run the Autobahn test suite against Tornado as server and client, speedups off and on."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from wheelworks.cli import _help, test_native
 from wheelworks.cli._output import work_folder
 from wheelworks.core import console, interpreters, manifest
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.testing import environments, tornado_releases
-from wheelworks.testing.autobahn import install, verdicts
-from wheelworks.testing.autobahn.run import ALL, QUICK, Bench, Outcome, run_all
-from wheelworks.testing.native import has_c
+from wheelworks.testing import autobahn, environments
+from wheelworks.testing.autobahn import ALL, QUICK, AutobahnRunner, RoleResult
+from wheelworks.testing.native import has_extension
 
 EPILOG = f"""\
 examples:
-  nox -s test-autobahn                              sections 1 to 7, on this machine's wheel
-  nox -s test-autobahn -- --sections all            those of limits (9, 10) and compression (12, 13) too: an hour
+  nox -s test-autobahn                              run sections 1 to 7, on this machine's wheel
+  nox -s test-autobahn -- --sections all            add those of limits (9, 10) and compression (12, 13): an hour
   nox -s test-autobahn -- --sections 9,12 --python 3.13 --tornado 6.5
 
-No case may be worse with the speedups on than with Tornado alone; from good to bad the verdicts are
-{", ".join(verdicts.ORDER)}.
+No case may be worse with the speedups on than with Tornado alone. From good to bad, a case can be
+{", ".join(autobahn.ORDER)}.
 The suite needs a Python 2.7, and Linux on x86-64.
 Exit status: 0, 1 (a case is worse, or the suite can't run), 2 (wrong use)."""
 
-TIME_LIMITS = {True: 7200.0, False: 900.0}  # seconds, by whether sections with large or compressed messages are asked
+TIME_LIMITS = {True: 7200.0, False: 900.0}  # seconds; True: with sections of large or compressed messages
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+    """Return the command's option parser."""
     made = argparse.ArgumentParser(
         prog="nox -s test-autobahn --",
         description="Run the Autobahn WebSocket test suite against Tornado, with the speedups off and on.",
@@ -47,64 +46,62 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tornado", default="6.6", metavar="VERSION", help="the Tornado (default: the newest 6.6.x)")
     made.add_argument("--sections", default=",".join(QUICK), metavar="N,N", help="sections of the suite, or all")
     made.add_argument("--python2", type=Path, metavar="PATH", help="the Python 2.7 (default: found)")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write every verdict there")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the result of every case to this file")
     return made
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit status. Raises WheelworksError."""
+    """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    chosen = sections(options.sections)
-    test_native.check([options.wheel] if options.wheel else [], [options.tornado], options.json)
-    install.check(platform.system(), platform.machine())
-    python2 = options.python2 or install.find_python2(os.environ, Path.home())
+    chosen = parse_sections(options.sections)
+    test_native.check_options([options.wheel] if options.wheel else [], [options.tornado], options.json)
+    autobahn.check_platform(platform.system(), platform.machine())
+    python2 = options.python2 or autobahn.find_python2(os.environ, Path.home())
     with work_folder() as work, console.Progress() as progress:
-        say = partial(progress.say, "Autobahn")
-        wheel = options.wheel or test_native.built(work / "wheel", progress)
-        name, environment = _environment(wheel, options.python, options.tornado, work)
-        say("installing the suite")
-        suite = install.suite(python2)
+        update = partial(progress.say, "Autobahn")
+        wheel = options.wheel or test_native.build_host_wheel(work / "wheel", progress)
+        name, environment = _create_environment(wheel, options.python, options.tornado, work)
+        update("installing the suite")
+        suite = autobahn.install_suite(python2)
         limit = TIME_LIMITS[not set(chosen) <= set(QUICK)]
-        outcomes = run_all(Bench(environment, suite, python2, work / "runs", limit, say), chosen)
-    show(name, outcomes)
+        results = AutobahnRunner(environment, suite, python2, work / "runs", limit, update).run_sections(chosen)
+    show_results(name, results)
     if options.json:
-        text = json.dumps({"how": name, "roles": [asdict(one) for one in outcomes]}, indent=2, sort_keys=True)
+        text = json.dumps({"how": name, "roles": [asdict(result) for result in results]}, indent=2, sort_keys=True)
         manifest.write(options.json, f"{text}\n".encode())
-    return int(any(outcome.findings for outcome in outcomes))
+    return int(any(result.findings for result in results))
 
 
-def sections(asked: str) -> tuple[str, ...]:
-    """The sections of "1,9", or of "all". Raises UsageError for one that the suite hasn't."""
-    names = ALL if asked == "all" else tuple(dict.fromkeys(asked.split(",")))
+def parse_sections(text: str) -> tuple[str, ...]:
+    """Return the sections of "1,9", or of "all". Raises UsageError for an unknown one."""
+    names = ALL if text == "all" else tuple(dict.fromkeys(text.split(",")))
     if unknown := [name for name in names if name not in ALL]:
-        raise UsageError(f"--sections {asked}: no section {', '.join(unknown)}", f"all, or some of {','.join(ALL)}")
+        raise UsageError(f"--sections {text}: no section {', '.join(unknown)}", f"all, or some of {','.join(ALL)}")
     return names
 
 
-def show(name: str, outcomes: Sequence[Outcome]) -> None:
-    """A row for each role; then, in full, the cases that are worse."""
+def show_results(name: str, results: Sequence[RoleResult]) -> None:
+    """Print a row for each role, then the cases that are worse in full."""
     table = console.table(name, "Tornado as", "cases", "speedups off", "speedups on", "worse")
-    for one in outcomes:
-        colour = "red" if one.findings else "green"
-        words = (verdicts.counted(one.off), verdicts.counted(one.on), f"[{colour}]{len(one.findings)}[/]")
-        table.add_row(one.role, str(len(one.off)), *words)
+    for result in results:
+        colour = "red" if result.findings else "green"
+        counts = (autobahn.count_cases(result.off), autobahn.count_cases(result.on))
+        table.add_row(result.role, str(len(result.off)), *counts, f"[{colour}]{len(result.findings)}[/]")
     console.out.print(table)
-    for one in outcomes:
-        for case in one.second_try:
-            console.note(f"{one.role}: case {case} went well only at the second try, alone")
-        for finding in one.findings:
-            console.error(f"{one.role}: {finding}")
+    for result in results:
+        for case in result.second_try:
+            console.note(f"{result.role}: case {case} passed only at the second try, alone")
+        for finding in result.findings:
+            console.error(f"{result.role}: {finding}")
 
 
-def _environment(wheel: Path, asked: str, version: str, work: Path) -> tuple[str, environments.Environment]:
-    """Install the wheel and Tornado in a new environment; returns words for them, too."""
-    if not has_c(wheel):
-        raise UsageError(f"{wheel.name}: it has no C extension, which is what this tests")
-    found, _ = interpreters.find([asked] if asked else [])
-    fitting = [python for python in found if interpreters.best_wheel([wheel], python)]
+def _create_environment(wheel: Path, python: str, version: str, work: Path) -> tuple[str, environments.Environment]:
+    """Install the wheel and Tornado in a new environment; return its description, and the environment."""
+    if not has_extension(wheel):
+        raise UsageError(f"{wheel.name}: it has no C extension, which these tests are for")
+    found, _ = interpreters.find([python] if python else [])
+    fitting = [one for one in found if interpreters.best_wheel([wheel], one)]
     if not fitting:
-        raise WheelworksError(f"{wheel.name}: {', '.join(python.label for python in found)} doesn't take it")
-    environment = environments.create(fitting[0].executable, work)
-    tornado = tornado_releases.fetch(version, environment.python, work / "tornado")
-    environments.install(environment, tornado.file, wheel)
-    return f"CPython {fitting[0].label}, Tornado {tornado.version}", environment
+        raise WheelworksError(f"{wheel.name}: {', '.join(one.label for one in found)} doesn't accept it")
+    environment = environments.create_environment(fitting[0].executable, version, wheel, work)
+    return f"CPython {fitting[0].label}, Tornado {environment.tornado.version}", environment

@@ -12,24 +12,24 @@ from wheelworks.core.errors import UsageError
 
 EPILOG = f"""\
 examples:
-  nox -s test-foreign -- dist/*.whl                     import each on its emulated CPU and look at what it offers
-  nox -s test-foreign -- dist/*.whl --tests package     run this package's tests on each one's machine code
+  nox -s test-foreign -- dist/*.whl                     import each on an emulated CPU and check its definition
+  nox -s test-foreign -- dist/*.whl --tests package     run this package's tests on the machine code of each
   nox -s test-foreign -- dist/*linux*.whl --how cpython --tests tornado
-      all of Tornado's own tests, under CPython {_running.FLOOR} and {_running.CEILING}
+      run all of Tornado's own tests, under CPython {_running.FLOOR} and {_running.CEILING}
 
-The emulated CPU shows that the machine code runs and uses CPython's C API, its platform's calling convention and
-memory rightly; it does not show that the operating system's loader takes the file. A real CPython, Debian's under
-qemu-user, shows both, for Linux. A manifest.json beside a wheel gets what came of it.
-In a whole release there may be a wheel that nothing runs here: of a CPU that isn't emulated and an ABI of which there
-is no CPython. It is told, and fails the command only if it was given alone. Pure wheels have nothing to run.
-Exit status: 0, 1 (a wheel failed, or wasn't run where there is a way to), 2 (wrong use)."""
+The emulated CPU proves that the machine code runs and uses CPython's C API, its platform's calling convention and
+memory correctly. It doesn't prove that the operating system's loader accepts the file. A real CPython, Debian's under
+qemu-user, proves both, for Linux. Verdicts are written to a manifest.json beside the wheels.
+Wheels that cannot run here, because their CPU isn't emulated and no CPython has their ABI, are reported. They fail the
+command only when named alone. Pure wheels have nothing to run.
+Exit status: 0, 1 (a wheel failed, or wasn't run by an engine that could run it), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+    """Return the command's option parser."""
     made = argparse.ArgumentParser(
         prog="nox -s test-foreign --",
-        description="Run the machine code of wheels of any platform, whoever built them, on this machine.",
+        description="Run the machine code of wheels for any platform, from any builder, on this machine.",
         epilog=EPILOG,
         formatter_class=_help.Formatter,
     )
@@ -38,33 +38,34 @@ def parser() -> argparse.ArgumentParser:
         "--how",
         choices=["any", "emulated", "cpython", "all"],
         default="any",
-        help="on what: an emulated CPU, a real CPython, all, or (default) any: CPython where no CPU is emulated",
+        help="the engine: an emulated CPU, a real CPython, all, or (default) any: CPython where no CPU is emulated",
     )
     made.add_argument(
-        "--tests", choices=["smoke", "package", "tornado"], default="smoke", help="which tests (default: smoke)"
+        "--tests", choices=["smoke", "package", "tornado"], default="smoke", help="the tests to run (default: smoke)"
     )
-    made.add_argument("--python", action="append", default=[], metavar="X.Y", help="this real CPython only; repeatable")
+    made.add_argument("--python", action="append", default=[], metavar="X.Y", help="only this real CPython; repeatable")
     return made
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit status. Raises WheelworksError."""
+    """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    _running.check(options.wheels, options.how, options.tests)
-    wheels, pythons = _with_code(options.wheels), options.python or [_running.FLOOR, _running.CEILING]
+    _running.check_options(options.wheels, options.how, options.tests)
+    wheels, pythons = _select_with_code(options.wheels), options.python or [_running.FLOOR, _running.CEILING]
     with console.Progress() as progress:
-        verdicts = _running.run(wheels, options.how, options.tests, pythons, progress.say)
+        verdicts = _running.run_wheels(wheels, options.how, options.tests, pythons, progress.say)
     _manifest.remember(wheels, verdicts)
-    _running.show(verdicts)
-    return _running.exit_code([one for one in wheels if _running.ways(one, options.how, pythons)] or wheels, verdicts)
+    _running.show_verdicts(verdicts)
+    runnable = [wheel for wheel in wheels if _running.choose_engines(wheel, options.how, pythons)]
+    return _running.exit_status(runnable or wheels, verdicts)
 
 
-def _with_code(wheels: Sequence[Path]) -> list[Path]:
-    """The wheels that have machine code; tells of the others. Raises UsageError where there are others only."""
-    found = [wheel for wheel in wheels if _running.has_code(wheel)]
+def _select_with_code(wheels: Sequence[Path]) -> list[Path]:
+    """Return the wheels with machine code, and report the others. Raises UsageError if no wheel has any."""
+    found = [wheel for wheel in wheels if _running.has_machine_code(wheel)]
     for wheel in wheels:
         if wheel not in found:
             console.note(f"{wheel.name}: no extension: nothing to run")
     if not found:
-        raise UsageError("none of the wheels has machine code", "name one that is for a platform")
+        raise UsageError("none of the wheels has machine code", "name a wheel for a platform")
     return found

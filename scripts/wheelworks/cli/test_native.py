@@ -1,10 +1,11 @@
-"""``test-native``: a wheel of this machine's platform, under every CPython here, beside each Tornado."""
+"""``test-native``: test wheels for this machine under every CPython here, beside each Tornado."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -15,28 +16,27 @@ from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.interpreters import Python
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import parse_wheel_name
-from wheelworks.testing import tornado_releases
-from wheelworks.testing.native import Result, test_wheel
-from wheelworks.testing.native_compare import PACKAGE
+from wheelworks.testing.environments import DEFAULT_TORNADOS, parse_tornado
+from wheelworks.testing.native import PACKAGE, NativeResult, run_native_tests
 
 EPILOG = """\
 examples:
-  nox -s test-native                                       build this machine's wheel, and test it under every CPython
-  nox -s test-native -- --python 3.11 --python 3.14t       under these
-  nox -s test-native -- --tornado 6.6.1                    beside this Tornado; 6.6 is the newest 6.6.x
+  nox -s test-native                                       build this machine's wheel, test it under every CPython
+  nox -s test-native -- --python 3.11 --python 3.14t       test it under these only
+  nox -s test-native -- --tornado 6.6.1                    test it beside this Tornado; 6.6 is the newest 6.6.x
   nox -s test-native -- --wheel dist/A.whl --json results.json
-      each CPython takes the wheel that pip would choose for it
-  nox -s test-native -- --from dist                        the same, out of all wheels of a release
-  nox -s test-native -- --exhaustive --python 3.13         random connections by the hundred, 100,000 of them for leaks
+      each CPython gets the wheel that pip would choose for it
+  nox -s test-native -- --from dist                        choose from all wheels of a release
+  nox -s test-native -- --exhaustive --python 3.13         add hundreds of random connections, and 100,000 for leaks
 
-The wheel is installed by pip in a new environment, and tested from an empty folder. The package's own tests must pass;
-of Tornado's own suite every test that passes without the speedups must pass with them. What fails in both runs is told
-of, and no failure. A folder whose manifest knows the wheel gets the results, too.
+pip installs the wheel in a new environment, and the tests run from an empty folder. The package's own tests must pass.
+Every test of Tornado's own suite that passes without the speedups must pass with them. Tests that fail in both runs are
+reported, and don't fail the command. Results are written to the manifest.json beside the wheels, too.
 Exit status: 0, 1 (a new failure, or no CPython takes a wheel), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+    """Return the command's option parser."""
     made = argparse.ArgumentParser(
         prog="nox -s test-native --",
         description="Run the package's tests, and Tornado's own with the speedups off and on, natively on wheels.",
@@ -44,48 +44,41 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=_help.Formatter,
     )
     made.add_argument(
-        "--wheel",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="a wheel of the package (default: one built here); repeatable",
+        "--wheel", action="append", default=[], type=Path, metavar="FILE", help="a wheel (default: one built here)"
     )
-    made.add_argument(
-        "--from", dest="folder", type=Path, metavar="DIR", help="out of the wheels in this folder, which may be unfit"
-    )
-    made.add_argument(
-        "--python", action="append", default=[], metavar="X.Y", help="under this CPython only (X.Y, X.Yt or a path)"
-    )
-    made.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="beside this Tornado only")
-    made.add_argument(
-        "--exhaustive", action="store_true", help="also run the package's tests with many cases: minutes more"
-    )
-    made.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
+    made.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="choose from the wheels in this folder")
+    made.add_argument("--python", action="append", default=[], metavar="X.Y", help="only this CPython: X.Yt, or a path")
+    made.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="only this Tornado")
+    made.add_argument("--exhaustive", action="store_true", help="add the tests with many cases: minutes more")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file")
     return made
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit status. Raises WheelworksError."""
+    """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    versions = options.tornado or list(tornado_releases.DEFAULT)
+    versions = options.tornado or list(DEFAULT_TORNADOS)
     named = [*options.wheel, *(sorted(options.folder.glob("*.whl")) if options.folder else ())]
-    check(named, versions, options.json, options.folder)
+    check_options(named, versions, options.json, options.folder)
     found, missing = interpreters.find(options.python)
     for version in missing:
-        console.note(f"no CPython {version} on this machine, so that nothing was run under it")
+        console.note(f"no CPython {version} on this machine: nothing was run under it")
     with work_folder() as work, console.Progress() as progress:
-        wheels = named or [built(work / "wheel", progress)]
+        wheels = named or [build_host_wheel(work / "wheel", progress)]
         chosen = {python: interpreters.best_wheel(wheels, python) for python in found}
-        results = _run(chosen, versions, options.exhaustive, work, progress)
-    _write(results, options.json)
-    _manifest.remember(named, [verdict(result) for result in results])
-    show(results)
-    return conclude(chosen, options.wheel or ([] if options.folder else wheels), bool(options.python), results)
+        results = _run_all(chosen, versions, options.exhaustive, work, progress)
+    if options.json:
+        text = json.dumps([asdict(result) for result in results], indent=2, sort_keys=True)
+        manifest.write(options.json, f"{text}\n".encode())
+    _manifest.remember(named, [make_verdict(result) for result in results])
+    show_results(results)
+    return report_untested(chosen, options.wheel or ([] if options.folder else wheels), bool(options.python), results)
 
 
-def check(wheels: Sequence[Path], versions: Sequence[str], out: Path | None, folder: Path | None = None) -> None:
-    """Raises UsageError for what can't be asked for."""
+def check_options(
+    wheels: Sequence[Path], versions: Sequence[str], out: Path | None, folder: Path | None = None
+) -> None:
+    """Raise UsageError for options that can't be fulfilled."""
     if folder and not wheels:
         raise UsageError(f"--from {folder}: there are no wheels in it", "name the folder that a build wrote to")
     for wheel in wheels:
@@ -96,15 +89,17 @@ def check(wheels: Sequence[Path], versions: Sequence[str], out: Path | None, fol
         except WheelworksError as error:
             raise UsageError(error.message, "name wheels of the package, such as dist/*.whl") from error
         if name.distribution != PACKAGE:
-            raise UsageError(f"{wheel.name}: no wheel of {PACKAGE}, whose tests these are")
+            raise UsageError(f"{wheel.name}: not a wheel of {PACKAGE}, whose tests these are")
     for version in versions:
-        tornado_releases.requirement(version)
+        parse_tornado(version)
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--json {out}: no folder {out.parent}")
 
 
-def conclude(chosen: dict[Python, Path | None], wheels: Sequence[Path], asked: bool, results: Sequence[Result]) -> int:
-    """Tell of the CPythons and wheels that went untested; 0 if all that was to be tested is well, else 1."""
+def report_untested(
+    chosen: dict[Python, Path | None], wheels: Sequence[Path], asked: bool, results: Sequence[NativeResult]
+) -> int:
+    """Report the CPythons and wheels that weren't tested. Return 0 if everything required was tested and passed."""
     names = ", ".join(wheel.name for wheel in wheels) or "the folder's wheels"
     unfit = [python.label for python, wheel in chosen.items() if wheel is None]
     for label in unfit:
@@ -116,8 +111,8 @@ def conclude(chosen: dict[Python, Path | None], wheels: Sequence[Path], asked: b
     return int(bad or bool(unused) or (asked and bool(unfit)))
 
 
-def show(results: Sequence[Result]) -> None:
-    """A row for each run; then, in full, whatever is new with the speedups on."""
+def show_results(results: Sequence[NativeResult]) -> None:
+    """Print a row for each run, then the failures with the speedups on in full."""
     table = console.table(
         "passed / failed", "python", "tornado", "package", "Tornado's, off", "on", "new failures", "seconds"
     )
@@ -131,7 +126,7 @@ def show(results: Sequence[Result]) -> None:
         where = f"CPython {result.python}, Tornado {result.tornado}"
         for label, tests in [
             ("fails with the speedups off as well", result.failing_in_both),
-            ("named exception", result.excused),
+            ("expected failure", result.excused),
             ("passed only at the second try, alone", result.second_try),
         ]:
             for test in tests:
@@ -140,26 +135,26 @@ def show(results: Sequence[Result]) -> None:
             console.error(f"{where}: {finding}")
 
 
-def verdict(result: Result) -> Verdict:
-    """The result as the manifest has it."""
+def make_verdict(result: NativeResult) -> Verdict:
+    """Return a result as the manifest's verdict."""
     checks = result.package.passed + result.on.passed
     why = f"the package's tests {result.package}; Tornado's {result.off} without the speedups, {result.on} with them"
     why += f"; {result.tornado_file}, sha256 {result.tornado_sha256}"
     return Verdict(result.wheel, result.how, "failed" if result.findings else "passed", checks, why, result.findings)
 
 
-def built(folder: Path, progress: console.Progress) -> Path:
-    """Build this machine's wheel of the package into a new folder; returns it. Raises WheelworksError."""
-    progress.say("wheel", "building this machine's")
+def build_host_wheel(folder: Path, progress: console.Progress) -> Path:
+    """Build this machine's wheel of the package into a new folder; return it. Raises WheelworksError."""
+    progress.say("wheel", "building this machine's wheel")
     folder.mkdir()
-    wheel = host_wheel.build(Path(), folder)
+    wheel = host_wheel.build_host_wheel(Path(), folder)
     progress.done("wheel")
     return wheel
 
 
-def _run(
+def _run_all(
     chosen: dict[Python, Path | None], versions: Sequence[str], exhaustive: bool, work: Path, progress: console.Progress
-) -> list[Result]:
+) -> list[NativeResult]:
     results = []
     for python, wheel in chosen.items():
         for version in versions if wheel else ():
@@ -168,13 +163,7 @@ def _run(
             folder.mkdir()
             assert wheel
             results.append(
-                test_wheel(wheel, python, version, folder, partial(progress.say, name), exhaustive=exhaustive)
+                run_native_tests(wheel, python, version, folder, partial(progress.say, name), exhaustive=exhaustive)
             )
             progress.done(name)
     return results
-
-
-def _write(results: Sequence[Result], out: Path | None) -> None:
-    if out is not None:
-        text = json.dumps([result.record() for result in results], indent=2, sort_keys=True) + "\n"
-        manifest.write(out, text.encode())

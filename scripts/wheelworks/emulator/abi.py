@@ -1,4 +1,4 @@
-"""Which C ABI and which CPython ABI a binary was built for, and the sizes that follow from it."""
+"""The C ABI and the CPython ABI that a binary was built for, and the sizes of types in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPUS_32 = ("x86", "armv7l")
 
 @dataclass(frozen=True)
 class PythonAbi:
-    """A CPython ABI: the oldest version served, with or without the GIL, opaque objects (stable ABI) or not."""
+    """A CPython ABI: its oldest version, with or without the GIL, stable (opaque objects) or not."""
 
     version: tuple[int, int]
     free_threaded: bool = False
@@ -42,44 +42,34 @@ class Abi:
 
     @property
     def pointer(self) -> int:
-        """The size of a pointer, ``size_t`` and ``Py_ssize_t``."""
+        """Return the size of a pointer, ``size_t`` and ``Py_ssize_t``."""
         return 8 if self.cpu in CPUS_64 else 4
 
     @property
     def long(self) -> int:
-        """Windows is LLP64: its ``long`` has 4 bytes everywhere."""
+        """Return the size of ``long``: 4 bytes on Windows (LLP64), that of a pointer elsewhere."""
         return 4 if self.os == "windows" else self.pointer
 
     @property
-    def wchar(self) -> int:
-        """The size of ``wchar_t``."""
-        return 2 if self.os == "windows" else 4
-
-    @property
-    def big_endian(self) -> bool:
-        """Whether the most significant byte comes first."""
-        return self.cpu == "s390x"
-
-    @property
     def order(self) -> Literal["big", "little"]:
-        """The byte order as ``int.from_bytes`` names it."""
-        return "big" if self.big_endian else "little"
+        """Return the byte order, as ``int.from_bytes`` names it."""
+        return "big" if self.cpu == "s390x" else "little"
 
     @property
     def header(self) -> int:
-        """Size of PyObject_HEAD (CPython: Include/object.h)."""
+        """Return the size of PyObject_HEAD (CPython: Include/object.h)."""
         if not self.python.free_threaded:
             return 2 * self.pointer
         return 32 if self.pointer == 8 else 20
 
     @property
     def immortal(self) -> bool:
-        """From 3.12 on, None and its like have no reference count (PEP 683)."""
+        """Return whether None, types and other permanent objects are immortal (PEP 683): from 3.12 on."""
         return self.python.version >= (3, 12)
 
     @property
     def immortal_count(self) -> int:
-        """The reference count of what is never freed, from 3.12 on (CPython: Include/refcount.h)."""
+        """Return the reference count of immortal objects (CPython: Include/refcount.h)."""
         if self.python.free_threaded:
             return 0xFFFFFFFF
         if self.pointer == 8:
@@ -87,8 +77,8 @@ class Abi:
         return 0x3FFFFFFF if self.python.version < (3, 14) else 5 << 28
 
     def packer(self, codes: str) -> struct.Struct:
-        """A Struct in the target's byte order; ``P`` is a pointer, ``n`` a Py_ssize_t, ``l`` a long."""
-        return _packer(self.big_endian, self.pointer, self.long, codes)
+        """Return a Struct in the target's byte order; ``P`` is a pointer, ``n`` a Py_ssize_t, ``l`` a long."""
+        return _create_struct(self.order, self.pointer, self.long, codes)
 
     def __str__(self) -> str:
         system = {"windows": "Windows", "macos": "macOS", "linux": "Linux"}[self.os]
@@ -96,17 +86,17 @@ class Abi:
 
 
 @functools.lru_cache(maxsize=256)
-def _packer(big_endian: bool, pointer: int, long: int, codes: str) -> struct.Struct:
+def _create_struct(order: str, pointer: int, long: int, codes: str) -> struct.Struct:
     sizes, signed = {8: "Q", 4: "I"}, {8: "q", 4: "i"}
     swap = {"P": sizes[pointer], "n": signed[pointer], "l": signed[long], "L": sizes[long]}
-    return struct.Struct((">" if big_endian else "<") + "".join(swap.get(code, code) for code in codes))
+    return struct.Struct((">" if order == "big" else "<") + "".join(swap.get(code, code) for code in codes))
 
 
-def python_abi(file_name: str, libraries: tuple[str, ...], tags: tuple[str, ...] = ()) -> PythonAbi:
-    """The CPython ABI that an extension was built for, from its file name, the DLLs it imports and its wheel's tags.
+def detect_python_abi(file_name: str, libraries: tuple[str, ...], tags: tuple[str, ...] = ()) -> PythonAbi:
+    """Return the CPython ABI of an extension, from its file name, the DLLs that it imports and its wheel's tags.
 
-    Sources: PEP 384, 425, 803; the file name suffixes are those of importlib.machinery. A file for CPythons of any libc
-    is called ``NAME.so``: there only the tags tell. Without a tag, a stable ABI file is taken to be for 3.11.
+    A file without a suffix in its name (``NAME.so``) is known only by the tags. Without a tag, a file for the stable
+    ABI counts as built for 3.11. Sources: PEP 384, 425, 803; importlib.machinery for the suffixes.
     """
     stem = file_name.rsplit("/", 1)[-1]
     exact = re.search(r"\.(?:cpython-|cp)3(\d+)(t?)[-.]", stem)

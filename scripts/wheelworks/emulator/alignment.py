@@ -1,4 +1,23 @@
-"""A memory operand of an instruction, and the alignment that it needs."""
+"""Instructions that fault on a misaligned address. Each one is checked before it runs.
+
+Unicorn accepts some of these accesses (SSE, LDRD, LDAR, STLR, LGRL) and rejects others without a reason (LDXR, AMO*,
+CS). They are found in two ways. On x86 and 32-bit Arm, a sweep of capstone's disassembler finds them. The 64-bit RISC
+CPUs and s390x need alignment only for atomic and paired accesses: there, every address at which an instruction may
+start is compared with the opcodes, so that data between the code can't hide an instruction.
+
+Which accesses need alignment, by source:
+
+- Intel's manual: SSE operands of 16 bytes, except those of unaligned moves.
+- The Arm Architecture Reference Manual: LDRD, LDM, VLDR and their relatives need word alignment also where LDR doesn't,
+  LDREXD and STREXD 8 bytes. On AArch64, exclusive, acquiring, releasing and atomic accesses need alignment to their
+  size (C4.1 has the encodings). FEAT_LSE2 (Armv8.4, all ARM64 Macs) also allows them within 16 aligned bytes; Armv8.0,
+  Unicorn and C don't, so they are faults on every platform.
+- The RISC-V Instruction Set Manual, volume I, "A" extension: LR, SC and AMO*. The manual leaves misaligned plain loads
+  and stores open, but Linux supports them (Documentation/arch/riscv/uabi.rst).
+- IBM's z/Architecture Principles of Operation, chapter 7: compare and swap, interlocked and paired accesses, operands
+  relative to the instruction. CSST and PLO, whose alignment depends on a function code, and instructions run by EX or
+  EXRL are not checked.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +37,7 @@ from wheelworks.emulator.faults import Fault
 
 @dataclass(frozen=True)
 class MemoryOperand:
-    """A memory operand, base + index * scale + offset, and the alignment that it needs, in bytes."""
+    """The operand at base + index * scale + offset, and the alignment that it needs, in bytes."""
 
     base: int | None
     index: int | None
@@ -26,8 +45,8 @@ class MemoryOperand:
     offset: int
     alignment: int
 
-    def address(self, cpu: Cpu) -> int:
-        """Where it is now."""
+    def compute_address(self, cpu: Cpu) -> int:
+        """Return the operand's address with the current registers."""
         base = cpu.get(self.base) if self.base is not None else 0
         index = cpu.get(self.index) if self.index is not None else 0
         return base + index * self.scale + self.offset
@@ -54,7 +73,10 @@ S390_RELATIVE = {
 
 @dataclass(frozen=True)
 class Encoding:
-    """How to find such instructions: ``leads`` matches the byte ``at`` in the ``step`` bytes that one starts on."""
+    """How to find a CPU's atomic instructions.
+
+    Instructions start at multiples of ``step`` bytes; ``leads`` matches the byte at offset ``at`` of one.
+    """
 
     step: int
     at: int
@@ -62,8 +84,8 @@ class Encoding:
     decode: Callable[[bytes, int], tuple[MemoryOperand, ...]]
 
 
-def atomic_operands(cpu: str, code: bytes, address: int) -> Iterator[tuple[int, MemoryOperand]]:
-    """The addresses of all such instructions in ``code``, which lies at ``address``, and the operands they have."""
+def find_atomic_operands(cpu: str, code: bytes, address: int) -> Iterator[tuple[int, MemoryOperand]]:
+    """Yield the address and the operands of each atomic instruction in ``code``, which is loaded at ``address``."""
     encoding = ENCODINGS.get(cpu)
     if encoding is None:
         return
@@ -116,19 +138,19 @@ def _s390(code: bytes, address: int) -> tuple[MemoryOperand, ...]:
 
 
 def _s390_operand(bits: int, size: int) -> MemoryOperand:
-    """Base and displacement of 12 bits."""
+    """Decode a base and a displacement of 12 bits."""
     return MemoryOperand(_s390_base(bits >> 12), None, 1, bits & 0xFFF, size)
 
 
 def _s390_long(word: int, size: int) -> MemoryOperand:
-    """Base and displacement of 20 bits, whose high byte comes last; of the 0xE3 ones, an index before them."""
+    """Decode a base and a displacement of 20 bits, high byte last, and the index that 0xE3 instructions have."""
     offset = _signed((word >> 8 & 0xFF) << 12 | word >> 16 & 0xFFF, 20)
     index = _s390_base(word >> 32) if word >> 40 == 0xE3 else None
     return MemoryOperand(_s390_base(word >> 28), index, 1, offset, size)
 
 
 def _s390_base(number: int) -> int | None:
-    """The register, but that 0 stands for none."""
+    """Return the register; number 0 means no register."""
     return s390x_const.UC_S390X_REG_R0 + (number & 15) if number & 15 else None
 
 
@@ -150,7 +172,7 @@ ENCODINGS = {
 
 Mode = tuple[int, int]
 UNALIGNED_MOVES = ("movups", "movupd", "movdqu", "lddqu", "pcmpestri", "pcmpestrm", "pcmpistri", "pcmpistrm")
-ARM_ALIGNMENTS = {  # by how the mnemonic starts: the first that fits
+ARM_ALIGNMENTS = {  # by the start of the mnemonic; the first match counts
     **dict.fromkeys(("ldrexd", "strexd"), 8),
     **dict.fromkeys(("ldrexh", "strexh"), 2),
     **dict.fromkeys(("ldrexb", "strexb"), 1),
@@ -165,14 +187,14 @@ MODES = {
 
 
 def watch_alignment(cpu: Cpu, name: str, code: bytes, address: int) -> None:
-    """Have every instruction in ``code`` that needs alignment checked; ``name`` is the CPU's.
+    """Check, before it runs, every instruction in ``code`` that needs alignment. ``name`` is the CPU's name.
 
-    What stands at an address that is run is an instruction, even where a sweep through the code took data for some.
+    Data that looks like such an instruction does no harm: it never runs.
     """
     for mode in MODES.get(name, ()):
-        for place, operand in aligned_operands(mode, code, address):
+        for place, operand in find_aligned_operands(mode, code, address):
             cpu.check_at(place, _check(cpu, operand, mode))
-    for place, operand in atomic_operands(name, code, address):
+    for place, operand in find_atomic_operands(name, code, address):
         cpu.check_at(place, _check(cpu, operand))
 
 
@@ -180,7 +202,7 @@ def _check(cpu: Cpu, operand: MemoryOperand, mode: Mode | None = None) -> Callab
     def check() -> Fault | None:
         if mode and mode[0] == capstone.CS_ARCH_ARM and not _in_mode(cpu, mode):
             return None
-        address = operand.address(cpu)
+        address = operand.compute_address(cpu)
         if address % operand.alignment == 0:
             return None
         return Fault("misaligned-access", f"{address:#x} is not a multiple of {operand.alignment}, as it must be")
@@ -193,8 +215,8 @@ def _in_mode(cpu: Cpu, mode: Mode) -> bool:
     return in_thumb == bool(mode[1] == capstone.CS_MODE_THUMB)
 
 
-def aligned_operands(mode: Mode, code: bytes, address: int) -> Iterator[tuple[int, MemoryOperand]]:
-    """The addresses of instructions that need alignment, and the operand that does."""
+def find_aligned_operands(mode: Mode, code: bytes, address: int) -> Iterator[tuple[int, MemoryOperand]]:
+    """Yield the address and the operand of each instruction that needs alignment."""
     sweep, detailed = capstone.Cs(*mode), capstone.Cs(*mode)
     sweep.skipdata = detailed.detail = True
     for place, size, mnemonic, text in sweep.disasm_lite(code, address):
@@ -238,7 +260,7 @@ def _arm_operand(instruction: Any) -> MemoryOperand | None:
 
 
 def _arm_alignment(mnemonic: str) -> int:
-    return next(bytes_ for start, bytes_ in ARM_ALIGNMENTS.items() if mnemonic.startswith(start))
+    return next(alignment for start, alignment in ARM_ALIGNMENTS.items() if mnemonic.startswith(start))
 
 
 def _register(instruction: Any, number: int, constants: Any, prefix: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Calling conventions: where each operating system and CPU keeps arguments and results.
+"""Calling conventions: where each operating system and CPU puts arguments and results.
 
 Sources: AAPCS64 and AAPCS32 (Arm), Apple's "Writing ARM64 code for Apple platforms", Microsoft's x64 and ARM64 ABI
 conventions, the System V psABIs of x86-64, RISC-V and s390x, cdecl.
@@ -24,12 +24,14 @@ from wheelworks.emulator.memory import Memory
 
 @dataclass(frozen=True)
 class Convention:
-    """``stack`` is how far above the stack pointer a callee finds its first stack argument, in bytes.
+    """The registers and stack offsets of one convention.
 
-    ``variadic`` says where the arguments after the named ones are: like the others ("same"), all in integer
-    registers and then on the stack, floats too ("integers"), or all on the stack ("stack").
+    ``stack`` is the offset in bytes from the stack pointer to a callee's first stack argument.
+    ``variadic`` tells where unnamed arguments are: where named ones would be ("same"), in integer registers and then
+    on the stack, floats included ("integers"), or on the stack only ("stack").
     ``positional``: the n-th argument takes the n-th register of either kind (Microsoft x64).
-    ``paired``: 64-bit values take an even register and the next (32-bit Arm).
+    ``paired``: a 64-bit value takes an even register and the next one (32-bit Arm).
+    ``scratch`` is the size in bytes of the red zone below the stack pointer.
     """
 
     integers: tuple[int, ...]
@@ -86,7 +88,7 @@ CONVENTIONS: dict[tuple[str, str], Convention] = {
 
 
 class ArgumentReader:
-    """Reads the arguments of a call that has just been made, one after the other."""
+    """Reads the arguments of the function that has just been entered, in order."""
 
     def __init__(self, convention: Convention, abi: Abi, cpu: Cpu, memory: Memory) -> None:
         self._convention, self._abi, self._cpu, self._memory = convention, abi, cpu, memory
@@ -95,14 +97,14 @@ class ArgumentReader:
         self._variadic = False
 
     def start_variadic(self) -> ArgumentReader:
-        """From here on come the arguments that the prototype doesn't name."""
+        """Read unnamed arguments (``...``) from here on."""
         self._variadic = True
         if self._convention.variadic == "stack":
             self._integer = len(self._convention.integers)
         return self
 
     def unsigned(self, size: int) -> int:
-        """The next integer or pointer of ``size`` bytes."""
+        """Return the next integer or pointer, of ``size`` bytes."""
         if size > self._abi.pointer:
             return self._wide()
         word = self._next_register()
@@ -110,12 +112,12 @@ class ArgumentReader:
         return value & ((1 << 8 * size) - 1)
 
     def signed(self, size: int) -> int:
-        """The next integer of ``size`` bytes, which may be negative."""
+        """Return the next signed integer, of ``size`` bytes."""
         value = self.unsigned(size)
         return value - (1 << 8 * size) if value >> (8 * size - 1) else value
 
     def double(self) -> float:
-        """The next ``double`` (a ``float`` is promoted to one where nothing names its type)."""
+        """Return the next ``double``; unnamed ``float`` arguments are promoted to it."""
         convention = self._convention
         if (self._variadic and convention.variadic != "same") or not convention.floats:
             return float(struct.unpack("<d", self.unsigned(8).to_bytes(8, "little"))[0])
@@ -135,7 +137,7 @@ class ArgumentReader:
         return self._convention.integers[self._integer - 1]
 
     def _wide(self) -> int:
-        """A 64-bit value on a 32-bit CPU."""
+        """Return a 64-bit value on a 32-bit CPU."""
         if self._convention.paired:
             self._integer += self._integer % 2
             if self._integer >= len(self._convention.integers):
@@ -149,7 +151,7 @@ class ArgumentReader:
 
 
 def prepare_call(convention: Convention, abi: Abi, cpu: Cpu, memory: Memory, words: Sequence[int], back: int) -> None:
-    """Put word-sized arguments and the return address where a guest function looks for them."""
+    """Put word-sized arguments and the return address ``back`` where a guest function expects them."""
     registers, on_stack = convention.integers[: len(words)], words[len(convention.integers) :]
     for register, word in zip(registers, words, strict=False):
         cpu.set(register, word)
@@ -167,14 +169,14 @@ def prepare_call(convention: Convention, abi: Abi, cpu: Cpu, memory: Memory, wor
 
 
 def get_return_address(abi: Abi, cpu: Cpu, memory: Memory) -> int:
-    """Where the function that has just been entered will return to."""
+    """Return the return address of the function that has just been entered."""
     if cpu.chip.link is not None:
         return cpu.get(cpu.chip.link)
     return int.from_bytes(memory.load(cpu.sp, abi.pointer), abi.order)
 
 
 def return_integer(convention: Convention, abi: Abi, cpu: Cpu, value: int) -> None:
-    """Leave an integer result of up to 64 bits."""
+    """Set the integer result, of up to 64 bits."""
     mask = (1 << 8 * abi.pointer) - 1
     cpu.set(convention.result, value & mask)
     if convention.high_result is not None:
@@ -182,7 +184,7 @@ def return_integer(convention: Convention, abi: Abi, cpu: Cpu, value: int) -> No
 
 
 def return_double(convention: Convention, cpu: Cpu, value: float) -> None:
-    """Leave a floating-point result."""
+    """Set the floating-point result."""
     bits = int.from_bytes(struct.pack("<d", value), "little")
     if convention.float_result == x86.UC_X86_REG_ST0:
         _push_x87(cpu, bits)
@@ -191,7 +193,7 @@ def return_double(convention: Convention, cpu: Cpu, value: float) -> None:
 
 
 def _push_x87(cpu: Cpu, bits: int) -> None:
-    """A cdecl function returns a ``double`` on top of the x87 stack, as 80 bits."""
+    """Push the result of a cdecl function on the x87 stack, converted to 80 bits."""
     sign, exponent, fraction = bits >> 63, bits >> 52 & 0x7FF, bits & ((1 << 52) - 1)
     wide = 0 if exponent == 0 else 0x7FFF if exponent == 0x7FF else exponent - 1023 + 16383
     mantissa = (1 << 63 if exponent else 0) | fraction << 11
@@ -201,7 +203,7 @@ def _push_x87(cpu: Cpu, bits: int) -> None:
 
 
 def return_to(abi: Abi, cpu: Cpu, back: int) -> None:
-    """Return from the function that has just been entered: the caller takes its arguments off the stack itself."""
+    """Return from the function that has just been entered. The caller removes its stack arguments."""
     if cpu.chip.link is None:
         cpu.sp = cpu.sp + abi.pointer
     cpu.set(cpu.chip.pc, back)

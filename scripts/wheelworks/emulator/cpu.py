@@ -1,6 +1,6 @@
-"""One emulated CPU: registers, mapped memory, and running until a known address is reached (Unicorn).
+"""One emulated CPU (Unicorn): its registers, the memory mapped into it, and running code up to an exit address.
 
-It knows nothing of Python: what its code may touch is told by whoever watches an address range.
+It knows nothing about Python. A callback decides whether an access to a watched address is allowed.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from wheelworks.emulator.faults import Fault, Unsupported
 
 unicorn: Any = untyped_unicorn
 PAGE = 0x1000
-SLICE = 20_000_000  # instructions between two looks at the clock
+SLICE = 20_000_000  # instructions between two checks of the clock
 INVALID_ACCESS = (
     uc.UC_HOOK_MEM_READ_UNMAPPED | uc.UC_HOOK_MEM_WRITE_UNMAPPED | uc.UC_HOOK_MEM_FETCH_UNMAPPED
     | uc.UC_HOOK_MEM_READ_PROT | uc.UC_HOOK_MEM_WRITE_PROT | uc.UC_HOOK_MEM_FETCH_PROT
 )  # fmt: skip
-TRANSLATED = 16 << 20  # bytes for translated code; Unicorn's own choice is 1 GiB
+TRANSLATED = 16 << 20  # bytes for translated code; Unicorn's default is 1 GiB
 FETCHES = (uc.UC_MEM_FETCH_UNMAPPED, uc.UC_MEM_FETCH_PROT)
 WRITES = (uc.UC_MEM_WRITE, uc.UC_MEM_WRITE_UNMAPPED, uc.UC_MEM_WRITE_PROT)
 
 
 @dataclass(frozen=True)
 class RunLimits:
-    """How long guest code may run in one call: instructions, and seconds in all."""
+    """How long guest code may run in one call."""
 
     instructions: int = 200_000_000
     seconds: float = 20.0
@@ -45,11 +45,11 @@ class RunLimits:
 
 @dataclass(frozen=True)
 class Chip:
-    """How Unicorn calls a CPU and its special registers.
+    """Unicorn's names for a CPU and its special registers.
 
     ``link`` is None where calls push the return address. ``thread`` holds the thread pointer (s390x: in two halves).
-    ``protects`` is whether pages can be made read-only: on
-    Unicorn's s390x such pages can't be run, so that writes to them are watched instead.
+    ``protects`` tells whether pages can be made read-only. On Unicorn's s390x, code in such pages can't run, so that
+    writes to them are watched instead.
     """
 
     arch: int
@@ -100,7 +100,7 @@ class Cpu:
     def __init__(
         self, abi: Abi, limits: RunLimits, check_access: Callable[[int, int, bool], Fault | Unsupported | None]
     ) -> None:
-        """``check_access(address, size, write)`` says what is wrong with an access to a watched range, or None."""
+        """``check_access(address, size, write)`` returns what is wrong with an access, or None."""
         self.chip = CHIPS[abi.cpu]
         self.limits = limits
         self.engine: Any = unicorn.Uc(self.chip.arch, self.chip.mode)
@@ -117,36 +117,36 @@ class Cpu:
         self.budget = 0
 
     def close(self) -> None:
-        """Give back the CPU's memory, which is large, without waiting for the garbage collector."""
+        """Free the CPU's memory, which is large, without waiting for the garbage collector."""
         self.engine = None
 
     def map(self, address: int, memory: mmap.mmap, permissions: int) -> None:
-        """Let the guest see ``memory`` at ``address``; both sides share its bytes."""
+        """Map ``memory`` at a guest address; both sides share its bytes."""
         host = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         self.engine.mem_map_ptr(address, len(memory), permissions, host)
 
     def protect(self, address: int, size: int, permissions: int) -> None:
-        """Allow the guest only this with pages that were mapped with all permissions."""
+        """Restrict the permissions of pages that were mapped with all of them."""
         if self.chip.protects:
             self.engine.mem_protect(address, size, permissions)
         elif not permissions & uc.UC_PROT_WRITE:
             self.watch(address, address + size - 1, writes_only=True)
 
     def unmap(self, address: int, size: int) -> None:
-        """Take a range away from the guest."""
+        """Unmap a range."""
         self.engine.mem_unmap(address, size)
 
     def watch(self, first: int, last: int, writes_only: bool = False) -> int:
-        """Have every access to ``first`` … ``last`` judged; returns a handle for :meth:`unwatch`."""
+        """Check every access to ``first`` to ``last`` inclusive; return a handle for :meth:`unwatch`."""
         kinds = uc.UC_HOOK_MEM_WRITE if writes_only else uc.UC_HOOK_MEM_READ | uc.UC_HOOK_MEM_WRITE
         return int(self.engine.hook_add(kinds, self._watched, None, first, last))
 
     def unwatch(self, handle: int) -> None:
-        """Have accesses judged no longer."""
+        """Stop checking accesses to a watched range."""
         self.engine.hook_del(handle)
 
     def check_at(self, address: int, check: Callable[[], Fault | None]) -> None:
-        """Ask ``check`` each time before the instruction at ``address`` runs."""
+        """Call ``check`` each time before the instruction at ``address`` runs; it may return a fault."""
 
         def arrived(_engine: object, _address: int, _size: int, _data: object) -> None:
             found = check()
@@ -157,25 +157,25 @@ class Cpu:
         self.engine.hook_add(uc.UC_HOOK_CODE, arrived, None, address, address)
 
     def count_instructions(self, first: int, last: int) -> Callable[[], int]:
-        """Count the instructions from ``first`` to ``last`` that run from now on; returns what tells how many did."""
-        many = 0
+        """Count the instructions at ``first`` to ``last`` that run from now on; return a reader of the count."""
+        executed = 0
 
         def ran(_engine: object, _address: int, _size: int, _data: object) -> None:
-            nonlocal many
-            many += 1
+            nonlocal executed
+            executed += 1
 
         self.engine.hook_add(uc.UC_HOOK_CODE, ran, None, first, last)
-        self.engine.ctl_flush_tb()  # code that was translated before the hook was there would go on without it
-        return lambda: many
+        self.engine.ctl_flush_tb()  # code that was translated before would run without the hook
+        return lambda: executed
 
     def set_exits(self, addresses: list[int]) -> None:
-        """Running stops before the instruction at any of these."""
+        """Set the addresses at which :meth:`run` stops, before their instructions."""
         self._exits = frozenset(addresses)
         self.engine.ctl_exits_enabled(True)
         self.engine.ctl_set_exits(addresses)
 
     def set_thread_pointer(self, address: int, spare: int) -> None:
-        """``spare`` is memory that a 32-bit x86 gets its descriptor table in."""
+        """Set the thread pointer. On 32-bit x86, its descriptor table is written to ``spare``."""
         values = [address] * len(self.chip.thread)
         if self.chip.arch == uc.UC_ARCH_S390X:
             values = [address >> 32, address & 0xFFFFFFFF]
@@ -185,7 +185,10 @@ class Cpu:
             self.set(register, value)
 
     def _describe_segment(self, base: int, table: int) -> int:
-        """A selector of a 4 GiB data segment at ``base`` (Intel's manual, volume 3, 3.4.5); the others start at 0."""
+        """Return the selector of a 4 GiB data segment at ``base`` (Intel's manual, volume 3, section 3.4.5).
+
+        The stack and data segments are set to one that starts at 0.
+        """
         entries = b"".join(_descriptor(start) for start in (base, 0))
         self.engine.mem_write(table + 8, entries)
         self.engine.reg_write(x86.UC_X86_REG_GDTR, (0, table, 7 + len(entries), 0))
@@ -194,21 +197,21 @@ class Cpu:
         return 8
 
     def get(self, register: int) -> int:
-        """The value of a register."""
+        """Return the value of a register."""
         return int(self.engine.reg_read(register))
 
     def set(self, register: int, value: int) -> None:
-        """Change a register."""
+        """Set a register."""
         self.engine.reg_write(register, value)
 
     @property
     def pc(self) -> int:
-        """The address of the next instruction."""
+        """Return the address of the next instruction."""
         return self.get(self.chip.pc)
 
     @property
     def sp(self) -> int:
-        """The stack pointer."""
+        """Return the stack pointer."""
         return self.get(self.chip.sp)
 
     @sp.setter
@@ -216,14 +219,14 @@ class Cpu:
         self.set(self.chip.sp, value)
 
     def start_clock(self) -> None:
-        """A new call: its time and instructions count from here."""
+        """Count time and instructions from here."""
         self.deadline = time.monotonic() + self.limits.seconds
         self.budget = self.limits.instructions
 
     def run(self, address: int) -> int:
-        """Run from ``address`` until an exit; returns which.
+        """Run from ``address`` to an exit address, and return that.
 
-        Raises Fault, whose address is that of the instruction at fault.
+        Raises Fault, with the address of the faulty instruction, or Unsupported.
         """
         while True:
             self.check_clock(address)
@@ -237,11 +240,11 @@ class Cpu:
 
     @property
     def _thumb(self) -> int:
-        """Bit 0 of an address to go on at: set where a 32-bit Arm runs its short instructions."""
+        """Return bit 0 of the address to continue at: 1 in the Thumb mode of 32-bit Arm."""
         return int(self.chip.arch == uc.UC_ARCH_ARM and bool(self.get(a32.UC_ARM_REG_CPSR) & 1 << 5))
 
     def check_clock(self, address: int) -> None:
-        """Raises Fault once the call has used up its instructions or its time."""
+        """Raise Fault if the call has used up its instructions or its time."""
         if self.budget <= 0 or time.monotonic() > self.deadline:
             limit = f"{self.limits.instructions:,} instructions or {self.limits.seconds:g} s"
             raise Fault("timeout", f"still running after {limit}").placed(address=address)
@@ -256,10 +259,10 @@ class Cpu:
             raise self._fault
 
     def _raise_for(self, error: Any) -> None:
-        """Say what the CPU's exception means."""
+        """Raise what the CPU's exception means."""
         if self._fault is not None:
             raise self._fault from None
-        if self.pc in self._exits:  # how Unicorn's s390x stops there
+        if self.pc in self._exits:  # Unicorn's s390x raises an exception at an exit
             return
         names = {
             uc.UC_ERR_INSN_INVALID: Fault("illegal-instruction", "an instruction that this CPU doesn't have"),
@@ -296,7 +299,7 @@ def _bad_jump(address: int) -> Fault:
 
 
 def _descriptor(base: int) -> bytes:
-    """A writable 32-bit data segment of 4 GiB."""
+    """Return the descriptor of a writable 32-bit data segment of 4 GiB."""
     low = (base & 0xFFFF) << 16 | 0xFFFF
     high = base & 0xFF000000 | 0xCF9200 | base >> 16 & 0xFF
     return low.to_bytes(4, "little") + high.to_bytes(4, "little")

@@ -1,4 +1,8 @@
-"""A range of memory that guest and host share."""
+"""The heap of guest memory: arenas of blocks, with guard zones between the blocks.
+
+Guard zones and small blocks are watched, so that each access to them is checked. The inside of a large block is not
+watched, only its last bytes: programs spend most of their accesses there.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from wheelworks.emulator.faults import Fault, Unsupported
 
 @dataclass(frozen=True)
 class MemoryRegion:
-    """``size`` bytes (0: all) of ``memory`` from ``offset`` on, which lie from ``start`` up to ``end`` in the guest."""
+    """A range of memory that guest and host share: ``memory[offset : offset + size]`` at ``start`` (size 0: all)."""
 
     name: str
     start: int
@@ -28,30 +32,29 @@ class MemoryRegion:
         object.__setattr__(self, "end", self.start + (self.size or len(self.memory)))
 
     def read(self, address: int, size: int) -> bytes:
-        """The bytes at a guest address."""
+        """Return the bytes at a guest address."""
         at = self.offset + address - self.start
         return self.memory[at : min(at + size, self.offset + self.end - self.start)]
 
     def write(self, address: int, data: bytes) -> None:
-        """Change the bytes at a guest address."""
+        """Set the bytes at a guest address."""
         at = self.offset + address - self.start
         self.memory[at : at + len(data)] = data
 
 
-LARGE = 256
-ZONE = 32  # the least that lies between two blocks
-EDGE = 16  # no access of the emulated CPUs is wider
-FRESH = 0xCD  # what memory that nobody wrote to holds
+LARGE = 256  # size from which the inside of a block isn't watched
+ZONE = 32  # the smallest guard zone between two blocks
+EDGE = 16  # the widest access of the emulated CPUs
+FRESH = 0xCD  # the content of new memory
 
 
 @dataclass(eq=False)
 class Block:
     """``size`` bytes at ``start``; the guest may read the first ``readable`` and write the first ``writable``.
 
-    Up to ``zone_end`` nothing may be touched. ``counted``: where an object's
-    reference count ends. What lies beyond
-    ``readable`` in a ``private`` block belongs to the interpreter and isn't modelled; ``window`` is a part of that
-    which may be read nevertheless.
+    A guard zone follows up to ``zone_end``. ``counted`` is the offset at which an object's reference count ends.
+    The bytes after ``readable`` in a ``private`` block are internals of CPython that aren't modelled, except
+    ``window``, a range of them that may be read.
     """
 
     start: int
@@ -68,23 +71,23 @@ class Block:
 
     @property
     def large(self) -> bool:
-        """Whether its inside is left unwatched."""
+        """Return whether the block's inside isn't watched."""
         return self.size >= LARGE
 
     @property
     def end(self) -> int:
-        """The address after its last byte."""
+        """Return the address after the last byte."""
         return self.start + self.size
 
-    def allows(self, offset: int, size: int, write: bool) -> bool:
-        """Whether the guest may touch ``size`` bytes at ``offset``."""
+    def is_accessible(self, offset: int, size: int, write: bool) -> bool:
+        """Return whether the guest may access ``size`` bytes at ``offset``."""
         if offset >= 0 and offset + size <= (self.writable if write else self.readable):
             return True
         return not write and self.window[0] <= offset and offset + size <= self.window[1]
 
 
 class Arena:
-    """A range of the heap: blocks from low to high addresses, and the watches over all that lies between them."""
+    """A range of the heap: blocks in order of addresses, and the watched ranges."""
 
     def __init__(self, start: int, memory: mmap.mmap, cpu: Cpu) -> None:
         self.region = MemoryRegion("heap", start, memory)
@@ -98,12 +101,12 @@ class Arena:
         cpu.map(start, memory, UC_PROT_READ | UC_PROT_WRITE)
         self._watch_tail(start)
 
-    def room_for(self, size: int) -> bool:
-        """Whether a block of this size fits."""
+    def has_room(self, size: int) -> bool:
+        """Return whether a block of this size fits."""
         return self.next + size + 2 * PAGE < self.region.end
 
     def add(self, size: int, what: str, offset: int, joined: bool) -> Block:
-        """A new block above all others; a ``joined`` one starts where the last one ends."""
+        """Create a block after all others. A ``joined`` one follows the last one without a guard zone."""
         start = self.blocks[-1].end if joined else self.next + offset
         if joined:
             self.blocks[-1].zone_end = start
@@ -121,23 +124,23 @@ class Arena:
         self._tail = self.cpu.watch(start, self.region.end - 1)
 
     def _open(self, block: Block) -> None:
-        """Let the inside of a large block be used unwatched."""
+        """Stop watching the inside of a large block."""
         self.cpu.unwatch(self._tail)
         self._watches.append(self.cpu.watch(self._tail_start, block.start - 1))
         self._watch_tail(block.end - EDGE)
 
     def freeze(self, block: Block) -> None:
-        """Have writes into the inside of a large block judged from now on."""
+        """Watch writes into the inside of a large block."""
         if block.large and block not in self._frozen:
             self._frozen[block] = self.cpu.watch(block.start, block.end - EDGE - 1, writes_only=True)
 
     def close(self, block: Block) -> None:
-        """A freed block: every access is judged from now on."""
+        """Watch every access to a freed block."""
         if block.large:
             self._watches.append(self.cpu.watch(block.start, block.end - EDGE - 1))
 
     def forget_freed(self) -> None:
-        """Drop what is known of freed blocks but that they were freed, and the watches that this makes needless."""
+        """Remove freed blocks and unneeded watches. An access there is still reported, without details."""
         if self._watches or self._frozen:
             self._rewatch()
         self.blocks = [block for block in self.blocks if block.live]
@@ -156,14 +159,14 @@ class Arena:
             self.freeze(block)
 
     def retire(self) -> mmap.mmap:
-        """Take the arena away from the guest; returns its memory, to be used again."""
+        """Unmap the arena and return its memory, to be used again."""
         for handle in (*self._watches, *self._frozen.values(), self._tail):
             self.cpu.unwatch(handle)
         self.cpu.unmap(self.region.start, len(self.region.memory))
         return self.region.memory
 
-    def nearest(self, address: int) -> Block | None:
-        """The block that holds ``address``, else one of whose zones it lies in."""
+    def find_nearest(self, address: int) -> Block | None:
+        """Return the block that contains ``address``, or the one whose guard zone does."""
         index = bisect_right(self.starts, address) - 1
         before = self.blocks[index] if index >= 0 and address < self.blocks[index].zone_end else None
         if before is not None and address < before.end:
@@ -175,8 +178,8 @@ class Arena:
 
 
 def check_heap_access(arena: Arena, address: int, size: int, write: bool) -> Fault | Unsupported | None:
-    """What is wrong with an access to the heap, if anything is."""
-    block = arena.nearest(address)
+    """Return what is wrong with an access to the heap, or None."""
+    block = arena.find_nearest(address)
     verb = "writes" if write else "reads"
     if block is None:
         if address >= arena.next:
@@ -185,10 +188,10 @@ def check_heap_access(arena: Arena, address: int, size: int, write: bool) -> Fau
     offset = address - block.start
     if not block.live and 0 <= offset < block.size:
         return _check_freed(block, offset, size, verb)
-    if block.allows(offset, size, write):
+    if block.is_accessible(offset, size, write):
         return None
     if block.private and 0 <= offset < block.size:
-        return Unsupported(f"it {verb} the inside of {block.what}, whose layout the emulated interpreter doesn't model")
+        return Unsupported(f"it {verb} the inside of {block.what}, whose layout isn't emulated")
     return _describe_overrun(block, offset, size, write, verb)
 
 

@@ -1,6 +1,6 @@
-"""Guest memory: the image, the stack, and a heap whose every block lies between zones that may not be touched.
+"""Guest memory: the image, the stack, and the heap.
 
-Blocks are never given out twice at one address while anyone may remember it, so that use after free is seen.
+The address of a freed block isn't reused until the heap's address range is used up, so that use after free is found.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ STACK_SIZE = 1 << 20
 
 
 class Memory:
-    """All that the guest can see."""
+    """All memory of one emulated process."""
 
     def __init__(self, abi: Abi, limit: int) -> None:
-        """``limit`` is how many bytes all live blocks may have together."""
+        """``limit`` is the size in bytes of all live blocks together."""
         self.abi = abi
         self.limit = limit
         self.used = 0
@@ -38,56 +38,52 @@ class Memory:
         self._pointer = abi.packer("P")
 
     def attach(self, cpu: Cpu) -> None:
-        """Give the CPU its stack and the first arena of the heap."""
+        """Map the stack and the first arena of the heap into the CPU."""
         self.cpu = cpu
         stack = MemoryRegion("stack", self.stack_bottom, mmap.mmap(-1, STACK_SIZE))
         cpu.map(stack.start, stack.memory, UC_PROT_READ | UC_PROT_WRITE)
         self.regions.append(stack)
         self._add_arena(ARENA)
 
-    def add_region(self, region: MemoryRegion) -> None:
-        """Tell of memory that the guest has been given."""
-        self.regions.append(region)
-
     # -- the heap
 
     def allocate(self, size: int, what: str, *, offset: int = 0, joined: bool = False) -> Block:
-        """A new block; ``offset`` (under 16) takes it off 16-byte alignment.
+        """Allocate a block; ``offset`` (under 16) is its distance from 16-byte alignment.
 
-        A ``joined`` block follows the last one with nothing between. Raises MemoryError over the limit.
+        A ``joined`` block follows the last one without a guard zone. Raises MemoryError over the limit.
         """
         self.reserve(size)
         self.used += size
         return self.arenas[-1].add(size, what, offset, joined)
 
     def check_limit(self, size: int) -> None:
-        """Raises MemoryError where so many bytes more are over the limit."""
+        """Raise MemoryError if ``size`` more bytes would exceed the limit."""
         if size < 0 or self.used + size > self.limit:
             raise MemoryError
 
     def reserve(self, size: int) -> None:
-        """Have blocks of this size in all fit in one arena. Raises MemoryError over the limit."""
+        """Ensure that the next ``size`` bytes of blocks fit in one arena. Raises MemoryError over the limit."""
         self.check_limit(size)
-        if not self.arenas[-1].room_for(size):
+        if not self.arenas[-1].has_room(size):
             self._add_arena(max(ARENA, size + 16 * PAGE))
 
     def free(self, block: Block) -> None:
-        """The guest may not touch the block any more."""
+        """Make every later access to the block a fault."""
         block.live = False
         self.used -= block.size
         self._arena(block.start).close(block)
 
     def freeze(self, block: Block) -> None:
-        """The guest may read the block only, from now on."""
+        """Make the block read-only."""
         block.writable, block.immutable = 0, True
         self._arena(block.start).freeze(block)
 
     def protect_terminator(self, block: Block) -> None:
-        """The block's last byte (a terminator) may be read only."""
+        """Make the block's last byte, a terminator, read-only."""
         block.writable = block.size - 1
 
     def end_call(self) -> None:
-        """Between two calls: what was freed stays unusable, but costs nothing any more."""
+        """Release, between two calls, what is stored about freed blocks. They stay inaccessible."""
         for arena in self.arenas:
             arena.forget_freed()
         current = self.arenas[-1]
@@ -105,7 +101,7 @@ class Memory:
         return arena
 
     def _free_range(self, size: int) -> int:
-        """The lowest addresses of the heap that no arena has: used again once all have been used."""
+        """Return the lowest free addresses of the heap, once all addresses have been used."""
         start = self._heap_base
         for arena in sorted(self.arenas, key=lambda arena: arena.region.start):
             if start + size <= arena.region.start:
@@ -118,18 +114,10 @@ class Memory:
     def _arena(self, address: int) -> Arena:
         return next(arena for arena in self.arenas if arena.region.start <= address < arena.region.end)
 
-    def block_at(self, address: int) -> Block | None:
-        """The live block that starts exactly at ``address``."""
-        for arena in self.arenas:
-            if arena.region.start <= address < arena.region.end:
-                block = arena.nearest(address)
-                return block if block is not None and block.start == address and block.live else None
-        return None
-
-    # -- what may be touched
+    # -- checked accesses
 
     def check_access(self, address: int, size: int, write: bool) -> Fault | Unsupported | None:
-        """What is wrong with this access, if anything is."""
+        """Return what is wrong with an access, or None."""
         for arena in self.arenas:
             if arena.region.start <= address < arena.region.end:
                 return check_heap_access(arena, address, size, write)
@@ -149,35 +137,35 @@ class Memory:
             return Fault("stack-overflow", f"{verb} below the stack of {STACK_SIZE >> 10} KiB")
         if self._heap_base <= address < self._heap_end:
             return Fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
-        return Fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, where nothing is")
+        return Fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, which is not mapped")
 
     def load(self, address: int, size: int) -> bytes:
-        """Bytes that a function was told to read. Raises Fault where the guest itself could not read them."""
+        """Read for the guest. Raises Fault where the guest itself may not read."""
         if found := self.check_access(address, size, False):
             raise found
         region = self._region(address)
         return region.read(address, size)
 
     def store(self, address: int, data: bytes) -> None:
-        """Bytes that a function was told to write. Raises Fault where the guest itself could not write them."""
+        """Write for the guest. Raises Fault where the guest itself may not write."""
         if found := self.check_access(address, len(data), True) if data else None:
             raise found
         self.poke(address, data)
 
     def fill(self, address: int, byte: int, size: int) -> None:
-        """Store one byte ``size`` times. Raises Fault as :meth:`store` does, before anything that large is made."""
+        """Write one byte ``size`` times. Raises Fault as :meth:`store` does, before it allocates that much."""
         if size and (found := self.check_access(address, size, True)):
             raise found
         self.poke(address, bytes([byte]) * size)
 
     def poke(self, address: int, data: bytes) -> None:
-        """Write as the interpreter itself: unchecked."""
+        """Write without a check."""
         if data:
             region = self._region(address)
             region.write(address, data)
 
     def peek(self, address: int, size: int) -> bytes:
-        """Read as the interpreter itself: unchecked."""
+        """Read without a check."""
         region = self._region(address)
         return region.read(address, size)
 
@@ -188,20 +176,20 @@ class Memory:
         for region in self.regions:
             if region.start <= address < region.end:
                 return region
-        raise Fault("wild-pointer", f"{address:#x}, where nothing is")
+        raise Fault("wild-pointer", f"{address:#x}, which is not mapped")
 
     # -- values
 
     def load_pointer(self, address: int) -> int:
-        """The pointer that stands at an address. Raises Fault as :meth:`load` does."""
+        """Read a pointer. Raises Fault as :meth:`load` does."""
         return int(self._pointer.unpack(self.load(address, self.abi.pointer))[0])
 
     def store_pointer(self, address: int, value: int) -> None:
-        """Put a pointer at an address. Raises Fault as :meth:`store` does."""
+        """Write a pointer. Raises Fault as :meth:`store` does."""
         self.store(address, self._pointer.pack(value))
 
     def load_string(self, address: int) -> bytes:
-        """A NUL-terminated string."""
+        """Read a NUL-terminated string. Raises Fault as :meth:`load` does."""
         found = bytearray()
         while True:
             size = min(64, self._readable(address + len(found)))
@@ -212,9 +200,9 @@ class Memory:
             found += part
 
     def _readable(self, address: int) -> int:
-        """How many bytes from ``address`` on lie in one piece."""
+        """Return how many bytes from ``address`` on belong to the same block or region."""
         region = self._region(address)
         if region.name != "heap":
             return region.end - address
-        block = self._arena(address).nearest(address)
+        block = self._arena(address).find_nearest(address)
         return block.start + block.readable - address if block is not None else 1

@@ -1,7 +1,8 @@
-"""Python objects as the guest sees them: a header with a reference count in guest memory, and what belongs to it.
+"""Python objects as the guest sees them.
 
-The value lives in this interpreter. The guest's copy of a header, and of the bytes behind bytes-like objects, are
-real memory: inline reference counting and reading through pointers work as they do in a real process.
+The value of an object is an object of the CPython that runs this program. Its header with the reference count, and the
+data of bytes-like objects, are guest memory: inlined reference counting and reading through pointers work as in a real
+process. A reference belongs either to the guest or to this program (``held``).
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from wheelworks.emulator.heap import Block
 from wheelworks.emulator.memory import Memory
 
 PERMANENT_COUNT = 1 << 28
-FLAGS_SLOT = 18  # pointers between ob_size and tp_flags (CPython: Include/cpython/object.h)
+FLAGS_SLOT = 18  # number of pointers between ob_size and tp_flags (CPython: Include/cpython/object.h)
 MODELLED_FLAGS = 0xFF << 24 | 1 << 10 | 1 << 9  # the fast subclass bits, BASETYPE, HEAPTYPE
 SIZED = (bytes, bytearray, tuple, list)
+SINGLETON_IDS = frozenset(map(id, (None, True, False, ..., NotImplemented)))
 
 
 class Unfinished(Enum):
-    """The value of an object that the guest is still filling."""
+    """The value of an object that the guest hasn't filled yet."""
 
     BYTES = "bytes"
     TUPLE = "tuple"
@@ -31,7 +33,11 @@ class Unfinished(Enum):
 
 @dataclass(eq=False)
 class GuestObject:
-    """One object: ``held`` references belong to this interpreter, the others to the guest."""
+    """One object that the guest knows.
+
+    ``held`` references belong to this program, and ``allowed`` ones to the guest's own variables. ``children`` are
+    items that a container keeps alive, by the ``id`` of their value; ``unset`` are indices of a list that are NULL.
+    """
 
     address: int
     block: Block
@@ -54,26 +60,25 @@ class GuestObject:
 
 
 class Objects:
-    """Every object that the guest knows, by address and by identity."""
+    """All objects that the guest knows, by address and by identity."""
 
     def __init__(self, abi: Abi, memory: Memory, thread: int) -> None:
-        """``thread`` is what the guest's thread pointer holds: the owner of free-threaded objects."""
+        """``thread`` is the guest's thread pointer, which owns free-threaded objects."""
         self.abi = abi
         self.memory = memory
         self.thread = thread
         self._by_address: dict[int, GuestObject] = {}
         self._by_identity: dict[int, GuestObject] = {}
-        self._types: dict[type, GuestObject] = {}
         self.live: dict[GuestObject, None] = {}
         self.caller = ""
         self._count_format = abi.packer("n" if not abi.python.free_threaded else "In")
         self._count_offset = 0 if not abi.python.free_threaded else (12 if abi.pointer == 8 else 8)
         self._permanent_count = abi.immortal_count if abi.immortal else PERMANENT_COUNT
 
-    # -- finding and making objects
+    # -- finding and creating
 
     def find(self, address: int) -> GuestObject:
-        """The object at a guest address. Raises Fault for NULL, a freed object, or anything else."""
+        """Return the object at a guest address. Raises Fault for NULL, a freed object or another address."""
         found = self._by_address.get(address)
         if found is not None:
             return found
@@ -85,28 +90,18 @@ class Objects:
         raise wrong or Fault("not-an-object", f"{address:#x} is not the address of an object")
 
     def wrap(self, value: object) -> GuestObject:
-        """The guest's object for a value; its count is 0 if it is new."""
+        """Return the guest's object for a value. A new one has the reference count 0."""
         found = self._by_identity.get(id(value))
         if found is not None and found.value is value:
             return found
-        if isinstance(value, type):
-            return self._wrap_type(value)
-        if value is None or value is True or value is False or value is ... or value is NotImplemented:
-            return self._make(value, permanent=True)
-        return self._make(value)
+        return self._create(value, permanent=isinstance(value, type) or id(value) in SINGLETON_IDS)
 
-    def _wrap_type(self, cls: type) -> GuestObject:
-        """The guest's object for a type; it lives as long as the guest."""
-        if cls not in self._types:
-            self._types[cls] = self._make(cls, permanent=True)
-        return self._types[cls]
-
-    def _make(self, value: object, permanent: bool = False) -> GuestObject:
+    def _create(self, value: object, permanent: bool = False) -> GuestObject:
         kind = self._kind(value)
         if isinstance(value, bytes):
             self.memory.reserve(bytes.__len__(value) + PAGE)
         if value is not type:
-            self._wrap_type(kind)  # no block may come between a header and what follows it
+            self.wrap(kind)  # before the header: no block may come between it and inline data
         block = self._header_block(value, kind)
         made = GuestObject(block.start, block, value, self.caller, permanent=permanent)
         self._by_address[made.address] = made
@@ -114,8 +109,6 @@ class Objects:
             self._by_identity[id(value)] = made
         if not permanent:
             self.live[made] = None
-        if value is type:
-            self._types[type] = made
         self._write_header(made, kind)
         if self._inline(kind) and value is not Unfinished.BYTES:
             self.get_data(made)
@@ -127,15 +120,15 @@ class Objects:
         return type(value)
 
     def _header_block(self, value: object, kind: type) -> Block:
-        """The part of an object before its data.
+        """Allocate the part of an object before its data.
 
-        In the stable ABI that is PyObject or PyVarObject, and data may be anywhere. Other builds look inside: their
-        bytes objects have a hash, which is nobody's business, then the data (CPython: Include/cpython/bytesobject.h).
+        In the stable ABI that is PyObject or PyVarObject, and data may be anywhere. Other builds use the structures:
+        their bytes objects have a hash, then the data (CPython: Include/cpython/bytesobject.h).
         """
         sized, inline = issubclass(kind, SIZED), self._inline(kind)
         readable = self.abi.header + self.abi.pointer * sized
         hidden = 0 if self.abi.python.stable else self.abi.pointer if inline else 160
-        block = self.memory.allocate(readable + hidden, f"the object header of {_brief(value)}")
+        block = self.memory.allocate(readable + hidden, f"the object header of {_describe(value)}")
         block.readable = block.writable = readable
         block.private = bool(hidden) and not inline
         block.counted = self.abi.header - self.abi.pointer
@@ -145,7 +138,7 @@ class Objects:
         return block
 
     def _inline(self, kind: type) -> bool:
-        """Whether the data of such an object follows its header."""
+        """Return whether the data of such an object follows its header."""
         return not self.abi.python.stable and issubclass(kind, bytes)
 
     def _write_header(self, made: GuestObject, kind: type) -> None:
@@ -155,7 +148,7 @@ class Objects:
             self._set_count(made, self._permanent_count)
         if self.abi.python.free_threaded and not made.permanent:
             memory.poke(address, self.abi.packer("P").pack(self.thread))
-        cls = made if made.value is type else self._wrap_type(kind)
+        cls = made if made.value is type else self.wrap(kind)
         memory.poke(address + self.abi.header - pointer, self.abi.packer("P").pack(cls.address))
         if issubclass(kind, SIZED) and not isinstance(made.value, Unfinished):
             base = next(base for base in SIZED if issubclass(kind, base))
@@ -170,9 +163,9 @@ class Objects:
         self.memory.poke(made.address + self.abi.header, self.abi.packer("n").pack(size))
 
     def new_bytes(self, size: int) -> GuestObject:
-        """A bytes object whose content the guest is to write; one zero byte follows it."""
+        """Create a bytes object that the guest fills; one zero byte follows its content."""
         self.memory.reserve(size + PAGE)
-        made = self._make(Unfinished.BYTES)
+        made = self._create(Unfinished.BYTES)
         self.set_size(made, size)
         made.data = self.memory.allocate(size + 1, f"a new bytes object of {size} bytes", joined=self._inline(bytes))
         self.memory.poke(made.data.end - 1, b"\0")
@@ -180,24 +173,24 @@ class Objects:
         return made
 
     def new_tuple(self, size: int) -> GuestObject:
-        """A tuple whose items the guest is to set."""
-        made = self._make(Unfinished.TUPLE)
+        """Create a tuple whose items the guest sets."""
+        made = self._create(Unfinished.TUPLE)
         self.set_size(made, size)
         made.items = [None] * size
         return made
 
-    # -- their content
+    # -- content
 
     def get_data(self, made: GuestObject) -> Block:
-        """Guest memory with the bytes of a bytes, bytearray or (as UTF-8) str object, followed by a zero byte.
+        """Return guest memory with the content of a bytes, bytearray or (in UTF-8) str object, and a zero byte.
 
-        Methods that a subclass overrides are not asked.
+        Methods that a subclass overrides are not called.
         """
         if made.data is None:
             value = made.value
             content = str.encode(value) if isinstance(value, str) else bytes(memoryview(value))  # type: ignore[arg-type]
             inline = self._inline(type(value))
-            made.data = self.memory.allocate(len(content) + 1, f"the bytes of {_brief(value)}", joined=inline)
+            made.data = self.memory.allocate(len(content) + 1, f"the bytes of {_describe(value)}", joined=inline)
             self.memory.poke(made.data.start, content + b"\0")
             if isinstance(value, bytearray):
                 self.memory.protect_terminator(made.data)
@@ -206,7 +199,7 @@ class Objects:
         return made.data
 
     def unwrap(self, made: GuestObject) -> object:
-        """The Python object. One that the guest was filling is finished by this; later writes are faults."""
+        """Return the Python object. An unfinished one is finished by this: later writes are faults."""
         if made.value is Unfinished.BYTES:
             self._finish_bytes(made)
         elif made.value is Unfinished.TUPLE:
@@ -233,14 +226,14 @@ class Objects:
         self._by_identity.setdefault(id(value), made)
 
     def read_back(self, made: GuestObject) -> None:
-        """Copy what the guest wrote into a bytearray back into the real one."""
+        """Copy what the guest wrote into a bytearray to the real one."""
         if isinstance(made.value, bytearray) and made.data is not None:
             content = self.memory.peek(made.data.start, made.length)
             if made.value != content:
                 made.value[:] = content
 
     def resize_data(self, made: GuestObject) -> None:
-        """A bytearray changed its size: its bytes are elsewhere from now on."""
+        """Move the data of a bytearray that changed its size."""
         if made.data is not None:
             self.memory.free(made.data)
             made.data = None
@@ -248,11 +241,11 @@ class Objects:
             self.set_size(made, len(made.value))
 
     def get_type(self, made: GuestObject) -> type:
-        """The type of an object, also of one that the guest is still filling."""
+        """Return the type of an object, also of an unfinished one."""
         return self._kind(made.value)
 
     def borrow(self, container: GuestObject, value: object) -> GuestObject:
-        """An item of a container, kept alive by it: what a borrowed reference points to."""
+        """Return the object for an item of a container, which keeps it alive: a borrowed reference to it is valid."""
         found = container.children.get(id(value))
         if found is None:
             found = self.hold(self.wrap(value))
@@ -260,7 +253,7 @@ class Objects:
         return found
 
     def release_missing(self, container: GuestObject, values: Iterator[object]) -> None:
-        """Let go of the items that a container no longer has."""
+        """Release the borrowed items that a container no longer has."""
         present = {id(value) for value in values}
         for key in [key for key in container.children if key not in present]:
             self.drop(container.children.pop(key))
@@ -268,7 +261,7 @@ class Objects:
     # -- reference counts
 
     def get_refcount(self, made: GuestObject) -> int:
-        """The reference count, local and shared references together."""
+        """Return the reference count, local and shared references together."""
         parts = self._count_format.unpack(self.memory.peek(made.address + self._count_offset, self._count_format.size))
         return int(parts[0]) if len(parts) == 1 else int(parts[0] + (parts[1] >> 2))
 
@@ -283,13 +276,13 @@ class Objects:
         self.memory.poke(made.address + self._count_offset, packed)
 
     def add_reference(self, made: GuestObject) -> int:
-        """One more reference, the guest's; returns the address."""
+        """Add a reference and return the object's address."""
         if not (made.permanent and self.abi.immortal):
             self._set_count(made, self.get_refcount(made) + 1)
         return made.address
 
     def remove_reference(self, made: GuestObject) -> None:
-        """One reference less; the last one frees the object. Raises Fault if it wasn't the guest's to drop."""
+        """Remove a reference of the guest; the last one frees the object. Raises Fault if the guest had none."""
         if made.permanent and self.abi.immortal:
             return
         count = self.get_refcount(made) - 1
@@ -298,20 +291,20 @@ class Objects:
             self.deallocate(made)
 
     def hold(self, made: GuestObject) -> GuestObject:
-        """A reference that belongs to this interpreter."""
+        """Add a reference that belongs to this program."""
         made.held += 1
         self.add_reference(made)
         return made
 
     def drop(self, made: GuestObject) -> None:
-        """Give up a reference that belonged to this interpreter."""
+        """Remove a reference that belonged to this program. Raises Fault if the guest had removed it."""
         made.held -= 1
         if not made.permanent and self.get_refcount(made) <= made.held:
             raise Fault("over-decref", f"a reference to {made} was dropped that wasn't the function's own")
         self.remove_reference(made)
 
     def deallocate(self, made: GuestObject) -> None:
-        """The count went to zero. Raises Fault while this interpreter still has a reference."""
+        """Free an object whose count went to zero. Raises Fault if this program still has a reference."""
         if made.held or made.permanent:
             raise Fault("over-decref", f"the last reference to {made} was dropped while it is in use")
         self.read_back(made)
@@ -326,18 +319,18 @@ class Objects:
             if item is not None:
                 self.drop(item)
 
-    def permanent_imbalance(self) -> Iterator[tuple[GuestObject, int]]:
-        """Permanent objects with more or fewer references than they began with."""
+    def find_imbalances(self) -> Iterator[tuple[GuestObject, int]]:
+        """Yield permanent objects that have more or fewer references than at first, and the difference."""
         if self.abi.immortal:
             return
         for made in self._by_address.values():
             if made.permanent:
-                surplus = self.get_refcount(made) - self._permanent_count - made.held
-                if surplus != made.allowed:
-                    yield made, surplus
+                extra = self.get_refcount(made) - self._permanent_count - made.held
+                if extra != made.allowed:
+                    yield made, extra
 
 
-def _brief(value: object) -> str:
+def _describe(value: object) -> str:
     if isinstance(value, Unfinished):
         return f"a new {value.value} object"
     name = f"the type {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__} object"

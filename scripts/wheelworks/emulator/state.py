@@ -106,7 +106,7 @@ class ProcessState:
             extra = self.objects.get_refcount(made) - made.held
             if extra != made.allowed:
                 self._check_references(made, extra)
-        for made, extra in list(self.objects.permanent_imbalance()):
+        for made, extra in list(self.objects.find_imbalances()):
             self._check_references(made, extra)
         for block in list(self.allocated.values()):
             if block.start not in self._kept_blocks:

@@ -1,4 +1,4 @@
-"""Real CPython for foreign Linux: Debian's CPython of another CPU, entered without root, under qemu-user.
+"""Run Linux wheels for other CPUs under a real CPython: Debian's, under qemu-user, without root.
 
-`run.run_wheel` is the way in. It needs Linux; what is imported before it is asked for (`machines`, `roots`) doesn't.
+`run.run_wheel` is the entry point. It runs on Linux only; `cpus` and `site_packages` can be imported anywhere.
 """

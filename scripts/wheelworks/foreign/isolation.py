@@ -1,32 +1,35 @@
-"""Ways into a root: by private namespaces, or by the emulator alone where those are forbidden.
+"""Run programs of a root file system: in private namespaces, or by the emulator alone where those are forbidden.
 
-Both give the command line of one guest program; neither needs root, and neither registers anything on the host.
+Both ways need no root, and register nothing on the host. A program imports from ``/site``, its site-packages folder,
+and writes to ``/job``, its work folder.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
-import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
+from wheelworks.core import process
 from wheelworks.foreign import namespace_init
-from wheelworks.foreign.machines import Machine, binfmt_rule, is_host
-from wheelworks.foreign.supervisor import start
+from wheelworks.foreign.cpus import CPUS, Cpu, binfmt_rule, is_host
+from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs, choose_recipe, die_with_parent, make_rootfs
 
-PROBE_LIMIT = 60.0
+PROBE_LIMIT = 60.0  # seconds
+COMPILE_LIMIT = 180.0  # seconds
 UNSHARE = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--kill-child")
-ENVIRONMENT = {
+VARIABLES = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONNOUSERSITE": "1",
-    # For Tornado's suite: the seconds that its tests wait (5 unless told, too few for an emulator), and its own choice
-    # of fewer examples for tests that generate them.
+    # For Tornado's suite: the seconds that its tests wait (default 5, too few for an emulator), and its own profile
+    # with fewer generated examples.
     "ASYNC_TEST_TIMEOUT": "60",
     "HYPOTHESIS_PROFILE": "tornado-quick",
 }
@@ -35,112 +38,104 @@ subprocess.run([sys.executable, '-c', ''], check=True) if sys.argv[1] == 'childr
 print('.'.join(map(str, sys.version_info[:3])))"""
 
 
+Command = tuple[list[str], dict[str, str] | None]  # the host's command line, and its environment (None: inherited)
+
+
 @dataclass(frozen=True)
-class Place:
-    """A root to run programs in: its Python's version ("3.11"), its CPU, and the emulator's full path (or "")."""
+class Isolation:
+    """A way of running ``python ARGUMENTS`` in a root; ``limits`` says what the program can't do, or is empty.
 
-    root: Path
-    python: str
-    machine: Machine
-    emulator: str
-
-
-class Way(Protocol):
-    """A way of running a guest program."""
+    ``command`` takes the root, the folders for ``/site`` and ``/job``, and the arguments, which may be paths in both.
+    """
 
     name: str
     limits: str
-
-    def command(self, place: Place, site: Path, work: Path, arguments: list[str]) -> list[str]:
-        """The host's command line for ``python ARGUMENTS``, with /site and /job in reach (see `path_of`)."""
-
-    def environment(self, place: Place, site: Path) -> dict[str, str] | None:
-        """The whole environment of that command."""
-
-    def path_of(self, inside: str, site: Path, work: Path) -> str:
-        """Where the guest sees ``/site/...`` or ``/job/...``."""
+    command: Callable[[Rootfs, Path, Path, list[str]], Command]
 
 
-class Namespaces:
-    """The root is the guest's whole world: processes, network, file system and binfmt_misc are its own."""
-
-    name = "in private namespaces"
-    limits = ""
-
-    def command(self, place: Place, site: Path, work: Path, arguments: list[str]) -> list[str]:
-        """The host's command line for a guest's."""
-        rule = binfmt_rule(place.machine, place.emulator) if place.emulator else ""
-        python = [f"/usr/bin/python{place.python}", *arguments]
-        environment = {**guest_environment(place.machine), "PYTHONPATH": "/site"}
-        entry = namespace_init.Entry(str(place.root), str(site), str(work), rule, python, environment)
-        return [*UNSHARE, sys.executable, "-I", str(namespace_init.__file__), json.dumps(asdict(entry))]
-
-    def environment(self, place: Place, site: Path) -> dict[str, str] | None:
-        """The host's environment for it; None for this process's own."""
-        return None
-
-    def path_of(self, inside: str, site: Path, work: Path) -> str:
-        """Where the guest sees a path under ``/site`` or ``/job``."""
-        return inside
+def enter_namespaces(rootfs: Rootfs, site: Path, work: Path, arguments: list[str]) -> Command:
+    """Return the command of a program that sees the root alone, with its own processes, network and binfmt_misc."""
+    rule = binfmt_rule(rootfs.cpu, rootfs.emulator) if rootfs.emulator else ""
+    python = [f"/usr/bin/python{rootfs.python}", *arguments]
+    environment = {**choose_variables(rootfs.cpu), "PYTHONPATH": "/site"}
+    entry = namespace_init.Entry(str(rootfs.folder), str(site), str(work), rule, python, environment)
+    command = [*UNSHARE, sys.executable, "-I", str(namespace_init.__file__), json.dumps(asdict(entry))]
+    return die_with_parent(command), None
 
 
-class EmulatorAlone:
-    """The emulator looks files up in the root first, and else on the host: no isolation, no child processes."""
-
-    name = "by the emulator alone"
-    limits = "no child processes and no isolation, since namespaces are forbidden here"
-
-    def command(self, place: Place, site: Path, work: Path, arguments: list[str]) -> list[str]:
-        """The host's command line for a guest's."""
-        return [place.emulator, "-L", str(place.root), f"{place.root}/usr/bin/python{place.python}", *arguments]
-
-    def environment(self, place: Place, site: Path) -> dict[str, str] | None:
-        """The host's environment for it; None for this process's own."""
-        own = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
-        return {**guest_environment(place.machine), **own}
-
-    def path_of(self, inside: str, site: Path, work: Path) -> str:
-        """Where the guest sees a path under ``/site`` or ``/job``."""
-        return inside.replace("/site", str(site), 1).replace("/job", str(work), 1)
+def run_emulator(rootfs: Rootfs, site: Path, work: Path, arguments: list[str]) -> Command:
+    """Return the command of an emulator that looks files up in the root first, then on the host."""
+    root = str(rootfs.folder)
+    words = [re.sub(r"^/site/", f"{site}/", re.sub(r"^/job/", f"{work}/", word)) for word in arguments]
+    command = [rootfs.emulator, "-L", root, f"{root}/usr/bin/python{rootfs.python}", *words]
+    own = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
+    return die_with_parent(command), {**choose_variables(rootfs.cpu), **own}
 
 
-@dataclass(frozen=True)
-class Probed:
-    """Whether a way works here: the guest's full Python version, or why not."""
-
-    version: str = ""
-    why: str = ""
+NAMESPACES = Isolation("in private namespaces", "", enter_namespaces)
+NO_NAMESPACES = "no child processes and no isolation, since namespaces are forbidden here"
+EMULATOR_ALONE = Isolation("by the emulator alone", NO_NAMESPACES, run_emulator)
 
 
-def guest_environment(machine: Machine) -> dict[str, str]:
-    """The environment of every guest program; EMULATION has Tornado's tests wait 0.5 s where they would 0.1 s."""
-    model = {"QEMU_CPU": machine.model} if machine.model else {}
-    return ENVIRONMENT if is_host(machine) else {**ENVIRONMENT, "EMULATION": "1", **model}
+def choose_variables(cpu: Cpu) -> dict[str, str]:
+    """Return the environment variables of every program. EMULATION makes Tornado's tests wait 0.5 s, not 0.1 s."""
+    model = {"QEMU_CPU": cpu.model} if cpu.model else {}
+    return VARIABLES if is_host(cpu) else {**VARIABLES, "EMULATION": "1", **model}
 
 
-def find_emulator(machine: Machine) -> str | None:
-    """The emulator's full path, "" if this CPU needs none, None if it isn't installed.
+def find_emulator(cpu: Cpu) -> str | None:
+    """Return the emulator's full path, "" if this CPU needs none, None if it isn't installed.
 
-    Debian's newer packages have it without the suffix, statically linked all the same.
+    Debian's newer packages drop the suffix. Their programs are statically linked all the same.
     """
-    if is_host(machine):
+    if is_host(cpu):
         return ""
-    return shutil.which(machine.emulator) or shutil.which(machine.emulator.removesuffix("-static"))
+    return shutil.which(cpu.emulator) or shutil.which(cpu.emulator.removesuffix("-static"))
 
 
-def probe(way: Way, place: Place, folder: Path) -> Probed:
-    """Start the guest's Python by ``way``, at most `PROBE_LIMIT` seconds; ``folder`` is one to work in."""
-    what = "" if way.limits else "children"
-    command = way.command(place, folder, folder, ["-c", PROBE, what])
-    process = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, environment=way.environment(place, folder))
+def probe_isolation(isolation: Isolation, rootfs: Rootfs, folder: Path) -> tuple[str, str]:
+    """Start the root's Python in a work folder. Return its full version; or "", and why it doesn't start."""
+    arguments = ["-c", PROBE, "" if isolation.limits else "children"]
+    command, environment = isolation.command(rootfs, folder, folder, arguments)
     try:
-        out, err = process.communicate(timeout=PROBE_LIMIT)
-    except subprocess.TimeoutExpired:
-        return Probed(why=f"Python didn't start within {PROBE_LIMIT:.0f} s")
-    finally:
-        process.kill()
-        process.communicate()
-    if process.returncode == 0:
-        return Probed(version=out.decode().strip())
-    lines = err.decode(errors="replace").strip().splitlines() or [f"exit code {process.returncode}"]
-    return Probed(why=lines[-1])
+        ended = process.run(command, env=environment, timeout=PROBE_LIMIT, separate_stderr=True)
+    except process.TimedOut:
+        return "", f"Python didn't start within {PROBE_LIMIT:.0f} s"
+    if ended.status == 0:
+        return ended.output.strip(), ""
+    return "", (ended.errors.strip().splitlines() or [f"exit code {ended.status}"])[-1]
+
+
+def compile_folder(python: str, folder: Path, seen_as: str) -> bool:
+    """Compile the Python files of ``folder``, which a root with CPython ``python`` sees as ``seen_as``.
+
+    Bytecode is the same on every CPU, and an emulated compiler is ten times slower: this machine's own CPU compiles
+    for all. Returns whether it could; only speed depends on it. Files that don't compile are left alone.
+    """
+    native = next((cpu for cpu in CPUS if is_host(cpu)), None)
+    if native is None:
+        return False
+    try:
+        rootfs = Rootfs(make_rootfs(choose_recipe(native, python)), python, native, "")
+    except CannotMakeRootfs:
+        return False
+    options = ["-qq", "-j0", "--invalidation-mode=unchecked-hash", "-s/job", f"-p{seen_as}"]
+    command, environment = enter_namespaces(rootfs, folder, folder, ["-m", "compileall", *options, "/job"])
+    try:
+        process.run(command, env=environment, timeout=COMPILE_LIMIT)
+    except process.TimedOut:
+        return False
+    return any(folder.rglob("*.pyc"))
+
+
+def make_compiled_rootfs(cpu: Cpu, python: str) -> Path:
+    """Return the folder of a root with CPython ``python``; its standard library is compiled if that is possible here.
+
+    Raises CannotMakeRootfs as `rootfs.make_rootfs` does, and UsageError for a version that Debian doesn't have.
+    """
+    root = make_rootfs(choose_recipe(cpu, python))
+    library = f"usr/lib/python{python}"
+    done = root / "compiled"
+    if not done.exists() and compile_folder(python, root / library, f"/{library}"):
+        done.touch()
+    return root

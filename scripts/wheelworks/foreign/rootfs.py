@@ -1,6 +1,6 @@
-"""Roots with Debian's CPython of a foreign CPU: laid down by mmdebstrap, kept in the cache, never run to be made.
+"""Root file systems with Debian's CPython for another CPU: made by mmdebstrap, kept in the cache.
 
-mmdebstrap's extract variant only unpacks packages, which takes seconds and needs no emulator.
+mmdebstrap's variant "extract" only unpacks packages, which takes seconds and needs no emulator.
 """
 
 from __future__ import annotations
@@ -19,26 +19,39 @@ from wheelworks.core import debian
 from wheelworks.core.cache import keep
 from wheelworks.core.debian import HOW_TO_GET, SUITES
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.foreign.machines import Machine
-from wheelworks.foreign.supervisor import start
+from wheelworks.foreign.cpus import Cpu
 
-LAYOUT = 3  # raise it when what is added to a root changes: roots in the cache are then laid again
-TIME_LIMIT = 600.0
-PAUSES = (3.0, 20.0)  # seconds before the second and third try: a mirror of unstable is renewed four times a day
+LAYOUT = 3  # increase it when `_complete` changes: roots in the cache are then made again
+TIME_LIMIT = 600.0  # seconds
+PAUSES = (3.0, 20.0)  # seconds before the second and third try: mirrors of unstable are updated four times a day
 MOUNT_POINTS = ("dev", "proc", "tmp", "site", "job")
 
+# The kernel signals a child when its parent dies. If the parent died before setpriv asked for that, the child's parent
+# has another id by now, and the child exits.
+_CHECK_PARENT = '[ "$PPID" = "$0" ] && exec "$@"'
 
-class CannotLay(WheelworksError):
-    """The root can't be laid on this machine: a tool or a right is missing, or the archive lacks that Python."""
+
+class CannotMakeRootfs(WheelworksError):
+    """This machine can't make the root: a tool or permission is missing, or Debian has no such Python."""
 
 
-class NotServed(CannotLay):
-    """mmdebstrap failed, most likely since the archive changed under its hands: the next try may do."""
+class ArchiveChanged(CannotMakeRootfs):
+    """mmdebstrap failed, most likely because the archive was being updated: another try may succeed."""
+
+
+@dataclass(frozen=True)
+class Rootfs:
+    """A root file system: its folder, its Python's version ("3.11"), its CPU, the emulator's path ("" if native)."""
+
+    folder: Path
+    python: str
+    cpu: Cpu
+    emulator: str
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a root is made from; equal recipes share a root."""
+    """The Debian suite, architecture and packages of a root; equal recipes share a root."""
 
     suite: str
     architecture: str
@@ -46,65 +59,79 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """The root's name in the cache."""
+        """Return the root's name in the cache."""
         digest = hashlib.sha256(repr((LAYOUT, self)).encode()).hexdigest()
         return f"{self.suite}-{self.architecture}-{digest[:12]}"
 
 
-def recipe(machine: Machine, python: str) -> Recipe:
-    """The recipe for CPython ``python`` ("3.11") on ``machine``; raises UsageError for a version Debian hasn't."""
+def choose_recipe(cpu: Cpu, python: str) -> Recipe:
+    """Return the recipe for CPython ``python`` ("3.11") on a CPU. Raises UsageError for other versions."""
     if python not in SUITES:
-        raise UsageError(f"Debian has no CPython {python}", f"the versions to be had are {', '.join(SUITES)}")
-    return Recipe(SUITES[python], machine.debian, (f"python{python}",))
+        raise UsageError(f"Debian has no CPython {python}", f"available versions: {', '.join(SUITES)}")
+    return Recipe(SUITES[python], cpu.debian, (f"python{python}",))
 
 
-def lay_root(wanted: Recipe) -> Path:
-    """The root for a recipe, laid down now (5 to 10 s, 70 MB) if the cache hasn't got it.
+def make_rootfs(recipe: Recipe) -> Path:
+    """Return the folder of a recipe's root. It is made (5 to 10 s, 70 MB) if it isn't in the cache.
 
-    Raises CannotLay if mmdebstrap is missing or fails, WheelworksError if the cache can't be written.
+    Raises CannotMakeRootfs if mmdebstrap is missing or fails, WheelworksError if the cache can't be written.
     """
     for pause in PAUSES:
         try:
-            return _keep(wanted)
-        except NotServed:
+            return _keep(recipe)
+        except ArchiveChanged:
             time.sleep(pause)
-    return _keep(wanted)
+    return _keep(recipe)
 
 
-def _keep(wanted: Recipe) -> Path:
-    return keep(f"roots/{wanted.key}", lambda folder: _lay(wanted, folder))
+def _keep(recipe: Recipe) -> Path:
+    return keep(f"roots/{recipe.key}", lambda folder: _make(recipe, folder))
 
 
-def command(wanted: Recipe) -> list[str]:
-    """mmdebstrap's command line; the root comes as a tar file on its standard output."""
-    options = [f"--architectures={wanted.architecture}", f"--include={','.join(wanted.packages)}"]
-    return debian.command("extract", wanted.suite, *options)
+def mmdebstrap_command(recipe: Recipe) -> list[str]:
+    """Return mmdebstrap's command line, which writes the root as a tar file to standard output."""
+    options = [f"--architectures={recipe.architecture}", f"--include={','.join(recipe.packages)}"]
+    return debian.command("extract", recipe.suite, *options)
 
 
-def _lay(wanted: Recipe, folder: Path) -> None:
+def die_with_parent(command: list[str], signal: str = "KILL") -> list[str]:
+    """Return a command that gets ``signal`` when this process dies in any way. The command is Linux's."""
+    return ["setpriv", "--pdeathsig", signal, "sh", "-c", _CHECK_PARENT, str(os.getpid()), *command]
+
+
+def _make(recipe: Recipe, folder: Path) -> None:
     if not shutil.which("mmdebstrap"):
-        raise CannotLay("mmdebstrap, which lays the foreign root, isn't installed", HOW_TO_GET)
+        raise CannotMakeRootfs("mmdebstrap, which makes root file systems, isn't installed", HOW_TO_GET)
     with tempfile.TemporaryFile() as log:
         try:
-            status = _stream(command(wanted), folder, log)
+            status = _unpack(mmdebstrap_command(recipe), folder, log)
         except subprocess.TimeoutExpired:
-            raise _failure(wanted, log, f"not done after {TIME_LIMIT:.0f} s") from None
+            raise _failure(recipe, log, f"not done after {TIME_LIMIT:.0f} s") from None
         if any(status):
-            failure = _failure(wanted, log, f"mmdebstrap and tar ended with exit codes {status}")
-            raise NotServed(failure.message, "try again later: a mirror of the archive may be half renewed")
-        _furnish(folder)
-        if not (folder / "usr/bin" / wanted.packages[0]).exists():
-            raise _failure(wanted, log, f"{wanted.suite} has no {wanted.packages[0]} for {wanted.architecture}")
+            failure = _failure(recipe, log, f"mmdebstrap and tar ended with exit codes {status}")
+            raise ArchiveChanged(failure.message, "try again later: the archive's mirror may be half updated")
+        _complete(folder)
+        if not (folder / "usr/bin" / recipe.packages[0]).exists():
+            raise _failure(recipe, log, f"{recipe.suite} has no {recipe.packages[0]} for {recipe.architecture}")
 
 
-def _stream(maker: list[str], folder: Path, log: IO[bytes]) -> tuple[int, int]:
-    """Unpack the tar file that ``maker`` writes; gives both exit codes.
+def _unpack(command: list[str], folder: Path, log: IO[bytes]) -> tuple[int, int]:
+    """Unpack the tar file that ``command`` writes. Return the exit codes of both programs.
 
-    The files come to belong to whoever unpacks them, so that they can be removed without a namespace.
+    The files belong to this user, so that they can be removed without a namespace.
     """
-    unpacker = ["tar", "--extract", "--no-same-owner", "--exclude=./dev", f"--directory={folder}"]
-    making = start(maker, stdout=subprocess.PIPE, stderr=log, on_death="TERM")
-    unpacking = start(unpacker, stdin=making.stdout, stdout=log, stderr=log)
+    tar = ["tar", "--extract", "--no-same-owner", "--exclude=./dev", f"--directory={folder}"]
+    # In sessions of their own, so that Ctrl-C reaches this process alone. TERM lets mmdebstrap clean up.
+    making = subprocess.Popen(
+        die_with_parent(command, "TERM"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        start_new_session=True,
+    )
+    unpacking = subprocess.Popen(
+        die_with_parent(tar), stdin=making.stdout, stdout=log, stderr=log, start_new_session=True
+    )
     assert making.stdout
     making.stdout.close()
     try:
@@ -116,16 +143,16 @@ def _stream(maker: list[str], folder: Path, log: IO[bytes]) -> tuple[int, int]:
         unpacking.wait()
 
 
-def _failure(wanted: Recipe, log: IO[bytes], reason: str) -> CannotLay:
+def _failure(recipe: Recipe, log: IO[bytes], reason: str) -> CannotMakeRootfs:
     log.seek(0)
     lines = log.read().decode(errors="replace").splitlines()
-    telling = [line for line in lines if line.startswith("E:")] or lines
-    message = f"no root with {', '.join(wanted.packages)} from Debian {wanted.suite}, {wanted.architecture}: {reason}"
-    return CannotLay("\n".join([message, *telling[-5:]]), HOW_TO_GET)
+    errors = [line for line in lines if line.startswith("E:")] or lines
+    message = f"no root with {', '.join(recipe.packages)} from Debian {recipe.suite}, {recipe.architecture}: {reason}"
+    return CannotMakeRootfs("\n".join([message, *errors[-5:]]), HOW_TO_GET)
 
 
-def _furnish(root: Path) -> None:
-    """Add what the packages' own scripts, which never ran, or an administrator would have added."""
+def _complete(root: Path) -> None:
+    """Add what an administrator, or the packages' own scripts, which never ran, would have added."""
     for name in ("bin", "sbin", "lib", "lib64"):
         if not (root / name).exists() and (root / "usr" / name).is_dir():
             (root / name).symlink_to(f"usr/{name}")
@@ -143,7 +170,7 @@ def _furnish(root: Path) -> None:
 
 
 def _make_links_relative(root: Path) -> None:
-    """Keep links inside the root also where it isn't the guest's root folder (see `sandbox.EmulatorAlone`)."""
+    """Keep links inside the root where it isn't a program's root folder (see `isolation.run_emulator`)."""
     for folder, folders, files in os.walk(root):
         for path in (Path(folder, name) for name in [*folders, *files]):
             if path.is_symlink() and (target := path.readlink()).is_absolute():

@@ -1,36 +1,78 @@
-"""Run a Linux wheel under real CPython of its CPU: the wheel's way from a file to a verdict."""
+"""Run a Linux wheel under the real CPython of its CPU, and judge the results."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from wheelworks.core import process
+from wheelworks.core import cache, process
 from wheelworks.core.verdict import Verdict
-from wheelworks.foreign.bytecode import compile_folder, root_for
-from wheelworks.foreign.isolation import EmulatorAlone, Namespaces, Place, Way, find_emulator, probe
-from wheelworks.foreign.machines import Machine, find_machine
-from wheelworks.foreign.rootfs import CannotLay
-from wheelworks.foreign.runs import run_folder
-from wheelworks.foreign.site_packages import Site, lay_site
-from wheelworks.foreign.suites import Run, judge, run_package, run_smoke, run_tornado
-from wheelworks.foreign.wheels import mismatch
-from wheelworks.testing.outcomes import Outcomes, Progress
+from wheelworks.foreign.cpus import Cpu, find_cpu
+from wheelworks.foreign.isolation import (
+    EMULATOR_ALONE,
+    NAMESPACES,
+    Isolation,
+    compile_folder,
+    find_emulator,
+    make_compiled_rootfs,
+    probe_isolation,
+)
+from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs
+from wheelworks.foreign.site_packages import SitePackages, create_site_packages, explain_mismatch
+from wheelworks.testing.suites import (
+    WORKERS_PACKAGE,
+    Runner,
+    SuiteResults,
+    Task,
+    Update,
+    Worker,
+    read_known_failures,
+    run_package_suite,
+    run_tornado_suite,
+)
 
 Tests = Literal["smoke", "package", "tornado"]
 
 REPOSITORY_TESTS = Path(__file__).parents[3] / "tests" / "speedups"
-TIME_LIMITS: dict[Tests, float] = {"smoke": 120.0, "package": 900.0, "tornado": 900.0}
-RUNS: Mapping[Tests, Callable[[Run], Outcomes]] = {"smoke": run_smoke, "package": run_package, "tornado": run_tornado}
+TIME_LIMITS: dict[Tests, float] = {"smoke": 120.0, "package": 900.0, "tornado": 900.0}  # seconds
+SHOWN = 10  # tests of a list that share a finding
+DETAIL = 1500  # characters
 NEWER_QEMU = "a newer qemu-user-static may help: Debian's backports and unstable have one"
 HOW_TO_GET_QEMU = "apt-get install --no-install-recommends qemu-user-static"
 
 
-class CannotRun(Exception):
+class Unsupported(Exception):
     """This machine can't run the wheel; the text says why and what to do about it."""
+
+
+def prepare_worker(rootfs: Rootfs, isolation: Isolation, site: SitePackages, work: Path, task: Task) -> Worker:
+    """Return the worker of a task, which runs in a root with a work folder below ``work``."""
+    folder = work / task.name
+    folder.mkdir()
+    words = ["-m", f"{WORKERS_PACKAGE}.{task.program}", "/job/results.xml", *task.arguments, *site.modules]
+    command, environment = isolation.command(rootfs, site.folder, folder, words)
+    # The log is outside the work folder, so that the worker can't reach it.
+    return Worker(command, environment, folder, folder / "results.xml", folder.with_name(f"{task.name}.log"))
+
+
+def run_suite(runner: Runner, tests: Tests, site: SitePackages, limited: bool) -> SuiteResults:
+    """Run tests; ``limited`` leaves out those that start other programs."""
+    if tests == "smoke":
+        return SuiteResults(runner.run([Task("smoke", "smoke")]))
+    if tests == "package":
+        return run_package_suite(runner, f"/site/{site.tests}")
+    install = "" if site.package == "tornado" else site.package
+    return run_tornado_suite(runner, install, read_known_failures("needs-children") if limited else {})
 
 
 def run_wheel(
@@ -42,81 +84,165 @@ def run_wheel(
     tests_folder: Path = REPOSITORY_TESTS,
     jobs: int | None = None,
     time_limit: float | None = None,
-    progress: Progress = lambda text: None,
+    update: Update = lambda text: None,
 ) -> Verdict:
-    """Run ``wheel`` under Debian's CPython ``python`` ("3.11") for ``cpu`` ("aarch64"), emulated where need be.
+    """Run ``wheel`` under Debian's CPython ``python`` ("3.11") for ``cpu`` ("aarch64"), emulated if necessary.
 
-    ``tests``: smoke imports the extension modules and checks what can be checked of any; package runs the tests of
-    ``tests_folder``; tornado runs Tornado's whole suite, with the package's ``install()`` called before, unless the
-    wheel is Tornado itself. They are shared out over ``jobs`` cores (all of this machine) and end after
-    ``time_limit`` seconds, which count from the tests' start. ``progress`` is told in words what is going on.
-    Raises WheelworksError for an unsound wheel, UsageError for an unknown CPU or Python; what this machine lacks is a
-    verdict, "unsupported".
+    ``tests``: "smoke" imports the extension modules and checks what can be checked of any; "package" runs the tests of
+    ``tests_folder``; "tornado" runs Tornado's whole suite, after the package's ``install()`` unless the wheel is
+    Tornado itself. They are split over ``jobs`` cores (default: all) and take ``time_limit`` seconds at most, which
+    count from the tests' start. ``update`` gets reports of progress.
+    Raises WheelworksError for a damaged wheel, UsageError for an unknown CPU or Python. If this machine lacks
+    something, the verdict is "unsupported".
     """
     began = time.monotonic()
-    machine = find_machine(cpu)
-    verdict = Verdict(wheel.name, f"CPython {python} for {machine.debian}", "unsupported")
+    known = find_cpu(cpu)
+    verdict = Verdict(wheel.name, f"CPython {python} for {known.debian}", "unsupported")
     try:
-        if why := mismatch(wheel, machine.cpu, python):
-            raise CannotRun(why)
-        emulator = _emulator(machine)
-        with run_folder() as folder:
-            site = _site(wheel, folder, tests, tests_folder, progress)
-            place = Place(_root(machine, python, progress), python, machine, emulator)
+        if why := explain_mismatch(wheel, known.name, python):
+            raise Unsupported(why)
+        emulator = _require_emulator(known)
+        with create_run_folder() as folder:
+            site = _create_site(wheel, folder, tests, tests_folder, update)
+            rootfs = Rootfs(_require_rootfs(known, python, update), python, known, emulator)
             if tests != "smoke":
                 compile_folder(python, site.folder, "/site")
-            way, how = _way(place, folder, progress)
+            isolation, how = _choose_isolation(rootfs, folder, update)
             verdict = replace(verdict, how=how)
             limit = TIME_LIMITS[tests] if time_limit is None else time_limit
-            run = Run(place, way, site, folder, jobs or process.count_cores(), limit, progress)
-            verdict = judge(verdict, RUNS[tests](run), site.modules)
-    except CannotRun as error:
+            prepare = partial(prepare_worker, rootfs, isolation, site, folder)
+            runner = Runner(prepare, jobs or process.count_cores(), limit, update)
+            suite = run_suite(runner, tests, site, limited=bool(isolation.limits))
+            verdict = judge_results(verdict, suite, site.modules)
+    except Unsupported as error:
         verdict = replace(verdict, why=str(error))
     return replace(verdict, seconds=time.monotonic() - began)
 
 
-def _emulator(machine: Machine) -> str:
-    emulator = find_emulator(machine)
+def _require_emulator(cpu: Cpu) -> str:
+    emulator = find_emulator(cpu)
     if emulator is None:
-        raise CannotRun(f"{machine.emulator} isn't installed: {HOW_TO_GET_QEMU}")
+        raise Unsupported(f"{cpu.emulator} isn't installed: {HOW_TO_GET_QEMU}")
     return emulator
 
 
-def _site(wheel: Path, folder: Path, tests: Tests, tests_folder: Path, progress: Progress) -> Site:
+def _create_site(wheel: Path, folder: Path, tests: Tests, tests_folder: Path, update: Update) -> SitePackages:
     began = time.monotonic()
     chosen = tests_folder if tests == "package" else None
-    site = lay_site(wheel, folder / "site", with_tests=tests != "smoke", tests_folder=chosen)
-    progress(f"{wheel.name} unpacked, with {', '.join(site.modules)} ({time.monotonic() - began:.1f} s)")
+    site = create_site_packages(wheel, folder / "site", with_dependencies=tests != "smoke", tests_folder=chosen)
+    update(f"{wheel.name} unpacked, with {', '.join(site.modules)} ({time.monotonic() - began:.1f} s)")
     return site
 
 
-def _root(machine: Machine, python: str, progress: Progress) -> Path:
+def _require_rootfs(cpu: Cpu, python: str, update: Update) -> Path:
     began = time.monotonic()
     try:
-        root = root_for(machine, python)
-    except CannotLay as error:
-        raise CannotRun(f"{error.message}\n{error.hint}") from None
-    progress(f"root with CPython {python} for {machine.debian}: {root} ({time.monotonic() - began:.1f} s)")
+        root = make_compiled_rootfs(cpu, python)
+    except CannotMakeRootfs as error:
+        raise Unsupported(f"{error.message}\n{error.hint}") from None
+    update(f"root with CPython {python} for {cpu.debian}: {root} ({time.monotonic() - began:.1f} s)")
     return root
 
 
-def _way(place: Place, folder: Path, progress: Progress) -> tuple[Way, str]:
-    """The first way that works here, and the words for it."""
-    ways: list[Way] = [Namespaces(), EmulatorAlone()] if place.emulator else [Namespaces()]
+def _choose_isolation(rootfs: Rootfs, folder: Path, update: Update) -> tuple[Isolation, str]:
+    """Return the first isolation that works here, with the verdict's description of how the wheel was run."""
+    candidates = [NAMESPACES, EMULATOR_ALONE] if rootfs.emulator else [NAMESPACES]
     reasons: list[str] = []
-    for way in ways:
-        probed = probe(way, place, folder)
-        if probed.version:
-            model = f" as {place.machine.model}" if place.machine.model else ""
-            by = f" under {_emulator_version(place.emulator)}{model}" if place.emulator else ""
-            limits = f": {way.limits}" if way.limits else ""
-            how = f"CPython {probed.version} for {place.machine.debian}{by}, {way.name}{limits}"
-            progress(how + (f" ({reasons[0]})" if reasons else ""))
-            return way, how
-        reasons.append(f"{way.name}: {probed.why}")
-    raise CannotRun(f"the guest's Python doesn't start; {'; '.join(reasons)}; {NEWER_QEMU}")
+    for isolation in candidates:
+        version, why = probe_isolation(isolation, rootfs, folder)
+        if version:
+            model = f" as {rootfs.cpu.model}" if rootfs.cpu.model else ""
+            emulator = f" under {_describe_emulator(rootfs.emulator)}{model}" if rootfs.emulator else ""
+            limits = f": {isolation.limits}" if isolation.limits else ""
+            how = f"CPython {version} for {rootfs.cpu.debian}{emulator}, {isolation.name}{limits}"
+            update(how + (f" ({reasons[0]})" if reasons else ""))
+            return isolation, how
+        reasons.append(f"{isolation.name}: {why}")
+    raise Unsupported(f"the foreign Python doesn't start; {'; '.join(reasons)}; {NEWER_QEMU}")
 
 
-def _emulator_version(emulator: str) -> str:
+def _describe_emulator(emulator: str) -> str:
     words = process.run([emulator, "--version"], timeout=30).output.split()
     return f"qemu {words[words.index('version') + 1]}" if "version" in words else "qemu"
+
+
+def judge_results(verdict: Verdict, suite: SuiteResults, modules: Sequence[str]) -> Verdict:
+    """Return the verdict with its outcome, count of checks, reasons and findings. Anything unexplained is a failure."""
+    results = suite.results
+    passed = len(results.with_outcome("passed"))
+    count = f"{passed} of {max(len(results.collected), len(results.finished))} checks passed"
+    if findings := tuple(_find_failures(suite, modules)):
+        why = f"{count}; {findings[0].splitlines()[0]}"
+        return replace(verdict, outcome="failed", checks=passed, findings=findings, why=why)
+    return replace(verdict, outcome="passed", checks=passed, why="; ".join([count, *_describe_exceptions(suite)]))
+
+
+def _find_failures(suite: SuiteResults, modules: Sequence[str]) -> Iterable[str]:
+    results = suite.results
+    for death in results.deaths:
+        where = f" during {', '.join(sorted(results.running))}" if results.running else ""
+        first, _, rest = death.partition("\n")
+        yield f"{first}{where}\n{rest}".strip()
+    for test in results.with_outcome("failed"):
+        yield f"{test} failed:\n{results.finished[test][1][-DETAIL:]}"
+    if skipped := [test for test in results.with_outcome("skipped") if test not in suite.reasons]:
+        details = [f"{test} ({results.finished[test][1]})" for test in skipped]
+        yield f"skipped, but not an expected failure: {_shorten(details)}"
+    missing = [test for test in results.collected if test not in results.finished and test not in suite.reasons]
+    if missing and not results.deaths:
+        yield f"never ran, but not an expected failure: {_shorten(missing)}"
+    if unloaded := [name for name in modules if name not in results.modules]:
+        yield f"the extension was never loaded, so that the tests ran without it: {', '.join(unloaded)}"
+    yield from (f"{hook}: {status}" for hook, status in results.hooks.items() if status != "installed")
+    if not results.with_outcome("passed"):
+        yield "not one check passed"
+
+
+def _describe_exceptions(suite: SuiteResults) -> Iterable[str]:
+    """Yield which tests of a good run did not pass, or not at once."""
+    results = suite.results
+    absent = [test for test in (results.collected or results.finished) if results.outcome_of(test) != "passed"]
+    if absent:
+        counts = Counter(suite.reasons[test] for test in absent).most_common()
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in counts)
+        yield f"expected failures: {len(absent)}: {reasons}"
+    if suite.second_try:
+        yield f"passed only at the second try, alone: {', '.join(suite.second_try)}"
+
+
+def _shorten(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return f"{len(items)}: " + ", ".join(items[:SHOWN]) + more
+
+
+@contextmanager
+def create_run_folder() -> Iterator[Path]:
+    """Create an empty folder for one run, and remove it afterwards, with those that killed runs left.
+
+    A lock on the folder tells that its run is alive: the kernel drops it when the process ends in any way.
+    Raises WheelworksError if the cache can't be written.
+    """
+    runs = cache.folder() / "runs"
+    cache.make_folder(runs)
+    with runs.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _remove_leftovers(runs)
+        folder = Path(tempfile.mkdtemp(dir=runs))
+        alive = os.open(folder, os.O_RDONLY)
+        fcntl.flock(alive, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        cache.remove_tree(folder)
+        os.close(alive)
+
+
+def _remove_leftovers(runs: Path) -> None:
+    for folder in runs.iterdir():
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            with contextlib.suppress(BlockingIOError):  # its run is alive
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                cache.remove_tree(folder)
+        finally:
+            os.close(lock)

@@ -6,11 +6,14 @@ these files, so that a release that was killed continues where it was.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import structs
 
 from wheelworks.core import manifest, plan, process, targets
 from wheelworks.core.errors import WheelworksError
@@ -31,11 +34,6 @@ class ReleaseSubset:
     pythons: tuple[str, ...] = ()
     tornados: tuple[str, ...] = ()
     variations: tuple[str, ...] = ()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is left out."""
-        return self == ReleaseSubset()
 
     def format_options(self) -> tuple[str, ...]:
         """Return the options in a fixed order, which also identify the subset in the record."""
@@ -86,9 +84,6 @@ class Release:
         return [*self.files, self.dist / PROVENANCE_FILE]
 
 
-# --- the files and their checksums -----------------------------------------------------------------------------------
-
-
 def check_files(release: Release) -> None:
     """Check that the folder holds every file of the release and no other wheel or sdist. Raises WheelworksError."""
     if missing := sorted(set(release.names) - _list_files(release)):
@@ -134,16 +129,11 @@ def _read_checksums(folder: Path) -> dict[str, str]:
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
-# --- what each step does ---------------------------------------------------------------------------------------------
-
-
-def run_wheelworks(release: Release, *words: str | Path) -> None:
+def run_wheelworks(release: Release, *words: str | Path, session: str = "") -> None:
     """Run one of the suite's commands. Raises WheelworksError with the end of its output if it fails."""
     command = [sys.executable, "-m", "wheelworks", *words]
-    ended = process.run(command, cwd=release.root, timeout=7200, die_with_parent=True)
-    if ended.status:
-        lines = [line for line in ended.output.splitlines() if line.strip()]
-        raise WheelworksError(f"{words[0]} failed:\n" + "\n".join(lines[-25:]), f"nox -s {words[0]}")
+    options: dict[str, Any] = {"cwd": release.root, "timeout": 7200, "die_with_parent": True}
+    process.run_checked(command, f"{words[0]} failed", f"nox -s {session or words[0]}", lines=25, **options)
 
 
 def build_wheels(release: Release) -> None:
@@ -155,7 +145,7 @@ def build_wheels(release: Release) -> None:
 def audit_wheels(release: Release) -> None:
     """Audit the wheels and their dependencies, the lock files and the workflows."""
     run_wheelworks(release, "audit", release.dist)
-    run_wheelworks(release, "lint-project", release.root)
+    run_wheelworks(release, "lint-project", release.root, session="lint")
 
 
 def run_wheels(release: Release) -> None:
@@ -205,9 +195,6 @@ def rehearse_upload(release: Release) -> None:
     rehearsal.rehearse_release(release.files, release.planned, pin, work)
 
 
-# --- running the steps -----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class ReleaseStep:
     """A step: its name, a summary, the function that does it, and the files that it creates or checks."""
@@ -232,14 +219,13 @@ STEPS = (
 )
 
 
-@dataclass(frozen=True)
-class ReleaseState:
+class ReleaseState(msgspec.Struct, frozen=True):
     """The steps that are done for a version, commit and subset, each with the SHA-256 of its files by name."""
 
     version: str
     commit: str
     subset: tuple[str, ...] = ()
-    done: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    done: dict[str, dict[str, str]] = {}
 
     def is_done(self, step: str, folder: Path) -> bool:
         """Return whether a step was done and its files haven't changed since."""
@@ -249,27 +235,21 @@ class ReleaseState:
     def with_done(self, step: str, files: Iterable[Path]) -> ReleaseState:
         """Return the state after a step was done with ``files``."""
         hashes = {path.name: manifest.sha256(path) for path in files}
-        return replace(self, done={**self.done, step: hashes})
-
-    def save(self, folder: Path) -> None:
-        """Write the state atomically."""
-        record = {"version": self.version, "commit": self.commit, "part": self.subset, "done": self.done}
-        manifest.write(folder / STATE_FILE, (json.dumps(record, indent=1) + "\n").encode())
+        return structs.replace(self, done={**self.done, step: hashes})
 
 
-def load_state(folder: Path, version: str, commit: str, subset: tuple[str, ...] = ()) -> ReleaseState:
+def _save_state(state: ReleaseState, folder: Path) -> None:
+    manifest.write(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
+
+
+def _load_state(release: Release) -> ReleaseState:
     """Return the state of a release; a new one if there is none, an unreadable one, or that of another release."""
-    fresh = ReleaseState(version, commit, subset)
+    fresh = ReleaseState(release.version, release.commit, release.subset.format_options())
     try:
-        found = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-        done = {
-            str(step): {str(name): str(digest) for name, digest in files.items()}
-            for step, files in found["done"].items()
-        }
-        recorded = found["version"], found["commit"], tuple(found["part"])
-        return replace(fresh, done=done) if recorded == (version, commit, subset) else fresh
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        found = msgspec.json.decode((release.dist / STATE_FILE).read_bytes(), type=ReleaseState)
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return fresh
+    return found if structs.replace(found, done={}) == fresh else fresh
 
 
 def begin_release(root: Path, dist: Path, version: str, name: str, subset: ReleaseSubset, *, publish: bool) -> Release:
@@ -294,7 +274,7 @@ def run_steps(release: Release, steps: Sequence[ReleaseStep], update: Callable[[
         update(step.name, "running")
         step.run(release)
         state = state.with_done(step.name, step.files(release))
-        state.save(release.dist)
+        _save_state(state, release.dist)
         update(step.name, "done")
 
 
@@ -303,7 +283,7 @@ def _prepare_folder(release: Release) -> ReleaseState:
     written = (*(path.name for path in release.attested), CHECKSUMS_FILE, STATE_FILE, manifest.FILE)
     manifest.sweep(release.dist, written)
     _check_no_other_files(release)
-    state = load_state(release.dist, release.version, release.commit, release.subset.format_options())
+    state = _load_state(release)
     if CHECKSUMS_FILE in state.done:
         check_unchanged(release.dist)
     elif not state.done:  # these describe the files of an earlier release

@@ -7,12 +7,14 @@ variations differ from each other, the clock is stopped to tell timestamps from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from wheelworks.core import process
 from wheelworks.reproduce import environment
+from wheelworks.reproduce.differences import ABSENT, PRESENT, ByteDifference, compare_files, find_equal_members
 from wheelworks.reproduce.rebuild import BuildOutput, Selection, select_files
 from wheelworks.reproduce.variations import Variation
 
@@ -22,9 +24,8 @@ INTERACTION = "interaction: no variation makes a difference alone"
 DIFFERENT_TOOLCHAIN = "built differently: rebuilds agree with each other, whatever is varied"
 TIMESTAMP = "clock: the bytes contain the time of the build"
 
-_FROZEN_CLOCK = Variation(
-    "frozen clock", lambda: environment.FROZEN_TIME, environment.freeze_clock, environment.check_faketime
-)
+_FROZEN_CLOCK = Variation("frozen clock", lambda: "", environment.freeze_clock, environment.check_faketime)
+_MAX_LINES = 12  # reported differences of one file
 
 Files = Mapping[str, Path]
 BuildFunction = Callable[[Sequence[Variation], Selection | None], BuildOutput]
@@ -38,6 +39,40 @@ class Cause:
     files: tuple[str, ...]
     before: Files
     after: BuildOutput
+
+    @cached_property
+    def differences(self) -> dict[str, list[ByteDifference]]:
+        """The differences in each file. Raises WheelworksError for a damaged one."""
+        return {name: self._compare(self.before.get(name), self.after.files.get(name)) for name in self.files}
+
+    def _compare(self, before: Path | None, after: Path | None) -> list[ByteDifference]:
+        if before and after:
+            return compare_files(before, after)
+        why = f"not built:\n{self.after.failure or 'the build succeeded without it'}"
+        return [ByteDifference("", "the file itself", PRESENT if before else ABSENT, PRESENT if after else why)]
+
+    def format_lines(self) -> Iterator[str]:
+        """Yield each file's name, and below it a line for each difference."""
+        for file, found in self.differences.items():
+            yield file
+            lines = list(_format_differences(found))
+            yield from lines[:_MAX_LINES]
+            if len(lines) > _MAX_LINES:
+                yield f"  and {len(lines) - _MAX_LINES} more"
+            before, after = self.before.get(file), self.after.files.get(file)
+            if self.name == DIFFERENT_TOOLCHAIN and before and after and file.endswith(".whl"):
+                equal = find_equal_members(before, after)
+                yield f"  equal, {len(equal)} files: {', '.join(equal)}"
+
+
+def _format_differences(found: Sequence[ByteDifference]) -> Iterator[str]:
+    """Yield a line for each difference; members with the same difference share one."""
+    same: dict[tuple[str, str, str], list[str]] = {}
+    for one in found:
+        same.setdefault((one.where, one.first, one.second), []).append(one.member or "the archive")
+    for (where, first, second), members in same.items():
+        who = members[0] if len(members) == 1 else f"{len(members)} files, {members[0]} to {members[-1]}"
+        yield f"  {who}: {where}" + (f": {first} | {second}" if first or second else "")
 
 
 def find_differing(files: Files, build: BuildOutput) -> tuple[str, ...]:

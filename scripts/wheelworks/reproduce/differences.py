@@ -49,6 +49,10 @@ DllCharacteristics 2"
 _MACHO = "magic 4 cputype 4 cpusubtype 4 filetype 4 ncmds 4 sizeofcmds 4 flags 4 reserved 4"
 
 
+# For each member ("" for the archive itself) what the archive stores besides its contents.
+_Headers = Mapping[str, Mapping[str, object]]
+
+
 @dataclass(frozen=True)
 class ByteDifference:
     """A difference: the member ("" for the archive itself), the place in it, and the value on both sides."""
@@ -66,41 +70,57 @@ def compare_files(first: Path, second: Path) -> list[ByteDifference]:
     """
     if first.read_bytes() == second.read_bytes():
         return []
-    read_contents, read_headers = (
-        (_read_wheel, _read_zip_headers) if first.suffix == ".whl" else (_read_sdist, _read_tar_headers)
-    )
-    found = list(_compare_contents(read_contents(first), read_contents(second)))
-    found += _compare_headers(read_headers(first), read_headers(second))
+    read = _read_wheel if first.suffix == ".whl" else _read_sdist
+    (ones, one_headers), (others, other_headers) = read(first), read(second)
+    found = [*_compare_contents(ones, others), *_compare_headers(one_headers, other_headers)]
     return found or [ByteDifference("", "compressed data", "one compressor's", "another's, or another level")]
 
 
 def find_equal_members(first: Path, second: Path) -> list[str]:
     """Return the members that are the same in two wheels. Raises WheelworksError for a damaged wheel."""
-    ones, others = _read_wheel(first), _read_wheel(second)
+    (ones, _), (others, _) = _read_wheel(first), _read_wheel(second)
     return [name for name in sorted(ones.keys() & others.keys()) if ones[name] == others[name]]
 
 
-def _read_wheel(path: Path) -> dict[str, bytes]:
-    return {name: member.data for name, member in read_members(path).items()}
+def _read_wheel(path: Path) -> tuple[dict[str, bytes], _Headers]:
+    """Return the members of a wheel, and those fields of the central directory that don't follow from the contents.
+
+    APPNOTE 4.3.12 lists the fields.
+    """
+    contents = {name: member.data for name, member in read_members(path).items()}
+    with zipfile.ZipFile(path) as archive:
+        return contents, {
+            one.filename: {
+                "date": "{}-{:02}-{:02} {:02}:{:02}:{:02}".format(*one.date_time),
+                "mode": f"{one.external_attr >> 16:o}",
+                "compression method": one.compress_type,
+                "flags": one.flag_bits,
+                "system": one.create_system,
+                "extra field": one.extra.hex(),
+            }
+            for one in archive.infolist()
+        }
 
 
-def _read_sdist(path: Path) -> dict[str, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(_unpack(path))) as tar:
-        files = {one.name: tar.extractfile(one) if one.isreg() else None for one in tar.getmembers()}
-        return {name: file.read() if file else b"" for name, file in files.items()}
-
-
-def _unpack(path: Path) -> bytes:
+def _read_sdist(path: Path) -> tuple[dict[str, bytes], _Headers]:
+    """Return the members of an sdist, and their tar fields (POSIX.1-2001); the gzip header (RFC 1952) is under ""."""
+    contents, head = {}, path.read_bytes()[:10]
+    fields: dict[str, Mapping[str, object]] = {}
     try:
         with gzip.open(path) as stream:
             data = stream.read(_MAX_UNPACKED + 1)
         if len(data) > _MAX_UNPACKED:
             raise WheelworksError(f"{path.name}: unpacks to more than {_MAX_UNPACKED >> 20} MiB: refused")
+        fields[""] = {"gzip time": int.from_bytes(head[4:8], "little"), "gzip level": head[8], "gzip system": head[9]}
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            tar.getmembers()
-        return data
+            for one in tar.getmembers():
+                file = tar.extractfile(one) if one.isreg() else None
+                contents[one.name] = file.read() if file else b""
+                names = {"user": f"{one.uname} ({one.uid})", "group": f"{one.gname} ({one.gid})", "link": one.linkname}
+                fields[one.name] = {"mtime": one.mtime, "mode": f"{one.mode:o}", "type": one.type, **names}
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError) as error:
         raise WheelworksError(f"{path.name}: damaged, or not an sdist: {error}", "download it again") from error
+    return contents, fields
 
 
 # --- the contents of members -----------------------------------------------------------------------------------------
@@ -149,11 +169,6 @@ def _format_line(line: str) -> str:
     return repr(line[:_MAX_LINE]) + ("..." if len(line) > _MAX_LINE else "") if line else ABSENT
 
 
-# --- what an archive stores besides the contents of its members ------------------------------------------------------
-
-_Headers = Mapping[str, Mapping[str, object]]
-
-
 def _compare_headers(ones: _Headers, others: _Headers) -> list[ByteDifference]:
     found = []
     if list(ones) != list(others) and ones.keys() == others.keys():
@@ -164,35 +179,6 @@ def _compare_headers(ones: _Headers, others: _Headers) -> list[ByteDifference]:
             if value != others[name].get(field):
                 found.append(ByteDifference(name, f"archive's {field}", str(value), str(others[name].get(field))))
     return sorted(found, key=lambda one: (one.member, one.where))
-
-
-def _read_zip_headers(path: Path) -> _Headers:
-    """Return the fields of a zip file's central directory (APPNOTE 4.3.12) that don't follow from the contents."""
-    with zipfile.ZipFile(path) as archive:  # read_members has checked it before
-        return {
-            one.filename: {
-                "date": "{}-{:02}-{:02} {:02}:{:02}:{:02}".format(*one.date_time),
-                "mode": f"{one.external_attr >> 16:o}",
-                "compression method": one.compress_type,
-                "flags": one.flag_bits,
-                "system": one.create_system,
-                "extra field": one.extra.hex(),
-            }
-            for one in archive.infolist()
-        }
-
-
-def _read_tar_headers(path: Path) -> _Headers:
-    """Return the gzip header (RFC 1952) under "", and the fields of each tar member (POSIX.1-2001)."""
-    head = path.read_bytes()[:10]
-    found: dict[str, Mapping[str, object]] = {
-        "": {"gzip time": int.from_bytes(head[4:8], "little"), "gzip level": head[8], "gzip system": head[9]}
-    }
-    with tarfile.open(fileobj=io.BytesIO(_unpack(path))) as tar:
-        for one in tar.getmembers():
-            names = {"user": f"{one.uname} ({one.uid})", "group": f"{one.gname} ({one.gid})", "link": one.linkname}
-            found[one.name] = {"mtime": one.mtime, "mode": f"{one.mode:o}", "type": one.type, **names}
-    return found
 
 
 # --- binaries: header fields and sections ----------------------------------------------------------------------------
@@ -212,7 +198,8 @@ def find_regions(data: bytes) -> list[FileRegion]:
     """Return the regions of an ELF, PE or Mach-O file; none for another or unreadable file."""
     try:
         if data.startswith(MACHO_MAGIC):
-            return [region for one in lief.MachO.parse(data) or () for region in _find_macho_regions(one)]
+            fat = lief.MachO.parse(data)  # a name, as its iterator doesn't keep it alive: LIEF would crash
+            return [region for one in fat or () for region in _find_macho_regions(one)]
         parsed = lief.parse(data) if data.startswith((b"\x7fELF", b"MZ")) else None
         if isinstance(parsed, lief.ELF.Binary):
             return list(_find_elf_regions(parsed, data))
@@ -329,13 +316,10 @@ def _format_value(data: bytes, offset: int) -> str:
 # --- diffoscope ------------------------------------------------------------------------------------------------------
 
 
-def has_diffoscope() -> bool:
-    """Return whether diffoscope is installed."""
-    return shutil.which("diffoscope") is not None
-
-
 def run_diffoscope(first: Path, second: Path) -> str:
-    """Return diffoscope's report on two files, limited in time and size, or why there is none."""
+    """Return diffoscope's report on two files, limited in time and size; "" if it isn't installed."""
+    if not shutil.which("diffoscope"):
+        return ""
     limits = ("--max-text-report-size", "200000", "--timeout", str(_DIFFOSCOPE_SECONDS))
     try:
         return process.run(["diffoscope", *limits, first, second], timeout=_DIFFOSCOPE_SECONDS + 60).output

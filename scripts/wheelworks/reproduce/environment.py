@@ -22,7 +22,6 @@ _FAKETIME_PATTERNS = tuple(
     for kind in ("MT", "")
     for folder in ("/usr/lib/*", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 )
-SHIFTED_TIME, FROZEN_TIME = "+7306d", "2031-04-05 06:07:08"
 
 
 @dataclass(frozen=True)
@@ -65,17 +64,12 @@ def create_environment(work: Path, source: Path, passed_env: Sequence[str] = ())
     return RebuildEnvironment(work, folder, source, env, passed_env=tuple(passed_env))
 
 
-def run_command(
-    environment: RebuildEnvironment, command: Sequence[str], timeout: float = 3600
-) -> process.CompletedProgram:
-    """Run a wheelworks command as a separate program in an environment, for at most ``timeout`` seconds."""
+def run_command(environment: RebuildEnvironment, command: Sequence[str]) -> process.CompletedProgram:
+    """Run a wheelworks command as a separate program in an environment, for at most an hour."""
     paths = [str(environment.suite), environment.env.get("PYTHONPATH", "")]
     env = {**environment.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     words = [*environment.launcher, sys.executable, "-m", "wheelworks", *command]
-    return process.run(words, env=env, cwd=environment.folder, timeout=timeout)
-
-
-# --- Linux namespaces, created by util-linux's unshare without privileges --------------------------------------------
+    return process.run(words, env=env, cwd=environment.folder, timeout=3600)
 
 
 @functools.cache
@@ -107,9 +101,6 @@ def unshare_with_tmpfs(folder: str) -> tuple[str, ...]:
     return (*_UNSHARE, "sh", "-c", mount, folder, *unshare_user(os.getuid(), os.getgid()))
 
 
-# --- the clock, changed by libfaketime -------------------------------------------------------------------------------
-
-
 @functools.cache
 def _find_faketime() -> str:
     return next((found for pattern in _FAKETIME_PATTERNS for found in sorted(glob.glob(pattern))), "")
@@ -120,23 +111,20 @@ def check_faketime() -> str:
     return "" if _find_faketime() else "libfaketime isn't installed: sudo apt install faketime"
 
 
-def _faketime_variables(when: str) -> dict[str, str]:
+def _set_clock(environment: RebuildEnvironment, when: str, *, for_builder: bool) -> RebuildEnvironment:
     # The monotonic clock is changed as well: otherwise libfaketime 0.9.10 makes time.sleep() fail.
-    return {"LD_PRELOAD": _find_faketime(), "FAKETIME": when, "NO_FAKE_STAT": "1"}
-
-
-def _pass_variables(environment: RebuildEnvironment, variables: Mapping[str, str]) -> RebuildEnvironment:
+    variables = {"LD_PRELOAD": _find_faketime(), "FAKETIME": when, "NO_FAKE_STAT": "1"}
+    changed = environment.with_env(**variables) if for_builder else environment
     # The builder's hermetic environment drops these variables unless they are passed on explicitly.
     passed = (f"{name}={value}" for name, value in variables.items())
-    return replace(environment, passed_env=(*environment.passed_env, *passed))
+    return replace(changed, passed_env=(*environment.passed_env, *passed))
 
 
 def shift_clock(environment: RebuildEnvironment) -> RebuildEnvironment:
     """Set the clock 20 years and a day ahead, for the builder and the project's build; TLS certificates expire."""
-    variables = _faketime_variables(SHIFTED_TIME)
-    return _pass_variables(environment.with_env(**variables), variables)
+    return _set_clock(environment, "+7306d", for_builder=True)
 
 
 def freeze_clock(environment: RebuildEnvironment) -> RebuildEnvironment:
     """Stop the clock for the project's build only: the builder itself waits with timeouts."""
-    return _pass_variables(environment, _faketime_variables(FROZEN_TIME))
+    return _set_clock(environment, "2031-04-05 06:07:08", for_builder=False)

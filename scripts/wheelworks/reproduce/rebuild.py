@@ -24,6 +24,8 @@ from wheelworks.reproduce.provenance import CHECKOUT, LOCKS, ToolchainMismatch
 from wheelworks.reproduce.variations import Variation
 
 _PACKAGES = "requirements/wheelworks.txt"
+# The name of `process.PARENT_VARIABLE` in commits before the manifest's schema 2.
+_OLD_PARENT_VARIABLE = "WHEELWORKS_TIED"
 
 
 @dataclass(frozen=True)
@@ -160,9 +162,6 @@ def _extract_errors(output: str) -> str:
     return "\n".join(errors if len(errors) <= 14 else [*errors[:4], "...", *errors[-9:]])
 
 
-# --- the suite of the commit that built a release --------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class SuiteCheckout:
     """This suite at another commit: the folder of its files, and a Python with the packages that it imports."""
@@ -175,7 +174,7 @@ class SuiteCheckout:
 
         The command line and the variables are those that the older commit understands.
         """
-        env = {**os.environ, "PYTHONPATH": str(self.folder / "scripts")}
+        env = {**os.environ, "PYTHONPATH": str(self.folder / "scripts"), _OLD_PARENT_VARIABLE: "1"}
         words: list[str | Path] = [self.python, "-m", "wheelworks", *command]
         return process.run(words, env=env, timeout=7200, die_with_parent=True, inherit_output=True).status
 

@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wheelworks.core import manifest
 from wheelworks.core.errors import WheelworksError
-from wheelworks.reproduce import differences, provenance
-from wheelworks.reproduce.bisect import DIFFERENT_TOOLCHAIN, Cause, Files, find_causes, find_differing
-from wheelworks.reproduce.differences import ABSENT, PRESENT, ByteDifference
+from wheelworks.reproduce import provenance
+from wheelworks.reproduce.bisect import Cause, Files, find_causes, find_differing
 from wheelworks.reproduce.rebuild import BuildOutput, Rebuilder, Selection, find_wheel_targets, get_wheel_abi
 from wheelworks.reproduce.source import RebuildSource
 from wheelworks.reproduce.variations import Variation
-
-_MAX_LINES = 12  # reported differences of one file
-
-
-@dataclass(frozen=True)
-class ExplainedCause:
-    """A cause, with the differences that it makes in each file, and the members of each file that are equal."""
-
-    name: str
-    differences: dict[str, tuple[ByteDifference, ...]]
-    equal: dict[str, tuple[str, ...]]
-
-    def format_lines(self) -> Iterator[str]:
-        """Yield each file's name, and below it a line for each difference."""
-        for file, found in self.differences.items():
-            yield file
-            lines = list(_format_differences(found))
-            yield from lines[:_MAX_LINES]
-            if len(lines) > _MAX_LINES:
-                yield f"  and {len(lines) - _MAX_LINES} more"
-            if self.name == DIFFERENT_TOOLCHAIN and self.equal[file]:
-                yield f"  equal, {len(self.equal[file])} files: {', '.join(self.equal[file])}"
-
-
-def _format_differences(found: Sequence[ByteDifference]) -> Iterator[str]:
-    """Yield a line for each difference; members with the same difference share one."""
-    same: dict[tuple[str, str, str], list[str]] = {}
-    for one in found:
-        same.setdefault((one.where, one.first, one.second), []).append(one.member or "the archive")
-    for (where, first, second), members in same.items():
-        who = members[0] if len(members) == 1 else f"{len(members)} files, {members[0]} to {members[-1]}"
-        yield f"  {who}: {where}" + (f": {first} | {second}" if first or second else "")
 
 
 @dataclass(frozen=True)
@@ -55,7 +22,7 @@ class ReproductionResult:
     reference: Files  # the files to reproduce
     build: BuildOutput  # the build under all variations
     files: dict[str, bool]  # whether each file came out the same
-    causes: tuple[ExplainedCause, ...]
+    causes: tuple[Cause, ...]
     builds: int
     varied: tuple[Variation, ...]
     unvaried: tuple[Variation, ...]  # what can't be varied on this host
@@ -111,7 +78,7 @@ def reproduce_source(
         reference,
         output,
         {name: name not in wrong for name in sorted({*reference, *wrong})},
-        tuple(map(_explain_cause, causes)),
+        causes,
         builder.builds,
         tuple(varied),
         tuple(unvaried),
@@ -146,18 +113,3 @@ def _serves(file: str, name: str) -> bool:
     if not file.endswith(".whl") or not name.endswith(".whl") or get_wheel_abi(file) != get_wheel_abi(name):
         return False
     return bool(set(find_wheel_targets(file)) & set(find_wheel_targets(name)))
-
-
-def _explain_cause(cause: Cause) -> ExplainedCause:
-    found: dict[str, tuple[ByteDifference, ...]] = {}
-    equal: dict[str, tuple[str, ...]] = {}
-    for name in cause.files:
-        before, after = cause.before.get(name), cause.after.files.get(name)
-        if before and after:
-            found[name] = tuple(differences.compare_files(before, after))
-            equal[name] = tuple(differences.find_equal_members(before, after)) if name.endswith(".whl") else ()
-        else:
-            why = f"not built:\n{cause.after.failure or 'the build succeeded without it'}"
-            sides = PRESENT if before else ABSENT, PRESENT if after else why
-            found[name], equal[name] = (ByteDifference("", "the file itself", *sides),), ()
-    return ExplainedCause(cause.name, found, equal)

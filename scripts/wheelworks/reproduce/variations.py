@@ -40,9 +40,6 @@ def _choose_other(current: str | None, first: str, second: str) -> str:
     return second if current == first else first
 
 
-# --- temporary folder, file order, working folder --------------------------------------------------------------------
-
-
 def copy_source(source: Path, folder: Path) -> Path:
     """Copy an sdist or a project's folder, ``.git`` included, into ``folder``."""
     target = folder / source.name
@@ -112,9 +109,6 @@ def _change_folder(now: RebuildEnvironment) -> RebuildEnvironment:
     return replace(now, folder=folder, source=source, suite=suite)
 
 
-# --- umask, time zone, locale, hash seed -----------------------------------------------------------------------------
-
-
 def _other_umask() -> str:
     current = os.umask(0o022)
     os.umask(current)
@@ -150,8 +144,6 @@ def _other_seed() -> str:
     return _choose_other(os.environ.get("PYTHONHASHSEED"), "4321", "1234")
 
 
-# --- cores -----------------------------------------------------------------------------------------------------------
-
 _PIN_TO_ONE_CORE = """\
 import os, sys
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -181,9 +173,6 @@ def _change_cores(now: RebuildEnvironment) -> RebuildEnvironment:
     online = now.work / "online"
     online.write_text(_other_online(), encoding="ascii")
     return changed.with_launcher(*environment.unshare_with_bind_mount(_ONLINE, str(online)))
-
-
-# --- compiler cache, environment variables, user ---------------------------------------------------------------------
 
 
 def _empty_compiler_cache(now: RebuildEnvironment) -> RebuildEnvironment:

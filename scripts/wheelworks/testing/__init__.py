@@ -1,4 +1,4 @@
-"""Test suites run by programs of their own, and what those tell: under a foreign CPython, or under this machine's.
+"""Test suites that run anywhere: under a foreign CPython (`wheelworks.foreign`), or under this machine's own.
 
-`guest/` is what runs there; `outcomes` starts a suite wherever a `Stage` runs guest programs.
+`workers/` has the programs that run there, `suites` starts them and reads their results.
 """

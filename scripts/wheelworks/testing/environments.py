@@ -1,58 +1,115 @@
-"""Clean environments: nothing in them but the wheel, Tornado, and the pinned packages that tests need."""
+"""Clean environments of this machine's interpreters: nothing but the wheel, Tornado, and what tests need."""
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelworks.core import venv
-from wheelworks.testing.outcomes import GUEST_PACKAGE, GUEST_PROGRAMS
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from wheelworks.core import manifest, process, venv
+from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, Task, Worker
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements" / "native.txt"
 TESTS = ROOT / "tests" / "speedups"
+DEFAULT_TORNADOS = ("6.5", "6.6")
 
-# What would have the interpreter or the package under test look elsewhere, or behave otherwise.
+# Prefixes of variables that would make the interpreter or the package under test look elsewhere, or behave otherwise.
 _STEERING = ("PYTHON", "TORNADO", "VIRTUAL_ENV", "PYTEST_", "HYPOTHESIS_", "COVERAGE_")
 
 
 @dataclass(frozen=True)
+class Tornado:
+    """A distribution file of Tornado, with its version and hash."""
+
+    file: Path
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Environment:
-    """An environment of its own folder: its interpreter, and the folder that guest programs and tests are in."""
+    """A virtual environment: its folder and interpreter, its Tornado, and the folder with workers and tests."""
 
     folder: Path
     python: Path
-    guests: Path
+    tornado: Tornado
+    workers: Path
 
 
-def create(python: Path, folder: Path) -> Environment:
-    """Make an empty environment of an interpreter. Raises WheelworksError."""
-    place = folder / "environment"
-    return Environment(place, venv.create_venv(python, place), _lay_guests(folder / "guests"))
+def create_environment(python: Path, version: str, wheel: Path, folder: Path) -> Environment:
+    """Create an environment below ``folder``, with a version of Tornado ("6.6", "6.6.1"), a wheel and what tests need.
 
-
-def install(environment: Environment, *files: Path) -> None:
-    """Install the pinned packages that tests need, and these files as they are. Raises WheelworksError.
-
-    A file may be an sdist, where the index has no wheel for the interpreter: pip then builds it.
+    Raises WheelworksError.
     """
+    environment = folder / "environment"
+    interpreter = venv.create_venv(python, environment)
+    tornado = _download_tornado(version, interpreter, folder / "tornado")
     failure = "the packages that tests need can't be installed"
-    venv.install_requirements(environment.python, failure, "--require-hashes", "--requirement", LOCK)
-    names = ", ".join(file.name for file in files)
-    venv.install_requirements(environment.python, f"can't be installed: {names}", "--no-deps", *files)
+    venv.install_requirements(interpreter, failure, "--require-hashes", "--requirement", LOCK)
+    failure = f"can't be installed: {tornado.file.name}, {wheel.name}"
+    venv.install_requirements(interpreter, failure, "--no-deps", tornado.file, wheel)
+    return Environment(environment, interpreter, tornado, _copy_workers(folder / "workers"))
 
 
-def variables(environ: dict[str, str], guests: Path, with_c: bool) -> dict[str, str]:
-    """The environment variables of a guest: this process's, without what would steer it; missing C is an error."""
+def clean_variables(environ: dict[str, str], workers: Path, with_c: bool) -> dict[str, str]:
+    """Return the environment variables of a worker: ``environ`` without what would steer it.
+
+    ``with_c`` makes the package raise an error if its extension is missing.
+    """
     kept = {name: value for name, value in environ.items() if not name.upper().startswith(_STEERING)}
     extension = "1" if with_c else "0"
-    return {**kept, "PYTHONPATH": str(guests), "TORNADO_SPEEDUPS_EXTENSION": extension, "PYTHONUTF8": "1"}
+    return {**kept, "PYTHONPATH": str(workers), "TORNADO_SPEEDUPS_EXTENSION": extension, "PYTHONUTF8": "1"}
 
 
-def _lay_guests(folder: Path) -> Path:
-    """A folder to import from with the guest programs and the package's tests: a copy, beside no source tree."""
-    nothing_compiled = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(GUEST_PROGRAMS, folder / GUEST_PACKAGE, ignore=nothing_compiled)
-    shutil.copytree(TESTS, folder / "tests" / TESTS.name, ignore=nothing_compiled)
+def _copy_workers(folder: Path) -> Path:
+    """Copy the workers and the package's tests to ``folder``, so that no source tree is beside them."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(WORKERS, folder / WORKERS_PACKAGE, ignore=ignored)
+    shutil.copytree(TESTS, folder / "tests" / TESTS.name, ignore=ignored)
     return folder
+
+
+def prepare_worker(environment: Environment, work: Path, modules: Sequence[str], with_c: bool, task: Task) -> Worker:
+    """Return the worker of a task, in an empty folder below ``work``. It records the files of ``modules``."""
+    folder = work / task.name
+    (folder / "empty").mkdir(parents=True)
+    results = folder / "results.xml"
+    words = ["-m", f"{WORKERS_PACKAGE}.{task.program}", str(results), *task.arguments, *modules]
+    variables = clean_variables(dict(os.environ), environment.workers, with_c)
+    return Worker([environment.python, *words], variables, folder / "empty", results, folder / "log")
+
+
+def parse_tornado(version: str) -> str:
+    """Return pip's requirement for --tornado: "6.5" is the newest of its series, "6.5.2" that version.
+
+    Raises UsageError for anything else.
+    """
+    try:
+        parsed = Version(version)
+    except InvalidVersion:
+        hint = "use 6.6 for the newest 6.6.x, or a version such as 6.6.1"
+        raise UsageError(f"--tornado {version}: no version", hint) from None
+    series = len(parsed.release) == 2 and not parsed.is_prerelease
+    return f"tornado~={parsed}.0" if series else f"tornado=={parsed}"
+
+
+def _download_tornado(version: str, python: Path, folder: Path) -> Tornado:
+    """Download the file that pip chooses for an interpreter, into a new folder."""
+    folder.mkdir(parents=True)
+    requirement = parse_tornado(version)
+    words = ("download", "--quiet", "--no-deps", "--dest", folder, requirement)
+    ended = process.run(venv.pip_command(python, *words), timeout=300)
+    files = list(folder.iterdir())
+    if ended.status or len(files) != 1:
+        message = f"{requirement} can't be downloaded from the package index: {ended.last_lines(3)}"
+        raise WheelworksError(message, "name another version by --tornado")
+    [file] = files
+    parse = parse_wheel_filename if file.suffix == ".whl" else parse_sdist_filename
+    return Tornado(file, str(parse(file.name)[1]), manifest.sha256(file))

@@ -1,29 +1,46 @@
-"""Put a wheel to the test under one interpreter and one Tornado: from an empty folder to a result."""
+"""Test a wheel under one of this machine's interpreters, beside one version of Tornado.
+
+The package's own tests must pass. Tornado's suite runs twice, with the speedups off and on: every test that passes with
+them off must pass with them on.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from wheelworks.core import process
 from wheelworks.core.interpreters import Python
 from wheelworks.core.wheel import check_record, read_members
-from wheelworks.testing import environments, known_failures, native_compare, outcomes, tornado_releases
-from wheelworks.testing.environments import Environment
-from wheelworks.testing.native_compare import EXTENSION, PACKAGE, Counts
-from wheelworks.testing.outcomes import Outcomes, Progress
-from wheelworks.testing.stage import Here
-from wheelworks.testing.tornado_releases import Tornado
+from wheelworks.testing import environments
+from wheelworks.testing.environments import prepare_worker
+from wheelworks.testing.suites import Results, Runner, Update, read_known_failures, run_package_suite, run_tornado_suite
 
 TIME_LIMIT = 1200.0  # seconds, for each run of a suite
+DETAIL = 1500  # characters
+
+PACKAGE, EXTENSION = "tornado_speedups", "tornado_speedups._speedups"
+FASTER_ALREADY = "whose C is faster"  # part of a hook's status where a wheel without C leaves Tornado's own C in place
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one interpreter and one Tornado have shown of a wheel."""
+class Counts:
+    """The number of tests of a run that passed, failed and were skipped."""
+
+    passed: int
+    failed: int
+    skipped: int
+
+    def __str__(self) -> str:
+        return f"{self.passed} / {self.failed}" + (f" ({self.skipped} skipped)" if self.skipped else "")
+
+
+@dataclass(frozen=True)
+class NativeResult:
+    """The result of a wheel under one interpreter, beside one Tornado."""
 
     wheel: str
     python: str
@@ -43,100 +60,152 @@ class Result:
 
     @property
     def how(self) -> str:
-        """The way in which the wheel was run, in words."""
+        """Return how the wheel was run, in words."""
         return f"CPython {self.python} here, with Tornado {self.tornado}"
 
-    def record(self) -> dict[str, Any]:
-        """The result as JSON has it."""
-        return asdict(self)
 
+def run_native_tests(
+    wheel: Path, python: Python, version: str, folder: Path, update: Update, *, exhaustive: bool
+) -> NativeResult:
+    """Install a wheel and a Tornado ("6.6", "6.6.1") in a new environment in ``folder``, and run all tests there.
 
-@dataclass(frozen=True)
-class _Runs:
-    package: Outcomes
-    off: Outcomes
-    on: Outcomes
-
-
-def test_wheel(
-    wheel: Path, python: Python, asked: str, folder: Path, progress: Progress, *, exhaustive: bool
-) -> Result:
-    """Install a wheel beside a Tornado ("6.6", "6.6.1") in a new environment in ``folder``, and run all tests there.
-
-    ``exhaustive`` adds those of the package's that take long. Raises WheelworksError if there can be no environment.
+    ``exhaustive`` adds the package's tests that take long. Raises WheelworksError if the environment can't be created.
     """
     began = time.monotonic()
-    with_c = has_c(wheel)
-    progress("making an environment")
-    environment = environments.create(python.executable, folder)
-    tornado = tornado_releases.fetch(asked, environment.python, folder / "tornado")
-    environments.install(environment, tornado.file, wheel)
-    runs = _run_all(
-        environment, folder, with_c, exhaustive, lambda text: progress(f"Tornado {tornado.version}: {text}")
-    )
-    result = _judged(runs, wheel, python, tornado, environment, with_c)
-    return replace(result, seconds=time.monotonic() - began)
+    with_c = has_extension(wheel)
+    update("creating an environment")
+    environment = environments.create_environment(python.executable, version, wheel, folder)
+    tornado = environment.tornado
 
+    def make_runner(name: str, words: str) -> Runner:
+        prepare = partial(prepare_worker, environment, folder / name, ("tornado", PACKAGE, EXTENSION), with_c)
+        described = f"Tornado {tornado.version}: {words}"
+        return Runner(prepare, process.count_cores(), TIME_LIMIT, lambda text: update(f"{described}: {text}"))
 
-def has_c(wheel: Path) -> bool:
-    """Whether a wheel carries an extension module. Raises WheelworksError for a damaged one."""
-    members = read_members(wheel)
-    check_record(members, wheel.name)
-    return any(name.endswith((".so", ".pyd")) for name in members)
-
-
-def _run_all(environment: Environment, folder: Path, with_c: bool, exhaustive: bool, progress: Progress) -> _Runs:
-    def stage(name: str, words: str) -> Here:
-        modules = ("tornado", PACKAGE, EXTENSION)
-        cores = process.count_cores()
-        return Here(
-            environment, folder / name, modules, with_c, cores, TIME_LIMIT, lambda text: progress(f"{words}: {text}")
-        )
-
-    tests = str(environment.guests / "tests" / environments.TESTS.name)
-    return _Runs(
-        outcomes.run_package(stage("package", "the package's tests"), tests, exhaustive=exhaustive),
-        outcomes.run_tornado(stage("off", "Tornado's tests, speedups off"), ""),
-        outcomes.run_tornado(stage("on", "Tornado's tests, speedups on"), PACKAGE),
-    )
-
-
-def _judged(
-    runs: _Runs, wheel: Path, python: Python, tornado: Tornado, environment: Environment, with_c: bool
-) -> Result:
-    excused = known_failures.with_speedups()
-    both = native_compare.failing_in_both(runs.off.told, runs.on.told)
-    return Result(
+    tests = str(environment.workers / "tests" / environments.TESTS.name)
+    package = run_package_suite(make_runner("package", "the package's tests"), tests, exhaustive=exhaustive)
+    off = run_tornado_suite(make_runner("off", "Tornado's tests, speedups off"), "")
+    on = run_tornado_suite(make_runner("on", "Tornado's tests, speedups on"), PACKAGE)
+    return NativeResult(
         wheel=wheel.name,
         python=python.label,
         tornado=tornado.version,
         tornado_file=tornado.file.name,
         tornado_sha256=tornado.sha256,
-        package=native_compare.counts(runs.package),
-        off=native_compare.counts(runs.off),
-        on=native_compare.counts(runs.on),
-        findings=tuple(_findings(runs, environment, with_c)),
-        failing_in_both=tuple(both),
-        excused=tuple(native_compare.excused_words(runs.on.told, excused)),
-        second_try=tuple(dict.fromkeys([*runs.off.second_try, *runs.on.second_try])),
-        imported=_relative(runs.on.told.loaded, environment.folder),
-        hooks=runs.on.told.hooks,
+        package=count_outcomes(package.results),
+        off=count_outcomes(off.results),
+        on=count_outcomes(on.results),
+        findings=tuple(_find_all(package.results, off.results, on.results, environment.folder, with_c)),
+        failing_in_both=tuple(list_failing_in_both(off.results, on.results)),
+        excused=tuple(list_excused(on.results, read_known_failures("speedups"))),
+        second_try=tuple(dict.fromkeys([*off.second_try, *on.second_try])),
+        imported=_make_relative(on.results.modules, environment.folder),
+        hooks=on.results.hooks,
+        seconds=time.monotonic() - began,
     )
 
 
-def _findings(runs: _Runs, environment: Environment, with_c: bool) -> Iterator[str]:
-    yield from native_compare.package_findings(runs.package)
-    yield from native_compare.imported_findings(runs.package.told, environment.folder, with_c, on=True)
-    yield from native_compare.imported_findings(runs.off.told, environment.folder, with_c, on=False)
-    yield from native_compare.imported_findings(runs.on.told, environment.folder, with_c, on=True)
-    yield from native_compare.hook_findings(runs.on.told, with_c)
-    yield from native_compare.compared(runs.off, runs.on, known_failures.with_speedups())
+def has_extension(wheel: Path) -> bool:
+    """Return whether a wheel contains an extension module. Raises WheelworksError for a damaged one."""
+    members = read_members(wheel)
+    check_record(members, wheel.name)
+    return any(name.endswith((".so", ".pyd")) for name in members)
 
 
-def _relative(loaded: dict[str, str], folder: Path) -> dict[str, str]:
-    """The modules' files as they are in the environment, which is gone when people read of them."""
+def _find_all(package: Results, off: Results, on: Results, environment: Path, with_c: bool) -> Iterator[str]:
+    yield from find_package_failures(package)
+    for results, speedups in ((package, True), (off, False), (on, True)):
+        yield from find_wrong_modules(results, environment, with_c, on=speedups)
+    yield from find_missing_hooks(on, with_c)
+    yield from compare_runs(off, on, read_known_failures("speedups"))
+
+
+def _make_relative(modules: dict[str, str], folder: Path) -> dict[str, str]:
+    """Return the modules' files relative to the environment, which is removed before the result is read."""
     base = folder.resolve()
-    files = {name: Path(file).resolve() for name, file in loaded.items()}
+    files = {name: Path(file).resolve() for name, file in modules.items()}
     return {
         name: (file.relative_to(base) if file.is_relative_to(base) else file).as_posix() for name, file in files.items()
     }
+
+
+def count_outcomes(results: Results) -> Counts:
+    """Return how many tests of a run passed, failed and were skipped."""
+    return Counts(*(len(results.with_outcome(outcome)) for outcome in ("passed", "failed", "skipped")))
+
+
+def compare_runs(off: Results, on: Results, excused: Mapping[str, str]) -> Iterator[str]:
+    """Yield the findings of two runs of Tornado's suite, without those of the tests in ``excused``."""
+    yield from _find_deaths(off, "with the speedups off")
+    yield from _find_deaths(on, "with the speedups on")
+    if not off.with_outcome("passed"):
+        yield "not one of Tornado's tests passed with the speedups off: there is nothing to compare with"
+    for test, detail in _find_new_failures(off, on).items():
+        if test not in excused:
+            yield f"{test}: passes with the speedups off, and with them on {detail}"
+
+
+def _find_new_failures(off: Results, on: Results) -> dict[str, str]:
+    """Return the tests that fail with the speedups on only, with details. The last try of each test counts.
+
+    A test that passes with them off must pass with them on: if it is skipped, or doesn't run, it has failed. A test
+    that exists with them on only must not fail.
+    """
+    wrong: dict[str, str] = {}
+    for test in dict.fromkeys([*off.finished, *on.collected, *on.finished]):
+        before, after = off.outcome_of(test), on.outcome_of(test)
+        if (before == "passed" and after != "passed") or (before != "failed" and after == "failed"):
+            wrong[test] = f"{after}:\n{_cut(on.finished.get(test, ('', 'it never ran'))[1])}"
+    return wrong
+
+
+def _cut(detail: str) -> str:
+    """Return the end of a test's detail, without the first line, which looks like an error of this program."""
+    return detail.removeprefix("Traceback (most recent call last):\n")[-DETAIL:]
+
+
+def list_failing_in_both(off: Results, on: Results) -> list[str]:
+    """Return the tests that fail in both runs, which the speedups don't cause."""
+    return [test for test in off.with_outcome("failed") if on.outcome_of(test) == "failed"]
+
+
+def list_excused(on: Results, excused: Mapping[str, str]) -> Iterable[str]:
+    """Return the expected failures that did not pass, with the reasons."""
+    return [f"{test}: {reason}" for test, reason in excused.items() if on.outcome_of(test) != "passed"]
+
+
+def find_package_failures(results: Results) -> Iterator[str]:
+    """Yield the findings of a run of the package's own tests."""
+    yield from _find_deaths(results, "in the package's own tests")
+    for test in results.with_outcome("failed"):
+        yield f"{test} failed:\n{_cut(results.finished[test][1])}"
+    if not results.with_outcome("passed"):
+        yield "not one of the package's own tests passed"
+
+
+def _find_deaths(results: Results, when: str) -> Iterator[str]:
+    for death in results.deaths:
+        during = f", during {', '.join(sorted(results.running))}" if results.running else ""
+        yield f"{when}{during}: {death}"
+
+
+def find_wrong_modules(results: Results, environment: Path, with_c: bool, on: bool) -> Iterator[str]:
+    """Yield the modules of a run that are missing, or that aren't the installed ones."""
+    needed = {"tornado", PACKAGE, *([EXTENSION] if with_c else [])} if on else {"tornado"}
+    loaded = results.modules
+    for name in sorted(needed - loaded.keys()):
+        yield f"{name} was never loaded, so that the tests ran without it"
+    for name in sorted({PACKAGE, EXTENSION} & loaded.keys() - needed):
+        yield f"{name} was loaded from {loaded[name]}, and should not have been"
+    for name in sorted(needed & loaded.keys()):
+        if not Path(loaded[name]).resolve().is_relative_to(environment.resolve()):
+            yield f"{name} was loaded from {loaded[name]}, which is not the environment"
+
+
+def find_missing_hooks(results: Results, with_c: bool) -> Iterator[str]:
+    """Yield the hooks that ``install()`` left out, so that Tornado's tests don't cover them."""
+    for hook, status in results.hooks.items():
+        if status != "installed" and (with_c or FASTER_ALREADY not in status):
+            yield f"{hook}: {status}"
+    if not results.hooks:
+        yield "install() reported no hooks"

@@ -38,28 +38,46 @@ def test_a_builder_that_fails_or_builds_nothing_is_reported(code: str) -> None:
 def test_another_builder_that_fails_is_told_and_left_out(
     plan: Plan, rounds: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(build, "CASES", {"a wheel": {"cross": writes, "other": breaks}})
+    monkeypatch.setattr(build, "list_cases", lambda source, target: {"a wheel": {"cross": writes, "other": breaks}})
     [one] = build.measure(plan, quiet)
     assert (one.subject, one.unit, len(one.rounds)) == ("cross", "s", rounds) and min(one.rounds) > 0
     assert "a wheel: other is left out: the builder other failed: broken" in " ".join(capsys.readouterr().err.split())
 
 
 def test_no_figure_without_the_cross_builder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "CASES", {"a wheel": {"cross": breaks}})
+    monkeypatch.setattr(build, "list_cases", lambda source, target: {"a wheel": {"cross": breaks}})
     with pytest.raises(WheelworksError, match="the builder cross failed"):
         build.measure(ROUGHLY, quiet)
 
 
 def test_roughly_no_container_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "CASES", {"a wheel": {"cross": writes, "cibuildwheel": breaks}})
+    monkeypatch.setattr(
+        build, "list_cases", lambda source, target: {"a wheel": {"cross": writes, "cibuildwheel": breaks}}
+    )
     assert [one.subject for one in build.measure(ROUGHLY, quiet)] == ["cross"]
     assert [one.subject for one in build.measure(Plan(1, 0.2, False, frozenset(["pip"])), quiet)] == []
 
 
-def test_cibuildwheel_is_asked_for_this_machines_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_builder_is_asked_for_this_machines_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(targets, "host", lambda: targets.find("win_amd64"))
-    words = build._cibuildwheel(tmp_path)
+    native = build.list_cases("a.tar.gz", "")["this machine's wheel"]
+    assert list(native) == ["cross", "pip", "cibuildwheel"]
+    assert all("a.tar.gz" in command(tmp_path) and str(tmp_path) in command(tmp_path) for command in native.values())
+    words = native["cibuildwheel"](tmp_path)
     assert words[words.index("--target") + 1] == "win_amd64" and words[words.index("--builder") + 1] == "cibuildwheel"
+
+
+def test_a_machine_without_a_row_has_no_cibuildwheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "host", lambda: None)
-    with pytest.raises(WheelworksError, match="no row for this machine"):
-        build._cibuildwheel(tmp_path)
+    assert list(build.list_cases(".", "")["this machine's wheel"]) == ["cross", "pip"]
+
+
+def test_both_builders_are_asked_for_a_chosen_target(tmp_path: Path) -> None:
+    [(name, commands)] = build.list_cases("a.tar.gz", "manylinux_2_17_aarch64").items()
+    assert (name, list(commands)) == ("the wheel for manylinux_2_17_aarch64", ["cross", "cibuildwheel"])
+    for command in commands.values():
+        words = command(tmp_path)
+        assert words[words.index("build-wheels") + 1] == "a.tar.gz"
+        assert words[words.index("--target") + 1] == "manylinux_2_17_aarch64"
+    with pytest.raises(WheelworksError, match="no_such_target"):
+        build.list_cases(".", "no_such_target")

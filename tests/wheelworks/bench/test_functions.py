@@ -92,7 +92,7 @@ def test_all_parsers_of_heads_make_the_same() -> None:
 
 
 @needs_c
-def test_ours_is_not_tornados() -> None:
+def test_the_replacements_are_not_tornados() -> None:
     for found in (functions.header_parsers(), functions.head_parsers()):
         assert len(set(found.values())) == 3
     assert functions.header_parsers()["speedups"] != HTTPHeaders.parse
@@ -100,10 +100,10 @@ def test_ours_is_not_tornados() -> None:
 
 @needs_c
 def test_tornado_is_left_as_it_was() -> None:
-    stock = vars(HTTPHeaders)["parse"], vars(HTTP1Connection)["_parse_headers"]
+    originals = vars(HTTPHeaders)["parse"], vars(HTTP1Connection)["_parse_headers"]
     functions.header_parsers()
     functions.head_parsers()
-    assert (vars(HTTPHeaders)["parse"], vars(HTTP1Connection)["_parse_headers"]) == stock
+    assert (vars(HTTPHeaders)["parse"], vars(HTTP1Connection)["_parse_headers"]) == originals
 
 
 @needs_c

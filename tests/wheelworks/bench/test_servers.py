@@ -145,6 +145,9 @@ def test_an_unknown_suite_is_wrong_use() -> None:
         ("--icount --compare main", "--compare does nothing with --icount"),
         ("--table x.json --icount", "--icount does nothing with --table"),
         ("--update-baseline", "--update-baseline does nothing without --icount"),
+        ("mask --source a.tar.gz", "--source and --target are options of one suite"),
+        ("--target win_arm64", "--source and --target are options of one suite"),
+        ("--icount --target win_arm64", "--target does nothing with --icount"),
         ("mask frames --count-instructions", "--count-instructions counts those of servers"),
     ],
 )
@@ -161,7 +164,7 @@ def test_an_option_that_would_be_ignored_is_wrong_use(words: str, said: str) -> 
         "mask --compare x",
         "--table x",
         "mask --quick",
-        "--count-instructions",
+        *("--count-instructions", "build --source a.tar.gz --target win_arm64"),
     ],
 )
 def test_options_that_go_together_are_taken(words: str, monkeypatch: pytest.MonkeyPatch) -> None:

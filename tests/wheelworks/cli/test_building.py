@@ -25,13 +25,13 @@ def test_the_oldest_cpython_that_there_is(
 ) -> None:
     asked = []
 
-    def note(wheel: Path, cpu: str, python: str, tests: str, say: _running.Say) -> Verdict:
+    def note(wheel: Path, cpu: str, python: str, tests: str, update: _running.Update) -> Verdict:
         asked.append((cpu, python))
         return Verdict(wheel.name, "noted", "passed")
 
-    monkeypatch.setattr(_running, "_under", note)
+    monkeypatch.setattr(_running, "_run_under", note)
     monkeypatch.setattr("platform.system", lambda: "Linux")
-    verdict = _running.run_where_real(Path(name), "smoke", lambda *_: None)
+    verdict = _running.run_under_oldest_cpython(Path(name), "smoke", lambda *_: None)
     assert asked == ([under] if under else [])
     assert verdict.outcome == ("passed" if under else "unsupported")
 

@@ -40,38 +40,38 @@ def verdict(wheel: str, outcome: Outcome, **more: Any) -> Verdict:
 )
 def test_a_wheel_must_run_somehow_and_fail_nowhere(outcomes: list[Outcome], expected: int) -> None:
     verdicts = [verdict(OURS, outcome) for outcome in outcomes]
-    assert _running.exit_code([Path("dist", OURS)], verdicts) == expected
+    assert _running.exit_status([Path("dist", OURS)], verdicts) == expected
 
 
 def test_every_wheel_must_run() -> None:
-    assert _running.exit_code([Path(OURS), Path(THEIRS)], [verdict(OURS, "passed")]) == 1
+    assert _running.exit_status([Path(OURS), Path(THEIRS)], [verdict(OURS, "passed")]) == 1
 
 
 def test_refuses_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
-        _running.check([tmp_path / OURS], "emulated", "smoke")
+        _running.check_options([tmp_path / OURS], "emulated", "smoke")
 
 
 def test_refuses_what_is_no_wheel(tmp_path: Path) -> None:
     (tmp_path / "x.zip").touch()
     with pytest.raises(WheelworksError, match="not a wheel's file name"):
-        _running.check([tmp_path / "x.zip"], "emulated", "smoke")
+        _running.check_options([tmp_path / "x.zip"], "emulated", "smoke")
 
 
 def test_refuses_our_tests_for_another_package(tmp_path: Path) -> None:
     (tmp_path / THEIRS).touch()
-    with pytest.raises(UsageError, match="are the tests of tornado_speedups"):
-        _running.check([tmp_path / THEIRS], "emulated", "package")
+    with pytest.raises(UsageError, match="runs the tests of tornado_speedups"):
+        _running.check_options([tmp_path / THEIRS], "emulated", "package")
 
 
 def test_refuses_a_whole_suite_on_a_bare_cpu(tmp_path: Path) -> None:
     (tmp_path / OURS).touch()
     with pytest.raises(UsageError, match="needs a whole CPython"):
-        _running.check([tmp_path / OURS], "emulated", "tornado")
+        _running.check_options([tmp_path / OURS], "emulated", "tornado")
 
 
 def test_says_of_a_windows_wheel_that_no_cpython_runs_it() -> None:
-    [found] = _running.run([Path(OURS)], "cpython", "smoke", ["3.11"], lambda name, text: None)
+    [found] = _running.run_wheels([Path(OURS)], "cpython", "smoke", ["3.11"], lambda name, text: None)
     assert (found.outcome, "--how emulated" in found.why) == ("unsupported", True)
 
 
@@ -89,18 +89,18 @@ def all_run(monkeypatch: pytest.MonkeyPatch, on_linux: None) -> list[str]:
         asked.append(wheel.name)
         return verdict(wheel.name, "passed")
 
-    def real(wheel: Path, cpu: str, python: str, tests: str, say: _running.Say) -> Verdict:
+    def real(wheel: Path, cpu: str, python: str, tests: str, update: _running.Update) -> Verdict:
         asked.append(f"{wheel.name} {python} {cpu}")
         return Verdict(wheel.name, "CPython", "passed")
 
     monkeypatch.setattr(_running, "smoke_test", emulated)
-    monkeypatch.setattr(_running, "_under", real)
+    monkeypatch.setattr(_running, "_run_under", real)
     return asked
 
 
 @pytest.mark.parametrize("planned", plan.wheels("a-1", targets.all_targets(), targets.all_abis(), pure=False), ids=str)
 def test_the_ways_of_a_wheel_are_those_of_the_plan(planned: plan.Planned, on_linux: None) -> None:
-    assert _running.ways(Path(planned.name)) == planned.ways
+    assert _running.choose_engines(Path(planned.name)) == planned.ways
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_ways_of_a_wheel_are_those_of_the_plan(planned: plan.Planned, on_lin
 def test_the_ways_of_any_wheel(
     tags: str, how: _running.How, pythons: tuple[str, ...], ways: set[str], on_linux: None
 ) -> None:
-    assert _running.ways(Path(f"x-1-{tags}.whl"), how, pythons) == ways
+    assert _running.choose_engines(Path(f"x-1-{tags}.whl"), how, pythons) == ways
 
 
 def test_a_cpython_stands_in_where_no_cpu_is_emulated(all_run: list[str], tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_what_nothing_runs_fails_only_alone(
 def test_a_wheel_that_was_not_run_in_its_way_fails(
     all_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_running, "_under", lambda wheel, *_: verdict(wheel.name, "unsupported", why="no qemu"))
+    monkeypatch.setattr(_running, "_run_under", lambda wheel, *_: verdict(wheel.name, "unsupported", why="no qemu"))
     assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, POWER)]) == 1
 
 
@@ -178,10 +178,10 @@ def test_refuses_wheels_without_code(tmp_path: Path) -> None:
 def test_other_hosts_have_the_emulated_cpu_alone(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
     linux = Path("x-1.0-cp311-abi3-manylinux_2_17_aarch64.whl")
-    [found] = _running.run([linux], "cpython", "smoke", ["3.11"], lambda name, text: None)
+    [found] = _running.run_wheels([linux], "cpython", "smoke", ["3.11"], lambda name, text: None)
     assert (found.outcome, "Linux's namespaces" in found.why) == ("unsupported", True)
     monkeypatch.setattr(_running, "smoke_test", lambda wheel: verdict(wheel.name, "passed"))
-    assert [one.how for one in _running.run([linux], "all", "smoke", ["3.11"], lambda name, text: None)] == [
+    assert [one.how for one in _running.run_wheels([linux], "all", "smoke", ["3.11"], lambda name, text: None)] == [
         "emulated CPU"
     ]
 
@@ -202,7 +202,9 @@ import wheelworks.cli.test_foreign, wheelworks.cli._running
 
 def test_shows_outcomes_and_tells_failures_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     finding = "heap-buffer-overflow-write: writes 1 byte, 0 past the end of a Bytes object"
-    _running.show([verdict(OURS, "passed", checks=40), verdict(THEIRS, "failed", why="it failed", findings=(finding,))])
+    _running.show_verdicts(
+        [verdict(OURS, "passed", checks=40), verdict(THEIRS, "failed", why="it failed", findings=(finding,))]
+    )
     shown = capsys.readouterr()
     assert "40 checks" in shown.out
     assert finding in " ".join(shown.err.split())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unicorn import arm64_const, riscv_const, s390x_const
-from wheelworks.emulator.alignment import MemoryOperand, atomic_operands
+from wheelworks.emulator.alignment import MemoryOperand, find_atomic_operands
 
 BASE = 0x10000
 X3, SP = arm64_const.UC_ARM64_REG_X3, arm64_const.UC_ARM64_REG_SP
@@ -63,13 +63,13 @@ SIZES = {"b": 1, "h": 2, "w": 4, "d": 8}
 @pytest.mark.parametrize("before", ["", "ffff0000", "c0e50000", "eb00ba12"])
 def test_an_instruction_is_found_behind_whatever_data(cpu: str, code: str, before: str) -> None:
     place = BASE - len(before) // 2
-    found = [operand for at, operand in atomic_operands(cpu, bytes.fromhex(before + code), place) if at == BASE]
+    found = [operand for at, operand in find_atomic_operands(cpu, bytes.fromhex(before + code), place) if at == BASE]
     assert found == CASES[cpu][code]
 
 
 @pytest.mark.parametrize("cpu", ["x86_64", "x86", "armv7l"])
 def test_the_other_cpus_have_none(cpu: str) -> None:
-    assert not list(atomic_operands(cpu, bytes(range(256)), BASE))
+    assert not list(find_atomic_operands(cpu, bytes(range(256)), BASE))
 
 
 @pytest.mark.parametrize("cpu", MODES)
@@ -80,7 +80,7 @@ def test_what_capstone_calls_atomic_is_found_and_nothing_else(cpu: str, random: 
     lead = leads[choice % len(leads)] | (choice & 0xC0 if cpu == "aarch64" else 0)
     code = random[:at] + bytes([lead]) + random[at + 1 :]
     instruction = next(capstone.Cs(*MODES[cpu]).disasm_lite(code, BASE, 1), None)
-    found = [operand for place, operand in atomic_operands(cpu, code, BASE) if place == BASE]
+    found = [operand for place, operand in find_atomic_operands(cpu, code, BASE) if place == BASE]
     if instruction:
         _, _, mnemonic, text = instruction
         assert bool(found) == bool(re.match(ATOMIC[cpu], mnemonic)), (mnemonic, text)

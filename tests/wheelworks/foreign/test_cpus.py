@@ -1,62 +1,51 @@
-"""The wheels of this project under real CPythons of each Linux CPU, the oldest and the newest that there is.
-
-Of the package's tests it runs those of the functions, which reach the machine code: the others are of Python code that
-is the same everywhere. ``nox -s test-foreign -- dist/*linux*.whl --how cpython --tests package`` runs all.
-"""
-
-from __future__ import annotations
-
-import shutil
+import sys
 from pathlib import Path
 
 import pytest
-from wheelworks.cli import _running
-from wheelworks.core import debian
-from wheelworks.foreign.machines import find_machine
-from wheelworks.foreign.run import REPOSITORY_TESTS, run_wheel
-
-from tests.fixtures.commands import wheelworks
-
-CPUS = ["aarch64", "armv7l", "riscv64", "s390x", "ppc64le"]
-
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(
-        not shutil.which("mmdebstrap") or not shutil.which("qemu-aarch64-static"),
-        reason="apt-get install --no-install-recommends mmdebstrap qemu-user-static uidmap",
-    ),
-]
+from wheelworks.core.errors import UsageError
+from wheelworks.foreign.cpus import CPUS, Cpu, binfmt_rule, elf_header, find_cpu, is_host
 
 
-@pytest.fixture(scope="module")
-def of_functions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tests that run on every implementation of the functions."""
-    folder = tmp_path_factory.mktemp("functions") / REPOSITORY_TESTS.name  # where they import each other from
-    folder.mkdir()
-    for file in REPOSITORY_TESTS.glob("*.py"):
-        if not file.name.startswith("test_") or "(speedups: Any" in file.read_text(encoding="utf-8"):
-            shutil.copy(file, folder)
-    assert len(list(folder.glob("test_websocket_*.py"))) >= 2
-    return folder
+def matches(header: bytes, cpu: Cpu) -> bool:
+    """Match a header as the kernel does."""
+    magic, mask = elf_header(cpu)
+    return all(ours & bits == theirs & bits for ours, theirs, bits in zip(magic, header, mask, strict=True))
 
 
-@pytest.mark.parametrize("age", ["oldest", "newest"])
-@pytest.mark.parametrize("cpu", CPUS)
-def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, of_functions: Path) -> None:
-    versions = debian.versions(find_machine(cpu).debian)
-    python, abi = (versions[0], "cp311-abi3") if age == "oldest" else (versions[-1], "cp315-abi3.abi3t")
-    (wheel,) = release.glob(f"*-{abi}-*{cpu}.whl")
-    verdict = run_wheel(wheel, cpu=cpu, python=python, tests="package", tests_folder=of_functions)
-    if "Mirror sync in progress?" in verdict.why:
-        pytest.skip("the archive's index is not the one of its Release file: nothing can be laid from it now")
-    assert (verdict.outcome, verdict.findings) == ("passed", ()), verdict
-    assert verdict.how.startswith(f"CPython {python}.") and verdict.checks >= 50
+def test_either_name_finds_a_cpu() -> None:
+    for cpu in CPUS:
+        assert find_cpu(cpu.name) is find_cpu(cpu.debian) is cpu
 
 
-def test_a_whole_release_is_run(release: Path, wheelworks_cache: Path) -> None:
-    """As it lies in its folder: with a pure wheel, and one that nothing runs here."""
-    wheels = sorted(release.glob("*.whl"))
-    ended = wheelworks("test-foreign", *wheels, cache=wheelworks_cache, seconds=600)
-    assert ended.status == 0, ended.err
-    assert "none-any.whl: no extension: nothing to run" in ended.err
-    assert ended.err.count(_running.NO_CPYTHON) == 1
+def test_an_unknown_cpu_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="m68k") as caught:
+        find_cpu("m68k")
+    assert "aarch64" in caught.value.hint
+
+
+def test_this_pythons_header_matches_this_cpu_only() -> None:
+    header = Path(sys.executable).read_bytes()[:20]
+    assert [cpu for cpu in CPUS if matches(header, cpu)] == [cpu for cpu in CPUS if is_host(cpu)]
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=lambda cpu: cpu.name)
+@pytest.mark.parametrize("kind", [2, 3], ids=["fixed", "movable"])
+def test_headers_of_one_cpu_match_no_other(cpu: Cpu, kind: int) -> None:
+    order = "big" if cpu.big_endian else "little"
+    header = bytearray(elf_header(cpu)[0])
+    header[7] = 3  # ELFOSABI_LINUX
+    header[16:18] = kind.to_bytes(2, order)  # type: ignore[arg-type]
+    assert [other for other in CPUS if matches(bytes(header), other)] == [cpu]
+
+
+def test_a_shared_core_file_does_not_match() -> None:
+    header = bytearray(elf_header(CPUS[0])[0])
+    header[16] = 4  # ET_CORE
+    assert not matches(bytes(header), CPUS[0])
+
+
+def test_the_rule_has_the_kernels_eight_fields() -> None:
+    rule = binfmt_rule(find_cpu("s390x"), "/usr/bin/qemu")
+    assert rule.split(":")[:4] == ["", "qemu-s390x-static", "M", ""]
+    assert rule.split(":")[4].startswith("\\x7f\\x45\\x4c\\x46\\x02\\x02\\x01")
+    assert rule.split(":")[6:] == ["/usr/bin/qemu", "FP"]

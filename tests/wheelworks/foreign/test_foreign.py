@@ -1,4 +1,4 @@
-"""Real foreign CPythons, under qemu, in this user's cache (it is what they are for: a root is laid once)."""
+"""Real foreign CPythons, under qemu, in this user's cache (which is for them: a root is made once)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from wheelworks.foreign.run import run_wheel
 verdict = run_wheel(Path(sys.argv[1]), cpu="aarch64", python="3.11", tests=sys.argv[2],
-                    progress=lambda text: print(text, flush=True))
+                    update=lambda text: print(text, flush=True))
 print(f"{verdict.outcome} | {verdict.how} | {verdict.why}")
 """
 MARK = f"WHEELWORKS_TEST_{os.getpid()}"
@@ -72,9 +72,9 @@ def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = traces()
     yield
     deadline = time.monotonic() + 5  # the kernel takes a moment to tear namespaces down
-    while (traces() != before or guests()) and time.monotonic() < deadline:
+    while (traces() != before or worker_processes()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert traces() == before and not guests()
+    assert traces() == before and not worker_processes()
 
 
 def traces() -> tuple[str, list[str]]:
@@ -82,8 +82,8 @@ def traces() -> tuple[str, list[str]]:
     return Path("/proc/self/mounts").read_text(), sorted(map(str, binfmt.glob("*")))
 
 
-def guests() -> list[str]:
-    """The first processes of this test's namespaces, by the environment that they have from it."""
+def worker_processes() -> list[str]:
+    """Return the first processes of this test's namespaces, found by the environment that they inherit."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -99,7 +99,7 @@ def guests() -> list[str]:
 @pytest.mark.parametrize("python", ["3.11", "3.15"])
 def test_another_compilers_wheel(tornado_aarch64: Path, python: str) -> None:
     said: list[str] = []
-    verdict = run(tornado_aarch64, python, progress=said.append)
+    verdict = run(tornado_aarch64, python, update=said.append)
     assert (verdict.outcome, verdict.findings) == ("passed", ())
     assert verdict.checks == 3 and verdict.why == "3 of 3 checks passed"
     assert verdict.how.startswith(f"CPython {python}.") and "for arm64 under qemu" in verdict.how
@@ -108,7 +108,7 @@ def test_another_compilers_wheel(tornado_aarch64: Path, python: str) -> None:
 
 def test_a_hang_ends_with_a_verdict(foreign_wheel: Callable[[str], Path]) -> None:
     verdict = run(foreign_wheel(MODULE % "for (volatile int i = 0;; i++);"), time_limit=5.0)
-    assert verdict.outcome == "failed" and verdict.findings[0] == "not done after 5 s during import bad"
+    assert verdict.outcome == "failed" and verdict.findings[0] == "the worker did not end within 5 s during import bad"
 
 
 def test_a_crash_names_the_check(foreign_wheel: Callable[[str], Path]) -> None:
@@ -158,8 +158,8 @@ def test_an_emulator_too_old_for_its_cpu_is_no_pass(foreign_wheel: Callable[...,
         assert "a newer qemu-user-static may help" in verdict.why
 
 
-def test_the_guest_sees_its_own_world_alone(make_wheel: WheelMaker, tmp_path: Path, tornado_aarch64: Path) -> None:
-    """Its root and site are read-only, its processes and network its own, and it is nobody special."""
+def test_a_worker_sees_its_own_world_only(make_wheel: WheelMaker, tmp_path: Path, tornado_aarch64: Path) -> None:
+    """Its root and site-packages are read-only, its processes and network its own, and its user has no rights."""
     tests = tmp_path / "probes"
     tests.mkdir()
     (tests / "test_world.py").write_text(
@@ -190,7 +190,7 @@ def test_that_skips(): pytest.skip("because")
     )
     verdict = run(tornado_aarch64, tests="package", tests_folder=tests)
     assert (verdict.outcome, verdict.findings) == ("passed", ())
-    assert verdict.why == "12 of 13 checks passed; named exceptions: 1: because (1)"
+    assert verdict.why == "12 of 13 checks passed; expected failures: 1: because (1)"
 
 
 def test_failing_package_tests_are_findings(tmp_path: Path, tornado_aarch64: Path) -> None:
@@ -227,14 +227,14 @@ def test_an_end_in_the_middle_leaves_nothing(tornado_aarch64: Path, ending: sign
     while b" of 1517 tests" not in (tmp_path / "said").read_bytes():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
-    assert guests()
+    assert worker_processes()
     process.send_signal(ending)
     process.communicate(timeout=20)
     assert process.returncode in (-ending, 1, 130)
 
 
 def cpu_seconds() -> float:
-    """Of all processes that this one has waited for: on a busy machine a clock would tell of the others."""
+    """Return the CPU time of all processes that this one has waited for: a clock would count other programs."""
     times = os.times()
     return times.children_user + times.children_system
 
@@ -243,5 +243,5 @@ def test_tornados_whole_suite(tornado_aarch64: Path) -> None:
     before = cpu_seconds()
     verdict = run(tornado_aarch64, tests="tornado")
     assert (verdict.outcome, verdict.findings) == ("passed", ()), verdict
-    assert verdict.checks >= 1430 and "named exceptions: " in verdict.why
+    assert verdict.checks >= 1430 and "expected failures: " in verdict.why
     assert 10 < cpu_seconds() - before < 600

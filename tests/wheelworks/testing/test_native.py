@@ -14,8 +14,7 @@ from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.interpreters import Python
 from wheelworks.core.wheel import find_dist_info, read_members, replace_record
-from wheelworks.testing.native import Result
-from wheelworks.testing.native_compare import Counts
+from wheelworks.testing.native import Counts, NativeResult
 
 from tests.fixtures.commands import ROOT, wheelworks
 from tests.wheelworks.manifests import manifest_of, run
@@ -26,9 +25,9 @@ PYTHON = Python(Path("python"), "3.13.0", False, ("cp311-abi3-manylinux_2_17_x86
 FREE = Python(Path("python"), "3.14.0", True, ("cp314-cp314t-manylinux_2_17_x86_64",))
 
 
-def result(*findings: str, python: str = "3.13.0") -> Result:
+def result(*findings: str, python: str = "3.13.0") -> NativeResult:
     counts = Counts(1000, 1, 80)
-    return Result(
+    return NativeResult(
         wheel=WHEEL,
         python=python,
         tornado="6.6.1",
@@ -46,36 +45,36 @@ def result(*findings: str, python: str = "3.13.0") -> Result:
 
 def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     wheel = Path(WHEEL)
-    assert command.conclude({PYTHON: wheel}, [wheel], False, [result()]) == 0
+    assert command.report_untested({PYTHON: wheel}, [wheel], False, [result()]) == 0
     assert capsys.readouterr().err == ""
 
 
 def test_a_new_failure_fails() -> None:
     wheel = Path(WHEEL)
-    assert command.conclude({PYTHON: wheel}, [wheel], False, [result(), result("x")]) == 1
+    assert command.report_untested({PYTHON: wheel}, [wheel], False, [result(), result("x")]) == 1
 
 
 def test_nothing_run_fails() -> None:
-    assert command.conclude({}, [], False, []) == 1
+    assert command.report_untested({}, [], False, []) == 1
 
 
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_python_that_takes_no_wheel_is_said(asked: bool, capsys: pytest.CaptureFixture[str]) -> None:
     wheel = Path(WHEEL)
-    assert command.conclude({PYTHON: wheel, FREE: None}, [wheel], asked, [result()]) == int(asked)
+    assert command.report_untested({PYTHON: wheel, FREE: None}, [wheel], asked, [result()]) == int(asked)
     assert f"CPython 3.14.0t: not tested: it takes none of {WHEEL}" in capsys.readouterr().err
 
 
 def test_a_wheel_that_no_python_takes_fails(capsys: pytest.CaptureFixture[str]) -> None:
     wheel, other = Path(WHEEL), Path(WHEEL.replace("cp311-abi3", "cp314-cp314t"))
-    assert command.conclude({PYTHON: wheel}, [wheel, other], False, [result()]) == 1
+    assert command.report_untested({PYTHON: wheel}, [wheel, other], False, [result()]) == 1
     assert f"{other.name}: not tested" in capsys.readouterr().err
 
 
 def test_out_of_a_folder_some_wheels_may_be_unfit(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.conclude({PYTHON: Path(WHEEL), FREE: None}, [], False, [result()]) == 0
+    assert command.report_untested({PYTHON: Path(WHEEL), FREE: None}, [], False, [result()]) == 0
     assert "it takes none of the folder's wheels" in capsys.readouterr().err
-    assert command.conclude({PYTHON: None}, [], False, []) == 1
+    assert command.report_untested({PYTHON: None}, [], False, []) == 1
 
 
 def test_a_folder_without_wheels_is_refused(tmp_path: Path) -> None:
@@ -84,13 +83,13 @@ def test_a_folder_without_wheels_is_refused(tmp_path: Path) -> None:
 
 
 def test_shows_counts_and_tells_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
-    command.show([result("tornado.test.x: passes with the speedups off, and with them on failed: no")])
+    command.show_results([result("tornado.test.x: passes with the speedups off, and with them on failed: no")])
     shown = capsys.readouterr()
     assert "3.13.0" in shown.out and "1000 / 1" in shown.out
     told = " ".join(shown.err.split())
     assert "error: CPython 3.13.0, Tornado 6.6.1: tornado.test.x: passes with the speedups off" in told
     assert "note: CPython 3.13.0, Tornado 6.6.1: fails with the speedups off as well: tornado.test.root" in told
-    assert "named exception: tornado.test.known: because" in told
+    assert "expected failure: tornado.test.known: because" in told
     assert "passed only at the second try, alone: tornado.test.slow" in told
 
 
@@ -99,19 +98,19 @@ def test_shows_counts_and_tells_the_rest(capsys: pytest.CaptureFixture[str]) -> 
     [
         ("missing.whl", "no such file"),
         ("x.zip", "not a wheel's file name"),
-        ("other-1.0-py3-none-any.whl", "no wheel of"),
+        ("other-1.0-py3-none-any.whl", "not a wheel of"),
     ],
 )
 def test_refuses_other_files(name: str, message: str, tmp_path: Path) -> None:
     if name != "missing.whl":
         (tmp_path / name).touch()
     with pytest.raises(UsageError, match=message):
-        command.check([tmp_path / name], [], None)
+        command.check_options([tmp_path / name], [], None)
 
 
 def test_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
-        command.check([], ["6.6"], tmp_path / "no" / "x.json")
+        command.check_options([], ["6.6"], tmp_path / "no" / "x.json")
 
 
 def known_wheel(folder: Path) -> Path:
@@ -122,8 +121,8 @@ def known_wheel(folder: Path) -> Path:
     return wheel
 
 
-def remember(wheel: Path, *results: Result) -> None:
-    _manifest.remember([wheel], [command.verdict(one) for one in results])
+def remember(wheel: Path, *results: NativeResult) -> None:
+    _manifest.remember([wheel], [command.make_verdict(one) for one in results])
 
 
 def test_the_page_is_written_with_the_manifest(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Tornado as what the Autobahn test suite talks to: a server that echoes, or a client that does. Runs the suite, too.
+"""Run the Autobahn test suite against Tornado as a server or client that echoes every message.
 
-``python peer.py ROLE SPEEDUPS FOLDER CASES SITE PYTHON2``: ROLE is "server" or "client", SPEEDUPS "on" or "off", CASES
-a JSON list as the suite takes it; it starts PYTHON2 with the suite from the folder SITE, which leaves its verdicts in
-FOLDER/reports. It imports nothing but Tornado and, if on, the package: it runs in their environment.
+``python autobahn_peer.py ROLE SPEEDUPS FOLDER CASES SUITE PYTHON2``: ROLE is "server" or "client", SPEEDUPS "on" or
+"off", CASES a JSON list in the suite's format. PYTHON2 runs the suite from the folder SUITE, which writes its report to
+FOLDER/reports. This program runs in an environment with Tornado and the package, and imports nothing else.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ AGENT = "tornado"
 
 
 class Echo(WebSocketHandler):
-    """Sends every message back as it came, compressed if the peer asks for it."""
+    """A server that sends every message back, compressed if the peer asks for it."""
 
     def get_compression_options(self) -> dict[str, object]:
-        """Compression with its defaults."""
+        """Enable compression with its defaults."""
         return {}
 
     def check_origin(self, origin: str) -> bool:
-        """Take any: only this machine can connect."""
+        """Accept any origin: only this machine can connect."""
         return True
 
     def on_message(self, message: str | bytes) -> None:
-        """Send it back."""
-        with suppress(WebSocketClosedError):  # the suite has closed meanwhile, as some of its cases do
+        """Send the message back."""
+        with suppress(WebSocketClosedError):  # some cases of the suite close the connection early
             self.write_message(message, binary=isinstance(message, bytes))
 
 
-async def be_server(suite: Suite) -> None:
-    """Serve until the suite has tried all its cases."""
+async def run_server(suite: Suite) -> None:
+    """Serve until the suite has run all its cases."""
     [socket] = bind_sockets(0, "127.0.0.1")
     server = HTTPServer(Application([("/", Echo)], websocket_max_message_size=LIMIT))
     server.add_sockets([socket])
@@ -54,14 +54,14 @@ async def be_server(suite: Suite) -> None:
         sys.exit("the test suite failed: see its log")
 
 
-async def be_client(suite: Suite) -> None:
-    """Run each case that the suite's server has, then have it write its report."""
+async def run_client(suite: Suite) -> None:
+    """Run each case of the suite's server, then let it write its report."""
     [socket] = bind_sockets(0, "127.0.0.1")
     url = f"ws://127.0.0.1:{socket.getsockname()[1]}"
     socket.close()
     process = await suite.start("fuzzingserver", url=url)
     try:
-        for case in range(1, await _count(url, process) + 1):
+        for case in range(1, await _count_cases(url, process) + 1):
             await _echo(f"{url}/runCase?case={case}&agent={quote(AGENT)}")
         await _echo(f"{url}/updateReports?agent={quote(AGENT)}")
     finally:
@@ -70,28 +70,28 @@ async def be_client(suite: Suite) -> None:
 
 
 class Suite:
-    """The test suite: where it is, what it is to try, and where it writes."""
+    """The test suite: its folder, the cases to run, and where it writes."""
 
-    def __init__(self, folder: str, cases: str, site: str, python2: str) -> None:
+    def __init__(self, folder: str, cases: str, suite: str, python2: str) -> None:
         self._folder, self._cases = Path(folder), json.loads(cases)
-        self._site, self._python2 = site, python2
+        self._suite, self._python2 = suite, python2
 
     async def start(self, mode: str, **more: object) -> Process:
-        """Start it in one of its modes."""
+        """Start the suite in one of its modes."""
         nothing: dict[str, list[str]] = {}
         spec = {"outdir": "reports", "cases": self._cases, "exclude-cases": [], "exclude-agent-cases": nothing, **more}
         (self._folder / "spec.json").write_text(json.dumps(spec))
-        # No -E, as that is how the suite is found; no port for the web page that it would show as well.
+        # No -E, since PYTHONPATH is how the suite is found. --webport=0 turns off its web page.
         command = [self._python2, "-m", "autobahntestsuite.wstest", "-m", mode, "-s", "spec.json", "--webport=0"]
-        env = {**os.environ, "PYTHONPATH": self._site, "PYTHONUNBUFFERED": "1"}
+        env = {**os.environ, "PYTHONPATH": self._suite, "PYTHONUNBUFFERED": "1"}
         with (self._folder / "log").open("wb") as log:
             return await asyncio.create_subprocess_exec(
                 *command, cwd=self._folder, env=env, stdin=DEVNULL, stdout=log, stderr=STDOUT
             )
 
 
-async def _count(url: str, process: Process) -> int:
-    """How many cases the suite's server has, once it is there."""
+async def _count_cases(url: str, process: Process) -> int:
+    """Return the number of cases of the suite's server, as soon as it answers."""
     deadline = asyncio.get_running_loop().time() + START_LIMIT
     while True:
         try:
@@ -107,7 +107,7 @@ async def _count(url: str, process: Process) -> int:
 
 
 async def _echo(url: str) -> None:
-    """Send every message back at once: whether a coroutine still could, before an error ends it all, is chance."""
+    """Send every message back from the callback: a coroutine may come too late, when an error has closed all."""
     ended = asyncio.Event()
     connections: list[WebSocketClientConnection] = []
 
@@ -124,8 +124,8 @@ async def _echo(url: str) -> None:
     await ended.wait()
 
 
-def install() -> None:
-    """Put the speedups into Tornado, all of them, in C; end the program where that can't be."""
+def install_speedups() -> None:
+    """Install all speedups, in C. Exit if that isn't possible."""
     import tornado_speedups
 
     tornado_speedups.install()
@@ -137,11 +137,11 @@ def install() -> None:
 
 
 def main() -> None:
-    """Install the speedups if they are asked for, and run."""
+    """Install the speedups if SPEEDUPS is on, and run the suite."""
     role, speedups, *suite = sys.argv[1:]
     if speedups == "on":
-        install()
-    asyncio.run({"server": be_server, "client": be_client}[role](Suite(*suite)))
+        install_speedups()
+    asyncio.run({"server": run_server, "client": run_client}[role](Suite(*suite)))
 
 
 if __name__ == "__main__":

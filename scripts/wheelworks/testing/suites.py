@@ -1,0 +1,284 @@
+"""Test suites run by workers: their shards, the results that they write, and the failures that are expected.
+
+A worker is a program of ``workers/``. It runs a shard of a suite where a `Runner` starts it: in an environment of this
+machine's Python (`environments`), or under the CPython of another CPU (`wheelworks.foreign`). Each writes a JUnit XML
+file element by element, so that the results of a worker that crashed are complete up to the test that it crashed in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+from xml.etree import ElementTree
+
+from wheelworks.core import process
+from wheelworks.core.errors import WheelworksError
+
+Update = Callable[[str], None]
+
+WORKERS, WORKERS_PACKAGE = Path(__file__).with_name("workers"), "wheelworks_workers"
+KNOWN_FAILURES = Path(__file__).with_name("known_failures.toml")
+RESULTS_LIMIT = 64 << 20  # bytes: the wheel under test can write anything
+SECOND_TRY_LIMIT = 10  # failures: a busy machine may cause so few, but not more
+UPDATE_EVERY = 5.0  # seconds
+LOG_TAIL = 2000  # bytes
+
+# Values of pytest's option -m. Tests that need compilers, downloads or emulators don't run in an environment.
+EXHAUSTIVE = "not integration"
+QUICK = f"{EXHAUSTIVE} and not exhaustive"
+
+# A worker in a root could leave a link to a file of the host, or a pipe. Windows has neither flag, and no such worker.
+_PLAIN_FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_OUTCOMES = {"failure": "failed", "error": "failed", "skipped": "skipped"}  # by JUnit's elements
+
+
+@dataclass
+class Results:
+    """The results of several workers.
+
+    ``finished`` has the outcome and detail of each test that ended, ``running`` the tests that began and didn't end,
+    ``modules`` the files of loaded modules, ``hooks`` the status of each hook of ``install()``, and ``deaths`` tells
+    how workers ended that did not exit with status 0.
+    """
+
+    collected: list[str] = field(default_factory=list)
+    finished: dict[str, tuple[str, str]] = field(default_factory=dict)
+    running: set[str] = field(default_factory=set)
+    modules: dict[str, str] = field(default_factory=dict)
+    hooks: dict[str, str] = field(default_factory=dict)
+    deaths: list[str] = field(default_factory=list)
+
+    def with_outcome(self, outcome: str) -> list[str]:
+        """Return the tests with an outcome, in the order in which they ended."""
+        return [test for test, (known, _) in self.finished.items() if known == outcome]
+
+    def outcome_of(self, test: str) -> str:
+        """Return a test's outcome; "missing" if it never ended."""
+        return self.finished.get(test, ("missing", ""))[0]
+
+    def describe_progress(self) -> str:
+        """Return how many tests have ended: "1 of 2 tests, 1 failed"."""
+        failed = len(self.with_outcome("failed"))
+        return f"{len(self.finished)} of {len(self.collected)} tests" + (f", {failed} failed" if failed else "")
+
+
+class _JUnitTarget:
+    """Take the elements of a JUnit XML file from the parser, so that an untrusted file never becomes a tree."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._test, self._outcome, self._detail = "", "passed", ""
+        self._inside = False
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag == "testcase":
+            self._test, self._outcome, self._detail = attributes.get("name", ""), "passed", ""
+        elif tag in _OUTCOMES:
+            self._outcome, self._inside = _OUTCOMES[tag], True
+        elif tag == "property":
+            self._add_property(attributes.get("name", ""), attributes.get("value", ""))
+
+    def data(self, text: str) -> None:
+        if self._inside:
+            self._detail += text
+
+    def end(self, tag: str) -> None:
+        self._inside = False
+        if tag == "testcase":
+            self._results.running.discard(self._test)
+            self._results.finished[self._test] = (self._outcome, self._detail)
+
+    def _add_property(self, name: str, value: str) -> None:
+        kind, _, key = name.partition(":")
+        if kind == "collected":
+            self._results.collected.append(value)
+        elif kind == "running":
+            self._results.running.add(value)
+        elif kind in ("hook", "module"):
+            (self._results.hooks if kind == "hook" else self._results.modules)[key] = value
+
+
+def read_results(files: Iterable[Path]) -> Results:
+    """Return what several workers have written so far. A damaged file counts up to its damage."""
+    results = Results()
+    for file in files:
+        text = _read_plain_file(file).decode(errors="replace")
+        if "<!" in text:  # a document type: entities can grow without limit (and comments, which no worker writes)
+            continue
+        with suppress(ElementTree.ParseError):  # never closed, since the file of a worker that crashed has no end
+            ElementTree.XMLParser(target=_JUnitTarget(results)).feed(text)
+    results.collected = list(dict.fromkeys(results.collected))
+    return results
+
+
+def _read_plain_file(path: Path) -> bytes:
+    try:
+        file = os.open(path, os.O_RDONLY | _PLAIN_FILE)
+    except OSError:
+        return b""
+    with os.fdopen(file, "rb") as stream:
+        return stream.read(RESULTS_LIMIT) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker to start: its command, environment (None for this process's own), and current folder.
+
+    ``results`` is the file that it writes, ``log`` the one that takes its output.
+    """
+
+    command: Sequence[str | Path]
+    environment: Mapping[str, str] | None
+    folder: Path
+    results: Path
+    log: Path
+
+
+def run_workers(workers: Sequence[Worker], limit: float, update: Update) -> Results:
+    """Run workers at the same time, for at most ``limit`` seconds. All are gone when this returns or raises."""
+    files = [worker.results for worker in workers]
+    with process.thread_pool(len(workers)) as pool:
+        running = [pool.submit(_run_worker, worker, limit) for worker in workers]
+        while wait(running, timeout=UPDATE_EVERY).not_done:
+            update(read_results(files).describe_progress())
+    results = read_results(files)
+    results.deaths += [death for future in running if (death := future.result())]
+    return results
+
+
+def _run_worker(worker: Worker, limit: float) -> str:
+    """Run a worker to its end. Return how it died, with the end of its output; "" if it exited with status 0."""
+    options = {"env": worker.environment, "cwd": worker.folder, "log": worker.log}
+    try:
+        status = process.run(worker.command, timeout=limit, **options).status  # type: ignore[arg-type]
+    except process.TimedOut:
+        death = f"the worker did not end within {limit:.0f} s"
+    else:
+        if status == 0:
+            return ""
+        death = describe_exit(status)
+    with worker.log.open("rb") as log:
+        log.seek(max(0, worker.log.stat().st_size - LOG_TAIL))
+        return f"{death}\n{log.read().decode(errors='replace').strip()}".strip()
+
+
+def describe_exit(status: int) -> str:
+    """Return what an exit status means. Shells report signals as 128 and more, Windows has large exceptions' codes."""
+    number = -status if status < 0 else status - 128
+    with suppress(ValueError):
+        return f"the worker died of {signal.Signals(number).name}"
+    return (
+        f"the worker ended with exit code {status:#x}" if status > 255 else f"the worker ended with exit code {status}"
+    )
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is to do: its program in ``workers/``, with arguments. ``name`` is that of its work folder.
+
+    The arguments come after the path of the results, and before the modules whose files are recorded.
+    """
+
+    name: str
+    program: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs suites over ``jobs`` workers, each run for ``limit`` seconds at most. ``prepare`` makes a task's worker."""
+
+    prepare: Callable[[Task], Worker]
+    jobs: int
+    limit: float
+    update: Update
+
+    def run(self, tasks: Sequence[Task]) -> Results:
+        """Run workers at the same time. All are gone when this returns or raises."""
+        return run_workers([self.prepare(task) for task in tasks], self.limit, self.update)
+
+
+@dataclass(frozen=True)
+class SuiteResults:
+    """The results of a suite.
+
+    ``reasons`` has the tests that need not pass, with the reasons; ``second_try`` the tests that failed at first, and
+    passed when they ran again alone.
+    """
+
+    results: Results
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    second_try: tuple[str, ...] = ()
+
+
+def run_package_suite(runner: Runner, folder: str, *, exhaustive: bool = False) -> SuiteResults:
+    """Run the project's own tests by pytest. Skipped tests need not pass, with their own reasons.
+
+    ``exhaustive`` adds the tests that try many cases of what others try a few of.
+    """
+    results = runner.run(_split_suite(runner, "package", folder, EXHAUSTIVE if exhaustive else QUICK))
+    return SuiteResults(results, {test: results.finished[test][1] for test in results.with_outcome("skipped")})
+
+
+def run_tornado_suite(runner: Runner, install: str, left_out: Mapping[str, str] | None = None) -> SuiteResults:
+    """Run Tornado's suite. A few failures run again, alone, since its tests measure time on a busy machine.
+
+    ``install`` names the package whose ``install()`` is called before, or is empty. ``left_out`` has the tests that
+    can't run here, with the reasons.
+    """
+    left_out = left_out or {}
+    choice = json.dumps({"except": sorted(left_out), "only": []})
+    results = runner.run(_split_suite(runner, "tornado_suite", install, choice))
+    reasons = {**read_known_failures("skips"), **left_out}
+    failed = results.with_outcome("failed")
+    if results.deaths or not 0 < len(failed) <= SECOND_TRY_LIMIT:
+        return SuiteResults(results, reasons)
+    runner.update(f"running again, alone: {', '.join(failed)}")
+    choice = json.dumps({"except": [], "only": failed})
+    again = runner.run([Task("again", "tornado_suite", ("0", "1", install, choice))])
+    results.finished.update(again.finished)
+    results.deaths += again.deaths
+    return SuiteResults(results, reasons, tuple(test for test in failed if results.outcome_of(test) == "passed"))
+
+
+def _split_suite(runner: Runner, program: str, *arguments: str) -> list[Task]:
+    """Return one task for each shard of a suite."""
+    return [Task(f"shard{shard}", program, (str(shard), str(runner.jobs), *arguments)) for shard in range(runner.jobs)]
+
+
+Kind = Literal["skips", "needs-children", "speedups"]
+
+
+@cache
+def read_known_failures(kind: Kind) -> Mapping[str, str]:
+    """Return the tests of Tornado's suite that need not pass, with the reasons (kinds: see known_failures.toml)."""
+    return parse_known_failures(KNOWN_FAILURES.read_text(encoding="utf-8"))[kind]
+
+
+def parse_known_failures(text: str) -> dict[str, dict[str, str]]:
+    """Return the reasons by test, for each kind.
+
+    Raises WheelworksError for a row without a reason or tests, for an unknown kind, and for a test named twice.
+    """
+    kinds: dict[str, dict[str, str]] = {"skips": {}, "needs-children": {}, "speedups": {}}
+    for kind, rows in tomllib.loads(text).items():
+        if kind not in kinds:
+            raise WheelworksError(f"known_failures.toml: unknown kind {kind!r}: use {' or '.join(kinds)}")
+        for row in rows:
+            if set(row) != {"reason", "tests"} or not row["reason"] or not row["tests"]:
+                raise WheelworksError(f"known_failures.toml: a row of {kind} must have a reason and tests only: {row}")
+            if twice := [test for test, count in Counter([*row["tests"], *kinds[kind]]).items() if count > 1]:
+                raise WheelworksError(f"known_failures.toml: named twice in {kind}: {', '.join(twice)}")
+            kinds[kind].update(dict.fromkeys(row["tests"], row["reason"]))
+    return kinds

@@ -1,0 +1,77 @@
+from wheelworks.core.verdict import Verdict
+from wheelworks.foreign.run import judge_results
+from wheelworks.testing.suites import Results, SuiteResults
+
+START = Verdict("x.whl", "somehow", "unsupported")
+
+
+def verdict(found: Results, reasons: dict[str, str] | None = None, second_try: tuple[str, ...] = ()) -> Verdict:
+    return judge_results(START, SuiteResults(found, reasons or {}, second_try), ["pkg._c"])
+
+
+def results(**finished: str) -> Results:
+    details = {test: (outcome, "some detail") for test, outcome in finished.items()}
+    return Results(list(finished), details, modules={"pkg._c": "pkg/_c.so"})
+
+
+def test_all_passed() -> None:
+    good = verdict(results(a="passed", b="passed"))
+    assert (good.outcome, good.checks, good.findings, good.why) == ("passed", 2, (), "2 of 2 checks passed")
+
+
+def test_expected_failures_are_counted_with_their_reasons() -> None:
+    seen = results(a="passed", b="skipped", c="skipped")
+    seen.collected.append("d")
+    good = verdict(seen, {"b": "no curl", "c": "no curl", "d": "no children", "z": "never met"})
+    assert good.outcome == "passed"
+    assert good.why == "1 of 4 checks passed; expected failures: 3: no curl (2), no children (1)"
+
+
+def test_second_tries_are_named() -> None:
+    assert "second try, alone: a" in verdict(results(a="passed"), second_try=("a",)).why
+
+
+def failing(found: Results) -> str:
+    bad = verdict(found)
+    assert bad.outcome == "failed" and len(bad.findings) == 1 and bad.findings[0].splitlines()[0] in bad.why
+    return bad.findings[0]
+
+
+def test_a_failed_test() -> None:
+    assert failing(results(a="passed", b="failed")) == "b failed:\nsome detail"
+
+
+def test_a_skip_that_is_not_expected() -> None:
+    assert failing(results(a="passed", b="skipped")) == "skipped, but not an expected failure: 1: b (some detail)"
+
+
+def test_a_test_that_never_ran() -> None:
+    seen = results(a="passed")
+    seen.collected += [f"t{number}" for number in range(12)]
+    assert failing(seen).startswith("never ran, but not an expected failure: 12: t0, t1") and "and 2 more" in failing(
+        seen
+    )
+
+
+def test_an_extension_that_was_never_loaded() -> None:
+    seen = results(a="passed")
+    seen.modules.clear()
+    assert "never loaded" in failing(seen) and "pkg._c" in failing(seen)
+
+
+def test_a_hook_that_was_left_to_tornado() -> None:
+    seen = results(a="passed")
+    seen.hooks |= {"masking": "installed", "websocket": "left to Tornado 7.0, a version it doesn't know"}
+    assert failing(seen) == "websocket: left to Tornado 7.0, a version it doesn't know"
+
+
+def test_a_death_names_the_test() -> None:
+    seen = results(a="passed")
+    seen.collected += ["b", "c"]
+    seen.running.add("b")
+    seen.deaths.append("the worker died of SIGSEGV\nlast words")
+    assert failing(seen) == "the worker died of SIGSEGV during b\nlast words"
+
+
+def test_nothing_checked_is_a_failure() -> None:
+    assert failing(Results(modules={"pkg._c": "pkg/_c.so"})) == "not one check passed"

@@ -1,0 +1,62 @@
+"""The wheels of this project under the oldest and the newest real CPython of each Linux CPU.
+
+Of the package's tests they run those of the functions, which reach the machine code: the others test Python code, which
+is the same everywhere. ``nox -s test-foreign -- dist/*linux*.whl --how cpython --tests package`` runs all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from wheelworks.cli import _running
+from wheelworks.core import debian
+from wheelworks.foreign.cpus import find_cpu
+from wheelworks.foreign.run import REPOSITORY_TESTS, run_wheel
+
+from tests.fixtures.commands import wheelworks
+
+CPUS = ["aarch64", "armv7l", "riscv64", "s390x", "ppc64le"]
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(
+        not shutil.which("mmdebstrap") or not shutil.which("qemu-aarch64-static"),
+        reason="apt-get install --no-install-recommends mmdebstrap qemu-user-static uidmap",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def function_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tests that run on every implementation of the functions."""
+    folder = tmp_path_factory.mktemp("functions") / REPOSITORY_TESTS.name  # where they import each other from
+    folder.mkdir()
+    for file in REPOSITORY_TESTS.glob("*.py"):
+        if not file.name.startswith("test_") or "(speedups: Any" in file.read_text(encoding="utf-8"):
+            shutil.copy(file, folder)
+    assert len(list(folder.glob("test_websocket_*.py"))) >= 2
+    return folder
+
+
+@pytest.mark.parametrize("age", ["oldest", "newest"])
+@pytest.mark.parametrize("cpu", CPUS)
+def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, function_tests: Path) -> None:
+    versions = debian.versions(find_cpu(cpu).debian)
+    python, abi = (versions[0], "cp311-abi3") if age == "oldest" else (versions[-1], "cp315-abi3.abi3t")
+    (wheel,) = release.glob(f"*-{abi}-*{cpu}.whl")
+    verdict = run_wheel(wheel, cpu=cpu, python=python, tests="package", tests_folder=function_tests)
+    if "Mirror sync in progress?" in verdict.why:
+        pytest.skip("the archive's index doesn't match its Release file: no root can be made now")
+    assert (verdict.outcome, verdict.findings) == ("passed", ()), verdict
+    assert verdict.how.startswith(f"CPython {python}.") and verdict.checks >= 50
+
+
+def test_a_whole_release_is_run(release: Path, wheelworks_cache: Path) -> None:
+    """As it lies in its folder: with a pure wheel, and one that nothing runs here."""
+    wheels = sorted(release.glob("*.whl"))
+    ended = wheelworks("test-foreign", *wheels, cache=wheelworks_cache, seconds=600)
+    assert ended.status == 0, ended.err
+    assert "none-any.whl: no extension: nothing to run" in ended.err
+    assert ended.err.count(_running.NO_CPYTHON) == 1
