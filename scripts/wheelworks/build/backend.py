@@ -1,4 +1,7 @@
-"""An isolated environment with a project's build requirements, made once and kept."""
+"""Call a project's build backend (PEP 517), through pypa/build, in an isolated environment with its requirements.
+
+The environment is made once for each set of requirements, and cached.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,19 @@ from wheelworks.core import cache, process, venv
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.headers_python import BuildPython
 
-# setuptools and its kin, hash-locked; a requirement that it doesn't cover is resolved by pip.
+# Hash-locked versions of setuptools and other build tools; pip resolves the requirements that it doesn't lock.
 LOCK = Path(__file__).parents[1] / "locks" / "build.txt"
+
+# The backend's output has its warnings already, once for each call. They are for the project's developers.
+warnings.simplefilter("ignore", pyproject_hooks.BuildBackendWarning)
+
+T = TypeVar("T")
+Distribution = Literal["sdist", "wheel"]
 
 
 @dataclass(frozen=True)
 class BuildEnvironment:
-    """A virtual environment: its folder, its interpreter, and the versions that it holds."""
+    """A virtual environment: its folder, its interpreter, and its packages' versions by name."""
 
     folder: Path
     python: Path
@@ -35,7 +44,7 @@ class BuildEnvironment:
 
 
 def parse_requirements(words: Sequence[str]) -> list[Requirement]:
-    """Build requirements, parsed and without those for other Pythons. Raises WheelworksError for what is none."""
+    """Parse build requirements, without those for other Pythons. Raises WheelworksError for invalid ones."""
     try:
         parsed = [Requirement(word) for word in words]
     except InvalidRequirement as error:
@@ -44,13 +53,13 @@ def parse_requirements(words: Sequence[str]) -> list[Requirement]:
 
 
 def parse_lock(lock: str) -> dict[str, str]:
-    """The versions that a lock file (``name==version \\`` and hashes) pins."""
+    """Return the versions that a lock file (``name==version \\`` and hashes) pins, by canonical name."""
     found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock, re.MULTILINE)
     return {canonicalize_name(name): version for name, version in found}
 
 
 def is_locked(wanted: Sequence[Requirement], lock: str) -> bool:
-    """Whether a lock file answers every requirement."""
+    """Return whether a lock file satisfies every requirement."""
     pins = parse_lock(lock)
     return all(
         canonicalize_name(one.name) in pins
@@ -61,60 +70,51 @@ def is_locked(wanted: Sequence[Requirement], lock: str) -> bool:
     )
 
 
-def install_requirements(
-    python: BuildPython, wanted: Sequence[Requirement], say: Callable[[str], None]
+def make_build_environment(
+    python: BuildPython, wanted: Sequence[Requirement], update: Callable[[str], None]
 ) -> BuildEnvironment:
-    """The environment that holds ``wanted``: the kept one, or a new one, from the lock file where that suffices.
+    """Return an environment with the requirements ``wanted``, a cached one if possible.
 
-    Raises WheelworksError with pip's words where a requirement can't be had.
+    It is installed from the lock file if that satisfies all of them. Raises WheelworksError with pip's output.
     """
     lock = LOCK.read_text(encoding="utf-8") if LOCK.is_file() else ""
     words = sorted({str(one) for one in wanted})
     key = hashlib.sha256("\0".join([str(python.executable), python.version, lock, *words]).encode()).hexdigest()[:16]
 
     def make(folder: Path) -> None:
-        say(f"installing {', '.join(words) or 'nothing'} for the build")
+        update(f"installing {', '.join(words) or 'nothing'} for the build")
         environment = venv.create_venv(python.executable, folder)
         if words:
-            arguments = _pip_arguments(words, wanted, lock, folder)
-            venv.install_requirements(environment, "the project's build requirements can't be installed", *arguments)
+            options = _pip_options(words, wanted, lock, folder)
+            venv.install_requirements(environment, "the project's build requirements can't be installed", *options)
 
     folder = cache.keep(f"buildenvs/{key}", make)
     return BuildEnvironment(folder, venv.python_of(folder), _read_versions(folder))
 
 
-def _pip_arguments(words: list[str], wanted: Sequence[Requirement], lock: str, folder: Path) -> list[str | Path]:
+def _pip_options(words: list[str], wanted: Sequence[Requirement], lock: str, folder: Path) -> list[str | Path]:
     if is_locked(wanted, lock):
         return ["--require-hashes", "--no-deps", "--only-binary=:all:", "-r", LOCK]
     constraints = folder / "constraints.txt"
     pins = parse_lock(lock)
-    # a pin that the project's own requirement excludes is no help to it
+    # without the pins that the project's own requirements exclude
     excluded = {canonicalize_name(one.name) for one in wanted if not is_locked([one], lock)}
     constraints.write_text("".join(f"{n}=={v}\n" for n, v in pins.items() if n not in excluded), encoding="utf-8")
     return ["-c", constraints, *words]
 
 
 def _read_versions(folder: Path) -> dict[str, str]:
-    places = [
-        str(place) for pattern in ("lib/python*/site-packages", "Lib/site-packages") for place in folder.glob(pattern)
-    ]
+    patterns = ("lib/python*/site-packages", "Lib/site-packages")
+    places = [str(place) for pattern in patterns for place in folder.glob(pattern)]
     found = importlib.metadata.distributions(path=places)
     return dict(sorted((canonicalize_name(one.metadata["Name"]), one.version) for one in found))
 
 
-# A backend's warnings are in its output already, once for each call; they are for its project's developers.
-warnings.simplefilter("ignore", pyproject_hooks.BuildBackendWarning)
-
-T = TypeVar("T")
-Distribution = Literal["sdist", "wheel"]
-
-
 class BackendError(WheelworksError):
-    """The backend failed; ``output`` is all that it wrote."""
+    """The backend failed; the message ends with the last lines of its output."""
 
     def __init__(self, message: str, output: str) -> None:
-        super().__init__(message)
-        self.output = output
+        super().__init__(f"{message}\n{last_lines(output)}")
 
 
 class Backend:
@@ -129,11 +129,11 @@ class Backend:
             raise WheelworksError(f"{tree.name}: {error}") from error
 
     def requires(self, distribution: Distribution) -> set[str]:
-        """What the backend asks for beyond ``[build-system] requires``. Raises BackendError."""
+        """Return the requirements beyond ``[build-system] requires``. Raises BackendError."""
         return self._call(lambda: self._builder.get_requires_for_build(distribution))
 
     def make(self, distribution: Distribution, into: Path) -> Path:
-        """Build a distribution into a folder; returns its path. Raises BackendError."""
+        """Build a distribution into a folder; return its path. Raises BackendError."""
         into.mkdir(parents=True, exist_ok=True)
         return Path(self._call(lambda: self._builder.build(distribution, into)))
 
@@ -146,14 +146,12 @@ class Backend:
     def _call(self, action: Callable[[], T]) -> T:
         try:
             return action()
-        except build.BuildBackendException as error:
-            if isinstance(error.exception, WheelworksError):
+        except (build.BuildException, build.BuildBackendException) as error:
+            if isinstance(error, build.BuildBackendException) and isinstance(error.exception, WheelworksError):
                 raise error.exception from None
-            raise BackendError(str(error), self.output) from error
-        except build.BuildException as error:
             raise BackendError(str(error), self.output) from error
 
 
 def last_lines(output: str, count: int = 12) -> str:
-    """The end of a tool's output, without blank lines: where its own error stands."""
+    """Return the last lines of a program's output without blank ones, where its error is."""
     return "\n".join([line for line in output.splitlines() if line.strip()][-count:])

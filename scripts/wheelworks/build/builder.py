@@ -1,78 +1,212 @@
-"""Build one source for many targets and ABIs: the order of things, and nothing else."""
+"""Build the wheels of one source for many targets and ABIs, several at a time, and skip those that are up to date."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 
-from wheelworks.build import tasks, wheel
+from msgspec.structs import replace
+
 from wheelworks.build.context import BuildContext
-from wheelworks.build.tasks import BuildResult, BuildTask, Built, Failed, UpToDate
-from wheelworks.core import manifest, process
+from wheelworks.build.driver import Compilation
+from wheelworks.build.wheel import FinishedWheel, build_pure_wheel, build_wheel
+from wheelworks.core import manifest, plan, process
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.manifest import Fingerprint, WheelRecord
 from wheelworks.core.targets import Abi, Target, family_of
 
-T = TypeVar("T")
+_SUITE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class BuildTask:
+    """One ABI for targets of one family: usually one wheel. Without targets and ABI it is the pure wheel."""
+
+    targets: tuple[Target, ...]
+    abi: Abi | None
+
+    def __str__(self) -> str:
+        return f"{self.targets[0].id}, {self.abi.id}" if self.abi else plan.PURE
+
+
+@dataclass(frozen=True)
+class Built:
+    """A wheel that was built, verified and written."""
+
+    file: Path
+    record: WheelRecord
+    seconds: float
+    compilation: Compilation
+
+
+@dataclass(frozen=True)
+class UpToDate:
+    """A wheel that existed, with the same fingerprint."""
+
+    file: Path
+    record: WheelRecord
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task that failed, and its error."""
+
+    task: BuildTask
+    error: WheelworksError
+
+
+BuildResult = Built | UpToDate | Failed
+
+
+def make_tasks(targets: Iterable[Target], abis: Iterable[Abi]) -> list[BuildTask]:
+    """Return a task for each ABI and each family of ``targets``."""
+    families: dict[tuple[str, str], list[Target]] = {}
+    for target in targets:
+        families.setdefault(target.family, []).append(target)
+    return [BuildTask(tuple(family), abi) for abi in abis for family in families.values()]
 
 
 def run_tasks(
-    shop: BuildContext, wanted: Sequence[BuildTask], done: Callable[[BuildTask], None], *, force: bool = True
+    context: BuildContext, tasks: Sequence[BuildTask], done: Callable[[BuildTask], None], *, force: bool = True
 ) -> list[BuildResult]:
-    """Do jobs side by side on this machine's cores; ``done`` hears of each at its end.
+    """Run tasks in parallel on this machine's cores; call ``done`` at the end of each.
 
-    Without ``force`` a wheel that ``shop.out`` holds already, made of just the same things, is left as it is.
+    Without ``force`` the wheels in ``context.out`` that have the same fingerprint aren't built again.
     """
-    there = [] if force else _load_records(shop)
+    existing = [] if force else _load_records(context.out)
 
-    def one(job: BuildTask) -> list[BuildResult]:
-        outcomes = _run_task(shop, job, there)
-        done(job)
-        return outcomes
+    def run(task: BuildTask) -> list[BuildResult]:
+        family = family_of(task.targets[0]) if task.targets else ()
+        fingerprint = compute_fingerprint(context, family, task.abi)
+        results = _TaskRun(context, task, existing, fingerprint).run()
+        done(task)
+        return results
 
     with process.thread_pool() as pool:
-        return [outcome for outcomes in pool.map(one, wanted) for outcome in outcomes]
+        return [result for results in pool.map(run, tasks) for result in results]
 
 
-def _load_records(shop: BuildContext) -> list[manifest.WheelRecord]:
-    """What the folder's manifest knows of wheels that are still there."""
+def _load_records(folder: Path) -> list[WheelRecord]:
     try:
-        record = manifest.load(shop.out)
+        record = manifest.load(folder)
     except WheelworksError:
         return []
-    return manifest.existing(record, shop.out).wheels if record else []
+    return manifest.existing(record, folder).wheels if record else []
 
 
-def _run_task(shop: BuildContext, job: BuildTask, there: Sequence[manifest.WheelRecord]) -> list[BuildResult]:
-    made_of = tasks.compute_fingerprint(shop, family_of(job.rows[0]) if job.rows else (), job.abi)
-    if tasks.is_up_to_date(there, made_of, job.rows):
-        fitting = [record for record in there if tasks.is_up_to_date([record], made_of, ())]
-        return [UpToDate(shop.out / record.file, record) for record in fitting]
-    if job.abi is None:
-        return [_catch_failure(shop, job, lambda: wheel.build_pure_wheel(shop, made_of))]
-    return _build_family(shop, job, job.abi, wheel.FamilyContext(shop, made_of, there))
+@dataclass(frozen=True)
+class _TaskRun:
+    context: BuildContext
+    task: BuildTask
+    existing: Sequence[WheelRecord]
+    fingerprint: Fingerprint
+
+    def run(self) -> list[BuildResult]:
+        if records := find_up_to_date(self.existing, self.fingerprint, self.task.targets):
+            return [UpToDate(self.context.out / record.file, record) for record in records]
+        if self.task.abi is None:
+            result = self._build(lambda: build_pure_wheel(self.context))
+            return [result] if result else []
+        return self._build_family(self.task.abi)
+
+    def _build_family(self, abi: Abi) -> list[BuildResult]:
+        """Build the wheels of targets that share system and CPU: one if the binary uses no libc, else one a libc.
+
+        Compiling for the first target of the family shows which, whether or not that target was requested.
+        """
+        family = family_of(self.task.targets[0])
+
+        def build(target: Target, serves: tuple[Target, ...]) -> BuildResult | None:
+            return self._build(lambda: build_wheel(self.context, target, abi, serves, self.task.targets))
+
+        first = build(family[0], family)
+        if isinstance(first, Failed) or (isinstance(first, Built) and len(first.record.targets) == len(family)):
+            return [first]
+        rest = [build(target, (target,)) for target in self.task.targets if target is not family[0]]
+        return [result for result in (first, *rest) if result is not None]
+
+    def _build(self, make: Callable[[], FinishedWheel | None]) -> BuildResult | None:
+        start = time.perf_counter()
+        try:
+            finished = make()
+            if finished is None:
+                return None
+            record = replace(finished.record, fingerprint=self.fingerprint)
+            _check_header_releases(self.existing, record)
+            file = manifest.write(self.context.out / record.file, finished.data)
+            return Built(file, record, time.perf_counter() - start, finished.compilation)
+        except WheelworksError as error:
+            return Failed(self.task, error)
+        except OSError as error:
+            message = f"{self.task}: {error.strerror}: {error.filename or self.context.work}"
+            return Failed(self.task, WheelworksError(message))
 
 
-def _build_family(shop: BuildContext, job: BuildTask, abi: Abi, around: wheel.FamilyContext) -> list[BuildResult]:
-    """The wheels of targets that share system and CPU: one where the binary calls no libc, else one for each libc.
+def compute_fingerprint(context: BuildContext, family: Sequence[Target], abi: Abi | None) -> Fingerprint:
+    """Return the fingerprint of the wheels of one family and ABI, or of the pure wheel.
 
-    Which it is shows when the family's first target has been compiled, asked for or not.
+    ``recipe_sha256`` covers the source, the tools, this builder and the rows of the target table. ``headers_sha256`` is
+    separate, because another release's headers should make no difference.
     """
-    family = family_of(job.rows[0])
+    recipe = {
+        "tree": context.source.sha256,
+        "name": context.source.name,
+        "epoch": context.source.epoch,
+        "variables": dict(context.variables),
+        "toolchain": context.toolchain().versions(),
+        "builder": hash_builder(),
+        "family": [asdict(target) for target in family],
+        "abi": asdict(abi) if abi else {},
+    }
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    if abi is None:
+        return Fingerprint(recipe_sha256=digest)
+    headers = context.headers[abi.id]
+    return Fingerprint(recipe_sha256=digest, headers=headers.release, headers_sha256=headers.sha256)
 
-    def one(row: Target, serves: tuple[Target, ...]) -> BuildResult | None:
-        return _catch_failure(shop, job, lambda: wheel.build_wheel(around, row, abi, serves, job.rows))
 
-    first = one(family[0], family)
-    if isinstance(first, Failed) or (isinstance(first, Built) and len(first.record.targets) == len(family)):
-        return [first]
-    rest = [one(row, (row,)) for row in job.rows if row is not family[0]]
-    return [outcome for outcome in (first, *rest) if outcome is not None]
+@cache
+def hash_builder() -> str:
+    """Return the SHA-256 of the code that builds, and of the lock files, which a wheel's SBOM lists."""
+    files = [*_SUITE.glob("*.py"), *(_SUITE / "core").glob("*.py"), _SUITE / "build" / "pyconfig.h"]
+    files += (_SUITE / "build").rglob("*.py")
+    files += _SUITE.glob("locks/*.txt")
+    total = hashlib.sha256()
+    for path in sorted(files):
+        total.update(f"{path.relative_to(_SUITE).as_posix()}\0{manifest.sha256(path)}\n".encode())
+    return total.hexdigest()
 
 
-def _catch_failure(shop: BuildContext, job: BuildTask, make: Callable[[], T]) -> T | Failed:
-    try:
-        return make()
-    except WheelworksError as error:
-        return Failed(job, error)
-    except OSError as error:
-        return Failed(job, WheelworksError(f"{job}: {error.strerror}: {error.filename or shop.work}"))
+def find_up_to_date(
+    records: Iterable[WheelRecord], fingerprint: Fingerprint, targets: Iterable[Target]
+) -> list[WheelRecord]:
+    """Return the wheels with a fingerprint if together they serve all of ``targets``, else none."""
+    matching = [record for record in records if _hashes(record.fingerprint) == _hashes(fingerprint)]
+    served = {name for record in matching for name in record.targets}
+    return matching if {target.id for target in targets} <= served else []
+
+
+def only_headers_differ(old: WheelRecord, new: WheelRecord) -> bool:
+    """Return whether the fingerprints of two wheels differ only by CPython's headers."""
+    before, after = _hashes(old.fingerprint), _hashes(new.fingerprint)
+    return before[0] == after[0] and before != after
+
+
+def _hashes(fingerprint: Fingerprint | None) -> tuple[str, str]:
+    return (fingerprint.recipe_sha256, fingerprint.headers_sha256) if fingerprint else ("", "")
+
+
+def _check_header_releases(existing: Iterable[WheelRecord], record: WheelRecord) -> None:
+    """Refuse to replace a wheel by one that differs only because this machine has another release's headers."""
+    for old in existing:
+        if old.file == record.file and old.sha256 != record.sha256 and only_headers_differ(old, record):
+            before, after = ((one.fingerprint and one.fingerprint.headers) or "?" for one in (old, record))
+            raise WheelworksError(
+                f"{record.file}: the headers of CPython {after} give another wheel than those of {before} did",
+                f"build with the headers of {before}, or replace the wheel by --force",
+            )

@@ -1,4 +1,4 @@
-"""How cibuildwheel calls a wheel to be built, and which of ours that is: ``cp311-manylinux_x86_64``."""
+"""Run cibuildwheel on an sdist for this host's platform, and take over its wheels or explain its failure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from wheelworks.build.wheel import describe_wheel
 from wheelworks.core import manifest, process, tags
 from wheelworks.core.errors import UsageError, WheelworksError
@@ -18,78 +20,20 @@ from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.wheel import parse_wheel_name
 
-SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
-# cibuildwheel's name of an architecture, where it isn't what ends the identifier.
-_ARCHITECTURES = {"win32": "x86", "win_amd64": "AMD64", "win_arm64": "ARM64"}
-
-
-def host_system(system: str = sys.platform) -> str:
-    """This system as cibuildwheel and the target table name it: "linux", "macos" or "windows"; else its own name."""
-    return SYSTEMS.get(system, system)
-
-
-def platform_suffix(target: Target) -> str:
-    """The second half of a target's identifiers: its tag without the version of the libc or system."""
-    return re.sub(r"^(manylinux|musllinux|macosx)_\d+_\d+_", r"\1_", target.id)
-
-
-def format_identifier(target: Target, abi: Abi) -> str:
-    """What cibuildwheel calls the wheel of a target and an ABI: the oldest Python that it serves builds it."""
-    return f"cp{abi.nodot}-{platform_suffix(target)}"
-
-
-def map_identifiers(targets: Iterable[Target], abis: Sequence[Abi]) -> dict[str, tuple[Target, Abi]]:
-    """Every wheel of targets and ABIs, by its identifier."""
-    return {format_identifier(target, abi): (target, abi) for target in targets for abi in abis}
-
-
-def archs_name(target: Target) -> str:
-    """What cibuildwheel's ``--archs`` calls a target's CPU."""
-    name = platform_suffix(target)
-    return _ARCHITECTURES.get(name) or name.partition("_")[2]
-
-
+PREFIX = "CIBW_"
 ENGINE_VARIABLE = "CIBW_CONTAINER_ENGINE"
+BUILD_SECONDS = 4 * 3600  # builds under emulation are slow
 ENGINE_SECONDS = 60
-CROSS_HINT = "the builder `cross` (the default) needs no containers"
-# Each asks the engine itself: `--version` would only ask the client.
-ENGINE_COMMANDS = {"docker": ("docker", "version"), "podman": ("podman", "info")}
 
+_SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
+# cibuildwheel's names of architectures that differ from the end of the identifier.
+_ARCHITECTURES = {"win32": "x86", "win_amd64": "AMD64", "win_arm64": "ARM64"}
+# Commands that ask the engine itself; `--version` would only ask its client.
+_ENGINE_COMMANDS = {"docker": ("docker", "version"), "podman": ("podman", "info")}
+_CROSS_HINT = "the builder `cross` (the default) needs no containers"
+_SHOWN_LINES = 15
 
-def find_engine(env: Mapping[str, str]) -> str:
-    """The engine that cibuildwheel is to use: what the environment says, else docker, else podman.
-
-    Raises WheelworksError where there is none, or none that works.
-    """
-    if chosen := env.get(ENGINE_VARIABLE):
-        return chosen
-    failures = []
-    for name, question in ENGINE_COMMANDS.items():
-        if shutil.which(name, path=env.get("PATH")) is None:
-            continue
-        answer = process.run(question, env=env, timeout=ENGINE_SECONDS)
-        if answer.status == 0:
-            return name
-        failures.append(f"{name}: {_last_line(answer.output)}")
-    raise _engine_error(failures)
-
-
-def _last_line(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1] if lines else "it says nothing"
-
-
-def _engine_error(failures: list[str]) -> WheelworksError:
-    if failures:
-        message = f"no container engine works, and cibuildwheel builds for Linux in containers: {'; '.join(failures)}"
-        return WheelworksError(message, f"start the docker service, or install podman (it needs none); {CROSS_HINT}")
-    message = "no container engine, and cibuildwheel builds for Linux in containers"
-    return WheelworksError(message, f"install podman or docker (Debian: apt install podman); {CROSS_HINT}")
-
-
-SHOWN_LINES = 15  # lines
-
-# The first pattern that the output holds decides. Each is what an engine, a kernel or cibuildwheel itself writes.
+# Patterns written by an engine, a kernel or cibuildwheel, with the cause and a hint. The first that matches decides.
 _KNOWN_FAILURES = (
     (
         r"exec format error|Exec format error",
@@ -103,66 +47,87 @@ _KNOWN_FAILURES = (
     ),
     (
         r"pinging container registry|dial tcp|no such host|TLS handshake|[Tt]emporary failure in name resolution",
-        "the image of the build, or a package in it, can't be fetched",
-        "look at network and proxy, or name an image that is here: CIBW_MANYLINUX_X86_64_IMAGE=NAME and its kin",
+        "the container image, or a package in it, can't be downloaded",
+        "check network and proxy, or name a local image, such as CIBW_MANYLINUX_X86_64_IMAGE=NAME",
     ),
     (
         r"executable doesn't exist in image|this interpreter is not available in that image",
-        "the image of the build lacks a Python that is asked for",
-        "choose by --abi what the image has, or take cibuildwheel's own image",
+        "the container image lacks a requested Python",
+        "choose by --abi what the image has, or use cibuildwheel's own image",
     ),
     (
         r"pure Python wheel was generated",
-        "its build made a pure wheel: the extension was left out",
-        "set the switch that makes the extension a must in [tool.cibuildwheel] environment",
+        "the project built a pure wheel, without its extension",
+        "make the extension mandatory by a variable in [tool.cibuildwheel] environment",
     ),
     (
         r"No build identifiers selected|Invalid archs|Invalid skip selector",
-        "cibuildwheel builds nothing of what is asked for",
-        "look at build, skip and archs in the project's [tool.cibuildwheel]",
+        "cibuildwheel builds none of the requested wheels",
+        "check build, skip and archs in the project's [tool.cibuildwheel]",
     ),
     (
         r"No space left on device",
         "the disk is full",
-        "free some room; images are what takes most: docker image prune, podman image prune",
+        "remove unused images: docker image prune, podman image prune",
     ),
 )
 _WHEEL_LINE = re.compile(r"^Building (cp\S+) wheel$", re.MULTILINE)
-_STEP_LINE = re.compile(r"^([A-Z][A-Za-z_ ]+)\.\.\.$", re.MULTILINE)
+_STEP_LINE = re.compile(r"^([A-Z])([A-Za-z_ ]+)\.\.\.$", re.MULTILINE)
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)+", re.MULTILINE)  # not its last line
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def explain_failure(output: str, status: int) -> WheelworksError:
-    """The error for an output of cibuildwheel that ended with a status other than 0."""
-    plain = _TRACEBACK.sub("", COLOUR.sub("", output))
-    wheel, step = _last_match(_WHEEL_LINE, plain), _last_match(_STEP_LINE, plain)
-    place = " ".join(filter(None, (f"for {wheel}" if wheel else "", f"while {_lower(step)}" if step else "")))
-    known = next(((what, hint) for pattern, what, hint in _KNOWN_FAILURES if re.search(pattern, plain)), None)
-    what, hint = known or (f"it ended with status {status}", "the lines above are its own last ones")
-    lines = [line for line in plain.splitlines() if line.strip()][-SHOWN_LINES:]
-    told = " ".join(filter(None, ("cibuildwheel failed", place)))
-    return WheelworksError("\n".join([f"{told}: {what}", *(f"    {line}" for line in lines)]), hint)
+def host_system(system: str = sys.platform) -> str:
+    """Return this system's name for cibuildwheel and the target table: "linux", "macos", "windows", or its own."""
+    return _SYSTEMS.get(system, system)
 
 
-def _last_match(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.findall(text)
-    return str(found[-1]) if found else ""
+def platform_suffix(target: Target) -> str:
+    """Return the second half of a target's identifiers: its tag without the version of the libc or system."""
+    return re.sub(r"^(manylinux|musllinux|macosx)_\d+_\d+_", r"\1_", target.id)
 
 
-def _lower(step: str) -> str:
-    return step[:1].lower() + step[1:]
+def format_identifier(target: Target, abi: Abi) -> str:
+    """Return cibuildwheel's identifier of a wheel, ``cp311-manylinux_x86_64``: of the oldest Python that it serves."""
+    return f"cp{abi.nodot}-{platform_suffix(target)}"
 
 
-BUILD_SECONDS = 4 * 3600  # a set under emulation takes its time
-PREFIX = "CIBW_"
+def map_identifiers(targets: Iterable[Target], abis: Sequence[Abi]) -> dict[str, tuple[Target, Abi]]:
+    """Return every wheel of targets and ABIs, by its identifier."""
+    return {format_identifier(target, abi): (target, abi) for target in targets for abi in abis}
 
-Update = Callable[[str], None]
+
+def archs_name(target: Target) -> str:
+    """Return the name of a target's CPU for cibuildwheel's ``--archs``."""
+    name = platform_suffix(target)
+    return _ARCHITECTURES.get(name) or name.partition("_")[2]
+
+
+def find_engine(env: Mapping[str, str]) -> str:
+    """Return the container engine for cibuildwheel: the one that the environment names, else docker, else podman.
+
+    Raises WheelworksError if none works.
+    """
+    if chosen := env.get(ENGINE_VARIABLE):
+        return chosen
+    failures = []
+    for name, command in _ENGINE_COMMANDS.items():
+        if shutil.which(name, path=env.get("PATH")) is None:
+            continue
+        result = process.run(command, env=env, timeout=ENGINE_SECONDS)
+        if result.status == 0:
+            return name
+        failures.append(f"{name}: {result.last_lines(1).strip() or 'no output'}")
+    if failures:
+        message = f"no container engine works, and cibuildwheel builds for Linux in containers: {'; '.join(failures)}"
+        raise WheelworksError(message, f"start the docker service, or install podman (it needs none); {_CROSS_HINT}")
+    message = "no container engine, and cibuildwheel builds for Linux in containers"
+    raise WheelworksError(message, f"install podman or docker (Debian: apt install podman); {_CROSS_HINT}")
 
 
 @dataclass(frozen=True)
 class WheelRequest:
-    """What is asked of cibuildwheel: of an sdist what its settings say, or, where ``narrowed``, of that these only."""
+    """The wheels of an sdist that cibuildwheel builds: those that its settings say, or only some if ``narrowed``."""
 
     sdist: Path
     targets: Sequence[Target]
@@ -171,7 +136,7 @@ class WheelRequest:
 
 
 def select_host_targets(targets: Sequence[Target], *, narrowed: bool) -> list[Target]:
-    """The targets of this host's system. Raises UsageError where others were asked for, or there are none."""
+    """Return the targets of this host's system. Raises UsageError if there are none, or others were requested."""
     system = host_system()
     found = [target for target in targets if target.os == system]
     if others := [target.id for target in targets if target.os != system] if narrowed else []:
@@ -182,71 +147,71 @@ def select_host_targets(targets: Sequence[Target], *, narrowed: bool) -> list[Ta
     return found
 
 
-@dataclass(frozen=True)
-class BuiltWheels:
-    """What cibuildwheel made: the manifest's records of its wheels, and all that it said meanwhile."""
+def run_cibuildwheel(request: WheelRequest, work: Path, out: Path, update: Callable[[str], None]) -> list[WheelRecord]:
+    """Build the requested wheels into ``out``, with ``work`` as a temporary folder; return their records.
 
-    records: Sequence[WheelRecord]
-    output: str
-
-
-def run_cibuildwheel(
-    order: WheelRequest, work: Path, out: Path, say: Update, env: Mapping[str, str] = os.environ
-) -> BuiltWheels:
-    """Build the wheels of an order into ``out``, with a temporary folder to ``work`` in.
-
-    Raises WheelworksError with cibuildwheel's last lines and what to try.
+    Raises WheelworksError with cibuildwheel's last lines and a hint.
     """
-    env = make_variables(order, env)
+    env = make_variables(request, os.environ)
     if host_system() == "linux":
         env[ENGINE_VARIABLE] = find_engine(env)
-    wanted = list_identifiers(order.sdist, env, work)
-    say(f"cibuildwheel builds {len(wanted)} wheels: {', '.join(wanted)}")
-    fresh = work / "wheelhouse"
-    result = process.run([*make_command(order.sdist), "--output-dir", fresh], env=env, cwd=work, timeout=BUILD_SECONDS)
+    wanted = list_identifiers(request.sdist, env, work)
+    update(f"cibuildwheel builds {len(wanted)} wheels: {', '.join(wanted)}")
+    command = [*_make_command(request.sdist), "--output-dir", work / "wheelhouse"]
+    result = process.run(command, env=env, cwd=work, timeout=BUILD_SECONDS)
     if result.status:
         raise explain_failure(result.output, result.status)
-    wheels = _check_count(sorted(fresh.glob("*.whl")), wanted)
-    return BuiltWheels([_publish_wheel(wheel, out) for wheel in wheels], result.output)
+    wheels = sorted((work / "wheelhouse").glob("*.whl"))
+    if not wheels or len(wheels) > len(wanted):  # fewer: a stable ABI wheel also serves later Pythons
+        raise WheelworksError(f"cibuildwheel was asked for {', '.join(wanted)}, and made {len(wheels)} wheels")
+    return [_publish_wheel(wheel, out) for wheel in wheels]
 
 
-def make_command(sdist: Path, system: str = "") -> list[str | Path]:
-    """The command that builds an sdist for this host's platform, by the settings in its own pyproject.toml."""
-    return [sys.executable, "-m", "cibuildwheel", "--platform", system or host_system(), sdist.resolve()]
+def _make_command(sdist: Path) -> list[str | Path]:
+    return [sys.executable, "-m", "cibuildwheel", "--platform", host_system(), sdist.resolve()]
 
 
-def make_variables(order: WheelRequest, outer: Mapping[str, str]) -> dict[str, str]:
-    """The variables that cibuildwheel sees: ours, and, where only some wheels are wanted, which."""
+def make_variables(request: WheelRequest, outer: Mapping[str, str]) -> dict[str, str]:
+    """Return cibuildwheel's environment: the user's, and the selection if the request is narrowed."""
     env = {name: value for name, value in outer.items() if name != "PYTHONPATH"}
-    if order.narrowed:
-        env[f"{PREFIX}BUILD"] = " ".join(map_identifiers(order.targets, order.abis))
-        env[f"{PREFIX}ARCHS"] = " ".join(dict.fromkeys(map(archs_name, order.targets)))
+    if request.narrowed:
+        env[f"{PREFIX}BUILD"] = " ".join(map_identifiers(request.targets, request.abis))
+        env[f"{PREFIX}ARCHS"] = " ".join(dict.fromkeys(map(archs_name, request.targets)))
     return env
 
 
 def list_identifiers(sdist: Path, env: Mapping[str, str], work: Path) -> list[str]:
-    """The identifiers that cibuildwheel would build. Raises WheelworksError where there are none."""
-    result = process.run([*make_command(sdist), "--print-build-identifiers"], env=env, cwd=work, timeout=300)
-    found = [line for line in result.output.split() if line.startswith("cp")]
-    if result.status or not found:
+    """Return the identifiers that cibuildwheel would build. Raises WheelworksError if there are none."""
+    command = [*_make_command(sdist), "--print-build-identifiers"]
+    result = process.run(command, env=env, cwd=work, timeout=300)
+    identifiers = [line for line in result.output.split() if line.startswith("cp")]
+    if result.status or not identifiers:
         raise explain_failure(result.output or "No build identifiers selected", result.status)
-    return found
-
-
-def _check_count(wheels: Sequence[Path], wanted: Sequence[str]) -> Sequence[Path]:
-    """One wheel for each identifier, but for those that a stable ABI wheel of an older Python serves."""
-    if not wheels or len(wheels) > len(wanted):
-        raise WheelworksError(f"cibuildwheel was to build {', '.join(wanted)}, and made {len(wheels)} wheels")
-    return wheels
+    return identifiers
 
 
 def _publish_wheel(wheel: Path, out: Path) -> WheelRecord:
-    name, data = parse_wheel_name(wheel.name), wheel.read_bytes()
+    data = wheel.read_bytes()
     manifest.write(out / wheel.name, data)
-    return describe_wheel(wheel.name, data, name.tags, tags.find_served_targets(name), builder="cibuildwheel")
+    served = tags.find_served_targets(parse_wheel_name(wheel.name))
+    return replace(describe_wheel(wheel.name, data, served), builder="cibuildwheel")
 
 
 def describe_toolchain(env: Mapping[str, str]) -> manifest.Toolchain:
-    """What decides these wheels: cibuildwheel's version, which pins its images by hash, and its variables."""
-    changed = {name: env[name] for name in sorted(env) if name.startswith(PREFIX) and name != ENGINE_VARIABLE}
-    return manifest.Toolchain(cibuildwheel=importlib.metadata.version("cibuildwheel"), settings=changed)
+    """Return what decides these wheels: cibuildwheel's version, which pins its images by hash, and its variables."""
+    settings = {name: env[name] for name in sorted(env) if name.startswith(PREFIX) and name != ENGINE_VARIABLE}
+    return manifest.Toolchain(cibuildwheel=importlib.metadata.version("cibuildwheel"), settings=settings)
+
+
+def explain_failure(output: str, status: int) -> WheelworksError:
+    """Return the error for a failed cibuildwheel: the wheel, the step, the cause and the last lines of its output."""
+    plain = _TRACEBACK.sub("", _COLOUR.sub("", output))
+    wheels, steps = _WHEEL_LINE.findall(plain), _STEP_LINE.findall(plain)
+    summary = "cibuildwheel failed" + (f" for {wheels[-1]}" if wheels else "")
+    if steps:
+        initial, rest = steps[-1]
+        summary += f" while {initial.lower()}{rest}"
+    known = next(((cause, hint) for pattern, cause, hint in _KNOWN_FAILURES if re.search(pattern, plain)), None)
+    cause, hint = known or (f"it ended with status {status}", "read its last lines above")
+    lines = [line for line in plain.splitlines() if line.strip()][-_SHOWN_LINES:]
+    return WheelworksError("\n".join([f"{summary}: {cause}", *(f"    {line}" for line in lines)]), hint)

@@ -1,4 +1,4 @@
-"""The environment variables that a build sees: few, and the same on every machine."""
+"""Prepare what all builds of one run share: the source tree, CPython's headers, and the build environment."""
 
 from __future__ import annotations
 
@@ -8,33 +8,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wheelworks.build import backend, headers, sdist, source
-from wheelworks.build.backend import Backend, BackendError, last_lines
-from wheelworks.build.headers import Headers
+from wheelworks.build import source
+from wheelworks.build.backend import Backend, BackendError, BuildEnvironment, make_build_environment, parse_requirements
+from wheelworks.build.headers import Headers, adapt_headers, find_headers
+from wheelworks.build.sdist import write_sdist
 from wheelworks.build.source import SourceTree
 from wheelworks.core import headers_python, manifest
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.targets import Abi, floor
 
-# What programs can't start without, by host. Everything else that a user has set (CFLAGS, CC, ARCHFLAGS,
-# PYTHONPATH, MACOSX_DEPLOYMENT_TARGET ...) would make the wheel theirs.
+Update = Callable[[str], None]
+
+# The variables without which programs can't start, on each host. Any other (CFLAGS, CC, ARCHFLAGS, PYTHONPATH,
+# MACOSX_DEPLOYMENT_TARGET ...) would make the wheel depend on the user's settings.
 _PASSED_VARIABLES = (
-    "PATH",
-    "SYSTEMROOT",
-    "SYSTEMDRIVE",
-    "WINDIR",
-    "COMSPEC",
-    "PATHEXT",
-    "NUMBER_OF_PROCESSORS",
+    *("PATH", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "NUMBER_OF_PROCESSORS"),
     "LD_LIBRARY_PATH",
 )
 
 
-def make_environment(outer: Mapping[str, str], work: Path, epoch: int, extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of every step that runs the project's code.
+def make_environment(outer: Mapping[str, str], work: Path, epoch: int, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for running the project's code: few variables, and the same on every machine.
 
-    ``work`` takes the place of the user's home and temporary folder; ``extra`` is what the user passes on
-    purpose (``--env``).
+    ``work`` contains the home and the temporary folder, ``variables`` are those that the user passes by ``--env``.
     """
     home, temporary = work / "home", work / "tmp"
     home.mkdir(exist_ok=True, parents=True)
@@ -42,26 +38,22 @@ def make_environment(outer: Mapping[str, str], work: Path, epoch: int, extra: Ma
     passed = {key: value for key, value in outer.items() if key.upper() in _PASSED_VARIABLES}
     return {
         **passed,
-        "HOME": str(home),
-        "USERPROFILE": str(home),
-        "TMPDIR": str(temporary),
-        "TEMP": str(temporary),
-        "TMP": str(temporary),
-        "LANG": "C.UTF-8",
-        "LC_ALL": "C.UTF-8",
+        **dict.fromkeys(("HOME", "USERPROFILE"), str(home)),
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)),
+        **dict.fromkeys(("LANG", "LC_ALL"), "C.UTF-8"),
         "TZ": "UTC",
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
         "SOURCE_DATE_EPOCH": str(epoch),
-        "PKG_CONFIG_LIBDIR": str(home),  # the host's libraries are none of the target's
+        "PKG_CONFIG_LIBDIR": str(home),  # hides the host's libraries, which aren't the target's
         "GIT_OPTIONAL_LOCKS": "0",
-        **extra,
+        **variables,
     }
 
 
-def parse_variables(settings: list[str]) -> dict[str, str]:
-    """``NAME=VALUE`` words as a table. Raises UsageError for any other word."""
+def parse_variables(settings: Sequence[str]) -> dict[str, str]:
+    """Parse words of the form ``NAME=VALUE``. Raises UsageError for any other word."""
     table = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -71,30 +63,28 @@ def parse_variables(settings: list[str]) -> dict[str, str]:
     return table
 
 
-Update = Callable[[str], None]
-
-
 @dataclass(frozen=True)
 class BuildContext:
     """What all builds of one run share.
 
-    ``sdist`` is the file that everything is built from, ``headers`` are those of each ABI's id, ``work`` is a temporary
-    folder, ``out`` receives the wheels, ``extra`` are the variables passed on purpose.
+    ``sdist`` is the file that everything is built from, ``headers`` has those of each ABI's id, ``work`` is a temporary
+    folder, ``out`` the folder for the wheels, ``variables`` those that the user passes to the project's build.
     """
 
     source: SourceTree
     sdist: Path
     python: headers_python.BuildPython
     headers: Mapping[str, Headers]
-    environment: backend.BuildEnvironment
+    environment: BuildEnvironment
     work: Path
     out: Path
-    extra: Mapping[str, str]
+    variables: Mapping[str, str]
 
     def toolchain(self) -> manifest.Toolchain:
         """Return the versions that decide a wheel's bytes, besides its headers."""
+        installed = "wheelworks" in importlib.metadata.packages_distributions()
         return manifest.Toolchain(
-            wheelworks=importlib.metadata.version("wheelworks") if _installed("wheelworks") else "checkout",
+            wheelworks=importlib.metadata.version("wheelworks") if installed else "checkout",
             ziglang=importlib.metadata.version("ziglang"),
             deflate=importlib.metadata.version("deflate"),
             python=".".join(self.python.version.split(".")[:2]),
@@ -102,82 +92,80 @@ class BuildContext:
         )
 
     def publish_sdist(self) -> Path:
-        """Put the sdist beside the wheels."""
+        """Write the sdist to the folder of the wheels."""
         return manifest.write(self.out / self.sdist.name, self.sdist.read_bytes())
 
     def pure_variables(self) -> Mapping[str, str] | None:
-        """The variables with which the project's build leaves its extension out; None where it doesn't say."""
+        """Return the variables with which the project builds without its extension; None if it declares none."""
         return source.read_pure_variables(self.source.tree)
-
-
-def _installed(name: str) -> bool:
-    return bool(importlib.metadata.packages_distributions().get(name))
 
 
 def prepare_context(
     path: Path,
     work: Path,
     out: Path,
-    extra: Mapping[str, str],
-    chosen_python: str,
-    say: Update,
-    abis: Sequence[Abi] | None = None,
+    update: Update,
+    *,
+    variables: Mapping[str, str] | None = None,
+    python: str = "",
+    abis: Sequence[Abi] = (),
 ) -> BuildContext:
-    """Everything that comes before the first target, for ``abis`` (by default that of the oldest Python alone).
+    """Prepare building ``path`` for ``abis``, by default for the oldest Python's.
 
-    Raises WheelworksError for what is missing, and for what is no project.
+    ``python`` is the interpreter that the user chose. Raises WheelworksError if ``path`` is no project, or if
+    something is missing.
     """
-    kind = source.check_source(path)
-    python = headers_python.find(chosen=chosen_python)
-    found = {abi.id: _find_headers(abi, python, say) for abi in abis or [floor()]}
-    if kind == "sdist":
-        unpacked = source.unpack_source(path, work / "unpacked")
-        variables = make_environment(os.environ, work, unpacked.epoch, extra)
-        env = _install_build_environment(unpacked.tree, python, variables, say)
-        return BuildContext(unpacked, path, python, found, env, work, out, extra)
-    say(f"making the sdist of {path.resolve().name}")
-    unpacked, archive, env = _make_sdist(path, python, work, extra, say)
-    return BuildContext(unpacked, archive, python, found, env, work, out, extra)
+    kind, variables = source.check_source(path), variables or {}
+    interpreter = headers_python.find(chosen=python)
+    headers = {abi.id: _find_headers(abi, interpreter, update) for abi in abis or [floor()]}
+    if kind == "directory":
+        update(f"making the sdist of {path.resolve().name}")
+        tree, archive, environment = _make_sdist(path, interpreter, work, variables, update)
+    else:
+        tree, archive = source.unpack_source(path, work / "unpacked"), path
+        passed = make_environment(os.environ, work, tree.epoch, variables)
+        environment = _install_build_environment(tree.tree, interpreter, passed, update)
+    return BuildContext(tree, archive, interpreter, headers, environment, work, out, variables)
 
 
-def _find_headers(abi: Abi, python: headers_python.BuildPython, say: Update) -> Headers:
-    if abi == floor():  # the Python that builds is of that version, and may have been chosen
-        return headers.adapt_headers(python.headers, abi)
-    say(f"looking for the headers of CPython {abi.python}")
-    return headers.find_headers(abi)
+def _find_headers(abi: Abi, python: headers_python.BuildPython, update: Update) -> Headers:
+    if abi == floor():  # the interpreter that runs the build has this version, and the user may have chosen it
+        return adapt_headers(python.headers, abi)
+    update(f"looking for the headers of CPython {abi.python}")
+    return find_headers(abi)
 
 
 def _make_sdist(
-    path: Path, python: headers_python.BuildPython, work: Path, extra: Mapping[str, str], say: Update
-) -> tuple[SourceTree, Path, backend.BuildEnvironment]:
-    """A folder goes through its sdist, so that its wheels are those that the sdist gives to everybody else."""
+    path: Path, python: headers_python.BuildPython, work: Path, variables: Mapping[str, str], update: Update
+) -> tuple[SourceTree, Path, BuildEnvironment]:
+    """Make and unpack a folder's sdist, so that its wheels are the ones that anyone builds from the sdist."""
     folder = path.resolve()
     epoch = source.read_directory_epoch(folder)
     commit, dirty, _ = source.read_commit(folder)
-    variables = make_environment(os.environ, work, epoch, extra)
+    passed = make_environment(os.environ, work, epoch, variables)
     copy = source.copy_directory(folder, work / "copy" / "source")
-    env = _install_build_environment(copy, python, variables, say)
+    environment = _install_build_environment(copy, python, passed, update)
     try:
-        made = Backend(copy, env, variables).make("sdist", work / "made")
+        made = Backend(copy, environment, passed).make("sdist", work / "made")
     except BackendError as error:
-        raise WheelworksError(f"{path}: its sdist can't be made: {error}\n{last_lines(error.output)}") from error
-    tree = source.unpack_source(made, work / "packed").tree
+        raise WheelworksError(f"{path}: its sdist can't be made: {error}") from error
+    packed = source.unpack_source(made, work / "packed").tree
     (work / "sdist").mkdir()
-    archive = sdist.write_sdist(tree, epoch, work / "sdist" / made.name)
-    unpacked = source.unpack_source(archive, work / "unpacked")
-    return replace(unpacked, kind="directory", epoch=epoch, commit=commit, dirty=dirty), archive, env
+    archive = write_sdist(packed, epoch, work / "sdist" / made.name)
+    tree = source.unpack_source(archive, work / "unpacked")
+    return replace(tree, kind="directory", epoch=epoch, commit=commit, dirty=dirty), archive, environment
 
 
 def _install_build_environment(
-    tree: Path, python: headers_python.BuildPython, variables: Mapping[str, str], say: Update
-) -> backend.BuildEnvironment:
+    tree: Path, python: headers_python.BuildPython, variables: Mapping[str, str], update: Update
+) -> BuildEnvironment:
     words = source.read_build_requirements(tree)
-    env = backend.install_requirements(python, backend.parse_requirements(words), say)
-    hooks = Backend(tree, env, variables)
+    environment = make_build_environment(python, parse_requirements(words), update)
+    backend = Backend(tree, environment, variables)
     try:
-        more = hooks.requires("wheel") | hooks.requires("sdist")
+        more = backend.requires("wheel") | backend.requires("sdist")
     except BackendError as error:
-        raise WheelworksError(f"{tree.name}: {error}\n{last_lines(error.output)}") from error
+        raise WheelworksError(f"{tree.name}: {error}") from error
     if more <= set(words):
-        return env
-    return backend.install_requirements(python, backend.parse_requirements([*words, *sorted(more)]), say)
+        return environment
+    return make_build_environment(python, parse_requirements([*words, *sorted(more)]), update)

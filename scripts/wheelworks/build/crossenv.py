@@ -1,7 +1,9 @@
-"""A target's ``sysconfig``, as a build backend that runs on the host is to see it: pure functions.
+"""Cross-environment hooks: how a build backend that runs on the host sees a target.
 
-The door is CPython's own: ``_PYTHON_SYSCONFIGDATA_NAME`` names a module with ``build_time_vars``, and
-``_PYTHON_HOST_PLATFORM`` is what ``sysconfig.get_platform()`` answers (Lib/sysconfig.py).
+CPython has two hooks for cross-compiling (Lib/sysconfig): ``_PYTHON_SYSCONFIGDATA_NAME`` names a module with
+``build_time_vars``, and ``_PYTHON_HOST_PLATFORM`` is what ``sysconfig.get_platform()`` returns. What they don't cover
+is done by ``shim/sitecustomize.py``, which runs first in the backend's Python. ``CC`` and ``CXX`` are the compiler
+driver.
 """
 
 from __future__ import annotations
@@ -17,9 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelworks.build import context
 from wheelworks.build.arguments import DriverSettings
-from wheelworks.build.context import BuildContext
+from wheelworks.build.context import BuildContext, make_environment
 from wheelworks.core import cache
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Abi, Target
@@ -27,36 +28,53 @@ from wheelworks.core.targets import Abi, Target
 SYSCONFIGDATA_MODULE = "_sysconfigdata_wheelworks"
 
 _POINTER_SIZE = {"aarch64": 8, "x86_64": 8, "x86": 4, "arm": 4, "powerpc64le": 8, "s390x": 8, "riscv64": 8}
-# Projects compare these with the lowest they know; the target's own lowest is what a wheel is for.
+# Projects compare these with the lowest version that they support, and a wheel is for the target's lowest version.
 _SYSTEM_RELEASE = {"linux": "3.10.0", "macos": "20.0.0", "windows": "10"}
 _SYSTEM = {
     "linux": ("Linux", "linux", "posix"),
     "macos": ("Darwin", "darwin", "posix"),
     "windows": ("Windows", "win32", "nt"),
 }
+_SHIM = Path(__file__).with_name("shim") / "sitecustomize.py"
+_DRIVER_SCRIPT = """\
+import sys
+sys.path.insert(0, {scripts!r})
+from wheelworks.build.driver import main
+sys.exit(main({settings!r}, {language!r}, sys.argv[1:]))
+"""
 
 
 def format_soabi(target: Target, abi: Abi) -> str:
-    """The middle of an extension's file name there: ``cpython-311-darwin``, ``cp314t-win_arm64``."""
+    """Return the middle of an extension's file name: ``cpython-311-darwin``, ``cp314t-win_arm64``."""
     if target.os == "windows":
         return f"cp{abi.nodot}-{target.platform.replace('-', '_')}"
     if target.os == "macos":
         return f"cpython-{abi.nodot}-darwin"
-    # Debian's names of machines (Misc/platform_triplet.c), which are the compiler's but for one
+    # Debian's names of machines (Misc/platform_triplet.c) are those of the compiler, except x86
     return f"cpython-{abi.nodot}-{re.sub('^x86-', 'i386-', target.compiler.partition('.')[0])}"
 
 
 def list_suffixes(target: Target, abi: Abi) -> list[str]:
-    """The endings that CPython looks for there, best first (Python/dynload_*.c)."""
+    """Return the suffixes of extension modules that the target's CPython accepts, best first (Python/dynload_*.c)."""
     if target.os == "windows":
         return [f".{format_soabi(target, abi)}.pyd", ".pyd"]
     stable = [] if abi.free_threaded else [".abi3.so"]
     return [f".{format_soabi(target, abi)}.so", *stable, *([".abi3t.so"] if "abi3t" in abi.tags else []), ".so"]
 
 
+@dataclass(frozen=True)
+class ToolCommands:
+    """The command lines of the compiler's programs, quoted for distutils."""
+
+    cc: str
+    cxx: str
+    ar: str
+    ranlib: str
+
+
 def make_build_time_vars(target: Target, abi: Abi, include: str, tools: ToolCommands) -> dict[str, str | int]:
-    """The variables that build backends ask for; whatever describes the host isn't among them."""
-    ending = list_suffixes(target, abi)[0]
+    """Return the sysconfig variables that build backends read; none describes the host."""
+    suffix, nodot = list_suffixes(target, abi)[0], abi.python.replace(".", "")
     return {
         "AR": tools.ar,
         "ARFLAGS": "rcs",
@@ -66,7 +84,7 @@ def make_build_time_vars(target: Target, abi: Abi, include: str, tools: ToolComm
         "CFLAGS": "",
         "CONFINCLUDEPY": include,
         "CXX": tools.cxx,
-        "EXT_SUFFIX": ending,
+        "EXT_SUFFIX": suffix,
         "HOST_GNU_TYPE": f"{target.cpu}-{target.os}",
         "INCLUDEPY": include,
         "LDCXXSHARED": f"{tools.cxx} -shared",
@@ -80,18 +98,18 @@ def make_build_time_vars(target: Target, abi: Abi, include: str, tools: ToolComm
         "RANLIB": tools.ranlib,
         "SHLIB_SUFFIX": ".pyd" if target.os == "windows" else ".so",
         "SIZEOF_VOID_P": _POINTER_SIZE[target.cpu],
-        "SO": ending,
+        "SO": suffix,
         "SOABI": format_soabi(target, abi),
-        "VERSION": abi.python.replace(".", "") if target.os == "windows" else abi.python,
+        "VERSION": nodot if target.os == "windows" else abi.python,
         "WITH_PYMALLOC": 1,
-        "py_version_nodot": abi.python.replace(".", ""),
+        "py_version_nodot": nodot,
         "py_version_short": abi.python,
         **({"MACOSX_DEPLOYMENT_TARGET": target.minimum} if target.os == "macos" else {}),
     }
 
 
 def describe_platform(target: Target, abi: Abi) -> dict[str, str]:
-    """What ``platform``, ``sys`` and ``os`` say on the target, for the project's own code."""
+    """Return what ``platform``, ``sys`` and ``os`` report on the target, for the shim."""
     system, platform, name = _SYSTEM[target.os]
     return {
         "system": system,
@@ -103,96 +121,76 @@ def describe_platform(target: Target, abi: Abi) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class ToolCommands:
-    """The compiler's command lines, as one string each: the way build backends keep them."""
-
-    cc: str
-    cxx: str
-    ar: str
-    ranlib: str
-
-
 def quote_words(words: Sequence[str]) -> str:
-    """A command line that distutils' ``split_quoted`` takes apart again into ``words``.
+    """Return a command line that distutils' ``split_quoted`` splits into ``words``.
 
-    There a backslash escapes, so that Windows' paths go with slashes, which Windows takes as well.
+    Backslashes escape there, so that they are replaced by slashes, which Windows accepts as well.
     """
     return " ".join(re.sub(r"""([\s'"])""", r"\\\1", word.replace("\\", "/")) for word in words)
 
 
-_SHIM = Path(__file__).with_name("shim")
-_DRIVER_SCRIPT = """\
-import sys
-sys.path.insert(0, {scripts!r})
-from wheelworks.build.driver import main
-sys.exit(main({settings!r}, {language!r}, sys.argv[1:]))
-"""
-
-
 def build_folder(target: Target, abi: Abi, work: Path) -> Path:
-    """The folder of one build."""
+    """Return the folder of one build."""
     return work / f"{target.id}-{abi.nodot}"
 
 
 def log_path(target: Target, abi: Abi, work: Path) -> Path:
-    """Where the compilers of one build log."""
+    """Return the path of the compiler driver's log for one build."""
     return build_folder(target, abi, work) / "compiler.log"
 
 
-def prepare_hooks(shop: BuildContext, target: Target, abi: Abi) -> dict[str, str]:
-    """The environment in which the backend sees ``target``; writes the files that it points to."""
-    place = build_folder(target, abi, shop.work)
-    settings = _driver_settings(shop, target, abi)
-    settings.write(place / "settings.json")
-    tools = _write_drivers(place, settings.zig)
-    values = make_build_time_vars(target, abi, settings.include, tools)
-    doors = place / "doors"
-    doors.mkdir()
-    shutil.copyfile(_SHIM / "sitecustomize.py", doors / "sitecustomize.py")
-    (doors / f"{SYSCONFIGDATA_MODULE}.py").write_text(f"build_time_vars = {values!r}\n", encoding="utf-8")
+def prepare_hooks(context: BuildContext, target: Target, abi: Abi) -> dict[str, str]:
+    """Write the files of the hooks; return the environment variables with which the backend sees the target."""
+    folder = build_folder(target, abi, context.work)
+    settings = _driver_settings(context, target, abi)
+    settings.write(folder / "settings.json")
+    tools = _write_drivers(folder, settings.zig)
+    variables = make_build_time_vars(target, abi, settings.include, tools)
+    hooks = folder / "hooks"
+    hooks.mkdir()
+    shutil.copyfile(_SHIM, hooks / "sitecustomize.py")
     shim = {
-        "source": str(place / "source"),
+        "source": str(folder / "source"),
         "suffixes": list_suffixes(target, abi),
-        "variables": values,
+        "variables": variables,
         "platform": target.platform,
         "view": describe_platform(target, abi),
     }
-    (doors / "shim.json").write_text(json.dumps(shim), encoding="utf-8")
-    (doors / "distutils.cfg").write_text(
-        "[build_ext]\ncompiler = unix\n[build_clib]\ncompiler = unix\n", encoding="utf-8"
-    )
+    contents = {
+        f"{SYSCONFIGDATA_MODULE}.py": f"build_time_vars = {variables!r}\n",
+        "shim.json": json.dumps(shim),
+        "distutils.cfg": "[build_ext]\ncompiler = unix\n[build_clib]\ncompiler = unix\n",
+    }
+    for name, text in contents.items():
+        (hooks / name).write_text(text, encoding="utf-8")
     return {
-        **context.make_environment(os.environ, place, shop.source.epoch, shop.extra),
-        "PYTHONPATH": str(doors),
+        **make_environment(os.environ, folder, context.source.epoch, context.variables),
+        "PYTHONPATH": str(hooks),
         "_PYTHON_SYSCONFIGDATA_NAME": SYSCONFIGDATA_MODULE,
         "_PYTHON_HOST_PLATFORM": target.platform,
-        "WHEELWORKS_SHIM": str(doors / "shim.json"),
-        "DIST_EXTRA_CONFIG": str(doors / "distutils.cfg"),
+        "WHEELWORKS_SHIM": str(hooks / "shim.json"),
+        "DIST_EXTRA_CONFIG": str(hooks / "distutils.cfg"),
         "ZIG_GLOBAL_CACHE_DIR": str(_zig_cache()),
-        "ZIG_LOCAL_CACHE_DIR": str(place / "zig"),
+        "ZIG_LOCAL_CACHE_DIR": str(folder / "zig"),
         "CC": tools.cc,
         "CXX": tools.cxx,
         "AR": tools.ar,
     }
 
 
-def _write_drivers(place: Path, zig: str) -> ToolCommands:
-    lines = (_write_driver(place, "cc"), _write_driver(place, "c++"), [zig, "ar"], [zig, "ranlib"])
-    return ToolCommands(*map(quote_words, lines))
+def _write_drivers(folder: Path, zig: str) -> ToolCommands:
+    scripts, settings = str(Path(__file__).parents[2]), str(folder / "settings.json")
+    commands = []
+    for language, file in (("cc", "cc.py"), ("c++", "cxx.py")):
+        text = _DRIVER_SCRIPT.format(scripts=scripts, settings=settings, language=language)
+        (folder / file).write_text(text, encoding="utf-8")
+        commands.append([sys.executable, "-I", str(folder / file)])
+    return ToolCommands(*map(quote_words, (*commands, [zig, "ar"], [zig, "ranlib"])))
 
 
-def _write_driver(place: Path, language: str) -> list[str]:
-    program = place / ("cxx.py" if language == "c++" else "cc.py")
-    scripts = str(Path(__file__).parents[2])
-    settings = str(place / "settings.json")
-    program.write_text(_DRIVER_SCRIPT.format(scripts=scripts, settings=settings, language=language), encoding="utf-8")
-    return [sys.executable, "-I", str(program)]
-
-
-def _driver_settings(shop: BuildContext, target: Target, abi: Abi) -> DriverSettings:
-    place = build_folder(target, abi, shop.work)
-    tree, headers = place / "source", str(shop.headers[abi.id].folder)
+def _driver_settings(context: BuildContext, target: Target, abi: Abi) -> DriverSettings:
+    folder = build_folder(target, abi, context.work)
+    tree, headers = folder / "source", str(context.headers[abi.id].folder)
     return DriverSettings(
         target=target.id,
         os=target.os,
@@ -204,9 +202,9 @@ def _driver_settings(shop: BuildContext, target: Target, abi: Abi) -> DriverSett
         zig=find_zig(),
         include=headers,
         source=str(tree),
-        allowed=(str(tree), str(place / "tmp"), str(shop.environment.folder), headers),
-        work=str(place),
-        log=str(log_path(target, abi, shop.work)),
+        allowed=(str(tree), str(folder / "tmp"), str(context.environment.folder), headers),
+        work=str(folder),
+        log=str(log_path(target, abi, context.work)),
         libc_marker=str(_zig_cache() / f"linked-{target.compiler}"),
     )
 
@@ -216,7 +214,7 @@ def _zig_cache() -> Path:
 
 
 def find_zig() -> str:
-    """The compiler's program, out of the ``ziglang`` package."""
+    """Return the path of the compiler's program in the ``ziglang`` package. Raises WheelworksError without it."""
     spec = importlib.util.find_spec("ziglang")
     if spec is None or not spec.submodule_search_locations:
         raise WheelworksError("the compiler isn't installed", "run this through nox, or: pip install ziglang")

@@ -1,8 +1,9 @@
-"""CPython's C headers for an ABI: found on this machine or fetched from Debian, and made fit for every target.
+"""CPython's C headers for an ABI: found on this machine or fetched from Debian, and adapted to every target.
 
-An interpreter's headers are the same on every platform but for ``pyconfig.h``, which is ours, and the same in every
-release of a version but for ``patchlevel.h``, in which we write the version's first: code that asks for the release
-(``PY_VERSION_HEX``; PEP 793's ``PyABIInfo_VAR`` does) would else differ from one machine to the next.
+An interpreter's headers are the same on every platform except for ``pyconfig.h``, which is replaced by ours. They are
+the same in every release of a version except for ``patchlevel.h``, into which the version's first release is written.
+Without that, code that uses the release (``PY_VERSION_HEX``, or ``PyABIInfo_VAR`` of PEP 793) would differ from one
+machine to the next.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ _PYCONFIG = Path(__file__).with_name("pyconfig.h")
 _FIRST_RELEASE = {"MICRO_VERSION": "0", "RELEASE_LEVEL": "PY_RELEASE_LEVEL_FINAL", "RELEASE_SERIAL": "0"}
 
 INSTALL_HINT = """\
-any of these brings them:
+install them in one of these ways:
   uv python install {version}                      (any system)
   pyenv install {version}                          (Linux, macOS)
-  sudo apt install libpython{version}-dev          (Debian, Ubuntu; where that release has it)
+  sudo apt install libpython{version}-dev          (Debian, Ubuntu; if that release has it)
   brew install python@{version}                    (macOS)
   winget install Python.Python.{version}           (Windows)
-or, on Linux, what fetches Debian's by itself:
+or, on Linux, install the program that fetches Debian's:
   """
 
 
 @dataclass(frozen=True)
 class Headers:
-    """A folder of C headers for an ABI, the release that they are of ("3.14.2"), and their SHA-256."""
+    """A folder of C headers for an ABI, their release ("3.14.2"), and their SHA-256 in hexadecimal."""
 
     folder: Path
     release: str
@@ -45,20 +46,20 @@ class Headers:
 
 
 def find_headers(abi: Abi) -> Headers:
-    """The headers of an ABI's Python: the newest release on this machine, else Debian's.
+    """Return the headers of an ABI's Python: the newest release on this machine, else Debian's.
 
-    Raises WheelworksError that names the ways to get them.
+    Raises WheelworksError with the ways to install them.
     """
-    found = [(release, place) for place in list_header_folders(abi.python) if (release := read_release(place))]
-    fitting = [one for one in found if one[0].rpartition(".")[0] == abi.python]
-    folder = (
-        max(fitting, key=lambda one: int(one[0].rpartition(".")[2]))[1] if fitting else fetch_debian_headers(abi.python)
-    )
-    return adapt_headers(folder, abi)
+    found: dict[int, Path] = {}
+    for folder in list_header_folders(abi.python):
+        version, _, micro = read_release(folder).rpartition(".")
+        if version == abi.python:
+            found.setdefault(int(micro), folder)
+    return adapt_headers(found[max(found)] if found else fetch_debian_headers(abi.python), abi)
 
 
 def list_header_folders(version: str) -> Iterator[Path]:
-    """The folders in which installed Pythons keep their headers, by system and by who installed them."""
+    """Yield the folders in which each system and installer keeps the headers of a Python version."""
     home, nodot = Path.home(), version.replace(".", "")
     own = f"include/python{version}*"
     tools = os.environ.get("AGENT_TOOLSDIRECTORY") or os.environ.get("RUNNER_TOOL_CACHE") or home / "none"
@@ -71,7 +72,7 @@ def list_header_folders(version: str) -> Iterator[Path]:
         Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python"): (f"*/{own}", "*/include"),
         Path(os.environ.get("APPDATA") or home / "none", "uv/data/python"): ("*/include",),
         Path(os.environ.get("LOCALAPPDATA") or home / "none", "Programs/Python"): (f"Python{nodot}*/Include",),
-        # What setup-python installs on a hosted machine: by release, then by architecture ("x64-freethreaded").
+        # installed by setup-python on hosted CI machines: release, then architecture ("x64-freethreaded")
         Path(tools, "Python"): (f"{version}.*/*/{own}", f"{version}.*/*/include"),
     }
     for root, globs in patterns.items():
@@ -80,7 +81,7 @@ def list_header_folders(version: str) -> Iterator[Path]:
 
 
 def read_release(folder: Path) -> str:
-    """The release that a folder of headers is of, "3.14.2"; "" for none, or one that isn't final."""
+    """Return the release of a folder of headers, "3.14.2"; "" if it has none, or a prerelease."""
     file = folder / "patchlevel.h"
     if not file.is_file() or not (folder / "Python.h").is_file():
         return ""
@@ -90,9 +91,9 @@ def read_release(folder: Path) -> str:
 
 
 def fetch_debian_headers(version: str) -> Path:
-    """Debian's headers of a version, downloaded now (6 MB) if the cache hasn't got them.
+    """Return the folder of Debian's headers of a version, downloaded (6 MB) unless they are cached.
 
-    Raises WheelworksError where mmdebstrap is missing or fails.
+    Raises WheelworksError if mmdebstrap is missing or fails.
     """
     return cache.keep(f"debian-headers/{version}", lambda folder: _download_package(version, folder))
 
@@ -108,15 +109,14 @@ def _download_package(version: str, folder: Path) -> None:
     ended = process.run([*command[:-1], archive], timeout=600)
     if ended.status != 0:
         lines = [line for line in ended.output.splitlines() if line.startswith("E:")]
-        raise WheelworksError("\n".join([f"{missing}, and none to be had from Debian:", *lines[-5:]]), hint)
+        raise WheelworksError("\n".join([f"{missing}, and Debian's can't be fetched:", *lines[-5:]]), hint)
     _extract_headers(archive, version, folder)
 
 
 def _extract_headers(archive: Path, version: str, folder: Path) -> None:
-    """Keep of a package's files the headers alone."""
     package, files = folder / "package.deb", folder / "files"
     with tarfile.open(archive) as tar:
-        member = next(one for one in tar if re.fullmatch(r"\./libpython[^/]*\.deb", one.name))
+        member = next(member for member in tar if re.fullmatch(r"\./libpython[^/]*\.deb", member.name))
         contents = tar.extractfile(member)
         assert contents is not None  # a package is a regular file
         package.write_bytes(contents.read())
@@ -131,9 +131,9 @@ def _extract_headers(archive: Path, version: str, folder: Path) -> None:
 
 
 def adapt_headers(folder: Path, abi: Abi) -> Headers:
-    """A copy of an interpreter's headers with our ``pyconfig.h``, fit for every target of an ABI.
+    """Return a cached copy of an interpreter's headers that fits every target of an ABI.
 
-    Python.h finds the pyconfig.h beside it before any other, so that no search path could do instead.
+    It is a copy because Python.h includes the pyconfig.h in its own folder, whatever the search path.
     """
     names = sorted(path.relative_to(folder) for path in folder.rglob("*.h"))
     contents = {name: _adapt_header(name.as_posix(), folder / name, abi) for name in names}
@@ -154,15 +154,13 @@ def _adapt_header(name: str, path: Path, abi: Abi) -> bytes:
     if name == "pyconfig.h":
         return b"#define Py_GIL_DISABLED 1\n" * abi.free_threaded + _PYCONFIG.read_bytes()
     data = path.read_bytes()
-    return (
-        set_first_release(data.decode("utf-8", "surrogateescape"), abi.python).encode()
-        if name == "patchlevel.h"
-        else data
-    )
+    if name == "patchlevel.h":
+        return set_first_release(data.decode("utf-8", "surrogateescape"), abi.python).encode()
+    return data
 
 
 def set_first_release(text: str, version: str) -> str:
-    """``patchlevel.h`` as it is in the first release of a version."""
+    """Return a ``patchlevel.h`` as it is in the first release of a version."""
     for name, value in _FIRST_RELEASE.items():
         text = re.sub(rf"^(#define PY_{name}\s+)\S+", rf"\g<1>{value}", text, flags=re.MULTILINE)
     return re.sub(r'^(#define PY_VERSION\s+)"[^"]*"', rf'\g<1>"{version}.0"', text, flags=re.MULTILINE)

@@ -1,7 +1,8 @@
-"""Unpack an sdist from anywhere: nothing leaves the folder, and nothing grows without bound.
+"""Unpack untrusted sdists, and write sdists whose bytes depend on their contents and time alone.
 
-The files are made one by one from what the archive says, and no link is ever made, so that no later member can be
-led astray by an earlier one; the standard library's own filter has had holes in each of its first years.
+Unpacking writes each file itself and never makes a link, so that no member can redirect a later one, and limits the
+size. The filter of the standard library's `tarfile` had several vulnerabilities in its first years (CVE-2024-12718,
+CVE-2025-4138, CVE-2025-4330, CVE-2025-4517).
 """
 
 from __future__ import annotations
@@ -13,112 +14,104 @@ import math
 import struct
 import tarfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 import deflate
 
-from wheelworks.core.archive import MAX_HEADER_SIZE, LimitedReader, Limits, size_error
+from wheelworks.core.archive import DEFAULT_LIMITS, MAX_HEADER_SIZE, LimitedReader, Limits, size_error
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.manifest import write
 
-LIMITS = Limits()
-
 _DAMAGE_ERRORS = (tarfile.TarError, EOFError, zlib.error, struct.error, ValueError, OverflowError, RecursionError)
-# Windows' separators and streams, C's end, and what stands for bytes that are no UTF-8.
+# Windows' separators and streams, C's string end, and the surrogates that stand for bytes which aren't UTF-8.
 _FORBIDDEN_CHARACTERS = frozenset("\\:\0") | frozenset(map(chr, range(0xD800, 0xE000)))
 
 
-def unpack_sdist(archive: Path, into: Path, limits: Limits = LIMITS) -> tuple[Path, int]:
+def unpack_sdist(archive: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[Path, int]:
     """Unpack ``archive`` (.tar.gz, PEP 625) into the new folder ``into``.
 
-    Returns the project's folder and the time of the newest file, in seconds since 1970. Raises WheelworksError for
-    an archive that is damaged, too large, or has a member that an sdist has no business to have.
+    Returns the project's folder and the time of the newest file, in seconds since 1970. Raises WheelworksError for an
+    archive that is damaged, too large, or has a member that doesn't belong in an sdist.
     """
     try:
         with gzip.open(archive) as stream:
-            capped = LimitedReader(stream, archive.name, limits)
-            with tarfile.open(fileobj=capped, mode="r|") as tar:  # type: ignore[call-overload]  # it only reads
-                newest = _Unpacking(archive.name, into, limits).all(tar, capped)
-            while capped.read(1 << 16):  # up to gzip's checksum
+            reader = LimitedReader(stream, archive.name, limits)
+            with tarfile.open(fileobj=reader, mode="r|") as tar:  # type: ignore[call-overload]  # it only reads
+                newest = _Unpacker(archive.name, into, limits).unpack_all(tar, reader)
+            while reader.read(1 << 16):  # up to gzip's checksum
                 pass
     except _DAMAGE_ERRORS as error:
-        raise WheelworksError(f"{archive.name}: damaged, or no sdist: {error}", "download it again") from error
+        raise WheelworksError(f"{archive.name}: damaged or not an sdist: {error}", "download it again") from error
     except OSError as error:
         if error.errno is not None:
             raise
-        raise WheelworksError(f"{archive.name}: damaged, or no .tar.gz: {error}", "download it again") from error
-    roots = sorted(path for path in into.iterdir())
+        raise WheelworksError(f"{archive.name}: damaged or not a .tar.gz: {error}", "download it again") from error
+    roots = sorted(into.iterdir())
     if len(roots) != 1 or not roots[0].is_dir():
-        raise WheelworksError(f"{archive.name}: an sdist has one top folder, this has {len(roots)}: {_list_few(roots)}")
+        names = ", ".join(path.name for path in roots[:4]) + (", ..." if len(roots) > 4 else "") or "nothing"
+        raise WheelworksError(f"{archive.name}: an sdist has one top folder, this has {len(roots)}: {names}")
     return roots[0], newest
 
 
-def _list_few(paths: list[Path]) -> str:
-    names = [path.name for path in paths[:4]]
-    return ", ".join(names) + (", ..." if len(paths) > 4 else "") or "nothing"
-
-
-class _Unpacking:
+class _Unpacker:
     def __init__(self, archive: str, into: Path, limits: Limits) -> None:
         self.archive, self.into, self.limits = archive, into, limits
         self.size = self.count = self.newest = 0
 
-    def all(self, tar: tarfile.TarFile, stream: LimitedReader) -> int:
+    def unpack_all(self, tar: tarfile.TarFile, stream: LimitedReader) -> int:
         self.into.mkdir(parents=True, exist_ok=True)
         for member in tar:
             self.count += 1
-            self.size += max(member.size, 0)
-            if self.size > self.limits.size or self.count > self.limits.members:
-                raise size_error(self.archive, self.limits)
+            self._add_size(max(member.size, 0))
             stream.room = max(member.size, 0) + MAX_HEADER_SIZE
-            self.placed(tar, member)
+            try:
+                self._unpack_member(tar, member)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                message = f"a part of {member.name[:200]} is both a file and a folder"
+                raise WheelworksError(f"{self.archive}: {message}") from error
+            except OSError as error:
+                if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+                    raise
+                message = f"{member.name[:200]}: the name is too long or not allowed here"
+                raise WheelworksError(f"{self.archive}: {message}") from error
         return self.newest
 
-    def placed(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        try:
-            self.one(tar, member)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise WheelworksError(
-                f"{self.archive}: a part of {member.name[:200]} is both a file and a folder"
-            ) from error
-        except OSError as error:
-            if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
-                raise
-            raise WheelworksError(f"{self.archive}: {member.name[:200]}: too long a name, or none here") from error
+    def _add_size(self, size: int) -> None:
+        self.size += size
+        if self.size > self.limits.size or self.count > self.limits.members:
+            raise size_error(self.archive, self.limits)
 
-    def one(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        place = self.place(member.name)
+    def _unpack_member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        place = self._resolve(member.name)
         if member.isdir():
             place.mkdir(parents=True, exist_ok=True)
         elif member.isreg():
-            source = tar.extractfile(member)
-            assert source is not None  # a regular file has contents
-            self.write(source, place, member)
+            self._write_file(tar, member, place)
         elif member.issym() or member.islnk():
-            self.copy(member, place)
+            self._copy_link_target(member, place)
         else:
             raise WheelworksError(f"{self.archive}: {member.name} is no file, folder or link (type {member.type!r})")
 
-    def place(self, name: str) -> Path:
-        """Where a member goes. Raises WheelworksError for a name that would leave the folder, on any system."""
+    def _resolve(self, name: str) -> Path:
+        """Return the path of a member. Raises WheelworksError for a name that leaves the folder on any system."""
         parts = PurePosixPath(name).parts
         if not parts or name.startswith("/") or any(p == ".." or set(p) & _FORBIDDEN_CHARACTERS for p in parts):
             raise WheelworksError(f"{self.archive}: the member {name!r} would be written outside its folder: refused")
         return self.into.joinpath(*parts)
 
-    def write(self, source: IO[bytes], place: Path, member: tarfile.TarInfo) -> None:
+    def _write_file(self, tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+        contents = tar.extractfile(member)
+        assert contents is not None  # the member is a regular file
         place.parent.mkdir(parents=True, exist_ok=True)
         with open(place, "wb") as file:
-            while block := source.read(1 << 20):
+            while block := contents.read(1 << 20):
                 file.write(block)
         place.chmod(0o755 if member.mode & 0o100 else 0o644)
         if math.isfinite(member.mtime):  # a pax header can say "nan"
             self.newest = max(self.newest, int(member.mtime))
 
-    def copy(self, member: tarfile.TarInfo, place: Path) -> None:
-        """A link becomes a copy of the file it names, which must stand in the archive before it."""
+    def _copy_link_target(self, member: tarfile.TarInfo, place: Path) -> None:
+        """Replace a link by a copy of its target, which must come before it in the archive."""
         base = PurePosixPath() if member.islnk() else PurePosixPath(member.name).parent
         parts: list[str] = []
         for part in (base / member.linkname).parts:
@@ -126,24 +119,23 @@ class _Unpacking:
                 parts.pop()
             else:
                 parts.append(part)
-        target = self.place("/".join(parts) if not member.linkname.startswith("/") else member.linkname)
+        target = self._resolve("/".join(parts) if not member.linkname.startswith("/") else member.linkname)
         if not target.is_file():
             raise WheelworksError(f"{self.archive}: {member.name} links to {member.linkname}, no file before it")
-        self.size += target.stat().st_size
-        if self.size > self.limits.size:
-            raise size_error(self.archive, self.limits)
+        self._add_size(target.stat().st_size)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(target.read_bytes())
 
 
 def write_sdist(tree: Path, epoch: int, place: Path) -> Path:
-    """The sdist of an unpacked one: every file dated ``epoch`` (seconds since 1970), in order, owned by nobody.
+    """Write the sdist of an unpacked tree: sorted, owned by nobody, every file dated ``epoch`` (seconds since 1970).
 
-    setuptools' own bears the time of its making (pypa/setuptools#2133), and its builder's name.
+    An sdist by setuptools has the time at which it was made (pypa/setuptools#2133) and its builder's name. The formats
+    are PEP 625's and POSIX.1-2001's (pax).
     """
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path in (tree, *_iter_tree(tree)):
+        for path in (tree, *sorted(tree.rglob("*"), key=lambda path: path.relative_to(tree).as_posix())):
             info = tarfile.TarInfo(path.relative_to(tree.parent).as_posix())
             info.mtime, info.mode = epoch, 0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644
             if path.is_dir():
@@ -153,9 +145,5 @@ def write_sdist(tree: Path, epoch: int, place: Path) -> Path:
                 info.size = path.stat().st_size
                 with path.open("rb") as file:
                     tar.addfile(info, file)
-    # the compressor that the lock file pins; its header names no time
+    # deflate: the lock file pins the compressor, and the header that it writes has no time
     return write(place, bytes(deflate.gzip_compress(raw.getvalue(), 9)))
-
-
-def _iter_tree(tree: Path) -> Iterator[Path]:
-    return iter(sorted(tree.rglob("*"), key=lambda path: path.relative_to(tree).as_posix()))

@@ -1,4 +1,7 @@
-"""What a project says of itself without being built: its name and version, and how its pure wheel is made."""
+"""Prepare the source to build, a folder or an sdist: an unpacked tree with a hash and a time.
+
+This module also reads what pyproject.toml says without building the project.
+"""
 
 from __future__ import annotations
 
@@ -22,70 +25,12 @@ PURE_HINT = """\
 [tool.wheelworks]
 pure = { NAME_OF_A_SWITCH = "0" }   # the variables with which the build leaves the extension out"""
 
-
-def read_name_version(path: Path) -> str:
-    """What the files of the release that ``path`` (a folder or an sdist) gives begin with (PEP 427, PEP 625).
-
-    Raises WheelworksError where that isn't known without building it.
-    """
-    if path.is_file():
-        return _parse_sdist_name(path)
-    table = read_pyproject(path).get("project", {})
-    try:
-        return plan.stem(table["name"], table["version"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WheelworksError(
-            f"{path}: its pyproject.toml doesn't tell name and version", "make its sdist, and name that"
-        ) from error
-
-
-def _parse_sdist_name(path: Path) -> str:
-    try:
-        name, version = parse_sdist_filename(path.name)
-        return plan.stem(name, str(version))
-    except InvalidSdistFilename as error:
-        raise WheelworksError(f"{path.name}: {error}", "an sdist is named NAME-VERSION.tar.gz") from error
-
-
-def read_pure_variables(tree: Path) -> dict[str, str] | None:
-    """The variables with which a project's build leaves its extension out; None where it doesn't say (``HOW``).
-
-    Raises WheelworksError for something else than a table of strings.
-    """
-    tool = read_pyproject(tree).get("tool", {})
-    table = tool.get("wheelworks", {}).get("pure")
-    if table is None:
-        return None
-    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-        raise WheelworksError("pyproject.toml: [tool.wheelworks] pure must be a table of strings", PURE_HINT)
-    return dict(table)
-
-
-def read_pyproject(tree: Path) -> dict[str, Any]:
-    """A tree's pyproject.toml; empty where there is none. Raises WheelworksError for one that can't be read."""
-    file = tree / "pyproject.toml"
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WheelworksError(f"pyproject.toml of {tree.name} can't be read: {error}") from error
-
-
-# 1980 to 2107: what a zip archive's dates can say.
+# The dates that a zip archive can hold: 1980 to 2107.
 _EARLIEST, _LATEST = 315_532_800, 4_354_819_198
 
-# Where no git says what belongs to a project: what tools leave in a folder.
+# Files that tools leave in a folder, for folders without git.
 _LEFT_BY_TOOLS = shutil.ignore_patterns(
-    ".git",
-    ".hg",
-    ".nox",
-    ".tox",
-    ".venv",
-    "venv",
-    "build",
-    "dist",
-    "*.egg-info",
-    "__pycache__",
-    ".*_cache",
+    *(".git", ".hg", ".nox", ".tox", ".venv", "venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache"),
     "node_modules",
 )
 
@@ -94,8 +39,8 @@ _LEFT_BY_TOOLS = shutil.ignore_patterns(
 class SourceTree:
     """A source tree to build from.
 
-    ``name`` is "project-version", ``kind`` "directory" or "sdist", ``tree`` the unpacked folder, ``sha256`` its hash
-    (names, modes, contents), ``epoch`` the time that its wheels bear (seconds since 1970), ``commit`` git's, or "".
+    ``name`` is "project-version", ``tree`` the unpacked folder, ``sha256`` the hash of its names, modes and contents,
+    ``epoch`` the time of its wheels' files (seconds since 1970), ``commit`` git's, or "".
     """
 
     name: str
@@ -108,7 +53,7 @@ class SourceTree:
     archive_sha256: str = ""
 
     def record(self) -> manifest.Source:
-        """Return what the manifest keeps of the source."""
+        """Return the manifest's record of the source."""
         return manifest.Source(
             name=self.name,
             kind=self.kind,
@@ -120,30 +65,8 @@ class SourceTree:
         )
 
 
-def read_epoch_variable(value: str | None) -> int | None:
-    """``SOURCE_DATE_EPOCH`` as the reproducible-builds specification has it; None where it isn't set.
-
-    Raises UsageError for what is no number of seconds, or no time that a wheel can hold.
-    """
-    if value is None:
-        return None
-    if not value.isascii() or not value.isdigit() or len(value) > 20:
-        raise UsageError(f"SOURCE_DATE_EPOCH={value[:40]!r}: not a number of seconds since 1970")
-    return _check_epoch(int(value), f"SOURCE_DATE_EPOCH={value}")
-
-
-def _check_epoch(seconds: int, what: str) -> int:
-    if not _EARLIEST <= seconds <= _LATEST:
-        raise UsageError(f"{what}: a wheel is a zip archive, which holds times from 1980 to 2107 only")
-    return seconds
-
-
-def _clamp_epoch(seconds: int) -> int:
-    return min(max(seconds, _EARLIEST), _LATEST)
-
-
-def check_source(path: Path) -> str:
-    """Whether ``path`` is a "directory" or an "sdist". Raises UsageError for anything else."""
+def check_source(path: Path) -> Literal["directory", "sdist"]:
+    """Return the kind of ``path``. Raises UsageError if it is neither a project's folder nor an sdist."""
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder", "SOURCE is a project's folder or its sdist (.tar.gz)")
     if path.is_dir():
@@ -160,16 +83,34 @@ def unpack_source(archive: Path, into: Path) -> SourceTree:
     tree, newest = unpack_sdist(archive, into)
     if not (tree / "pyproject.toml").is_file() and not (tree / "setup.py").is_file():
         raise WheelworksError(f"{archive.name}: no sdist: it has neither pyproject.toml nor setup.py")
-    epoch = read_epoch_variable(os.environ.get("SOURCE_DATE_EPOCH"))
-    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    return SourceTree(tree.name, "sdist", tree, hash_tree(tree), epoch or _clamp_epoch(newest), archive_sha256=digest)
+    epoch = read_epoch_variable(os.environ.get("SOURCE_DATE_EPOCH")) or _clamp_epoch(newest)
+    return SourceTree(tree.name, "sdist", tree, hash_tree(tree), epoch, archive_sha256=manifest.sha256(archive))
+
+
+def read_epoch_variable(value: str | None) -> int | None:
+    """Parse ``SOURCE_DATE_EPOCH`` (reproducible-builds.org's specification); None if it isn't set.
+
+    Raises UsageError for anything but seconds since 1970 that a wheel can hold.
+    """
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit() or len(value) > 20:
+        raise UsageError(f"SOURCE_DATE_EPOCH={value[:40]!r}: not a number of seconds since 1970")
+    if not _EARLIEST <= int(value) <= _LATEST:
+        message = "a wheel is a zip archive, which holds times from 1980 to 2107 only"
+        raise UsageError(f"SOURCE_DATE_EPOCH={value}: {message}")
+    return int(value)
+
+
+def _clamp_epoch(seconds: int) -> int:
+    return min(max(seconds, _EARLIEST), _LATEST)
 
 
 def copy_directory(folder: Path, into: Path) -> Path:
-    """Copy what belongs to a project, so that building it leaves no trace in it.
+    """Copy a project's files, so that building leaves its folder unchanged.
 
-    With git that is what git tracks and what it doesn't ignore; ``.git`` becomes a pointer, for backends that ask
-    git for the version.
+    With git these are the files that git tracks or doesn't ignore. ``.git`` becomes a pointer, for backends that get
+    the version from git.
     """
     files = list_git_files(folder)
     if files is None:
@@ -192,9 +133,9 @@ def _copy_entry(path: Path, place: Path) -> None:
 
 
 def list_git_files(folder: Path) -> list[str] | None:
-    """The files of a project's folder that git tracks or would; None where the project is none of git's.
+    """Return the files of a project's folder that git tracks or doesn't ignore; None if git doesn't know the project.
 
-    A folder within somebody else's work tree, ignored there, is not: its files are all its own.
+    Git doesn't know a folder that another project's work tree contains and ignores.
     """
     listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     files = set((listed or "").split("\0")) - {""}
@@ -205,12 +146,12 @@ def _git(folder: Path, *words: str) -> str | None:
     try:
         completed = run_git(folder, *words)
     except WheelworksError:
-        return None  # without git, a folder is a plain folder
+        return None  # git isn't installed
     return None if completed.status else completed.output.rstrip("\n")  # a file's name may begin or end with a space
 
 
 def read_commit(folder: Path) -> tuple[str, bool, int | None]:
-    """The git commit of a folder, whether files differ from it, and its time: ("", False, None) where there is none."""
+    """Return a folder's commit, whether files differ from it, and its time; ("", False, None) without one."""
     head = _git(folder, "log", "-1", "--format=%H %ct")
     if not head or list_git_files(folder) is None:
         return "", False, None
@@ -219,7 +160,7 @@ def read_commit(folder: Path) -> tuple[str, bool, int | None]:
 
 
 def read_directory_epoch(folder: Path) -> int:
-    """The time that a folder's wheels bear: ``SOURCE_DATE_EPOCH``, its commit's, or its newest file's."""
+    """Return the time for a folder's wheels: ``SOURCE_DATE_EPOCH``, its commit's time, or its newest file's."""
     if epoch := read_epoch_variable(os.environ.get("SOURCE_DATE_EPOCH")):
         return epoch
     committed = read_commit(folder)[2]
@@ -228,33 +169,73 @@ def read_directory_epoch(folder: Path) -> int:
 
 def _iter_files(folder: Path) -> Iterator[Path]:
     for name, folders, files in os.walk(folder):
-        left_out = _LEFT_BY_TOOLS(name, folders)
-        folders[:] = sorted(set(folders) - left_out)
-        yield from (Path(name, file) for file in sorted(files) if Path(name, file).is_file())
+        folders[:] = sorted(set(folders) - _LEFT_BY_TOOLS(name, folders))
+        yield from (Path(name, file) for file in files if Path(name, file).is_file())
 
 
 def hash_tree(tree: Path) -> str:
-    """SHA-256 over every file of a tree: its name, whether it is executable, and its contents."""
+    """Return the SHA-256 over each file of a tree: its name, whether it is executable, and its contents."""
     total = hashlib.sha256()
     for path in sorted(tree.rglob("*"), key=lambda path: path.relative_to(tree).as_posix()):
         if path.is_file():
-            contents = hashlib.sha256(path.read_bytes()).hexdigest()
             executable = "x" if path.stat().st_mode & 0o100 else "-"
-            total.update(f"{path.relative_to(tree).as_posix()}\0{executable}{contents}\n".encode())
+            total.update(f"{path.relative_to(tree).as_posix()}\0{executable}{manifest.sha256(path)}\n".encode())
     return total.hexdigest()
 
 
-def read_build_requirements(tree: Path) -> list[str]:
-    """What ``[build-system] requires`` says; setuptools where it says nothing (PEP 517, PEP 518).
-
-    Raises WheelworksError for a file that can't be read, or says something else.
-    """
+def read_pyproject(tree: Path) -> dict[str, Any]:
+    """Return a tree's pyproject.toml, empty if there is none. Raises WheelworksError if it can't be read."""
+    file = tree / "pyproject.toml"
     try:
-        text = (tree / "pyproject.toml").read_text(encoding="utf-8") if (tree / "pyproject.toml").is_file() else ""
-        table = tomllib.loads(text).get("build-system", {})
+        return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WheelworksError(f"pyproject.toml of {tree.name} can't be read: {error}") from error
+
+
+def read_build_requirements(tree: Path) -> list[str]:
+    """Return ``[build-system] requires``; by default setuptools (PEP 517, PEP 518).
+
+    Raises WheelworksError for a file that can't be read, or another type.
+    """
+    table = read_pyproject(tree).get("build-system", {})
     words = table.get("requires", ["setuptools"]) if isinstance(table, dict) else None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise WheelworksError(f"pyproject.toml of {tree.name}: [build-system] requires must be a list of strings")
     return words
+
+
+def read_settings(tree: Path) -> dict[str, Any]:
+    """Return the table ``[tool.wheelworks]`` of a tree's pyproject.toml."""
+    settings: dict[str, Any] = read_pyproject(tree).get("tool", {}).get("wheelworks", {})
+    return settings
+
+
+def read_pure_variables(tree: Path) -> dict[str, str] | None:
+    """Return the variables with which a project builds without its extension; None if it declares none.
+
+    Raises WheelworksError unless they are a table of strings.
+    """
+    table = read_settings(tree).get("pure")
+    if table is None:
+        return None
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise WheelworksError("pyproject.toml: [tool.wheelworks] pure must be a table of strings", PURE_HINT)
+    return table
+
+
+def read_name_version(path: Path) -> str:
+    """Return ``name-version``, with which the files of a release begin (PEP 427, PEP 625), of a folder or an sdist.
+
+    Raises WheelworksError if it isn't known without building.
+    """
+    try:
+        if path.is_file():
+            name, version = parse_sdist_filename(path.name)
+            return plan.stem(name, str(version))
+        table = read_pyproject(path).get("project", {})
+        return plan.stem(table["name"], table["version"])
+    except InvalidSdistFilename as error:
+        raise WheelworksError(f"{path.name}: {error}", "an sdist is named NAME-VERSION.tar.gz") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        message = f"{path}: its pyproject.toml doesn't state name and version"
+        raise WheelworksError(message, "make its sdist, and give that") from error

@@ -1,6 +1,6 @@
-"""Whether a built wheel is one for its target: the builder's own last look, which fails closed.
+"""Verify that a wheel that the backend built is one for its target: what must hold before it counts as built.
 
-The audit asks far more of any wheel; this is what must hold before a wheel may be called built.
+The audit checks any wheel, and far more of it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import abi3info
-from abi3info.models import PyVersion
+from abi3info.models import PyVersion, Symbol
 
 from wheelworks.core.archive import Member
 from wheelworks.core.binary import SUFFIXES, Binary, describe
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.targets import Target
+from wheelworks.core.targets import Abi, Target
 from wheelworks.core.wheel import WheelName
 
 _FORMAT = {"linux": "ELF", "macos": "Mach-O", "windows": "PE"}
@@ -22,92 +22,118 @@ _FORMAT = {"linux": "ELF", "macos": "Mach-O", "windows": "PE"}
 
 @dataclass(frozen=True)
 class NativeFile:
-    """A native file of a wheel: its member name and what it says of itself."""
+    """A native file of a wheel: its member name and its parsed binary."""
 
     member: str
     binary: Binary
 
 
-def check_native_files(members: Mapping[str, Member], target: Target) -> list[NativeFile]:
-    """The native files of a wheel built for ``target``.
+def check_platform(name: WheelName, target: Target) -> None:
+    """Check that the backend built for the target's platform. Raises WheelworksError."""
+    wanted = target.platform.replace("-", "_").replace(".", "_")
+    if name.platforms == {"any"}:
+        raise WheelworksError(
+            f"{target.id}: the project builds a wheel for any platform: it has no extension module",
+            "a wheel of pure Python needs no cross-building",
+        )
+    if name.platforms != {wanted}:
+        raise WheelworksError(
+            f"{target.id}: the build backend made a wheel for {', '.join(sorted(name.platforms))}, not {wanted}",
+            "it ignores the target's sysconfig",
+        )
 
-    Raises WheelworksError where there is none, or one of another format or machine: what an optional extension
-    leaves behind when its compiler failed, or a build that went round the target's compiler.
+
+def check_abi(name: WheelName, target: Target, abi: Abi) -> None:
+    """Check that the backend built for the requested ABI. Raises WheelworksError."""
+    if not abi.makes(name.abi):
+        raise WheelworksError(
+            f"{target.id}: the build backend made a wheel for {name.abi}, not {abi.id}",
+            "it ignores the target's sysconfig",
+        )
+
+
+def check_native_files(members: Mapping[str, Member], target: Target) -> list[NativeFile]:
+    """Return the native files of a wheel, all of which are for ``target``.
+
+    Raises WheelworksError for a wheel without one (an optional extension whose compilation failed is left out), or with
+    one of another format or machine (something bypassed the target's compiler).
     """
-    found = [
+    natives = [
         NativeFile(name, binary)
         for name, member in members.items()
         if name.endswith(SUFFIXES)
         for binary in describe(member.data, name)
     ]
-    if not found:
+    if not natives:
         raise WheelworksError(
             f"{target.id}: the wheel has no extension module",
             "the project builds none, or made it optional and dropped it when it failed to compile",
         )
-    for one in found:
-        _check_target(one, target)
-        _check_entry_point(one, target)
-    return found
+    for native in natives:
+        _check_target(native, target)
+        _check_entry_point(native, target)
+    return natives
 
 
-def _check_target(one: NativeFile, target: Target) -> None:
+def _check_target(native: NativeFile, target: Target) -> None:
+    binary, prefix = native.binary, f"{target.id}: {native.member}"
     wanted = (_FORMAT[target.os], target.cpu)
-    if (one.binary.format, one.binary.machine) != wanted:
+    if (binary.format, binary.machine) != wanted:
         raise WheelworksError(
-            f"{target.id}: {one.member} is {one.binary.format} for {one.binary.machine}, not {' for '.join(wanted)}",
+            f"{prefix} is {binary.format} for {binary.machine}, not {' for '.join(wanted)}",
             "something in the project's build called the host's compiler rather than $CC",
         )
-    if target.os == "macos" and one.binary.minimum != target.minimum:
-        raise WheelworksError(f"{target.id}: {one.member} needs macOS {one.binary.minimum}, not {target.minimum}")
-    if target.os == "macos" and target.cpu == "aarch64" and not one.binary.signed:  # which Apple's ARM64 kernel kills
-        raise WheelworksError(f"{target.id}: {one.member} isn't signed")
+    if target.os == "macos" and binary.minimum != target.minimum:
+        raise WheelworksError(f"{prefix} needs macOS {binary.minimum}, not {target.minimum}")
+    if target.os == "macos" and target.cpu == "aarch64" and not binary.signed:  # macOS kills unsigned ARM64 code
+        raise WheelworksError(f"{prefix} isn't signed")
 
 
-def _check_entry_point(one: NativeFile, target: Target) -> None:
-    """A module's file name promises its entry point (PEP 489, PEP 793); a plain shared library's doesn't."""
-    stem, _, ending = one.member.rsplit("/", 1)[-1].partition(".")
+def _check_entry_point(native: NativeFile, target: Target) -> None:
+    """Check the entry point of an extension module (PEP 489, PEP 793); plain shared libraries have none."""
+    stem, _, suffix = native.member.rsplit("/", 1)[-1].partition(".")
     entries = {f"PyInit_{stem}", f"PyModExport_{stem}"}
-    is_module = ending == "pyd" or ending.startswith(("cp", "abi3"))
-    if is_module and not entries & set(one.binary.exports):
-        raise WheelworksError(f"{target.id}: {one.member} exports no PyInit_{stem}: Python could not import it")
+    is_module = suffix == "pyd" or suffix.startswith(("cp", "abi3"))
+    if is_module and not entries & set(native.binary.exports):
+        raise WheelworksError(f"{target.id}: {native.member} exports no PyInit_{stem}: Python could not import it")
 
 
-def check_stable_abi(found: Iterable[NativeFile], name: WheelName, target: Target) -> None:
-    """Whether an abi3 wheel asks CPython for its stable ABI only, as old as its Python tag (PEP 384, PEP 803).
+def check_stable_abi(natives: Iterable[NativeFile], name: WheelName, target: Target) -> None:
+    """Check that an abi3 wheel only uses the stable ABI of its Python tag's version (PEP 384, PEP 803).
 
-    Raises WheelworksError that names the symbols.
+    Raises WheelworksError that names the other symbols.
     """
     if "-abi3" not in name.abi:
         return
-    floor = min(tuple(map(int, (tag.interpreter[2:3], tag.interpreter[3:]))) for tag in name.tags)
-    for one in found:
-        pythons = {symbol for symbol in one.binary.symbols if symbol.startswith(("Py", "_Py"))}
-        if wrong := sorted(symbol for symbol in pythons if not _is_stable(symbol, floor)):
+    floor = PyVersion(*min((int(tag.interpreter[2:3]), int(tag.interpreter[3:])) for tag in name.tags))
+    for native in natives:
+        symbols = sorted(symbol for symbol in native.binary.symbols if symbol.startswith(("Py", "_Py")))
+        if unstable := [symbol for symbol in symbols if not _is_stable(symbol, floor)]:
             raise WheelworksError(
-                f"{target.id}: {one.member} is tagged {name.abi} but calls {', '.join(wrong[:5])}, which is not in "
-                f"the stable ABI of {floor[0]}.{floor[1]}",
-                f"define Py_LIMITED_API as 0x{floor[0]:02x}{floor[1]:02x}0000 in the extension, or drop py_limited_api",
+                f"{target.id}: {native.member} is tagged {name.abi} but calls {', '.join(unstable[:5])}, which is not "
+                f"in the stable ABI of {floor.major}.{floor.minor}",
+                f"define Py_LIMITED_API as 0x{floor.major:02x}{floor.minor:02x}0000 in the extension, "
+                "or drop py_limited_api",
             )
 
 
-def _is_stable(symbol: str, floor: tuple[int, ...]) -> bool:
-    known = abi3info.FUNCTIONS.get(abi3info.models.Symbol(symbol)) or abi3info.DATAS.get(abi3info.models.Symbol(symbol))
-    return known is not None and known.added <= PyVersion(floor[0], floor[1])
+def _is_stable(name: str, floor: PyVersion) -> bool:
+    known = abi3info.FUNCTIONS.get(Symbol(name)) or abi3info.DATAS.get(Symbol(name))
+    return known is not None and known.added <= floor
 
 
 def check_host_paths(members: Mapping[str, Member], folders: Iterable[str], target: Target) -> None:
-    """Whether no file names a folder of the building machine. Raises WheelworksError that names the file."""
+    """Check that no file contains a path of the building machine. Raises WheelworksError that names the file."""
     forms = [form for folder in folders for form in (folder.encode(), folder.encode("utf-16-le"))]
     for name, member in members.items():
         for form in forms:
             if (offset := member.data.find(form)) >= 0:
-                shown = member.data[offset : offset + 80].split(b"\0")[0].decode("utf-8", "replace")
-                raise WheelworksError(f"{target.id}: {name} names a folder of this machine at byte {offset}: {shown}")
+                text = member.data[offset : offset + 80].split(b"\0")[0].decode("utf-8", "replace")
+                raise WheelworksError(f"{target.id}: {name} names a folder of this machine at byte {offset}: {text}")
 
 
-def check_timestamps(found: Iterable[NativeFile], epoch: int, target: Target) -> None:
-    """Whether a PE file's timestamp is the source's time. Raises WheelworksError."""
-    for one in found:
-        if one.binary.timestamp not in (None, epoch & 0xFFFFFFFF):
-            raise WheelworksError(f"{target.id}: {one.member} bears the time {one.binary.timestamp}, not {epoch}")
+def check_timestamps(natives: Iterable[NativeFile], epoch: int, target: Target) -> None:
+    """Check that the timestamp of PE files is the source's time, ``epoch`` (Unix seconds). Raises WheelworksError."""
+    for native in natives:
+        if native.binary.timestamp not in (None, epoch & 0xFFFFFFFF):
+            raise WheelworksError(f"{target.id}: {native.member} has the time {native.binary.timestamp}, not {epoch}")

@@ -83,7 +83,7 @@ def resolve_revision(revision: str) -> str:
 def _install_wheel(source: Path, folder: Path) -> Path:
     """Build this machine's wheel of a source, and return a folder for PYTHONPATH with its files."""
     folder.mkdir()
-    wheel = host_wheel.build(source, folder)
+    wheel = host_wheel.build_host_wheel(source, folder)
     for name, member in read_members(wheel).items():
         place = folder / "site" / name
         place.parent.mkdir(parents=True, exist_ok=True)

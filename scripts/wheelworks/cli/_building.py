@@ -1,187 +1,196 @@
-"""Build wheels, tell what came of it, and run them: what ``cross-arm64`` and ``build-wheels`` share."""
+"""Build wheels, print the results, and run the wheels: shared by ``cross-arm64`` and ``build-wheels``."""
 
 from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from wheelworks.build import builder, crossenv, driver
-from wheelworks.build.context import BuildContext
-from wheelworks.build.tasks import BuildResult, BuildTask, Built, Failed, UpToDate
+from wheelworks.build import crossenv, driver
+from wheelworks.build.builder import BuildResult, BuildTask, Built, Failed, UpToDate, run_tasks
+from wheelworks.build.context import BuildContext, parse_variables, prepare_context
 from wheelworks.cli import _manifest
+from wheelworks.cli._output import work_folder, writable
 from wheelworks.core import console, manifest
-from wheelworks.core.targets import family_of
+from wheelworks.core.targets import Abi, family_of
 
 if TYPE_CHECKING:
     from wheelworks.cli import _running
-    from wheelworks.core.verdict import Verdict
 
 
-def add_options(made: argparse.ArgumentParser) -> None:
-    """The options of every command that builds."""
-    made.add_argument(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that builds."""
+    parser.add_argument(
         "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
     )
-    made.add_argument("--target", action="append", default=[], metavar="ID", help="for this target only; repeatable")
-    made.add_argument("--out", default="dist", metavar="DIR", help="where the wheels go (default: dist)")
-    made.add_argument(
+    parser.add_argument("--target", action="append", default=[], metavar="ID", help="for this target only; repeatable")
+    parser.add_argument("--out", default="dist", metavar="DIR", help="folder for the wheels (default: dist)")
+    parser.add_argument(
         "--env",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a variable that the project's build sees; repeatable",
+        help="a variable for the project's build; repeatable",
     )
-    made.add_argument(
+    parser.add_argument(
         "--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)"
     )
-    made.add_argument("--no-run", action="store_true", help="don't run what was built")
-    made.add_argument("--verbose", action="store_true", help="print each target's settings and compiler commands")
+    parser.add_argument("--no-run", action="store_true", help="don't run the built wheels")
+    parser.add_argument("--verbose", action="store_true", help="print each target's settings and compiler commands")
 
 
-def build(
-    shop: BuildContext, jobs: Sequence[BuildTask], progress: console.Progress, *, force: bool
-) -> list[BuildResult]:
-    """Do jobs, and tell of their progress meanwhile."""
-    finished, left = threading.Event(), set(jobs)
+def build_source(
+    options: argparse.Namespace,
+    abis: Sequence[Abi],
+    plan_tasks: Callable[[BuildContext], Sequence[BuildTask]],
+    *,
+    force: bool,
+) -> tuple[list[Path], int]:
+    """Build the tasks that ``plan_tasks`` returns for the source, and print the results.
+
+    Returns the wheels, built or up to date, and the exit status.
+    """
+    start, variables, out = time.perf_counter(), parse_variables(options.env), writable(Path(options.out))
+    with work_folder() as work, console.Progress() as progress:
+        update = partial(progress.say, "source")
+        context = prepare_context(
+            Path(options.source), work, out, update, variables=variables, python=options.python, abis=abis
+        )
+        progress.done("source")
+        tasks = plan_tasks(context)
+        with _report_progress(context, tasks, progress) as done:
+            results = run_tasks(context, tasks, done, force=force)
+        if options.verbose:
+            _print_commands(context, tasks)
+    wheels = [result for result in results if not isinstance(result, Failed)]
+    _save_manifest(context, wheels)
+    _print_results(context, results, time.perf_counter() - start)
+    return [wheel.file for wheel in wheels], 0 if len(wheels) == len(results) else 1
+
+
+@contextmanager
+def _report_progress(
+    context: BuildContext, tasks: Sequence[BuildTask], progress: console.Progress
+) -> Iterator[Callable[[BuildTask], None]]:
+    """Show what each task's compiler is doing, until the function that is yielded is called for it."""
+    finished, left = threading.Event(), set(tasks)
 
     def watch() -> None:
         while not finished.wait(0.2):
-            for job in [job for job in jobs if job in left]:
-                if sentence := driver.describe_progress(_events(shop, job)):
-                    progress.say(str(job), sentence)
+            for task in [task for task in tasks if task in left]:
+                if text := driver.describe_progress(_read_events(context, task)):
+                    progress.say(str(task), text)
 
-    def done(job: BuildTask) -> None:
-        left.discard(job)
-        progress.done(str(job))
+    def done(task: BuildTask) -> None:
+        left.discard(task)
+        progress.done(str(task))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        return builder.run_tasks(shop, jobs, done, force=force)
+        yield done
     finally:
         finished.set()
         watcher.join()
 
 
-def _events(shop: BuildContext, job: BuildTask) -> list[driver.Event]:
-    if job.abi is None:
+def _read_events(context: BuildContext, task: BuildTask) -> list[driver.Event]:
+    if task.abi is None:
         return []
-    logs = (crossenv.log_path(row, job.abi, shop.work) for row in family_of(job.rows[0]))
+    logs = (crossenv.log_path(target, task.abi, context.work) for target in family_of(task.targets[0]))
     return [event for log in logs for event in driver.read_log(log)]
 
 
-def conclude(shop: BuildContext, outcomes: Sequence[BuildResult], seconds: float) -> list[Built | UpToDate]:
-    """Write the manifest and tell what was built in so many seconds, and what was not; returns the wheels there are."""
-    there = [outcome for outcome in outcomes if not isinstance(outcome, Failed)]
-    _save_manifest(shop, there)
-    if built := [one for one in there if isinstance(one, Built)]:
-        console.out.print(_table(shop, built, seconds))
-    if kept := len(there) - len(built):
-        console.out.print(f"{kept} of the wheels were there already, made of just the same", markup=False)
-    for outcome in outcomes:
-        if isinstance(outcome, Failed):
-            console.error(outcome.error.message, outcome.error.hint)
-    return there
+def _print_commands(context: BuildContext, tasks: Sequence[BuildTask]) -> None:
+    """Print each task's settings and compiler commands, ready to paste."""
+    for task in tasks:
+        for target in task.targets[:1]:
+            console.err.print(f"{task}: compiler target {target.compiler}, sysconfig {target.platform}", markup=False)
+        for event in (event for event in _read_events(context, task) if "command" in event):
+            console.err.print(f"  {event['command']}", markup=False)
+            for word in event.get("dropped", ()):
+                console.err.print(f"  dropped, because it describes the host: {word}", markup=False)
 
 
-def run(shop: BuildContext, there: Sequence[Built | UpToDate]) -> int:
-    """Run wheels, with the package's tests where it is this package; returns the exit status."""
-    # Not before: the emulator takes a second to import, which a wrong option should not wait for.
-    from wheelworks.cli import _running
+def _save_manifest(context: BuildContext, wheels: Sequence[Built | UpToDate]) -> None:
+    """Add wheels to the folder's manifest, and report wheels in the folder that it doesn't list."""
+    out, records = context.out, [wheel.record for wheel in wheels]
+    merged = manifest.merge(_manifest.previous(out), context.source.record(), context.toolchain(), records)
+    merged = manifest.existing(merged, out)
+    _manifest.save(merged, out)
+    if unknown := {path.name for path in out.glob("*.whl")} - {record.file for record in merged.wheels}:
+        console.err.print(f"note: {out}/ also holds {len(unknown)} wheels of other builds", markup=False)
 
-    wheels = [one.file for one in there]
+
+def _print_results(context: BuildContext, results: Sequence[BuildResult], seconds: float) -> None:
+    if built := [result for result in results if isinstance(result, Built)]:
+        console.out.print(_make_table(context, built, seconds))
+    if existing := sum(isinstance(result, UpToDate) for result in results):
+        console.out.print(f"{existing} wheels are up to date", markup=False)
+    for result in results:
+        if isinstance(result, Failed):
+            console.error(result.error.message, result.error.hint)
+
+
+def _make_table(context: BuildContext, built: Sequence[Built], seconds: float) -> object:
+    table = console.table("", "wheel", "size", "the binary imports", "seconds")
+    for wheel in built:
+        imports = "\n".join(dict.fromkeys(map(_describe_imports, wheel.record.extensions)))
+        size = f"{wheel.record.size / 1000:.1f} kB"
+        table.add_row(console.folded(wheel.file.name), size, imports, f"{wheel.seconds:.1f}")
+    compiling = driver.count_busy_seconds(span for wheel in built for span in wheel.compilation.spans)
+    versions = ", ".join(headers.release for headers in context.headers.values())
+    tools = f"headers of CPython {versions}, zig {context.toolchain().ziglang}"
+    times = f"{seconds:.1f} s in all, {compiling:.2f} s of them compiling and linking"
+    table.caption = f"{context.source.name}, {tools}\n{times}"
+    return table
+
+
+def _describe_imports(extension: manifest.ExtensionRecord) -> str:
+    symbols = [symbol for names in extension.imports.values() for symbol in names]
+    names = (name.rsplit("/", 1)[-1] for name in extension.imports if name)
+    libraries = dict.fromkeys("UCRT" if name.startswith("api-ms-win-crt-") else name for name in names)
+    count = sum(symbol.startswith(("Py", "_Py")) for symbol in symbols)
+    return f"{', '.join(libraries) or 'no library'}\n{count} symbols of CPython"
+
+
+def run_wheels(wheels: Sequence[Path]) -> int:
+    """Run wheels in every way, this package's with its own tests; return the exit status."""
+    from wheelworks.cli import _running  # it takes a second to import, for which a wrong option shouldn't wait
+
     with console.Progress() as progress:
-        verdicts = _running.run_wheels(wheels, "all", _tests(wheels), [_running.FLOOR], progress.say)
-    _note_runs(shop, verdicts)
+        verdicts = _running.run_wheels(wheels, "all", _choose_tests(wheels), [_running.FLOOR], progress.say)
+    _manifest.remember(wheels, verdicts)
     _running.show_verdicts(verdicts)
     return _running.exit_status(wheels, verdicts)
 
 
-def run_release(shop: BuildContext, there: Sequence[Built | UpToDate], *, everywhere: bool) -> int:
-    """Run the wheels of a release on the emulated CPU; the others, or ``everywhere`` all that can be, under CPython.
+def run_release_wheels(wheels: Sequence[Path], *, everywhere: bool) -> int:
+    """Run wheels on the emulated CPU, or under CPython where there is none; with ``everywhere`` in both ways.
 
-    Returns the exit status. What there is no way for is told, and no failure; the pure wheel has no code to run.
+    Returns the exit status. Wheels that nothing here can run are reported, and don't fail the command; pure wheels have
+    no code to run.
     """
     from wheelworks.cli import _running
 
-    ways = {one.file: _running.choose_engines(one.file) for one in there if one.record.targets}
-    emulated = [wheel for wheel in ways if "emulated" in ways[wheel]]
-    real = [wheel for wheel in ways if wheel not in emulated or (everywhere and "cpython" in ways[wheel])]
-    tests = _tests(list(ways)) if everywhere else "smoke"
+    engines = {wheel: _running.choose_engines(wheel) for wheel in wheels if _running.has_machine_code(wheel)}
+    emulated = [wheel for wheel in engines if "emulated" in engines[wheel]]
+    real = [wheel for wheel in engines if wheel not in emulated or (everywhere and "cpython" in engines[wheel])]
+    tests = _choose_tests(list(engines)) if everywhere else "smoke"
     with console.Progress() as progress:
-        verdicts = _running.run_wheels(emulated, "emulated", _tests(emulated), [], progress.say)
+        verdicts = _running.run_wheels(emulated, "emulated", _choose_tests(emulated), [], progress.say)
         verdicts += [_running.run_under_oldest_cpython(wheel, tests, progress.say) for wheel in real]
-    _note_runs(shop, verdicts)
+    _manifest.remember(wheels, verdicts)
     _running.show_verdicts(verdicts)
-    return _running.exit_status([wheel for wheel in ways if ways[wheel]], verdicts)
+    return _running.exit_status([wheel for wheel in engines if engines[wheel]], verdicts)
 
 
-def _tests(wheels: Sequence[Path]) -> _running.Tests:
+def _choose_tests(wheels: Sequence[Path]) -> _running.Tests:
     from wheelworks.emulator.wheel_tests import is_own_package
 
     return "package" if all(map(is_own_package, wheels)) else "smoke"
-
-
-def _note_runs(shop: BuildContext, verdicts: Sequence[Verdict]) -> None:
-    """Put what running has shown into the folder's manifest."""
-    record = manifest.load(shop.out)
-    assert record is not None  # it was written a moment ago
-    wheels = [
-        replace(
-            wheel,
-            runs=[verdict.record() for verdict in verdicts if verdict.wheel == wheel.file] or wheel.runs,
-        )
-        for wheel in record.wheels
-    ]
-    _manifest.save(replace(record, wheels=wheels), shop.out)
-
-
-def _save_manifest(shop: BuildContext, there: Sequence[Built | UpToDate]) -> None:
-    """Write what there is to the folder's manifest, and tell of wheels there that it doesn't know."""
-    old = _manifest.previous(shop.out)
-    merged = manifest.existing(
-        manifest.merge(old, shop.source.record(), shop.toolchain(), [one.record for one in there]), shop.out
-    )
-    _manifest.save(merged, shop.out)
-    known = {wheel.file for wheel in merged.wheels}
-    if strangers := {path.name for path in shop.out.glob("*.whl")} - known:
-        console.err.print(f"note: {shop.out}/ also holds {len(strangers)} wheels of other builds", markup=False)
-
-
-def _table(shop: BuildContext, built: Sequence[Built], seconds: float) -> object:
-    compiling = driver.count_busy_seconds(span for one in built for span in one.compilation.spans)
-    made = console.table("", "wheel", "size", "the binary imports", "seconds")
-    for one in built:
-        imports = "\n".join(dict.fromkeys(asks(extension) for extension in one.record.extensions))
-        made.add_row(console.folded(one.file.name), f"{one.record.size / 1000:.1f} kB", imports, f"{one.seconds:.1f}")
-    versions = ", ".join(headers.release for headers in shop.headers.values())
-    tools = f"headers of CPython {versions}, zig {shop.toolchain().ziglang}"
-    times = f"{seconds:.1f} s in all, {compiling:.2f} s of them compiling and linking"
-    made.caption = f"{shop.source.name}, {tools}\n{times}"
-    return made
-
-
-def asks(extension: manifest.ExtensionRecord) -> str:
-    """What a binary asks of its surroundings, in a line."""
-    imports = extension.imports
-    pythons = sum(name.startswith(("Py", "_Py")) for names in imports.values() for name in names)
-    names = (name.rsplit("/", 1)[-1] for name in imports if name)
-    libraries = dict.fromkeys("UCRT" if name.startswith("api-ms-win-crt-") else name for name in names)
-    return f"{', '.join(libraries) or 'no library'}\n{pythons} symbols of CPython"
-
-
-def explain(shop: BuildContext, jobs: Sequence[BuildTask]) -> None:
-    """Print each job's settings and compiler commands, ready to paste."""
-    for job in jobs:
-        for row in job.rows[:1]:
-            console.err.print(f"{job}: compiler target {row.compiler}, sysconfig {row.platform}", markup=False)
-        for event in _events(shop, job):
-            if "command" in event:
-                console.err.print(f"  {event['command']}", markup=False)
-            for word in event.get("dropped", ()) if "command" in event else ():
-                console.err.print(f"  left out, it is the host's: {word}", markup=False)

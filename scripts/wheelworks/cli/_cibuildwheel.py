@@ -1,4 +1,4 @@
-"""``build-wheels --builder cibuildwheel``: this system's wheels of a project by its own compilers."""
+"""``build-wheels --builder cibuildwheel``: build a project's wheels for this system, by the official toolchains."""
 
 from __future__ import annotations
 
@@ -8,57 +8,50 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from wheelworks.build import cibuildwheel, context
-from wheelworks.build.cibuildwheel import map_identifiers
+from wheelworks.build import cibuildwheel
+from wheelworks.build.cibuildwheel import WheelRequest
+from wheelworks.build.context import prepare_context
 from wheelworks.build.source import unpack_source
 from wheelworks.cli import _manifest
 from wheelworks.cli._output import work_folder
 from wheelworks.core import console, manifest
+from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
 
 
-def run(source: Path, out: Path, targets: Sequence[Target], abis: Sequence[Abi], *, narrowed: bool) -> int:
-    """Build into ``out`` what the project's cibuildwheel settings say, or, where ``narrowed``, of that these only.
+def build_wheels(source: Path, out: Path, targets: Sequence[Target], abis: Sequence[Abi], *, narrowed: bool) -> int:
+    """Build the wheels that the project's cibuildwheel settings say into ``out``, or only some if ``narrowed``.
 
     Returns the exit status. Raises WheelworksError.
     """
     start = time.perf_counter()
     chosen = cibuildwheel.select_host_targets(targets, narrowed=narrowed)
     with work_folder() as work, console.Progress() as progress:
-        say = partial(progress.say, "cibuildwheel")
-        sdist = source if source.is_file() else context.prepare_context(source, work, out, {}, "", say).sdist
-        records = cibuildwheel.run_cibuildwheel(
-            cibuildwheel.WheelRequest(sdist, chosen, abis, narrowed), work, out, say
-        ).records
-        _save(sdist, work / "saved", out, records)
-    console.out.print(_table(records, time.perf_counter() - start))
+        update = partial(progress.say, "cibuildwheel")
+        sdist = source if source.is_file() else prepare_context(source, work, out, update).sdist
+        records = cibuildwheel.run_cibuildwheel(WheelRequest(sdist, chosen, abis, narrowed), work, out, update)
+        tree, toolchain = unpack_source(sdist, work / "saved"), cibuildwheel.describe_toolchain(os.environ)
+        merged = manifest.merge(_manifest.previous(out), tree.record(), toolchain, records)
+        _manifest.save(manifest.existing(merged, out), out)
+    console.out.print(_make_table(records, time.perf_counter() - start))
     return 0
 
 
-def tell(source: Path, targets: Sequence[Target], abis: Sequence[Abi], *, narrowed: bool) -> int:
-    """List what ``run`` would have cibuildwheel build, as that tells it itself; returns the exit status."""
-    order = cibuildwheel.WheelRequest(
-        source, cibuildwheel.select_host_targets(targets, narrowed=narrowed), abis, narrowed
-    )
-    known = map_identifiers(targets, abis)
-    made = console.table("", "identifier", "target", "ABI")
+def list_wheels(source: Path, targets: Sequence[Target], abis: Sequence[Abi], *, narrowed: bool) -> int:
+    """Print the wheels that cibuildwheel says it would build; return the exit status."""
+    request = WheelRequest(source, cibuildwheel.select_host_targets(targets, narrowed=narrowed), abis, narrowed)
+    known = cibuildwheel.map_identifiers(targets, abis)
+    table = console.table("", "identifier", "target", "ABI")
     with work_folder() as work:
-        for name in cibuildwheel.list_identifiers(source, cibuildwheel.make_variables(order, os.environ), work):
-            made.add_row(name, *(one.id for one in known.get(name, ())))  # its settings may go beyond our ABIs
-    console.out.print(made)
+        for name in cibuildwheel.list_identifiers(source, cibuildwheel.make_variables(request, os.environ), work):
+            table.add_row(name, *(one.id for one in known.get(name, ())))  # its settings may have other ABIs
+    console.out.print(table)
     return 0
 
 
-def _save(sdist: Path, work: Path, out: Path, records: Sequence[manifest.WheelRecord]) -> None:
-    source = unpack_source(sdist, work).record()
-    merged = manifest.merge(_manifest.previous(out), source, cibuildwheel.describe_toolchain(os.environ), records)
-    _manifest.save(manifest.existing(merged, out), out)
-
-
-def _table(records: Sequence[manifest.WheelRecord], seconds: float) -> object:
-    made = console.table("", "wheel", "size", "serves")
+def _make_table(records: Sequence[WheelRecord], seconds: float) -> object:
+    table = console.table("", "wheel", "size", "serves")
     for record in records:
-        size = f"{record.size / 1000:.1f} kB"
-        made.add_row(console.folded(record.file), size, "\n".join(record.targets))
-    made.caption = f"built, repaired and tested by cibuildwheel, {seconds:.1f} s in all"
-    return made
+        table.add_row(console.folded(record.file), f"{record.size / 1000:.1f} kB", "\n".join(record.targets))
+    table.caption = f"built, repaired and tested by cibuildwheel, {seconds:.1f} s in all"
+    return table

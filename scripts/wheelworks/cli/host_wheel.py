@@ -1,4 +1,4 @@
-"""``host-wheel``: this machine's own wheel of a project, for the tests that run natively."""
+"""``host-wheel``: build this machine's own wheel of a project, for the tests that run natively."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.build import builder, context
-from wheelworks.build.tasks import Failed, make_tasks
+from wheelworks.build.builder import Failed, make_tasks, run_tasks
+from wheelworks.build.context import prepare_context
 from wheelworks.cli._output import work_folder, writable
 from wheelworks.core import console, process, targets
 from wheelworks.core.errors import WheelworksError
@@ -18,38 +18,38 @@ from wheelworks.core.targets import Target
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+    """Return the command's parser."""
     made = argparse.ArgumentParser(prog="python -m wheelworks host-wheel", description=__doc__)
     made.add_argument(
         "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
     )
-    made.add_argument("--out", required=True, metavar="DIR", help="where the wheel goes")
+    made.add_argument("--out", required=True, metavar="DIR", help="folder for the wheel")
     return made
 
 
 def main(argv: Sequence[str]) -> int:
-    """Build the wheel, cross where the table knows this machine, else by its own compiler; print its path."""
+    """Build the wheel, by the cross-builder if the table has this machine, else by its own compiler; print its path."""
     options = parser().parse_args(argv)
-    print(build(Path(options.source), writable(Path(options.out))))  # noqa: T201
+    print(build_host_wheel(Path(options.source), writable(Path(options.out))))  # noqa: T201
     return 0
 
 
-def build(source: Path, out: Path) -> Path:
-    """Build this machine's wheel of a project into a folder; returns the wheel. Raises WheelworksError."""
+def build_host_wheel(source: Path, out: Path) -> Path:
+    """Build this machine's wheel of a project into a folder; return its path. Raises WheelworksError."""
     target = targets.host()
-    return _cross(source, out, target) if target else _native(str(source), out)
+    return _build_cross(source, out, target) if target else _build_natively(str(source), out)
 
 
-def _cross(source: Path, out: Path, target: Target) -> Path:
+def _build_cross(source: Path, out: Path, target: Target) -> Path:
     with work_folder() as work:
-        shop = context.prepare_context(source, work, out, {}, "", lambda text: console.err.print(text, markup=False))
-        outcome = builder.run_tasks(shop, make_tasks([target], [targets.floor()]), lambda _: None)[0]
-    if isinstance(outcome, Failed):
-        raise outcome.error
-    return outcome.file
+        context = prepare_context(source, work, out, lambda text: console.err.print(text, markup=False))
+        result = run_tasks(context, make_tasks([target], [targets.floor()]), lambda _: None)[0]
+    if isinstance(result, Failed):
+        raise result.error
+    return result.file
 
 
-def _native(source: str, out: Path) -> Path:
+def _build_natively(source: str, out: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=out) as fresh:
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", fresh, source]
         env = {**os.environ, "TORNADO_SPEEDUPS_EXTENSION": "1"}

@@ -1,4 +1,4 @@
-"""``report``: a folder's manifest as one page, ``report.html``."""
+"""``report``: write a folder's manifest as one page, ``report.html``."""
 
 from __future__ import annotations
 
@@ -14,51 +14,48 @@ from wheelworks.report import pictures
 
 EPILOG = """\
 examples:
-  nox -s report                                   dist/report.html, of dist/manifest.json
+  nox -s report                                   dist/report.html, from dist/manifest.json
   nox -s report -- dist-tornado                   another folder's
-  nox -s report -- --merge native                 with the native runs that other machines' manifests tell of
-  nox -s report -- --pictures assets              and pictures of it, as README has them (needs Chromium)
+  nox -s report -- --merge native                 with the native runs in the manifests of other machines
+  nox -s report -- --pictures assets              and pictures of it, as in README (needs Chromium)
 
-The sessions that add to a folder's manifest.json write the page themselves; this one does it by itself. The page asks
-nobody for anything, and can be mailed. Exit status: 0, 1 (it can't be made), 2 (wrong use)."""
+The sessions that add to a folder's manifest.json write the page, too. The page is one file that loads nothing else,
+and can be mailed. Exit status: 0, 1 (the page can't be written), 2 (wrong use)."""
+MERGE = "add the native runs of all manifest.json files below FOLDER, those of CI's machines"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+    """Return the command's options."""
     made = argparse.ArgumentParser(
         prog="nox -s report --",
-        description="Write a page of what is known of a folder's wheels: built, audited, executed, reproduced.",
+        description="Write a page about a folder's wheels: how they were built, audited, executed and reproduced.",
         epilog=EPILOG,
         formatter_class=_help.Formatter,
     )
     made.add_argument("folder", nargs="?", type=Path, default=Path("dist"), metavar="DIR", help="default: dist")
-    made.add_argument(
-        "--merge", type=Path, metavar="FOLDER", help="add the native runs of every manifest.json below, CI's machines'"
-    )
-    made.add_argument(
-        "--pictures", type=Path, metavar="DIR", help="take pictures of the page, by the system's Chromium"
-    )
+    made.add_argument("--merge", type=Path, metavar="FOLDER", help=MERGE)
+    made.add_argument("--pictures", type=Path, metavar="DIR", help="take pictures of the page with Chromium")
     return made
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit status. Raises WheelworksError."""
+    """Run the command and return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     record = manifest.load(options.folder)
     if record is None:
         raise UsageError(f"{options.folder}: there is no {manifest.FILE}", "build wheels first: nox -s cross-arm64")
     if options.merge is not None:
-        record = _manifest.gathered(record, _manifests(options.merge))
+        record = _manifest.gathered(record, _load_manifests(options.merge))
         _manifest.save(record, options.folder)
     place = _manifest.write(record, options.folder)
-    made = pictures.take(place, writable(options.pictures)) if options.pictures else []
+    made = pictures.take_pictures(place, writable(options.pictures)) if options.pictures else []
     for path in (place, *made):
         console.out.print(str(path), markup=False, soft_wrap=True)
     return 0
 
 
-def _manifests(folder: Path) -> list[manifest.Manifest]:
-    """Every manifest below a folder. Raises UsageError where there is none."""
+def _load_manifests(folder: Path) -> list[manifest.Manifest]:
+    """Return every manifest below a folder. Raises UsageError if there is none."""
     found = [manifest.load(path.parent) for path in sorted(folder.rglob(manifest.FILE))]
     if not found:
         raise UsageError(f"--merge {folder}: there is no {manifest.FILE} below it")

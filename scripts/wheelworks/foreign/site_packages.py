@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from packaging.tags import Tag
+from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name
 
 from wheelworks.core import process
@@ -80,7 +80,7 @@ def download_dependencies() -> Path:
     Raises WheelworksError if they can't be downloaded.
     """
     digest = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    return keep(f"carried/{digest[:12]}", _download)
+    return keep(f"test-dependencies/{digest[:12]}", _download)
 
 
 def _download(folder: Path) -> None:
@@ -103,10 +103,12 @@ def explain_mismatch(wheel: Path, cpu: str, python: str) -> str:
     Raises WheelworksError for a file name that isn't a wheel's.
     """
     tags = parse_wheel_name(wheel.name).tags
-    fitting = [tag for tag in tags if (match := _GLIBC.fullmatch(tag.platform)) and match[1] == cpu]
+    fitting = {tag for tag in tags if (match := _GLIBC.fullmatch(tag.platform)) and match[1] == cpu}
     if not fitting:
         return f"it is for {_join(tag.platform for tag in tags)}, not for glibc Linux on {cpu}"
-    if not any(_is_compatible(tag, python) for tag in fitting):
+    version, abi = tuple(map(int, python.split("."))), f"cp{python.replace('.', '')}"
+    platforms = [tag.platform for tag in fitting]
+    if fitting.isdisjoint([*cpython_tags(version, [abi], platforms), *compatible_tags(version, abi, platforms)]):
         abis = _join(f"{tag.interpreter}-{tag.abi}" for tag in fitting)
         return f"it is for {abis}, not for CPython {python} with the GIL"
     return ""
@@ -114,16 +116,6 @@ def explain_mismatch(wheel: Path, cpu: str, python: str) -> str:
 
 def _join(words: Iterable[str]) -> str:
     return ", ".join(sorted(set(words)))
-
-
-def _is_compatible(tag: Tag, python: str) -> bool:
-    major, minor = map(int, python.split("."))
-    this = f"cp{major}{minor}"
-    if tag.abi == "none":
-        return tag.interpreter in (this, f"py{major}", f"py{major}{minor}")
-    if tag.abi == "abi3":  # PEP 384: that version and every later one
-        return bool(re.fullmatch(rf"cp{major}\d+", tag.interpreter)) and int(tag.interpreter[3:]) <= minor
-    return tag.interpreter == this and tag.abi == this
 
 
 def unpack_wheel(wheel: Path, folder: Path, *, native: bool = True) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pictures of the page, for README: taken by the system's own Chromium, which Playwright drives."""
+"""Pictures of the page for README, taken by the system's Chromium, which Playwright controls."""
 
 from __future__ import annotations
 
@@ -25,34 +25,37 @@ PICTURES: dict[str, tuple[ViewportSize, Scheme]] = {
 
 
 @contextmanager
-def launched(playwright: Playwright) -> Iterator[Browser]:
-    """The system's Chromium, without a window. Raises WheelworksError where there is none."""
+def launch_chromium(playwright: Playwright) -> Iterator[Browser]:
+    """Run the system's Chromium without a window. Raises WheelworksError if it isn't installed."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        raise WheelworksError("pictures are taken by Chromium, which isn't installed", "apt-get install chromium")
-    # Chromium's own sandbox refuses to start for root, as whom CI's containers run; the page is one of ours.
-    words = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    browser = playwright.chromium.launch(executable_path=program, args=words)
+        raise WheelworksError("pictures need Chromium, which isn't installed", "apt-get install chromium")
+    # Chromium's sandbox doesn't start as root, the user of CI's containers. The page is our own.
+    options = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    browser = playwright.chromium.launch(executable_path=program, args=options)
     try:
         yield browser
     finally:
         browser.close()
 
 
-def take(page: Path, folder: Path) -> list[Path]:
-    """Write a picture of a page in each theme and on a phone; returns them. Raises WheelworksError."""
+def take_pictures(page: Path, folder: Path) -> list[Path]:
+    """Write pictures of a page in each theme and on a phone, and return their paths.
+
+    Raises WheelworksError if Playwright or Chromium isn't installed, or if Chromium fails.
+    """
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError as error:
         raise WheelworksError("pictures need Playwright", "install requirements/report.txt") from error
     try:
-        with sync_playwright() as playwright, launched(playwright) as browser:
-            return [_take(browser, page, folder / name) for name in PICTURES]
+        with sync_playwright() as playwright, launch_chromium(playwright) as browser:
+            return [_take_picture(browser, page, folder / name) for name in PICTURES]
     except Error as error:
         raise WheelworksError(f"Chromium failed: {error.message.splitlines()[0]}") from error
 
 
-def _take(browser: Browser, page: Path, place: Path) -> Path:
+def _take_picture(browser: Browser, page: Path, place: Path) -> Path:
     size, scheme = PICTURES[place.name]
     shown = browser.new_page(viewport=size, color_scheme=scheme)
     shown.goto(page.resolve().as_uri())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from wheelworks.build import wheel
+from wheelworks.build import verify, wheel
 from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.wheel import parse_wheel_name
@@ -36,11 +36,11 @@ DIVIDES = """
 def test_a_wheel_of_another_abi_is_refused(made: str, abi: str) -> None:
     name = parse_wheel_name(f"x-1-{made}.whl")
     with pytest.raises(WheelworksError, match=rf"win_arm64: the build backend made a wheel for {name.abi}, not {abi}"):
-        wheel.check_abi(name, TARGET, targets.find_abi(abi))
+        verify.check_abi(name, TARGET, targets.find_abi(abi))
 
 
 def test_a_wheel_of_its_abi_is_taken() -> None:
-    wheel.check_abi(parse_wheel_name("x-1-cp315-cp315t-win_arm64.whl"), TARGET, targets.find_abi("abi3t"))
+    verify.check_abi(parse_wheel_name("x-1-cp315-cp315t-win_arm64.whl"), TARGET, targets.find_abi("abi3t"))
 
 
 @pytest.mark.integration

@@ -61,12 +61,12 @@ def test_a_malformed_source_date_epoch(value: str, project: Path, tmp_path: Path
 def test_a_truncated_sdist(tmp_path: Path, wheelworks_cache: Path) -> None:
     whole = archives.sdist(tmp_path / "x-1.tar.gz", archives.file("x-1/setup.py", os.urandom(3000))).read_bytes()
     (tmp_path / "x-1.tar.gz").write_bytes(whole[:2000])
-    refused(tmp_path / "x-1.tar.gz", "x-1.tar.gz: damaged, or no sdist", tmp_path, wheelworks_cache)
+    refused(tmp_path / "x-1.tar.gz", "x-1.tar.gz: damaged or not an sdist", tmp_path, wheelworks_cache)
 
 
 def test_an_sdist_that_is_text(tmp_path: Path, wheelworks_cache: Path) -> None:
     (tmp_path / "x-1.tar.gz").write_text("<html>not found</html>")
-    refused(tmp_path / "x-1.tar.gz", "x-1.tar.gz: damaged, or no .tar.gz", tmp_path, wheelworks_cache)
+    refused(tmp_path / "x-1.tar.gz", "x-1.tar.gz: damaged or not a .tar.gz", tmp_path, wheelworks_cache)
 
 
 def test_a_hostile_sdist(tmp_path: Path, wheelworks_cache: Path) -> None:

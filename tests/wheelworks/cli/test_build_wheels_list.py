@@ -88,7 +88,7 @@ def test_json_is_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_name_that_only_a_build_tells_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(WheelworksError, match=r"doesn't tell name and version") as caught:
+    with pytest.raises(WheelworksError, match=r"doesn't state name and version") as caught:
         build_wheels.main([project(tmp_path, "[project]\nname = 'x'\ndynamic = ['version']\n"), "--list"])
     assert "make its sdist" in caught.value.hint
 

@@ -32,7 +32,7 @@ DESK = {"width": 1280, "height": 900}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright, pictures.launched(playwright) as found:
+    with sync_playwright() as playwright, pictures.launch_chromium(playwright) as found:
         yield found
 
 

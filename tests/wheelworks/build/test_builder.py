@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from wheelworks.build import tasks
+from wheelworks.build import builder as building
 from wheelworks.core import targets
 from wheelworks.core.manifest import Fingerprint, WheelRecord
 
@@ -23,13 +23,13 @@ def record(*rows: targets.Target, **changed: str) -> WheelRecord:
 
 
 def test_a_wheel_of_the_same_things_is_unchanged() -> None:
-    assert tasks.is_up_to_date([record(*S390X)], MADE_OF, S390X)
-    assert tasks.is_up_to_date([record(S390X[0]), record(S390X[1])], MADE_OF, S390X), "one for each libc"
-    assert tasks.is_up_to_date([record()], MADE_OF, ()), "the pure one"
+    assert building.find_up_to_date([record(*S390X)], MADE_OF, S390X)
+    assert building.find_up_to_date([record(S390X[0]), record(S390X[1])], MADE_OF, S390X), "one for each libc"
+    assert building.find_up_to_date([record()], MADE_OF, ()), "the pure one"
 
 
 def test_another_release_with_the_same_headers_is_unchanged() -> None:
-    assert tasks.is_up_to_date([record(*S390X, headers="3.14.9")], MADE_OF, S390X)
+    assert building.find_up_to_date([record(*S390X, headers="3.14.9")], MADE_OF, S390X)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_another_release_with_the_same_headers_is_unchanged() -> None:
     ids=["none", "of one libc", "of another source", "of other headers", "of an older builder"],
 )
 def test_what_is_built_again(there: list[WheelRecord]) -> None:
-    assert not tasks.is_up_to_date(there, MADE_OF, S390X)
+    assert not building.find_up_to_date(there, MADE_OF, S390X)
 
 
 @pytest.mark.parametrize(
@@ -57,24 +57,24 @@ def test_what_is_built_again(there: list[WheelRecord]) -> None:
     ],
 )
 def test_other_headers_alone_are_told(changed: dict[str, str], told: bool) -> None:
-    assert tasks.only_headers_differ(record(*S390X), record(*S390X, **changed)) is told
+    assert building.only_headers_differ(record(*S390X), record(*S390X, **changed)) is told
 
 
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
     """The hash of a suite of our own, made anew at each call."""
-    for name in ("__init__.py", "build/tasks.py", "build/pyconfig.h", "locks/build.txt", "audit/findings.py"):
+    for name in ("__init__.py", "build/builder.py", "build/pyconfig.h", "locks/build.txt", "audit/findings.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(tasks._SUITE / name, tmp_path / name)
-    monkeypatch.setattr(tasks, "_SUITE", tmp_path)
-    return tasks.hash_builder.__wrapped__
+        shutil.copy(building._SUITE / name, tmp_path / name)
+    monkeypatch.setattr(building, "_SUITE", tmp_path)
+    return building.hash_builder.__wrapped__
 
 
 @pytest.mark.parametrize(
     ("file", "another"),
     [
         ("__init__.py", True),
-        ("build/tasks.py", True),
+        ("build/builder.py", True),
         ("build/pyconfig.h", True),
         ("locks/build.txt", True),
         ("audit/findings.py", False),
