@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from wheelworks.build.context import make_environment
 from wheelworks.core import manifest
+from wheelworks.core.files import hash_file
 from wheelworks.release import rehearsal, steps
 from wheelworks.report import page
 from wheelworks.reproduce.provenance import PROVENANCE_FILE
@@ -127,7 +128,7 @@ class Manager:
         return os.fsencode(self.temporary) in seen
 
 
-def test_what_is_left_running_is_seen(tmp_path: Path) -> None:
+def test_running_programs_are_found(tmp_path: Path) -> None:
     """By its environment, that of a project's build too, or by where it works."""
     manager = Manager(tmp_path, tmp_path, tmp_path / "out")
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -145,7 +146,7 @@ def test_every_step_is_killed_here() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
-def test_killed_at_every_step_it_goes_on_and_ends_with_the_same_bytes(
+def test_a_release_killed_at_every_step_continues_to_the_same_bytes(
     clone: Path, tmp_path: Path, wheelworks_cache: Path
 ) -> None:
     killed = Manager(clone, wheelworks_cache, tmp_path / "killed")
@@ -179,4 +180,4 @@ def done(out: Path) -> list[str]:
 def digests(out: Path) -> dict[str, str]:
     """All that a release leaves but the manifest and its page, which hold what sessions found out."""
     told = (manifest.FILE, page.FILE)
-    return {path.name: manifest.sha256(path) for path in out.iterdir() if path.name not in told}
+    return {path.name: hash_file(path) for path in out.iterdir() if path.name not in told}
