@@ -1,6 +1,6 @@
-"""What platform tags mean (PEP 425, PEP 600, PEP 656), for any tag, and what each platform promises.
+"""Look up what each platform promises to every wheel: CPU features (platforms.toml), libraries, symbol versions.
 
-``targets.toml`` has the platforms that we build for; wheels of others are audited as well.
+The table covers platforms beyond those in targets.toml, since wheels of any platform are audited.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-TABLE = Path(__file__).with_name("platforms.toml")
 FORMATS = {"linux": "ELF", "macos": "Mach-O", "windows": "PE"}
 
 
 @cache
 def load_table() -> dict[str, Any]:
-    """``platforms.toml``."""
-    return tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    """Return the contents of platforms.toml."""
+    return tomllib.loads(Path(__file__).with_name("platforms.toml").read_text(encoding="utf-8"))
 
 
 def find_baseline(os: str, cpu: str, version: tuple[int, int] = (0, 0)) -> frozenset[str] | None:
-    """The instruction sets that every CPU of a platform has beyond the first; None where we have no table."""
+    """Return the instruction sets above the first generation that every CPU of a platform has; None if unknown."""
     rows = [row for row in load_table()["baseline"] if (row["os"], row["cpu"]) == (os, cpu)]
     rows = [row for row in rows if tuple(row.get("since", (0, 0))) <= version]
     return frozenset(rows[-1]["features"]) if rows else None
@@ -31,19 +30,17 @@ def find_baseline(os: str, cpu: str, version: tuple[int, int] = (0, 0)) -> froze
 
 @cache
 def find_policy(libc: str, version: tuple[int, int]) -> dict[str, Any] | None:
-    """auditwheel's policy: the libraries and symbol versions that a manylinux or musllinux tag promises.
+    """Return auditwheel's policy: the libraries and symbol versions that a manylinux or musllinux tag promises.
 
-    A version between two policies promises what the older of them does; None below the oldest, or without libc.
+    A version between two policies promises what the older of them does. None below the oldest, or without libc.
     """
     name = {"glibc": "manylinux", "musl": "musllinux"}.get(libc)
     if name is None:
         return None
     text = importlib.resources.files("auditwheel.policy").joinpath(f"{name}-policy.json").read_text(encoding="utf-8")
-    known = {_version(row["name"]): row for row in json.loads(text) if row["name"].startswith(name)}
-    fitting = [one for one in known if one <= version]
-    return dict(known[max(fitting)]) if fitting else None
-
-
-def _version(name: str) -> tuple[int, int]:
-    major, minor = name.split("_")[1:]
-    return int(major), int(minor)
+    found: dict[tuple[int, ...], dict[str, Any]] = {}
+    for row in json.loads(text):
+        kind, *numbers = row["name"].split("_")
+        if kind == name and tuple(map(int, numbers)) <= version:
+            found[tuple(map(int, numbers))] = row
+    return found[max(found)] if found else None

@@ -1,8 +1,8 @@
-"""The instructions of 32-bit ARM files, where ARM code, Thumb code and constants stand mixed, and nothing says which.
+"""Read the instructions of 32-bit ARM files, where ARM code, Thumb code and constants are mixed without marks.
 
-What can be reached is read: from the exports, from every address that the loader relocates (bit 0 of each tells Thumb),
-from calls and branches, branch tables, and addresses that code computes from the program counter. Source: Arm's
-Architecture Reference Manual, ARMv7-A; ELF for the Arm Architecture.
+Only reachable code is read: from the exports, from every address that the loader relocates (bit 0 of an address marks
+Thumb code), from calls and branches, branch tables, and addresses that code computes from the program counter.
+Sources: Arm's Architecture Reference Manual, ARMv7-A; ELF for the Arm Architecture.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _HERE = re.compile(r"(\w+), (?:(\w+), pc|pc, (\w+)|pc)")
 _ADDRESS = re.compile(r"\w+, (?:pc, )?#(0x[0-9a-f]+|\d+)")
 _RELATIVE, _SLOT = lief.ELF.Relocation.TYPE.ARM_RELATIVE, lief.ELF.Relocation.TYPE.ARM_JUMP_SLOT
 _MOST_CASES = 4096
-_MOST_LOOKED_AHEAD = 8 << 20  # bytes: more than the second reading, which has a limit of its own, comes to
-_SAVES, _SAVES_LR = 0xFFFF4000, 0xE92D4000  # push {..., lr}
+_MOST_LOOKED_AHEAD = 8 << 20  # bytes: more than the second pass, which has its own limit, reads
+_PUSH_MASK, _PUSH_LR = 0xFFFF4000, 0xE92D4000  # push {..., lr}
 _STUB = re.compile(r"(?:add|ldr) (?:ip|pc), (?:pc|ip|\[ip), ?#(0x[0-9a-f]+|\d+)(?:, #?(\d+))?\]?!?")
-# Behind a call of these there is no code of the same path: constants, as often as not.
+# A call of these does not return. What follows it is often a constant.
 _NEVER_RETURN = frozenset(
     {"__stack_chk_fail", "abort", "__assert_fail", "exit", "_exit", "longjmp", "Py_FatalError", "_Py_FatalErrorFunc",
      "_Unwind_Resume", "__cxa_end_cleanup", "__cxa_throw", "__cxa_rethrow", "__fortify_fail", "__chk_fail"}
@@ -41,17 +41,17 @@ _NEVER_RETURN = frozenset(
 
 @dataclass
 class MixedCode:
-    """A file's code while it is being followed. An address with bit 0 set is Thumb's."""
+    """A file's code while it is being followed. An address with bit 0 set is Thumb code."""
 
     regions: Sequence[CodeRegion]
     waiting: list[int] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
     slots: dict[int, str] = field(default_factory=dict)  # the symbol that the loader puts at an address
-    constants: set[int] = field(default_factory=set)  # where code loads four bytes from that stand beside it
+    constants: set[int] = field(default_factory=set)  # addresses beside the code that it loads from
     size: int = 0  # bytes read so far
     _literals: dict[str, int] = field(default_factory=dict)
     _table: int = 0
-    _compared: int = -1  # the number that a register was compared with last: a table's highest case
+    _compared: int = -1  # the last number that a register was compared with: a table's highest case
     _decoders: tuple[capstone.Cs, capstone.Cs] = field(
         default_factory=lambda: (
             capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM | capstone.CS_MODE_V8),
@@ -61,21 +61,21 @@ class MixedCode:
 
     @property
     def known(self) -> int:
-        """The bytes that were read as instructions, or that instructions load."""
+        """How many bytes were read as instructions, or are loaded by instructions."""
         inside = (one for one in self.constants if find_region(self.regions, one))
         return self.size + 2 * sum(one not in self.seen and one | 1 not in self.seen for one in inside)
 
     def instructions(self) -> Iterator[Instruction]:
-        """Every instruction, once. The code is followed twice, since a constant may be come upon before its use."""
+        """Yield every instruction once. The code is followed twice, to find all constants before they are decoded."""
         roots = list(self.waiting)
-        for _ in self._followed():
+        for _ in self._follow_all():
             if self.size > _MOST_LOOKED_AHEAD:
                 break
         self.waiting, self.size = roots, 0
         self.seen.clear()
-        yield from self._followed()
+        yield from self._follow_all()
 
-    def _followed(self) -> Iterator[Instruction]:
+    def _follow_all(self) -> Iterator[Instruction]:
         while self.waiting:
             address = self.waiting.pop()
             region = find_region(self.regions, address & ~1)
@@ -98,28 +98,28 @@ class MixedCode:
                         break
 
     def _follow(self, one: Instruction, thumb: int, region: CodeRegion) -> bool:
-        """Note where an instruction leads to; returns whether the one behind it is never reached from it."""
+        """Add the targets of an instruction; returns whether the next one is never reached from it."""
         address, size, mnemonic, operands = one
         if _BRANCH.fullmatch(mnemonic) and (target := _TARGET.search(operands)):
             switches = mnemonic.startswith("blx")
             to = int(target[1], 0) & ~1 | (thumb ^ switches)
             self.waiting.append(to)
-            if mnemonic in ("bl", "blx") and self._stub(to) in _NEVER_RETURN:
+            if mnemonic in ("bl", "blx") and self._find_stub(to) in _NEVER_RETURN:
                 return True
         elif mnemonic in ("tbb", "tbh"):
             if operands.startswith("[pc"):
-                self._short_table(address + size, region, 2 if mnemonic == "tbh" else 1)
+                self._follow_short_table(address + size, region, 2 if mnemonic == "tbh" else 1)
             return True
         else:
-            self._addresses(one, thumb, region)
+            self._follow_addresses(one, thumb, region)
         if not _WRITES_PC.fullmatch(f"{mnemonic} {operands}"):
             return False
         if 0 <= self._table - address - size < 4 and mnemonic in ("add", "bx", "mov", "ldr"):
-            self._long_table(thumb, region)
+            self._follow_long_table(thumb, region)
         return True
 
-    def _addresses(self, one: Instruction, thumb: int, region: CodeRegion) -> None:
-        """Addresses that are computed from the program counter: of functions, and of branch tables."""
+    def _follow_addresses(self, one: Instruction, thumb: int, region: CodeRegion) -> None:
+        """Add addresses that are computed from the program counter: functions and branch tables."""
         address, _, mnemonic, operands = one
         here = (address + (4 if thumb else 8)) & ~3
         name = mnemonic.removesuffix(".w")
@@ -134,27 +134,27 @@ class MixedCode:
             self.constants.update(range(place, place + (4 if operands.startswith("s") else 8), 2))
         elif name in ("adr", "add", "addw") and (near := _ADDRESS.fullmatch(operands)):
             self._table = here + int(near[1], 0) if "pc" in operands or name == "adr" else self._table
-        elif name == "add" and (sum_ := _HERE.fullmatch(operands)):
-            register = sum_[2] or sum_[3] or sum_[1]
+        elif name == "add" and (added := _HERE.fullmatch(operands)):
+            register = added[2] or added[3] or added[1]
             if register in self._literals:
                 target = (self._literals.pop(register) + address + (4 if thumb else 8)) & 0xFFFFFFFF
                 if self._is_function(target):
                     self.waiting.append(target)
 
     def _is_function(self, address: int) -> bool:
-        """Whether code is at an address that was computed: Thumb's says so, ARM's is known by what it begins with."""
+        """Return whether a computed address is code: bit 0 marks Thumb functions, ARM ones begin with a push of lr."""
         region = find_region(self.regions, address & ~1)
         if region is None or address & 1:
             return region is not None
         first = int.from_bytes(region.data[address - region.start : address - region.start + 4], "little")
-        return not address & 3 and first & _SAVES == _SAVES_LR
+        return not address & 3 and first & _PUSH_MASK == _PUSH_LR
 
-    def _stub(self, address: int) -> str:
-        """The function of another library that the stub at an address goes on to; "" for anything else."""
+    def _find_stub(self, address: int) -> str:
+        """Return the imported function that the PLT stub at an address jumps to; "" for anything else."""
         region = find_region(self.regions, address & ~1)
         if region is None or region.name != ".plt":
             return ""
-        place = ((address & ~1) + (4 if address & 1 else 0)) - region.start  # Thumb's begins with a change to ARM
+        place = ((address & ~1) + (4 if address & 1 else 0)) - region.start  # a Thumb stub begins with a switch to ARM
         slot = region.start + place + 8
         for one in self._decoders[0].disasm_lite(region.data[place : place + 16], 0, 4):
             if found := _STUB.fullmatch(f"{one[2]} {one[3]}"):
@@ -163,8 +163,8 @@ class MixedCode:
                 return self.slots.get(slot & 0xFFFFFFFF, "")
         return ""
 
-    def _short_table(self, start: int, region: CodeRegion, width: int) -> None:
-        """TBB's and TBH's: halves of distances, up to the nearest code that they lead to."""
+    def _follow_short_table(self, start: int, region: CodeRegion, width: int) -> None:
+        """Follow a table of TBB or TBH: halved distances, up to the nearest code that they lead to."""
         place, nearest = start, region.end
         while place < nearest and place < start + width * self._cases():
             raw = region.data[place - region.start : place - region.start + width]
@@ -178,8 +178,8 @@ class MixedCode:
     def _cases(self) -> int:
         return self._compared + 1 if self._compared >= 0 else _MOST_CASES
 
-    def _long_table(self, thumb: int, region: CodeRegion) -> None:
-        """Distances from the table's own start, in four bytes each."""
+    def _follow_long_table(self, thumb: int, region: CodeRegion) -> None:
+        """Follow a table of four-byte distances from its own start."""
         start, self._table = self._table, 0
         place, nearest = start, region.end
         while region.start <= place < nearest and place < start + 4 * self._cases():
@@ -197,7 +197,7 @@ def _rotated(value: int, by: int) -> int:
 
 
 def load_mixed_code(parsed: lief.ELF.Binary, found: Sequence[CodeRegion]) -> MixedCode:
-    """The code of a file, with what its headers lead to waiting."""
+    """Return the code of a file, ready to be followed from the addresses in its headers."""
     roots = [int(one.value) for one in parsed.exported_symbols]
     slots: dict[int, str] = {}
     for entry in parsed.relocations:
@@ -208,7 +208,7 @@ def load_mixed_code(parsed: lief.ELF.Binary, found: Sequence[CodeRegion]) -> Mix
             roots.append(int.from_bytes(raw, "little"))
     roots += [int(entry.value) for entry in parsed.dynamic_entries if entry.tag in _ENTRIES]
     roots += [one.start for one in found if one.name == ".plt"]
-    # The unwinding table has every function, but some linkers (lld) leave out the bit that tells Thumb.
+    # The unwinding table lists every function, but some linkers (lld) clear the bit that marks Thumb.
     only_arm = not any(one & 1 for one in roots)
     roots += [int(one.address) for one in parsed.functions if one.address & 1 or only_arm]
     return MixedCode(found, [one for one in dict.fromkeys(roots) if find_region(found, one & ~1)], slots=slots)

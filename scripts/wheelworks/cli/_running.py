@@ -19,7 +19,7 @@ from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.emulator.extension import read_extensions
 from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_emulated, is_own_package, run_package_tests, smoke_test
 from wheelworks.foreign.cpus import CPUS, find_cpu
-from wheelworks.foreign.site_packages import explain_mismatch
+from wheelworks.foreign.site_packages import explain_mismatch, is_glibc_platform
 
 Engine = Literal["emulated", "cpython"]
 How = Literal["any", "emulated", "cpython", "all"]
@@ -128,8 +128,8 @@ def _find_cpythons(wheel: Path, pythons: Sequence[str]) -> list[tuple[str, str]]
 
 def _find_cpus(wheel: Path) -> list[str]:
     """Return the CPUs of a wheel for glibc that Debian has."""
-    platforms = [tag for tag in parse_wheel_name(wheel.name).platforms if tag.startswith(("manylinux", "linux_"))]
-    return [cpu.name for cpu in CPUS if any(tag.endswith(f"_{cpu.name}") for tag in platforms)]
+    platforms = parse_wheel_name(wheel.name).platforms
+    return [cpu.name for cpu in CPUS if any(is_glibc_platform(tag, cpu.name) for tag in platforms)]
 
 
 def _run_under(wheel: Path, cpu: str, python: str, tests: Tests, update: Update) -> Verdict:

@@ -103,7 +103,5 @@ def _create_environment(wheel: Path, python: str, version: str, work: Path) -> t
     fitting = [one for one in found if interpreters.best_wheel([wheel], one)]
     if not fitting:
         raise WheelworksError(f"{wheel.name}: {', '.join(one.label for one in found)} doesn't accept it")
-    environment = environments.create_environment(fitting[0].executable, work)
-    tornado = environments.download_tornado(version, environment.python, work / "tornado")
-    environments.install_files(environment, tornado.file, wheel)
-    return f"CPython {fitting[0].label}, Tornado {tornado.version}", environment
+    environment = environments.create_environment(fitting[0].executable, version, wheel, work)
+    return f"CPython {fitting[0].label}, Tornado {environment.tornado.version}", environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -43,31 +44,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=_help.Formatter,
     )
     made.add_argument(
-        "--wheel",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="a wheel of the package (default: one built here); repeatable",
+        "--wheel", action="append", default=[], type=Path, metavar="FILE", help="a wheel (default: one built here)"
     )
-    made.add_argument(
-        "--from",
-        dest="folder",
-        type=Path,
-        metavar="DIR",
-        help="choose from the wheels in this folder, which needn't all fit",
-    )
-    made.add_argument(
-        "--python",
-        action="append",
-        default=[],
-        metavar="X.Y",
-        help="only this CPython (X.Y, X.Yt or a path); repeatable",
-    )
-    made.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="only this Tornado; repeatable")
-    made.add_argument(
-        "--exhaustive", action="store_true", help="also run the package's tests with many cases: minutes more"
-    )
+    made.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="choose from the wheels in this folder")
+    made.add_argument("--python", action="append", default=[], metavar="X.Y", help="only this CPython: X.Yt, or a path")
+    made.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="only this Tornado")
+    made.add_argument("--exhaustive", action="store_true", help="add the tests with many cases: minutes more")
     made.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file")
     return made
 
@@ -85,7 +67,9 @@ def main(argv: Sequence[str]) -> int:
         wheels = named or [build_host_wheel(work / "wheel", progress)]
         chosen = {python: interpreters.best_wheel(wheels, python) for python in found}
         results = _run_all(chosen, versions, options.exhaustive, work, progress)
-    _write_json(results, options.json)
+    if options.json:
+        text = json.dumps([asdict(result) for result in results], indent=2, sort_keys=True)
+        manifest.write(options.json, f"{text}\n".encode())
     _manifest.remember(named, [make_verdict(result) for result in results])
     show_results(results)
     return report_untested(chosen, options.wheel or ([] if options.folder else wheels), bool(options.python), results)
@@ -183,9 +167,3 @@ def _run_all(
             )
             progress.done(name)
     return results
-
-
-def _write_json(results: Sequence[NativeResult], out: Path | None) -> None:
-    if out is not None:
-        text = json.dumps([result.to_json() for result in results], indent=2, sort_keys=True) + "\n"
-        manifest.write(out, text.encode())

@@ -9,7 +9,7 @@ from typing import Protocol
 from wheelworks.compare.contents import find_shared_modules
 from wheelworks.compare.pairs import DifferenceCode, Skipped, WheelDifference, WheelPair, abbreviate
 
-CANNOT_RUN = "CannotRun: "  # start of a call's result where the call needs something that isn't emulated
+CANNOT_RUN = "Unsupported: "  # start of a call's result where the call needs something that isn't emulated
 
 
 class ModuleObservation(Protocol):

@@ -1,4 +1,4 @@
-"""What running a wheel has shown: the one result type of every way of running it."""
+"""The result of running a wheel, the same for every engine."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Outcome = Literal["passed", "unsupported", "failed"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of running one wheel in one way.
+    """The outcome of running one wheel by one engine.
 
-    ``how`` names the way and what it ran on ("emulated CPU, ARM64 Windows"; "CPython 3.11 for arm64 under qemu");
-    ``checks`` counts what was checked, ``why`` is the reason where it failed or could not run,
-    ``findings`` are the faults seen, one readable paragraph each.
+    ``how`` describes the engine ("emulated CPU, ARM64 Windows"; "CPython 3.11 for arm64 under qemu"), ``checks`` is
+    the number of checks that passed, ``why`` the reason of a failure or of "unsupported", and ``findings`` are the
+    wheel's faults, a paragraph each.
     """
 
     wheel: str

@@ -1,4 +1,7 @@
-"""Wheel -> proof that its machine code runs, or a stated reason why it can't be run here."""
+"""Runs the extension module of a wheel for any platform on an emulated CPU, and checks everything that it does.
+
+:mod:`wheelworks.emulator.process` explains how it works.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ def load(
 ) -> EmulatedModule:
     """Import the extension module of a wheel, or of a bare ``.so`` or ``.pyd``, on an emulated CPU.
 
-    ``member`` names the module where a wheel has several; ``cpu`` ("aarch64", "x86_64") chooses the half of a
-    universal binary. Raises WheelworksError: BadImage for a file that no loader would take, Unsupported for one that
-    needs what isn't emulated, Fault for one whose code is wrong; and whatever the module raises when imported.
+    ``member`` names the module of a wheel that has several; ``cpu`` ("aarch64", "x86_64") selects a part of a
+    universal binary. Raises BadImage for a file that no loader accepts, Unsupported for one that can't be emulated,
+    Fault for wrong code, and the exceptions that the module's import raises.
     """
     path = Path(path)
     extension = choose_extension(read_extensions(path), member, path)

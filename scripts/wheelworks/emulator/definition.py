@@ -1,4 +1,4 @@
-"""What an extension says about its module: PyModuleDef, its slots and methods, or a PEP 793 slot array.
+"""Read the definition of a module from guest memory: PyModuleDef with slots and methods, or a PEP 793 slot array.
 
 Sources: CPython's Include/moduleobject.h and methodobject.h; PEP 489, 793 and 820 (Python/slots.toml for numbers).
 """
@@ -32,7 +32,7 @@ class Method:
 
 @dataclass(frozen=True)
 class ModuleDefinition:
-    """What PyModuleDef or a slot array holds; ``slots`` are (name, value) in their order."""
+    """The content of a PyModuleDef or slot array; ``slots`` are (name, value) in order."""
 
     address: int
     name: str
@@ -43,88 +43,88 @@ class ModuleDefinition:
 
 
 def read_definition(memory: Memory, address: int) -> ModuleDefinition:
-    """The PyModuleDef at ``address``. Raises Fault where its pointers lead nowhere."""
+    """Read the PyModuleDef at ``address``. Raises Fault for an invalid pointer or slot."""
     word = memory.abi.pointer
     start = address + memory.abi.header + 3 * word
     name, doc, size, methods, slots = memory.abi.packer("PPnPP").unpack(memory.load(start, 5 * word))
     return ModuleDefinition(
         address=address,
-        name=_name(memory, name),
-        doc=_doc(memory, doc),
-        state_size=_state_size(size),
+        name=_read_name(memory, name),
+        doc=_read_doc(memory, doc),
+        state_size=_check_state_size(size),
         methods=tuple(read_methods(memory, methods)) if methods else (),
-        slots=tuple(_old_slots(memory, slots)) if slots else (),
+        slots=tuple(_read_old_slots(memory, slots)) if slots else (),
     )
 
 
 def read_slot_array(memory: Memory, address: int) -> ModuleDefinition:
-    """The PySlot array that a PyModExport_ function returned."""
-    slots = list(_new_slots(memory, address))
+    """Read the PySlot array that a PyModExport_ function returned. Raises Fault as :func:`read_definition` does."""
+    slots = list(_read_new_slots(memory, address))
     values = dict(slots)
     methods = values.get("methods", 0)
     return ModuleDefinition(
         address=address,
-        name=_name(memory, values["name"]) if values.get("name") else "",
-        doc=_doc(memory, values.get("doc", 0)),
-        state_size=_state_size(values.get("state_size", 0)),
+        name=_read_name(memory, values["name"]) if values.get("name") else "",
+        doc=_read_doc(memory, values.get("doc", 0)),
+        state_size=_check_state_size(values.get("state_size", 0)),
         methods=tuple(read_methods(memory, methods)) if methods else (),
         slots=tuple(slots),
     )
 
 
 def read_methods(memory: Memory, address: int) -> list[Method]:
-    """A PyMethodDef array up to its empty entry."""
+    """Read a PyMethodDef array up to its empty entry."""
     layout = memory.abi.packer("PPiP" if memory.abi.pointer == 4 else "PPi4xP")
     found: list[Method] = []
     while len(found) < MAX_ENTRIES:
         name, function, flags, doc = layout.unpack(memory.load(address + len(found) * layout.size, layout.size))
         if not name:
             return found
-        found.append(Method(_name(memory, name), function, flags, _doc(memory, doc)))
+        found.append(Method(_read_name(memory, name), function, flags, _read_doc(memory, doc)))
     raise Fault("bad-api-use", "the method table has no end")
 
 
-def _old_slots(memory: Memory, address: int) -> list[tuple[str, int]]:
+def _read_old_slots(memory: Memory, address: int) -> list[tuple[str, int]]:
     layout = memory.abi.packer("iP" if memory.abi.pointer == 4 else "i4xP")
     found: list[tuple[str, int]] = []
     while len(found) < MAX_ENTRIES:
         number, value = layout.unpack(memory.load(address + len(found) * layout.size, layout.size))
         if not number:
             return found
-        found.append((_slot_name(memory, number), value))
+        found.append((_check_slot(memory, number), value))
     raise Fault("bad-api-use", "the slot array has no end")
 
 
-def _new_slots(memory: Memory, address: int, depth: int = 0) -> list[tuple[str, int]]:
-    """PySlot entries: a 16-bit number, 16 bits of flags, 32 reserved, and 64 bits of value."""
+def _read_new_slots(memory: Memory, address: int, depth: int = 0) -> list[tuple[str, int]]:
+    """Read PySlot entries: a 16-bit number, 16 bits of flags, 32 reserved bits, and a value of 64 bits."""
     layout = memory.abi.packer("HHIQ")
     found: list[tuple[str, int]] = []
     for index in range(MAX_ENTRIES):
         number, flags, _, value = layout.unpack(memory.load(address + index * layout.size, layout.size))
         if not number:
             return found
-        name = _slot_name(memory, number, optional=bool(flags & 1))
+        name = _check_slot(memory, number, optional=bool(flags & 1))
         if memory.abi.pointer == 4 and name not in ("multiple_interpreters", "gil"):
             value = memory.abi.packer("P").unpack(memory.load(address + index * layout.size + 8, 4))[0]
         if name not in ("subslots", "slots"):
             found.append((name, value))
         elif value and depth < 8:
-            found += _new_slots(memory, value, depth + 1) if name == "subslots" else _old_slots(memory, value)
+            found += _read_new_slots(memory, value, depth + 1) if name == "subslots" else _read_old_slots(memory, value)
     raise Fault("bad-api-use", "the slot array has no end")
 
 
-def _slot_name(memory: Memory, number: int, optional: bool = False) -> str:
-    """Raises CannotRun for a slot that the guest's CPython version would refuse."""
+def _check_slot(memory: Memory, number: int, optional: bool = False) -> str:
+    """Return the name of a slot. Raises Fault for one that the guest's version of CPython rejects."""
     name = SLOT_NAMES.get(number, "")
     version = memory.abi.python.version
     if (not name and not optional) or SLOT_SINCE.get(name, version) > version or (number > 4 and version < (3, 15)):
-        raise Fault("bad-api-use", f"module slot {number}, which CPython {version[0]}.{version[1]} refuses")
+        raise Fault("bad-api-use", f"module slot {number}, which CPython {version[0]}.{version[1]} rejects")
     if name == "create":
-        raise Unsupported("it makes its module itself (Py_mod_create), which the emulated interpreter doesn't answer")
+        raise Unsupported("it creates its module itself (Py_mod_create), which isn't emulated")
     return name
 
 
-def _name(memory: Memory, address: int) -> str:
+def _read_name(memory: Memory, address: int) -> str:
     text = memory.load_string(address)
     try:
         return text.decode()
@@ -132,12 +132,12 @@ def _name(memory: Memory, address: int) -> str:
         raise Fault("bad-api-use", f"the name {text!r} isn't UTF-8") from None
 
 
-def _state_size(size: int) -> int:
-    """A negative size means that the module has no state and can't be in several interpreters."""
+def _check_state_size(size: int) -> int:
+    """Check the size of the module state. A negative one means no state, and no support for subinterpreters."""
     if size > MAX_STATE:
         raise Fault("bad-api-use", f"a module state of {size:,} bytes")
     return max(size, 0)
 
 
-def _doc(memory: Memory, address: int) -> str | None:
+def _read_doc(memory: Memory, address: int) -> str | None:
     return memory.load_string(address).decode(errors="replace") if address else None

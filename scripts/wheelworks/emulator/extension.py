@@ -1,4 +1,4 @@
-"""Finding the extension modules in a wheel, without trusting it."""
+"""Extension modules: found in a wheel, and imported on the emulated CPU so that they are used like any module."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from wheelworks.emulator.image import MAX_FILE, BadImage, Image
 from wheelworks.emulator.process import EmulatedProcess
 
 SUFFIXES = (".so", ".pyd", ".dylib")
-UNPACK_LIMITS = Limits(MAX_FILE)  # all extensions of a wheel together
+UNPACK_LIMITS = Limits(MAX_FILE)  # for all extensions of a wheel together
 
 
 @dataclass(frozen=True)
 class ExtensionModule:
-    """A binary with the name it has in its wheel, and the wheel's tags."""
+    """A binary, its name in the wheel, and the wheel's tags."""
 
     name: str
     data: bytes
@@ -35,14 +35,14 @@ class ExtensionModule:
 
     @property
     def module(self) -> str:
-        """The last part of the module's name: what its PyInit_ function is called after."""
+        """Return the last part of the module's name, after which its PyInit_ function is named."""
         return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
 
 
 def read_extensions(path: Path) -> tuple[ExtensionModule, ...]:
-    """The extension modules of a wheel, or the one binary that ``path`` is.
+    """Return the extension modules of a wheel, or the one binary at ``path``.
 
-    Raises WheelworksError where the file can't be read, isn't a zip file, or claims absurd sizes.
+    Raises WheelworksError if the file can't be read, isn't a zip file, or claims absurd sizes.
     """
     if not path.is_file():
         raise UsageError(f"{path} is a directory" if path.is_dir() else f"{path}: no such file", "give wheel files")
@@ -50,13 +50,11 @@ def read_extensions(path: Path) -> tuple[ExtensionModule, ...]:
         return (ExtensionModule(path.name, _read_binary(path)),)
     members = read_members(path, UNPACK_LIMITS, lambda name: name.endswith((*SUFFIXES, ".dist-info/WHEEL")))
     tags = _read_tags(members, path)
-    return tuple(
-        ExtensionModule(name, member.data, tags) for name, member in members.items() if name.endswith(SUFFIXES)
-    )
+    return tuple(ExtensionModule(name, m.data, tags) for name, m in members.items() if name.endswith(SUFFIXES))
 
 
 def choose_extension(found: tuple[ExtensionModule, ...], member: str | None, path: Path) -> ExtensionModule:
-    """The one extension, or the one that ``member`` names. Raises WheelworksError if there isn't exactly one."""
+    """Return the only extension, or the one that ``member`` names. Raises WheelworksError unless there is one."""
     names = ", ".join(extension.name for extension in found)
     if member is not None:
         found = tuple(e for e in found if member in (e.name, e.name.rsplit("/", 1)[-1], e.module))
@@ -64,7 +62,7 @@ def choose_extension(found: tuple[ExtensionModule, ...], member: str | None, pat
         reason = f"no extension module {member!r} in it (it has {names})" if member else "no extension module in it"
         raise WheelworksError(f"{path.name}: {reason}", "was it built without a compiler?")
     if len(found) > 1:
-        raise UsageError(f"{path.name}: several extension modules: {names}", "say which one")
+        raise UsageError(f"{path.name}: several extension modules: {names}", "name one of them")
     return found[0]
 
 
@@ -77,7 +75,7 @@ def _read_binary(path: Path) -> bytes:
 
 
 def _read_tags(members: Mapping[str, Member], path: Path) -> tuple[str, ...]:
-    """The tags in the WHEEL file (the binary distribution format specification), else those of the file name."""
+    """Return the tags in the WHEEL file (the binary distribution format specification), or those of the file name."""
     for name, member in members.items():
         if name.endswith(".dist-info/WHEEL") and name.count("/") == 1:
             lines = member.data.decode("utf-8", "replace").splitlines()
@@ -86,28 +84,28 @@ def _read_tags(members: Mapping[str, Member], path: Path) -> tuple[str, ...]:
 
 
 class EmulatedModule:
-    """The module's attributes are its own; calling one runs the machine code.
+    """An imported module: its attributes are the module's, and calling a function runs its machine code.
 
-    After a fault the module starts afresh, like a process that crashed and was started again.
+    After a fault, the next call starts a new process, as if a crashed program were started again. Names that end in an
+    underscore belong to this class.
     """
 
     def __init__(self, image: Image, extension: ExtensionModule, limits: RunLimits) -> None:
-        """Load and import the module. Raises BadImage, Fault, CannotRun, and what its import raises."""
+        """Load and import the module. Raises BadImage, Fault, Unsupported, and the exceptions of its import."""
         self._image, self._extension, self._limits = image, extension, limits
-        python = detect_python_abi(extension.name, image.libraries, extension.tags)
-        self._abi = Abi(image.os, image.cpu, python)
+        self.abi_ = Abi(image.os, image.cpu, detect_python_abi(extension.name, image.libraries, extension.tags))
         self._start()
 
     def _start(self) -> None:
-        self._process = EmulatedProcess(self._image, self._abi, self._limits, EXPORTS)
+        self._process = EmulatedProcess(self._image, self.abi_, self._limits, EXPORTS)
         try:
-            self._module = import_module(self._process, self._extension)
+            self._module = _import_module(self._process, self._extension)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Give back the emulated process's memory; the module can't be used afterwards."""
+        """Free the memory of the emulated process. The module can't be used afterwards."""
         self._process.cpu.close()
 
     def __del__(self) -> None:
@@ -118,16 +116,15 @@ class EmulatedModule:
         if name.startswith("_"):
             raise AttributeError(name)
         value = getattr(self._module, name)
-        return self._restarting(name) if callable(value) and not isinstance(value, type) else value
+        return self._wrap_function(name, value) if callable(value) and not isinstance(value, type) else value
 
-    def _restarting(self, name: str) -> Any:
+    def _wrap_function(self, name: str, original: Any) -> Any:
         def call(*args: object, **kwargs: object) -> Any:
             if self._process.state.crashed:
                 self.close()
                 self._start()
             return getattr(self._module, name)(*args, **kwargs)
 
-        original = getattr(self._module, name)
         call.__name__ = call.__qualname__ = name
         call.__doc__ = original.__doc__
         return call
@@ -136,47 +133,37 @@ class EmulatedModule:
         return [name for name in dir(self._module) if not name.startswith("__")]
 
     def __repr__(self) -> str:
-        return f"<emulated module {self._extension.name} on {self._abi}>"
-
-    @property
-    def abi_(self) -> Abi:
-        """The operating system, CPU and CPython that are emulated."""
-        return self._abi
+        return f"<emulated module {self._extension.name} on {self.abi_}>"
 
     @property
     def base_(self) -> int:
-        """Where the image lies in guest memory."""
+        """Return the guest address of the image."""
         return self._process.memory.image_base
 
     def count_instructions_(self) -> Callable[[], int]:
-        """Count the module's instructions that run from now on; returns what tells how many did.
+        """Count the module's instructions that run from now on, and return a function that reads the count.
 
-        What is not the module's own, such as CPython's part of a call, isn't counted; a fault ends the counting.
+        Instructions outside the module, such as CPython's part of a call, aren't counted. A fault ends the counting.
         """
-        start = self.base_
-        return self._process.cpu.count_instructions(start, start + self._image.size - 1)
+        return self._process.cpu.count_instructions(self.base_, self.base_ + self._image.size - 1)
 
     @property
     def definition_(self) -> ModuleDefinition:
-        """What the module says about itself."""
+        """Return the module's definition."""
         assert self._process.state.definition is not None
         return self._process.state.definition
 
 
-def import_module(process: EmulatedProcess, extension: ExtensionModule) -> types.ModuleType:
-    """Do what ``import`` does: constructors, the init or export function, the exec slots.
-
-    Raises BadImage where the module has no such function, Fault, CannotRun, and what the module raises.
-    """
+def _import_module(process: EmulatedProcess, extension: ExtensionModule) -> types.ModuleType:
+    """Import as CPython does: constructors, the init or export function, the exec slots."""
     try:
         for address in process.image.constructors:
             process.run_code(process.memory.image_base + address, [0, 0, 0])
-        made = _initialise(process, extension)
+        module = _initialise(process, extension)
         process.state.check_leaks()
     except Fault as found:
         raise found.placed(function=f"import {extension.module}") from None
-    assert isinstance(made, types.ModuleType)
-    return made
+    return module
 
 
 def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.ModuleType:
@@ -190,7 +177,11 @@ def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.M
     result = _check_result(process, process.run_code(base + exports[f"PyInit_{name}"]))
     if result - base in range(process.image.size):
         return _create_module(process, read_definition(process.memory, result))
-    return _hold_module(process, result)
+    made = process.objects.find(result)
+    if not isinstance(made.value, types.ModuleType):
+        raise Unsupported(f"its init function returned {made}, not a module")
+    made.held += 1  # single-phase initialisation: the returned reference is the interpreter's
+    return made.value
 
 
 def _check_result(process: EmulatedProcess, address: int) -> int:
@@ -208,13 +199,4 @@ def _create_module(process: EmulatedProcess, definition: ModuleDefinition) -> ty
     made = process.objects.hold(create_module(process.state, definition))
     run_exec_slots(process.state, made, definition.slots)
     assert isinstance(made.value, types.ModuleType)
-    return made.value
-
-
-def _hold_module(process: EmulatedProcess, address: int) -> types.ModuleType:
-    """Single-phase initialisation returns the module: its reference is the interpreter's from now on."""
-    made = process.objects.find(address)
-    if not isinstance(made.value, types.ModuleType):
-        raise Unsupported(f"its init function returned {made}, not a module")
-    made.held += 1
     return made.value

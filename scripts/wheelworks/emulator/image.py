@@ -1,7 +1,7 @@
-"""A binary as the loader sees it, whatever its format: segments, what to patch, what to import, what it exports.
+"""A binary as the loader sees it, in any format: segments, relocations, imports and exports.
 
-Every address is relative to where the image is loaded. Binaries come from elsewhere: whatever a header claims is
-checked against the file and against ``MAX_IMAGE`` before it is believed.
+Every address is relative to the start of the image. Binaries are untrusted: what a header claims is checked against
+the file and against ``MAX_IMAGE``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from wheelworks.core.errors import WheelworksError
 from wheelworks.emulator.abi import CPUS_32, Os
@@ -20,12 +21,12 @@ PAGE = 0x1000
 
 
 class BadImage(WheelworksError):
-    """The file isn't a binary that a loader would accept."""
+    """No loader accepts this file."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """``size`` bytes at ``address``, of which the first come from the file and the rest are zero."""
+    """``size`` bytes at ``address``: ``data`` from the file, then zeros."""
 
     address: int
     size: int
@@ -36,9 +37,9 @@ class Segment:
 
 @dataclass(frozen=True)
 class Rebase:
-    """At ``address`` stands the address of ``target``, both relative to the image.
+    """The word at ``address`` is the absolute address of ``target``.
 
-    A target may lie outside the image: a pointer may carry flags, such as the highest bit of C++ type names on macOS.
+    A target may lie outside the image, since a pointer may have flags (the highest bit of C++ type names on macOS).
     """
 
     address: int
@@ -47,7 +48,7 @@ class Rebase:
 
 @dataclass(frozen=True)
 class Bind:
-    """At ``address`` stands the address of the imported ``name``, plus ``addend``; 0 if ``weak`` and unknown."""
+    """The word at ``address`` is the address of the imported ``name`` plus ``addend``, or 0 if ``weak`` and unknown."""
 
     address: int
     name: str
@@ -77,11 +78,11 @@ class Image:
 
     @property
     def size(self) -> int:
-        """Bytes from the start of the image to its end."""
+        """Return the number of bytes from the start of the image to its end."""
         return max(segment.address + segment.size for segment in self.segments)
 
     def symbol_at(self, address: int) -> str:
-        """``symbol+0x…``, or the plain offset in a stripped binary."""
+        """Return SYMBOL+OFFSET, or module+OFFSET in a stripped binary."""
         index = bisect_right(self._starts, address) - 1
         if index < 0:
             return f"module+{address:#x}"
@@ -90,7 +91,7 @@ class Image:
 
 
 def sort_symbols(pairs: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
-    """Sorted symbols, one name for each address (the first in alphabetical order)."""
+    """Sort symbols by address, with one name for each address (the first in alphabetical order)."""
     kept: dict[int, str] = {}
     for address, name in sorted(pairs):
         kept.setdefault(address, name)
@@ -98,10 +99,7 @@ def sort_symbols(pairs: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...
 
 
 def check_image(image: Image, name: str) -> Image:
-    """The image, once every range in it is known to lie where it may.
-
-    Raises BadImage that names the file and what lies.
-    """
+    """Check every range in an image and return it. Raises BadImage."""
     if not image.segments:
         raise BadImage(f"{name}: no segments to load")
     _check_segments(image.segments, name)
@@ -137,7 +135,18 @@ def _check_inside(image: Image, address: int, width: int, what: str) -> None:
 
 
 def read_range(data: bytes, offset: int, size: int, name: str) -> bytes:
-    """``size`` bytes of the file. Raises BadImage where the file is shorter."""
+    """Return ``size`` bytes of the file. Raises BadImage if the file is shorter."""
     if offset < 0 or size < 0 or offset + size > len(data):
         raise BadImage(f"{name}: declares {size:#x} bytes at {offset:#x}, but the file ends at {len(data):#x}")
     return data[offset : offset + size]
+
+
+def read_word(
+    segments: Iterable[Segment], address: int, width: int, order: Literal["big", "little"] = "little"
+) -> int | None:
+    """Return the number of ``width`` bytes at an address, or None outside every segment."""
+    for segment in segments:
+        if segment.address <= address <= segment.address + segment.size - width:
+            at = address - segment.address
+            return int.from_bytes(segment.data[at : at + width].ljust(width, b"\0"), order)
+    return None

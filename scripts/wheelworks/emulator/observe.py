@@ -1,6 +1,6 @@
-"""What an extension module shows on the emulated CPU, written down so that another build of it can be held against it.
+"""Observe an extension module on the emulated CPU, so that two builds of it can be compared.
 
-No address, no time and no object's identity is in it: the same source must give the same notes on every CPU.
+Observations contain no address, time or identity of an object: the same source must give the same ones on every CPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wheelworks.emulator.faults import Fault, Unsupported
 from wheelworks.emulator.formats import list_cpus, read_image
 from wheelworks.emulator.image import BadImage, Image
 
-# Small, and of every kind that a C function may ask for; the last are for lengths that vectors are made of.
+# Small values of every kind that a C function may accept.
 VALUES: tuple[object, ...] = (
     None, True, 0, 1, -1, 255, 1 << 40, 1.5, b"", b"abcd", b"\x37\xfa\x21\x3d", "", "text", "\u20ac", (), [b"ab"], {},
     bytes(range(67)),
@@ -32,7 +32,7 @@ SLOTS_WITH_VALUES = ("multiple_interpreters", "gil", "state_size")
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What one binary showed, on one CPU; ``why`` says why it could not be run, then the rest is empty."""
+    """What one binary did on one CPU. ``why`` is set if it couldn't be run; then the rest is empty."""
 
     definition: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
@@ -41,42 +41,38 @@ class Behaviour:
 
 
 def observe_behaviour(path: Path, *, limits: RunLimits | None = None) -> dict[tuple[str, str], Behaviour]:
-    """The notes on every extension of a wheel, by its name there and its CPU ("" where that isn't emulated).
+    """Observe every extension of a wheel; return the behaviour by name in the wheel and CPU ("" if not emulated).
 
-    Raises WheelworksError for a damaged wheel; what a module does wrong stands in its notes.
+    Raises WheelworksError for a damaged wheel. Faults of a module are part of its behaviour.
     """
     found: dict[tuple[str, str], Behaviour] = {}
     for extension in read_extensions(path):
         for cpu in list_cpus(extension.data, extension.name):
-            of, notes = _notes(extension, cpu, limits or RunLimits())
-            found[extension.name, of] = notes
+            emulated = cpu or ""
+            try:
+                image = read_image(extension.data, extension.name, cpu)
+                emulated = image.cpu
+                behaviour = _observe_module(image, extension, limits or RunLimits())
+            except (Unsupported, BadImage) as error:
+                behaviour = Behaviour(why=error.message)
+            found[extension.name, emulated] = behaviour
     return found
 
 
-def _notes(extension: ExtensionModule, cpu: str | None, limits: RunLimits) -> tuple[str, Behaviour]:
-    of = cpu or ""
-    try:
-        image = read_image(extension.data, extension.name, cpu)
-        of = image.cpu
-        return of, _of_module(image, extension, limits)
-    except (Unsupported, BadImage) as error:
-        return of, Behaviour(why=error.message)
-
-
-def _of_module(image: Image, extension: ExtensionModule, limits: RunLimits) -> Behaviour:
+def _observe_module(image: Image, extension: ExtensionModule, limits: RunLimits) -> Behaviour:
     try:
         module = EmulatedModule(image, extension, limits)
     except Unsupported:
         raise
     except Exception as error:
-        return Behaviour(definition={"import": _raised(error)})
+        return Behaviour(definition={"import": _describe_error(error)})
     try:
-        return Behaviour(_definition(module), _attributes(module), dict(_calls(module)))
+        return Behaviour(_observe_definition(module), _observe_attributes(module), dict(_observe_calls(module)))
     finally:
         module.close()
 
 
-def _definition(module: EmulatedModule) -> dict[str, str]:
+def _observe_definition(module: EmulatedModule) -> dict[str, str]:
     definition = module.definition_
     notes = {"import": "works", "name": definition.name, "doc": repr(definition.doc)}
     for method in definition.methods:
@@ -86,19 +82,19 @@ def _definition(module: EmulatedModule) -> dict[str, str]:
     return notes
 
 
-def _attributes(module: EmulatedModule) -> dict[str, str]:
-    return {name: _told(getattr(module, name)) for name in dir(module) if not name.startswith("_")}
+def _observe_attributes(module: EmulatedModule) -> dict[str, str]:
+    return {name: _describe(getattr(module, name)) for name in dir(module) if not name.startswith("_")}
 
 
-def _calls(module: EmulatedModule) -> Iterator[tuple[str, str]]:
+def _observe_calls(module: EmulatedModule) -> Iterator[tuple[str, str]]:
     for method in module.definition_.methods:
         for arguments in generate_arguments():
-            shown = ", ".join(map(_told, arguments))
-            yield f"{method.name}({shown})", _call(module, method.name, arguments)
+            shown = ", ".join(map(_describe, arguments))
+            yield f"{method.name}({shown})", _observe_call(module, method.name, arguments)
 
 
 def generate_arguments() -> Iterator[Sequence[object]]:
-    """Lists of arguments for a function of which nothing is known, buffers made anew for each call."""
+    """Yield lists of arguments for an unknown function, with new buffers for each call."""
     yield []
     yield from ([value] for value in VALUES)
     yield from itertools.product(VALUES, VALUES)
@@ -110,16 +106,16 @@ def generate_arguments() -> Iterator[Sequence[object]]:
         yield from ([b"\x37\xfa\x21\x3d", changed] for changed in (data, bytearray(data)))
 
 
-def _call(module: EmulatedModule, name: str, arguments: Sequence[object]) -> str:
+def _observe_call(module: EmulatedModule, name: str, arguments: Sequence[object]) -> str:
     try:
-        result = _told(getattr(module, name)(*arguments))
+        result = _describe(getattr(module, name)(*arguments))
     except Exception as error:
-        result = _raised(error)
-    changed = [_told(one) for one in arguments if isinstance(one, bytearray)]
+        result = _describe_error(error)
+    changed = [_describe(value) for value in arguments if isinstance(value, bytearray)]
     return f"{result}, leaving {', '.join(changed)}" if changed else result
 
 
-def _raised(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, Fault):
         return f"fault: {error.kind}"
     if isinstance(error, WheelworksError):
@@ -127,14 +123,14 @@ def _raised(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _told(value: object) -> str:
-    """A value in words that name no address; of what has an inside of its own, the type alone."""
+def _describe(value: object) -> str:
+    """Describe a value without addresses; of other objects, only the type."""
     if isinstance(value, PLAIN):
         return repr(value)
     if isinstance(value, memoryview):
         return f"memoryview({value.tobytes()!r})"
     if isinstance(value, (tuple, list)):
-        return f"{type(value).__name__}({', '.join(map(_told, value))})"
+        return f"{type(value).__name__}({', '.join(map(_describe, value))})"
     if isinstance(value, dict):
-        return f"dict({', '.join(f'{_told(key)}: {_told(item)}' for key, item in value.items())})"
+        return f"dict({', '.join(f'{_describe(key)}: {_describe(item)}' for key, item in value.items())})"
     return "a function" if isinstance(value, FUNCTIONS) else f"a {type(value).__name__}"

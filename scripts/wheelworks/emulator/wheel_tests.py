@@ -1,4 +1,8 @@
-"""The least that a wheel must do: its extension modules can be imported, are what they say, and survive a call."""
+"""Tests of wheels on the emulated CPU: a smoke test for any wheel, and this repository's own tests for its package.
+
+The smoke test checks that each extension module is for the platform of the wheel's tags, can be imported, has a valid
+definition, and that each of its functions survives a call without arguments.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +32,15 @@ TAG_CPUS = {
     "universal2": ("aarch64", "x86_64"), "i686": ("x86",), "armv7l": ("armv7l",), "riscv64": ("riscv64",),
     "s390x": ("s390x",),
 }  # fmt: skip
+REPOSITORY = Path(__file__).parents[3]
+TESTS = REPOSITORY / "tests" / "speedups"
+DISTRIBUTION = "tornado_speedups"
+MAX_FAILURES = 3  # that are shown; all are counted
 
 
 @dataclass
 class Tally:
-    """What was checked so far, on which emulated machines, and what was found."""
+    """The checks and findings of one smoke test so far, and the emulated machines."""
 
     checks: int = 0
     findings: list[str] = field(default_factory=list)
@@ -41,22 +49,20 @@ class Tally:
     outcome: Outcome = "passed"
 
     def fail(self, what: str) -> None:
-        """Note something wrong with the wheel."""
+        """Record a defect of the wheel."""
         self.findings.append(what)
         self.outcome, self.why = "failed", self.why or what
 
-    def cannot(self, why: str) -> None:
-        """Note that something couldn't be run."""
+    def skip(self, why: str) -> None:
+        """Record that something can't be emulated."""
         if self.outcome == "passed":
             self.outcome, self.why = "unsupported", why
 
 
 def smoke_test(path: str | Path, *, limits: RunLimits | None = None) -> Verdict:
-    """Import every extension module of a wheel, each half of a universal one, and look at what it offers.
+    """Import and check every extension module of a wheel, on each CPU of a universal one.
 
-    Checked are the platform tag, the init function, the module definition and its exec slots, the method table, and
-    that each function survives a call without arguments. Raises UsageError only (no such file); anything wrong with
-    the wheel is in the verdict.
+    Raises UsageError only (no such file); anything wrong with the wheel is in the verdict.
     """
     path, start, tally = Path(path), time.monotonic(), Tally()
     try:
@@ -68,7 +74,7 @@ def smoke_test(path: str | Path, *, limits: RunLimits | None = None) -> Verdict:
     except UsageError:
         raise
     except Unsupported as error:
-        tally.cannot(error.message)
+        tally.skip(error.message)
     except WheelworksError as error:
         tally.fail(error.message)
     how = "emulated CPU" + (f", {'; '.join(tally.machines)}" if tally.machines else "")
@@ -87,7 +93,7 @@ def _test_extension(extension: ExtensionModule, limits: RunLimits, tally: Tally)
             _check_definition(module, image, extension, tally)
             _call_each(module, tally)
         except Unsupported as error:
-            tally.cannot(error.message)
+            tally.skip(error.message)
         except (Fault, BadImage) as error:
             tally.fail(error.message)
         except Exception as error:
@@ -97,12 +103,12 @@ def _test_extension(extension: ExtensionModule, limits: RunLimits, tally: Tally)
 
 
 def is_emulated(platform: str) -> bool:
-    """Whether the CPU that a platform tag names is one of the emulated; ``any`` may hide one."""
+    """Return whether a platform tag names an emulated CPU. ``any`` does: such a wheel may have machine code."""
     return platform == "any" or platform.endswith(tuple(TAG_CPUS))
 
 
 def _check_tags(image: Image, extension: ExtensionModule, tally: Tally) -> None:
-    """The platform in the wheel's tags is the one that the binary is for."""
+    """Check that the wheel's tags name the platform of the binary."""
     for tag in extension.tags:
         for platform in tag.rsplit("-", 1)[-1].split("."):
             system = next((os for start, os in TAG_OS.items() if platform.startswith(start)), None)
@@ -135,7 +141,7 @@ def _method_problems(module: EmulatedModule, image: Image, names: list[str]) -> 
 
 
 def _call_each(module: EmulatedModule, tally: Tally) -> None:
-    """Call every function without arguments: whatever it raises is its own affair, a fault isn't."""
+    """Call every function without arguments. It may raise any exception, but must not fault."""
     for method in module.definition_.methods:
         tally.checks += 1
         try:
@@ -143,21 +149,17 @@ def _call_each(module: EmulatedModule, tally: Tally) -> None:
         except Fault as error:
             tally.fail(error.message)
         except Unsupported as error:
-            tally.cannot(f"{method.name}: {error.message}")
+            tally.skip(f"{method.name}: {error.message}")
         except Exception:
             continue
 
 
-REPOSITORY = Path(__file__).parents[3]
-TESTS = REPOSITORY / "tests" / "speedups"
-DISTRIBUTION = "tornado_speedups"
-
-_SHOWN = 3  # failures; the rest are counted
+# -- the package's own tests
 
 
 @dataclass
-class _Tests:
-    """How one wheel's tests ended."""
+class _Results:
+    """The results of one wheel's tests."""
 
     passed: int = 0
     failures: list[str] = field(default_factory=list)
@@ -165,15 +167,15 @@ class _Tests:
 
 
 def is_own_package(wheel: Path) -> bool:
-    """Whether a wheel is of this repository's package, and its tests are here: an installed suite has none."""
+    """Return whether a wheel is of this repository's package and its tests are here: an installed suite has none."""
     return parse_wheel_name(wheel.name).distribution == DISTRIBUTION and TESTS.is_dir()
 
 
 def run_package_tests(wheels: Sequence[Path]) -> list[Verdict]:
-    """Smoke-test wheels of this package, then run its tests on the machine code of those that came through.
+    """Smoke-test wheels of this package, and run its tests on the machine code of those that pass.
 
-    The tests' own Python side is that of the first wheel: the pure files are the same in all of them.
-    Raises WheelworksError where pytest itself fails.
+    The tests use the Python files of the first wheel, since all wheels have the same ones. Raises WheelworksError if
+    pytest itself fails.
     """
     verdicts = {wheel: smoke_test(wheel) for wheel in wheels}
     sound = [wheel for wheel, verdict in verdicts.items() if verdict.outcome == "passed"]
@@ -183,45 +185,36 @@ def run_package_tests(wheels: Sequence[Path]) -> list[Verdict]:
     return list(verdicts.values())
 
 
-def _add_results(verdict: Verdict, tests: _Tests, seconds: float) -> Verdict:
-    judged = replace(verdict, checks=verdict.checks + tests.passed, seconds=verdict.seconds + seconds)
-    judged = replace(judged, how=f"{verdict.how}, the package's tests")
+def _add_results(verdict: Verdict, tests: _Results, seconds: float) -> Verdict:
+    how = f"{verdict.how}, the package's tests"
+    verdict = replace(verdict, how=how, checks=verdict.checks + tests.passed, seconds=verdict.seconds + seconds)
     if tests.failures or not tests.passed:
         why = f"{len(tests.failures)} of the package's tests failed" if tests.failures else "none of its tests ran"
-        return replace(judged, outcome="failed", why=why, findings=tuple(tests.failures[:_SHOWN]))
-    return replace(judged, why=f"skipped: {'; '.join(tests.skipped)}" if tests.skipped else "")
+        return replace(verdict, outcome="failed", why=why, findings=tuple(tests.failures[:MAX_FAILURES]))
+    return replace(verdict, why=f"skipped: {'; '.join(tests.skipped)}" if tests.skipped else "")
 
 
-def _run_parallel(wheels: Sequence[Path]) -> dict[Path, _Tests]:
-    """Test wheels on all cores: each is one pytest's, which takes as long to start as to test a wheel."""
+def _run_parallel(wheels: Sequence[Path]) -> dict[Path, _Results]:
+    """Test wheels on all cores, with one pytest a core: it takes as long to start as to test a wheel."""
     cores = process.count_cores()
     with process.thread_pool() as pool:
         shares = list(pool.map(_run_pytest, [wheels[core::cores] for core in range(cores)]))
     return {wheel: tests for share in shares for wheel, tests in share.items()}
 
 
-def _run_pytest(wheels: Sequence[Path]) -> dict[Path, _Tests]:
+def _run_pytest(wheels: Sequence[Path]) -> dict[Path, _Results]:
     if not wheels:
         return {}
     with tempfile.TemporaryDirectory(prefix="wheelworks-") as work:
         report = Path(work, "report.xml")
         _unpack_python(wheels[0], Path(work, "package"))
         chosen = [word for wheel in wheels for word in ("--wheel", str(wheel.resolve()))]
-        # The same examples in each run: a verdict should be one that can be had again.
-        options = [
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--hypothesis-seed=0",
-            "--only-wheels",
-            f"--junitxml={report}",
-            *chosen,
-        ]
+        # A fixed seed makes a verdict reproducible.
+        options = ["-q", "-pno:cacheprovider", "--hypothesis-seed=0", "--only-wheels", f"--junitxml={report}", *chosen]
         path = os.pathsep.join([str(Path(work, "package")), str(REPOSITORY / "scripts")])
         env = {**os.environ, "PYTHONPATH": path, "TORNADO_SPEEDUPS_EXTENSION": "0"}
-        result = process.run(
-            [sys.executable, "-m", "pytest", TESTS, *options, *chosen], cwd=REPOSITORY, env=env, timeout=600
-        )
+        command = [sys.executable, "-m", "pytest", str(TESTS), *options]
+        result = process.run(command, cwd=REPOSITORY, env=env, timeout=600)
         if result.status not in (0, 1) or not report.is_file():
             raise WheelworksError(f"the package's tests can't be run: pytest says\n{result.output[-2000:]}")
         return _read_report(report, wheels)
@@ -234,9 +227,9 @@ def _unpack_python(wheel: Path, folder: Path) -> None:
             (folder / name).write_bytes(member.data)
 
 
-def _read_report(report: Path, wheels: Sequence[Path]) -> dict[Path, _Tests]:
-    """Sort the test cases of a JUnit report by the wheel that their name holds."""
-    found = {wheel: _Tests() for wheel in wheels}
+def _read_report(report: Path, wheels: Sequence[Path]) -> dict[Path, _Results]:
+    """Collect the results in a JUnit report by wheel: the names of the test cases contain its file name."""
+    found = {wheel: _Results() for wheel in wheels}
     for case in ElementTree.parse(report).iter("testcase"):
         name = case.get("name", "")
         tests = next((tests for wheel, tests in found.items() if wheel.name in name), None)

@@ -7,12 +7,13 @@ and writes to ``/job``, its work folder.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 from wheelworks.core import process
 from wheelworks.foreign import namespace_init
@@ -37,75 +38,47 @@ subprocess.run([sys.executable, '-c', ''], check=True) if sys.argv[1] == 'childr
 print('.'.join(map(str, sys.version_info[:3])))"""
 
 
-class Isolation(Protocol):
-    """A way of running programs of a root; ``limits`` says what they can't do, or is empty."""
-
-    name: str
-    limits: str
-
-    def command(
-        self, rootfs: Rootfs, site: Path, work: Path, arguments: list[str]
-    ) -> tuple[list[str], dict[str, str] | None]:
-        """Return the host's command line and environment (None for this process's own) for ``python ARGUMENTS``.
-
-        Arguments may be paths below ``/site/`` and ``/job/``.
-        """
-
-
-class Namespaces:
-    """The program sees the root alone: its processes, network, file system and binfmt_misc are its own."""
-
-    name = "in private namespaces"
-    limits = ""
-
-    def command(
-        self, rootfs: Rootfs, site: Path, work: Path, arguments: list[str]
-    ) -> tuple[list[str], dict[str, str] | None]:
-        """Return the host's command line and environment."""
-        rule = binfmt_rule(rootfs.cpu, rootfs.emulator) if rootfs.emulator else ""
-        python = [f"/usr/bin/python{rootfs.python}", *arguments]
-        environment = {**choose_variables(rootfs.cpu), "PYTHONPATH": "/site"}
-        entry = namespace_init.Entry(str(rootfs.folder), str(site), str(work), rule, python, environment)
-        command = [*UNSHARE, sys.executable, "-I", str(namespace_init.__file__), json.dumps(asdict(entry))]
-        return die_with_parent(command), None
-
-
-class EmulatorOnly:
-    """The emulator looks files up in the root first, then on the host: no isolation, no child processes."""
-
-    name = "by the emulator alone"
-    limits = "no child processes and no isolation, since namespaces are forbidden here"
-
-    def command(
-        self, rootfs: Rootfs, site: Path, work: Path, arguments: list[str]
-    ) -> tuple[list[str], dict[str, str] | None]:
-        """Return the host's command line and environment."""
-        root = str(rootfs.folder)
-        words = [self._translate(word, site, work) for word in arguments]
-        own = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
-        command = [rootfs.emulator, "-L", root, f"{root}/usr/bin/python{rootfs.python}", *words]
-        return die_with_parent(command), {**choose_variables(rootfs.cpu), **own}
-
-    def _translate(self, word: str, site: Path, work: Path) -> str:
-        for prefix, folder in (("/site/", site), ("/job/", work)):
-            if word.startswith(prefix):
-                return f"{folder}/{word.removeprefix(prefix)}"
-        return word
+Command = tuple[list[str], dict[str, str] | None]  # the host's command line, and its environment (None: inherited)
 
 
 @dataclass(frozen=True)
-class Probe:
-    """Whether a way of isolation works here: the root's full Python version, or why not."""
+class Isolation:
+    """A way of running ``python ARGUMENTS`` in a root; ``limits`` says what the program can't do, or is empty.
 
-    version: str = ""
-    why: str = ""
+    ``command`` takes the root, the folders for ``/site`` and ``/job``, and the arguments, which may be paths in both.
+    """
+
+    name: str
+    limits: str
+    command: Callable[[Rootfs, Path, Path, list[str]], Command]
+
+
+def enter_namespaces(rootfs: Rootfs, site: Path, work: Path, arguments: list[str]) -> Command:
+    """Return the command of a program that sees the root alone, with its own processes, network and binfmt_misc."""
+    rule = binfmt_rule(rootfs.cpu, rootfs.emulator) if rootfs.emulator else ""
+    python = [f"/usr/bin/python{rootfs.python}", *arguments]
+    environment = {**choose_variables(rootfs.cpu), "PYTHONPATH": "/site"}
+    entry = namespace_init.Entry(str(rootfs.folder), str(site), str(work), rule, python, environment)
+    command = [*UNSHARE, sys.executable, "-I", str(namespace_init.__file__), json.dumps(asdict(entry))]
+    return die_with_parent(command), None
+
+
+def run_emulator(rootfs: Rootfs, site: Path, work: Path, arguments: list[str]) -> Command:
+    """Return the command of an emulator that looks files up in the root first, then on the host."""
+    root = str(rootfs.folder)
+    words = [re.sub(r"^/site/", f"{site}/", re.sub(r"^/job/", f"{work}/", word)) for word in arguments]
+    command = [rootfs.emulator, "-L", root, f"{root}/usr/bin/python{rootfs.python}", *words]
+    own = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
+    return die_with_parent(command), {**choose_variables(rootfs.cpu), **own}
+
+
+NAMESPACES = Isolation("in private namespaces", "", enter_namespaces)
+NO_NAMESPACES = "no child processes and no isolation, since namespaces are forbidden here"
+EMULATOR_ALONE = Isolation("by the emulator alone", NO_NAMESPACES, run_emulator)
 
 
 def choose_variables(cpu: Cpu) -> dict[str, str]:
-    """Return the environment variables of every program.
-
-    EMULATION makes Tornado's tests wait 0.5 s in place of 0.1 s. It is not the host's CPU that needs it.
-    """
+    """Return the environment variables of every program. EMULATION makes Tornado's tests wait 0.5 s, not 0.1 s."""
     model = {"QEMU_CPU": cpu.model} if cpu.model else {}
     return VARIABLES if is_host(cpu) else {**VARIABLES, "EMULATION": "1", **model}
 
@@ -120,18 +93,17 @@ def find_emulator(cpu: Cpu) -> str | None:
     return shutil.which(cpu.emulator) or shutil.which(cpu.emulator.removesuffix("-static"))
 
 
-def probe_isolation(isolation: Isolation, rootfs: Rootfs, folder: Path) -> Probe:
-    """Start the root's Python, for `PROBE_LIMIT` seconds at most. ``folder`` is its work folder."""
+def probe_isolation(isolation: Isolation, rootfs: Rootfs, folder: Path) -> tuple[str, str]:
+    """Start the root's Python in a work folder. Return its full version; or "", and why it doesn't start."""
     arguments = ["-c", PROBE, "" if isolation.limits else "children"]
     command, environment = isolation.command(rootfs, folder, folder, arguments)
     try:
         ended = process.run(command, env=environment, timeout=PROBE_LIMIT, separate_stderr=True)
     except process.TimedOut:
-        return Probe(why=f"Python didn't start within {PROBE_LIMIT:.0f} s")
+        return "", f"Python didn't start within {PROBE_LIMIT:.0f} s"
     if ended.status == 0:
-        return Probe(version=ended.output.strip())
-    lines = ended.errors.strip().splitlines() or [f"exit code {ended.status}"]
-    return Probe(why=lines[-1])
+        return ended.output.strip(), ""
+    return "", (ended.errors.strip().splitlines() or [f"exit code {ended.status}"])[-1]
 
 
 def compile_folder(python: str, folder: Path, seen_as: str) -> bool:
@@ -148,7 +120,7 @@ def compile_folder(python: str, folder: Path, seen_as: str) -> bool:
     except CannotMakeRootfs:
         return False
     options = ["-qq", "-j0", "--invalidation-mode=unchecked-hash", "-s/job", f"-p{seen_as}"]
-    command, environment = Namespaces().command(rootfs, folder, folder, ["-m", "compileall", *options, "/job"])
+    command, environment = enter_namespaces(rootfs, folder, folder, ["-m", "compileall", *options, "/job"])
     try:
         process.run(command, env=environment, timeout=COMPILE_LIMIT)
     except process.TimedOut:

@@ -1,12 +1,12 @@
-"""Runs inside fresh namespaces, as their root: sets up a file system, then runs one program in it as a plain user.
+"""The first process of new namespaces: set up a file system as their root user, then run a program as a plain user.
 
-``python -I namespace_init.py SPEC`` takes SPEC as JSON (see `Entry`). It is the namespace's first process, so it also
-collects orphans, and everything in here dies with it. It imports only the standard library, since it runs without the
-environment of the process that started it. Whatever can't be set up ends it with `CANNOT_ENTER`.
+``python -I namespace_init.py ENTRY`` takes an `Entry` as JSON. As the namespace's first process it also collects
+orphans, and all processes of the namespace die with it. It imports only the standard library, since it runs without the
+environment of the process that started it. If the set-up fails, it exits with `CANNOT_ENTER`.
 
-What the program sees: the root and its site folder, read-only; one work folder; its own /tmp, /proc, network with
-nothing but a loopback device, and no more of /dev than any program needs. It runs in a second, inner user namespace
-in which it is nobody special: the kernel then allows it neither mounts nor a way out of its root.
+The program sees the root and its site-packages read-only, one work folder, a /tmp and /proc of its own, the few devices
+that every program needs, and a network with a loopback device only. It runs in a second, inner user namespace without
+rights: the kernel allows it no mounts, and no way out of its root.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pathlib import Path
 CANNOT_ENTER = 97
 USER = "1000"
 DEVICES = ("null", "zero", "full", "random", "urandom")
-MEMORY = 6 << 30  # bytes of private memory that one process of the guest may have, the emulator's included
-FILE = 1 << 30  # bytes of one file that the guest may write
-SCRATCH = "size=1g"  # of /tmp
+MEMORY = 6 << 30  # bytes of private memory of one process, the emulator's included
+FILE = 1 << 30  # bytes of one file that the program writes
+SCRATCH = "size=1g"  # for /tmp
 
 # From <sys/mount.h>, <linux/sockios.h> and <net/if.h>.
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 32, 4096, 16384
@@ -38,7 +38,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Entry:
-    """What to enter and what to run there; ``binfmt`` is empty where this CPU runs the program itself."""
+    """The root to enter and the program to run. ``binfmt`` is empty if this CPU runs the program itself."""
 
     root: str
     site: str
@@ -49,7 +49,7 @@ class Entry:
 
 
 def mount(source: str, target: str, kind: str = "none", flags: int = 0, data: str = "") -> None:
-    """mount(2); raises OSError that names the target."""
+    """Call mount(2). Raises OSError, which names the target."""
     arguments = (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode())
     if _libc.mount(*arguments):
         number = ctypes.get_errno()
@@ -57,22 +57,22 @@ def mount(source: str, target: str, kind: str = "none", flags: int = 0, data: st
 
 
 def bind(source: str, target: str, *, writable: bool = False) -> None:
-    """Show the folder or file ``source`` at ``target`` as well."""
+    """Bind the folder or file ``source`` to ``target``."""
     mount(source, target, flags=MS_BIND)
     if not writable:
-        # Flags that the source's own mount has (nosuid, nodev) are locked in a user namespace, and must be repeated.
+        # A user namespace locks the flags of the source's own mount (nosuid, nodev): they must be repeated.
         locked = os.statvfs(source).f_flag & (MS_NOSUID | MS_NODEV)
         mount("none", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | locked)
 
 
 def register(rule: str) -> None:
-    """Have this user namespace start foreign executables by an emulator (its own binfmt_misc: Linux 6.7)."""
+    """Let this user namespace start foreign executables by an emulator (its own binfmt_misc: Linux 6.7)."""
     mount("binfmt_misc", "/proc/sys/fs/binfmt_misc", "binfmt_misc")
     Path("/proc/sys/fs/binfmt_misc/register").write_text(rule)
 
 
 def set_up(entry: Entry) -> None:
-    """Mount everything that the program is to see."""
+    """Mount everything that the program sees."""
     root = entry.root
     mount("proc", "/proc", "proc")
     if entry.binfmt:
@@ -82,7 +82,7 @@ def set_up(entry: Entry) -> None:
     bind(entry.work, f"{root}/job", writable=True)
     mount("proc", f"{root}/proc", "proc")
     mount("tmpfs", f"{root}/tmp", "tmpfs", data=SCRATCH)
-    # No sticky folder: there the kernel lets nobody but a device's owner open it with O_CREAT.
+    # Not sticky: in a sticky folder only a device's owner may open it with O_CREAT.
     mount("tmpfs", f"{root}/dev", "tmpfs", data="size=64m,mode=755")
     for name in DEVICES:
         Path(root, "dev", name).touch()
@@ -92,10 +92,10 @@ def set_up(entry: Entry) -> None:
 
 
 def network_up() -> None:
-    """Bring up the new network namespace's only device, the loopback, as a host that has IPv4 and IPv6.
+    """Bring up the loopback device, the only one of the new network namespace.
 
-    It gets an address of each kind besides 127.0.0.1 and ::1, since glibc's AI_ADDRCONFIG (RFC 3493, 6.1) leaves out
-    the kinds of which a host has nothing but those.
+    It gets an IPv4 and an IPv6 address besides 127.0.0.1 and ::1: glibc's AI_ADDRCONFIG (RFC 3493, 6.1) leaves out a
+    family for which the host has no other address.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         flags = struct.unpack("16sh14x", fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0)))[1]
@@ -109,7 +109,7 @@ def network_up() -> None:
 
 
 def launch(entry: Entry) -> int:
-    """Start the program as a plain user, in the new root; gives its process id."""
+    """Start the program as a plain user in the new root. Return its process id."""
     inner = ["unshare", "--user", f"--map-user={USER}", f"--map-group={USER}", f"--root={entry.root}", "--wd=/job"]
     if child := os.fork():
         return child
@@ -117,11 +117,11 @@ def launch(entry: Entry) -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
     environment = {"PATH": os.environ["PATH"], **entry.environment}
-    return os.execvpe(inner[0], [*inner, *entry.command], environment)  # which never returns
+    return os.execvpe(inner[0], [*inner, *entry.command], environment)  # it never returns
 
 
 def collect(child: int) -> int:
-    """Wait for the program, and for orphans meanwhile; gives the exit code as a shell would."""
+    """Wait for the program and for orphans. Return the program's exit code, as a shell would."""
     while True:
         process, status = os.wait()
         if process == child:
@@ -130,7 +130,7 @@ def collect(child: int) -> int:
 
 
 def main() -> int:
-    """Enter the root that the argument describes; returns the program's exit code."""
+    """Enter the root of the command line's `Entry`. Return the program's exit code."""
     entry = Entry(**json.loads(sys.argv[1]))
     try:
         set_up(entry)

@@ -170,7 +170,7 @@ def _complete(root: Path) -> None:
 
 
 def _make_links_relative(root: Path) -> None:
-    """Keep links inside the root where it isn't a program's root folder (see `isolation.EmulatorOnly`)."""
+    """Keep links inside the root where it isn't a program's root folder (see `isolation.run_emulator`)."""
     for folder, folders, files in os.walk(root):
         for path in (Path(folder, name) for name in [*folders, *files]):
             if path.is_symlink() and (target := path.readlink()).is_absolute():

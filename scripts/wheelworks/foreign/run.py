@@ -8,9 +8,10 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +19,9 @@ from wheelworks.core import cache, process
 from wheelworks.core.verdict import Verdict
 from wheelworks.foreign.cpus import Cpu, find_cpu
 from wheelworks.foreign.isolation import (
-    EmulatorOnly,
+    EMULATOR_ALONE,
+    NAMESPACES,
     Isolation,
-    Namespaces,
     compile_folder,
     find_emulator,
     make_compiled_rootfs,
@@ -30,7 +31,7 @@ from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs
 from wheelworks.foreign.site_packages import SitePackages, create_site_packages, explain_mismatch
 from wheelworks.testing.suites import (
     WORKERS_PACKAGE,
-    Results,
+    Runner,
     SuiteResults,
     Task,
     Update,
@@ -38,7 +39,6 @@ from wheelworks.testing.suites import (
     read_known_failures,
     run_package_suite,
     run_tornado_suite,
-    run_workers,
 )
 
 Tests = Literal["smoke", "package", "tornado"]
@@ -55,52 +55,24 @@ class Unsupported(Exception):
     """This machine can't run the wheel; the text says why and what to do about it."""
 
 
-@dataclass(frozen=True)
-class ForeignRunner:
-    """Runs workers in a root, each with a work folder below ``work``, for ``limit`` seconds at most."""
-
-    rootfs: Rootfs
-    isolation: Isolation
-    site: SitePackages
-    work: Path
-    jobs: int
-    limit: float
-    update: Update
-
-    def run(self, tasks: Sequence[Task]) -> Results:
-        """Run workers at the same time. All are gone when this returns or raises."""
-        return run_workers([self._prepare(task) for task in tasks], self.limit, self.update)
-
-    def _prepare(self, task: Task) -> Worker:
-        folder = self.work / task.name
-        folder.mkdir()
-        words = ["-m", f"{WORKERS_PACKAGE}.{task.program}", "/job/results.xml", *task.arguments, *self.site.modules]
-        command, environment = self.isolation.command(self.rootfs, self.site.folder, folder, words)
-        # The log is outside the work folder, so that the worker can't reach it.
-        return Worker(command, environment, folder, folder / "results.xml", folder.with_name(f"{task.name}.log"))
+def prepare_worker(rootfs: Rootfs, isolation: Isolation, site: SitePackages, work: Path, task: Task) -> Worker:
+    """Return the worker of a task, which runs in a root with a work folder below ``work``."""
+    folder = work / task.name
+    folder.mkdir()
+    words = ["-m", f"{WORKERS_PACKAGE}.{task.program}", "/job/results.xml", *task.arguments, *site.modules]
+    command, environment = isolation.command(rootfs, site.folder, folder, words)
+    # The log is outside the work folder, so that the worker can't reach it.
+    return Worker(command, environment, folder, folder / "results.xml", folder.with_name(f"{task.name}.log"))
 
 
-def run_smoke_suite(runner: ForeignRunner) -> SuiteResults:
-    """Import the extension modules, and check what can be checked of any."""
-    return SuiteResults(runner.run([Task("smoke", "smoke")]))
-
-
-def run_project_suite(runner: ForeignRunner) -> SuiteResults:
-    """Run the project's own tests."""
-    return run_package_suite(runner, f"/site/{runner.site.tests}")
-
-
-def run_whole_tornado(runner: ForeignRunner) -> SuiteResults:
-    """Run Tornado's suite, after the package's ``install()`` unless the wheel is Tornado itself."""
-    install = "" if runner.site.package == "tornado" else runner.site.package
-    return run_tornado_suite(runner, install, read_known_failures("needs-children") if runner.isolation.limits else {})
-
-
-SUITES: Mapping[Tests, Callable[[ForeignRunner], SuiteResults]] = {
-    "smoke": run_smoke_suite,
-    "package": run_project_suite,
-    "tornado": run_whole_tornado,
-}
+def run_suite(runner: Runner, tests: Tests, site: SitePackages, limited: bool) -> SuiteResults:
+    """Run tests; ``limited`` leaves out those that start other programs."""
+    if tests == "smoke":
+        return SuiteResults(runner.run([Task("smoke", "smoke")]))
+    if tests == "package":
+        return run_package_suite(runner, f"/site/{site.tests}")
+    install = "" if site.package == "tornado" else site.package
+    return run_tornado_suite(runner, install, read_known_failures("needs-children") if limited else {})
 
 
 def run_wheel(
@@ -138,8 +110,10 @@ def run_wheel(
             isolation, how = _choose_isolation(rootfs, folder, update)
             verdict = replace(verdict, how=how)
             limit = TIME_LIMITS[tests] if time_limit is None else time_limit
-            runner = ForeignRunner(rootfs, isolation, site, folder, jobs or process.count_cores(), limit, update)
-            verdict = judge_results(verdict, SUITES[tests](runner), site.modules)
+            prepare = partial(prepare_worker, rootfs, isolation, site, folder)
+            runner = Runner(prepare, jobs or process.count_cores(), limit, update)
+            suite = run_suite(runner, tests, site, limited=bool(isolation.limits))
+            verdict = judge_results(verdict, suite, site.modules)
     except Unsupported as error:
         verdict = replace(verdict, why=str(error))
     return replace(verdict, seconds=time.monotonic() - began)
@@ -172,18 +146,18 @@ def _require_rootfs(cpu: Cpu, python: str, update: Update) -> Path:
 
 def _choose_isolation(rootfs: Rootfs, folder: Path, update: Update) -> tuple[Isolation, str]:
     """Return the first isolation that works here, with the verdict's description of how the wheel was run."""
-    candidates: list[Isolation] = [Namespaces(), EmulatorOnly()] if rootfs.emulator else [Namespaces()]
+    candidates = [NAMESPACES, EMULATOR_ALONE] if rootfs.emulator else [NAMESPACES]
     reasons: list[str] = []
     for isolation in candidates:
-        probe = probe_isolation(isolation, rootfs, folder)
-        if probe.version:
+        version, why = probe_isolation(isolation, rootfs, folder)
+        if version:
             model = f" as {rootfs.cpu.model}" if rootfs.cpu.model else ""
             emulator = f" under {_describe_emulator(rootfs.emulator)}{model}" if rootfs.emulator else ""
             limits = f": {isolation.limits}" if isolation.limits else ""
-            how = f"CPython {probe.version} for {rootfs.cpu.debian}{emulator}, {isolation.name}{limits}"
+            how = f"CPython {version} for {rootfs.cpu.debian}{emulator}, {isolation.name}{limits}"
             update(how + (f" ({reasons[0]})" if reasons else ""))
             return isolation, how
-        reasons.append(f"{isolation.name}: {probe.why}")
+        reasons.append(f"{isolation.name}: {why}")
     raise Unsupported(f"the foreign Python doesn't start; {'; '.join(reasons)}; {NEWER_QEMU}")
 
 

@@ -8,20 +8,20 @@ distribution format; PEP 600 and PEP 656 for platform tags.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from packaging.tags import Tag
+from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name
 
 from wheelworks.core import process
 from wheelworks.core.archive import Limits
 from wheelworks.core.cache import keep, remove_tree
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.tags import parse_platform
 from wheelworks.core.wheel import check_record, parse_wheel_name, read_members
 from wheelworks.foreign.rootfs import die_with_parent
 from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE
@@ -29,7 +29,6 @@ from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE
 PINS = Path(__file__).with_name("test-dependencies.txt")
 TIME_LIMIT = 300.0  # seconds
 LIMITS = Limits(200 << 20, 20_000)  # everything that runs in a root is small
-_GLIBC = re.compile(r"(?:linux|manylinux_2_\d+|manylinux1|manylinux2010|manylinux2014)_(.+)")
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def download_dependencies() -> Path:
     Raises WheelworksError if they can't be downloaded.
     """
     digest = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    return keep(f"carried/{digest[:12]}", _download)
+    return keep(f"test-dependencies/{digest[:12]}", _download)
 
 
 def _download(folder: Path) -> None:
@@ -97,16 +96,24 @@ def _download(folder: Path) -> None:
     remove_tree(wheels)
 
 
+def is_glibc_platform(tag: str, cpu: str) -> bool:
+    """Return whether a platform tag is one of Linux with glibc on a CPU."""
+    platform = parse_platform(tag)
+    return platform is not None and platform.os == "linux" and platform.libc != "musl" and platform.arch == cpu
+
+
 def explain_mismatch(wheel: Path, cpu: str, python: str) -> str:
     """Return why CPython ``python`` ("3.11", with the GIL) of glibc Linux on ``cpu`` rejects a wheel; "" if it doesn't.
 
     Raises WheelworksError for a file name that isn't a wheel's.
     """
     tags = parse_wheel_name(wheel.name).tags
-    fitting = [tag for tag in tags if (match := _GLIBC.fullmatch(tag.platform)) and match[1] == cpu]
+    fitting = {tag for tag in tags if is_glibc_platform(tag.platform, cpu)}
     if not fitting:
         return f"it is for {_join(tag.platform for tag in tags)}, not for glibc Linux on {cpu}"
-    if not any(_is_compatible(tag, python) for tag in fitting):
+    version, abi = tuple(map(int, python.split("."))), f"cp{python.replace('.', '')}"
+    platforms = [tag.platform for tag in fitting]
+    if fitting.isdisjoint([*cpython_tags(version, [abi], platforms), *compatible_tags(version, abi, platforms)]):
         abis = _join(f"{tag.interpreter}-{tag.abi}" for tag in fitting)
         return f"it is for {abis}, not for CPython {python} with the GIL"
     return ""
@@ -114,16 +121,6 @@ def explain_mismatch(wheel: Path, cpu: str, python: str) -> str:
 
 def _join(words: Iterable[str]) -> str:
     return ", ".join(sorted(set(words)))
-
-
-def _is_compatible(tag: Tag, python: str) -> bool:
-    major, minor = map(int, python.split("."))
-    this = f"cp{major}{minor}"
-    if tag.abi == "none":
-        return tag.interpreter in (this, f"py{major}", f"py{major}{minor}")
-    if tag.abi == "abi3":  # PEP 384: that version and every later one
-        return bool(re.fullmatch(rf"cp{major}\d+", tag.interpreter)) and int(tag.interpreter[3:]) <= minor
-    return tag.interpreter == this and tag.abi == this
 
 
 def unpack_wheel(wheel: Path, folder: Path, *, native: bool = True) -> list[str]:

@@ -198,7 +198,8 @@ def find_regions(data: bytes) -> list[FileRegion]:
     """Return the regions of an ELF, PE or Mach-O file; none for another or unreadable file."""
     try:
         if data.startswith(MACHO_MAGIC):
-            return [region for one in lief.MachO.parse(data) or () for region in _find_macho_regions(one)]
+            fat = lief.MachO.parse(data)  # a name, as its iterator doesn't keep it alive: LIEF would crash
+            return [region for one in fat or () for region in _find_macho_regions(one)]
         parsed = lief.parse(data) if data.startswith((b"\x7fELF", b"MZ")) else None
         if isinstance(parsed, lief.ELF.Binary):
             return list(_find_elf_regions(parsed, data))

@@ -49,10 +49,6 @@ class Case:
     behaviour: str
     close: str
 
-    def is_worse_than(self, other: Case) -> bool:
-        """Return whether either of the two is worse."""
-        return rank(self.behaviour) > rank(other.behaviour) or rank(self.close) > rank(other.close)
-
     def __str__(self) -> str:
         return f"{self.behaviour}, close {self.close}"
 
@@ -79,7 +75,7 @@ def find_worse_cases(off: Cases, on: Cases) -> dict[str, str]:
     found = {}
     for case, before in off.items():
         after = on.get(case)
-        if after is None or after.is_worse_than(before):
+        if not after or rank(after.behaviour) > rank(before.behaviour) or rank(after.close) > rank(before.close):
             found[case] = f"{before} with the speedups off, {after or 'never run'} with them on"
     return found
 

@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from wheelworks.core import manifest, process, venv
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, Results, Task, Update, Worker, run_workers
+from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, Task, Worker
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements" / "native.txt"
@@ -25,26 +25,37 @@ _STEERING = ("PYTHON", "TORNADO", "VIRTUAL_ENV", "PYTEST_", "HYPOTHESIS_", "COVE
 
 
 @dataclass(frozen=True)
+class Tornado:
+    """A distribution file of Tornado, with its version and hash."""
+
+    file: Path
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Environment:
-    """A virtual environment: its folder, its interpreter, and the folder with the workers and the package's tests."""
+    """A virtual environment: its folder and interpreter, its Tornado, and the folder with workers and tests."""
 
     folder: Path
     python: Path
+    tornado: Tornado
     workers: Path
 
 
-def create_environment(python: Path, folder: Path) -> Environment:
-    """Create an empty environment for an interpreter, below ``folder``. Raises WheelworksError."""
+def create_environment(python: Path, version: str, wheel: Path, folder: Path) -> Environment:
+    """Create an environment below ``folder``, with a version of Tornado ("6.6", "6.6.1"), a wheel and what tests need.
+
+    Raises WheelworksError.
+    """
     environment = folder / "environment"
-    return Environment(environment, venv.create_venv(python, environment), _copy_workers(folder / "workers"))
-
-
-def install_files(environment: Environment, *files: Path) -> None:
-    """Install the pinned packages that tests need, and these wheels or sdists. Raises WheelworksError."""
+    interpreter = venv.create_venv(python, environment)
+    tornado = _download_tornado(version, interpreter, folder / "tornado")
     failure = "the packages that tests need can't be installed"
-    venv.install_requirements(environment.python, failure, "--require-hashes", "--requirement", LOCK)
-    names = ", ".join(file.name for file in files)
-    venv.install_requirements(environment.python, f"can't be installed: {names}", "--no-deps", *files)
+    venv.install_requirements(interpreter, failure, "--require-hashes", "--requirement", LOCK)
+    failure = f"can't be installed: {tornado.file.name}, {wheel.name}"
+    venv.install_requirements(interpreter, failure, "--no-deps", tornado.file, wheel)
+    return Environment(environment, interpreter, tornado, _copy_workers(folder / "workers"))
 
 
 def clean_variables(environ: dict[str, str], workers: Path, with_c: bool) -> dict[str, str]:
@@ -65,41 +76,14 @@ def _copy_workers(folder: Path) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class NativeRunner:
-    """Runs workers in an environment, each in an empty folder below ``work``, for ``limit`` seconds at most.
-
-    ``modules`` are the modules whose files are recorded.
-    """
-
-    environment: Environment
-    work: Path
-    modules: tuple[str, ...]
-    with_c: bool
-    jobs: int
-    limit: float
-    update: Update
-
-    def run(self, tasks: Sequence[Task]) -> Results:
-        """Run workers at the same time. All are gone when this returns or raises."""
-        return run_workers([self._prepare(task) for task in tasks], self.limit, self.update)
-
-    def _prepare(self, task: Task) -> Worker:
-        folder = self.work / task.name
-        (folder / "empty").mkdir(parents=True)
-        results = folder / "results.xml"
-        words = ["-m", f"{WORKERS_PACKAGE}.{task.program}", str(results), *task.arguments, *self.modules]
-        variables = clean_variables(dict(os.environ), self.environment.workers, self.with_c)
-        return Worker([self.environment.python, *words], variables, folder / "empty", results, folder / "log")
-
-
-@dataclass(frozen=True)
-class Tornado:
-    """A distribution file of Tornado, with its version and hash."""
-
-    file: Path
-    version: str
-    sha256: str
+def prepare_worker(environment: Environment, work: Path, modules: Sequence[str], with_c: bool, task: Task) -> Worker:
+    """Return the worker of a task, in an empty folder below ``work``. It records the files of ``modules``."""
+    folder = work / task.name
+    (folder / "empty").mkdir(parents=True)
+    results = folder / "results.xml"
+    words = ["-m", f"{WORKERS_PACKAGE}.{task.program}", str(results), *task.arguments, *modules]
+    variables = clean_variables(dict(os.environ), environment.workers, with_c)
+    return Worker([environment.python, *words], variables, folder / "empty", results, folder / "log")
 
 
 def parse_tornado(version: str) -> str:
@@ -116,11 +100,8 @@ def parse_tornado(version: str) -> str:
     return f"tornado~={parsed}.0" if series else f"tornado=={parsed}"
 
 
-def download_tornado(version: str, python: Path, folder: Path) -> Tornado:
-    """Download the file that pip chooses for an interpreter, into a new folder.
-
-    Raises WheelworksError if the index has none.
-    """
+def _download_tornado(version: str, python: Path, folder: Path) -> Tornado:
+    """Download the file that pip chooses for an interpreter, into a new folder."""
     folder.mkdir(parents=True)
     requirement = parse_tornado(version)
     words = ("download", "--quiet", "--no-deps", "--dest", folder, requirement)

@@ -8,23 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from wheelworks.core import process
 from wheelworks.core.interpreters import Python
 from wheelworks.core.wheel import check_record, read_members
 from wheelworks.testing import environments
-from wheelworks.testing.environments import Environment, NativeRunner, Tornado
-from wheelworks.testing.suites import (
-    Results,
-    SuiteResults,
-    Update,
-    read_known_failures,
-    run_package_suite,
-    run_tornado_suite,
-)
+from wheelworks.testing.environments import prepare_worker
+from wheelworks.testing.suites import Results, Runner, Update, read_known_failures, run_package_suite, run_tornado_suite
 
 TIME_LIMIT = 1200.0  # seconds, for each run of a suite
 DETAIL = 1500  # characters
@@ -70,17 +63,6 @@ class NativeResult:
         """Return how the wheel was run, in words."""
         return f"CPython {self.python} here, with Tornado {self.tornado}"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as --json writes it."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class _Runs:
-    package: SuiteResults
-    off: SuiteResults
-    on: SuiteResults
-
 
 def run_native_tests(
     wheel: Path, python: Python, version: str, folder: Path, update: Update, *, exhaustive: bool
@@ -92,14 +74,35 @@ def run_native_tests(
     began = time.monotonic()
     with_c = has_extension(wheel)
     update("creating an environment")
-    environment = environments.create_environment(python.executable, folder)
-    tornado = environments.download_tornado(version, environment.python, folder / "tornado")
-    environments.install_files(environment, tornado.file, wheel)
-    runs = _run_suites(
-        environment, folder, with_c, exhaustive, lambda text: update(f"Tornado {tornado.version}: {text}")
+    environment = environments.create_environment(python.executable, version, wheel, folder)
+    tornado = environment.tornado
+
+    def make_runner(name: str, words: str) -> Runner:
+        prepare = partial(prepare_worker, environment, folder / name, ("tornado", PACKAGE, EXTENSION), with_c)
+        described = f"Tornado {tornado.version}: {words}"
+        return Runner(prepare, process.count_cores(), TIME_LIMIT, lambda text: update(f"{described}: {text}"))
+
+    tests = str(environment.workers / "tests" / environments.TESTS.name)
+    package = run_package_suite(make_runner("package", "the package's tests"), tests, exhaustive=exhaustive)
+    off = run_tornado_suite(make_runner("off", "Tornado's tests, speedups off"), "")
+    on = run_tornado_suite(make_runner("on", "Tornado's tests, speedups on"), PACKAGE)
+    return NativeResult(
+        wheel=wheel.name,
+        python=python.label,
+        tornado=tornado.version,
+        tornado_file=tornado.file.name,
+        tornado_sha256=tornado.sha256,
+        package=count_outcomes(package.results),
+        off=count_outcomes(off.results),
+        on=count_outcomes(on.results),
+        findings=tuple(_find_all(package.results, off.results, on.results, environment.folder, with_c)),
+        failing_in_both=tuple(list_failing_in_both(off.results, on.results)),
+        excused=tuple(list_excused(on.results, read_known_failures("speedups"))),
+        second_try=tuple(dict.fromkeys([*off.second_try, *on.second_try])),
+        imported=_make_relative(on.results.modules, environment.folder),
+        hooks=on.results.hooks,
+        seconds=time.monotonic() - began,
     )
-    result = _summarize(runs, wheel, python, tornado, environment, with_c)
-    return replace(result, seconds=time.monotonic() - began)
 
 
 def has_extension(wheel: Path) -> bool:
@@ -109,57 +112,12 @@ def has_extension(wheel: Path) -> bool:
     return any(name.endswith((".so", ".pyd")) for name in members)
 
 
-def _run_suites(environment: Environment, folder: Path, with_c: bool, exhaustive: bool, update: Update) -> _Runs:
-    def runner(name: str, words: str) -> NativeRunner:
-        modules = ("tornado", PACKAGE, EXTENSION)
-        return NativeRunner(
-            environment,
-            folder / name,
-            modules,
-            with_c,
-            process.count_cores(),
-            TIME_LIMIT,
-            lambda text: update(f"{words}: {text}"),
-        )
-
-    tests = str(environment.workers / "tests" / environments.TESTS.name)
-    return _Runs(
-        run_package_suite(runner("package", "the package's tests"), tests, exhaustive=exhaustive),
-        run_tornado_suite(runner("off", "Tornado's tests, speedups off"), ""),
-        run_tornado_suite(runner("on", "Tornado's tests, speedups on"), PACKAGE),
-    )
-
-
-def _summarize(
-    runs: _Runs, wheel: Path, python: Python, tornado: Tornado, environment: Environment, with_c: bool
-) -> NativeResult:
-    off, on = runs.off.results, runs.on.results
-    return NativeResult(
-        wheel=wheel.name,
-        python=python.label,
-        tornado=tornado.version,
-        tornado_file=tornado.file.name,
-        tornado_sha256=tornado.sha256,
-        package=count_outcomes(runs.package.results),
-        off=count_outcomes(off),
-        on=count_outcomes(on),
-        findings=tuple(_find_all(runs, environment, with_c)),
-        failing_in_both=tuple(list_failing_in_both(off, on)),
-        excused=tuple(list_excused(on, read_known_failures("speedups"))),
-        second_try=tuple(dict.fromkeys([*runs.off.second_try, *runs.on.second_try])),
-        imported=_make_relative(on.modules, environment.folder),
-        hooks=on.hooks,
-    )
-
-
-def _find_all(runs: _Runs, environment: Environment, with_c: bool) -> Iterator[str]:
-    on = runs.on.results
-    yield from find_package_failures(runs.package.results)
-    yield from find_wrong_modules(runs.package.results, environment.folder, with_c, on=True)
-    yield from find_wrong_modules(runs.off.results, environment.folder, with_c, on=False)
-    yield from find_wrong_modules(on, environment.folder, with_c, on=True)
+def _find_all(package: Results, off: Results, on: Results, environment: Path, with_c: bool) -> Iterator[str]:
+    yield from find_package_failures(package)
+    for results, speedups in ((package, True), (off, False), (on, True)):
+        yield from find_wrong_modules(results, environment, with_c, on=speedups)
     yield from find_missing_hooks(on, with_c)
-    yield from compare_runs(runs.off.results, on, read_known_failures("speedups"))
+    yield from compare_runs(off, on, read_known_failures("speedups"))
 
 
 def _make_relative(modules: dict[str, str], folder: Path) -> dict[str, str]:

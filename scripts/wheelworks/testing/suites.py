@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 from xml.etree import ElementTree
 
 from wheelworks.core import process
@@ -195,19 +195,18 @@ class Task:
     arguments: tuple[str, ...] = ()
 
 
-class Runner(Protocol):
-    """A place where workers run: an environment, or a root file system."""
+@dataclass(frozen=True)
+class Runner:
+    """Runs suites over ``jobs`` workers, each run for ``limit`` seconds at most. ``prepare`` makes a task's worker."""
 
-    @property
-    def jobs(self) -> int:
-        """Return how many workers a suite is split over."""
-
-    @property
-    def update(self) -> Update:
-        """Return the function that takes reports of progress."""
+    prepare: Callable[[Task], Worker]
+    jobs: int
+    limit: float
+    update: Update
 
     def run(self, tasks: Sequence[Task]) -> Results:
-        """Run workers at the same time, to their ends."""
+        """Run workers at the same time. All are gone when this returns or raises."""
+        return run_workers([self.prepare(task) for task in tasks], self.limit, self.update)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def test_what_pip_audit_says_becomes_findings() -> None:
     flaw = {"id": "PYSEC-1", "fix_versions": ["1.1"]}
     said = {"dependencies": [{"name": "a", "version": "1", "vulns": [flaw]}, {"name": "b", "skip_reason": "unknown"}]}
     found = [(one.code, one.member, one.evidence) for one in dependencies.parse_pip_audit(said)]
-    assert found == [("W502", "a==1", "PYSEC-1, mended in 1.1"), ("W504", "", "b: unknown")]
+    assert found == [("W502", "a==1", "PYSEC-1, fixed in 1.1"), ("W504", "", "b: unknown")]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_a_service_that_never_answers_is_not_waited_for(silent: str, monkeypatch
 @pytest.mark.integration
 def test_a_service_that_is_there_is_believed(address: str) -> None:
     found = list(dependencies.check_vulnerabilities([Pin("flawed", "1.0"), Pin("sound", "2.0")], address))
-    assert [(one.code, one.member, one.evidence) for one in found] == [("W502", "flawed==1.0", "OSV-1, mended in 1.1")]
+    assert [(one.code, one.member, one.evidence) for one in found] == [("W502", "flawed==1.0", "OSV-1, fixed in 1.1")]
     assert list(dependencies.check_vulnerabilities([Pin("sound", "2.0")], address)) == []
 
 

@@ -53,7 +53,7 @@ def test_other_notes(change: dict[str, dict[str, str]], code: str, pair: WheelPa
 
 
 def test_a_call_that_could_not_be_run_is_no_difference_but_is_told(pair: WheelPair) -> None:
-    other = replace(Notes(), calls={"f()": "CannotRun: it calls malloc", "f(2)": "ValueError: two"})
+    other = replace(Notes(), calls={"f()": "Unsupported: it calls malloc", "f(2)": "ValueError: two"})
     found, unproven, calls = compare_behaviour(pair, {KEY: Notes()}, {KEY: other})
     assert found == [] and calls == 1
     assert "1 of 2 calls need what isn't emulated" in str(unproven[0])

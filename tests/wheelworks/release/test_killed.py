@@ -127,7 +127,7 @@ class Manager:
         return os.fsencode(self.temporary) in seen
 
 
-def test_what_is_left_running_is_seen(tmp_path: Path) -> None:
+def test_running_programs_are_found(tmp_path: Path) -> None:
     """By its environment, that of a project's build too, or by where it works."""
     manager = Manager(tmp_path, tmp_path, tmp_path / "out")
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -145,7 +145,7 @@ def test_every_step_is_killed_here() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
-def test_killed_at_every_step_it_goes_on_and_ends_with_the_same_bytes(
+def test_a_release_killed_at_every_step_continues_to_the_same_bytes(
     clone: Path, tmp_path: Path, wheelworks_cache: Path
 ) -> None:
     killed = Manager(clone, wheelworks_cache, tmp_path / "killed")

@@ -1,4 +1,4 @@
-"""Handing over: what `--publish` asks, tags and pushes, to a bare repository on this machine."""
+"""What a release requires of the clone, and what `--publish` asks, tags and pushes, to a bare repository."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks.cli import release as command
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.release import publishing, steps
 
 from tests.fixtures import projects
@@ -58,7 +58,7 @@ def tags(repository: Path) -> str:
     return projects.git(repository, "tag", "--list")
 
 
-def test_once_the_version_is_typed_again_the_tag_is_pushed(
+def test_the_tag_is_pushed_after_the_version_was_typed_again(
     ready: Path, remote: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert publish(monkeypatch, "1.0\n") == (0, "")
@@ -86,7 +86,7 @@ def test_a_part_is_not_published(ready: Path, remote: Path, monkeypatch: pytest.
     assert tags(remote) == ""
 
 
-def test_what_is_called_unreleased_is_rehearsed_but_not_published(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreleased_version_is_rehearsed_but_not_published(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (ready / "CHANGELOG.md").write_text(CHANGELOG.replace("2026-01-02", "unreleased"))
     projects.git(ready, "commit", "--quiet", "--all", "--message=Change")
     projects.git(ready, "push", "--quiet", "origin", "main")
@@ -111,14 +111,14 @@ def test_a_commit_below_the_remotes_newest_is_published(ready: Path, remote: Pat
 
 def test_a_version_that_the_remote_has_tagged_is_refused(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert publish(monkeypatch, "1.0\n") == (0, "")
-    projects.git(ready, "tag", "--delete", "v1.0")  # as in a clone that hasn't heard of it
+    projects.git(ready, "tag", "--delete", "v1.0")  # as in a clone that has not fetched it
     with pytest.raises(WheelworksError, match=r"1\.0 is already tagged at origin"):
         publishing.check_remote(ready, "1.0", projects.git(ready, "rev-parse", "HEAD"), "origin")
     projects.git(ready, "fetch", "--quiet", "--tags")
     assert publish(monkeypatch, "1.0\n") == (1, "1.0 is already tagged at origin")
 
 
-def test_a_remote_that_is_not_there_is_told(ready: Path) -> None:
+def test_a_missing_remote_is_reported(ready: Path) -> None:
     status, said = release("--publish", "--remote", "nowhere")
     assert status == 1 and "git ls-remote" in said
 
@@ -136,7 +136,7 @@ def test_a_push_that_is_refused_leaves_no_tag(ready: Path, remote: Path, monkeyp
     assert publish(monkeypatch, "1.0\n") == (0, "")
 
 
-def test_one_that_was_killed_between_tag_and_push_goes_on(
+def test_a_release_killed_between_tag_and_push_continues(
     ready: Path, remote: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     projects.git(ready, "tag", "--annotate", "v1.0", "-m", "1.0")
@@ -151,7 +151,7 @@ def test_another_commit_with_the_tag_is_refused(ready: Path, monkeypatch: pytest
     assert publish(monkeypatch, "1.0\n") == (1, "1.0 is already tagged")
 
 
-def test_a_part_of_what_there_is_not_is_refused(ready: Path) -> None:
+def test_a_part_of_unknown_targets_is_refused(ready: Path) -> None:
     for words in (["--target", "win_arm46"], ["--abi", "cp27"], ["--vary", "weather"]):
         assert release(*words)[0] == 2
 
@@ -160,3 +160,75 @@ def test_the_workflow_that_takes_over_listens_to_such_tags() -> None:
     text = (ROOT / ".github/workflows/release.yml").read_text()
     assert re.search(r'^on:\n  push:\n    tags: \["v\*"\]$', text, re.MULTILINE)
     assert "pypa/gh-action-pypi-publish@" in text and "id-token: write" in text and "attestations: true" in text
+
+
+# --- what a release requires of the clone --------------------------------------------------------------------------
+
+TWO_RELEASES = "# Changelog\n\n## 1.0\n\n- All of it.\n\n## 0.9\n\n- Less.\n"
+
+
+@pytest.fixture
+def releasable(tmp_path: Path) -> Path:
+    """A project that may be released as 1.0, in a repository without a remote."""
+    folder = projects.sample(tmp_path / "p", **{"CHANGELOG.md": TWO_RELEASES})
+    projects.committed(folder)
+    projects.git(folder, "branch", "--move", "main")
+    return folder
+
+
+def changed(folder: Path, name: str, text: str) -> Path:
+    (folder / name).write_text(text)
+    projects.git(folder, "commit", "--quiet", "--all", "--message=Change")
+    return folder
+
+
+def refusal(folder: Path, version: str = "1.0") -> str:
+    with pytest.raises(WheelworksError) as raised:
+        publishing.check_preconditions(folder, version)
+    return raised.value.message
+
+
+def test_a_project_that_is_ready_returns_its_commit(releasable: Path) -> None:
+    assert publishing.check_preconditions(releasable, "1.0") == projects.git(releasable, "rev-parse", "HEAD")
+
+
+def test_uncommitted_files(releasable: Path) -> None:
+    (releasable / "new.py").touch()
+    assert refusal(releasable) == "the work tree isn't clean:\n?? new.py"
+
+
+def test_another_branch(releasable: Path) -> None:
+    projects.git(releasable, "checkout", "--quiet", "-b", "other")
+    assert refusal(releasable) == "the current branch is other; releases are made from main"
+
+
+def test_another_version_than_the_projects(releasable: Path) -> None:
+    assert refusal(releasable, "1.1") == "pyproject.toml has version 1.0, not 1.1"
+
+
+@pytest.mark.parametrize("version", ["", "one", "1.0-beta", "v1.0", "1.0+local", "../1"])
+def test_invalid_versions(releasable: Path, version: str) -> None:
+    with pytest.raises(UsageError):
+        publishing.check_preconditions(releasable, version)
+
+
+@pytest.mark.parametrize("text", ["# Changelog\n", "## 1.0\n\n## 0.9\n\n- Less.\n", "## 1.0.1\n\n- Next.\n"])
+def test_a_missing_entry_in_the_changelog(releasable: Path, text: str) -> None:
+    assert refusal(changed(releasable, "CHANGELOG.md", text)) == "CHANGELOG.md has no entry for 1.0"
+
+
+def test_a_tagged_version(releasable: Path) -> None:
+    projects.git(releasable, "tag", "v1.0")
+    assert refusal(releasable) == "1.0 is already tagged"
+
+
+def test_a_lower_version(releasable: Path) -> None:
+    for tag in ("v0.9", "v1.0.1", "vague"):
+        projects.git(releasable, "tag", tag)
+    assert refusal(releasable) == "1.0 isn't higher than 1.0.1, which is tagged"
+
+
+def test_a_folder_that_is_no_git_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))  # Nox puts temporary folders into a repository
+    projects.sample(tmp_path / "p", **{"CHANGELOG.md": TWO_RELEASES})
+    assert "not a git repository" in refusal(tmp_path / "p")

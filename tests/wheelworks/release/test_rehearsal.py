@@ -1,4 +1,4 @@
-"""The rehearsal on a real index: uploads that are whole, cut off or repeated, and what comes back."""
+"""The rehearsal with a real index: uploads that are complete, interrupted or repeated, and the downloads."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def files(release: Release) -> list[Path]:
     return found
 
 
-def test_what_is_uploaded_comes_back_for_every_platform(release: Release, files: list[Path], tmp_path: Path) -> None:
+def test_uploads_can_be_downloaded_for_every_platform(release: Release, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     with rehearsal.serve_index(tmp_path / "index") as address:
         rehearsal.upload_files(files[:5], tmp_path / "index", address)  # cut off between two files
@@ -76,7 +76,7 @@ def cut_off(path: Path, address: str) -> None:
         connection.sendall(head.format(len(begin) + size + 9).encode() + begin + path.read_bytes()[: size // 2])
 
 
-def test_a_platform_without_its_wheel_is_found(release: Release, files: list[Path], tmp_path: Path) -> None:
+def test_a_platform_without_its_wheel_is_reported(release: Release, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     fewer = [path for path in files if path.name != "sample-1.0-cp311-abi3-win_arm64.whl"]
     pure = tmp_path / "sample-1.0-py3-none-any.whl"
@@ -88,7 +88,7 @@ def test_a_platform_without_its_wheel_is_found(release: Release, files: list[Pat
 
 
 @pytest.mark.parametrize("installer", rehearsal.INSTALLERS)
-def test_a_package_that_does_not_echo_is_found(installer: str, files: list[Path], tmp_path: Path) -> None:
+def test_a_package_that_fails_the_smoke_test_is_reported(installer: str, files: list[Path], tmp_path: Path) -> None:
     """It is this index that is installed from: no other has such a package."""
     (tmp_path / "index").mkdir()
     pure = tmp_path / "sample-1.0-py3-none-any.whl"

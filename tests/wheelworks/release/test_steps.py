@@ -1,4 +1,4 @@
-"""The order of things: what was done is not done again, what changed is."""
+"""The steps: finished ones are not repeated, changed files are noticed, and the attestation conforms."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def taken(folder: Path, commit: str = "c") -> list[str]:
     return calls
 
 
-def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+def test_finished_steps_are_not_repeated(tmp_path: Path) -> None:
     assert taken(tmp_path) == list(NAMES)
     assert taken(tmp_path) == []
 
 
-def test_a_changed_file_is_made_again_with_all_behind_it(tmp_path: Path) -> None:
+def test_a_changed_file_repeats_its_step_and_all_behind_it(tmp_path: Path) -> None:
     taken(tmp_path)
     (tmp_path / "two").write_text("changed")
     assert taken(tmp_path) == ["two", "three"]
@@ -70,12 +70,12 @@ def test_a_changed_file_is_made_again_with_all_behind_it(tmp_path: Path) -> None
     assert taken(tmp_path) == list(NAMES)
 
 
-def test_another_commit_begins_anew(tmp_path: Path) -> None:
+def test_another_commit_starts_over(tmp_path: Path) -> None:
     taken(tmp_path)
     assert taken(tmp_path, "d") == list(NAMES)
 
 
-def test_what_an_earlier_release_tells_of_its_files_goes_with_it(tmp_path: Path) -> None:
+def test_the_attestation_of_an_earlier_release_is_removed(tmp_path: Path) -> None:
     taken(tmp_path)
     told = [tmp_path / provenance.PROVENANCE_FILE, tmp_path / steps.CHECKSUMS_FILE]
     for path in told:
@@ -87,7 +87,7 @@ def test_what_an_earlier_release_tells_of_its_files_goes_with_it(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["sample-1.0-cp27-cp27m-win32.whl", "sample-0.9.tar.gz"])
-def test_a_surplus_file_is_refused_where_every_step_is_done(name: str, tmp_path: Path) -> None:
+def test_an_extra_file_is_refused_even_if_every_step_is_done(name: str, tmp_path: Path) -> None:
     taken(tmp_path)
     (tmp_path / name).touch()
     with pytest.raises(WheelworksError, match=f"{name} is not a file of this release"):
@@ -95,12 +95,12 @@ def test_a_surplus_file_is_refused_where_every_step_is_done(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": "1.0", "commit": "c", "done": 1}', "[" * 10_000])
-def test_a_state_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+def test_an_unreadable_state_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / steps.STATE_FILE).write_text(text)
     assert taken(tmp_path) == list(NAMES)
 
 
-def test_a_failed_step_is_told_and_taken_again(tmp_path: Path) -> None:
+def test_a_failed_step_is_reported_and_repeated(tmp_path: Path) -> None:
     def fail(_: Release) -> None:
         raise WheelworksError("no")
 
@@ -113,7 +113,7 @@ def test_a_failed_step_is_told_and_taken_again(tmp_path: Path) -> None:
     assert taken(tmp_path) == ["two", "three"]
 
 
-def test_another_part_begins_anew(tmp_path: Path) -> None:
+def test_another_part_starts_over(tmp_path: Path) -> None:
     assert taken(tmp_path) == list(NAMES)
     calls: list[str] = []
     one = replace(release(tmp_path), subset=steps.ReleaseSubset(pythons=("3.13",)))
@@ -121,7 +121,7 @@ def test_another_part_begins_anew(tmp_path: Path) -> None:
     assert calls == list(NAMES)
 
 
-def test_a_file_that_changed_after_its_checksum_is_refused_and_one_that_is_gone_made_again(tmp_path: Path) -> None:
+def test_a_file_changed_after_its_checksum_is_refused_and_a_missing_one_rebuilt(tmp_path: Path) -> None:
     one, calls = release(tmp_path), list[str]()
 
     def sums(release: Release) -> None:
@@ -163,7 +163,7 @@ def test_exactly_the_files_of_a_release(tmp_path: Path) -> None:
         steps.check_files(one)
 
 
-def test_a_finding_of_a_command_ends_the_release_with_its_words(tmp_path: Path) -> None:
+def test_a_failing_command_ends_the_release_with_its_message(tmp_path: Path) -> None:
     with pytest.raises(WheelworksError) as raised:
         steps.run_wheelworks(release(ROOT), "test-foreign", tmp_path / "nothing.whl")
     assert "no such file" in raised.value.message and raised.value.hint == "nox -s test-foreign"
@@ -180,7 +180,7 @@ def test_a_finding_of_the_audit_ends_the_release(built: Path, tmp_path: Path) ->
 
 
 @pytest.mark.integration
-def test_an_sdist_that_is_not_the_commits_ends_the_release(
+def test_an_sdist_that_differs_from_the_commit_ends_the_release(
     tmp_path: Path, wheelworks_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One byte more, which every checksum is then written of."""
@@ -212,7 +212,7 @@ def test_checksums_are_sha256sums_and_hold(tmp_path: Path) -> None:
         steps.check_checksums(tmp_path, [*(path.name for path in one.attested), "more.whl"])
 
 
-def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
+def test_a_provenance_names_all_files_and_can_be_read(tmp_path: Path) -> None:
     one = filled(tmp_path)
     tools = {"ziglang": "1", "deflate": "2"}
     record = manifest_of(epoch=1_700_000_000, **tools)
@@ -229,7 +229,7 @@ def test_a_provenance_names_all_and_can_be_read_back(tmp_path: Path) -> None:
     )
 
 
-def test_a_provenance_is_what_in_toto_and_slsa_require(tmp_path: Path) -> None:
+def test_a_provenance_conforms_to_in_toto_and_slsa(tmp_path: Path) -> None:
     one = filled(tmp_path)
     record = manifest_of(epoch=1_700_000_000, ziglang="1", build_requirements={"setuptools": "2"})
     made = provenance.create_provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})

@@ -1,4 +1,4 @@
-"""Who is to blame: with builds that are made up, so that every way that the inquiry can go is gone."""
+"""Find causes of differences, with builds that are simulated, so that every branch of the bisection is taken."""
 
 from __future__ import annotations
 
@@ -60,56 +60,56 @@ def test_the_same_bytes_take_one_build(tmp_path: Path) -> None:
     assert names == [] and [len(varied) for varied, _ in builder.calls] == [3]
 
 
-def test_each_culprit_is_named(tmp_path: Path) -> None:
+def test_each_cause_is_named(tmp_path: Path) -> None:
     names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(sorted(varied & {"zone", "cores"}))})
     assert names == ["zone", "cores"]
 
 
-def test_only_what_differs_is_built_over_and_over(tmp_path: Path) -> None:
+def test_only_differing_files_are_built_repeatedly(tmp_path: Path) -> None:
     names, builder = blamed(tmp_path, lambda varied: {WHEEL: str("zone" in varied), OTHER: "same"})
     assert names == ["zone"]
     assert builder.calls[0][1] is None
     assert {selection for _, selection in builder.calls[1:]} == {Selection(("win_arm64",), ("cp311-abi3",))}
 
 
-def test_an_sdist_that_differs_takes_one_wheel_with_it(tmp_path: Path) -> None:
+def test_a_differing_sdist_is_built_with_one_wheel(tmp_path: Path) -> None:
     names, builder = blamed(tmp_path, lambda varied: {SDIST: str("zone" in varied), OTHER: "same", WHEEL: "same"})
     assert names == ["zone"]
     assert {selection for _, selection in builder.calls[1:]} == {Selection(("win32",), ("cp311-abi3",))}
 
 
-def test_a_file_that_is_missing_or_surplus_is_a_difference(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_difference(tmp_path: Path) -> None:
     names, _ = blamed(tmp_path, lambda varied: {} if "umask" in varied else {WHEEL: ""})
     assert names == ["umask"]
 
 
-def test_a_surplus_file_is_a_difference(tmp_path: Path) -> None:
+def test_an_extra_file_is_a_difference(tmp_path: Path) -> None:
     names, _ = blamed(tmp_path, lambda varied: {WHEEL: "", **({OTHER: ""} if "zone" in varied else {})})
     assert names == ["zone"]
 
 
-def test_what_none_does_alone(tmp_path: Path) -> None:
+def test_an_interaction_of_two_variations(tmp_path: Path) -> None:
     names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(varied >= {"zone", "umask"})})
     assert names == [INTERACTION]
 
 
-def test_a_file_made_otherwise_takes_two_builds(tmp_path: Path) -> None:
+def test_a_differently_built_file_takes_two_builds(tmp_path: Path) -> None:
     names, builder = blamed(tmp_path, lambda varied: {WHEEL: "ours"}, {WHEEL: "theirs"})
     assert names == [DIFFERENT_TOOLCHAIN] and len(builder.calls) == 2
 
 
-def test_a_file_made_otherwise_and_a_culprit(tmp_path: Path) -> None:
+def test_a_differently_built_file_and_a_variation(tmp_path: Path) -> None:
     names, _ = blamed(tmp_path, lambda varied: {WHEEL: str("zone" in varied)}, {WHEEL: "theirs"})
     assert names == [DIFFERENT_TOOLCHAIN, "zone"]
 
 
-def test_chance(tmp_path: Path) -> None:
+def test_nondeterminism(tmp_path: Path) -> None:
     numbers = itertools.count()
     names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(next(numbers))})
     assert names == [NONDETERMINISTIC]
 
 
-def test_the_clock_and_another(tmp_path: Path) -> None:
+def test_the_clock_and_another_variation(tmp_path: Path) -> None:
     numbers = itertools.count()
 
     def contents(varied: set[str]) -> dict[str, str]:
@@ -120,7 +120,7 @@ def test_the_clock_and_another(tmp_path: Path) -> None:
     assert names == [TIMESTAMP, "cores"]
 
 
-def test_without_a_clock_that_stands_still_both_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_libfaketime_the_clock_is_a_possible_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "check_faketime", lambda: "not installed")
     numbers = itertools.count()
     names, _ = blamed(tmp_path, lambda varied: {WHEEL: str(next(numbers))})

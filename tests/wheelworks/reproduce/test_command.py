@@ -1,4 +1,4 @@
-"""The command: what SOURCE may be, what the manifest keeps, and refusals in words."""
+"""The command: what SOURCE may be, what the manifest records, and the error messages."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_folder_is_reproduced_from_its_sdist(dist: Path, wheelworks_cache: Pat
 
 
 @pytest.mark.integration
-def test_of_a_project_the_sdist_is_made_again_too(built: Path, dist: Path, wheelworks_cache: Path) -> None:
+def test_the_sdist_of_a_project_is_reproduced_as_well(built: Path, dist: Path, wheelworks_cache: Path) -> None:
     words = ("reproduce", dist, "--source", built.with_name("sample"), *LITTLE)
     ended = wheelworks(*words, cache=wheelworks_cache)
     assert ended.status == 0, ended.err
@@ -91,7 +91,7 @@ def tampered(wheel: Path) -> None:
 
 
 @pytest.mark.integration
-def test_a_wheel_that_was_made_otherwise_is_explained(dist: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
+def test_a_differently_built_wheel_is_explained(dist: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
     tampered(dist / WHEEL)
     (dist / "manifest.json").unlink()
     words = ("reproduce", dist / WHEEL, *LITTLE, "--keep", tmp_path / "kept")
@@ -104,9 +104,7 @@ def test_a_wheel_that_was_made_otherwise_is_explained(dist: Path, tmp_path: Path
 
 @pytest.mark.integration
 @pytest.mark.parametrize("there", [True, False])
-def test_diffoscope_has_its_say_where_it_is_installed(
-    there: bool, dist: Path, tmp_path: Path, wheelworks_cache: Path
-) -> None:
+def test_diffoscope_reports_if_it_is_installed(there: bool, dist: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
     tampered(dist / WHEEL)
     (dist / "manifest.json").unlink()
     programs = os.pathsep.join([*([str(Path(sys.executable).parent)] if there else []), "/usr/bin", "/bin"])
@@ -120,7 +118,7 @@ def test_diffoscope_has_its_say_where_it_is_installed(
 
 
 @pytest.mark.integration
-def test_other_tools_than_recorded_are_told(dist: Path, wheelworks_cache: Path) -> None:
+def test_other_tools_than_recorded_are_reported(dist: Path, wheelworks_cache: Path) -> None:
     record = json.loads((dist / "manifest.json").read_text())
     record["toolchain"]["ziglang"] = "0.1.0"
     (dist / "manifest.json").write_text(json.dumps(record))
@@ -129,7 +127,7 @@ def test_other_tools_than_recorded_are_told(dist: Path, wheelworks_cache: Path) 
 
 
 @pytest.mark.integration
-def test_a_provenance_that_an_earlier_commit_has_left_counts_no_more(tmp_path: Path, wheelworks_cache: Path) -> None:
+def test_the_provenance_of_an_earlier_commit_is_ignored(tmp_path: Path, wheelworks_cache: Path) -> None:
     """The later wheel bears the later commit's time."""
     project, dist = projects.committed(projects.sample(tmp_path / "sample")), tmp_path / "dist"
     epochs: list[int | None] = []
@@ -170,7 +168,7 @@ def refusal(*words: object) -> str:
     return raised.value.message
 
 
-def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_missing_files_are_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nothing") == f"{tmp_path}/nothing: no such file or folder"
     assert refusal(tmp_path, "--source", tmp_path / "x.tar.gz").startswith("--source")
     assert refusal(tmp_path, "--provenance", tmp_path / "x.json").startswith("--provenance")
@@ -191,7 +189,7 @@ def test_a_wheel_without_its_sdist_is_refused(tmp_path: Path) -> None:
     assert "there is no sample-1.0.tar.gz" in refusal(tmp_path)
 
 
-def test_a_wheel_that_nothing_here_builds_is_refused(tmp_path: Path) -> None:
+def test_a_wheel_without_a_target_is_refused(tmp_path: Path) -> None:
     for name in ("sample-1.0-cp27-cp27m-win32.whl", "sample-1.0-cp311-abi3-os400.whl"):
         (tmp_path / name).touch()
         (tmp_path / "sample-1.0.tar.gz").touch()
@@ -207,7 +205,7 @@ def test_a_wheel_that_changed_since_its_manifest_is_refused(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"_type": 1, "predicateType": 2}', "[" * 10_000])
-def test_a_provenance_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_unreadable_provenance_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / WHEEL).touch()
     (tmp_path / "sample-1.0.tar.gz").touch()
     (tmp_path / "provenance.json").write_text(text)
@@ -220,7 +218,7 @@ def test_a_universal_wheel_is_for_both_macos_rows() -> None:
     assert {row.cpu for row in rows} == {"aarch64", "x86_64"}
 
 
-def test_what_is_selected_for_files_covers_them_and_no_others() -> None:
+def test_the_selection_for_files_covers_them_and_no_others() -> None:
     chosen = rebuild.select_files([WHEEL, "sample-1.0.tar.gz"])
     assert list(chosen.format_options()) == ["--target", "win_arm64", "--abi", "cp311-abi3"]
     assert chosen.covers(WHEEL) and chosen.covers("sample-1.0.tar.gz")

@@ -1,4 +1,4 @@
-"""A published release, built again from what the index serves: a real index on this machine, real files."""
+"""Reproduce a published release from a real package index on this machine."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def from_clone(clone: Path, index: Index) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True, check=False, timeout=600)
 
 
-def test_the_suite_of_its_commit_builds_it_where_the_tools_have_changed_since(index: Index, clone: Path) -> None:
+def test_the_suite_of_its_commit_builds_it_if_the_tools_have_changed(index: Index, clone: Path) -> None:
     index.account(projects.git(clone, "rev-parse", "HEAD~1"))
     ended = from_clone(clone, index)
     assert ended.returncode == 0, ended.stderr + ended.stdout
@@ -167,13 +167,13 @@ def test_a_commit_of_another_history_is_not_run(index: Index, clone: Path) -> No
     assert "installing" not in ended.stderr
 
 
-def test_a_provenance_from_elsewhere_takes_the_place_of_none(index: Index, tmp_path: Path) -> None:
+def test_a_provenance_can_be_given(index: Index, tmp_path: Path) -> None:
     del index.server.pages[f"/files/{PROVENANCE_FILE}"]
     assert index.reproduce("--provenance", index.folder / PROVENANCE_FILE).status == 0
     assert index.reproduce("--provenance", tmp_path / "nothing.json").status == 2
 
 
-def test_a_provenance_that_cannot_be_read_is_refused(index: Index) -> None:
+def test_an_unreadable_provenance_is_refused(index: Index) -> None:
     index.server.pages[f"/files/{PROVENANCE_FILE}"] = b"[]"
     ended = index.reproduce()
     assert ended.status == 1 and "unreadable provenance" in ended.err

@@ -1,4 +1,4 @@
-"""Which built file is held against which, and what a build may make beyond what was asked for."""
+"""Which built file is compared with which, and which extra files a build may create."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def test_a_folder_need_not_hold_every_abi_of_every_target(built: Files) -> None:
     assert found.reproduced and found.files == {ARM: True, INTEL: True}
 
 
-def test_what_only_one_of_two_builds_makes_is_a_difference(built: Files) -> None:
+def test_a_file_of_only_one_of_two_builds_is_a_difference(built: Files) -> None:
     found = concluded({}, {name: built[name] for name in (ARM, INTEL)}, built)
     assert not found.reproduced and found.files == {ARM: True, INTEL: True, SURPLUS: False}
 
 
-def test_what_is_not_built_again_is_a_difference(built: Files) -> None:
+def test_a_file_that_is_not_rebuilt_is_a_difference(built: Files) -> None:
     found = concluded({name: built[name] for name in (ARM, INTEL)}, {ARM: built[ARM]})
     assert found.files == {ARM: True, INTEL: False}

@@ -1,4 +1,4 @@
-"""Tornado's own release: its sdist gives the same bytes twice; how those differ from the wheels that were published."""
+"""Tornado's own release: its sdist builds to the same bytes twice; how they differ from the published wheels."""
 
 from __future__ import annotations
 

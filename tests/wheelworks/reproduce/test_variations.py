@@ -1,4 +1,4 @@
-"""Each variation is seen and named: by sources that embed what it changes; and the builder's shields hold."""
+"""Sources that embed what a variation changes show that it is applied and named; a normal build shows none of it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_both_values_are_shown(blamed: dict[str, dict[str, str]]) -> None:
     assert re.search(rf"section \.rodata\S*, offset 0x[0-9a-f]+: 'uid {os.getuid():05d}' \| ", blamed["user"][BINARY])
 
 
-def test_a_time_that_changes_with_every_build_is_the_clocks(tmp_path: Path, wheelworks_cache: Path) -> None:
+def test_the_time_of_the_build_is_attributed_to_the_clock(tmp_path: Path, wheelworks_cache: Path) -> None:
     project = leaks.project(tmp_path / "p", {"time": "time.time()"}, NO_SEED, EMBEDS)
     ended = reproduced(leaks.sdist(project), wheelworks_cache, ["hash seed"])
     assert ended.status == 1
@@ -85,7 +85,7 @@ def test_a_time_that_changes_with_every_build_is_the_clocks(tmp_path: Path, whee
     }
 
 
-def test_chance_is_told_from_surroundings(tmp_path: Path, wheelworks_cache: Path) -> None:
+def test_nondeterminism_is_distinguished_from_variations(tmp_path: Path, wheelworks_cache: Path) -> None:
     project = leaks.project(tmp_path / "p", {"chance": "random.random()"}, NO_SEED, EMBEDS)
     ended = reproduced(leaks.sdist(project), wheelworks_cache, ["hash seed"])
     assert ended.status == 1
@@ -94,7 +94,7 @@ def test_chance_is_told_from_surroundings(tmp_path: Path, wheelworks_cache: Path
     }
 
 
-def test_the_builders_shields_hold(tmp_path: Path, wheelworks_cache: Path) -> None:
+def test_the_hermetic_environment_hides_all_variations(tmp_path: Path, wheelworks_cache: Path) -> None:
     """What a build asks in the usual way, the builder answers the same everywhere."""
     asked = {
         "time zone": "(time.tzname, time.strftime('%c', time.localtime(0)))",

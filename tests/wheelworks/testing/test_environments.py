@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from wheelworks.core import process
 from wheelworks.core.errors import UsageError
 from wheelworks.testing import suites
-from wheelworks.testing.environments import Environment, NativeRunner, clean_variables, parse_tornado
-from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, Task, Update
+from wheelworks.testing.environments import Environment, Tornado, clean_variables, parse_tornado, prepare_worker
+from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, Runner, Task, Update
 
 PRELUDE = """
 import os, sys, time
@@ -21,13 +22,13 @@ results = JUnitWriter(sys.argv[1])
 """
 
 
-def make_runner(tmp_path: Path, code: str, limit: float = 30.0, update: Update = lambda text: None) -> NativeRunner:
+def make_runner(tmp_path: Path, code: str, limit: float = 30.0, update: Update = lambda text: None) -> Runner:
     workers = tmp_path / "workers"
     (workers / WORKERS_PACKAGE).mkdir(parents=True)
     (workers / WORKERS_PACKAGE / "__init__.py").write_bytes((WORKERS / "__init__.py").read_bytes())
     (workers / WORKERS_PACKAGE / "program.py").write_text(PRELUDE + code)
-    environment = Environment(tmp_path, Path(sys.executable), workers)
-    return NativeRunner(environment, tmp_path / "work", ("json",), True, 2, limit, update)
+    environment = Environment(tmp_path, Path(sys.executable), Tornado(Path("t.whl"), "6.6", ""), workers)
+    return Runner(partial(prepare_worker, environment, tmp_path / "work", ("json",), True), 2, limit, update)
 
 
 def tasks(*arguments: str) -> list[Task]:
@@ -43,7 +44,7 @@ results.finish(sys.argv[2], "failed", seen)
 """
     runner = make_runner(tmp_path, code)
     found = runner.run(tasks("0", "1"))
-    words = repr(([], ["json"], str(runner.environment.workers)))
+    words = repr(([], ["json"], str(tmp_path / "workers")))
     assert found.finished == {"0": ("failed", words), "1": ("failed", words)} and not found.deaths
 
 

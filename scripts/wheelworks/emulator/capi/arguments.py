@@ -36,7 +36,7 @@ CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
 def format_text(state: ProcessState, form: str, rest: ArgumentReader) -> str:
-    """What PyUnicode_FromFormat makes of a format and its arguments. Raises CannotRun for an unknown directive."""
+    """What PyUnicode_FromFormat makes of a format and its arguments. Raises Unsupported for an unknown directive."""
     return DIRECTIVE.sub(lambda found: "%" if found[0] == "%%" else _directive(state, found, rest), form)
 
 
@@ -260,7 +260,7 @@ def _needs_clean_lengths(state: ProcessState, form: str) -> None:
 
 
 def read_units(state: ProcessState, form: str, rest: ArgumentReader) -> list[FormatUnit]:
-    """The format's units with the pointers given for them. Raises CannotRun for a unit that isn't modelled."""
+    """The format's units with the pointers given for them. Raises Unsupported for a unit that isn't modelled."""
     items = re.split("[:;]", form)[0]
     units = []
     position = 0

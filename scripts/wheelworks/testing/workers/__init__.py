@@ -3,15 +3,10 @@
 They run in an environment or a root file system of their own: they import nothing but the standard library and the
 packages that tests need, and run on every CPython from 3.11 on.
 
-A file is a plain JUnit report, written element by element: one ``<testcase>`` for each test that has ended, and
-``<property>`` elements for what JUnit has no element for:
-
-=============== ==========================================================================
-``collected``   the name of a test, of this worker or of another
-``running``     the name of a test that begins: without a later ``<testcase>``, it crashed
-``hook:NAME``   the status of one of the hooks of ``install()``
-``module:NAME`` the file that a module was loaded from
-=============== ==========================================================================
+A file is a plain JUnit report, written element by element: a ``<testcase>`` for each test that has ended, and a
+``<property>`` for what JUnit has no element for: ``collected`` and ``running`` (the name of a test; one that is running
+without a later ``<testcase>`` has crashed), ``hook:NAME`` (the status of a hook of ``install()``), and ``module:NAME``
+(the file of a loaded module).
 """
 
 from __future__ import annotations
