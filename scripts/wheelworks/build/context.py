@@ -91,14 +91,6 @@ class BuildContext:
             build_requirements=self.environment.versions,
         )
 
-    def publish_sdist(self) -> Path:
-        """Write the sdist to the folder of the wheels."""
-        return manifest.write(self.out / self.sdist.name, self.sdist.read_bytes())
-
-    def pure_variables(self) -> Mapping[str, str] | None:
-        """Return the variables with which the project builds without its extension; None if it declares none."""
-        return source.read_pure_variables(self.source.tree)
-
 
 def prepare_context(
     path: Path,
