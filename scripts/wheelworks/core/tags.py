@@ -129,7 +129,7 @@ def find_minimum_version(target: CompatibilityTarget) -> Version:
 
     On macOS the Python may require a later version. Empty where targets.toml has no such target.
     """
-    rows = [row for one in targets.all_targets() for tag in one.tags for row in _split_platform(tag)]
+    rows = [row for one in targets.load_targets() for tag in one.tags for row in _split_platform(tag)]
     versions = [version for system, cpu, version in rows if (system, cpu) == (target.system, target.cpu)]
     return max(min(versions, default=()), _macos_of_python(target) if target.system == "macos" else ())
 
@@ -143,7 +143,7 @@ def _macos_of_python(target: CompatibilityTarget) -> Version:
 def find_served_targets(name: WheelName) -> tuple[Target, ...]:
     """Return the rows of targets.toml whose every machine accepts a wheel of this name."""
     versions = {(target.system, target.cpu): version for target, version in find_compatibility_targets(name).items()}
-    return tuple(target for target in targets.all_targets() if _accepts(target, versions))
+    return tuple(target for target in targets.load_targets() if _accepts(target, versions))
 
 
 def _accepts(target: Target, versions: dict[tuple[str, str], Version]) -> bool:
