@@ -8,7 +8,6 @@ distribution format; PEP 600 and PEP 656 for platform tags.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -20,8 +19,9 @@ from packaging.utils import canonicalize_name
 
 from wheelworks.core import process
 from wheelworks.core.archive import Limits
-from wheelworks.core.cache import keep, remove_tree
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import get_cached_folder, remove_tree
+from wheelworks.core.tags import parse_platform
 from wheelworks.core.wheel import check_record, parse_wheel_name, read_members
 from wheelworks.foreign.rootfs import die_with_parent
 from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE
@@ -29,7 +29,6 @@ from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE
 PINS = Path(__file__).with_name("test-dependencies.txt")
 TIME_LIMIT = 300.0  # seconds
 LIMITS = Limits(200 << 20, 20_000)  # everything that runs in a root is small
-_GLIBC = re.compile(r"(?:linux|manylinux_2_\d+|manylinux1|manylinux2010|manylinux2014)_(.+)")
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def download_dependencies() -> Path:
     Raises WheelworksError if they can't be downloaded.
     """
     digest = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    return keep(f"test-dependencies/{digest[:12]}", _download)
+    return get_cached_folder(f"test-dependencies/{digest[:12]}", _download)
 
 
 def _download(folder: Path) -> None:
@@ -97,13 +96,19 @@ def _download(folder: Path) -> None:
     remove_tree(wheels)
 
 
+def is_glibc_platform(tag: str, cpu: str) -> bool:
+    """Return whether a platform tag is one of Linux with glibc on a CPU."""
+    platform = parse_platform(tag)
+    return platform is not None and platform.os == "linux" and platform.libc != "musl" and platform.arch == cpu
+
+
 def explain_mismatch(wheel: Path, cpu: str, python: str) -> str:
     """Return why CPython ``python`` ("3.11", with the GIL) of glibc Linux on ``cpu`` rejects a wheel; "" if it doesn't.
 
     Raises WheelworksError for a file name that isn't a wheel's.
     """
     tags = parse_wheel_name(wheel.name).tags
-    fitting = {tag for tag in tags if (match := _GLIBC.fullmatch(tag.platform)) and match[1] == cpu}
+    fitting = {tag for tag in tags if is_glibc_platform(tag.platform, cpu)}
     if not fitting:
         return f"it is for {_join(tag.platform for tag in tags)}, not for glibc Linux on {cpu}"
     version, abi = tuple(map(int, python.split("."))), f"cp{python.replace('.', '')}"

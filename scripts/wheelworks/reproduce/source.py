@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from wheelworks.core import git, index, manifest
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import hash_file, write_file
 from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.reproduce import provenance, rebuild, variations
 from wheelworks.reproduce.provenance import PROVENANCE_FILE
@@ -78,7 +79,7 @@ def _find_sdist(wheels: Sequence[Path]) -> Path:
 def _check_hashes(files: Mapping[str, Path], record: manifest.Manifest | None) -> None:
     recorded = {wheel.file: wheel.sha256 for wheel in (record.wheels if record else ())}
     for name, path in files.items():
-        if name in recorded and manifest.sha256(path) != recorded[name]:
+        if name in recorded and hash_file(path) != recorded[name]:
             raise WheelworksError(f"{name}: doesn't have the hash that {manifest.FILE} states", "build it again")
 
 
@@ -122,6 +123,6 @@ def download_release(
     update(f"downloading {len(wanted)} files of {pin}")
     paths = index.download(wanted, folder)
     if content := index.read_beside(wheels[0], PROVENANCE_FILE):
-        manifest.write(folder / PROVENANCE_FILE, content)
+        write_file(folder / PROVENANCE_FILE, content)
     sdist = next((path for path in paths if path.name.endswith(".tar.gz")), None)
     return [path for path in paths if path.suffix == ".whl"], sdist

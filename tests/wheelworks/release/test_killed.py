@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from wheelworks.build.context import make_environment
 from wheelworks.core import manifest
+from wheelworks.core.files import hash_file
 from wheelworks.release import rehearsal, steps
 from wheelworks.report import page
 from wheelworks.reproduce.provenance import PROVENANCE_FILE
@@ -179,4 +180,4 @@ def done(out: Path) -> list[str]:
 def digests(out: Path) -> dict[str, str]:
     """All that a release leaves but the manifest and its page, which hold what sessions found out."""
     told = (manifest.FILE, page.FILE)
-    return {path.name: manifest.sha256(path) for path in out.iterdir() if path.name not in told}
+    return {path.name: hash_file(path) for path in out.iterdir() if path.name not in told}

@@ -14,8 +14,8 @@ from google.protobuf import json_format
 from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
-from wheelworks.core import manifest
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import hash_file
 from wheelworks.release import steps
 from wheelworks.release.steps import Release, ReleaseStep
 from wheelworks.reproduce import provenance
@@ -218,11 +218,11 @@ def test_a_provenance_names_all_files_and_can_be_read(tmp_path: Path) -> None:
     record = manifest_of(epoch=1_700_000_000, **tools)
     made = provenance.create_provenance(one.files, record, "c" * 40, one.stem, {"requirements/build.txt": "d" * 64})
     assert [subject["name"] for subject in made["subject"]] == sorted(one.names)
-    assert made["subject"][0]["digest"]["sha256"] == manifest.sha256(tmp_path / made["subject"][0]["name"])
+    assert made["subject"][0]["digest"]["sha256"] == hash_file(tmp_path / made["subject"][0]["name"])
     commit, lock = made["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert commit["digest"] == {"gitCommit": "c" * 40} and lock["digest"] == {"sha256": "d" * 64}
     provenance.write_provenance(tmp_path, made)
-    files = {path.name: manifest.sha256(path) for path in one.files}
+    files = {path.name: hash_file(path) for path in one.files}
     locks = {"requirements/build.txt": "d" * 64}
     assert provenance.load_provenance(tmp_path) == provenance.RecordedBuild(
         1_700_000_000, tools, (), "c" * 40, files, locks
