@@ -82,7 +82,7 @@ def target_rows() -> list[str]:
             _SYSTEMS.get(target.os, "musl" if "musl" in target.id else "glibc"),
             target.minimum,
         )
-        for target in targets.all_targets()
+        for target in targets.load_targets()
     ]
 
 
@@ -99,7 +99,7 @@ def findings() -> str:
 
 def manifest_page() -> str:
     """The page of the manifest's fields."""
-    schema = manifest.schema()
+    schema = manifest.generate_schema()
     head = ["# The manifest", "", schema["$defs"]["Manifest"]["description"], ""]
     head += [
         "It holds no time of day, no duration and no path, so that two builds of one source give the same file.",

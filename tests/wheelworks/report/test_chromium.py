@@ -62,7 +62,7 @@ def written(folder: Path, record: Manifest) -> str:
     shutil.copyfile(FIGURES, folder / "bench/bench.json")
     plot.write_plots(folder / "bench/bench.json")
     (folder / "bench/icount.json").write_text(icount.format_counts([COUNTS]), encoding="utf-8")
-    return _manifest.write(record, folder).as_uri()
+    return _manifest.write_page(record, folder).as_uri()
 
 
 @pytest.fixture
