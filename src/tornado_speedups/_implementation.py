@@ -13,13 +13,6 @@ from typing import Literal
 SWITCH = "TORNADO_SPEEDUPS_EXTENSION"
 
 
-def _c_is_wanted() -> bool:
-    wish = os.environ.get(SWITCH, "")
-    if wish not in ("", "0", "1"):
-        raise ValueError(f"{SWITCH} must be 1 (C), 0 (Python) or unset (C where there is one), not {wish!r}")
-    return wish != "0"
-
-
 def _report_missing_c(error: ImportError) -> None:
     """Raise ImportError if C is required, and warn if the extension is there but broken."""
     if os.environ.get(SWITCH) == "1":
@@ -37,21 +30,23 @@ def _report_missing_c(error: ImportError) -> None:
         )
 
 
-def _can_use_c() -> bool:
-    """Return whether the functions are those in C. Raises ImportError if C is required and cannot be imported."""
-    if not _c_is_wanted():
-        return False
+def _choose_implementation() -> Literal["c", "python"]:
+    switch = os.environ.get(SWITCH, "")
+    if switch not in ("", "0", "1"):
+        raise ValueError(f"{SWITCH} must be 1 (C), 0 (Python) or unset (C where there is one), not {switch!r}")
+    if switch == "0":
+        return "python"
     try:
         module = import_module("tornado_speedups._speedups")
         if module.__file__ is None:  # the folder with its sources
             raise ModuleNotFoundError("it hasn't been compiled")
     except ImportError as error:
         _report_missing_c(error)
-        return False
-    return True
+        return "python"
+    return "c"
 
 
-implementation: Literal["c", "python"] = "c" if _can_use_c() else "python"
+implementation = _choose_implementation()
 
 if implementation == "c":
     from tornado_speedups._speedups import *  # noqa: F403

@@ -36,7 +36,7 @@ def websocket_mask(mask: ReadableBuffer | str, data: ReadableBuffer | str, /) ->
     """Return ``data`` XORed with the repeated 4-byte ``mask`` (RFC 6455, section 5.3).
 
     Both are bytes-like (with a contiguous buffer), or str, which stands for its UTF-8 bytes.
-    Raises TypeError for other types, ValueError for a mask of another length, BufferError for a gapped buffer.
+    Raises TypeError for other types, ValueError for a mask of another length, BufferError for a non-contiguous buffer.
     """
     mask = as_bytes("mask", mask)
     data = as_bytes("data", data)
@@ -47,7 +47,7 @@ def websocket_mask_inplace(mask: ReadableBuffer | str, buffer: WriteableBuffer, 
     """XOR ``buffer`` with the repeated 4-byte ``mask``, ``offset`` bytes of the payload having come before it.
 
     Raises TypeError for other types, ValueError for a mask of another length or a negative offset, BufferError for
-    a gapped buffer.
+    a non-contiguous buffer.
     """
     mask = _checked(as_bytes("mask", mask))
     turn = as_int("offset", offset)
@@ -64,10 +64,10 @@ def parse_frames(
 ) -> tuple[list[tuple[int, bytes]], int, int]:
     """Return the complete WebSocket frames (RFC 6455, section 5.2) in ``buffer`` from byte ``start`` on.
 
-    The result is a list of pairs (first byte, unmasked payload), at most ``limit`` of them; the place where they end;
-    and the size in bytes of the frame there, header included, as far as it is known (2 at least, ``sys.maxsize`` at
-    most). A control frame with an extended length, which no peer may send, is never returned: its size is given as 2.
-    Nothing else is checked. Raises TypeError, ValueError for a start outside of the buffer or a limit below 1.
+    The result is a list of pairs (first byte, unmasked payload), at most ``limit`` of them; the index where they end;
+    and the size in bytes of the next frame, header included, as far as it is known (from 2 to ``sys.maxsize``). A
+    control frame with an extended length, which no peer may send, is never returned: its size is given as 2. Nothing
+    else is checked. Raises TypeError, ValueError for a start outside the buffer or a limit below 1.
     """
     start, limit = as_int("start", start), as_int("limit", limit)
     data = as_bytes("buffer", buffer)
@@ -78,7 +78,10 @@ def parse_frames(
     frames: list[tuple[int, bytes]] = []
     header, size = _measure(data, start)
     while header and size <= len(data) - start and len(frames) < limit:
-        frames.append((data[start], _payload(data, start + header, start + size, data[start + 1] & 0x80)))
+        payload = data[start + header : start + size]
+        if data[start + 1] & 0x80:
+            payload = _xor(data[start + header - 4 : start + header], payload)
+        frames.append((data[start], payload))
         start += size
         header, size = _measure(data, start)
     return frames, start, size
@@ -108,10 +111,10 @@ def build_frame(head: SupportsIndex, payload: ReadableBuffer | str, mask: Readab
 def build_frame_into(
     head: SupportsIndex, payload: ReadableBuffer | str, mask: ReadableBuffer | str | None, buffer: WriteableBuffer, /
 ) -> int:
-    """Write what build_frame() returns to the begin of ``buffer``, and return its size in bytes.
+    """Write what build_frame() returns to the beginning of ``buffer``, and return its size in bytes.
 
-    The payload must not lie in the buffer. Raises what build_frame() does, TypeError or BufferError for what cannot be
-    written to, ValueError for a buffer that is too small.
+    The payload must not lie in the buffer. Raises what build_frame() raises, TypeError or BufferError for a buffer that
+    cannot be written to, ValueError for a buffer that is too small.
     """
     frame = build_frame(head, payload, mask)
     with _writable("buffer", buffer) as view:
@@ -122,7 +125,7 @@ def build_frame_into(
 
 
 def _measure(data: bytes, start: int) -> tuple[int, int]:
-    """The sizes of the header, 0 if it isn't there to its end or none, and of the frame as far as known."""
+    """Return the sizes of the header, 0 if it is incomplete or invalid, and of the frame as far as it is known."""
     available = len(data) - start
     if available < 2:
         return 0, 2
@@ -137,10 +140,6 @@ def _measure(data: bytes, start: int) -> tuple[int, int]:
         return 0, end
     length = int.from_bytes(data[start + 2 : start + end], "big")
     return end + masked, min(end + masked + length, sys.maxsize)
-
-
-def _payload(data: bytes, start: int, end: int, masked: int) -> bytes:
-    return _xor(data[start - 4 : start], data[start:end]) if masked else data[start:end]
 
 
 def _checked(mask: bytes) -> bytes:
@@ -194,19 +193,19 @@ _NOT_IN_HEAD = re.compile("[\r\n\x80-\U0010ffff]")
 def parse_headers(block: ReadableBuffer | str, /) -> Headers | None:
     """Return what a block of HTTP header lines (RFC 9112, section 5) holds, or None if it isn't plain.
 
-    The result is a dict of the values of each name, in Http-Header-Case, as lists in their order; a dict of those that
-    are the only ones of their name; and the name in the last line, None without one. Bytes are taken for Latin-1; a
-    str must be ASCII to be plain. Raises TypeError, BufferError.
+    The result is a dict from each name, in Http-Header-Case, to the list of its values; a dict from each name that
+    occurs once to its value; and the name in the last line, None without one. Bytes are decoded as Latin-1; a str must
+    be ASCII to be plain. Raises TypeError, BufferError.
     """
     text = _plain_text("block", block)
     return None if text is None else _parse(text)
 
 
 def parse_head(data: ReadableBuffer | str, /) -> Head | None:
-    """Return the start line of an HTTP message, and what parse_headers() says of the rest; None if it isn't plain.
+    """Return the start line of an HTTP message, and what parse_headers() returns for the rest; None if it isn't plain.
 
     Line ends before the start line are skipped, as RFC 9112, section 2.2 recommends; the start line itself isn't
-    looked at. Raises TypeError, BufferError.
+    checked. Raises TypeError, BufferError.
     """
     text = _plain_text("data", data)
     if text is None:
@@ -229,8 +228,8 @@ def parse_start_line(line: ReadableBuffer | str, /) -> tuple[str, str, str] | No
 def serialize_head(line: str, headers: dict[str, list[str]], body: ReadableBuffer | str, /) -> bytes | None:
     """Return the head of an HTTP message (RFC 9112, section 2.1) as bytes, followed by the beginning of its body.
 
-    None if there is anything but ASCII in the head, or CR or LF, or a name or value that isn't exactly str, or values
-    that aren't exactly a list. Raises TypeError, BufferError.
+    The result is None if the head isn't ASCII, if a text in it contains CR or LF, if a name or value isn't exactly str,
+    or if values aren't exactly a list. Raises TypeError, BufferError.
     """
     if not isinstance(line, str):
         raise TypeError(f"line must be str, not {type(line).__name__}")
@@ -247,7 +246,7 @@ def serialize_head(line: str, headers: dict[str, list[str]], body: ReadableBuffe
 
 
 def _plain_text(name: str, value: ReadableBuffer | str) -> str | None:
-    """The argument as text, each byte a character; None for a str of which that can't be said."""
+    """Return the argument as text, each byte a character; None for a str that isn't ASCII."""
     text = as_bytes(name, value).decode("latin-1")
     return None if isinstance(value, str) and not text.isascii() else text
 
@@ -286,7 +285,7 @@ def _is_plain(text: object) -> bool:
 
 
 def as_bytes(name: str, value: ReadableBuffer | str) -> bytes:
-    """The bytes of the argument ``name``; what subclasses of bytes and str override has no say in it, as in C."""
+    """Return the bytes of the argument ``name``; methods that subclasses override are ignored, as in C."""
     if type(value) is bytes:
         return value
     if isinstance(value, str):
@@ -302,7 +301,7 @@ def as_bytes(name: str, value: ReadableBuffer | str) -> bytes:
 
 
 def as_int(name: str, value: SupportsIndex) -> int:
-    """The number that the argument ``name`` is."""
+    """Return the argument ``name`` as an int."""
     try:
         return index(value)
     except TypeError:

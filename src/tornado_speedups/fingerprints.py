@@ -129,9 +129,5 @@ def _is_foreign(member: Any, module: ModuleType) -> bool:
         function = getattr(function, "__wrapped__", None)  # of a cached function
     if not isinstance(function, FunctionType):
         return True
-    return function.__globals__ is not vars(module) and not _is_ours(function)
-
-
-def _is_ours(function: FunctionType) -> bool:
-    """Return whether another hook has put this function there."""
-    return str(function.__globals__.get("__name__")).startswith("tornado_speedups.")
+    is_ours = str(function.__globals__.get("__name__")).startswith("tornado_speedups.")  # from another hook
+    return function.__globals__ is not vars(module) and not is_ours

@@ -16,7 +16,38 @@ from typing import Any
 from tornado_speedups import _implementation
 from tornado_speedups.fingerprints import TornadoCode
 
-# The definitions of Tornado that each hook must know.
+_SUBJECTS = {
+    "masking": "WebSocket masking",
+    "websocket": "WebSocket connections",
+    "headers": "HTTP headers",
+    "http": "HTTP connections",
+}
+
+# The attributes of Tornado that each hook replaces, and the functions of this package that wrap the originals. Masking
+# isn't here, because it replaces one function under several names.
+_WRAPPERS = {
+    "websocket": {
+        "websocket:WebSocketHandler.get_websocket_protocol": "patching:wrap_get_websocket_protocol",
+        "websocket:WebSocketClientConnection.get_websocket_protocol": "patching:wrap_get_websocket_protocol",
+    },
+    "headers": {
+        "httputil:HTTPHeaders.parse": "http.heads:wrap_parse",
+        "http1connection:HTTP1Connection._parse_headers": "http.heads:wrap_parse_headers",
+        "httputil:parse_request_start_line": "http.heads:wrap_parse_request_start_line",
+    },
+    "http": {
+        "http1connection:HTTP1Connection.write_headers": "http.heads:wrap_write_headers",
+        "httputil:format_timestamp": "http.heads:wrap_format_timestamp",
+        "gen:with_timeout": "http.streams:wrap_with_timeout",
+        "iostream:BaseIOStream.read_until_regex": "http.streams:wrap_read_until_regex",
+        "iostream:BaseIOStream._read_to_buffer": "http.streams:wrap_read_to_buffer",
+        "iostream:BaseIOStream.write": "http.streams:wrap_write",
+    },
+}
+
+_STREAMS = ["tornado.iostream:BaseIOStream", "tornado.iostream:IOStream", "tornado.iostream:SSLIOStream"]
+
+# The definitions of Tornado that each hook must know, because it replaces them or relies on them.
 REQUIRED = {
     "masking": ["tornado.util:_websocket_mask_python"],
     "websocket": [
@@ -24,9 +55,7 @@ REQUIRED = {
         "tornado.websocket:WebSocketClientConnection.get_websocket_protocol",
         "tornado.websocket:WebSocketProtocol",
         "tornado.websocket:WebSocketProtocol13",
-        "tornado.iostream:BaseIOStream",
-        "tornado.iostream:IOStream",
-        "tornado.iostream:SSLIOStream",
+        *_STREAMS,
         "tornado.platform.asyncio:BaseAsyncIOLoop",
     ],
     "headers": [
@@ -44,9 +73,7 @@ REQUIRED = {
         "tornado.httputil:HTTPHeaders",
         "tornado.httputil:format_timestamp",
         "tornado.gen:with_timeout",
-        "tornado.iostream:BaseIOStream",
-        "tornado.iostream:IOStream",
-        "tornado.iostream:SSLIOStream",
+        *_STREAMS,
     ],
 }
 
@@ -81,7 +108,7 @@ def install(*, masking: bool = True, websocket: bool = True, headers: bool = Tru
     wanted = {"masking": masking, "websocket": websocket, "headers": headers, "http": http}
     with _lock:
         code = TornadoCode()
-        for name in _HOOKS:
+        for name in _SUBJECTS:
             if wanted[name] and name not in _installed:
                 _installed[name] = _install_hook(name, code)
 
@@ -102,27 +129,35 @@ def uninstall() -> None:
 def status() -> dict[str, str]:
     """Return for each hook "installed", "not installed", or why it was left to Tornado."""
     with _lock:
-        return {name: _installed[name][1] if name in _installed else "not installed" for name in _HOOKS}
+        return {name: _installed[name][1] if name in _installed else "not installed" for name in _SUBJECTS}
 
 
 def _install_hook(name: str, code: TornadoCode) -> tuple[list[Patch], str]:
-    subject, find_patches = _HOOKS[name]
     version = import_module("tornado").version
     try:
         reason = code.explain_unknown(REQUIRED[name])
         if reason:
             raise UnknownCodeError(reason)
-        patches = find_patches()
+        patches = _find_patches(name)
     except UnknownCodeError as error:
         left = f"to Tornado {version}, {error}"
-        warnings.warn(f"tornado_speedups leaves {subject} {left}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"tornado_speedups leaves {_SUBJECTS[name]} {left}", RuntimeWarning, stacklevel=3)
         return [], f"left {left}"
     for patch in patches:
         setattr(patch.owner, patch.name, patch.replacement)
     return patches, "installed" if patches else f"left to Tornado {version}, whose C is faster"
 
 
-def _find_masking_patches() -> list[Patch]:
+def _find_patches(name: str) -> list[Patch]:
+    if name == "masking":
+        patches = _find_mask_patches()
+        return [] if _is_masking_slower() else patches
+    if name == "websocket" and _is_masking_slower():
+        return []
+    return [_wrap_attribute(target, wrapper) for target, wrapper in _WRAPPERS[name].items()]
+
+
+def _find_mask_patches() -> list[Patch]:
     missing = [name for name in _MASK_MODULES[:2] if not callable(getattr(import_module(name), _MASK, None))]
     if missing:
         raise UnknownCodeError(f"which has no {' and no '.join(f'{name}.{_MASK}' for name in missing)}")
@@ -132,7 +167,7 @@ def _find_masking_patches() -> list[Patch]:
     for patch in patches:
         if not _is_tornados_c(patch.original) and patch.original is not in_python:
             raise UnknownCodeError(f"whose {patch.owner.__name__}.{_MASK} has been patched")
-    return [] if _is_masking_slower() else patches
+    return patches
 
 
 def _is_tornados_c(function: Any) -> bool:
@@ -144,18 +179,23 @@ def _is_masking_slower() -> bool:
     return _implementation.implementation == "python" and _is_tornados_c(import_module("tornado.util")._websocket_mask)
 
 
-def _find_websocket_patches() -> list[Patch]:
-    if _is_masking_slower():
-        return []
-    from tornado.websocket import WebSocketClientConnection, WebSocketHandler
-
-    return [
-        _wrap_attribute(owner, "get_websocket_protocol", _wrap_get_websocket_protocol)
-        for owner in (WebSocketHandler, WebSocketClientConnection)
-    ]
+def _wrap_attribute(target: str, wrapper: str) -> Patch:
+    owner, attribute = _resolve(f"tornado.{target}")
+    module, function = _resolve(f"tornado_speedups.{wrapper}")
+    original = vars(owner)[attribute]
+    return Patch(owner, attribute, original, getattr(module, function)(original))
 
 
-def _wrap_get_websocket_protocol(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _resolve(path: str) -> tuple[Any, str]:
+    """Return the module or class that "module:attribute" or "module:Class.attribute" names, and the attribute."""
+    module, _, name = path.partition(":")
+    owner, _, attribute = name.rpartition(".")
+    found = import_module(module)
+    return getattr(found, owner) if owner else found, attribute
+
+
+def wrap_get_websocket_protocol(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Wrap the method of handlers and clients that makes the object for a WebSocket connection."""
     from tornado_speedups.websocket.protocol import replace_protocol
 
     @wraps(original)
@@ -164,46 +204,6 @@ def _wrap_get_websocket_protocol(original: Callable[[Any], Any]) -> Callable[[An
 
     return get_websocket_protocol
 
-
-def _find_headers_patches() -> list[Patch]:
-    from tornado import http1connection, httputil
-
-    from tornado_speedups.http import heads
-
-    return [
-        _wrap_attribute(httputil.HTTPHeaders, "parse", heads.wrap_parse),
-        _wrap_attribute(http1connection.HTTP1Connection, "_parse_headers", heads.wrap_parse_headers),
-        _wrap_attribute(httputil, "parse_request_start_line", heads.wrap_parse_request_start_line),
-    ]
-
-
-def _find_http_patches() -> list[Patch]:
-    from tornado import gen, http1connection, httputil, iostream
-
-    from tornado_speedups.http import heads, streams
-
-    return [
-        _wrap_attribute(http1connection.HTTP1Connection, "write_headers", heads.wrap_write_headers),
-        _wrap_attribute(httputil, "format_timestamp", heads.wrap_format_timestamp),
-        _wrap_attribute(gen, "with_timeout", streams.wrap_with_timeout),
-        _wrap_attribute(iostream.BaseIOStream, "read_until_regex", streams.wrap_read_until_regex),
-        _wrap_attribute(iostream.BaseIOStream, "_read_to_buffer", streams.wrap_read_to_buffer),
-        _wrap_attribute(iostream.BaseIOStream, "write", streams.wrap_write),
-    ]
-
-
-def _wrap_attribute(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Patch:
-    original = vars(owner)[name]
-    return Patch(owner, name, original, wrap(original))
-
-
-# For each hook: its subject, for a warning, and what finds its patches.
-_HOOKS: dict[str, tuple[str, Callable[[], list[Patch]]]] = {
-    "masking": ("WebSocket masking", _find_masking_patches),
-    "websocket": ("WebSocket connections", _find_websocket_patches),
-    "headers": ("HTTP headers", _find_headers_patches),
-    "http": ("HTTP connections", _find_http_patches),
-}
 
 _lock = threading.Lock()
 

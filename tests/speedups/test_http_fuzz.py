@@ -26,7 +26,7 @@ def replaced(native: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Patch]:
     """Tornado's functions and ours, by name, with the implementation under test beneath ours."""
     for name in ("parse_head", "parse_headers", "parse_start_line", "serialize_head"):
         monkeypatch.setattr(heads, name, getattr(native, name))
-    return {patch.name: patch for patch in (*patching._find_headers_patches(), *patching._find_http_patches())}
+    return {patch.name: patch for hook in ("headers", "http") for patch in patching._find_patches(hook)}
 
 
 def agree_on(head: bytes, replaced: dict[str, Patch]) -> bool:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from wheelworks.build.wheel import describe_wheel
 from wheelworks.core import manifest, process, tags
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import write_file
 from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.wheel import parse_wheel_name
@@ -192,7 +193,7 @@ def list_identifiers(sdist: Path, env: Mapping[str, str], work: Path) -> list[st
 
 def _publish_wheel(wheel: Path, out: Path) -> WheelRecord:
     data = wheel.read_bytes()
-    manifest.write(out / wheel.name, data)
+    write_file(out / wheel.name, data)
     served = tags.find_served_targets(parse_wheel_name(wheel.name))
     return replace(describe_wheel(wheel.name, data, served), builder="cibuildwheel")
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import BuildContext, make_environment
-from wheelworks.core import cache
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import get_cache_folder
 from wheelworks.core.targets import Abi, Target
 
 SYSCONFIGDATA_MODULE = "_sysconfigdata_wheelworks"
@@ -210,7 +210,7 @@ def _driver_settings(context: BuildContext, target: Target, abi: Abi) -> DriverS
 
 
 def _zig_cache() -> Path:
-    return cache.folder() / f"zig-{importlib.metadata.version('ziglang')}"
+    return get_cache_folder() / f"zig-{importlib.metadata.version('ziglang')}"
 
 
 def find_zig() -> str:

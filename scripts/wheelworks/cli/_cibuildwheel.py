@@ -13,7 +13,7 @@ from wheelworks.build.cibuildwheel import WheelRequest
 from wheelworks.build.context import prepare_context
 from wheelworks.build.source import unpack_source
 from wheelworks.cli import _manifest
-from wheelworks.cli._output import work_folder
+from wheelworks.cli._output import create_work_folder
 from wheelworks.core import console, manifest
 from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
@@ -26,13 +26,13 @@ def build_wheels(source: Path, out: Path, targets: Sequence[Target], abis: Seque
     """
     start = time.perf_counter()
     chosen = cibuildwheel.select_host_targets(targets, narrowed=narrowed)
-    with work_folder() as work, console.Progress() as progress:
-        update = partial(progress.say, "cibuildwheel")
+    with create_work_folder() as work, console.Progress() as progress:
+        update = partial(progress.update, "cibuildwheel")
         sdist = source if source.is_file() else prepare_context(source, work, out, update).sdist
         records = cibuildwheel.run_cibuildwheel(WheelRequest(sdist, chosen, abis, narrowed), work, out, update)
         tree, toolchain = unpack_source(sdist, work / "saved"), cibuildwheel.describe_toolchain(os.environ)
-        merged = manifest.merge(_manifest.previous(out), tree.record(), toolchain, records)
-        _manifest.save(manifest.existing(merged, out), out)
+        merged = manifest.merge(_manifest.load_previous(out), tree.record(), toolchain, records)
+        _manifest.save_with_page(manifest.drop_changed(merged, out), out)
     console.out.print(_make_table(records, time.perf_counter() - start))
     return 0
 
@@ -41,8 +41,8 @@ def list_wheels(source: Path, targets: Sequence[Target], abis: Sequence[Abi], *,
     """Print the wheels that cibuildwheel says it would build; return the exit status."""
     request = WheelRequest(source, cibuildwheel.select_host_targets(targets, narrowed=narrowed), abis, narrowed)
     known = cibuildwheel.map_identifiers(targets, abis)
-    table = console.table("", "identifier", "target", "ABI")
-    with work_folder() as work:
+    table = console.create_table("", "identifier", "target", "ABI")
+    with create_work_folder() as work:
         for name in cibuildwheel.list_identifiers(source, cibuildwheel.make_variables(request, os.environ), work):
             table.add_row(name, *(one.id for one in known.get(name, ())))  # its settings may have other ABIs
     console.out.print(table)
@@ -50,8 +50,8 @@ def list_wheels(source: Path, targets: Sequence[Target], abis: Sequence[Abi], *,
 
 
 def _make_table(records: Sequence[WheelRecord], seconds: float) -> object:
-    table = console.table("", "wheel", "size", "serves")
+    table = console.create_table("", "wheel", "size", "serves")
     for record in records:
-        table.add_row(console.folded(record.file), f"{record.size / 1000:.1f} kB", "\n".join(record.targets))
+        table.add_row(console.wrap_wheel_name(record.file), f"{record.size / 1000:.1f} kB", "\n".join(record.targets))
     table.caption = f"built, repaired and tested by cibuildwheel, {seconds:.1f} s in all"
     return table

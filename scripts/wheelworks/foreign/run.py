@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from wheelworks.core import cache, process
+from wheelworks.core import process
+from wheelworks.core.files import create_cache_folder, get_cache_folder, remove_tree
 from wheelworks.core.verdict import Verdict
 from wheelworks.foreign.cpus import Cpu, find_cpu
 from wheelworks.foreign.isolation import (
@@ -207,8 +208,8 @@ def create_run_folder() -> Iterator[Path]:
     A lock on the folder tells that its run is alive: the kernel drops it when the process ends in any way.
     Raises WheelworksError if the cache can't be written.
     """
-    runs = cache.folder() / "runs"
-    cache.make_folder(runs)
+    runs = get_cache_folder() / "runs"
+    create_cache_folder(runs)
     with runs.with_suffix(".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _remove_leftovers(runs)
@@ -218,7 +219,7 @@ def create_run_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        cache.remove_tree(folder)
+        remove_tree(folder)
         os.close(alive)
 
 
@@ -228,6 +229,6 @@ def _remove_leftovers(runs: Path) -> None:
         try:
             with suppress(BlockingIOError):  # its run is alive
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                cache.remove_tree(folder)
+                remove_tree(folder)
         finally:
             os.close(lock)

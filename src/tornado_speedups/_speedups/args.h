@@ -1,4 +1,4 @@
-/* Arguments that hold bytes: bytes, str (as UTF-8), or anything with a contiguous buffer. And numbers, and tuples.
+/* Arguments and results. An argument that holds bytes is bytes, str (as UTF-8), or anything with a contiguous buffer.
 
    A function opens each argument, uses its bytes, and closes it: the bytes are borrowed, never copied. */
 
@@ -14,15 +14,7 @@ typedef struct {
     Py_buffer buffer; /* buffer.obj is NULL where there is nothing to release */
 } BytesArg;
 
-static int
-open_str(BytesArg *argument, PyObject *object)
-{
-    /* The UTF-8 form lives as long as the str does. */
-    argument->bytes = (const unsigned char *)PyUnicode_AsUTF8AndSize(object, &argument->length);
-    argument->buffer.obj = NULL;
-    return argument->bytes == NULL ? -1 : 0;
-}
-
+/* Raise the TypeError of an argument that isn't of the `wanted` kind; return NULL. */
 static PyObject *
 raise_wrong_type(PyObject *object, const char *name, const char *wanted)
 {
@@ -35,28 +27,43 @@ raise_wrong_type(PyObject *object, const char *name, const char *wanted)
     return NULL;
 }
 
+/* Open a contiguous buffer, one that can be written to if `writable`. Returns 0, or -1 with an exception. */
 static int
-check_contiguous(Py_buffer *view, const char *name)
+open_buffer(Py_buffer *view, PyObject *object, const char *name, int writable)
 {
-    if (PyBuffer_IsContiguous(view, 'C')) {
-        return 0;
-    }
-    PyBuffer_Release(view);
-    PyErr_Format(PyExc_BufferError, "%s must be contiguous", name);
-    return -1;
-}
-
-static int
-open_buffer(BytesArg *argument, PyObject *object, const char *name)
-{
-    /* The whole request, as memoryview() makes it, so that every exporter answers C and Python alike. */
-    if (PyObject_GetBuffer(object, &argument->buffer, PyBUF_FULL_RO) < 0) {
+    const char *wanted = writable ? "a writable bytes-like object" : "a bytes-like object or str";
+    /* The whole request, as memoryview() makes it, so that every exporter answers C and Python alike. PyBUF_WRITABLE
+       isn't part of it, because exporters refuse that in words of their own. */
+    if (PyObject_GetBuffer(object, view, PyBUF_FULL_RO) < 0) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            raise_wrong_type(object, name, "a bytes-like object or str");
+            raise_wrong_type(object, name, wanted);
         }
         return -1;
     }
-    if (check_contiguous(&argument->buffer, name) < 0) {
+    int refused = writable && view->readonly;
+    if (!refused && PyBuffer_IsContiguous(view, 'C')) {
+        return 0;
+    }
+    PyBuffer_Release(view);
+    if (refused) {
+        raise_wrong_type(object, name, wanted);
+    } else {
+        PyErr_Format(PyExc_BufferError, "%s must be contiguous", name);
+    }
+    return -1;
+}
+
+/* Open an argument of any type but bytes itself. Returns 0, or -1 with an exception that names the argument. */
+static int
+open_other_arg(BytesArg *argument, PyObject *object, const char *name)
+{
+    if (PyUnicode_Check(object)) {
+        /* The UTF-8 form lives as long as the str does. */
+        argument->bytes = (const unsigned char *)PyUnicode_AsUTF8AndSize(object, &argument->length);
+        argument->buffer.obj = NULL;
+        return argument->bytes == NULL ? -1 : 0;
+    }
+    if (open_buffer(&argument->buffer, object, name, 0) < 0) {
         return -1;
     }
     argument->bytes = argument->buffer.buf;
@@ -64,30 +71,28 @@ open_buffer(BytesArg *argument, PyObject *object, const char *name)
     return 0;
 }
 
-static int
-open_other_arg(BytesArg *argument, PyObject *object, const char *name)
+/* Open an argument. Returns 0, or -1 with an exception that names it: then there is nothing to close. */
+static inline int
+open_arg(BytesArg *argument, PyObject *object, const char *name)
 {
-    return PyUnicode_Check(object) ? open_str(argument, object) : open_buffer(argument, object, name);
+    if (!PyBytes_CheckExact(object)) {
+        return open_other_arg(argument, object, name);
+    }
+    argument->bytes = (const unsigned char *)PyBytes_AsString(object);
+    argument->length = Py_SIZE(object);
+    argument->buffer.obj = NULL;
+    return 0;
 }
 
-static int
-open_writable(Py_buffer *view, PyObject *object, const char *name)
+static inline void
+close_arg(BytesArg *argument)
 {
-    /* Asked for without the flag, then looked at: the exporters' own words for a refusal differ. */
-    if (PyObject_GetBuffer(object, view, PyBUF_FULL_RO) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            raise_wrong_type(object, name, "a writable bytes-like object");
-        }
-        return -1;
+    if (argument->buffer.obj != NULL) {
+        PyBuffer_Release(&argument->buffer);
     }
-    if (view->readonly) {
-        PyBuffer_Release(view);
-        raise_wrong_type(object, name, "a writable bytes-like object");
-        return -1;
-    }
-    return check_contiguous(view, name);
 }
 
+/* Add to the TypeError of an argument that isn't an int what it is; return -1. */
 static int
 raise_not_int(PyObject *object, const char *name)
 {
@@ -97,6 +102,15 @@ raise_not_int(PyObject *object, const char *name)
     return -1;
 }
 
+/* Read an int, clipped to what a Py_ssize_t holds. Returns 0, or -1 with an exception that names the argument. */
+static inline int
+read_size(Py_ssize_t *size, PyObject *object, const char *name)
+{
+    *size = PyNumber_AsSsize_t(object, NULL);
+    return *size == -1 && PyErr_Occurred() ? raise_not_int(object, name) : 0;
+}
+
+/* Returns 0 for a mask of 4 bytes, or -1 with a ValueError. */
 static int
 check_mask(const BytesArg *mask)
 {
@@ -133,6 +147,7 @@ raise_missing(const char *function, const char *const *names, Py_ssize_t count)
     return NULL;
 }
 
+/* Raise the TypeError of a Python function with these parameters, `least` of which have no default; return NULL. */
 static PyObject *
 raise_wrong_count(const char *function, Py_ssize_t given, const char *const *names, Py_ssize_t least, Py_ssize_t most)
 {
@@ -147,6 +162,7 @@ raise_wrong_count(const char *function, Py_ssize_t given, const char *const *nam
         PyExc_TypeError, "%s() takes %zd positional arguments but %zd were given", function, most, given);
 }
 
+/* Return a tuple of objects whose references are given away, or NULL if one of them is NULL. */
 static PyObject *
 pack(PyObject **objects, Py_ssize_t count)
 {
@@ -167,40 +183,11 @@ pack(PyObject **objects, Py_ssize_t count)
     return tuple;
 }
 
-/* Open an argument. Returns 0, or -1 with an exception that names it: then there is nothing to close. */
-static inline int
-open_arg(BytesArg *argument, PyObject *object, const char *name)
-{
-    if (!PyBytes_CheckExact(object)) {
-        return open_other_arg(argument, object, name);
-    }
-    argument->bytes = (const unsigned char *)PyBytes_AsString(object);
-    argument->length = Py_SIZE(object);
-    argument->buffer.obj = NULL;
-    return 0;
-}
-
-/* Read an int, clipped to what a Py_ssize_t holds. Returns 0, or -1 with an exception that names the argument. */
-static inline int
-read_size(Py_ssize_t *size, PyObject *object, const char *name)
-{
-    *size = PyNumber_AsSsize_t(object, NULL);
-    return *size == -1 && PyErr_Occurred() ? raise_not_int(object, name) : 0;
-}
-
 static inline PyObject *
 new_none(void)
 {
     Py_INCREF(Py_None);
     return Py_None;
-}
-
-static inline void
-close_arg(BytesArg *argument)
-{
-    if (argument->buffer.obj != NULL) {
-        PyBuffer_Release(&argument->buffer);
-    }
 }
 
 #endif

@@ -41,22 +41,9 @@ websocket_mask(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize
     return masked;
 }
 
-/* The lowest bits of an int of any size. Returns 0, or -1 with an exception. */
+/* Rotate the mask for a payload of which `offset` bytes came before. Returns 0, or -1 with an exception. */
 static int
-read_low_bits(uint64_t *bits, PyObject *object)
-{
-    PyObject *number = PyNumber_Index(object);
-    if (number == NULL) {
-        return -1;
-    }
-    *bits = PyLong_AsUnsignedLongLongMask(number);
-    Py_DecRef(number);
-    return 0;
-}
-
-/* The mask as it falls on a payload of which `offset` bytes came before; -1 with an exception for a wrong one. */
-static int
-rotate_mask_arg(uint32_t *turned, const BytesArg *mask, PyObject *offset)
+rotate_mask_arg(uint32_t *rotated, const BytesArg *mask, PyObject *offset)
 {
     if (check_mask(mask) < 0) {
         return -1;
@@ -70,15 +57,20 @@ rotate_mask_arg(uint32_t *turned, const BytesArg *mask, PyObject *offset)
         return -1;
     }
     uint64_t exact = (uint64_t)passed;
-    if (passed == PY_SSIZE_T_MAX && read_low_bits(&exact, offset) < 0) {
-        return -1;
+    if (passed == PY_SSIZE_T_MAX) { /* clipped, but the lowest bits count */
+        PyObject *number = PyNumber_Index(offset);
+        if (number == NULL) {
+            return -1;
+        }
+        exact = PyLong_AsUnsignedLongLongMask(number);
+        Py_DecRef(number);
     }
-    *turned = rotate_mask(load_mask(mask->bytes), (size_t)exact);
+    *rotated = rotate_mask(load_mask(mask->bytes), (size_t)exact);
     return 0;
 }
 
-/* With the GIL nobody can resize a bytearray before we return, so that its buffer needs no request and no release:
-   half the time of masking a short payload. Py_SIZE is no call there. */
+/* With the GIL, nobody can resize a bytearray before we return. Its buffer then needs no request and no release, which
+   halves the time of masking a short payload. Py_SIZE is no call there. */
 #if defined(Py_GIL_DISABLED) || defined(Py_TARGET_ABI3T)
 #define IS_BYTEARRAY_WITH_GIL(object) 0
 #else
@@ -94,7 +86,7 @@ mask_buffer(PyObject *object, uint32_t mask)
         xor_mask(bytes, bytes, (size_t)Py_SIZE(object), mask);
         return 0;
     }
-    if (open_writable(&view, object, "buffer") < 0) {
+    if (open_buffer(&view, object, "buffer", 1) < 0) {
         return -1;
     }
     xor_mask(view.buf, view.buf, (size_t)view.len, mask);
@@ -106,7 +98,7 @@ static PyObject *
 websocket_mask_inplace(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"mask", "buffer", "offset"};
-    uint32_t turned;
+    uint32_t rotated;
     BytesArg mask;
     if (count < 2 || count > 3) {
         return raise_wrong_count("websocket_mask_inplace", count, names, 2, 3);
@@ -114,16 +106,16 @@ websocket_mask_inplace(PyObject *Py_UNUSED(module), PyObject *const *arguments, 
     if (open_arg(&mask, arguments[0], "mask") < 0) {
         return NULL;
     }
-    int status = rotate_mask_arg(&turned, &mask, count == 3 ? arguments[2] : NULL);
+    int status = rotate_mask_arg(&rotated, &mask, count == 3 ? arguments[2] : NULL);
     close_arg(&mask);
-    if (status < 0 || mask_buffer(arguments[1], turned) < 0) {
+    if (status < 0 || mask_buffer(arguments[1], rotated) < 0) {
         return NULL;
     }
     return new_none();
 }
 
-/* What a header tells; sizes are in bytes. `size` is that of the whole frame as far as it is known, and never
-   more than PY_SSIZE_T_MAX, which no buffer reaches. */
+/* The header of a frame; sizes are in bytes. `size` is that of the whole frame as far as it is known, and never more
+   than PY_SSIZE_T_MAX, which no buffer reaches. */
 typedef struct {
     unsigned char head;
     int masked;
@@ -132,7 +124,7 @@ typedef struct {
 } Frame;
 
 static uint64_t
-big_endian(const unsigned char *bytes, uint64_t count)
+read_big_endian(const unsigned char *bytes, uint64_t count)
 {
     uint64_t number = 0;
     for (uint64_t i = 0; i < count; i++) {
@@ -141,7 +133,7 @@ big_endian(const unsigned char *bytes, uint64_t count)
     return number;
 }
 
-/* Whether the frame at `bytes` is there to its end. A control frame with an extended length isn't a frame. */
+/* Return whether the frame at `bytes` is complete. A control frame with an extended length isn't a frame. */
 static int
 read_frame(Frame *frame, const unsigned char *bytes, uint64_t available)
 {
@@ -162,7 +154,7 @@ read_frame(Frame *frame, const unsigned char *bytes, uint64_t available)
         return 0;
     }
     if (extended) {
-        length = big_endian(bytes + 2, extended);
+        length = read_big_endian(bytes + 2, extended);
     }
     frame->size = length > PY_SSIZE_T_MAX - frame->header ? PY_SSIZE_T_MAX : frame->header + length;
     return available >= frame->size;
@@ -242,7 +234,7 @@ parse_frames(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t
 }
 
 static int
-extended_size(uint64_t length)
+get_extended_size(uint64_t length)
 {
     return length < 126 ? 0 : length <= 0xffff ? 2 : 8;
 }
@@ -251,7 +243,7 @@ extended_size(uint64_t length)
 static unsigned char *
 write_header(unsigned char *to, unsigned char head, uint64_t length, unsigned char mask_bit)
 {
-    int extended = extended_size(length);
+    int extended = get_extended_size(length);
     *to++ = head;
     *to++ = (unsigned char)(extended == 0 ? length : extended == 2 ? 126 : 127) | mask_bit;
     for (int shift = 8 * extended; shift > 0; shift -= 8) {
@@ -260,7 +252,7 @@ write_header(unsigned char *to, unsigned char head, uint64_t length, unsigned ch
     return to;
 }
 
-/* A frame to be built: what it is made of, and its size in bytes. */
+/* The parts of a frame to build, and its size in bytes. */
 typedef struct {
     unsigned char head;
     BytesArg payload;
@@ -271,7 +263,7 @@ typedef struct {
 static int
 measure_parts(Parts *parts)
 {
-    Py_ssize_t header = 2 + extended_size((uint64_t)parts->payload.length) + parts->mask.length;
+    Py_ssize_t header = 2 + get_extended_size((uint64_t)parts->payload.length) + parts->mask.length;
     if (parts->payload.length > PY_SSIZE_T_MAX - header) {
         PyErr_NoMemory();
         return -1;
@@ -319,15 +311,18 @@ close_parts(Parts *parts)
     close_arg(&parts->payload);
 }
 
+/* From the arguments head, payload and mask. Returns 0, or -1 with an exception: then there is nothing to close. */
 static int
-open_payload_and_mask(Parts *parts, Py_ssize_t head, PyObject *payload, PyObject *mask)
+open_parts(Parts *parts, PyObject *const *arguments)
 {
-    if (open_arg(&parts->payload, payload, "payload") < 0) {
+    Py_ssize_t head;
+    if (read_size(&head, arguments[0], "head") < 0 || open_arg(&parts->payload, arguments[1], "payload") < 0) {
         return -1;
     }
+    parts->head = (unsigned char)head;
     if (head < 0 || head > 0xff) {
         PyErr_SetString(PyExc_ValueError, "head must be between 0 and 255");
-    } else if (open_mask(&parts->mask, mask) == 0) {
+    } else if (open_mask(&parts->mask, arguments[2]) == 0) {
         if (measure_parts(parts) == 0) {
             return 0;
         }
@@ -335,18 +330,6 @@ open_payload_and_mask(Parts *parts, Py_ssize_t head, PyObject *payload, PyObject
     }
     close_arg(&parts->payload);
     return -1;
-}
-
-/* From the arguments head, payload and mask. Returns 0, or -1 with an exception: then there is nothing to close. */
-static int
-open_parts(Parts *parts, PyObject *const *arguments)
-{
-    Py_ssize_t head;
-    if (read_size(&head, arguments[0], "head") < 0) {
-        return -1;
-    }
-    parts->head = (unsigned char)head;
-    return open_payload_and_mask(parts, head, arguments[1], arguments[2]);
 }
 
 static PyObject *
@@ -372,7 +355,7 @@ static PyObject *
 write_to_buffer(PyObject *object, const Parts *parts)
 {
     Py_buffer view;
-    if (open_writable(&view, object, "buffer") < 0) {
+    if (open_buffer(&view, object, "buffer", 1) < 0) {
         return NULL;
     }
     int fits = view.len >= parts->size;

@@ -1,6 +1,5 @@
-/* The names of common HTTP headers as Python strings: made once, when a module is executed, and only read afterwards.
-
-   They belong to the module, so that each interpreter has its own. */
+/* The names of common HTTP headers as Python strings. They are made when a module is executed, and only read
+   afterwards. They belong to the module, so that each interpreter has its own. */
 
 #ifndef TORNADO_SPEEDUPS_HEADER_NAMES_H
 #define TORNADO_SPEEDUPS_HEADER_NAMES_H
@@ -11,13 +10,13 @@
 
 #define NAME_SLOTS 256
 
-/* A hash table with open addressing; the slots that are empty are NULL. */
+/* A hash table with open addressing. Empty slots are NULL. */
 typedef struct {
     PyObject *objects[NAME_SLOTS];
     const char *bytes[NAME_SLOTS];
 } HeaderNames;
 
-/* The hash of a name is 0, to which each byte in turn is added. */
+/* Add a byte to the hash of a name, which begins with 0. */
 static inline uint32_t
 hash_name(uint32_t hash, unsigned char c)
 {
@@ -42,7 +41,7 @@ static const char common_names[][MAX_COMMON_NAME] = {
     "X-Request-Id", "X-Requested-With", "X-Scheme", "X-Xsrftoken",
 };
 
-/* The slot of a name, or the empty one where it would go. */
+/* Return the slot of a name, or the empty one where it would go. */
 static uint32_t
 find_slot(const HeaderNames *names, const unsigned char *name, Py_ssize_t length, uint32_t hash)
 {
@@ -101,7 +100,7 @@ clear_names(HeaderNames *names)
     }
 }
 
-/* A new reference to a name in Http-Header-Case, of which the hash is known; NULL with an exception. */
+/* Return a new reference to the string of a name in Http-Header-Case; NULL with an exception. */
 static PyObject *
 get_name(const HeaderNames *names, const unsigned char *name, Py_ssize_t length, uint32_t hash)
 {

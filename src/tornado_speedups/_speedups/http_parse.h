@@ -1,7 +1,5 @@
-/* HTTP/1.x heads (RFC 9112), read: those that are plain.
-
-   Plain is what nobody disputes: names that are tokens, values without control characters, lines that end in CRLF or
-   LF. Of anything else these functions say nothing, and leave the verdict to Tornado. */
+/* Parse HTTP/1.x heads (RFC 9112) that are plain: names are tokens, values have no control characters, lines end in
+   CRLF or LF. For anything else these functions return None, and Tornado decides. */
 
 #ifndef TORNADO_SPEEDUPS_HTTP_PARSE_H
 #define TORNADO_SPEEDUPS_HTTP_PARSE_H
@@ -10,7 +8,7 @@
 #include "header_names.h"
 #include "mask.h"
 
-/* A longer name isn't plain. */
+/* Longer names aren't plain. */
 #define MAX_NAME 64
 
 typedef struct {
@@ -19,15 +17,15 @@ typedef struct {
     const HeaderNames *names;
 } Input;
 
-/* What has been read of a block: as the fields of HTTPHeaders want it, which see. */
+/* The headers of a block, in the form that Tornado's HTTPHeaders has. */
 typedef struct {
     PyObject *lists;
     PyObject *values;
     PyObject *last; /* name, or NULL */
-    Py_ssize_t count; /* of lists; to ask the dict for each name would cost what not looking it up saves */
+    Py_ssize_t count; /* of lists; asking the dict for its size would cost what skipping look-ups saves */
 } Headers;
 
-/* RFC 9110, section 5.6.2: the characters of a token, letters as small ones; 0 for any other. */
+/* RFC 9110, section 5.6.2: the characters of a token in lower case; 0 for any other. */
 static const unsigned char token[256] = {
     ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*', ['+'] = '+',
     ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`', ['|'] = '|', ['~'] = '~', ['0'] = '0',
@@ -53,7 +51,7 @@ is_blank(unsigned char c)
     return c == ' ' || c == '\t';
 }
 
-/* Whether one of 8 bytes may be a control character; tabs count too. */
+/* Return whether one of 8 bytes may be a control character, or a tab. */
 static inline int
 may_hold_control(const unsigned char *bytes)
 {
@@ -85,7 +83,7 @@ decode(const unsigned char *from, const unsigned char *to)
     return PyUnicode_DecodeLatin1((const char *)from, to - from, NULL);
 }
 
-/* Where the value that begins here ends: at the first control character. */
+/* Return where the value that begins here ends: at the first control character. */
 static const unsigned char *
 skip_value(const unsigned char *at, const unsigned char *end)
 {
@@ -100,7 +98,7 @@ skip_value(const unsigned char *at, const unsigned char *end)
     }
 }
 
-/* Move past the end of a line, CRLF or LF, or the end of the input. Returns whether there is one here. */
+/* Move past CRLF or LF. Returns whether there was one here, or the end of the input. */
 static int
 skip_line_end(Input *input)
 {
@@ -115,7 +113,7 @@ skip_line_end(Input *input)
     return input->at == input->end;
 }
 
-/* Read a name and the colon behind it. A new reference; NULL without an exception for one that isn't plain. */
+/* Read a name and its colon. A new reference; NULL without an exception if the name isn't plain. */
 static PyObject *
 read_name(Input *input)
 {
@@ -125,7 +123,7 @@ read_name(Input *input)
     unsigned char before = '-';
     while (input->at < input->end && token[*input->at] && length < MAX_NAME) {
         unsigned char c = token[*input->at++];
-        /* Http-Header-Case: each word's first letter is large, the others are small. */
+        /* Http-Header-Case: the first letter of each word is a capital. */
         name[length] = before == '-' && c >= 'a' && c <= 'z' ? c - 0x20 : c;
         hash = hash_name(hash, name[length++]);
         before = c;
@@ -137,7 +135,7 @@ read_name(Input *input)
     return get_name(input->names, name, length, hash);
 }
 
-/* A new reference to the value, up to the end of its line; NULL without an exception for one that isn't plain. */
+/* Read a value and the end of its line. A new reference; NULL without an exception if it isn't plain. */
 static PyObject *
 read_value(Input *input)
 {
@@ -177,7 +175,7 @@ add_header(Headers *headers, PyObject *name, PyObject *value)
     if (PyDict_SetItem(headers->values, name, value) < 0) {
         return -1;
     }
-    /* Most blocks have no name twice: one value more than lists tells, without a look-up for each name. */
+    /* Most blocks have no name twice. One value more than lists shows that, without looking up the name. */
     if (PyDict_Size(headers->values) > headers->count) {
         return add_list(headers, name, value);
     }
@@ -188,7 +186,7 @@ add_header(Headers *headers, PyObject *name, PyObject *value)
     return PyDict_DelItem(headers->values, name) < 0 ? -1 : PyList_Append(list, value);
 }
 
-/* Returns 1 for a header that has been added, 0 for one that isn't plain, -1 with an exception. */
+/* Returns 1 if a header was added, 0 if it isn't plain, -1 with an exception. */
 static int
 read_header(Input *input, Headers *headers)
 {
@@ -201,7 +199,7 @@ read_header(Input *input, Headers *headers)
     return status == 0 ? 1 : PyErr_Occurred() ? -1 : 0;
 }
 
-/* Returns 1 for a block that has been read, 0 for one that isn't plain, -1 with an exception. */
+/* Returns 1 if the block was read, 0 if it isn't plain, -1 with an exception. */
 static int
 read_block(Input *input, Headers *headers)
 {
@@ -217,7 +215,7 @@ read_block(Input *input, Headers *headers)
     return 1;
 }
 
-/* A tuple of what has been read, behind the start line if there is one; takes the references. */
+/* Return a tuple of the start line, if there is one, and the headers. Takes the references. */
 static PyObject *
 pack_headers(PyObject *line, Headers *headers)
 {
@@ -225,7 +223,7 @@ pack_headers(PyObject *line, Headers *headers)
     return line == NULL ? pack(parts + 1, 3) : pack(parts, 4);
 }
 
-/* Read the block, and give back a tuple, None if it isn't plain, or NULL. Takes the reference to the start line. */
+/* Return what a block holds, None if it isn't plain. Takes the reference to the start line. */
 static PyObject *
 parse_block(Input *input, PyObject *line)
 {
@@ -241,7 +239,7 @@ parse_block(Input *input, PyObject *line)
     return status < 0 ? NULL : new_none();
 }
 
-/* A new reference to the start line, behind what line ends there may be; NULL without an exception if there is none. */
+/* Skip line ends, and read the start line. A new reference; NULL without an exception if it is incomplete. */
 static PyObject *
 read_start_line(Input *input)
 {
@@ -273,16 +271,20 @@ parse_with_start_line(Input *input)
     return parse_block(input, line);
 }
 
-/* Open an argument and call `parse`, unless it is a str whose UTF-8 isn't Latin-1 too. */
+/* Open the only argument and call `parse`, unless it is a str whose UTF-8 isn't Latin-1 too. */
 static PyObject *
-parse_argument(PyObject *module, PyObject *object, const char *name, PyObject *(*parse)(Input *input))
+parse_argument(PyObject *module, PyObject *const *arguments, Py_ssize_t count, const char *function, const char *name,
+               PyObject *(*parse)(Input *input))
 {
     BytesArg argument;
-    if (open_arg(&argument, object, name) < 0) {
+    if (count != 1) {
+        return raise_wrong_count(function, count, &name, 1, 1);
+    }
+    if (open_arg(&argument, arguments[0], name) < 0) {
         return NULL;
     }
     Input input = {argument.bytes, argument.bytes + argument.length, PyModule_GetState(module)};
-    PyObject *parsed = PyUnicode_Check(object) && has_high_bit(input.at, input.end) ? new_none() : parse(&input);
+    PyObject *parsed = PyUnicode_Check(arguments[0]) && has_high_bit(input.at, input.end) ? new_none() : parse(&input);
     close_arg(&argument);
     return parsed;
 }
@@ -296,21 +298,13 @@ parse_without_start_line(Input *input)
 static PyObject *
 parse_headers(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
-    static const char *const names[] = {"block"};
-    if (count != 1) {
-        return raise_wrong_count("parse_headers", count, names, 1, 1);
-    }
-    return parse_argument(module, arguments[0], "block", parse_without_start_line);
+    return parse_argument(module, arguments, count, "parse_headers", "block", parse_without_start_line);
 }
 
 static PyObject *
 parse_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
-    static const char *const names[] = {"data"};
-    if (count != 1) {
-        return raise_wrong_count("parse_head", count, names, 1, 1);
-    }
-    return parse_argument(module, arguments[0], "data", parse_with_start_line);
+    return parse_argument(module, arguments, count, "parse_head", "data", parse_with_start_line);
 }
 
 static const unsigned char *
@@ -331,7 +325,7 @@ skip_target(const unsigned char *at, const unsigned char *end)
     return at;
 }
 
-/* "HTTP/1." and a digit. */
+/* The length of "HTTP/1." and a digit. */
 #define VERSION_LENGTH 8
 
 static int
@@ -346,7 +340,7 @@ is_version(const unsigned char *bytes)
     return bytes[VERSION_LENGTH - 1] >= '0' && bytes[VERSION_LENGTH - 1] <= '9';
 }
 
-/* The parts of "GET /path HTTP/1.1", or None. */
+/* Return the three parts of "GET /path HTTP/1.1", or None. */
 static PyObject *
 parse_request_line(Input *input)
 {
@@ -370,11 +364,7 @@ parse_request_line(Input *input)
 static PyObject *
 parse_start_line(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
-    static const char *const names[] = {"line"};
-    if (count != 1) {
-        return raise_wrong_count("parse_start_line", count, names, 1, 1);
-    }
-    return parse_argument(module, arguments[0], "line", parse_request_line);
+    return parse_argument(module, arguments, count, "parse_start_line", "line", parse_request_line);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* HTTP/1.x heads (RFC 9112), written: those that are plain, which is ASCII without line ends of its own. */
+/* Serialize HTTP/1.x heads (RFC 9112) that are plain: names and values are ASCII without line ends. */
 
 #ifndef TORNADO_SPEEDUPS_HTTP_SERIALIZE_H
 #define TORNADO_SPEEDUPS_HTTP_SERIALIZE_H
@@ -6,7 +6,7 @@
 #include "args.h"
 #include "mask.h"
 
-/* Returns 1 and adds to `size` for ASCII without line ends, 0 for anything else, -1 with an exception. */
+/* Add the length of a plain text to `size`. Returns 1, 0 if it isn't plain, -1 with an exception. */
 static int
 measure_text(PyObject *text, Py_ssize_t *size)
 {
@@ -30,18 +30,6 @@ measure_text(PyObject *text, Py_ssize_t *size)
     }
     *size += length;
     return 1;
-}
-
-/* The same for names and values in turn. */
-static int
-measure_fields(PyObject *parts, Py_ssize_t *size)
-{
-    int status = 1;
-    for (Py_ssize_t i = 0; status == 1 && i < PyList_Size(parts); i++) {
-        *size += 2; /* the colon and a space, or CRLF */
-        status = measure_text(PyList_GetItem(parts, i), size);
-    }
-    return status;
 }
 
 static unsigned char *
@@ -78,14 +66,12 @@ assemble_head(PyObject *line, PyObject *parts, const BytesArg *body)
 {
     Py_ssize_t size = 4;
     int status = measure_text(line, &size);
-    if (status == 1) {
-        status = measure_fields(parts, &size);
+    for (Py_ssize_t i = 0; status == 1 && i < PyList_Size(parts); i++) {
+        size += 2; /* the colon and a space, or CRLF */
+        status = measure_text(PyList_GetItem(parts, i), &size);
     }
-    if (status == 0) {
-        return new_none();
-    }
-    if (status < 0) {
-        return NULL;
+    if (status < 1) {
+        return status < 0 ? NULL : new_none();
     }
     return body->length > PY_SSIZE_T_MAX / 2 - size ? PyErr_NoMemory() : write_head(line, parts, body, size);
 }
@@ -109,35 +95,20 @@ append_field(PyObject *parts, PyObject *name, PyObject *list)
     return status < 0 ? -1 : 1;
 }
 
-/* Names and values in turn, in a list that no other thread knows. Returns as append_field does. */
-static int
-append_fields(PyObject *parts, PyObject *headers)
+/* Collect names and values in turn in a list that no other thread knows, then write them. */
+static PyObject *
+serialize(PyObject *line, PyObject *headers, const BytesArg *body)
 {
-    PyObject *items = PyDict_Items(headers);
-    if (items == NULL) {
-        return -1;
-    }
-    int status = 1;
+    PyObject *items = PyDict_Items(headers), *parts = PyList_New(0), *head = NULL;
+    int status = items == NULL || parts == NULL ? -1 : 1;
     for (Py_ssize_t i = 0; status == 1 && i < PyList_Size(items); i++) {
         PyObject *item = PyList_GetItem(items, i);
         status = append_field(parts, PyTuple_GetItem(item, 0), PyTuple_GetItem(item, 1));
     }
-    Py_DecRef(items);
-    return status;
-}
-
-static PyObject *
-serialize(PyObject *line, PyObject *headers, const BytesArg *body)
-{
-    PyObject *parts = PyList_New(0);
-    if (parts == NULL) {
-        return NULL;
-    }
-    PyObject *head = NULL;
-    int status = append_fields(parts, headers);
     if (status >= 0) {
         head = status ? assemble_head(line, parts, body) : new_none();
     }
+    Py_DecRef(items);
     Py_DecRef(parts);
     return head;
 }

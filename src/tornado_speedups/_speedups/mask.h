@@ -1,8 +1,8 @@
 /* XOR of bytes with a repeated 4-byte mask (RFC 6455, section 5.3), for every CPU.
 
-   The main loop goes by the widest block that every CPU of the compiler's target has. Many x86-64 CPUs have twice that:
-   mask_avx2.h. Memory is read and written by copies of a constant size, which compilers turn into single unaligned loads
-   and stores: no cast of a pointer, no call. RISC-V has no such loads and stores, and gets code of its own. */
+   The main loop uses the widest block that every CPU of the compiler's target has. mask_avx2.h uses blocks twice as
+   wide on the x86-64 CPUs that have them. Memory is read and written by copies of a constant size, which compilers turn
+   into single unaligned loads and stores. RISC-V doesn't promise those, and gets code of its own. */
 
 #ifndef TORNADO_SPEEDUPS_MASK_H
 #define TORNADO_SPEEDUPS_MASK_H
@@ -17,7 +17,7 @@
 #define COPY_CONSTANT_SIZE memcpy
 #endif
 
-/* A mask is a word in a register, its bytes in memory order: what is stored and loaded again is waited for. */
+/* Return a mask as a word, its bytes in memory order. Loading it anew after a store would wait for that store. */
 static inline uint32_t
 load_mask(const unsigned char *bytes)
 {
@@ -26,7 +26,7 @@ load_mask(const unsigned char *bytes)
     return mask;
 }
 
-/* The mask as it falls on a payload of which `passed` bytes came before. */
+/* Rotate a mask for a payload of which `passed` bytes came before. */
 static inline uint32_t
 rotate_mask(uint32_t mask, size_t passed)
 {
@@ -57,9 +57,8 @@ xor_bytes(unsigned char *to, const unsigned char *from, size_t length, uint32_t 
 
 #if defined(__riscv) && !defined(__riscv_misaligned_fast)
 
-/* RISC-V promises aligned access only, so that compilers turn a copy of 8 bytes into 8 loads and 8 stores. Here each
-   word is loaded once and stored once: where source and destination are aligned differently, a word is put together from
-   two. */
+/* Compilers for RISC-V turn a copy of 8 bytes into 8 loads and 8 stores. Here each word is loaded once and stored once:
+   where source and destination are aligned differently, a word is combined from two. */
 #define WORD sizeof(uint64_t)
 
 static inline uint64_t
@@ -76,7 +75,7 @@ store_word(unsigned char *to, uint64_t word)
     __builtin_memcpy(__builtin_assume_aligned(to, WORD), &word, WORD);
 }
 
-/* Both places are aligned; returns how many bytes are done. */
+/* Both places are aligned. Returns how many bytes are done. */
 static inline size_t
 xor_words(unsigned char *to, const unsigned char *from, size_t length, uint64_t mask)
 {
@@ -92,7 +91,7 @@ xor_words(unsigned char *to, const unsigned char *from, size_t length, uint64_t 
     return done;
 }
 
-/* `to` is aligned, and `from` isn't; returns how many bytes are done. Nothing outside of `from` is read. */
+/* `to` is aligned, and `from` isn't. Returns how many bytes are done. Nothing outside `from` is read. */
 static inline size_t
 xor_shifted_words(unsigned char *to, const unsigned char *from, size_t length, uint64_t mask)
 {
@@ -111,7 +110,7 @@ xor_shifted_words(unsigned char *to, const unsigned char *from, size_t length, u
     return done;
 }
 
-/* As xor_mask() below. It isn't inlined: the code is long, and is called from many places. */
+/* As xor_mask() below. Not inlined, because it is long and called from many places. */
 static __attribute__((noinline)) void
 xor_mask(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
@@ -165,8 +164,8 @@ xor_block(unsigned char *to, const unsigned char *from, Block mask)
     COPY_CONSTANT_SIZE(to, &block, sizeof block);
 }
 
-/* Eight in a row: with four, the speed depended on where the compiler happened to put the loop (2.9 to 3.8
-   times that of Tornado's C at 4 KiB, on one x86-64 CPU). */
+/* Eight in a row: with four, the speed depended on where the compiler put the loop (2.9 to 3.8 times that of Tornado's
+   C at 4 KiB, on one x86-64 CPU). */
 static inline void
 xor_8_blocks(unsigned char *to, const unsigned char *from, Block mask)
 {
@@ -181,40 +180,28 @@ xor_8_blocks(unsigned char *to, const unsigned char *from, Block mask)
     xor_block(to + 7 * step, from + 7 * step, mask);
 }
 
-static inline void
-xor_8_bytes(unsigned char *to, const unsigned char *from, uint64_t mask)
-{
-    uint64_t word;
-    COPY_CONSTANT_SIZE(&word, from, sizeof word);
-    word ^= mask;
-    COPY_CONSTANT_SIZE(to, &word, sizeof word);
-}
-
-static inline void
-xor_4_bytes(unsigned char *to, const unsigned char *from, uint32_t mask)
-{
-    uint32_t word;
-    COPY_CONSTANT_SIZE(&word, from, sizeof word);
-    word ^= mask;
-    COPY_CONSTANT_SIZE(to, &word, sizeof word);
-}
-
 /* The last bytes, fewer than 16. */
 static inline void
 xor_tail(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
     if (length & 8) {
-        xor_8_bytes(to, from, (uint64_t)mask << 32 | mask);
+        uint64_t word;
+        COPY_CONSTANT_SIZE(&word, from, sizeof word);
+        word ^= (uint64_t)mask << 32 | mask;
+        COPY_CONSTANT_SIZE(to, &word, sizeof word);
         to += 8, from += 8;
     }
     if (length & 4) {
-        xor_4_bytes(to, from, mask);
+        uint32_t word;
+        COPY_CONSTANT_SIZE(&word, from, sizeof word);
+        word ^= mask;
+        COPY_CONSTANT_SIZE(to, &word, sizeof word);
         to += 4, from += 4;
     }
     xor_bytes(to, from, length & 3, mask);
 }
 
-/* By blocks that every CPU of the target has. */
+/* Use blocks that every CPU of the target has. */
 static inline void
 xor_blocks(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
@@ -232,7 +219,7 @@ xor_blocks(unsigned char *to, const unsigned char *from, size_t length, uint32_t
 #if HAS_AVX2_CODE
 
 static inline void
-xor_whole_avx2(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
+xor_unaligned(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
     size_t done = xor_avx2(to, from, length, mask);
     if (done < length) {
@@ -240,30 +227,30 @@ xor_whole_avx2(unsigned char *to, const unsigned char *from, size_t length, uint
     }
 }
 
-/* Apart from xor_mask(), so that only who comes here pays for the registers that another convention doesn't keep. Wide
-   blocks are loaded faster where they don't lie across cache lines (a sixth of the time of 64 KiB; more than is gained
-   where they are stored): before many of them, a few narrow ones are worth it. */
+/* Not inlined into xor_mask(), so that only long data pays for saving the registers that another calling convention
+   doesn't preserve. Loads that don't cross cache lines save a sixth of the time at 64 KiB, aligned stores save less: so
+   a few narrow blocks come first, until the source is aligned. */
 static __attribute__((noinline)) void
-xor_aligned_avx2(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
+xor_long(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
     if (length < AVX2_ALIGN_MIN) {
-        xor_whole_avx2(to, from, length, mask);
+        xor_unaligned(to, from, length, mask);
         return;
     }
     const size_t first = -(uintptr_t)from & (sizeof(Avx2Block) - 1);
     xor_blocks(to, from, first, mask);
-    xor_whole_avx2(to + first, from + first, length - first, rotate_mask(mask, first));
+    xor_unaligned(to + first, from + first, length - first, rotate_mask(mask, first));
 }
 
 #endif
 
-/* Write to `to` the XOR of `from` and the mask. The two places are apart, or the same. */
+/* Write the XOR of `from` and the mask to `to`. The two places are separate or the same. */
 static inline void
 xor_mask(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
 #if HAS_AVX2_CODE
     if (should_use_avx2(length)) {
-        xor_aligned_avx2(to, from, length, mask);
+        xor_long(to, from, length, mask);
         return;
     }
 #endif
@@ -272,7 +259,7 @@ xor_mask(unsigned char *to, const unsigned char *from, size_t length, uint32_t m
 
 #endif
 
-/* Ask the CPU, once, before anything is masked; without that, narrow blocks serve. */
+/* Choose the widest blocks that this CPU has. Until then, narrow ones are used. */
 static inline void
 detect_cpu(void)
 {
@@ -281,7 +268,7 @@ detect_cpu(void)
 #endif
 }
 
-/* Copy without memcpy: by XOR with zeros of which the compiler must not know, or it would call memcpy. */
+/* Copy without memcpy(): by XOR with zeros that are hidden from the compiler, which would call memcpy() otherwise. */
 static inline void
 copy_bytes(unsigned char *to, const unsigned char *from, size_t length)
 {

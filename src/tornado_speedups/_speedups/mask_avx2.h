@@ -1,7 +1,7 @@
-/* XOR with a mask in blocks of 32 bytes, for x86-64 CPUs that have AVX2, which the baseline hasn't. The CPU is asked
-   once, when the module is executed.
+/* XOR with a mask in blocks of 32 bytes, for x86-64 CPUs with AVX2, which the baseline of x86-64 lacks. The CPU is
+   asked once, when the module is executed.
 
-   No header of intrinsics is needed, which would take longer to compile than everything else here. */
+   Vector types replace the header of intrinsics, which takes longer to compile than everything else here. */
 
 #ifndef TORNADO_SPEEDUPS_MASK_AVX2_H
 #define TORNADO_SPEEDUPS_MASK_AVX2_H
@@ -9,15 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One calling convention for every system makes the machine code of this the same, byte for byte, in the wheels for
-   Linux, Windows and macOS: whoever has run one has run all. Emulated CPUs may have no AVX2. */
+/* One calling convention for every system makes this machine code the same, byte for byte, in the wheels for Linux,
+   Windows and macOS: a test of one is a test of all. That matters because emulated CPUs may lack AVX2. */
 #define AVX2 __attribute__((target("avx2"), sysv_abi, noinline))
 
-enum { AVX2_MIN = 256, AVX2_ALIGN_MIN = 1024 }; /* bytes; with fewer, nothing is gained */
+enum { AVX2_MIN = 256, AVX2_ALIGN_MIN = 1024 }; /* bytes; with fewer, AVX2 or alignment gains nothing */
 
 typedef uint32_t Avx2Block __attribute__((vector_size(32)));
 
-/* The one thing that isn't the module's state: it is the CPU's, the same whichever interpreter writes it. */
+/* Not part of the module's state, because it is a property of the CPU: every interpreter writes the same. */
 static unsigned char use_avx2;
 
 static inline __attribute__((target("avx2"))) Avx2Block
@@ -34,10 +34,10 @@ store_avx2_block(unsigned char *to, Avx2Block block)
     __builtin_memcpy(to, &block, sizeof block);
 }
 
-/* All are loaded before the first is stored, since a load soon after a store to the same place of another page waits.
-   Four variables, for GCC keeps an array of them in memory below -O3: fourteen times slower. */
+/* All are loaded before the first is stored, because a load soon after a store to the same offset in another page
+   waits. They are four variables, because GCC keeps an array in memory below -O3, which is fourteen times slower. */
 static inline __attribute__((target("avx2"))) void
-xor_4_wide_blocks(unsigned char *to, const unsigned char *from, Avx2Block mask)
+xor_4_avx2_blocks(unsigned char *to, const unsigned char *from, Avx2Block mask)
 {
     const size_t step = sizeof mask;
     Avx2Block first = load_avx2_block(from) ^ mask;
@@ -50,7 +50,7 @@ xor_4_wide_blocks(unsigned char *to, const unsigned char *from, Avx2Block mask)
     store_avx2_block(to + 3 * step, fourth);
 }
 
-/* Returns how many bytes are done: all but the last few. */
+/* Returns how many bytes are done: all but fewer than 32. */
 static AVX2 size_t
 xor_avx2(unsigned char *to, const unsigned char *from, size_t length, uint32_t mask)
 {
@@ -58,7 +58,7 @@ xor_avx2(unsigned char *to, const unsigned char *from, size_t length, uint32_t m
     const size_t step = sizeof wide;
     size_t done = 0;
     for (; length - done >= 4 * step; done += 4 * step) {
-        xor_4_wide_blocks(to + done, from + done, wide);
+        xor_4_avx2_blocks(to + done, from + done, wide);
     }
     for (; length - done >= step; done += step) {
         store_avx2_block(to + done, load_avx2_block(from + done) ^ wide);
@@ -78,7 +78,8 @@ cpuid(uint32_t leaf)
     return found;
 }
 
-/* Intel's manual, volume 1, 14.3 and 14.7.1: the CPU has AVX2, and the system keeps the registers' upper halves. */
+/* Return whether the CPU has AVX2, and the system saves the upper halves of its registers: Intel's manual, volume 1,
+   14.3 and 14.7.1. */
 static int
 has_avx2(void)
 {
@@ -92,9 +93,9 @@ has_avx2(void)
 }
 
 static inline void
-enable_avx2(int wide)
+enable_avx2(int enabled)
 {
-    __atomic_store_n(&use_avx2, (unsigned char)wide, __ATOMIC_RELAXED);
+    __atomic_store_n(&use_avx2, (unsigned char)enabled, __ATOMIC_RELAXED);
 }
 
 static inline int

@@ -1,8 +1,8 @@
 /* tornado_speedups._speedups: the functions of _python.py in C, which documents them.
 
-   It is freestanding: it calls CPython's stable ABI and nothing else, no libc, so that one binary per ABI, CPU and object
-   format is enough. Its only state is written while a module is executed: safe in subinterpreters and without the GIL.
-   It is one translation unit, because most of the time to compile a small file goes into Python.h. */
+   It is freestanding: it calls CPython's stable ABI and nothing else, no libc, so that one binary per ABI, CPU and
+   object format is enough. Its only state is written while a module is executed: safe in subinterpreters and without
+   the GIL. It is one translation unit, because most of the time to compile a small file goes into Python.h. */
 
 #include "args.h"
 #include "frames.h"
@@ -61,8 +61,8 @@ release(void *module)
 
 #if defined(Py_TARGET_ABI3T)
 
-/* The stable ABI of 3.15 with and without the GIL (PEP 803): no object's layout is known, so that a module is
-   described by slots alone (PEP 793). */
+/* The stable ABI of 3.15 with and without the GIL (PEP 803). The layout of objects is unknown in it, so that a module
+   is described by slots alone (PEP 793). */
 PyABIInfo_VAR(abi_info);
 
 static PySlot slots[] = {
@@ -87,7 +87,7 @@ PyModExport__speedups(void)
 
 #else
 
-/* Slots of later versions than the headers'. */
+/* Slots that the headers of older versions lack. */
 #if !defined(Py_mod_multiple_interpreters)
 #define Py_mod_multiple_interpreters 3
 #define Py_MOD_PER_INTERPRETER_GIL_SUPPORTED ((void *)2)
@@ -97,8 +97,8 @@ PyModExport__speedups(void)
 #define Py_MOD_GIL_NOT_USED ((void *)1)
 #endif
 
-/* Those of the newest version come first, since a slot that a version doesn't know makes it refuse the module: it is
-   given the array from where it knows all. */
+/* The newest slots come first. A Python that finds a slot it doesn't know refuses the module, so that each version gets
+   the end of the array that it knows. */
 static PyModuleDef_Slot slots[] = {
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},

@@ -15,8 +15,8 @@ Private attributes of Tornado that are used (fingerprints.py knows the versions 
     - WebSocketProtocol13: ``_abort``, ``_run_callback``, ``_handle_message``, ``_receive_frame``, ``_compressor``,
       ``_decompressor``, ``_frame_compressed``, ``_message_bytes_in``, ``_message_bytes_out``, ``_wire_bytes_in``,
       ``_wire_bytes_out``.
-    - IOStream: those in transport.py; here ``_start_read``, ``_read_future``, ``_handle_read``, ``_write_futures`` and
-      ``_closed``. asyncio: ``_enter_task`` and ``_leave_task``.
+    - IOStream: those in transport.py; here ``_start_read``, ``_read_future``, ``_handle_read``, ``_write_futures``,
+      ``_closed``. asyncio: ``_enter_task``, ``_leave_task``.
 
 Invariants
     - Frames are handled in order, one at a time. While a handler is waited for, ``_busy`` is set or the coroutine is
@@ -24,8 +24,8 @@ Invariants
       if it runs the event loop from inside ``on_message()``.
     - Answers are held back for a millisecond and the handling of one more message at most.
     - The future of a write is never resolved before the application that made it has returned.
-    - Anyone who asks for ``stream`` finds everything sent. Tornado's own code does so before it writes, closes or
-      looks, so that control frames come behind the messages before them.
+    - ``stream`` flushes before it returns the stream. Tornado's own code uses it to write, close or look, so that
+      control frames come behind the messages before them.
 
 When it steps aside
     - The protocol is of another class than Tornado's, or nest_asyncio is active: with it, a handler that waited for its
@@ -34,8 +34,8 @@ When it steps aside
       reach theirs, which alone is checked here. Tornado writes where the stream limits that, and messages that are not
       exactly bytes or str.
 
-Known differences: ``write_message()`` returns a Future that is no Task. What is held back is lost when the process ends
-by ``os._exit()`` or the application closes the stream by a reference of its own.
+Known differences: ``write_message()`` returns a Future that is no Task. What is held back is lost if the process calls
+``os._exit()``, or the application closes the stream by a reference of its own.
 """
 
 from __future__ import annotations
@@ -79,8 +79,7 @@ class FastWebSocketProtocol13(WebSocketProtocol13):
         self._transport = Transport(self._reader, self._writer)
         self._reads: bool | None = None
         self._handling = False
-        # While the socket is empty: what the coroutine waits for, its task, the task's context, and an asynchronous
-        # handler that is waited for.
+        # While the coroutine sleeps: what it waits for, its task, the task's context, and an unfinished handler.
         self._idle: asyncio.Future[asyncio.Future[Any] | None] | None = None
         self._task: Any = None
         self._context: Any = None
@@ -146,7 +145,7 @@ class FastWebSocketProtocol13(WebSocketProtocol13):
         self._handling = True
         start = 0.0
         if len(frames) > 1:
-            transport.hold()
+            writer.holds = transport.defers = True
             start = time.monotonic()
         try:
             while frames and not self.client_terminated:
@@ -229,7 +228,7 @@ class FastWebSocketProtocol13(WebSocketProtocol13):
         if treated is not None:
             await treated
 
-    # Reading: the coroutine
+    # Reading
 
     async def _receive_frame(self) -> None:
         """Wait for frames, and handle all that have come, until the application wants to be waited for."""
@@ -295,8 +294,6 @@ class FastWebSocketProtocol13(WebSocketProtocol13):
             await self._finish(pending)
         transport.take_back()
 
-    # Reading: while the coroutine sleeps
-
     def _on_event(self) -> None:
         """Handle what was received, or the end: called by the loop, and as the stream's own _handle_read."""
         if self._handling:  # the application runs the event loop from inside on_message()
@@ -313,7 +310,7 @@ class FastWebSocketProtocol13(WebSocketProtocol13):
             gen_log.warning(f"error on read: {error}")
             return
         if found and waits:
-            if transport.drained and reader.is_receiving_long_frame():
+            if transport.drained and reader.long is not None:
                 return
             reader.work = 0
             self._handle_in_context()
@@ -373,7 +370,7 @@ class FastWebSocketProtocol13(WebSocketProtocol13):
             return
         self._busy = None
         transport.take_back()
-        if self._reader.has_input() or not transport.drained:  # even the header of a frame that isn't allowed
+        if self._reader.has_input() or not transport.drained:  # even a header that isn't allowed
             self._handle_in_context()
         if not self._waits():
             return

@@ -48,7 +48,7 @@ class FrameReader:
         self._position = 0
         self.needed = 2
         # A long frame that is being received. Meanwhile frames and data are empty.
-        self._long: _LongFrame | None = None
+        self.long: _LongFrame | None = None
         # The payloads of the fragments of a message so far, and the opcode of the first one.
         self.fragments: bytearray | None = None
         self._fragment_opcode = 0
@@ -61,8 +61,8 @@ class FrameReader:
 
     def feed(self, data: bytes) -> None:
         """Add bytes that were received."""
-        if self._long is not None:
-            data = data[self._long.feed(data) :]
+        if self.long is not None:
+            data = data[self.long.feed(data) :]
             self._end_long_frame()
             if not data:
                 return
@@ -92,7 +92,7 @@ class FrameReader:
 
     def has_input(self) -> bool:
         """Return whether anything that was received hasn't been handled yet."""
-        return bool(self.frames) or self._position < len(self.data) or self._long is not None
+        return bool(self.frames) or self._position < len(self.data) or self.long is not None
 
     def has_frame(self) -> bool:
         """Return whether a complete frame has been received, parsed or not."""
@@ -140,31 +140,27 @@ class FrameReader:
             self.fragments = bytearray(payload)
         return (opcode, payload) if final else None
 
-    def is_receiving_long_frame(self) -> bool:
-        """Return whether a long frame has begun and isn't complete."""
-        return self._long is not None
-
     def get_buffer(self) -> memoryview | None:
         """Return where the next bytes of a long frame should be received; None if feed() should get them."""
         available = len(self.data) - self._position
         if self.needed - available >= LONG and self.needed <= _MAX_EXPANSION * available:
-            self._long = _LongFrame(self.data[self._position :], self.needed)
+            self.long = _LongFrame(self.data[self._position :], self.needed)
             self.data, self._position, self.needed = b"", 0, 2
-        return None if self._long is None else self._long.missing[:_MAX_READ]
+        return None if self.long is None else self.long.missing[:_MAX_READ]
 
     def buffer_updated(self, count: int) -> None:
         """Note that so many bytes were written to what get_buffer() returned."""
-        if self._long is not None:
-            self._long.missing = self._long.missing[count:]
+        if self.long is not None:
+            self.long.missing = self.long.missing[count:]
             self._end_long_frame()
 
     def _end_long_frame(self) -> None:
-        long = self._long
+        long = self.long
         if long is None or len(long.missing):
             return
         size = len(long.frame)
         self.frames = [long.take(decode=not self.compression and self.fragments is None)]
-        self._long = None
+        self.long = None
         self.wire_bytes += size
         self.work += size
 

@@ -55,7 +55,7 @@ class Transport:
         # Whether the event loop calls us first when the socket can be read. The stream changes that when it listens for
         # being able to write.
         self._listens = False
-        # Futures of frames that have left; while writes are deferred, release() resolves them.
+        # Futures of frames that have left. While they are deferred, release() resolves them.
         self.defers = False
         self._sent: list[WriteFuture] = []
 
@@ -93,7 +93,7 @@ class Transport:
         The stream is closed at the end of the connection, and when the connection is broken. Raises OSError.
         """
         stream, reader = self.stream, self._reader
-        buffer = reader.get_buffer() if reader.needed > LONG or reader.is_receiving_long_frame() else None
+        buffer = reader.get_buffer() if reader.needed > LONG or reader.long is not None else None
         size = stream.read_chunk_size if buffer is None else len(buffer)
         data = b""
         try:
@@ -180,10 +180,6 @@ class Transport:
         else:
             self._transmit(frame, [future])
 
-    def hold(self) -> None:
-        """Hold back what is sent from now on, until release()."""
-        self._writer.holds = self.defers = True
-
     def release(self) -> None:
         """Send what was held back, and resolve the futures of what was sent."""
         self._writer.holds = self.defers = False
@@ -201,7 +197,7 @@ class Transport:
         stream = self.stream
         sent = 0 if stream._closed or stream._write_futures else self._write_to_socket(data)
         if stream._closed:
-            _fail(futures, WebSocketClosedError())
+            _resolve(futures, WebSocketClosedError())
         elif sent < len(data):
             self._leave_to_stream(memoryview(data)[sent:], futures)
         else:
@@ -244,7 +240,7 @@ class Transport:
 
     def _resolve_sent(self) -> None:
         futures, self._sent = self._sent, []
-        _succeed(futures)
+        _resolve(futures)
 
 
 def is_known(stream: Any) -> bool:
@@ -263,22 +259,15 @@ def find_context(task: Any, idle: Any) -> Any:
     return next((context for callback, context in callbacks if getattr(callback, "__self__", None) is task), None)
 
 
-def _succeed(futures: Iterable[WriteFuture]) -> None:
+def _resolve(futures: Iterable[WriteFuture], error: BaseException | None = None) -> None:
     for future in futures:
-        if not future.done():
+        if not future.done() and error is None:
             future.set_result(None)
-
-
-def _fail(futures: Iterable[WriteFuture], error: BaseException) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_exception(error)
+        elif not future.done():
+            future.set_exception(error)  # type: ignore[arg-type]
 
 
 def _pass_on(futures: list[WriteFuture], written: asyncio.Future[None]) -> None:
     """Give the futures the result of a write of the stream."""
     error = None if written.cancelled() else written.exception()
-    if error is None:
-        _succeed(futures)
-    else:
-        _fail(futures, WebSocketClosedError() if isinstance(error, StreamClosedError) else error)
+    _resolve(futures, WebSocketClosedError() if isinstance(error, StreamClosedError) else error)

@@ -12,7 +12,7 @@ from wheelworks.core import targets
 
 from tests.fixtures.settings import HOSTS, settings
 
-EVERY_TARGET = [target.id for target in targets.all_targets()]
+EVERY_TARGET = [target.id for target in targets.load_targets()]
 PYTHONS = Symbols(undefined=frozenset({"PyLong_FromLong", "_Py_Dealloc"}), imported=frozenset({"PyExc_ValueError"}))
 
 
