@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(f"wheelworks {__version__}\n" if argv[0] == "--version" else HELP)
         return 0
     if not argv or argv[0] not in COMMANDS:
-        console.error(f"no command {argv[0]!r}" if argv else "no command", f"one of: {', '.join(COMMANDS)}")
+        console.print_error(f"no command {argv[0]!r}" if argv else "no command", f"one of: {', '.join(COMMANDS)}")
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, process.handle_interrupt)
@@ -59,13 +59,13 @@ def main(argv: Sequence[str]) -> int:
         _refuse_elsewhere(argv[0])
         return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
     except WheelworksError as error:
-        console.error(error.message, error.hint)
+        console.print_error(error.message, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
-        console.error("interrupted: what was being built is gone, what was written before is whole")
+        console.print_error("interrupted; partial output removed, finished files are intact")
         return 1
     except OSError as error:
-        console.error(*_system(error))
+        console.print_error(*_system(error))
         return 1
     finally:
         process.stop_all()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 from wheelworks.cli import ci_matrix, lint_project
-from wheelworks.core import plan, targets
+from wheelworks.core import targets
 
 from tests.fixtures import pages
 from tests.fixtures.commands import ROOT, environment
@@ -170,8 +170,8 @@ def test_the_gate_waits_for_every_job_and_fails_with_any() -> None:
 
 
 def test_matrices_come_from_the_plan() -> None:
-    planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
-    rows = {"native": ci_matrix.native(planned), **ci_matrix.official(targets.all_targets())}
+    planned = targets.plan_wheels("a-1.0", targets.load_targets(), targets.load_abis(), pure=True)
+    rows = {"native": ci_matrix.make_native_rows(planned), **ci_matrix.make_cibuildwheel_rows(targets.load_targets())}
     used = set()
     for name, job in jobs(FOLDER / "ci.yml").items():
         if "strategy" not in job:
@@ -185,7 +185,7 @@ def test_matrices_come_from_the_plan() -> None:
 
 
 def test_machines_are_those_of_the_target_table() -> None:
-    hosted = {target.runner for target in targets.all_targets() if target.runner}
+    hosted = {target.runner for target in targets.load_targets() if target.runner}
     named = {job["runs-on"] for file in FILES for job in jobs(file).values() if "runs-on" in job}
     assert named - {"${{ matrix.runner }}"} <= hosted
 
@@ -250,8 +250,8 @@ def lacks(lock: str, machine: tuple[str, str], folder: Path) -> str:
 @pytest.mark.integration
 @pytest.mark.parametrize("lock", ["nox", "wheelworks", "cibuildwheel"])
 def test_every_machine_can_install_what_its_sessions_need(lock: str, tmp_path: Path) -> None:
-    planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
-    machines = {(row["runner"], row["suite"]) for row in ci_matrix.native(planned)}
+    planned = targets.plan_wheels("a-1.0", targets.load_targets(), targets.load_abis(), pure=True)
+    machines = {(row["runner"], row["suite"]) for row in ci_matrix.make_native_rows(planned)}
     assert {machine: said for machine in sorted(machines) if (said := lacks(lock, machine, tmp_path))} == {}
 
 
@@ -264,8 +264,8 @@ def installs_anywhere(lock: str, python: str, folder: Path) -> bool:
 
 
 def native_pythons() -> list[str]:
-    planned = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
-    return sorted({row["python"] for row in ci_matrix.native(planned)})
+    planned = targets.plan_wheels("a-1.0", targets.load_targets(), targets.load_abis(), pure=True)
+    return sorted({row["python"] for row in ci_matrix.make_native_rows(planned)})
 
 
 @pytest.mark.integration

@@ -65,7 +65,7 @@ def print_audit(audit: Audit, options: argparse.Namespace) -> None:
     if audit.findings:
         console.out.print(render_details(audit.findings, everything=options.verbose))
     for note in audit.notes:
-        console.note(note)
+        console.print_note(note)
     severities = [one.severity for one in audit.findings]
     counts = ", ".join(_count(severities.count(kind), kind) for kind in ("error", "warning"))
     console.out.print(f"{_count(len(audit.files), 'file')}: {counts}" if audit.files else counts)
@@ -87,9 +87,9 @@ def summarize_checks(audit: FileAudit) -> dict[str, str]:
 def make_table(files: Sequence[FileAudit]) -> Table:
     """Return the table of files and groups of checks."""
     shown = [group for group in GROUPS if any(group in file.groups for file in files)]
-    made = console.table("", "wheel", *shown)
+    made = console.create_table("", "wheel", *shown)
     for file in files:
-        name = console.folded(file.file) if file.file.count("-") >= 4 else escape(file.file)
+        name = console.wrap_wheel_name(file.file) if file.file.count("-") >= 4 else escape(file.file)
         made.add_row(name, *(_make_cell(file, group) for group in shown))
     return made
 

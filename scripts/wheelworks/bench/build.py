@@ -30,7 +30,7 @@ def _wheelworks(*words: str) -> Command:
 
 def _cibuildwheel(source: str, target: str) -> Command:
     words = ("build-wheels", source, "--builder", "cibuildwheel", "--target", target)
-    return _wheelworks(*words, "--abi", targets.floor().id)
+    return _wheelworks(*words, "--abi", targets.get_oldest_abi().id)
 
 
 def list_cases(source: str, target: str) -> dict[str, dict[str, Command]]:
@@ -40,12 +40,12 @@ def list_cases(source: str, target: str) -> dict[str, dict[str, Command]]:
     another CPU under qemu.
     """
     if target:
-        row = targets.find(target).id
-        words = ("build-wheels", source, "--no-run", "--target", row, "--abi", targets.floor().id)
+        row = targets.find_target(target).id
+        words = ("build-wheels", source, "--no-run", "--target", row, "--abi", targets.get_oldest_abi().id)
         return {f"the wheel for {row}": {"cross": _wheelworks(*words), "cibuildwheel": _cibuildwheel(source, row)}}
     pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", source, "-w")
     native: dict[str, Command] = {"cross": _wheelworks("host-wheel", source), "pip": lambda out: (*pip, str(out))}
-    if host := targets.host():
+    if host := targets.find_host_target():
         native["cibuildwheel"] = _cibuildwheel(source, host.id)
     arm64: dict[str, Command] = {"cross": _wheelworks("cross-arm64", source, "--no-run")}
     return {"this machine's wheel": native, "the ARM64 wheels": arm64}
@@ -91,7 +91,7 @@ def _build_first(case: str, name: str, command: Command, update: Update) -> floa
     except WheelworksError as error:
         if name == BASE:
             raise
-        console.note(f"{case}: {name} is left out: {error.message.strip()}")
+        console.print_note(f"{case}: {name} is left out: {error.message.strip()}")
         return None
 
 

@@ -99,7 +99,7 @@ def make_tables(title: str, base: str, measurements: Sequence[Measurement]) -> l
 def _make_table(title: str, base: str, measurements: Sequence[Measurement]) -> Table:
     subjects = list(dict.fromkeys(each.subject for each in measurements))
     found = {(each.case, each.subject): each for each in measurements}
-    made = console.table(f"{title}, and how many times {base}'s", "", *subjects)
+    made = console.create_table(f"{title}, and how many times {base}'s", "", *subjects)
     for case in dict.fromkeys(each.case for each in measurements):
         made.add_row(case, *(_format_cell(found.get((case, one)), found.get((case, base))) for one in subjects))
     return made

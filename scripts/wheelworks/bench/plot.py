@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wheelworks.bench.measurements import SECONDS, Measurement, load_results
-from wheelworks.core import manifest
+from wheelworks.core.files import write_file
 from wheelworks.core.text import escape_invisible
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def plot_name(suite: str, series: str) -> str:
 def write_plots(file: Path) -> list[Path]:
     """Write a plot of each series of a results file beside it, and return their paths. Raises WheelworksError."""
     return [
-        manifest.write(file.parent / plot_name(suite, name), draw_plot(f"{suite}: {name}", group))
+        write_file(file.parent / plot_name(suite, name), draw_plot(f"{suite}: {name}", group))
         for suite, found in load_results(file).items()
         for name, group in group_series(found).items()
     ]

@@ -20,9 +20,10 @@ import pyproject_hooks
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from wheelworks.core import cache, process, venv
+from wheelworks.core import process, venv
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.headers_python import BuildPython
+from wheelworks.core.files import get_cached_folder
+from wheelworks.core.interpreters import BuildPython
 
 # Hash-locked versions of setuptools and other build tools; pip resolves the requirements that it doesn't lock.
 LOCK = Path(__file__).parents[1] / "locks" / "build.txt"
@@ -88,7 +89,7 @@ def make_build_environment(
             options = _pip_options(words, wanted, lock, folder)
             venv.install_requirements(environment, "the project's build requirements can't be installed", *options)
 
-    folder = cache.keep(f"buildenvs/{key}", make)
+    folder = get_cached_folder(f"buildenvs/{key}", make)
     return BuildEnvironment(folder, venv.python_of(folder), _read_versions(folder))
 
 

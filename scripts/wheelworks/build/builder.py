@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from wheelworks.build.context import BuildContext
 from wheelworks.build.driver import Compilation
 from wheelworks.build.wheel import FinishedWheel, build_pure_wheel, build_wheel
-from wheelworks.core import manifest, plan, process
+from wheelworks.core import manifest, process, targets
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import hash_file, write_file
 from wheelworks.core.manifest import Fingerprint, WheelRecord
-from wheelworks.core.targets import Abi, Target, family_of
+from wheelworks.core.targets import Abi, Target, find_family
 
 _SUITE = Path(__file__).parents[1]
 
@@ -31,7 +32,7 @@ class BuildTask:
     abi: Abi | None
 
     def __str__(self) -> str:
-        return f"{self.targets[0].id}, {self.abi.id}" if self.abi else plan.PURE
+        return f"{self.targets[0].id}, {self.abi.id}" if self.abi else targets.PURE
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def run_tasks(
     existing = [] if force else _load_records(context.out)
 
     def run(task: BuildTask) -> list[BuildResult]:
-        family = family_of(task.targets[0]) if task.targets else ()
+        family = find_family(task.targets[0]) if task.targets else ()
         fingerprint = compute_fingerprint(context, family, task.abi)
         results = _TaskRun(context, task, existing, fingerprint).run()
         done(task)
@@ -96,7 +97,7 @@ def _load_records(folder: Path) -> list[WheelRecord]:
         record = manifest.load(folder)
     except WheelworksError:
         return []
-    return manifest.existing(record, folder).wheels if record else []
+    return manifest.drop_changed(record, folder).wheels if record else []
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class _TaskRun:
 
         Compiling for the first target of the family shows which, whether or not that target was requested.
         """
-        family = family_of(self.task.targets[0])
+        family = find_family(self.task.targets[0])
 
         def build(target: Target, serves: tuple[Target, ...]) -> BuildResult | None:
             return self._build(lambda: build_wheel(self.context, target, abi, serves, self.task.targets))
@@ -138,7 +139,7 @@ class _TaskRun:
                 return None
             record = replace(finished.record, fingerprint=self.fingerprint)
             _check_header_releases(self.existing, record)
-            file = manifest.write(self.context.out / record.file, finished.data)
+            file = write_file(self.context.out / record.file, finished.data)
             return Built(file, record, time.perf_counter() - start, finished.compilation)
         except WheelworksError as error:
             return Failed(self.task, error)
@@ -154,7 +155,7 @@ def compute_fingerprint(context: BuildContext, family: Sequence[Target], abi: Ab
     separate, because another release's headers should make no difference.
     """
     recipe = {
-        "tree": context.source.sha256,
+        "tree": context.source.tree_sha256,
         "name": context.source.name,
         "epoch": context.source.epoch,
         "variables": dict(context.variables),
@@ -178,7 +179,7 @@ def hash_builder() -> str:
     files += _SUITE.glob("locks/*.txt")
     total = hashlib.sha256()
     for path in sorted(files):
-        total.update(f"{path.relative_to(_SUITE).as_posix()}\0{manifest.sha256(path)}\n".encode())
+        total.update(f"{path.relative_to(_SUITE).as_posix()}\0{hash_file(path)}\n".encode())
     return total.hexdigest()
 
 

@@ -13,9 +13,9 @@ from wheelworks.build.backend import Backend, BackendError, BuildEnvironment, ma
 from wheelworks.build.headers import Headers, adapt_headers, find_headers
 from wheelworks.build.sdist import write_sdist
 from wheelworks.build.source import SourceTree
-from wheelworks.core import headers_python, manifest
+from wheelworks.core import interpreters, manifest
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.targets import Abi, floor
+from wheelworks.core.targets import Abi, get_oldest_abi
 
 Update = Callable[[str], None]
 
@@ -73,7 +73,7 @@ class BuildContext:
 
     source: SourceTree
     sdist: Path
-    python: headers_python.BuildPython
+    python: interpreters.BuildPython
     headers: Mapping[str, Headers]
     environment: BuildEnvironment
     work: Path
@@ -90,14 +90,6 @@ class BuildContext:
             python=".".join(self.python.version.split(".")[:2]),
             build_requirements=self.environment.versions,
         )
-
-    def publish_sdist(self) -> Path:
-        """Write the sdist to the folder of the wheels."""
-        return manifest.write(self.out / self.sdist.name, self.sdist.read_bytes())
-
-    def pure_variables(self) -> Mapping[str, str] | None:
-        """Return the variables with which the project builds without its extension; None if it declares none."""
-        return source.read_pure_variables(self.source.tree)
 
 
 def prepare_context(
@@ -116,8 +108,8 @@ def prepare_context(
     something is missing.
     """
     kind, variables = source.check_source(path), variables or {}
-    interpreter = headers_python.find(chosen=python)
-    headers = {abi.id: _find_headers(abi, interpreter, update) for abi in abis or [floor()]}
+    interpreter = interpreters.find_build_python(chosen=python)
+    headers = {abi.id: _find_headers(abi, interpreter, update) for abi in abis or [get_oldest_abi()]}
     if kind == "directory":
         update(f"making the sdist of {path.resolve().name}")
         tree, archive, environment = _make_sdist(path, interpreter, work, variables, update)
@@ -128,15 +120,15 @@ def prepare_context(
     return BuildContext(tree, archive, interpreter, headers, environment, work, out, variables)
 
 
-def _find_headers(abi: Abi, python: headers_python.BuildPython, update: Update) -> Headers:
-    if abi == floor():  # the interpreter that runs the build has this version, and the user may have chosen it
+def _find_headers(abi: Abi, python: interpreters.BuildPython, update: Update) -> Headers:
+    if abi == get_oldest_abi():  # the interpreter that runs the build has this version, and the user may have chosen it
         return adapt_headers(python.headers, abi)
     update(f"looking for the headers of CPython {abi.python}")
     return find_headers(abi)
 
 
 def _make_sdist(
-    path: Path, python: headers_python.BuildPython, work: Path, variables: Mapping[str, str], update: Update
+    path: Path, python: interpreters.BuildPython, work: Path, variables: Mapping[str, str], update: Update
 ) -> tuple[SourceTree, Path, BuildEnvironment]:
     """Make and unpack a folder's sdist, so that its wheels are the ones that anyone builds from the sdist."""
     folder = path.resolve()
@@ -157,7 +149,7 @@ def _make_sdist(
 
 
 def _install_build_environment(
-    tree: Path, python: headers_python.BuildPython, variables: Mapping[str, str], update: Update
+    tree: Path, python: interpreters.BuildPython, variables: Mapping[str, str], update: Update
 ) -> BuildEnvironment:
     words = source.read_build_requirements(tree)
     environment = make_build_environment(python, parse_requirements(words), update)

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelworks.core import cache, debian, process
+from wheelworks.core import interpreters, process
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import get_cached_folder, remove_tree
 from wheelworks.core.targets import Abi
 
 _PYCONFIG = Path(__file__).with_name("pyconfig.h")
@@ -95,17 +96,18 @@ def fetch_debian_headers(version: str) -> Path:
 
     Raises WheelworksError if mmdebstrap is missing or fails.
     """
-    return cache.keep(f"debian-headers/{version}", lambda folder: _download_package(version, folder))
+    return get_cached_folder(f"debian-headers/{version}", lambda folder: _download_package(version, folder))
 
 
 def _download_package(version: str, folder: Path) -> None:
     missing = f"no headers of CPython {version} on this machine"
-    hint = INSTALL_HINT.format(version=version) + debian.HOW_TO_GET
-    if version not in debian.SUITES or not shutil.which("mmdebstrap"):
+    hint = INSTALL_HINT.format(version=version) + interpreters.MMDEBSTRAP_HINT
+    if version not in interpreters.DEBIAN_SUITES or not shutil.which("mmdebstrap"):
         raise WheelworksError(missing, hint)
     hook = f'cd "$1" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download libpython{version}-dev'
     archive = folder / "root.tar"
-    command = debian.command("custom", debian.SUITES[version], f"--customize-hook={hook}")
+    suite = interpreters.DEBIAN_SUITES[version]
+    command = interpreters.make_mmdebstrap_command("custom", suite, f"--customize-hook={hook}")
     ended = process.run([*command[:-1], archive], timeout=600)
     if ended.status != 0:
         lines = [line for line in ended.output.splitlines() if line.startswith("E:")]
@@ -127,7 +129,7 @@ def _extract_headers(archive: Path, version: str, folder: Path) -> None:
         path.rename(folder / path.name)
     archive.unlink()
     package.unlink()
-    cache.remove_tree(files)
+    remove_tree(files)
 
 
 def adapt_headers(folder: Path, abi: Abi) -> Headers:
@@ -146,7 +148,7 @@ def adapt_headers(folder: Path, abi: Abi) -> Headers:
             (place / name).parent.mkdir(exist_ok=True, parents=True)
             (place / name).write_bytes(data)
 
-    kept = cache.keep(f"headers/{abi.nodot}-{digest.hexdigest()[:16]}", make)
+    kept = get_cached_folder(f"headers/{abi.nodot}-{digest.hexdigest()[:16]}", make)
     return Headers(kept, read_release(folder), digest.hexdigest())
 
 

@@ -20,7 +20,7 @@ import deflate
 
 from wheelworks.core.archive import DEFAULT_LIMITS, MAX_HEADER_SIZE, LimitedReader, Limits, size_error
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.manifest import write
+from wheelworks.core.files import write_file
 
 _DAMAGE_ERRORS = (tarfile.TarError, EOFError, zlib.error, struct.error, ValueError, OverflowError, RecursionError)
 # Windows' separators and streams, C's string end, and the surrogates that stand for bytes which aren't UTF-8.
@@ -146,4 +146,4 @@ def write_sdist(tree: Path, epoch: int, place: Path) -> Path:
                 with path.open("rb") as file:
                     tar.addfile(info, file)
     # deflate: the lock file pins the compressor, and the header that it writes has no time
-    return write(place, bytes(deflate.gzip_compress(raw.getvalue(), 9)))
+    return write_file(place, bytes(deflate.gzip_compress(raw.getvalue(), 9)))

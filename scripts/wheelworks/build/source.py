@@ -10,15 +10,16 @@ import os
 import shutil
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
 from wheelworks.build.sdist import unpack_sdist
-from wheelworks.core import manifest, plan
+from wheelworks.core import manifest, targets
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import hash_file
 from wheelworks.core.git import run_git
 
 PURE_HINT = """\
@@ -39,14 +40,14 @@ _LEFT_BY_TOOLS = shutil.ignore_patterns(
 class SourceTree:
     """A source tree to build from.
 
-    ``name`` is "project-version", ``tree`` the unpacked folder, ``sha256`` the hash of its names, modes and contents,
-    ``epoch`` the time of its wheels' files (seconds since 1970), ``commit`` git's, or "".
+    ``name`` is "project-version", ``tree`` the unpacked folder, ``tree_sha256`` the hash of its names, modes and
+    contents, ``epoch`` the time of its wheels' files (seconds since 1970), ``commit`` git's, or "".
     """
 
     name: str
     kind: Literal["directory", "sdist"]
     tree: Path
-    sha256: str
+    tree_sha256: str
     epoch: int
     commit: str = ""
     dirty: bool = False
@@ -54,15 +55,7 @@ class SourceTree:
 
     def record(self) -> manifest.Source:
         """Return the manifest's record of the source."""
-        return manifest.Source(
-            name=self.name,
-            kind=self.kind,
-            tree_sha256=self.sha256,
-            archive_sha256=self.archive_sha256,
-            commit=self.commit,
-            dirty=self.dirty,
-            epoch=self.epoch,
-        )
+        return manifest.Source(**{name: value for name, value in asdict(self).items() if name != "tree"})
 
 
 def check_source(path: Path) -> Literal["directory", "sdist"]:
@@ -84,7 +77,7 @@ def unpack_source(archive: Path, into: Path) -> SourceTree:
     if not (tree / "pyproject.toml").is_file() and not (tree / "setup.py").is_file():
         raise WheelworksError(f"{archive.name}: no sdist: it has neither pyproject.toml nor setup.py")
     epoch = read_epoch_variable(os.environ.get("SOURCE_DATE_EPOCH")) or _clamp_epoch(newest)
-    return SourceTree(tree.name, "sdist", tree, hash_tree(tree), epoch, archive_sha256=manifest.sha256(archive))
+    return SourceTree(tree.name, "sdist", tree, hash_tree(tree), epoch, archive_sha256=hash_file(archive))
 
 
 def read_epoch_variable(value: str | None) -> int | None:
@@ -179,7 +172,7 @@ def hash_tree(tree: Path) -> str:
     for path in sorted(tree.rglob("*"), key=lambda path: path.relative_to(tree).as_posix()):
         if path.is_file():
             executable = "x" if path.stat().st_mode & 0o100 else "-"
-            total.update(f"{path.relative_to(tree).as_posix()}\0{executable}{manifest.sha256(path)}\n".encode())
+            total.update(f"{path.relative_to(tree).as_posix()}\0{executable}{hash_file(path)}\n".encode())
     return total.hexdigest()
 
 
@@ -231,9 +224,9 @@ def read_name_version(path: Path) -> str:
     try:
         if path.is_file():
             name, version = parse_sdist_filename(path.name)
-            return plan.stem(name, str(version))
+            return targets.format_name_version(name, str(version))
         table = read_pyproject(path).get("project", {})
-        return plan.stem(table["name"], table["version"])
+        return targets.format_name_version(table["name"], table["version"])
     except InvalidSdistFilename as error:
         raise WheelworksError(f"{path.name}: {error}", "an sdist is named NAME-VERSION.tar.gz") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -45,7 +45,7 @@ def check_platform(name: WheelName, target: Target) -> None:
 
 def check_abi(name: WheelName, target: Target, abi: Abi) -> None:
     """Check that the backend built for the requested ABI. Raises WheelworksError."""
-    if not abi.makes(name.abi):
+    if not abi.accepts(name.abi):
         raise WheelworksError(
             f"{target.id}: the build backend made a wheel for {name.abi}, not {abi.id}",
             "it ignores the target's sysconfig",

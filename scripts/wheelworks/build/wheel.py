@@ -26,10 +26,11 @@ from wheelworks.build import crossenv, source, verify
 from wheelworks.build.backend import LOCK, Backend, BackendError
 from wheelworks.build.context import BuildContext, make_environment
 from wheelworks.build.driver import Compilation, Event, describe_failure, read_log, summarize_log
-from wheelworks.core import cache, plan
+from wheelworks.core import targets
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.binary import SUFFIXES
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import get_cache_folder
 from wheelworks.core.manifest import ExtensionRecord, WheelRecord
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.wheel import (
@@ -96,7 +97,7 @@ def _finish(
     natives = verify.check_native_files(made.members, target)
     verify.check_stable_abi(natives, made.name, target)
     verify.check_timestamps(natives, context.source.epoch, target)
-    folders = (str(context.work), str(cache.folder()), str(Path.home() / ".cache"))
+    folders = (str(context.work), str(get_cache_folder()), str(Path.home() / ".cache"))
     verify.check_host_paths(made.members, folders, target)
     platforms = [platform for target in serves for platform in target.tags]
     tags = frozenset(Tag(tag.interpreter, tag.abi, platform) for tag in made.name.tags for platform in platforms)
@@ -155,7 +156,7 @@ def build_pure_wheel(context: BuildContext) -> FinishedWheel:
 
     Raises WheelworksError if it declares none, or if the wheel isn't pure.
     """
-    variables, folder = context.pure_variables(), context.work / "pure"
+    variables, folder = source.read_pure_variables(context.source.tree), context.work / "pure"
     if variables is None:
         message = f"{context.source.name}: its pyproject.toml doesn't say how to build it without its extension"
         raise WheelworksError(message, source.PURE_HINT)
@@ -164,11 +165,11 @@ def build_pure_wheel(context: BuildContext) -> FinishedWheel:
     try:
         path = Backend(folder / "source", context.environment, settings).make("wheel", folder / "wheel")
     except BackendError as error:
-        raise WheelworksError(f"{plan.PURE}: {error}") from error
+        raise WheelworksError(f"{targets.PURE}: {error}") from error
     made = open_wheel(path)
     natives = [file for file in made.members if file.endswith(SUFFIXES)]
-    if natives or made.name.platforms != {"any"} or made.name.abi != plan.PURE.removesuffix("-any"):
-        raise WheelworksError(f"{plan.PURE}: the project builds {', '.join([path.name, *natives])}")
+    if natives or made.name.platforms != {"any"} or made.name.abi != targets.PURE.removesuffix("-any"):
+        raise WheelworksError(f"{targets.PURE}: the project builds {', '.join([path.name, *natives])}")
     data = _repack(context, made, made.name.tags, {file: file for file in made.members})
     record = replace(describe_wheel(format_wheel_name(made.name, made.name.tags), data, ()), link="none")
     return FinishedWheel(data, record, summarize_log([]))

@@ -14,9 +14,10 @@ from pathlib import Path
 from wheelworks.bench import icount, measurements, server_suites
 from wheelworks.bench.icount import Change, WheelCounts
 from wheelworks.cli import _figures, _manifest, host_wheel
-from wheelworks.cli._output import work_folder
-from wheelworks.core import console, git, manifest, process
+from wheelworks.cli._output import create_work_folder
+from wheelworks.core import console, git, process
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import write_file
 from wheelworks.core.wheel import parse_wheel_name, read_members
 
 SUITES = ("frames", "headers", "mask")  # they take seconds; the servers take minutes, and can be named
@@ -58,14 +59,14 @@ def run_compare(revision: str, suites: Sequence[str]) -> int:
     Returns 1 for a significant loss, otherwise 0. Raises WheelworksError if one of them can't be built or measured.
     """
     commit = resolve_revision(revision)
-    with work_folder() as work, console.Progress() as progress:
-        progress.say("compare", f"building {commit[:12]} and the working tree")
+    with create_work_folder() as work, console.Progress() as progress:
+        progress.update("compare", f"building {commit[:12]} and the working tree")
         old = _install_wheel(git.clone(Path(), work / "source", commit), work / "old")
         new = _install_wheel(Path(), work / "new")
         before: Figures = defaultdict(list)
         after: Figures = defaultdict(list)
         for number in range(ROUNDS):
-            progress.say("compare", f"round {number + 1} of {ROUNDS}")
+            progress.update("compare", f"round {number + 1} of {ROUNDS}")
             for site, into in [(old, before), (new, after)][:: 1 if number % 2 else -1]:
                 _measure(site, suites or SUITES, work / "figures.json", into)
     return show_differences(find_differences(before, after), revision)
@@ -130,7 +131,7 @@ def compute_t_score(before: Sequence[float], after: Sequence[float]) -> float:
 
 def show_differences(found: Sequence[Difference], revision: str) -> int:
     """Show every case. Returns 1 if one has become significantly slower, otherwise 0."""
-    table = console.table("", "case", revision, "now", "times", "t-score")
+    table = console.create_table("", "case", revision, "now", "times", "t-score")
     for one in found:
         colour = ("[red]" if one.ratio > 1 else "[green]") if one.significant else "[default]"
         cells = (f"{one.before:,.0f} {one.unit}", f"{one.after:,.0f} {one.unit}", f"{colour}{one.ratio:.2f}[/]")
@@ -138,7 +139,7 @@ def show_differences(found: Sequence[Difference], revision: str) -> int:
     console.out.print(table)
     significant = [one for one in found if one.significant]
     for one in significant:
-        show = console.error if one.ratio > 1 else console.note
+        show = console.print_error if one.ratio > 1 else console.print_note
         show(f"{one.case}: {one.ratio:.2f} times {revision}'s {one.before:,.0f} {one.unit}")
     if not significant:
         console.out.print("no significant difference")
@@ -155,17 +156,17 @@ def run_icount(folder: Path, *, update_baseline: bool) -> int:
     """
     wheels = _find_wheels(folder)
     with console.Progress() as progress, ProcessPoolExecutor(process.count_cores()) as pool:
-        progress.say("icount", f"counting the instructions of {len(wheels)} wheels")
+        progress.update("icount", f"counting the instructions of {len(wheels)} wheels")
         found = list(pool.map(icount.count_wheel, wheels))
     counts = icount.format_counts(found).encode()
     place = folder / _figures.FOLDER
     place.mkdir(exist_ok=True)
-    manifest.write(place / _figures.ICOUNT, counts)
-    _manifest.refresh(folder)
+    write_file(place / _figures.ICOUNT, counts)
+    _manifest.refresh_page(folder)
     _show_counts(found)
     if update_baseline:
-        manifest.write(icount.BASELINE, counts)
-        console.note(f"the baseline was updated: {len(found)} wheels")
+        write_file(icount.BASELINE, counts)
+        console.print_note(f"the baseline was updated: {len(found)} wheels")
         return 0
     return show_changes(list(icount.compare_counts(found, icount.load_counts())))
 
@@ -173,9 +174,9 @@ def run_icount(folder: Path, *, update_baseline: bool) -> int:
 def show_changes(changes: Sequence[Change]) -> int:
     """Show every change. Returns 1 if one is a regression, otherwise 0."""
     for change in changes:
-        (console.error if change.regression else console.note)(change.text)
+        (console.print_error if change.regression else console.print_note)(change.text)
     if changes:
-        console.note("to accept the changes: nox -s bench -- --icount --update-baseline")
+        console.print_note("to accept the changes: nox -s bench -- --icount --update-baseline")
     return int(any(change.regression for change in changes))
 
 
@@ -195,11 +196,11 @@ def _show_counts(found: Sequence[WheelCounts]) -> None:
         ("call, without its bytes", icount.cost_per_call, ",.0f"),
     ):
         cpus = sorted({one.cpu for one in found if one.counts})
-        table = console.table(f"instructions per {title}, at most", "", *cpus)
+        table = console.create_table(f"instructions per {title}, at most", "", *cpus)
         for name in icount.CALLS:
             highest = (max(cost(one.counts[name]) for one in found if one.cpu == cpu) for cpu in cpus)
             table.add_row(name, *(format(number, form) for number in highest))
         console.out.print(table)
     for one in found:
         if one.reason:
-            console.note(f"{one.tags}: not counted: {one.reason}")
+            console.print_note(f"{one.tags}: not counted: {one.reason}")

@@ -15,9 +15,9 @@ from wheelworks.build import crossenv, driver
 from wheelworks.build.builder import BuildResult, BuildTask, Built, Failed, UpToDate, run_tasks
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
 from wheelworks.cli import _manifest
-from wheelworks.cli._output import work_folder, writable
+from wheelworks.cli._output import create_work_folder, ensure_writable
 from wheelworks.core import console, manifest
-from wheelworks.core.targets import Abi, family_of
+from wheelworks.core.targets import Abi, find_family
 
 if TYPE_CHECKING:
     from wheelworks.cli import _running
@@ -55,13 +55,13 @@ def build_source(
 
     Returns the wheels, built or up to date, and the exit status.
     """
-    start, variables, out = time.perf_counter(), parse_variables(options.env), writable(Path(options.out))
-    with work_folder() as work, console.Progress() as progress:
-        update = partial(progress.say, "source")
+    start, variables, out = time.perf_counter(), parse_variables(options.env), ensure_writable(Path(options.out))
+    with create_work_folder() as work, console.Progress() as progress:
+        update = partial(progress.update, "source")
         context = prepare_context(
             Path(options.source), work, out, update, variables=variables, python=options.python, abis=abis
         )
-        progress.done("source")
+        progress.finish("source")
         tasks = plan_tasks(context)
         with _report_progress(context, tasks, progress) as done:
             results = run_tasks(context, tasks, done, force=force)
@@ -84,11 +84,11 @@ def _report_progress(
         while not finished.wait(0.2):
             for task in [task for task in tasks if task in left]:
                 if text := driver.describe_progress(_read_events(context, task)):
-                    progress.say(str(task), text)
+                    progress.update(str(task), text)
 
     def done(task: BuildTask) -> None:
         left.discard(task)
-        progress.done(str(task))
+        progress.finish(str(task))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -102,7 +102,7 @@ def _report_progress(
 def _read_events(context: BuildContext, task: BuildTask) -> list[driver.Event]:
     if task.abi is None:
         return []
-    logs = (crossenv.log_path(target, task.abi, context.work) for target in family_of(task.targets[0]))
+    logs = (crossenv.log_path(target, task.abi, context.work) for target in find_family(task.targets[0]))
     return [event for log in logs for event in driver.read_log(log)]
 
 
@@ -120,9 +120,9 @@ def _print_commands(context: BuildContext, tasks: Sequence[BuildTask]) -> None:
 def _save_manifest(context: BuildContext, wheels: Sequence[Built | UpToDate]) -> None:
     """Add wheels to the folder's manifest, and report wheels in the folder that it doesn't list."""
     out, records = context.out, [wheel.record for wheel in wheels]
-    merged = manifest.merge(_manifest.previous(out), context.source.record(), context.toolchain(), records)
-    merged = manifest.existing(merged, out)
-    _manifest.save(merged, out)
+    merged = manifest.merge(_manifest.load_previous(out), context.source.record(), context.toolchain(), records)
+    merged = manifest.drop_changed(merged, out)
+    _manifest.save_with_page(merged, out)
     if unknown := {path.name for path in out.glob("*.whl")} - {record.file for record in merged.wheels}:
         console.err.print(f"note: {out}/ also holds {len(unknown)} wheels of other builds", markup=False)
 
@@ -134,15 +134,15 @@ def _print_results(context: BuildContext, results: Sequence[BuildResult], second
         console.out.print(f"{existing} wheels are up to date", markup=False)
     for result in results:
         if isinstance(result, Failed):
-            console.error(result.error.message, result.error.hint)
+            console.print_error(result.error.message, result.error.hint)
 
 
 def _make_table(context: BuildContext, built: Sequence[Built], seconds: float) -> object:
-    table = console.table("", "wheel", "size", "the binary imports", "seconds")
+    table = console.create_table("", "wheel", "size", "the binary imports", "seconds")
     for wheel in built:
         imports = "\n".join(dict.fromkeys(map(_describe_imports, wheel.record.extensions)))
         size = f"{wheel.record.size / 1000:.1f} kB"
-        table.add_row(console.folded(wheel.file.name), size, imports, f"{wheel.seconds:.1f}")
+        table.add_row(console.wrap_wheel_name(wheel.file.name), size, imports, f"{wheel.seconds:.1f}")
     compiling = driver.count_busy_seconds(span for wheel in built for span in wheel.compilation.spans)
     versions = ", ".join(headers.release for headers in context.headers.values())
     tools = f"headers of CPython {versions}, zig {context.toolchain().ziglang}"
@@ -164,8 +164,8 @@ def run_wheels(wheels: Sequence[Path]) -> int:
     from wheelworks.cli import _running  # it takes a second to import, for which a wrong option shouldn't wait
 
     with console.Progress() as progress:
-        verdicts = _running.run_wheels(wheels, "all", _choose_tests(wheels), [_running.FLOOR], progress.say)
-    _manifest.remember(wheels, verdicts)
+        verdicts = _running.run_wheels(wheels, "all", _choose_tests(wheels), [_running.FLOOR], progress.update)
+    _manifest.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
     return _running.exit_status(wheels, verdicts)
 
@@ -183,9 +183,9 @@ def run_release_wheels(wheels: Sequence[Path], *, everywhere: bool) -> int:
     real = [wheel for wheel in engines if wheel not in emulated or (everywhere and "cpython" in engines[wheel])]
     tests = _choose_tests(list(engines)) if everywhere else "smoke"
     with console.Progress() as progress:
-        verdicts = _running.run_wheels(emulated, "emulated", _choose_tests(emulated), [], progress.say)
-        verdicts += [_running.run_under_oldest_cpython(wheel, tests, progress.say) for wheel in real]
-    _manifest.remember(wheels, verdicts)
+        verdicts = _running.run_wheels(emulated, "emulated", _choose_tests(emulated), [], progress.update)
+        verdicts += [_running.run_under_oldest_cpython(wheel, tests, progress.update) for wheel in real]
+    _manifest.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
     return _running.exit_status([wheel for wheel in engines if engines[wheel]], verdicts)
 

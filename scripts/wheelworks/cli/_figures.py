@@ -22,7 +22,7 @@ def load_sections(folder: Path) -> list[Section]:
         try:
             found += [make(file)] if file.is_file() else []
         except WheelworksError as error:
-            console.note(f"{error.message}: left out of the page")
+            console.print_note(f"{error.message}: left out of the page")
     return found
 
 

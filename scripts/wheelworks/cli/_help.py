@@ -1,4 +1,4 @@
-"""How a command explains itself: its epilog made to fit the terminal, which argparse leaves as it was written."""
+"""The layout of a command's --help: argparse doesn't wrap an epilog with examples in it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import re
 import textwrap
 
 
-class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Folds paragraphs; of an example that is too long, the explanation goes under the command."""
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Wrap paragraphs; where an example is too long, put its explanation below the command."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        paragraphs = (_folded(paragraph, width) for paragraph in text.split("\n\n"))
+        paragraphs = (_wrap_paragraph(paragraph, width) for paragraph in text.split("\n\n"))
         return "\n\n".join(paragraphs)
 
 
-def _folded(paragraph: str, width: int) -> str:
+def _wrap_paragraph(paragraph: str, width: int) -> str:
     lines = paragraph.splitlines()
     if not any(line.startswith("  ") for line in lines):
         return textwrap.fill(paragraph, width, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(folded for line in lines for folded in _example(line, width))
+    return "\n".join(wrapped for line in lines for wrapped in _wrap_example(line, width))
 
 
-def _example(line: str, width: int) -> list[str]:
+def _wrap_example(line: str, width: int) -> list[str]:
     if len(line) <= width or not (parts := re.fullmatch(r"(  \S.*?)\s{2,}(\S.*)", line)):
         return [line]
     return [parts[1], *textwrap.wrap(parts[2], width, initial_indent="      ", subsequent_indent="      ")]

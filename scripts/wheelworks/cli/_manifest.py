@@ -10,24 +10,25 @@ from msgspec.structs import replace
 from wheelworks.cli import _figures
 from wheelworks.core import console, manifest
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import hash_file, write_file
 from wheelworks.core.manifest import Manifest, RunRecord, WheelRecord
 from wheelworks.core.verdict import Verdict
 from wheelworks.report import model, page
 
 
-def save(record: Manifest, folder: Path) -> Path:
+def save_with_page(record: Manifest, folder: Path) -> Path:
     """Write a folder's manifest, and the page that is made of it; returns the manifest's path."""
     place = manifest.save(record, folder)
-    write(record, folder)
+    write_page(record, folder)
     return place
 
 
-def write(record: Manifest, folder: Path) -> Path:
+def write_page(record: Manifest, folder: Path) -> Path:
     """Write the page of a folder's manifest, whole or not at all."""
-    return manifest.write(folder / page.FILE, page.render_page(record, _figures.load_sections(folder)).encode())
+    return write_file(folder / page.FILE, page.render_page(record, _figures.load_sections(folder)).encode())
 
 
-def previous(folder: Path) -> Manifest | None:
+def load_previous(folder: Path) -> Manifest | None:
     """A folder's manifest for a build to add to; None where there is none, or none that can be read, which it says."""
     try:
         return manifest.load(folder)
@@ -36,22 +37,22 @@ def previous(folder: Path) -> Manifest | None:
         return None
 
 
-def refresh(folder: Path) -> None:
+def refresh_page(folder: Path) -> None:
     """Write a folder's page again, if it has a manifest: what lies beside it has changed."""
     record = manifest.load(folder)
     if record is not None:
-        write(record, folder)
+        write_page(record, folder)
 
 
-def remember(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> None:
+def record_runs(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> None:
     """Add what running has shown to the manifests that know the wheels, in place of earlier runs of the same kind."""
     for folder in sorted({wheel.parent for wheel in wheels}):
         record = manifest.load(folder)
         if record is not None:
-            fresh = {wheel.name: manifest.sha256(wheel) for wheel in wheels if wheel.parent == folder}
+            fresh = {wheel.name: hash_file(wheel) for wheel in wheels if wheel.parent == folder}
             wheels_now = [_with_verdicts(known, fresh, verdicts) for known in record.wheels]
             if wheels_now != record.wheels:
-                save(replace(record, wheels=wheels_now), folder)
+                save_with_page(replace(record, wheels=wheels_now), folder)
 
 
 def _with_verdicts(known: WheelRecord, hashes: dict[str, str], verdicts: Sequence[Verdict]) -> WheelRecord:
@@ -66,7 +67,7 @@ def _with_runs(known: WheelRecord, fresh: Sequence[RunRecord]) -> WheelRecord:
     return replace(known, runs=[*(run for run in known.runs if run.how not in ways), *fresh]) if fresh else known
 
 
-def gathered(record: Manifest, others: Iterable[Manifest]) -> Manifest:
+def add_native_runs(record: Manifest, others: Iterable[Manifest]) -> Manifest:
     """Return a manifest with the native runs of CI's machines, from their copies of it.
 
     The runs of other files are left out, with a note.
@@ -76,7 +77,7 @@ def gathered(record: Manifest, others: Iterable[Manifest]) -> Manifest:
         found.setdefault((wheel.file, wheel.sha256), []).extend(_in_ci(wheel.runs))
     wheels = [_with_runs(known, found.pop((known.file, known.sha256), [])) for known in record.wheels]
     for file, _ in (key for key, runs in found.items() if runs):
-        console.note(f"{file}: its native runs are left out: they are those of another file")
+        console.print_note(f"{file}: its native runs are left out: they are those of another file")
     return replace(record, wheels=wheels)
 
 

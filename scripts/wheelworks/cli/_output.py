@@ -1,4 +1,4 @@
-"""Where a command writes to: what it was asked for, and what only it needs."""
+"""Folders that a command writes to."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wheelworks.core import cache
 from wheelworks.core.errors import UsageError
+from wheelworks.core.files import remove_tree
 
 
-def writable(folder: Path) -> Path:
-    """The folder, made where it isn't there. Raises UsageError where nothing can be written to it."""
+def ensure_writable(folder: Path) -> Path:
+    """Create a folder where it doesn't exist; returns it. Raises UsageError where it can't be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -23,11 +23,11 @@ def writable(folder: Path) -> Path:
 
 
 @contextmanager
-def work_folder() -> Iterator[Path]:
-    """A temporary folder, gone afterwards, also where the command is interrupted while it is being made."""
+def create_work_folder() -> Iterator[Path]:
+    """Create a temporary folder; it is removed afterwards, even where an interrupt arrives during its creation."""
     path = Path(tempfile.gettempdir(), f"wheelworks-{secrets.token_hex(6)}")
     try:
         path.mkdir(mode=0o700)
         yield path.resolve()
     finally:
-        cache.remove_tree(path)
+        remove_tree(path)

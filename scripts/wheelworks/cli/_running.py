@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from wheelworks.core import console, debian
-from wheelworks.core.debian import SUITES
+from wheelworks.core import console
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.interpreters import DEBIAN_SUITES, list_debian_versions
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.emulator.extension import read_extensions
@@ -27,7 +27,7 @@ Tests = Literal["smoke", "package", "tornado"]
 Update = Callable[[str, str], None]
 
 # The oldest CPython that the stable ABI of our wheels promises, and the newest that Debian has.
-FLOOR, CEILING = min(SUITES, key=lambda v: int(v[2:])), max(SUITES, key=lambda v: int(v[2:]))
+FLOOR, CEILING = min(DEBIAN_SUITES, key=lambda v: int(v[2:])), max(DEBIAN_SUITES, key=lambda v: int(v[2:]))
 
 NO_CPYTHON = "no CPython for its CPU and ABI is available"
 
@@ -61,7 +61,7 @@ def choose_engines(wheel: Path, how: How = "all", pythons: Sequence[str] = ()) -
     no CPython for the CPU and ABI: it has none without the GIL.
     """
     found: set[Engine] = {"emulated"} if any(map(is_emulated, parse_wheel_name(wheel.name).platforms)) else set()
-    if platform.system() == "Linux" and _find_cpythons(wheel, pythons or list(SUITES)):
+    if platform.system() == "Linux" and _find_cpythons(wheel, pythons or list(DEBIAN_SUITES)):
         found.add("cpython")
     return {engine for engine in found if how in ("any", "all", engine)}
 
@@ -91,7 +91,7 @@ def _split_by_engine(wheels: Sequence[Path], how: How) -> tuple[Sequence[Path], 
 
 def run_under_oldest_cpython(wheel: Path, tests: Tests, update: Update) -> Verdict:
     """Run a wheel under the oldest real CPython of its CPU and ABI."""
-    found = _find_cpythons(wheel, list(SUITES)) if platform.system() == "Linux" else []
+    found = _find_cpythons(wheel, list(DEBIAN_SUITES)) if platform.system() == "Linux" else []
     if not found:
         return Verdict(wheel.name, "no CPython", "unsupported", why=NO_CPYTHON)
     return _run_under(wheel, *found[0], tests, update)
@@ -121,8 +121,8 @@ def _find_cpythons(wheel: Path, pythons: Sequence[str]) -> list[tuple[str, str]]
         (cpu, python)
         for cpu in _find_cpus(wheel)
         for python in pythons
-        if python not in SUITES
-        or (python in debian.versions(find_cpu(cpu).debian) and not explain_mismatch(wheel, cpu, python))
+        if python not in DEBIAN_SUITES
+        or (python in list_debian_versions(find_cpu(cpu).debian) and not explain_mismatch(wheel, cpu, python))
     ]
 
 
@@ -141,13 +141,13 @@ def _run_under(wheel: Path, cpu: str, python: str, tests: Tests, update: Update)
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     """Print a row for each verdict, then the findings and reasons in full."""
-    table = console.table("", "wheel", "how its code was run", "outcome", "seconds")
+    table = console.create_table("", "wheel", "how its code was run", "outcome", "seconds")
     for verdict in verdicts:
         outcome = f"[{_COLOURS[verdict.outcome]}]{verdict.outcome}[/]\n{verdict.checks} checks"
-        table.add_row(console.folded(verdict.wheel), verdict.how, outcome, f"{verdict.seconds:.1f}")
+        table.add_row(console.wrap_wheel_name(verdict.wheel), verdict.how, outcome, f"{verdict.seconds:.1f}")
     console.out.print(table)
     for verdict in verdicts:
-        print_text = console.error if verdict.outcome == "failed" else console.note
+        print_text = console.print_error if verdict.outcome == "failed" else console.print_note
         for text in verdict.findings or ([verdict.why] if verdict.why else []):
             print_text(f"{verdict.wheel}, {verdict.how}: {text}")
 

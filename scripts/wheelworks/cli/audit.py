@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s audit --",
         description="Find what is wrong with wheels of any platform, and with sdists, made by any builder.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     made.add_argument("sources", nargs="*", metavar="FILE|DIR|NAME==VERSION", help="what to audit (default: dist)")
     form = report.add_output_options(made)
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     with console.Progress() as progress:
         files, notes = _find_files(options.sources or ["dist"], progress)
         audits = _audit_files(files, cpu, progress)
-        progress.say("dependencies", "asking the index")
+        progress.update("dependencies", "asking the index")
         others = dependencies.check_dependencies(audits, offline=options.offline, osv_url=options.osv_url)
         audit = Audit(tuple(audits), tuple(others), ("dependencies",), tuple(notes))
     report.print_audit(audit, options)
@@ -90,7 +90,7 @@ def _find_files(sources: Sequence[str], progress: console.Progress) -> tuple[lis
         elif word.endswith(".whl") or word == "dist":
             raise UsageError(f"{word}: no such file or folder", "name wheels, or build some: nox -s cross-arm64")
         else:
-            found += index.fetch_release(word, lambda text: progress.say("index", text))
+            found += index.fetch_release(word, lambda text: progress.update("index", text))
     notes: list[str] = []
     if others := [path.name for path in found if not path.name.endswith(SUFFIXES)]:
         notes = [f"{', '.join(others)}: neither a wheel nor an sdist, so not checked"]
@@ -107,8 +107,8 @@ def _audit_files(files: Sequence[Path], cpu: frozenset[str], progress: console.P
     for folder in (None, *sorted(records)):
         here = [path for path in files if (path.parent if path.parent in records else None) == folder]
         epoch = records[folder].source.epoch if folder else None
-        audits = inspection.audit_files(here, Policy(cpu, epoch), lambda text: progress.say("wheels", text))
+        audits = inspection.audit_files(here, Policy(cpu, epoch), lambda text: progress.update("wheels", text))
         found.update(zip(here, audits, strict=True))
         if folder:
-            _manifest.save(report.add_to_manifest(records[folder], audits), folder)
+            _manifest.save_with_page(report.add_to_manifest(records[folder], audits), folder)
     return [found[path] for path in files]

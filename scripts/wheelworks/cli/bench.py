@@ -10,8 +10,9 @@ from pathlib import Path
 from wheelworks.bench import build, functions, measurements, plot, readme, server_suites
 from wheelworks.bench.measurements import Measurement, Plan
 from wheelworks.cli import _figures, _help, _manifest
-from wheelworks.core import console, manifest
+from wheelworks.core import console
 from wheelworks.core.errors import UsageError
+from wheelworks.core.files import write_file
 
 SUITES = {
     "websocket": server_suites.WEBSOCKET,
@@ -67,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s bench --",
         description="Measure the speedups, Tornado without them, and other libraries, in turns.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     add = made.add_argument
     add("suites", nargs="*", default=[], metavar="SUITE", help=f"one of {', '.join(SUITES)} (default: all)")
@@ -132,14 +133,14 @@ def _measure(options: argparse.Namespace) -> int:
     found: dict[str, list[Measurement]] = {}
     with console.Progress() as progress:
         for name in dict.fromkeys(options.suites or SUITES):
-            found[name] = SUITES[name].measure(plan, progress.say)
-            progress.done(name)
+            found[name] = SUITES[name].measure(plan, progress.update)
+            progress.finish(name)
     for name, figures in found.items():
         for table in measurements.make_tables(SUITES[name].title, SUITES[name].base, figures):
             console.out.print(table)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    manifest.write(options.out, measurements.format_results(found).encode())
+    write_file(options.out, measurements.format_results(found).encode())
     plots = plot.write_plots(options.out)
-    _manifest.refresh(options.out.parent.parent)
+    _manifest.refresh_page(options.out.parent.parent)
     console.err.print(f"every figure of every round: {options.out}, and {len(plots)} plots beside it", markup=False)
     return 0

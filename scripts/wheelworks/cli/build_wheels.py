@@ -11,9 +11,10 @@ from wheelworks.build.builder import BuildTask, make_tasks
 from wheelworks.build.context import BuildContext
 from wheelworks.build.source import check_source, read_name_version, read_pure_variables, unpack_source
 from wheelworks.cli import _building, _help, ci_matrix
-from wheelworks.cli._output import work_folder, writable
-from wheelworks.core import console, plan, targets
+from wheelworks.cli._output import create_work_folder, ensure_writable
+from wheelworks.core import console, targets
 from wheelworks.core.errors import UsageError
+from wheelworks.core.files import write_file
 from wheelworks.core.targets import Abi, Target
 
 EPILOG = """\
@@ -40,11 +41,11 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s build-wheels --",
         description="Build every wheel of a release, for every platform and ABI, from one sdist, on this machine.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     _building.add_options(made)
     made.add_argument(
-        "--abi", action="append", default=[], metavar="ID", help=f"for this ABI only, or {plan.PURE}; repeatable"
+        "--abi", action="append", default=[], metavar="ID", help=f"for this ABI only, or {targets.PURE}; repeatable"
     )
     made.add_argument(
         "--builder",
@@ -80,8 +81,8 @@ def _build(options: argparse.Namespace) -> int:
     wanted, abis = _select_targets(options), _select_abis(options)
 
     def plan_tasks(context: BuildContext) -> list[BuildTask]:
-        context.publish_sdist()
-        pure = _wants_pure(options) and context.pure_variables() is not None
+        write_file(context.out / context.sdist.name, context.sdist.read_bytes())
+        pure = _wants_pure(options) and read_pure_variables(context.source.tree) is not None
         return [*make_tasks(wanted, abis), *([BuildTask((), None)] if pure else [])]
 
     wheels, status = _building.build_source(options, abis, plan_tasks, force=options.force)
@@ -98,36 +99,36 @@ def _use_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
         hint = "configure that builder by [tool.cibuildwheel] in the project's pyproject.toml"
         raise UsageError(f"--{others[0]} is an option of --builder cross", hint)
     if not abis:
-        raise UsageError(f"cibuildwheel makes no {plan.PURE} wheel", "leave --builder out")
+        raise UsageError(f"cibuildwheel makes no {targets.PURE} wheel", "leave --builder out")
     narrowed = bool(options.target or options.abi)
     if options.list:
         return _cibuildwheel.list_wheels(source, wanted, abis, narrowed=narrowed)
-    return _cibuildwheel.build_wheels(source, writable(Path(options.out)), wanted, abis, narrowed=narrowed)
+    return _cibuildwheel.build_wheels(source, ensure_writable(Path(options.out)), wanted, abis, narrowed=narrowed)
 
 
 def _list_wheels(source: Path, options: argparse.Namespace) -> int:
-    with work_folder() as work:
+    with create_work_folder() as work:
         tree = source if source.is_dir() else unpack_source(source, work / "unpacked").tree
         pure = read_pure_variables(tree) is not None and _wants_pure(options)
         release = read_name_version(source)
-    planned = plan.wheels(release, _select_targets(options), _select_abis(options), pure=pure)
+    planned = targets.plan_wheels(release, _select_targets(options), _select_abis(options), pure=pure)
     if options.json:
         wanted = dict.fromkeys(target for wheel in planned for target in wheel.targets)
-        matrices = {"native": ci_matrix.native(planned), **ci_matrix.official(wanted)}
+        matrices = {"native": ci_matrix.make_native_rows(planned), **ci_matrix.make_cibuildwheel_rows(wanted)}
         wheels = [wheel.record() for wheel in planned]
         listed = {"sdist": f"{release}.tar.gz", "wheels": wheels, "matrices": matrices}
         print(json.dumps(listed))  # noqa: T201  # one line, like the outputs of CI's jobs
         return 0
-    table = console.table("", "wheel", "target", "is run on")
+    table = console.create_table("", "wheel", "target", "is run on")
     for wheel in planned:
         ids = "\n".join(target.id for target in wheel.targets) or "any"
-        table.add_row(console.folded(wheel.name), ids, _describe_ways(wheel, everywhere=options.how == "all"))
+        table.add_row(console.wrap_wheel_name(wheel.name), ids, _describe_ways(wheel, everywhere=options.how == "all"))
     console.out.print(table)
     console.out.print(f"{len(planned)} wheels, built from {release}.tar.gz", markup=False)
     return 0
 
 
-def _describe_ways(wheel: plan.Planned, *, everywhere: bool) -> str:
+def _describe_ways(wheel: targets.PlannedWheel, *, everywhere: bool) -> str:
     if not wheel.targets:
         return "no code to run"
     ways = [text for way, text in WAYS.items() if way in wheel.ways]
@@ -135,13 +136,13 @@ def _describe_ways(wheel: plan.Planned, *, everywhere: bool) -> str:
 
 
 def _select_targets(options: argparse.Namespace) -> Sequence[Target]:
-    return targets.select(options.target) or targets.all_targets()
+    return targets.select_targets(options.target) or targets.load_targets()
 
 
 def _select_abis(options: argparse.Namespace) -> list[Abi]:
-    named = {targets.find_abi(name) for name in options.abi if name != plan.PURE}
-    return [abi for abi in targets.all_abis() if abi in named or not options.abi]
+    named = {targets.find_abi(name) for name in options.abi if name != targets.PURE}
+    return [abi for abi in targets.load_abis() if abi in named or not options.abi]
 
 
 def _wants_pure(options: argparse.Namespace) -> bool:
-    return plan.PURE in options.abi if options.abi else not options.target
+    return targets.PURE in options.abi if options.abi else not options.target

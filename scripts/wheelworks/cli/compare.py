@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s compare --",
         description="Compare two sets of wheels of one project, made by any builders.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     what = "a folder of wheels, a wheel, or a release in the package index such as tornado==6.6.1"
     made.add_argument("a", metavar="A", help=what)
@@ -49,12 +49,12 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     with console.Progress() as progress:
         sets = [_find_wheels(word, progress) for word in (options.a, options.b)]
-        progress.say("files", "comparing")
+        progress.update("files", "comparing")
         pairs, found = compare_sets(*sets, subset=options.subset)
         skipped: list[Skipped] = []
         calls = 0
         if not options.no_run:
-            progress.say("behaviour", f"running {len(pairs)} pairs on emulated CPUs")
+            progress.update("behaviour", f"running {len(pairs)} pairs on emulated CPUs")
             more, skipped, calls = _compare_runs(pairs)
             found += [*more, *_compare_tests(pairs)]
     _show(len(pairs), calls, found, skipped)
@@ -73,7 +73,7 @@ def _find_wheels(word: str, progress: console.Progress) -> list[Path]:
         return [path]
     if not index.is_release(word):
         raise UsageError(f"{word}: no such file or folder", "or a release, such as tornado==6.6.1")
-    return index.fetch_wheels(word, lambda text: progress.say(word, text))
+    return index.fetch_wheels(word, lambda text: progress.update(word, text))
 
 
 def _compare_runs(pairs: Sequence[WheelPair]) -> tuple[list[WheelDifference], list[Skipped], int]:
@@ -111,8 +111,8 @@ def _compare_tests(pairs: Sequence[WheelPair]) -> list[WheelDifference]:
 
 def _show(pairs: int, calls: int, found: Sequence[WheelDifference], skipped: Sequence[Skipped]) -> None:
     for one in skipped:
-        console.note(f"not compared: {one}")
+        console.print_note(f"not compared: {one}")
     for difference in found:
-        console.error(str(difference))
+        console.print_error(str(difference))
     ending = f"{len(found)} differences" if found else "no difference"
     console.out.print(f"{pairs} pairs of wheels, {calls} calls of their functions: {ending}")

@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s cross-arm64 --",
         description="Build a project's ARM64 wheels, for Windows, macOS and Linux, and run them, on this machine.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     _building.add_options(made)
     return made
@@ -39,8 +39,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    chosen = targets.select(options.target) if options.target else targets.with_cpu("aarch64")
+    chosen = targets.select_targets(options.target) if options.target else targets.filter_targets_by_cpu("aarch64")
     check_source(Path(options.source))
-    tasks = make_tasks(chosen, [targets.floor()])
+    tasks = make_tasks(chosen, [targets.get_oldest_abi()])
     wheels, status = _building.build_source(options, [], lambda context: tasks, force=True)
     return status if options.no_run or not wheels else max(status, _building.run_wheels(wheels))

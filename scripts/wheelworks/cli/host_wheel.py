@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wheelworks.build.builder import Failed, make_tasks, run_tasks
 from wheelworks.build.context import prepare_context
-from wheelworks.cli._output import work_folder, writable
+from wheelworks.cli._output import create_work_folder, ensure_writable
 from wheelworks.core import console, process, targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Target
@@ -30,20 +30,20 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Build the wheel, by the cross-builder if the table has this machine, else by its own compiler; print its path."""
     options = parser().parse_args(argv)
-    print(build_host_wheel(Path(options.source), writable(Path(options.out))))  # noqa: T201
+    print(build_host_wheel(Path(options.source), ensure_writable(Path(options.out))))  # noqa: T201
     return 0
 
 
 def build_host_wheel(source: Path, out: Path) -> Path:
     """Build this machine's wheel of a project into a folder; return its path. Raises WheelworksError."""
-    target = targets.host()
+    target = targets.find_host_target()
     return _build_cross(source, out, target) if target else _build_natively(str(source), out)
 
 
 def _build_cross(source: Path, out: Path, target: Target) -> Path:
-    with work_folder() as work:
+    with create_work_folder() as work:
         context = prepare_context(source, work, out, lambda text: console.err.print(text, markup=False))
-        result = run_tasks(context, make_tasks([target], [targets.floor()]), lambda _: None)[0]
+        result = run_tasks(context, make_tasks([target], [targets.get_oldest_abi()]), lambda _: None)[0]
     if isinstance(result, Failed):
         raise result.error
     return result.file

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         prog="wheelworks lint-project",
         description="Check a project's lock files and CI workflows.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     made.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="the project (default: here)")
     report.add_output_options(made)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks.cli import _help
-from wheelworks.cli._output import writable
+from wheelworks.cli._output import ensure_writable
 from wheelworks.cli.reproduce import select_variations, select_wheels
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s release --",
         description="Make a release: build, audit, test, reproduce, describe and rehearse it.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     made.add_argument("version", metavar="X.Y.Z", help="the version, as in pyproject.toml")
     how = made.add_mutually_exclusive_group()
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     release = steps.begin_release(root, out, options.version, name, subset, publish=options.publish)
     if options.publish:
         publishing.check_remote(root, release.version, release.commit, options.remote)
-    writable(release.dist)
+    ensure_writable(release.dist)
     _run_steps(release)
     return _publish(release, options.remote) if options.publish else 0
 
@@ -79,11 +79,11 @@ def _run_steps(release: Release) -> None:
 
             def update(step: str, state: str) -> None:
                 states[step] = state
-                progress.say(step, state)
+                progress.update(step, state)
 
             steps.run_steps(release, steps.STEPS, update)
     finally:
-        table = console.table("", "step", "what", "")
+        table = console.create_table("", "step", "what", "")
         for step in steps.STEPS:
             table.add_row(step.name, step.summary, _MARKS.get(states.get(step.name, ""), "to do"))
         console.out.print(table)

@@ -14,9 +14,10 @@ from rich.markup import escape
 from wheelworks.build.context import parse_variables
 from wheelworks.build.source import check_source
 from wheelworks.cli import _help, _manifest
-from wheelworks.cli._output import work_folder, writable
-from wheelworks.core import console, index, manifest, plan, targets
+from wheelworks.cli._output import create_work_folder, ensure_writable
+from wheelworks.core import console, index, manifest, targets
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import write_file
 from wheelworks.reproduce import differences, provenance, rebuild, result, source
 from wheelworks.reproduce.provenance import PROVENANCE_FILE, ToolchainMismatch
 from wheelworks.reproduce.rebuild import BuildRecipe, Rebuilder, Selection
@@ -40,7 +41,7 @@ If the provenance of a published release names other tools or lock files than th
 the commit that it names builds it, with the packages of that commit's lock file. The commit must be in the history
 of this checkout. If it is, the sdist is built again from that commit as well.
 
-Exit status: 0 (same bytes), 1 (different bytes), 2 (wrong use)."""
+Exit status: 0 (same bytes), 1 (other bytes), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s reproduce --",
         description="Build wheels again from their sdist in changed environments, and compare them byte for byte.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     add = made.add_argument
     add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")
@@ -70,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     variations = select_variations(options.vary)
     parse_variables(options.env)
     if options.keep:
-        writable(options.keep)
+        ensure_writable(options.keep)
     try:
         return _reproduce(options, variations)
     except ToolchainMismatch as mismatch:
@@ -78,11 +79,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _reproduce(options: argparse.Namespace, variations: Sequence[Variation]) -> int:
-    with work_folder() as work:
+    with create_work_folder() as work:
         with console.Progress() as progress:
-            found = _resolve_source(options, work, lambda text: progress.say("source", text))
-            progress.done("source")
-            rebuilt = _rebuild(found, work, variations, lambda text: progress.say("reproduce", text))
+            found = _resolve_source(options, work, lambda text: progress.update("source", text))
+            progress.finish("source")
+            rebuilt = _rebuild(found, work, variations, lambda text: progress.update("reproduce", text))
         _print_result(rebuilt)
         if found.folder:
             _record_result(found.folder, rebuilt)
@@ -93,10 +94,10 @@ def _reproduce(options: argparse.Namespace, variations: Sequence[Variation]) -> 
 
 def _reproduce_with_recorded_suite(mismatch: ToolchainMismatch, argv: Sequence[str]) -> int:
     """Run the same command of the suite that built the release."""
-    with work_folder() as work:
+    with create_work_folder() as work:
         with console.Progress() as progress:
-            suite = rebuild.install_suite(mismatch, work, lambda text: progress.say("tools", text))
-        console.note(f"built again by the suite of commit {mismatch.recorded.commit}, which the provenance names")
+            suite = rebuild.install_suite(mismatch, work, lambda text: progress.update("tools", text))
+        console.print_note(f"built again by the suite of commit {mismatch.recorded.commit}, which the provenance names")
         return suite.run_command(["reproduce", *argv])
 
 
@@ -110,8 +111,8 @@ def select_variations(names: Sequence[str]) -> tuple[Variation, ...]:
 
 def select_wheels(options: argparse.Namespace) -> Selection:
     """Return the selection by --target and --abi. Raises UsageError for an unknown one."""
-    rows = targets.select(options.target) if options.target else ()
-    abis = [name if name == plan.PURE else targets.find_abi(name).id for name in options.abi]
+    rows = targets.select_targets(options.target) if options.target else ()
+    abis = [name if name == targets.PURE else targets.find_abi(name).id for name in options.abi]
     return Selection(tuple(row.id for row in rows), tuple(dict.fromkeys(abis)))
 
 
@@ -168,7 +169,7 @@ def _find_published(
 def _check_published(given: Path | None, folder: Path, files: Sequence[Path]) -> str:
     """Check files against a provenance, given or in their folder. Return its commit; "" if our history lacks it."""
     if given:
-        manifest.write(folder / PROVENANCE_FILE, given.read_bytes())
+        write_file(folder / PROVENANCE_FILE, given.read_bytes())
     recorded = provenance.load_provenance(folder)
     if not recorded:
         return ""
@@ -190,21 +191,21 @@ def _rebuild(
 
 def _print_result(rebuilt: ReproductionResult) -> None:
     for line in rebuilt.notes:
-        console.note(line)
-    varied = console.table("", "varied", "how")
+        console.print_note(line)
+    varied = console.create_table("", "varied", "how")
     for one in rebuilt.varied:
         varied.add_row(one.name, escape(one.describe()))
     for one in rebuilt.unvaried:
         varied.add_row(one.name, f"[yellow]not varied:[/] {escape(one.check())}")
     console.out.print(varied)
-    table = console.table("", "file", "built again")
+    table = console.create_table("", "file", "built again")
     for name, same in rebuilt.files.items():
-        shown = console.folded(name) if name.endswith(".whl") else name
-        table.add_row(shown, "[green]the same bytes[/]" if same else "[red]different bytes[/]")
+        shown = console.wrap_wheel_name(name) if name.endswith(".whl") else name
+        table.add_row(shown, "[green]the same bytes[/]" if same else "[red]other bytes[/]")
     table.caption = f"{rebuilt.builds} builds"
     console.out.print(table)
     for cause in rebuilt.causes:
-        console.error(f"{cause.name}", "")
+        console.print_error(f"{cause.name}", "")
         for line in cause.format_lines():
             console.err.print(f"  {line}", markup=False)
 
@@ -217,7 +218,7 @@ def _record_result(folder: Path, rebuilt: ReproductionResult) -> None:
             structs.replace(wheel, reproduced=rebuilt.create_record(wheel.file) or wheel.reproduced)
             for wheel in record.wheels
         ]
-        _manifest.save(structs.replace(record, wheels=wheels), folder)
+        _manifest.save_with_page(structs.replace(record, wheels=wheels), folder)
 
 
 def _keep_files(folder: Path, rebuilt: ReproductionResult) -> None:
@@ -226,6 +227,6 @@ def _keep_files(folder: Path, rebuilt: ReproductionResult) -> None:
         shutil.copyfile(path, folder / name)
     for name, (first, second) in rebuilt.differing_pairs.items():
         if not (report := differences.run_diffoscope(first, second)):
-            console.note("diffoscope isn't installed: no report on what differs inside the members")
+            console.print_note("diffoscope isn't installed: no report on what differs inside the members")
             break
-        manifest.write(folder / f"{name}.diffoscope.txt", report.encode("utf-8", "replace"))
+        write_file(folder / f"{name}.diffoscope.txt", report.encode("utf-8", "replace"))

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from wheelworks.cli import _help, test_native
-from wheelworks.cli._output import work_folder
-from wheelworks.core import console, interpreters, manifest
+from wheelworks.cli._output import create_work_folder
+from wheelworks.core import console, interpreters
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import write_file
 from wheelworks.testing import autobahn, environments
 from wheelworks.testing.autobahn import ALL, QUICK, AutobahnRunner, RoleResult
 from wheelworks.testing.native import has_extension
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s test-autobahn --",
         description="Run the Autobahn WebSocket test suite against Tornado, with the speedups off and on.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     made.add_argument("--wheel", type=Path, metavar="FILE", help="a wheel of the package (default: one built here)")
     made.add_argument("--python", default="", metavar="X.Y", help="the CPython (default: the oldest here)")
@@ -57,8 +58,8 @@ def main(argv: Sequence[str]) -> int:
     test_native.check_options([options.wheel] if options.wheel else [], [options.tornado], options.json)
     autobahn.check_platform(platform.system(), platform.machine())
     python2 = options.python2 or autobahn.find_python2(os.environ, Path.home())
-    with work_folder() as work, console.Progress() as progress:
-        update = partial(progress.say, "Autobahn")
+    with create_work_folder() as work, console.Progress() as progress:
+        update = partial(progress.update, "Autobahn")
         wheel = options.wheel or test_native.build_host_wheel(work / "wheel", progress)
         name, environment = _create_environment(wheel, options.python, options.tornado, work)
         update("installing the suite")
@@ -68,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     show_results(name, results)
     if options.json:
         text = json.dumps({"how": name, "roles": [asdict(result) for result in results]}, indent=2, sort_keys=True)
-        manifest.write(options.json, f"{text}\n".encode())
+        write_file(options.json, f"{text}\n".encode())
     return int(any(result.findings for result in results))
 
 
@@ -82,7 +83,7 @@ def parse_sections(text: str) -> tuple[str, ...]:
 
 def show_results(name: str, results: Sequence[RoleResult]) -> None:
     """Print a row for each role, then the cases that are worse in full."""
-    table = console.table(name, "Tornado as", "cases", "speedups off", "speedups on", "worse")
+    table = console.create_table(name, "Tornado as", "cases", "speedups off", "speedups on", "worse")
     for result in results:
         colour = "red" if result.findings else "green"
         counts = (autobahn.count_cases(result.off), autobahn.count_cases(result.on))
@@ -90,17 +91,17 @@ def show_results(name: str, results: Sequence[RoleResult]) -> None:
     console.out.print(table)
     for result in results:
         for case in result.second_try:
-            console.note(f"{result.role}: case {case} passed only at the second try, alone")
+            console.print_note(f"{result.role}: case {case} passed only at the second try, alone")
         for finding in result.findings:
-            console.error(f"{result.role}: {finding}")
+            console.print_error(f"{result.role}: {finding}")
 
 
 def _create_environment(wheel: Path, python: str, version: str, work: Path) -> tuple[str, environments.Environment]:
     """Install the wheel and Tornado in a new environment; return its description, and the environment."""
     if not has_extension(wheel):
         raise UsageError(f"{wheel.name}: it has no C extension, which these tests are for")
-    found, _ = interpreters.find([python] if python else [])
-    fitting = [one for one in found if interpreters.best_wheel([wheel], one)]
+    found, _ = interpreters.find_pythons([python] if python else [])
+    fitting = [one for one in found if interpreters.choose_wheel([wheel], one)]
     if not fitting:
         raise WheelworksError(f"{wheel.name}: {', '.join(one.label for one in found)} doesn't accept it")
     environment = environments.create_environment(fitting[0].executable, version, wheel, work)

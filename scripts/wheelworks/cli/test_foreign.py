@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s test-foreign --",
         description="Run the machine code of wheels for any platform, from any builder, on this machine.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     made.add_argument("wheels", nargs="+", type=Path, metavar="WHEEL", help="wheel files")
     made.add_argument(
@@ -53,8 +53,8 @@ def main(argv: Sequence[str]) -> int:
     _running.check_options(options.wheels, options.how, options.tests)
     wheels, pythons = _select_with_code(options.wheels), options.python or [_running.FLOOR, _running.CEILING]
     with console.Progress() as progress:
-        verdicts = _running.run_wheels(wheels, options.how, options.tests, pythons, progress.say)
-    _manifest.remember(wheels, verdicts)
+        verdicts = _running.run_wheels(wheels, options.how, options.tests, pythons, progress.update)
+    _manifest.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
     runnable = [wheel for wheel in wheels if _running.choose_engines(wheel, options.how, pythons)]
     return _running.exit_status(runnable or wheels, verdicts)
@@ -65,7 +65,7 @@ def _select_with_code(wheels: Sequence[Path]) -> list[Path]:
     found = [wheel for wheel in wheels if _running.has_machine_code(wheel)]
     for wheel in wheels:
         if wheel not in found:
-            console.note(f"{wheel.name}: no extension: nothing to run")
+            console.print_note(f"{wheel.name}: no extension: nothing to run")
     if not found:
         raise UsageError("none of the wheels has machine code", "name a wheel for a platform")
     return found

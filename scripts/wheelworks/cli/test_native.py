@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from wheelworks.cli import _help, _manifest, host_wheel
-from wheelworks.cli._output import work_folder
-from wheelworks.core import console, interpreters, manifest
+from wheelworks.cli._output import create_work_folder
+from wheelworks.core import console, interpreters
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import write_file
 from wheelworks.core.interpreters import Python
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import parse_wheel_name
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nox -s test-native --",
         description="Run the package's tests, and Tornado's own with the speedups off and on, natively on wheels.",
         epilog=EPILOG,
-        formatter_class=_help.Formatter,
+        formatter_class=_help.HelpFormatter,
     )
     made.add_argument(
         "--wheel", action="append", default=[], type=Path, metavar="FILE", help="a wheel (default: one built here)"
@@ -60,17 +61,17 @@ def main(argv: Sequence[str]) -> int:
     versions = options.tornado or list(DEFAULT_TORNADOS)
     named = [*options.wheel, *(sorted(options.folder.glob("*.whl")) if options.folder else ())]
     check_options(named, versions, options.json, options.folder)
-    found, missing = interpreters.find(options.python)
+    found, missing = interpreters.find_pythons(options.python)
     for version in missing:
-        console.note(f"no CPython {version} on this machine: nothing was run under it")
-    with work_folder() as work, console.Progress() as progress:
+        console.print_note(f"no CPython {version} on this machine: nothing was run under it")
+    with create_work_folder() as work, console.Progress() as progress:
         wheels = named or [build_host_wheel(work / "wheel", progress)]
-        chosen = {python: interpreters.best_wheel(wheels, python) for python in found}
+        chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
         results = _run_all(chosen, versions, options.exhaustive, work, progress)
     if options.json:
         text = json.dumps([asdict(result) for result in results], indent=2, sort_keys=True)
-        manifest.write(options.json, f"{text}\n".encode())
-    _manifest.remember(named, [make_verdict(result) for result in results])
+        write_file(options.json, f"{text}\n".encode())
+    _manifest.record_runs(named, [make_verdict(result) for result in results])
     show_results(results)
     return report_untested(chosen, options.wheel or ([] if options.folder else wheels), bool(options.python), results)
 
@@ -103,17 +104,17 @@ def report_untested(
     names = ", ".join(wheel.name for wheel in wheels) or "the folder's wheels"
     unfit = [python.label for python, wheel in chosen.items() if wheel is None]
     for label in unfit:
-        (console.error if asked else console.note)(f"CPython {label}: not tested: it takes none of {names}")
+        (console.print_error if asked else console.print_note)(f"CPython {label}: not tested: it takes none of {names}")
     unused = [wheel.name for wheel in wheels if wheel not in chosen.values()]
     for name in unused:
-        console.error(f"{name}: not tested: no CPython here takes it, or each takes another")
+        console.print_error(f"{name}: not tested: no CPython here takes it, or each takes another")
     bad = any(result.findings for result in results) or not results
     return int(bad or bool(unused) or (asked and bool(unfit)))
 
 
 def show_results(results: Sequence[NativeResult]) -> None:
     """Print a row for each run, then the failures with the speedups on in full."""
-    table = console.table(
+    table = console.create_table(
         "passed / failed", "python", "tornado", "package", "Tornado's, off", "on", "new failures", "seconds"
     )
     for result in results:
@@ -130,9 +131,9 @@ def show_results(results: Sequence[NativeResult]) -> None:
             ("passed only at the second try, alone", result.second_try),
         ]:
             for test in tests:
-                console.note(f"{where}: {label}: {test}")
+                console.print_note(f"{where}: {label}: {test}")
         for finding in result.findings:
-            console.error(f"{where}: {finding}")
+            console.print_error(f"{where}: {finding}")
 
 
 def make_verdict(result: NativeResult) -> Verdict:
@@ -145,10 +146,10 @@ def make_verdict(result: NativeResult) -> Verdict:
 
 def build_host_wheel(folder: Path, progress: console.Progress) -> Path:
     """Build this machine's wheel of the package into a new folder; return it. Raises WheelworksError."""
-    progress.say("wheel", "building this machine's wheel")
+    progress.update("wheel", "building this machine's wheel")
     folder.mkdir()
     wheel = host_wheel.build_host_wheel(Path(), folder)
-    progress.done("wheel")
+    progress.finish("wheel")
     return wheel
 
 
@@ -163,7 +164,7 @@ def _run_all(
             folder.mkdir()
             assert wheel
             results.append(
-                run_native_tests(wheel, python, version, folder, partial(progress.say, name), exhaustive=exhaustive)
+                run_native_tests(wheel, python, version, folder, partial(progress.update, name), exhaustive=exhaustive)
             )
-            progress.done(name)
+            progress.finish(name)
     return results

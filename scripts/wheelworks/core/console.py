@@ -1,4 +1,4 @@
-"""The terminal: one console for results, one for progress; plain text where nobody is watching."""
+"""The terminal: a console for results, one for progress; plain text where the output isn't a terminal."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Progress:
-    """What is being done, one line for each name: redrawn on a terminal, written once each into a log."""
+    """The running tasks, a line for each: redrawn on a terminal, written once each into a log."""
 
     def __init__(self) -> None:
         self._lines: dict[str, str] = {}
-        self._done: set[str] = set()
+        self._finished: set[str] = set()
         self._lock = threading.Lock()
         # Not err.is_terminal: FORCE_COLOR makes that true of a log, where colours are wanted, but no moving cursor.
-        watched = sys.stderr.isatty() and err.is_interactive
-        self._live = Live(console=err, transient=True, refresh_per_second=8) if watched else None
+        live = sys.stderr.isatty() and err.is_interactive
+        self._live = Live(console=err, transient=True, refresh_per_second=8) if live else None
 
     def __enter__(self) -> Progress:
         if self._live:
@@ -38,53 +38,53 @@ class Progress:
         if self._live:
             self._live.stop()
 
-    def say(self, name: str, text: str) -> None:
-        """``name`` is doing ``text`` now."""
+    def update(self, name: str, text: str) -> None:
+        """Show what a task is doing now."""
         with self._lock:
-            if name in self._done or self._lines.get(name) == text:
+            if name in self._finished or self._lines.get(name) == text:
                 return
             self._lines[name] = text
             if self._live:
-                self._live.update(self._drawn())
+                self._live.update(self._draw())
             else:
                 err.print(f"{name}: {text}", markup=False)
 
-    def done(self, name: str) -> None:
-        """``name`` has nothing more to do."""
+    def finish(self, name: str) -> None:
+        """Remove a task's line for good."""
         with self._lock:
-            self._done.add(name)
+            self._finished.add(name)
             self._lines.pop(name, None)
             if self._live:
-                self._live.update(self._drawn())
+                self._live.update(self._draw())
 
-    def _drawn(self) -> Table:
+    def _draw(self) -> Table:
         grid = Table.grid(padding=(0, 1))
         for name, text in self._lines.items():
             grid.add_row(Spinner("dots"), f"[bold]{escape(name)}[/]", escape(text))
         return grid
 
 
-def table(title: str, *columns: str) -> Table:
-    """An empty table in the one style that we have."""
-    made = Table(title=title, title_justify="left", header_style="bold")
+def create_table(title: str, *columns: str) -> Table:
+    """Return an empty table in the style of all commands."""
+    table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
+        table.add_column(column, overflow="fold")
+    return table
 
 
-def folded(file: str) -> str:
-    """A wheel's name over several lines, broken where its parts end, for a narrow terminal."""
+def wrap_wheel_name(file: str) -> str:
+    """Wrap a wheel's file name over several lines, broken between its parts, for a narrow terminal."""
     head, python, abi, platforms = file.rsplit("-", 3)
     return f"{head}-\n{python}-{abi}-\n" + platforms.removesuffix(".whl").replace(".", ".\n") + ".whl"
 
 
-def note(message: str) -> None:
-    """Tell of something that is no failure, but should be known."""
+def print_note(message: str) -> None:
+    """Print something that isn't a failure, but that the user should know."""
     err.print(f"[bold]note:[/] {escape(message)}")
 
 
-def error(message: str, hint: str = "") -> None:
-    """Tell of a failure: what is wrong, then what to do."""
+def print_error(message: str, hint: str = "") -> None:
+    """Print a failure: what is wrong, then what to do."""
     err.print(f"[bold red]error:[/] {escape(message)}")
     if hint:
         err.print(f"[bold]try:[/] {escape(hint)}")

@@ -1,10 +1,10 @@
-"""Errors that are for people: what is wrong, for which file or target, and what to do about it."""
+"""Errors for users, one class for each exit status: what is wrong, for which file or target, and what to do."""
 
 
 class WheelworksError(Exception):
-    """A failure that the user can act on; shown without a traceback, with exit code 1.
+    """A failure that the user can act on, shown without a traceback. The exit status is 1.
 
-    ``message`` says what went wrong and for which file or target; ``hint`` says what to try.
+    ``message`` says what went wrong and for which file or target; ``hint`` is what to try.
     """
 
     exit_code = 1
@@ -16,6 +16,6 @@ class WheelworksError(Exception):
 
 
 class UsageError(WheelworksError):
-    """The command was given something that cannot be right; exit code 2."""
+    """A command was given an argument that can't be right. The exit status is 2."""
 
     exit_code = 2

@@ -28,8 +28,9 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
-from wheelworks.core import cache, manifest, process
+from wheelworks.core import process
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import get_cached_folder, write_file
 
 JSON = "application/vnd.pypi.simple.v1+json"
 MAX_ANSWER = 64 << 20  # bytes
@@ -119,7 +120,7 @@ def fetch(file: IndexFile, update: Callable[[str], None] = lambda text: None) ->
         update(f"downloading {file.name}")
         download([file], folder)
 
-    return cache.keep(f"releases/{file.sha256[:32]}", fill) / file.name
+    return get_cached_folder(f"releases/{file.sha256[:32]}", fill) / file.name
 
 
 def download(files: Sequence[IndexFile], folder: Path) -> list[Path]:
@@ -215,7 +216,7 @@ def _download(file: IndexFile, folder: Path, settings: Mapping[str, str]) -> Pat
         raise _unreadable(file.url, f"{error.code} {error.reason}") from error
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise WheelworksError(f"{file.name}: its bytes do not have the hash that the index names")
-    return manifest.write(folder / file.name, data)
+    return write_file(folder / file.name, data)
 
 
 def _get(address: str, settings: Mapping[str, str], accept: str = "*/*") -> bytes:

@@ -1,10 +1,15 @@
-"""The CPythons of this machine, and which wheel each of them takes."""
+"""Find CPythons on this machine and in Debian's archive: to run build backends, and to test wheels under.
+
+python-discovery looks at this interpreter, PATH, uv's installations and the Windows registry; pyenv's are added here.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +17,27 @@ from pathlib import Path
 import packaging
 import python_discovery
 
-from wheelworks.core import cache, process
+from wheelworks.core import process
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import get_cache_folder
 from wheelworks.core.wheel import parse_wheel_name
 
-MINORS = range(11, 16)  # of Python 3: those that the package's classifiers name
-WAYS = "uv python install {version}, or pyenv install {version}, or name a program: --python PATH"
+SUPPORTED_MINORS = range(11, 16)  # of Python 3: those in the package's classifiers
+INSTALL_HINT = "uv python install {version}, or pyenv install {version}, or name a program: --python PATH"
 
-_ASKED = """\
+# Wheels are built with the headers of the oldest supported Python: later headers declare functions that it lacks, and
+# from 3.13 on name others differently.
+BUILD_VERSION = "3.11"
+BUILD_PYTHON_HINT = """\
+install it in one of these ways:
+  uv python install {version}                          (any system)
+  pyenv install {version}                              (Linux, macOS)
+  sudo apt install python{version}-dev python{version}-venv (Debian, Ubuntu; where that release has it)
+  brew install python@{version}                        (macOS)
+  winget install Python.Python.{version}               (Windows)
+or name a program: --python /path/to/python{version}"""
+
+_DESCRIBE = """\
 import json, sys, sysconfig
 sys.path.insert(0, sys.argv[1])
 from packaging.tags import sys_tags
@@ -31,7 +49,7 @@ print(json.dumps({"version": version, "free_threaded": free, "tags": list(map(st
 
 @dataclass(frozen=True)
 class Python:
-    """An interpreter: its program, version ("3.13.0"), kind, and the tags of wheels that it takes, best first."""
+    """An interpreter: its program, version ("3.13.0"), and the tags of wheels that it accepts, best first."""
 
     executable: Path
     version: str
@@ -40,25 +58,25 @@ class Python:
 
     @property
     def label(self) -> str:
-        """What people call it: "3.14.0t" is free-threaded."""
+        """The version for people: "3.14.0t" is free-threaded."""
         return self.version + ("t" if self.free_threaded else "")
 
 
-def find(asked: Sequence[str] = ()) -> tuple[list[Python], list[str]]:
-    """The interpreters asked for ("3.13", "3.14t", a path), or every one there is; and the versions there are none of.
+def find_pythons(requested: Sequence[str] = ()) -> tuple[list[Python], list[str]]:
+    """Return the requested interpreters ("3.13", "3.14t", a path), or all; and the versions that are missing.
 
-    Of each version the newest is taken. Raises UsageError for what is no version, WheelworksError for a version or a
-    program that isn't there.
+    The newest release of each version is taken. Raises UsageError for text that is neither a version nor a program,
+    WheelworksError for a version that isn't installed or a program that isn't a Python.
     """
-    if asked:
-        return [_ask(_one(name)) for name in dict.fromkeys(asked)], []
-    newest = _newest(_all("cpython>=3.11"))
-    missing = [f"3.{minor}" for minor in MINORS if (minor, False) not in newest]
-    return [_ask(newest[key]) for key in sorted(newest) if key[0] in MINORS], missing
+    if requested:
+        return [_describe_python(_resolve(name)) for name in dict.fromkeys(requested)], []
+    newest = _select_newest(_iter_installed("cpython>=3.11"))
+    missing = [f"3.{minor}" for minor in SUPPORTED_MINORS if (minor, False) not in newest]
+    return [_describe_python(newest[key]) for key in sorted(newest) if key[0] in SUPPORTED_MINORS], missing
 
 
-def best_wheel(wheels: Iterable[Path], python: Python) -> Path | None:
-    """The wheel that this interpreter likes best, or None if it takes none of them."""
+def choose_wheel(wheels: Iterable[Path], python: Python) -> Path | None:
+    """Return the wheel that an installer prefers for this interpreter; None if it accepts none of them."""
     ranks = {tag: rank for rank, tag in enumerate(python.tags)}
     fitting = [
         (min(ranks[str(tag)] for tag in tags), wheel)
@@ -68,35 +86,30 @@ def best_wheel(wheels: Iterable[Path], python: Python) -> Path | None:
     return min(fitting)[1] if fitting else None
 
 
-def pyenv_pythons(environ: Mapping[str, str], home: Path, windows: bool, versions: str = "3.*") -> list[Path]:
-    """The programs of pyenv's ``versions`` (a pattern), which are on no PATH."""
+def list_pyenv_pythons(environ: Mapping[str, str], home: Path, windows: bool, versions: str = "3.*") -> list[Path]:
+    """Return the programs of pyenv's ``versions`` (a glob pattern), which aren't on PATH."""
     place = environ.get("PYENV_ROOT") or environ.get("PYENV") or str(home / ".pyenv" / ("pyenv-win" if windows else ""))
     return sorted(Path(place).glob(f"versions/{versions}/{'python.exe' if windows else 'bin/python'}"))
 
 
-def without_shims(environ: Mapping[str, str], separator: str) -> dict[str, str]:
-    """The environment with a PATH without pyenv's shims: slow scripts that fail where no version is set."""
+def drop_shims(environ: Mapping[str, str], separator: str) -> dict[str, str]:
+    """Return the environment without pyenv's shims on PATH: slow scripts, which fail where no version is set."""
     folders = environ.get("PATH", "").split(separator)
     kept = [folder for folder in folders if not re.search(r"[/\\]shims[/\\]?$", folder)]
     return {**environ, "PATH": separator.join(kept)}
 
 
-def _all(key: str) -> list[python_discovery.PythonInfo]:
-    windows = os.name == "nt"
-    return list(
-        python_discovery.iter_interpreters(
-            key,
-            try_first_with=[str(path) for path in pyenv_pythons(os.environ, Path.home(), windows)],
-            env=without_shims(os.environ, os.pathsep),
-            cache=python_discovery.DiskCache(cache.folder() / "pythons"),
-        )
+def _iter_installed(key: str) -> Iterable[python_discovery.PythonInfo]:
+    return python_discovery.iter_interpreters(
+        key,
+        try_first_with=[str(path) for path in list_pyenv_pythons(os.environ, Path.home(), os.name == "nt")],
+        env=drop_shims(os.environ, os.pathsep),
+        cache=python_discovery.DiskCache(get_cache_folder() / "pythons"),
     )
 
 
-def _newest(
-    infos: Iterable[python_discovery.PythonInfo],
-) -> dict[tuple[int, bool], Path]:
-    """The program of the newest of each minor version and kind."""
+def _select_newest(infos: Iterable[python_discovery.PythonInfo]) -> dict[tuple[int, bool], Path]:
+    """Return the program of the newest release of each (minor version, whether it is free-threaded)."""
     found: dict[tuple[int, bool], Path] = {}
     for info in sorted(infos, key=lambda info: info.version_info[:3]):
         if not info.debug_build:
@@ -104,12 +117,12 @@ def _newest(
     return found
 
 
-def _one(name: str) -> Path:
+def _resolve(name: str) -> Path:
     if match := re.fullmatch(r"3\.(\d+)(t?)", name):
-        found = _newest(_all(f"cpython3.{match[1]}{match[2]}"))
+        found = _select_newest(_iter_installed(f"cpython3.{match[1]}{match[2]}"))
         key = int(match[1]), bool(match[2])
         if key not in found:
-            raise WheelworksError(f"no CPython {name} on this machine", WAYS.format(version=name))
+            raise WheelworksError(f"no CPython {name} on this machine", INSTALL_HINT.format(version=name))
         return found[key]
     if not Path(name).is_file():
         raise UsageError(
@@ -118,12 +131,103 @@ def _one(name: str) -> Path:
     return Path(name)
 
 
-def _ask(executable: Path) -> Python:
+def _describe_python(executable: Path) -> Python:
     library = str(Path(str(packaging.__file__)).parents[1])
-    ended = process.run([executable, "-I", "-c", _ASKED, library], timeout=60)
+    completed = process.run([executable, "-I", "-c", _DESCRIBE, library], timeout=60)
     try:
-        told = json.loads(ended.output.splitlines()[-1])
-        return Python(executable, told["version"], told["free_threaded"], tuple(told["tags"]))
+        answer = json.loads(completed.output.splitlines()[-1])
+        return Python(executable, answer["version"], answer["free_threaded"], tuple(answer["tags"]))
     except (ValueError, IndexError, KeyError, TypeError):
-        said = " ".join(ended.output.split())[-200:]
-        raise WheelworksError(f"{executable} can't be asked what wheels it takes: {said}") from None
+        output = " ".join(completed.output.split())[-200:]
+        raise WheelworksError(f"{executable} doesn't list the wheel tags that it accepts: {output}") from None
+
+
+# --- interpreters that run build backends -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BuildPython:
+    """The interpreter that runs build backends: its program, version ("3.11.7") and folder of C headers."""
+
+    executable: Path
+    version: str
+    headers: Path
+
+
+def find_build_python(version: str = BUILD_VERSION, chosen: str = "") -> BuildPython:
+    """Return a CPython of that version with its headers: the ``chosen`` program, or one of this machine.
+
+    Raises WheelworksError that names the ways to get one.
+    """
+    hint, headerless = BUILD_PYTHON_HINT.format(version=version), list[Path]()
+
+    def accepts(info: python_discovery.PythonInfo) -> bool:
+        found = _describe_build_python(info)
+        if not (found.headers / "Python.h").is_file():
+            headerless.append(found.executable)
+            return False
+        return not info.free_threaded and not info.debug_build
+
+    key = chosen or f"cpython{version}"
+    try:
+        info = python_discovery.get_interpreter(key, try_first_with=[sys.executable], predicate=accepts)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0][:200]
+        raise WheelworksError(f"--python {chosen} can't be asked for its version: {reason}", hint) from error
+    if info is None:
+        what = f"--python {chosen}" if chosen else f"no CPython {version} on this machine"
+        where = f" ({', '.join(map(str, dict.fromkeys(headerless)))} has no C headers)" if headerless else ""
+        raise WheelworksError(f"{what} has what a build needs: CPython {version} with headers{where}", hint)
+    found = _describe_build_python(info)
+    if not found.version.startswith(f"{version}."):
+        raise WheelworksError(f"--python {chosen} is CPython {found.version}, not {version}", hint)
+    return found
+
+
+@functools.cache
+def list_build_pythons() -> tuple[BuildPython, ...]:
+    """Return every CPython of `BUILD_VERSION` with headers, in the order of preference; one for each header folder."""
+    found: dict[Path, BuildPython] = {}
+
+    def collect(info: python_discovery.PythonInfo) -> bool:
+        python = _describe_build_python(info)
+        usable = not info.free_threaded and not info.debug_build and (python.headers / "Python.h").is_file()
+        if usable and python.version.startswith(f"{BUILD_VERSION}."):
+            found.setdefault(python.headers.resolve(), python)
+        return False  # continue the search
+
+    python_discovery.get_interpreter(f"cpython{BUILD_VERSION}", try_first_with=[sys.executable], predicate=collect)
+    return tuple(found.values())
+
+
+def _describe_build_python(info: python_discovery.PythonInfo) -> BuildPython:
+    version = ".".join(map(str, info.version_info[:3]))
+    return BuildPython(Path(info.system_executable or info.executable), version, Path(info.system_include))
+
+
+# --- Debian's archive as a source of CPython --------------------------------------------------------------------------
+
+DEBIAN_SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "unstable", "3.15": "unstable"}
+_MISSING_ARCHITECTURES = {"bookworm": {"riscv64", "loong64"}, "trixie": {"loong64"}}  # by Debian's names
+
+MMDEBSTRAP_HINT = """apt-get install --no-install-recommends mmdebstrap uidmap gpg debian-archive-keyring
+(an ordinary user also needs a line in /etc/subuid and /etc/subgid; adduser writes them)"""
+
+
+def list_debian_versions(architecture: str) -> list[str]:
+    """Return the CPython versions that Debian has for an architecture, the oldest first."""
+    lacking = {suite for suite, architectures in _MISSING_ARCHITECTURES.items() if architecture in architectures}
+    having = [version for version, suite in DEBIAN_SUITES.items() if suite not in lacking]
+    return sorted(having, key=lambda version: int(version.partition(".")[2]))
+
+
+def make_mmdebstrap_command(variant: str, suite: str, *options: str) -> list[str]:
+    """Return mmdebstrap's command line, which writes a tar file to stdout.
+
+    mmdebstrap chooses the mirror, and has apt check the archive's signature.
+    """
+    # Mirrors that serve a frozen state of the archive keep its signature, but its validity date has passed.
+    common = [f"--variant={variant}", "--format=tar", '--aptopt=Acquire::Check-Valid-Until "false"']
+    # Without -updates and -security a suite changes a few times a year only, and no further archive may be down.
+    common += ["--setup-hook=sed -i '/-updates\\|-security/d' \"$1/etc/apt/sources.list\""]
+    return ["mmdebstrap", *common, *options, suite, "-"]

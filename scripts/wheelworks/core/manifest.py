@@ -6,10 +6,6 @@ manifest holds no time of day, no duration and no path, so that two builds of on
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -18,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import hash_file, write_file
 
 SCHEMA: Final = 2
 FILE = "manifest.json"
@@ -165,7 +162,7 @@ class _Version(msgspec.Struct):
     schema: int
 
 
-def schema() -> dict[str, Any]:
+def generate_schema() -> dict[str, Any]:
     """Return the manifest's format as JSON Schema."""
     return msgspec.json.schema(Manifest)
 
@@ -208,39 +205,12 @@ def _with_results(wheel: WheelRecord, before: WheelRecord) -> WheelRecord:
     )
 
 
-def existing(record: Manifest, folder: Path) -> Manifest:
+def drop_changed(record: Manifest, folder: Path) -> Manifest:
     """Return the manifest without wheels that are missing from the folder or have other bytes there."""
-    return replace(record, wheels=[one for one in record.wheels if sha256(folder / one.file) == one.sha256])
+    return replace(record, wheels=[one for one in record.wheels if hash_file(folder / one.file) == one.sha256])
 
 
 def save(record: Manifest, folder: Path) -> Path:
     """Write a folder's manifest, whole or not at all."""
     data = msgspec.json.encode(record, order="sorted")
-    return write(folder / FILE, msgspec.json.format(data, indent=2) + b"\n")
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal; "" where there is no file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-
-def write(path: Path, data: bytes) -> Path:
-    """Write a file so that it appears whole or not at all."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)  # mkstemp's 600 is for secrets
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
-
-
-def sweep(folder: Path, names: Iterable[str]) -> None:
-    """Remove what `write` has left of files with these names where it was killed."""
-    begun = tuple(f".{name}." for name in names)
-    for path in folder.iterdir():
-        if path.name.startswith(begun) and re.fullmatch(r"[a-z0-9_]{8}", path.name.rpartition(".")[2]):
-            path.unlink(missing_ok=True)
+    return write_file(folder / FILE, msgspec.json.format(data, indent=2) + b"\n")

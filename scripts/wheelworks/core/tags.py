@@ -26,6 +26,8 @@ _CPUS = {
     "amd64": "x86_64", "arm64": "aarch64", "i686": "x86", "i386": "x86", "armv7l": "arm", "armv6l": "arm",
     "ppc64le": "powerpc64le",
 }  # fmt: skip
+_CPUS_IN_TRIPLETS = {"x86": "i386", "armv6l": "arm"}  # in the names of modules
+_WINDOWS_TAGS = {"x86": "win32", "x86_64": "win_amd64", "aarch64": "win_arm64"}
 _LINUX = re.compile(r"(?:(manylinux|musllinux)_(\d+)_(\d+)|linux)_(\w+)")
 _MACOS = re.compile(r"macosx_(\d+)_(\d+)_(\w+)")
 _FIRST_ARM64_MACOS = (11, 0)
@@ -90,6 +92,29 @@ class CompatibilityTarget:
     def __str__(self) -> str:
         return f"{self.abi} on {' '.join(filter(None, (self.system, self.cpu)))}"
 
+    def imports(self, suffix: str) -> bool:
+        """Return whether its Python imports files with a suffix, such as ``abi3.so`` (PEP 3149, PEP 384, PEP 803)."""
+        interpreter, _, abi = self.abi.partition("-")
+        infix, _, last = suffix.rpartition(".")
+        if not abi.startswith(("cp", "abi3")):
+            return True
+        if self.system == "windows":
+            return last == "pyd" and infix in ("", f"{abi}-{_WINDOWS_TAGS.get(self.cpu)}")
+        digits = interpreter.removeprefix("cp3")
+        minor = int(digits) if digits.isdigit() else 0
+        stable = (set() if abi.endswith("t") else {"abi3"}) | ({"abi3t"} if minor >= 15 else set())
+        versioned = set() if abi.startswith("abi3") else self._versioned_infixes(abi.removeprefix("cp"), minor)
+        return last == "so" and infix in {"", *stable, *versioned}
+
+    def _versioned_infixes(self, version: str, minor: int) -> set[str]:
+        if self.system == "macos":
+            return {f"cpython-{version}-darwin"}
+        libcs = {"glibc": ("gnu",), "musl": ("musl",)}.get(self.system, ("gnu", "musl"))
+        if minor < 11:
+            libcs = ("gnu", *libcs)  # before 3.11, CPython named musl's modules gnu, too
+        cpu = _CPUS_IN_TRIPLETS.get(self.cpu, self.cpu)
+        return {f"cpython-{version}-{cpu}-linux-{libc}{abi}" for libc in libcs for abi in ("", "eabihf", "eabi")}
+
 
 def find_compatibility_targets(name: WheelName) -> dict[CompatibilityTarget, Version]:
     """Return the targets that a wheel serves, each with the lowest version of its libc or system.
@@ -129,7 +154,7 @@ def find_minimum_version(target: CompatibilityTarget) -> Version:
 
     On macOS the Python may require a later version. Empty where targets.toml has no such target.
     """
-    rows = [row for one in targets.all_targets() for tag in one.tags for row in _split_platform(tag)]
+    rows = [row for one in targets.load_targets() for tag in one.tags for row in _split_platform(tag)]
     versions = [version for system, cpu, version in rows if (system, cpu) == (target.system, target.cpu)]
     return max(min(versions, default=()), _macos_of_python(target) if target.system == "macos" else ())
 
@@ -143,7 +168,7 @@ def _macos_of_python(target: CompatibilityTarget) -> Version:
 def find_served_targets(name: WheelName) -> tuple[Target, ...]:
     """Return the rows of targets.toml whose every machine accepts a wheel of this name."""
     versions = {(target.system, target.cpu): version for target, version in find_compatibility_targets(name).items()}
-    return tuple(target for target in targets.all_targets() if _accepts(target, versions))
+    return tuple(target for target in targets.load_targets() if _accepts(target, versions))
 
 
 def _accepts(target: Target, versions: dict[tuple[str, str], Version]) -> bool:

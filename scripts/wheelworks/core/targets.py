@@ -1,4 +1,8 @@
-"""The matrix of targets and ABIs, and its only reader."""
+"""The matrix of targets and ABIs, its only reader, and the wheels of a release that follow from it.
+
+The planned names are those of a freestanding extension that keeps to the stable ABI where there is one. A project that
+calls libc gets a wheel for each target of a family; one without the stable ABI gets other tags.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from packaging.tags import Tag, parse_tag
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
 from wheelworks.core.errors import UsageError, WheelworksError
 
 T = TypeVar("T", "Target", "Abi")
 
 TABLE = Path(__file__).parents[1] / "targets.toml"
+PURE = "py3-none-any"
 _OS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 _CPU = {"arm64": "aarch64", "amd64": "x86_64", "i686": "x86", "armv7l": "arm", "ppc64le": "powerpc64le"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """One row of ``targets.toml``; the file's head says what each field means."""
+    """A row of ``targets.toml``, whose first lines explain each field."""
 
     id: str
     os: str
@@ -39,13 +48,13 @@ class Target:
 
     @property
     def family(self) -> tuple[str, str]:
-        """Targets of one family run the same binary where it calls no libc."""
+        """The targets of one family run the same binary, unless it calls libc."""
         return self.os, self.cpu
 
 
 @dataclass(frozen=True)
 class Abi:
-    """An ABI of CPython that wheels are built for; the file's head says what each field means."""
+    """An ABI of CPython that wheels are built for; the first lines of ``targets.toml`` explain each field."""
 
     id: str
     specific: str
@@ -54,7 +63,7 @@ class Abi:
 
     @property
     def nodot(self) -> str:
-        """The Python as file names have it: "311", "314t"."""
+        """The Python version as in file names: "311", "314t"."""
         return self.python.replace(".", "") + ("t" if self.free_threaded else "")
 
     @property
@@ -62,10 +71,10 @@ class Abi:
         """The ABI tags of its wheels: ("abi3", "abi3t")."""
         return tuple(self.id.partition("-")[2].split("."))
 
-    def makes(self, abi: str) -> bool:
-        """Whether a wheel with these Python and ABI tags is what a project may build for it.
+    def accepts(self, abi: str) -> bool:
+        """Return whether a project may build a wheel with these Python and ABI tags for this ABI.
 
-        A project may keep to the stable ABI of an older Python than the one it is built with.
+        A project may keep to the stable ABI of an older Python than the one that it is built with.
         """
         python, _, tags = abi.partition("-")
         if abi == self.specific or tags != self.id.partition("-")[2]:
@@ -74,35 +83,35 @@ class Abi:
         return older if "abi3" in self.tags else abi == self.id
 
 
-def parse(text: str) -> tuple[Target, ...]:
-    """Read the targets of a table.
+def parse_targets(text: str) -> tuple[Target, ...]:
+    """Parse the targets of a table.
 
-    Raises WheelworksError for a row with a missing, surplus or mistyped field, and for an id used twice.
+    Raises WheelworksError for a row with a missing, unknown or mistyped field, and for an id that is used twice.
     """
-    targets = _rows(text, "target", Target)
+    targets = _parse_rows(text, "target", Target)
     if empty := [target.id for target in targets if not target.tags]:
         raise WheelworksError(f"targets.toml: {empty[0]}: tags must name one at least")
     return targets
 
 
 def parse_abis(text: str) -> tuple[Abi, ...]:
-    """Read the ABIs of a table. Raises WheelworksError as ``parse`` does."""
-    return _rows(text, "abi", Abi)
+    """Parse the ABIs of a table. Raises WheelworksError as `parse_targets` does."""
+    return _parse_rows(text, "abi", Abi)
 
 
-def _rows(text: str, kind: str, made: type[T]) -> tuple[T, ...]:
+def _parse_rows(text: str, kind: str, row_type: type[T]) -> tuple[T, ...]:
     try:
         rows = tomllib.loads(text)[kind]
     except (tomllib.TOMLDecodeError, KeyError) as error:
         raise WheelworksError(f"targets.toml: not a target table: {error}") from None
-    found = tuple(made(**_fields(row, get_type_hints(made))) for row in rows)
+    found = tuple(row_type(**_parse_fields(row, get_type_hints(row_type))) for row in rows)
     ids = [one.id for one in found]
     if len(set(ids)) != len(ids):
         raise WheelworksError(f"targets.toml: an id is used twice: {', '.join(sorted(ids))}")
     return found
 
 
-def _fields(row: object, expected: Mapping[str, type]) -> dict[str, Any]:
+def _parse_fields(row: object, expected: Mapping[str, type]) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise WheelworksError(f"targets.toml: not a target table: {row!r} is no row")
     name = row.get("id", "(a row without id)")
@@ -119,28 +128,25 @@ def _fields(row: object, expected: Mapping[str, type]) -> dict[str, Any]:
 
 
 @cache
-def all_targets() -> tuple[Target, ...]:
-    """Every target, in the table's order."""
-    return parse(TABLE.read_text(encoding="utf-8"))
+def load_targets() -> tuple[Target, ...]:
+    """Return every target, in the table's order."""
+    return parse_targets(TABLE.read_text(encoding="utf-8"))
 
 
 @cache
-def all_abis() -> tuple[Abi, ...]:
-    """Every ABI, in the table's order."""
+def load_abis() -> tuple[Abi, ...]:
+    """Return every ABI, in the table's order."""
     return parse_abis(TABLE.read_text(encoding="utf-8"))
 
 
-def floor() -> Abi:
-    """The ABI of the oldest Python: what a build for one ABI alone is for."""
-    return min(all_abis(), key=lambda abi: int(abi.python.partition(".")[2]))
+def get_oldest_abi() -> Abi:
+    """Return the ABI of the oldest Python, for a build of one ABI only."""
+    return min(load_abis(), key=lambda abi: int(abi.python.partition(".")[2]))
 
 
-def find(name: str, among: Sequence[Target] | None = None) -> Target:
-    """The target whose id or wheel tag is ``name``.
-
-    Raises UsageError that names the nearest id.
-    """
-    targets = all_targets() if among is None else among
+def find_target(name: str, among: Sequence[Target] | None = None) -> Target:
+    """Return the target with this id or wheel tag. Raises UsageError that suggests the nearest id."""
+    targets = load_targets() if among is None else among
     for target in targets:
         if name == target.id or name in target.tags:
             return target
@@ -148,14 +154,11 @@ def find(name: str, among: Sequence[Target] | None = None) -> Target:
 
 
 def find_abi(name: str) -> Abi:
-    """The ABI whose id is ``name``, or whose wheels of other projects are called so.
-
-    Raises UsageError that names the nearest id.
-    """
-    for abi in all_abis():
+    """Return the ABI with this id, or whose wheels carry this tag. Raises UsageError that suggests the nearest id."""
+    for abi in load_abis():
         if name in (abi.id, abi.specific, *abi.tags):
             return abi
-    raise _unknown("ABI", name, [abi.id for abi in all_abis()])
+    raise _unknown("ABI", name, [abi.id for abi in load_abis()])
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> UsageError:
@@ -166,24 +169,88 @@ def _unknown(kind: str, name: str, known: list[str]) -> UsageError:
     )
 
 
-def select(names: Iterable[str]) -> tuple[Target, ...]:
-    """The named targets, each once, in the table's order."""
-    wanted = {find(name).id for name in names}
-    return tuple(target for target in all_targets() if target.id in wanted)
+def select_targets(names: Iterable[str]) -> tuple[Target, ...]:
+    """Return the named targets, each once, in the table's order. Raises UsageError for an unknown name."""
+    wanted = {find_target(name).id for name in names}
+    return tuple(target for target in load_targets() if target.id in wanted)
 
 
-def with_cpu(cpu: str) -> tuple[Target, ...]:
-    """Every target of one CPU, in the table's order."""
-    return tuple(target for target in all_targets() if target.cpu == cpu)
+def filter_targets_by_cpu(cpu: str) -> tuple[Target, ...]:
+    """Return every target of a CPU, in the table's order."""
+    return tuple(target for target in load_targets() if target.cpu == cpu)
 
 
-def family_of(target: Target) -> tuple[Target, ...]:
-    """All targets that share the operating system and the CPU of ``target``, in the table's order."""
-    return tuple(other for other in all_targets() if other.family == target.family)
+def find_family(target: Target) -> tuple[Target, ...]:
+    """Return all targets with the operating system and CPU of ``target``, in the table's order."""
+    return tuple(other for other in load_targets() if other.family == target.family)
 
 
-def host(system: str = sys.platform, machine: str | None = None) -> Target | None:
-    """The target that this machine is; None where the table has no row for it."""
+def find_host_target(system: str = sys.platform, machine: str | None = None) -> Target | None:
+    """Return the target of this machine; None where the table has no row for it."""
     cpu = (platform.machine() if machine is None else machine).lower()
     family = _OS.get(system, system), _CPU.get(cpu, cpu)
-    return next((target for target in all_targets() if target.family == family), None)
+    return next((target for target in load_targets() if target.family == family), None)
+
+
+# --- the wheels of a release ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PlannedWheel:
+    """A wheel of a release: its file name, the targets that it serves (none for the pure wheel), and its ABI."""
+
+    name: str
+    targets: tuple[Target, ...]
+    abi: Abi | None
+
+    @property
+    def tags(self) -> frozenset[Tag]:
+        """The tags, expanded."""
+        return parse_tag("-".join(self.name.removesuffix(".whl").rsplit("-", 3)[1:]))
+
+    @property
+    def ways(self) -> set[str]:
+        """How the building machine can run it: as its targets say, but Debian has no free-threaded CPython."""
+        found = {way for target in self.targets for way in target.run}
+        return found - {"cpython"} if self.abi and self.abi.id == self.abi.specific else found
+
+    def record(self) -> dict[str, object]:
+        """Return its description for programs, such as a CI matrix."""
+        first = self.targets[0] if self.targets else None
+        return {
+            "name": self.name,
+            "targets": [target.id for target in self.targets],
+            "os": first.os if first else "any",
+            "cpu": first.cpu if first else "any",
+            "abi": self.abi.id if self.abi else PURE.removesuffix("-any"),
+            "python": self.abi.python if self.abi else "3",
+            "free_threaded": self.abi.free_threaded if self.abi else False,
+            "tags": sorted(map(str, self.tags)),
+            "run": sorted({way for target in self.targets for way in target.run}),
+            "runner": first.runner if first else "",
+        }
+
+
+def format_name_version(name: str, version: str) -> str:
+    """Return the start of a release's file names (PEP 427, PEP 625): ``tornado_speedups-0.1.0``.
+
+    Raises ValueError for an invalid name or version.
+    """
+    return f"{canonicalize_name(name, validate=True).replace('-', '_')}-{Version(version)}"
+
+
+def list_families(targets: Iterable[Target]) -> list[tuple[Target, ...]]:
+    """Return the whole family of each of the targets, each once, in the table's order."""
+    return list(dict.fromkeys(find_family(target) for target in targets))
+
+
+def plan_wheels(
+    name_version: str, targets: Sequence[Target], abis: Sequence[Abi], *, pure: bool
+) -> tuple[PlannedWheel, ...]:
+    """Return the wheels of a release, ABI by ABI, in the table's order; the pure one comes last."""
+    wheels = []
+    for abi in abis:
+        for family in list_families(targets):
+            platforms = ".".join(sorted(tag for target in family for tag in target.tags))
+            wheels.append(PlannedWheel(f"{name_version}-{abi.id}-{platforms}.whl", family, abi))
+    return (*wheels, *([PlannedWheel(f"{name_version}-{PURE}.whl", (), None)] if pure else ()))

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from wheelworks.core import debian
-from wheelworks.core.cache import keep
-from wheelworks.core.debian import HOW_TO_GET, SUITES
+from wheelworks.core import interpreters
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import get_cached_folder
+from wheelworks.core.interpreters import DEBIAN_SUITES, MMDEBSTRAP_HINT
 from wheelworks.foreign.cpus import Cpu
 
 LAYOUT = 3  # increase it when `_complete` changes: roots in the cache are then made again
@@ -66,9 +66,9 @@ class Recipe:
 
 def choose_recipe(cpu: Cpu, python: str) -> Recipe:
     """Return the recipe for CPython ``python`` ("3.11") on a CPU. Raises UsageError for other versions."""
-    if python not in SUITES:
-        raise UsageError(f"Debian has no CPython {python}", f"available versions: {', '.join(SUITES)}")
-    return Recipe(SUITES[python], cpu.debian, (f"python{python}",))
+    if python not in DEBIAN_SUITES:
+        raise UsageError(f"Debian has no CPython {python}", f"available versions: {', '.join(DEBIAN_SUITES)}")
+    return Recipe(DEBIAN_SUITES[python], cpu.debian, (f"python{python}",))
 
 
 def make_rootfs(recipe: Recipe) -> Path:
@@ -85,13 +85,13 @@ def make_rootfs(recipe: Recipe) -> Path:
 
 
 def _keep(recipe: Recipe) -> Path:
-    return keep(f"roots/{recipe.key}", lambda folder: _make(recipe, folder))
+    return get_cached_folder(f"roots/{recipe.key}", lambda folder: _make(recipe, folder))
 
 
 def mmdebstrap_command(recipe: Recipe) -> list[str]:
     """Return mmdebstrap's command line, which writes the root as a tar file to standard output."""
     options = [f"--architectures={recipe.architecture}", f"--include={','.join(recipe.packages)}"]
-    return debian.command("extract", recipe.suite, *options)
+    return interpreters.make_mmdebstrap_command("extract", recipe.suite, *options)
 
 
 def die_with_parent(command: list[str], signal: str = "KILL") -> list[str]:
@@ -101,7 +101,7 @@ def die_with_parent(command: list[str], signal: str = "KILL") -> list[str]:
 
 def _make(recipe: Recipe, folder: Path) -> None:
     if not shutil.which("mmdebstrap"):
-        raise CannotMakeRootfs("mmdebstrap, which makes root file systems, isn't installed", HOW_TO_GET)
+        raise CannotMakeRootfs("mmdebstrap, which makes root file systems, isn't installed", MMDEBSTRAP_HINT)
     with tempfile.TemporaryFile() as log:
         try:
             status = _unpack(mmdebstrap_command(recipe), folder, log)
@@ -148,7 +148,7 @@ def _failure(recipe: Recipe, log: IO[bytes], reason: str) -> CannotMakeRootfs:
     lines = log.read().decode(errors="replace").splitlines()
     errors = [line for line in lines if line.startswith("E:")] or lines
     message = f"no root with {', '.join(recipe.packages)} from Debian {recipe.suite}, {recipe.architecture}: {reason}"
-    return CannotMakeRootfs("\n".join([message, *errors[-5:]]), HOW_TO_GET)
+    return CannotMakeRootfs("\n".join([message, *errors[-5:]]), MMDEBSTRAP_HINT)
 
 
 def _complete(root: Path) -> None:

@@ -19,8 +19,8 @@ from packaging.utils import canonicalize_name
 
 from wheelworks.core import process
 from wheelworks.core.archive import Limits
-from wheelworks.core.cache import keep, remove_tree
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import get_cached_folder, remove_tree
 from wheelworks.core.tags import parse_platform
 from wheelworks.core.wheel import check_record, parse_wheel_name, read_members
 from wheelworks.foreign.rootfs import die_with_parent
@@ -79,7 +79,7 @@ def download_dependencies() -> Path:
     Raises WheelworksError if they can't be downloaded.
     """
     digest = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    return keep(f"test-dependencies/{digest[:12]}", _download)
+    return get_cached_folder(f"test-dependencies/{digest[:12]}", _download)
 
 
 def _download(folder: Path) -> None:

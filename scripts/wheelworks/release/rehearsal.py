@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wheelworks.core import cache, manifest, process, venv
+from wheelworks.core import process, venv
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.plan import Planned
-from wheelworks.core.targets import Target
+from wheelworks.core.files import hash_file, remove_tree
+from wheelworks.core.targets import PlannedWheel, Target
 
 FOLDER = ".rehearsal"
 INSTALLERS = ("pip", "uv")
@@ -26,10 +26,7 @@ _PIP_ONLY = ("--isolated", "--no-cache-dir")  # uv has other options for this
 
 @contextmanager
 def serve_index(folder: Path) -> Iterator[str]:
-    """Run an index server that keeps uploads in ``folder``; yield its address.
-
-    Raises WheelworksError if it doesn't start.
-    """
+    """Run an index server that keeps uploads in ``folder``; yield its address. Raises WheelworksError."""
     command: list[str | Path] = [sys.executable, _SERVER, folder]
     with process.start_server(command, quiet=True) as server:
         assert server.stdout  # a pipe
@@ -38,12 +35,12 @@ def serve_index(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
 
 
-def rehearse_release(files: Sequence[Path], planned: Sequence[Planned], pin: str, work: Path) -> None:
+def rehearse_release(files: Sequence[Path], planned: Sequence[PlannedWheel], pin: str, work: Path) -> None:
     """Rehearse the release ``pin`` (NAME==VERSION) in the folder ``work``, which is removed before and afterwards.
 
     ``planned`` are the wheels among the release's ``files``. Raises WheelworksError that says which part failed.
     """
-    cache.remove_tree(work)
+    remove_tree(work)
     (work / "index").mkdir(parents=True)
     try:
         _run_module("twine check", "twine", "check", "--strict", *files)
@@ -55,12 +52,12 @@ def rehearse_release(files: Sequence[Path], planned: Sequence[Planned], pin: str
             for installer in INSTALLERS:
                 install_package(installer, pin, work / installer, get_index_options(address, work / "tornado"))
     finally:
-        cache.remove_tree(work)
+        remove_tree(work)
 
 
 def upload_files(files: Sequence[Path], uploaded: Path, address: str) -> None:
     """Upload the files that the folder ``uploaded`` of the index lacks, or has only in part."""
-    missing = [path for path in files if manifest.sha256(uploaded / path.name) != manifest.sha256(path)]
+    missing = [path for path in files if hash_file(uploaded / path.name) != hash_file(path)]
     if missing:
         login = ("--username", "rehearsal", "--password", "rehearsal", "--disable-progress-bar")
         _run_module("twine upload", "twine", "upload", "--repository-url", address, *login, *missing)
@@ -68,17 +65,17 @@ def upload_files(files: Sequence[Path], uploaded: Path, address: str) -> None:
 
 def compare_folder(files: Sequence[Path], folder: Path) -> None:
     """Check that a folder holds exactly these files. Raises WheelworksError for a different, missing or extra one."""
-    ours = {path.name: manifest.sha256(path) for path in files}
-    theirs = {path.name: manifest.sha256(path) for path in folder.iterdir()}
+    ours = {path.name: hash_file(path) for path in files}
+    theirs = {path.name: hash_file(path) for path in folder.iterdir()}
     if wrong := sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)):
         raise WheelworksError(f"{wrong[0]}: the index has different bytes than were uploaded")
 
 
-def download_files(files: Sequence[Path], planned: Sequence[Planned], pin: str, into: Path, address: str) -> None:
+def download_files(files: Sequence[Path], planned: Sequence[PlannedWheel], pin: str, into: Path, address: str) -> None:
     """Download what pip picks for every platform and ABI. Raises WheelworksError if it isn't the planned wheel."""
-    ours = {path.name: manifest.sha256(path) for path in files}
+    ours = {path.name: hash_file(path) for path in files}
 
-    def check(one: Planned, row: Target) -> str:
+    def check(one: PlannedWheel, row: Target) -> str:
         assert one.abi
         folder = into / row.id / one.abi.id
         tags = [word for tag in row.tags for word in ("--platform", tag)]
@@ -87,7 +84,7 @@ def download_files(files: Sequence[Path], planned: Sequence[Planned], pin: str, 
         options = (*words, *abi, *get_index_options(address), *tags, "--dest", folder)
         _run_module(f"pip download for {row.id}", "pip", *options, pin)
         (found,) = folder.iterdir()
-        same = found.name == one.name and ours.get(found.name) == manifest.sha256(found)
+        same = found.name == one.name and ours.get(found.name) == hash_file(found)
         return "" if same else f"{row.id}: pip picks {found.name}, which isn't {one.name} with the uploaded bytes"
 
     with process.thread_pool() as pool:
@@ -97,10 +94,7 @@ def download_files(files: Sequence[Path], planned: Sequence[Planned], pin: str, 
 
 
 def install_package(installer: str, pin: str, place: Path, options: Sequence[str | Path]) -> None:
-    """Install a release and Tornado by pip or uv into a new environment, and run the smoke test there.
-
-    Raises WheelworksError if one of these fails.
-    """
+    """Install a release by pip or uv into a new environment, and run the smoke test there. Raises WheelworksError."""
     python = venv.create_venv(sys.executable, place)
     if installer == "uv":
         words = ("uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", python)

@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from wheelworks.core import manifest, plan, process, targets
+from wheelworks.core import manifest, process, targets
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import hash_file, remove_leftovers, write_file
 from wheelworks.release import publishing, rehearsal
 from wheelworks.reproduce import provenance
 from wheelworks.reproduce.provenance import PROVENANCE_FILE
@@ -60,13 +61,13 @@ class Release:
     subset: ReleaseSubset = field(default_factory=ReleaseSubset)
 
     @property
-    def planned(self) -> tuple[plan.Planned, ...]:
+    def planned(self) -> tuple[targets.PlannedWheel, ...]:
         """The wheels."""
         chosen = self.subset.selection
-        rows = targets.select(chosen.targets) or targets.all_targets()
-        abis = [abi for abi in targets.all_abis() if not chosen.abis or abi.id in chosen.abis]
-        pure = plan.PURE in chosen.abis if chosen.abis else not chosen.targets
-        return plan.wheels(self.stem, rows, abis, pure=pure)
+        rows = targets.select_targets(chosen.targets) or targets.load_targets()
+        abis = [abi for abi in targets.load_abis() if not chosen.abis or abi.id in chosen.abis]
+        pure = targets.PURE in chosen.abis if chosen.abis else not chosen.targets
+        return targets.plan_wheels(self.stem, rows, abis, pure=pure)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,8 +103,8 @@ def _list_files(release: Release) -> set[str]:
 
 def write_checksums(folder: Path, files: Iterable[Path]) -> Path:
     """Write ``SHA256SUMS`` in the format of sha256sum, sorted by name."""
-    lines = [f"{manifest.sha256(path)}  {path.name}\n" for path in sorted(files)]
-    return manifest.write(folder / CHECKSUMS_FILE, "".join(lines).encode())
+    lines = [f"{hash_file(path)}  {path.name}\n" for path in sorted(files)]
+    return write_file(folder / CHECKSUMS_FILE, "".join(lines).encode())
 
 
 def check_checksums(folder: Path, names: Iterable[str]) -> None:
@@ -118,7 +119,7 @@ def check_checksums(folder: Path, names: Iterable[str]) -> None:
 def check_unchanged(folder: Path) -> None:
     """Check a folder's existing files against its ``SHA256SUMS``, if any. Raises WheelworksError for a changed one."""
     for name, digest in _read_checksums(folder).items():
-        if manifest.sha256(folder / name) not in ("", digest):
+        if hash_file(folder / name) not in ("", digest):
             hint = f"find out what changed it; if you delete {name}, the release builds it again"
             raise WheelworksError(f"{name} was changed after its checksum was written", hint)
 
@@ -177,7 +178,7 @@ def record_provenance(release: Release) -> None:
     if record is None:
         raise WheelworksError(f"{release.dist} has no {manifest.FILE}", "nox -s build-wheels")
     paths = (release.root / "requirements").glob("*.txt")
-    locks = {f"requirements/{path.name}": manifest.sha256(path) for path in paths}
+    locks = {f"requirements/{path.name}": hash_file(path) for path in paths}
     statement = provenance.create_provenance(release.files, record, release.commit, release.stem, locks)
     provenance.write_provenance(release.dist, statement)
 
@@ -230,16 +231,16 @@ class ReleaseState(msgspec.Struct, frozen=True):
     def is_done(self, step: str, folder: Path) -> bool:
         """Return whether a step was done and its files haven't changed since."""
         files = self.done.get(step)
-        return files is not None and all(manifest.sha256(folder / name) == digest for name, digest in files.items())
+        return files is not None and all(hash_file(folder / name) == digest for name, digest in files.items())
 
     def with_done(self, step: str, files: Iterable[Path]) -> ReleaseState:
         """Return the state after a step was done with ``files``."""
-        hashes = {path.name: manifest.sha256(path) for path in files}
+        hashes = {path.name: hash_file(path) for path in files}
         return structs.replace(self, done={**self.done, step: hashes})
 
 
 def _save_state(state: ReleaseState, folder: Path) -> None:
-    manifest.write(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
+    write_file(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
 
 
 def _load_state(release: Release) -> ReleaseState:
@@ -255,7 +256,7 @@ def _load_state(release: Release) -> ReleaseState:
 def begin_release(root: Path, dist: Path, version: str, name: str, subset: ReleaseSubset, *, publish: bool) -> Release:
     """Check the preconditions of a release, and return it. Raises WheelworksError."""
     commit = publishing.check_preconditions(root, version, publish=publish)
-    return Release(root, dist, version, commit, plan.stem(name, version), subset)
+    return Release(root, dist, version, commit, targets.format_name_version(name, version), subset)
 
 
 def run_steps(release: Release, steps: Sequence[ReleaseStep], update: Callable[[str, str], None]) -> None:
@@ -281,7 +282,7 @@ def run_steps(release: Release, steps: Sequence[ReleaseStep], update: Callable[[
 def _prepare_folder(release: Release) -> ReleaseState:
     """Check and clean the folder, and return the state."""
     written = (*(path.name for path in release.attested), CHECKSUMS_FILE, STATE_FILE, manifest.FILE)
-    manifest.sweep(release.dist, written)
+    remove_leftovers(release.dist, written)
     _check_no_other_files(release)
     state = _load_state(release)
     if CHECKSUMS_FILE in state.done:

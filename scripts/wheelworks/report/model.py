@@ -51,7 +51,7 @@ class Wheel:
     def minimum(self) -> str:
         """The lowest system versions that the wheel supports."""
         found = []
-        for target in targets.all_targets():
+        for target in targets.load_targets():
             if target.id in self.record.targets:
                 libc = "musl" if target.id.startswith("musl") else "glibc"
                 found.append(f"{libc if target.os == 'linux' else _SYSTEMS.get(target.os, '')} {target.minimum}")
@@ -85,7 +85,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 def list_wheels(record: Manifest) -> list[Wheel]:
     """Return the wheels of a manifest, sorted by platform in the order of the target table."""
-    order = {target.id: number for number, target in enumerate(targets.all_targets())}
+    order = {target.id: number for number, target in enumerate(targets.load_targets())}
 
     def sort_key(one: Wheel) -> tuple[int, str, str, str]:
         place = min((order[name] for name in one.record.targets if name in order), default=len(order))
@@ -108,7 +108,7 @@ def make_wheel(record: WheelRecord) -> Wheel:
 
 def _find_platform(ids: Sequence[str], tags: Sequence[str]) -> str:
     """Return the platform of known targets. Otherwise return the platform tags, or "any platform"."""
-    for target in targets.all_targets():
+    for target in targets.load_targets():
         if target.id in ids:
             return f"{_SYSTEMS.get(target.os, target.os)} {target.machine}"
     platforms = sorted({tag.rpartition("-")[2] for tag in tags})
@@ -226,7 +226,7 @@ def summarize_limits(wheels: Sequence[Wheel]) -> Iterator[str]:
     for reason, files in _find_unsupported(wheels).items():
         yield f"{len(files)} could not be run here: {reason}"
     known = {name for one in wheels for name in one.record.targets}
-    if missing := [target.id for target in targets.all_targets() if target.id not in known]:
+    if missing := [target.id for target in targets.load_targets() if target.id not in known]:
         yield f"Anything about targets without a wheel in this folder: {', '.join(missing)}."
 
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from wheelworks.core import manifest
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import write_file
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Playwright, ViewportSize
@@ -59,4 +59,4 @@ def _take_picture(browser: Browser, page: Path, place: Path) -> Path:
     size, scheme = PICTURES[place.name]
     shown = browser.new_page(viewport=size, color_scheme=scheme)
     shown.goto(page.resolve().as_uri())
-    return manifest.write(place, shown.screenshot())
+    return write_file(place, shown.screenshot())

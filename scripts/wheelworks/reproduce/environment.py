@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wheelworks.core import cache, process
+from wheelworks.core import process
+from wheelworks.core.files import get_cache_folder
 
 SUITE = Path(__file__).parents[2]
 
@@ -60,7 +61,7 @@ def create_environment(work: Path, source: Path, passed_env: Sequence[str] = ())
     folder.mkdir(parents=True)
     temporary.mkdir()
     own = {name: str(temporary) for name in ("TMPDIR", "TEMP", "TMP")}
-    env = {"PYTHONHASHSEED": "0", **os.environ, **own, "WHEELWORKS_CACHE": str(cache.folder())}
+    env = {"PYTHONHASHSEED": "0", **os.environ, **own, "WHEELWORKS_CACHE": str(get_cache_folder())}
     return RebuildEnvironment(work, folder, source, env, passed_env=tuple(passed_env))
 
 

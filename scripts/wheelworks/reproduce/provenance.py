@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from wheelworks.core import manifest
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import hash_file, write_file
 
 PROVENANCE_FILE = "provenance.json"
 _STATEMENT = "https://in-toto.io/Statement/v1"
@@ -41,7 +42,7 @@ class ToolchainMismatch(WheelworksError):
     """This checkout has other tools or lock files than those of the ``recorded`` build."""
 
     def __init__(self, recorded: RecordedBuild, differences: Sequence[str]) -> None:
-        text = "this checkout hasn't got the tools that the release was built with:\n" + "\n".join(differences)
+        text = "this checkout doesn't have the tools that the release was built with:\n" + "\n".join(differences)
         super().__init__(text, f"git checkout {recorded.commit}, and run the same command again")
         self.recorded = recorded
 
@@ -54,7 +55,7 @@ def create_provenance(
     It holds no time of day, so that building the release again writes the same statement. ``record`` is the manifest
     of their folder, ``stem`` is NAME-VERSION, and ``locks`` has the SHA-256 of each lock file by path.
     """
-    subjects = [{"name": path.name, "digest": {"sha256": manifest.sha256(path)}} for path in sorted(files)]
+    subjects = [{"name": path.name, "digest": {"sha256": hash_file(path)}} for path in sorted(files)]
     materials = [{"uri": f"pkg:generic/{stem}", "digest": {"gitCommit": commit}}]
     materials += [{"uri": f"pkg:generic/{stem}#{name}", "digest": {"sha256": locks[name]}} for name in sorted(locks)]
     return {
@@ -76,7 +77,7 @@ def create_provenance(
 def write_provenance(folder: Path, statement: Mapping[str, Any]) -> Path:
     """Write ``provenance.json``."""
     text = json.dumps(statement, indent=2, sort_keys=True) + "\n"
-    return manifest.write(folder / PROVENANCE_FILE, text.encode())
+    return write_file(folder / PROVENANCE_FILE, text.encode())
 
 
 def load_provenance(folder: Path) -> RecordedBuild | None:
@@ -111,7 +112,7 @@ def find_record(folder: Path, files: Mapping[str, Path], record: manifest.Manife
     Raises WheelworksError for an unreadable provenance.
     """
     recorded = load_provenance(folder)
-    if recorded and (record is None or all(recorded.files.get(name) == manifest.sha256(files[name]) for name in files)):
+    if recorded and (record is None or all(recorded.files.get(name) == hash_file(files[name]) for name in files)):
         return recorded
     if record is None:
         return RecordedBuild(None, {}, ())
@@ -125,10 +126,10 @@ def check_provenance(recorded: RecordedBuild, files: Mapping[str, Path], checkou
     the tools or the lock files differ, because a build with other tools proves nothing.
     """
     for name, path in files.items():
-        if recorded.files.get(name) != manifest.sha256(path):
+        if recorded.files.get(name) != hash_file(path):
             raise WheelworksError(f"{name}: doesn't have the hash that its {PROVENANCE_FILE} states", "don't use it")
     used = {name: importlib.metadata.version(name) for name in _INSTALLED}
-    used |= {name: manifest.sha256(checkout / name) for name in LOCKS}
+    used |= {name: hash_file(checkout / name) for name in LOCKS}
     stated = {**recorded.tools, **{name: digest for name, digest in recorded.locks.items() if name in LOCKS}}
     if differences := compare_tools({name: stated[name] for name in used if name in stated}, used):
         raise ToolchainMismatch(recorded, differences)

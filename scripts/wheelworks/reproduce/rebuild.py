@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheelworks.core import git, manifest, plan, process, tags, targets, venv
+from wheelworks.core import git, manifest, process, tags, targets, venv
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import hash_file
 from wheelworks.core.targets import Target
 from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.reproduce import environment
@@ -60,7 +61,7 @@ def select_files(files: Iterable[str]) -> Selection:
 
 def is_buildable(wheel: str) -> bool:
     """Return whether targets.toml has a target and an ABI for a wheel. Raises WheelworksError for an invalid name."""
-    known = {one.id for one in targets.all_abis()}
+    known = {one.id for one in targets.load_abis()}
     return is_pure(wheel) or (bool(find_wheel_targets(wheel)) and get_wheel_abi(wheel) in known)
 
 
@@ -71,7 +72,7 @@ def is_pure(wheel: str) -> bool:
 
 def get_wheel_abi(wheel: str) -> str:
     """Return the id of a wheel's ABI."""
-    return plan.PURE if is_pure(wheel) else parse_wheel_name(wheel).abi
+    return targets.PURE if is_pure(wheel) else parse_wheel_name(wheel).abi
 
 
 def find_wheel_targets(wheel: str) -> tuple[Target, ...]:
@@ -144,7 +145,7 @@ class Rebuilder:
         """
         if not any(one.offline for one in variations):
             return
-        first = self.recipe.selection.targets or (targets.all_targets()[0].id,)
+        first = self.recipe.selection.targets or (targets.load_targets()[0].id,)
         self([one for one in variations if one.downloads], Selection(first[:1], self.recipe.selection.abis))
 
 
@@ -191,7 +192,7 @@ def install_suite(
     if not is_in_history(recorded.commit, checkout):
         raise mismatch
     folder = git.clone(checkout, work / "suite", recorded.commit)
-    if any(manifest.sha256(folder / name) != recorded.locks.get(name) for name in LOCKS):
+    if any(hash_file(folder / name) != recorded.locks.get(name) for name in LOCKS):
         raise mismatch
     update(f"installing the tools of commit {recorded.commit[:12]}")
     return SuiteCheckout(folder, _install_packages(folder, work / "tools"))
@@ -206,6 +207,8 @@ def is_in_history(commit: str, checkout: Path = CHECKOUT) -> bool:
 
 def _install_packages(folder: Path, place: Path) -> Path:
     failure = "the packages of the release's commit can't be installed"
-    python = venv.create_venv(sys.executable, place)
+    # With pip, which the suite runs: it asks pip for the index, and creates build environments by it.
+    process.run_checked([sys.executable, "-m", "venv", place], failure)
+    python = venv.python_of(place)
     venv.install_requirements(python, failure, "--require-hashes", "-r", folder / _PACKAGES)
     return python

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import wheelworks
 from wheelworks.core import process
-from wheelworks.core.cache import folder as cache_folder
 from wheelworks.core.errors import WheelworksError
-from wheelworks.reproduce import environment, interpreters
+from wheelworks.core.files import get_cache_folder as cache_folder
+from wheelworks.core.interpreters import BUILD_VERSION, list_build_pythons
+from wheelworks.reproduce import environment
 from wheelworks.reproduce.environment import RebuildEnvironment
 
 OTHER_UID = 4321
@@ -49,10 +50,7 @@ def copy_source(source: Path, folder: Path) -> Path:
 
 
 def copy_source_reversed(source: Path, folder: Path) -> Path:
-    """Copy an sdist or a project's folder into ``folder``, creating the files in reverse order.
-
-    Raises WheelworksError for a file that isn't an sdist.
-    """
+    """Copy an sdist or a project's folder, creating the files in reverse order. Raises WheelworksError."""
     folder.mkdir(parents=True, exist_ok=True)
     copy = _copy_folder_reversed if source.is_dir() else _copy_sdist_reversed
     return copy(source, folder / source.name)
@@ -238,6 +236,20 @@ def _keep_user_folders() -> dict[str, str]:
     return {name: str(path) for name, path in places.items() if path.exists() and name not in os.environ}
 
 
+def _check_python() -> str:
+    only_one = f"there is only one CPython {BUILD_VERSION} with headers on this machine"
+    return "" if len(list_build_pythons()) > 1 else only_one
+
+
+def _describe_python() -> str:
+    usual, other = list_build_pythons()[:2]
+    return f"{other.version} ({other.executable}) in place of {usual.version}"
+
+
+def _change_python(now: RebuildEnvironment) -> RebuildEnvironment:
+    return replace(now, python=str(list_build_pythons()[1].executable))
+
+
 # They are applied in this order: what copies the source again comes after what reorders it, and the user comes last,
 # because a process in a user namespace keeps what it was given before.
 VARIATIONS = (
@@ -261,7 +273,7 @@ VARIATIONS = (
         offline=True,
     ),
     Variation("cores", _describe_cores, _change_cores, _check_cores),
-    Variation("Python 3.11", interpreters.how, interpreters.with_another, interpreters.missing, downloads=True),
+    Variation("Python 3.11", _describe_python, _change_python, _check_python, downloads=True),
     Variation("compiler cache", lambda: "empty", _empty_compiler_cache, _check_posix),
     Variation("noise", lambda: f"{', '.join(list(_NOISE)[:6])} and {len(_NOISE) - 5} more variables", _add_noise),
     Variation("user", _describe_user, _change_user),

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wheelworks.core import process
-from wheelworks.core.cache import keep
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.interpreters import pyenv_pythons, without_shims
+from wheelworks.core.files import get_cached_folder
+from wheelworks.core.interpreters import drop_shims, list_pyenv_pythons
 from wheelworks.testing.environments import Environment, clean_variables
 from wheelworks.testing.suites import UPDATE_EVERY, WORKERS, Update
 
@@ -106,8 +106,8 @@ def check_platform(system: str, machine: str) -> None:
 
 def find_python2(environ: Mapping[str, str], home: Path) -> Path:
     """Return a CPython 2.7: one of pyenv's, or the one on PATH. Raises WheelworksError if there is none."""
-    known = pyenv_pythons(environ, home, os.name == "nt", "2.7.*")
-    on_path = shutil.which("python2.7", path=without_shims(environ, os.pathsep)["PATH"])
+    known = list_pyenv_pythons(environ, home, os.name == "nt", "2.7.*")
+    on_path = shutil.which("python2.7", path=drop_shims(environ, os.pathsep)["PATH"])
     candidates = [*known, *([Path(on_path)] if on_path else [])]
     if not candidates:
         raise WheelworksError("no Python 2.7 on this machine, which the Autobahn test suite needs", HINT)
@@ -117,7 +117,7 @@ def find_python2(environ: Mapping[str, str], home: Path) -> Path:
 def install_suite(python2: Path) -> Path:
     """Return the folder with the suite and its dependencies. Raises WheelworksError if they can't be installed."""
     key = hashlib.sha256(PINS.read_bytes() + ACCELERATOR.read_bytes() + str(python2).encode()).hexdigest()
-    return keep(f"autobahn/{key[:12]}", lambda folder: _install(python2, folder))
+    return get_cached_folder(f"autobahn/{key[:12]}", lambda folder: _install(python2, folder))
 
 
 def _install(python2: Path, folder: Path) -> None:

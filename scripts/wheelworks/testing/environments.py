@@ -11,8 +11,9 @@ from pathlib import Path
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from wheelworks.core import manifest, process, venv
+from wheelworks.core import process, venv
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import hash_file
 from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, Task, Worker
 
 ROOT = Path(__file__).parents[3]
@@ -112,4 +113,4 @@ def _download_tornado(version: str, python: Path, folder: Path) -> Tornado:
         raise WheelworksError(message, "name another version by --tornado")
     [file] = files
     parse = parse_wheel_filename if file.suffix == ".whl" else parse_sdist_filename
-    return Tornado(file, str(parse(file.name)[1]), manifest.sha256(file))
+    return Tornado(file, str(parse(file.name)[1]), hash_file(file))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks.core import index, manifest
+from wheelworks.core.files import hash_file
 
 from tests.fixtures.commands import wheelworks
 from tests.wheelworks.audit import made
@@ -50,7 +51,7 @@ def test_json_and_sarif_hold_the_findings(tmp_path: Path) -> None:
 @pytest.mark.integration
 def test_a_folders_manifest_is_told(tmp_path: Path) -> None:
     path = made.wheel(tmp_path, **{"sample/x.pyc": b""})
-    manifest.save(manifest_of(wheel(path.name, sha256=manifest.sha256(path), targets=["any"])), tmp_path)
+    manifest.save(manifest_of(wheel(path.name, sha256=hash_file(path), targets=["any"])), tmp_path)
     assert wheelworks("audit", tmp_path, cache=tmp_path / "cache").status == 1
     after = manifest.load(tmp_path)
     assert after is not None

@@ -20,6 +20,6 @@ def test_baselines() -> None:
 
 
 def test_every_target_that_we_build_has_a_baseline_and_a_reader_of_its_code() -> None:
-    for target in targets.all_targets():
+    for target in targets.load_targets():
         if target.cpu:
             assert platforms.find_baseline(target.os, target.cpu) is not None and isa.supports_machine(target.cpu)

@@ -12,7 +12,7 @@ from wheelworks.core import targets
 
 from tests.fixtures.settings import HOSTS, settings
 
-EVERY_TARGET = [target.id for target in targets.all_targets()]
+EVERY_TARGET = [target.id for target in targets.load_targets()]
 
 OF_THE_HOST = """\
 -march=native|-mcpu=native|-mtune=native|-mtune=generic|-mtune=skylake|-arch x86_64|-arch arm64|-isysroot /SDKs/Mac.sdk

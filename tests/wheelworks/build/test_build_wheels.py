@@ -10,9 +10,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from wheelworks.core import plan, targets
+from wheelworks.core import targets
 from wheelworks.core.binary import SUFFIXES, describe
-from wheelworks.core.manifest import schema
+from wheelworks.core.manifest import generate_schema
 
 from tests.fixtures import installers
 from tests.fixtures.commands import wheelworks
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 PURE = f"{STEM}-py3-none-any.whl"
 WHEELS = {f"{STEM}-{abi}-{platform}.whl" for abi in ABIS for platform in PLATFORMS} | {PURE}
-PLANNED = {one.name: one for one in plan.wheels(STEM, targets.all_targets(), targets.all_abis(), pure=True)}
+PLANNED = {one.name: one for one in targets.plan_wheels(STEM, targets.load_targets(), targets.load_abis(), pure=True)}
 EXTENSIONS = {
     "cp311-abi3": {"windows": "_speedups.pyd", "macos": "_speedups.abi3.so", "linux": "_speedups.abi3.so"},
     "cp314-cp314t": {
@@ -133,7 +133,7 @@ def test_force_builds_the_same_again(dist: Path, wheelworks_cache: Path) -> None
 
 
 def test_the_sdist_gives_the_same_wheels(dist: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
-    words = ("--no-run", "--target", "win_arm64", "--abi", "cp311-abi3", "--abi", plan.PURE)
+    words = ("--no-run", "--target", "win_arm64", "--abi", "cp311-abi3", "--abi", targets.PURE)
     ended = wheelworks("build-wheels", dist / f"{STEM}.tar.gz", *words, "--out", tmp_path, cache=wheelworks_cache)
     assert ended.status == 0, ended.err
     made = {path.name: path.read_bytes() for path in tmp_path.glob(f"{STEM}*")}
@@ -166,7 +166,7 @@ ELSEWHERE = [
 def test_the_wheel_that_is_meant_is_chosen(installer: installers.Installer, dist: Path, tmp_path: Path) -> None:
     asked, meant = [], []
     for python, abi in PYTHONS.items():
-        for row in targets.all_targets():
+        for row in targets.load_targets():
             asked.append(installers.Asked(python, row.tags))
             (name,) = [one.name for one in PLANNED.values() if one.abi and one.abi.id == abi and row in one.targets]
             meant.append(name)
@@ -174,7 +174,7 @@ def test_the_wheel_that_is_meant_is_chosen(installer: installers.Installer, dist
 
 
 def test_the_manifest_is_what_its_schema_says(manifest: dict[str, Any]) -> None:
-    jsonschema.validate(manifest, schema())
+    jsonschema.validate(manifest, generate_schema())
     surprising = {**manifest, "wheels": [{**manifest["wheels"][0], "surprise": 1}]}
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(surprising, schema())
+        jsonschema.validate(surprising, generate_schema())

@@ -15,7 +15,7 @@ from wheelworks.core.manifest import Fingerprint, WheelRecord
 from tests.wheelworks.manifests import wheel
 
 MADE_OF = Fingerprint(recipe_sha256="r", headers="3.14.2", headers_sha256="h")
-S390X = targets.family_of(targets.find("manylinux_2_17_s390x"))
+S390X = targets.find_family(targets.find_target("manylinux_2_17_s390x"))
 
 
 def record(*rows: targets.Target, **changed: str) -> WheelRecord:

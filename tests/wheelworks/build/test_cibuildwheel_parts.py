@@ -70,7 +70,7 @@ def printed(system: str, *words: str, **env: str) -> set[str]:
 
 
 def ours(system: str) -> set[str]:
-    return set(map_identifiers((one for one in targets.all_targets() if one.os == system), targets.all_abis()))
+    return set(map_identifiers((one for one in targets.load_targets() if one.os == system), targets.load_abis()))
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -81,9 +81,9 @@ def test_all_that_cibuildwheel_could_build_is_the_target_table(system: str) -> N
 @pytest.mark.integration
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_each_architecture_alone(system: str) -> None:
-    rows = [target for target in targets.all_targets() if target.os == system]
+    rows = [target for target in targets.load_targets() if target.os == system]
     for name in {archs_name(target) for target in rows}:
-        expected = map_identifiers((row for row in rows if archs_name(row) == name), targets.all_abis())
+        expected = map_identifiers((row for row in rows if archs_name(row) == name), targets.load_abis())
         assert printed(system, "--archs", name) == set(expected), name
 
 
@@ -93,8 +93,8 @@ def test_without_a_word_every_architecture_of_the_system_is_built(system: str) -
 
 
 def test_the_table_is_complete() -> None:
-    assert {target.os for target in targets.all_targets()} == set(SYSTEMS)
-    assert sum(len(ours(system)) for system in SYSTEMS) == len(targets.all_targets()) * len(targets.all_abis())
+    assert {target.os for target in targets.load_targets()} == set(SYSTEMS)
+    assert sum(len(ours(system)) for system in SYSTEMS) == len(targets.load_targets()) * len(targets.load_abis())
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_table_is_complete() -> None:
     ],
 )
 def test_names(target: str, abi: str, expected: str) -> None:
-    assert format_identifier(targets.find(target), targets.find_abi(abi)) == expected
+    assert format_identifier(targets.find_target(target), targets.find_abi(abi)) == expected
 
 
 def test_hosts() -> None:

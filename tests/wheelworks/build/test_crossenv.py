@@ -11,15 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from setuptools._distutils.util import split_quoted
 from wheelworks.build import crossenv
-from wheelworks.build.crossenv import ToolCommands
 from wheelworks.core import targets
 
 from tests.fixtures.settings import HOSTS
 
-TOOLS = ToolCommands(
-    *map(crossenv.quote_words, (["py thon", "cc.py"], ["python", "cxx.py"], ["zig", "ar"], ["zig", "ranlib"]))
-)
-EVERY = targets.all_targets()
+WORDS = {"CC": ["py thon", "cc.py"], "CXX": ["python", "cxx.py"], "AR": ["zig", "ar"], "RANLIB": ["zig", "ranlib"]}
+TOOLS = {name: crossenv.quote_words(words) for name, words in WORDS.items()}
+EVERY = targets.load_targets()
 
 
 @pytest.mark.parametrize(
@@ -38,8 +36,8 @@ EVERY = targets.all_targets()
     ],
 )
 def test_the_soabi_is_cpythons(target: str, soabi: str) -> None:
-    assert crossenv.format_soabi(targets.find(target), targets.floor()) == soabi
-    without_gil = crossenv.format_soabi(targets.find(target), targets.find_abi("cp314t"))
+    assert crossenv.format_soabi(targets.find_target(target), targets.get_oldest_abi()) == soabi
+    without_gil = crossenv.format_soabi(targets.find_target(target), targets.find_abi("cp314t"))
     assert without_gil == soabi.replace("311", "314t", 1)
 
 
@@ -47,10 +45,10 @@ def test_the_soabi_is_cpythons(target: str, soabi: str) -> None:
 def test_suffixes_are_those_of_cpython_itself() -> None:
     if sysconfig.get_config_var("py_version_nodot") != "311":
         pytest.skip("compares to CPython 3.11")
-    target = targets.find("manylinux_2_17_x86_64")
+    target = targets.find_target("manylinux_2_17_x86_64")
     if sysconfig.get_config_var("SOABI").endswith("musl"):
-        target = targets.find("musllinux_1_2_x86_64")
-    assert crossenv.list_suffixes(target, targets.floor()) == importlib.machinery.EXTENSION_SUFFIXES
+        target = targets.find_target("musllinux_1_2_x86_64")
+    assert crossenv.list_suffixes(target, targets.get_oldest_abi()) == importlib.machinery.EXTENSION_SUFFIXES
 
 
 @pytest.mark.parametrize(
@@ -62,10 +60,10 @@ def test_suffixes_are_those_of_cpython_itself() -> None:
     ],
 )
 def test_suffixes_without_the_gil(abi: str, target: str, endings: list[str]) -> None:
-    assert crossenv.list_suffixes(targets.find(target), targets.find_abi(abi)) == endings
+    assert crossenv.list_suffixes(targets.find_target(target), targets.find_abi(abi)) == endings
 
 
-@pytest.mark.parametrize("abi", targets.all_abis(), ids=lambda abi: abi.id)
+@pytest.mark.parametrize("abi", targets.load_abis(), ids=lambda abi: abi.id)
 @pytest.mark.parametrize("target", EVERY, ids=lambda target: target.id)
 def test_variables_agree_with_each_other(target: targets.Target, abi: targets.Abi) -> None:
     values = crossenv.make_build_time_vars(target, abi, "/headers", TOOLS)
@@ -79,7 +77,7 @@ def test_variables_agree_with_each_other(target: targets.Target, abi: targets.Ab
 
 @pytest.mark.parametrize("target", EVERY, ids=lambda target: target.id)
 def test_the_view_is_what_the_target_says_of_itself(target: targets.Target) -> None:
-    view = crossenv.describe_platform(target, targets.floor())
+    view = crossenv.describe_platform(target, targets.get_oldest_abi())
     assert (view["machine"], view["python"]) == (target.machine, "3.11.0")
     assert target.platform.startswith({"win32": "win", "darwin": "macosx", "linux": "linux"}[view["platform"]])
     assert view["name"] == ("nt" if target.os == "windows" else "posix")

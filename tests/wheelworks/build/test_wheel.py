@@ -18,7 +18,7 @@ from wheelworks.core.wheel import parse_wheel_name
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
 
-TARGET = targets.find("win_arm64")
+TARGET = targets.find_target("win_arm64")
 DIVIDES = """
     unsigned long long number = PyLong_AsUnsignedLongLong(arg);
     return PyLong_FromUnsignedLongLong(number / (unsigned long long)Py_SIZE(self));

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from wheelworks.build import cibuildwheel
 from wheelworks.cli import build_wheels
-from wheelworks.core import plan, targets
+from wheelworks.core import targets
 from wheelworks.core.errors import UsageError, WheelworksError
 
 from tests.fixtures.commands import ROOT
@@ -32,7 +32,7 @@ def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
 
 
 def test_everything_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    expected = plan.wheels("a_b-1.0", targets.all_targets(), targets.all_abis(), pure=True)
+    expected = targets.plan_wheels("a_b-1.0", targets.load_targets(), targets.load_abis(), pure=True)
     assert listed(capsys, project(tmp_path)) == [one.name for one in expected]
 
 
@@ -83,7 +83,7 @@ def test_json_is_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert build_wheels.main([project(tmp_path), "--list", "--json", "--target", "win_arm64"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["sdist"] == "a_b-1.0.tar.gz"
-    assert [wheel["abi"] for wheel in said["wheels"]] == [abi.id for abi in targets.all_abis()]
+    assert [wheel["abi"] for wheel in said["wheels"]] == [abi.id for abi in targets.load_abis()]
     assert {wheel["runner"] for wheel in said["wheels"]} == {"windows-11-arm"}
 
 
@@ -130,10 +130,10 @@ def test_the_other_builder_tells_what_it_would_build(
 ) -> None:
     assert build_wheels.main([str(ROOT), "--list", "--builder", "cibuildwheel"]) == 0
     told = re.findall(r"│ (cp3\w+-\w+) +│ (\w+) +│ (\S+)", capsys.readouterr().out)
-    here = [target for target in targets.all_targets() if target.os == cibuildwheel.host_system()]
+    here = [target for target in targets.load_targets() if target.os == cibuildwheel.host_system()]
     known = {
         name: (target.id, abi.id)
-        for name, (target, abi) in cibuildwheel.map_identifiers(here, targets.all_abis()).items()
+        for name, (target, abi) in cibuildwheel.map_identifiers(here, targets.load_abis()).items()
     }
     assert told and all(known[name] == (target, abi) for name, target, abi in told)
 

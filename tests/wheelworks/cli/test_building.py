@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks.cli import _manifest, _running
-from wheelworks.core import debian
+from wheelworks.core import interpreters
 from wheelworks.core.verdict import Verdict
 
 
@@ -37,9 +37,9 @@ def test_the_oldest_cpython_that_there_is(
 
 
 def test_what_debian_has_for_a_cpu() -> None:
-    assert debian.versions("arm64") == list(debian.SUITES)
-    assert debian.versions("riscv64")[0] == "3.13"
-    assert debian.versions("loong64") == ["3.14", "3.15"]
+    assert interpreters.list_debian_versions("arm64") == list(interpreters.DEBIAN_SUITES)
+    assert interpreters.list_debian_versions("riscv64")[0] == "3.13"
+    assert interpreters.list_debian_versions("loong64") == ["3.14", "3.15"]
 
 
 @pytest.mark.parametrize(("text", "says"), [("{", "manifest.json: no manifest of this version"), (None, "")])
@@ -48,6 +48,6 @@ def test_a_damaged_manifest_is_replaced(
 ) -> None:
     if text is not None:
         (tmp_path / "manifest.json").write_text(text)
-    assert _manifest.previous(tmp_path) is None
+    assert _manifest.load_previous(tmp_path) is None
     told = capsys.readouterr().err
     assert says in told and told.strip().endswith("replaced" if says else "")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from wheelworks.cli import ci_matrix
-from wheelworks.core import plan, targets
+from wheelworks.core import targets
 from wheelworks.core.wheel import parse_wheel_name
 
-PLANNED = plan.wheels("a-1.0", targets.all_targets(), targets.all_abis(), pure=True)
-HOSTED = {target.runner for target in targets.all_targets() if target.runner}
+PLANNED = targets.plan_wheels("a-1.0", targets.load_targets(), targets.load_abis(), pure=True)
+HOSTED = {target.runner for target in targets.load_targets() if target.runner}
 
 
 def test_every_hosted_machine_tests_every_abi_under_the_ends_of_its_range() -> None:
-    found = {(row["runner"], row["architecture"], row["python"]) for row in ci_matrix.native(PLANNED)}
-    machines = {(row["runner"], row["architecture"]) for row in ci_matrix.native(PLANNED)}
+    found = {(row["runner"], row["architecture"], row["python"]) for row in ci_matrix.make_native_rows(PLANNED)}
+    machines = {(row["runner"], row["architecture"]) for row in ci_matrix.make_native_rows(PLANNED)}
     assert {runner for runner, _ in machines} == HOSTED
     assert ("windows-2025", "x86") in machines and ("windows-2025", "x64") in machines
     assert found == {
@@ -22,27 +22,28 @@ def test_every_hosted_machine_tests_every_abi_under_the_ends_of_its_range() -> N
 
 def test_a_row_names_a_planned_wheel_that_its_machine_takes() -> None:
     by_name = {one.name: one for one in PLANNED}
-    for row in ci_matrix.native(PLANNED):
+    for row in ci_matrix.make_native_rows(PLANNED):
         wheel = by_name[row["wheel"]]
         assert row["runner"] in {target.runner for target in wheel.targets}
         assert wheel.abi and (row["python"].endswith("t") <= wheel.abi.free_threaded)
 
 
 def test_nothing_is_tested_twice() -> None:
-    rows = [tuple(sorted(row.items())) for row in ci_matrix.native(PLANNED)]
+    rows = [tuple(sorted(row.items())) for row in ci_matrix.make_native_rows(PLANNED)]
     assert len(set(rows)) == len(rows) != 0
 
 
 def test_musl_alone_has_no_machine() -> None:
-    musl = [target for target in targets.all_targets() if target.id.startswith("musllinux")]
-    assert ci_matrix.native([plan.Planned("a-1-cp311-abi3-musllinux_1_2_x86_64.whl", tuple(musl), None)]) == []
-    assert ci_matrix.native(plan.wheels("a-1.0", targets.all_targets(), [], pure=True)) == []
+    musl = [target for target in targets.load_targets() if target.id.startswith("musllinux")]
+    planned = targets.PlannedWheel("a-1-cp311-abi3-musllinux_1_2_x86_64.whl", tuple(musl), None)
+    assert ci_matrix.make_native_rows([planned]) == []
+    assert ci_matrix.make_native_rows(targets.plan_wheels("a-1.0", targets.load_targets(), [], pure=True)) == []
 
 
 def test_cibuildwheel_builds_every_target_once() -> None:
-    rows = ci_matrix.official(targets.all_targets())
+    rows = ci_matrix.make_cibuildwheel_rows(targets.load_targets())
     assert sorted(row["target"] for row in rows["official"] + rows["emulated"]) == sorted(
-        target.id for target in targets.all_targets()
+        target.id for target in targets.load_targets()
     )
     assert {row["runner"] for row in rows["official"]} == HOSTED
     assert {row["runner"] for row in rows["emulated"]} == {ci_matrix.EMULATING}
@@ -51,7 +52,7 @@ def test_cibuildwheel_builds_every_target_once() -> None:
 def test_pip_gives_each_python_the_wheel_of_its_row() -> None:
     """Of the wheels that a Python could take, the one of the newest ABI: no other row has the same Python."""
     seen: dict[tuple[str, str, str], str] = {}
-    for row in ci_matrix.native(PLANNED):
+    for row in ci_matrix.make_native_rows(PLANNED):
         key = (row["runner"], row["architecture"], row["python"])
         assert key not in seen
         seen[key] = parse_wheel_name(row["wheel"]).abi

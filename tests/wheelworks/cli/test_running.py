@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from wheelworks.cli import _running, test_foreign
-from wheelworks.core import plan, targets
+from wheelworks.core import targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Outcome, Verdict
 
@@ -98,8 +98,11 @@ def all_run(monkeypatch: pytest.MonkeyPatch, on_linux: None) -> list[str]:
     return asked
 
 
-@pytest.mark.parametrize("planned", plan.wheels("a-1", targets.all_targets(), targets.all_abis(), pure=False), ids=str)
-def test_the_ways_of_a_wheel_are_those_of_the_plan(planned: plan.Planned, on_linux: None) -> None:
+PLANNED = targets.plan_wheels("a-1", targets.load_targets(), targets.load_abis(), pure=False)
+
+
+@pytest.mark.parametrize("planned", PLANNED, ids=str)
+def test_the_ways_of_a_wheel_are_those_of_the_plan(planned: targets.PlannedWheel, on_linux: None) -> None:
     assert _running.choose_engines(Path(planned.name)) == planned.ways
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import python_discovery
-from wheelworks.core import headers_python
+from wheelworks.core import interpreters
 from wheelworks.core.errors import WheelworksError
 
 
@@ -31,7 +31,7 @@ def only(*found: SimpleNamespace) -> Callable[..., SimpleNamespace | None]:
 def test_no_python_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(python_discovery, "get_interpreter", only())
     with pytest.raises(WheelworksError, match=r"no CPython 3\.11 on this machine") as caught:
-        headers_python.find()
+        interpreters.find_build_python()
     for way in ("uv python install 3.11", "pyenv install 3.11", "python3.11-dev", "brew install", "winget", "--python"):
         assert way in caught.value.hint
 
@@ -39,7 +39,7 @@ def test_no_python_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_python_without_headers_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(python_discovery, "get_interpreter", only(interpreter(tmp_path)))
     with pytest.raises(WheelworksError, match="python has no C headers") as caught:
-        headers_python.find()
+        interpreters.find_build_python()
     assert str(tmp_path / "python") in caught.value.message
 
 
@@ -48,4 +48,4 @@ def test_builds_of_another_abi_are_passed_over(unfit: str, monkeypatch: pytest.M
     (tmp_path / "Python.h").touch()
     fit = interpreter(tmp_path, version_info=(3, 11, 2))
     monkeypatch.setattr(python_discovery, "get_interpreter", only(interpreter(tmp_path, **{unfit: True}), fit))
-    assert headers_python.find().version == "3.11.2"
+    assert interpreters.find_build_python().version == "3.11.2"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wheelworks.core import interpreters
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.interpreters import Python, best_wheel, pyenv_pythons, without_shims
+from wheelworks.core.interpreters import Python, choose_wheel, drop_shims, list_pyenv_pythons
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from wheelworks.core.interpreters import Python, best_wheel, pyenv_pythons, with
     ],
 )
 def test_shims_are_left_out_of_the_path(separator: str, shims: str, others: list[str]) -> None:
-    found = without_shims({"PATH": separator.join([others[0], shims, *others[1:]]), "HOME": "x"}, separator)
+    found = drop_shims({"PATH": separator.join([others[0], shims, *others[1:]]), "HOME": "x"}, separator)
     assert found == {"PATH": separator.join(others), "HOME": "x"}
 
 
@@ -36,8 +36,8 @@ def test_pyenvs_versions_are_found(windows: bool, variable: str, tmp_path: Path)
     for program in programs:
         program.parent.mkdir(parents=True)
         program.touch()
-    assert pyenv_pythons(environ, tmp_path, windows) == programs[1:]
-    assert pyenv_pythons(environ, tmp_path, windows, "2.7.*") == programs[:1]
+    assert list_pyenv_pythons(environ, tmp_path, windows) == programs[1:]
+    assert list_pyenv_pythons(environ, tmp_path, windows, "2.7.*") == programs[:1]
 
 
 def python(*tags: str, free_threaded: bool = False) -> Python:
@@ -51,38 +51,38 @@ def test_an_interpreter_takes_the_wheel_that_its_best_tag_names() -> None:
     both = [pure, stable, threaded]
     with_gil = python("cp314-cp314-win_amd64", "cp311-abi3-win_amd64", "py3-none-any")
     without = python("cp314-cp314t-win_amd64", "py3-none-any", free_threaded=True)
-    assert best_wheel(both, with_gil) == stable
-    assert best_wheel(both, without) == threaded
-    assert best_wheel([stable], without) is None
+    assert choose_wheel(both, with_gil) == stable
+    assert choose_wheel(both, without) == threaded
+    assert choose_wheel([stable], without) is None
     assert (with_gil.label, without.label) == ("3.14.0", "3.14.0t")
 
 
 def test_this_interpreter_is_found_by_version_and_by_path() -> None:
     version = f"3.{sys.version_info.minor}"
     for asked in (version, sys.executable):
-        [found], missing = interpreters.find([asked])
+        [found], missing = interpreters.find_pythons([asked])
         assert found.version.startswith(f"{version}.") and not missing
         assert f"cp3{sys.version_info.minor}-none-any" in found.tags
 
 
 def test_every_interpreter_is_found_once_and_the_missing_are_named() -> None:
-    found, missing = interpreters.find()
+    found, missing = interpreters.find_pythons()
     minors = [int(one.version.split(".")[1]) for one in found if not one.free_threaded]
     assert sys.version_info.minor in minors and len(set(minors)) == len(minors)
     assert sorted(minors) + [int(one[2:]) for one in missing] == sorted(
-        interpreters.MINORS, key=lambda m: (m not in minors, m)
+        interpreters.SUPPORTED_MINORS, key=lambda m: (m not in minors, m)
     )
 
 
 def test_a_version_that_is_not_here_is_said() -> None:
     with pytest.raises(WheelworksError, match=r"no CPython 3\.99 on this machine") as caught:
-        interpreters.find(["3.99"])
+        interpreters.find_pythons(["3.99"])
     assert caught.value.exit_code == 1 and "uv python install 3.99" in caught.value.hint
 
 
 def test_neither_a_version_nor_a_program() -> None:
     with pytest.raises(UsageError, match="neither a version nor a program"):
-        interpreters.find(["python-three"])
+        interpreters.find_pythons(["python-three"])
 
 
 def test_a_program_that_is_no_python(tmp_path: Path) -> None:
@@ -90,4 +90,4 @@ def test_a_program_that_is_no_python(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\necho hello\n")
     program.chmod(0o755)
     with pytest.raises(WheelworksError, match="can't be asked what wheels it takes: hello"):
-        interpreters.find([str(program)])
+        interpreters.find_pythons([str(program)])

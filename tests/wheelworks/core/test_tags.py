@@ -51,7 +51,7 @@ def test_an_unknown_platform_is_named_in_the_error() -> None:
         served_by("cp311-abi3-solaris_2")
 
 
-@pytest.mark.parametrize("target", targets.all_targets(), ids=lambda target: target.id)
+@pytest.mark.parametrize("target", targets.load_targets(), ids=lambda target: target.id)
 def test_a_wheel_with_the_tags_of_a_target_serves_it(target: targets.Target) -> None:
     found = find_served_targets(parse_wheel_name(f"a-1-cp311-abi3-{'.'.join(target.tags)}.whl"))
     assert [one.id for one in found] == [target.id]
@@ -107,7 +107,7 @@ def test_an_unknown_tag_is_none(tag: str) -> None:
 
 
 def test_every_target_that_we_build_is_known_with_its_cpu() -> None:
-    for target in targets.all_targets():
+    for target in targets.load_targets():
         for tag in target.tags:
             found = parse_platform(tag)
             assert tag == "any" or (found is not None and (found.os, found.cpus) == (target.os, (target.cpu,)))

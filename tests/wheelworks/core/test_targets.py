@@ -26,7 +26,7 @@ runner = "x"
 
 
 def test_a_row_is_read() -> None:
-    (target,) = targets.parse(ROW)
+    (target,) = targets.parse_targets(ROW)
     assert (target.id, target.tags, target.family) == ("one", ("one",), ("linux", "aarch64"))
 
 
@@ -49,7 +49,7 @@ def test_a_row_is_read() -> None:
 )
 def test_a_wrong_table_is_refused(text: str, finding: str) -> None:
     with pytest.raises(WheelworksError, match=finding):
-        targets.parse(text)
+        targets.parse_targets(text)
 
 
 ABI = """\
@@ -76,14 +76,14 @@ def test_a_wrong_abi_is_refused(text: str, finding: str) -> None:
         targets.parse_abis(text)
 
 
-@pytest.mark.parametrize("abi", targets.all_abis(), ids=lambda abi: abi.id)
+@pytest.mark.parametrize("abi", targets.load_abis(), ids=lambda abi: abi.id)
 def test_an_abi_agrees_with_itself(abi: targets.Abi) -> None:
     version = abi.python.replace(".", "")
     assert abi.specific == f"cp{version}-cp{abi.nodot}"
     assert abi.nodot == version + "t" * abi.free_threaded
     assert abi.id.startswith(f"cp{version}-")
     parse_wheel_filename(f"x-1-{abi.id}-any.whl")
-    assert abi.makes(abi.id) and abi.makes(abi.specific)
+    assert abi.accepts(abi.id) and abi.accepts(abi.specific)
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,11 @@ def test_an_abi_agrees_with_itself(abi: targets.Abi) -> None:
     ],
 )
 def test_what_a_project_may_build_for_an_abi(abi: str, made: str, right: bool) -> None:
-    assert targets.find_abi(abi).makes(made) is right
+    assert targets.find_abi(abi).accepts(made) is right
 
 
 def test_the_floor_is_the_oldest_python() -> None:
-    assert targets.floor().id == "cp311-abi3"
+    assert targets.get_oldest_abi().id == "cp311-abi3"
 
 
 @pytest.mark.parametrize("typed", ["cp314-cp314t", "cp314t", "cp315-cp315t", "abi3t", "abi3"])
@@ -118,10 +118,10 @@ def test_an_abi_is_found_by_what_its_wheels_are_called(typed: str) -> None:
 def test_an_unknown_abi_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown ABI 'cp311-abi4': did you mean cp311-abi3\?") as caught:
         targets.find_abi("cp311-abi4")
-    assert all(abi.id in caught.value.hint for abi in targets.all_abis())
+    assert all(abi.id in caught.value.hint for abi in targets.load_abis())
 
 
-@pytest.mark.parametrize("target", targets.all_targets(), ids=lambda target: target.id)
+@pytest.mark.parametrize("target", targets.load_targets(), ids=lambda target: target.id)
 def test_a_row_agrees_with_itself(target: targets.Target) -> None:
     assert target.tags[0] == target.id
     assert target.compiler.startswith(f"{target.cpu}-{target.os}")
@@ -134,7 +134,7 @@ def test_a_row_agrees_with_itself(target: targets.Target) -> None:
 
 
 def test_the_arm64_rows_are_the_three_platforms() -> None:
-    assert {target.os for target in targets.with_cpu("aarch64")} == {"windows", "macos", "linux"}
+    assert {target.os for target in targets.filter_targets_by_cpu("aarch64")} == {"windows", "macos", "linux"}
 
 
 @pytest.mark.parametrize(
@@ -143,28 +143,28 @@ def test_the_arm64_rows_are_the_three_platforms() -> None:
 )
 def test_an_unknown_target_suggests_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(UsageError, match=f"unknown target '{typed}': did you mean {meant}?") as caught:
-        targets.find(typed)
-    assert all(target.id in caught.value.hint for target in targets.all_targets())
+        targets.find_target(typed)
+    assert all(target.id in caught.value.hint for target in targets.load_targets())
     assert caught.value.exit_code == 2
 
 
 def test_nothing_near_suggests_nothing() -> None:
     with pytest.raises(UsageError) as caught:
-        targets.find("zzz")
+        targets.find_target("zzz")
     assert "did you mean" not in caught.value.message
 
 
 def test_a_target_is_found_by_any_of_its_tags() -> None:
-    assert targets.find("manylinux2014_aarch64").id == "manylinux_2_17_aarch64"
+    assert targets.find_target("manylinux2014_aarch64").id == "manylinux_2_17_aarch64"
 
 
 def test_selection_is_in_the_tables_order_and_once() -> None:
-    ids = [target.id for target in targets.all_targets()]
-    assert [target.id for target in targets.select([*reversed(ids), *ids])] == ids
+    ids = [target.id for target in targets.load_targets()]
+    assert [target.id for target in targets.select_targets([*reversed(ids), *ids])] == ids
 
 
 def test_a_family_shares_system_and_cpu() -> None:
-    family = targets.family_of(targets.find("musllinux_1_2_aarch64"))
+    family = targets.find_family(targets.find_target("musllinux_1_2_aarch64"))
     assert [target.id for target in family] == ["manylinux_2_17_aarch64", "musllinux_1_2_aarch64"]
 
 
@@ -181,5 +181,5 @@ def test_a_family_shares_system_and_cpu() -> None:
     ],
 )
 def test_a_machine_is_its_row(system: str, machine: str, expected: str | None) -> None:
-    found = targets.host(system, machine)
+    found = targets.find_host_target(system, machine)
     assert (found.id if found else None) == expected

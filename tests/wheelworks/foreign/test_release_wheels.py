@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks.cli import _running
-from wheelworks.core import debian
+from wheelworks.core import interpreters
 from wheelworks.foreign.cpus import find_cpu
 from wheelworks.foreign.run import REPOSITORY_TESTS, run_wheel
 
@@ -43,7 +43,7 @@ def function_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("age", ["oldest", "newest"])
 @pytest.mark.parametrize("cpu", CPUS)
 def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, function_tests: Path) -> None:
-    versions = debian.versions(find_cpu(cpu).debian)
+    versions = interpreters.list_debian_versions(find_cpu(cpu).debian)
     python, abi = (versions[0], "cp311-abi3") if age == "oldest" else (versions[-1], "cp315-abi3.abi3t")
     (wheel,) = release.glob(f"*-{abi}-*{cpu}.whl")
     verdict = run_wheel(wheel, cpu=cpu, python=python, tests="package", tests_folder=function_tests)

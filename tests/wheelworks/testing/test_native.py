@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from wheelworks.cli import _manifest
 from wheelworks.cli import test_native as command
-from wheelworks.core import cache, manifest
+from wheelworks.core import manifest
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import get_cache_folder, hash_file
 from wheelworks.core.interpreters import Python
 from wheelworks.core.wheel import find_dist_info, read_members, replace_record
 from wheelworks.testing.native import Counts, NativeResult
@@ -117,12 +118,12 @@ def known_wheel(folder: Path) -> Path:
     wheel = folder / WHEEL
     wheel.write_bytes(b"a wheel")
     old = [run("failed", "CPython 3.13.0 here, with Tornado 6.6.1"), run("unsupported", "emulated")]
-    manifest.save(manifest_of(record(WHEEL, sha256=manifest.sha256(wheel), runs=old)), folder)
+    manifest.save(manifest_of(record(WHEEL, sha256=hash_file(wheel), runs=old)), folder)
     return wheel
 
 
 def remember(wheel: Path, *results: NativeResult) -> None:
-    _manifest.remember([wheel], [command.make_verdict(one) for one in results])
+    _manifest.record_runs([wheel], [command.make_verdict(one) for one in results])
 
 
 def test_the_page_is_written_with_the_manifest(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_the_page_is_written_with_the_manifest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("runs", ["none", ["one"], [{"how": ["x"]}], None])
 def test_runs_of_another_shape_are_no_traceback(tmp_path: Path, runs: Any) -> None:
     wheel = known_wheel(tmp_path)
-    manifest.save(manifest_of(record(WHEEL, sha256=manifest.sha256(wheel), runs=runs)), tmp_path)
+    manifest.save(manifest_of(record(WHEEL, sha256=hash_file(wheel), runs=runs)), tmp_path)
     with pytest.raises(WheelworksError, match="no manifest of this version"):
         remember(wheel, result())
 
@@ -213,7 +214,7 @@ def test_a_fault_is_a_new_failure(faulty: Path, tmp_path: Path, wheelworks_cache
 def test_a_fault_makes_cases_worse(faulty: Path, tmp_path: Path) -> None:
     """With the user's own cache, since the suite takes longer to install than to run."""
     words = ["--wheel", str(faulty), "--python", "3.11", "--sections", "1"]
-    ended = wheelworks("test-autobahn", *words, cache=cache.folder(), cwd=tmp_path, seconds=1200)
+    ended = wheelworks("test-autobahn", *words, cache=get_cache_folder(), cwd=tmp_path, seconds=1200)
     assert ended.status == 1, ended.err
     said = " ".join(ended.err.split())
     assert "server: case 1.1.2: OK, close OK with the speedups off, FAILED" in said

@@ -1,7 +1,8 @@
-"""The cache: a folder appears whole or not at all."""
+"""Files and cached folders appear whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from wheelworks.core import cache
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import get_cache_folder, get_cached_folder, remove_leftovers, remove_tree, write_file
 
 from tests.fixtures.commands import environment
 
@@ -28,7 +29,7 @@ def test_is_made_once(place: Path) -> None:
         calls.append(folder)
         (folder / "file").write_text("x")
 
-    assert cache.keep("a/b", make) == cache.keep("a/b", make) == place / "a" / "b"
+    assert get_cached_folder("a/b", make) == get_cached_folder("a/b", make) == place / "a" / "b"
     assert len(calls) == 1
     assert {path.name for path in (place / "a").iterdir()} <= {"b", "b.lock"}
 
@@ -40,27 +41,27 @@ def test_a_failure_leaves_nothing(error: BaseException, place: Path) -> None:
         raise error
 
     with pytest.raises(type(error)):
-        cache.keep("a/b", make)
+        get_cached_folder("a/b", make)
     assert {path.name for path in (place / "a").iterdir()} <= {"b.lock"}
 
 
 def test_the_environment_names_the_folder(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
-    assert cache.folder() == place
+    assert get_cache_folder() == place
     monkeypatch.setenv("WHEELWORKS_CACHE", "")
-    assert cache.folder().is_absolute() and "wheelworks" in str(cache.folder())
+    assert get_cache_folder().is_absolute() and "wheelworks" in str(get_cache_folder())
 
 
 def test_two_processes_see_whole_folders_only(place: Path) -> None:
     code = """\
 import sys, time
-from wheelworks.core import cache
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.files import get_cached_folder
 def make(folder):
     for number in range(40):
         (folder / str(number)).write_text("x")
         time.sleep(0.001)
 for name in range(20):
-    assert len(list(cache.keep(f"n/{name}", make).iterdir())) == 40
+    assert len(list(get_cached_folder(f"n/{name}", make).iterdir())) == 40
 """
     running = [subprocess.Popen([sys.executable, "-c", code], env=environment(place)) for _ in range(2)]
     assert [process.wait(60) for process in running] == [0, 0]
@@ -69,14 +70,14 @@ for name in range(20):
 
 SLOW_FILL = """
 import pathlib, sys, time
-from wheelworks.core import cache
+from wheelworks.core.files import get_cached_folder
 def make(folder):
     with open(sys.argv[1], "a") as log:
         log.write("made\\n")
     (folder / "half").touch()
     time.sleep(float(sys.argv[2]))
     (folder / "whole").touch()
-print(sorted(path.name for path in cache.keep("rooms/thing", make).iterdir()))
+print(sorted(path.name for path in get_cached_folder("rooms/thing", make).iterdir()))
 """
 
 
@@ -95,7 +96,7 @@ def test_a_killed_process_leaves_no_entry(place: Path, tmp_path: Path) -> None:
     process.kill()
     process.wait()
     assert not (place / "rooms/thing").exists()
-    assert cache.keep("rooms/thing", lambda folder: (folder / "new").touch()).is_dir()
+    assert get_cached_folder("rooms/thing", lambda folder: (folder / "new").touch()).is_dir()
     assert {path.name for path in (place / "rooms").iterdir()} <= {"thing", "thing.lock"}
 
 
@@ -107,7 +108,7 @@ def test_unwritable_folders_are_removed_and_links_not_followed(tmp_path: Path) -
     (tree / "locked/file").touch()
     (tree / "link").symlink_to(outside)
     (tree / "locked").chmod(0o500)
-    cache.remove_tree(tree)
+    remove_tree(tree)
     assert not tree.exists() and outside.is_dir() and os.access(outside, os.W_OK)
 
 
@@ -115,5 +116,24 @@ def test_a_cache_that_cannot_be_written_says_so(monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "file").touch()
     monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path / "file"))
     with pytest.raises(WheelworksError, match="can't be written") as caught:
-        cache.keep("a/b", lambda folder: None)
+        get_cached_folder("a/b", lambda folder: None)
     assert "WHEELWORKS_CACHE" in caught.value.hint
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = write_file(tmp_path / "x", b"old")
+
+    def full(source: str, destination: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        write_file(place, b"new")
+    assert place.read_bytes() == b"old" and list(tmp_path.iterdir()) == [place]
+
+
+def test_what_a_killed_write_has_left_is_swept_away_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".sums.ab_12cd3", "sums", ".sums.keep", ".others.ab_12cd3", ".sums.AB12CD34"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, ["sums", "more"])
+    assert {path.name for path in tmp_path.iterdir()} == {"sums", ".sums.keep", ".others.ab_12cd3", ".sums.AB12CD34"}
