@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import lief
 
 from wheelworks.audit import platforms
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
 from wheelworks.audit.wheel import AuditedWheel, NativeFile, module_name
-from wheelworks.core.tags import Platform
+from wheelworks.core.tags import find_compatibility_targets
 
 # Names that linkers and runtimes export by themselves.
 _LINKER_SYMBOLS = re.compile(
@@ -18,8 +19,6 @@ _LINKER_SYMBOLS = re.compile(
     r"__odr_asan.*|__rust_no_alloc_shim_is_unstable|rust_eh_personality"
 )
 _ENTRY_POINTS = ("PyInit_", "PyModExport_", "PyInitU_")
-_TRIPLET = {"glibc": "gnu", "musl": "musl"}
-_CPU_IN_TRIPLET = {"i686": "i386", "ppc64le": "powerpc64le", "armv7l": "arm"}
 
 
 def check_extension_present(wheel: AuditedWheel) -> Iterator[Finding]:
@@ -82,51 +81,24 @@ def check_universal_halves(wheel: AuditedWheel) -> Iterator[Finding]:
 
 def check_suffix(wheel: AuditedWheel) -> Iterator[Finding]:
     """W105: Python imports files with the suffixes of its own version, ABI and platform, and no others."""
-    found = dict.fromkeys(member for member, _ in wheel.natives if wheel.platforms and module_name(member))
-    stable = {member.removesuffix(_suffix(member)) for member in found if _is_imported(member, wheel, {"abi3t"})}
-    for member in found:
+    known = {platform.tag for platform in wheel.platforms}
+    tags = frozenset(tag for tag in wheel.name.tags if tag.platform in known)
+    targets = find_compatibility_targets(replace(wheel.name, tags=tags))
+    abi3t = [target for target in targets if target.abi.endswith("-abi3t")]
+    found = {member: _suffix(member) for member, _ in wheel.natives if targets and module_name(member)}
+    stable = {
+        member.removesuffix(suffix) for member, suffix in found.items() if any(one.imports(suffix) for one in abi3t)
+    }
+    for member, suffix in found.items():
         # An abi3 file alone isn't enough in an abi3t wheel: free-threaded Pythons don't import it.
-        lost = "abi3t" in wheel.abis and member.removesuffix(_suffix(member)) not in stable
-        if lost or not _is_imported(member, wheel, wheel.abis):
-            tags = f"{'.'.join(sorted(wheel.abis))} for {_list_tags(wheel)}"
-            yield Finding("W105", f"the suffix is .{sanitize(_suffix(member))}, the tag {tags}", member)
+        lost = "abi3t" in wheel.abis and member.removesuffix(suffix) not in stable
+        if lost or not any(target.imports(suffix) for target in targets):
+            shown = f"{'.'.join(sorted(wheel.abis))} for {_list_tags(wheel)}"
+            yield Finding("W105", f"the suffix is .{sanitize(suffix)}, the tag {shown}", member)
 
 
 def _suffix(member: str) -> str:
     return member.rsplit("/", 1)[-1].partition(".")[2]
-
-
-def _is_imported(member: str, wheel: AuditedWheel, abis: set[str] | frozenset[str]) -> bool:
-    used = wheel.abis & abis
-    return any(_accepts_suffix(_suffix(member), abi, one, wheel.floor) for one in wheel.platforms for abi in used)
-
-
-def _accepts_suffix(suffix: str, abi: str, platform: Platform, floor: tuple[int, int]) -> bool:
-    """Return whether Python of ``abi`` on ``platform`` imports files with a suffix (PEP 3149, PEP 384, PEP 803)."""
-    middle, _, last = suffix.rpartition(".")
-    if abi == "none" or not abi.startswith(("cp", "abi3")):
-        return True
-    if platform.os == "windows":
-        system = "win32" if platform.arch == "win32" else f"win_{platform.arch}"
-        return last == "pyd" and middle in ("", f"{abi}-{system}")
-    if last != "so":
-        return False
-    stable = (set() if abi.endswith("t") else {"abi3"}) | ({"abi3t"} if floor >= (3, 15) else set())
-    return middle in {"", *stable} or middle in _versioned_infixes(abi, platform, floor)
-
-
-def _versioned_infixes(abi: str, platform: Platform, floor: tuple[int, int]) -> set[str]:
-    """Return what stands before .so in the names of one version's modules, such as cpython-311-darwin."""
-    if abi.startswith("abi3"):
-        return set()
-    version = f"cpython-{abi.removeprefix('cp')}"
-    if platform.os == "macos":
-        return {f"{version}-darwin"}
-    cpu = _CPU_IN_TRIPLET.get(platform.arch, platform.arch)
-    libcs = [_TRIPLET[platform.libc]] if platform.libc else ["gnu", "musl"]
-    if floor < (3, 11):
-        libcs = ["gnu", *libcs]  # before 3.11, CPython used gnu for musl, too
-    return {f"{version}-{cpu}-linux-{libc}{float_}" for libc in libcs for float_ in ("", "eabihf", "eabi")}
 
 
 def check_entry_point(native: NativeFile) -> Iterator[Finding]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+import msgspec
 
 from wheelworks.core.errors import UsageError
 
@@ -65,8 +67,7 @@ def render_markdown() -> str:
     return "\n".join([*lines, *(code.markdown_row() for code in CODES.values())]) + "\n"
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing that is wrong: its code, the evidence, and the wheel (or project file) and member it is in."""
 
     code: str
@@ -95,8 +96,7 @@ class Finding:
         return {**about, "wheel": self.wheel, "member": self.member, "evidence": self.evidence}
 
 
-@dataclass(frozen=True)
-class FileAudit:
+class FileAudit(msgspec.Struct, frozen=True):
     """The audit of one file: its findings, the groups of checks that were made, and what its metadata requires."""
 
     file: str
@@ -104,18 +104,6 @@ class FileAudit:
     requires: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     pythons: tuple[tuple[int, int], ...] = ()
-
-    def record(self) -> dict[str, Any]:
-        """Return everything as JSON, for `from_record`."""
-        return {**vars(self), "findings": [finding.record() for finding in self.findings]}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> FileAudit:
-        """Read what `record` returned. Raises KeyError or TypeError for anything else."""
-        fields = ("code", "evidence", "member", "wheel")
-        findings = tuple(Finding(*(one[field] for field in fields)) for one in record["findings"])
-        pythons = tuple((major, minor) for major, minor in record["pythons"])
-        return cls(record["file"], findings, tuple(record["requires"]), tuple(record["groups"]), pythons)
 
 
 def abbreviate(names: Iterable[str]) -> str:

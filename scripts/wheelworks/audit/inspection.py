@@ -12,10 +12,11 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import lief
+import msgspec
+from msgspec.structs import replace
 
 import wheelworks
 from wheelworks.audit import archive, code, extension, hardening, imports, sdist, wheel
@@ -186,8 +187,8 @@ def _run_worker(files: Sequence[Path], policy: Policy, seconds: float) -> tuple[
 def _parse_line(line: str) -> FileAudit | None:
     """Return the audit in a worker's line; None for lines that a crashing library wrote in between."""
     try:
-        return FileAudit.from_record(json.loads(line))
-    except (ValueError, KeyError, TypeError):
+        return msgspec.convert(json.loads(line), FileAudit)
+    except (ValueError, msgspec.MsgspecError):
         return None
 
 
@@ -203,7 +204,7 @@ def main() -> int:
     for name in task["files"]:
         is_sdist = name.endswith(sdist.SDIST_SUFFIX)
         audit = sdist.inspect_sdist(Path(name)) if is_sdist else inspect_wheel(Path(name), policy)
-        sys.stdout.write(json.dumps(audit.record()) + "\n")
+        sys.stdout.write(json.dumps(msgspec.to_builtins(audit)) + "\n")
         sys.stdout.flush()
     return 0
 

@@ -9,9 +9,10 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
 from wheelworks.audit import archive

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from email.message import Message
@@ -24,8 +23,6 @@ SBOM_FOLDER = "sboms/"
 WHEEL_FIELDS = ("Wheel-Version", "Root-Is-Purelib", "Build")
 # Names that linkers add to the exports of every binary; nobody calls them.
 LINKER_SYMBOLS = frozenset({"_init", "_fini", "_end", "_edata", "_etext", "__bss_start", "__bss_end__", "__end__"})
-_VERSIONED_SUFFIX = re.compile(r"(?:cpython-|cp)3(\d+)(t?)-(.+)\.(?:so|pyd)")
-_LIBC = {"glibc": "-linux-gnu", "musl": "-linux-musl"}
 _MODULE = "the module "  # prefix of a module's name, in place of its file's
 
 
@@ -52,7 +49,7 @@ def find_modules(wheel: Wheel, targets: Iterable[CompatibilityTarget]) -> dict[s
     for name in wheel.members:
         folder, _, file = name.rpartition("/")
         stem, _, suffix = file.partition(".")
-        if name.endswith(BINARY_SUFFIXES) and all(is_importable(suffix, target) for target in wanted):
+        if name.endswith(BINARY_SUFFIXES) and all(target.imports(suffix) for target in wanted):
             found[f"{folder}/{stem}".removeprefix("/")] = name
     return found
 
@@ -61,36 +58,6 @@ def find_shared_modules(pair: WheelPair) -> list[tuple[str, str, str]]:
     """Return the modules that both wheels of a pair have, each with its file in the first and in the second."""
     first, second = find_modules(pair.a, pair.targets), find_modules(pair.b, pair.targets)
     return [(module, first[module], second[module]) for module in sorted(first.keys() & second.keys())]
-
-
-def is_importable(suffix: str, target: CompatibilityTarget) -> bool:
-    """Return whether a target's Python imports files with this suffix (CPython's importlib.machinery, PEP 803)."""
-    minor, free_threaded = parse_python(target)
-    if suffix == ("pyd" if target.system == "windows" else "so"):
-        return True
-    if suffix == "abi3.so":
-        return not free_threaded and target.system != "windows"
-    if suffix == "abi3t.so":
-        return minor >= 15 and target.system != "windows"
-    versioned = _VERSIONED_SUFFIX.fullmatch(suffix)
-    if versioned is None or (int(versioned[1]), bool(versioned[2])) != (minor, free_threaded):
-        return False
-    return _is_platform_of(versioned[3], target)
-
-
-def _is_platform_of(platform: str, target: CompatibilityTarget) -> bool:
-    if target.system == "windows":
-        return platform.startswith("win")
-    if target.system == "macos":
-        return platform == "darwin"
-    return _LIBC.get(target.system, "-linux-") in f"-{platform}"
-
-
-def parse_python(target: CompatibilityTarget) -> tuple[int, bool]:
-    """Return the minor version of a target's oldest CPython 3, and whether it is free-threaded."""
-    interpreter, _, abi = target.abi.partition("-")
-    digits = interpreter.removeprefix("cp3")
-    return int(digits) if digits.isdigit() else 0, abi.endswith("t")
 
 
 def compare_files(pair: WheelPair) -> list[WheelDifference]:

@@ -17,22 +17,9 @@ from wheelworks.core.tags import CompatibilityTarget, Version, find_compatibilit
 from wheelworks.core.wheel import Wheel, open_wheel, parse_wheel_name
 
 DifferenceCode = Literal[
-    "missing-wheel",
-    "surplus-wheel",
-    "two-wheels",
-    "version",
-    "platform-floor",
-    "missing-file",
-    "surplus-file",
-    "contents",
-    "metadata",
-    "exports",
-    "binary",
-    "definition",
-    "attributes",
-    "calls",
-    "tests",
-]
+    "missing-wheel", "surplus-wheel", "two-wheels", "version", "platform-floor", "missing-file", "surplus-file",
+    "contents", "metadata", "exports", "binary", "definition", "attributes", "calls", "tests",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ _CPUS = {
     "amd64": "x86_64", "arm64": "aarch64", "i686": "x86", "i386": "x86", "armv7l": "arm", "armv6l": "arm",
     "ppc64le": "powerpc64le",
 }  # fmt: skip
+_CPUS_IN_TRIPLETS = {"x86": "i386", "armv6l": "arm"}  # in the names of modules
+_WINDOWS_TAGS = {"x86": "win32", "x86_64": "win_amd64", "aarch64": "win_arm64"}
 _LINUX = re.compile(r"(?:(manylinux|musllinux)_(\d+)_(\d+)|linux)_(\w+)")
 _MACOS = re.compile(r"macosx_(\d+)_(\d+)_(\w+)")
 _FIRST_ARM64_MACOS = (11, 0)
@@ -89,6 +91,29 @@ class CompatibilityTarget:
 
     def __str__(self) -> str:
         return f"{self.abi} on {' '.join(filter(None, (self.system, self.cpu)))}"
+
+    def imports(self, suffix: str) -> bool:
+        """Return whether its Python imports files with a suffix, such as ``abi3.so`` (PEP 3149, PEP 384, PEP 803)."""
+        interpreter, _, abi = self.abi.partition("-")
+        infix, _, last = suffix.rpartition(".")
+        if not abi.startswith(("cp", "abi3")):
+            return True
+        if self.system == "windows":
+            return last == "pyd" and infix in ("", f"{abi}-{_WINDOWS_TAGS.get(self.cpu)}")
+        digits = interpreter.removeprefix("cp3")
+        minor = int(digits) if digits.isdigit() else 0
+        stable = (set() if abi.endswith("t") else {"abi3"}) | ({"abi3t"} if minor >= 15 else set())
+        versioned = set() if abi.startswith("abi3") else self._versioned_infixes(abi.removeprefix("cp"), minor)
+        return last == "so" and infix in {"", *stable, *versioned}
+
+    def _versioned_infixes(self, version: str, minor: int) -> set[str]:
+        if self.system == "macos":
+            return {f"cpython-{version}-darwin"}
+        libcs = {"glibc": ("gnu",), "musl": ("musl",)}.get(self.system, ("gnu", "musl"))
+        if minor < 11:
+            libcs = ("gnu", *libcs)  # before 3.11, CPython named musl's modules gnu, too
+        cpu = _CPUS_IN_TRIPLETS.get(self.cpu, self.cpu)
+        return {f"cpython-{version}-{cpu}-linux-{libc}{abi}" for libc in libcs for abi in ("", "eabihf", "eabi")}
 
 
 def find_compatibility_targets(name: WheelName) -> dict[CompatibilityTarget, Version]:

@@ -5,7 +5,9 @@ Sources: CPython's Include/moduleobject.h and methodobject.h; PEP 489, 793 and 8
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from wheelworks.emulator.faults import Fault, Unsupported
 from wheelworks.emulator.memory import Memory
@@ -74,43 +76,41 @@ def read_slot_array(memory: Memory, address: int) -> ModuleDefinition:
 
 def read_methods(memory: Memory, address: int) -> list[Method]:
     """Read a PyMethodDef array up to its empty entry."""
-    layout = memory.abi.packer("PPiP" if memory.abi.pointer == 4 else "PPi4xP")
-    found: list[Method] = []
-    while len(found) < MAX_ENTRIES:
-        name, function, flags, doc = layout.unpack(memory.load(address + len(found) * layout.size, layout.size))
-        if not name:
-            return found
-        found.append(Method(_read_name(memory, name), function, flags, _read_doc(memory, doc)))
-    raise Fault("bad-api-use", "the method table has no end")
+    entries = _read_entries(memory, address, "PPiP" if memory.abi.pointer == 4 else "PPi4xP", "method table")
+    return [
+        Method(_read_name(memory, name), function, flags, _read_doc(memory, doc))
+        for name, function, flags, doc in entries
+    ]
 
 
 def _read_old_slots(memory: Memory, address: int) -> list[tuple[str, int]]:
-    layout = memory.abi.packer("iP" if memory.abi.pointer == 4 else "i4xP")
-    found: list[tuple[str, int]] = []
-    while len(found) < MAX_ENTRIES:
-        number, value = layout.unpack(memory.load(address + len(found) * layout.size, layout.size))
-        if not number:
-            return found
-        found.append((_check_slot(memory, number), value))
-    raise Fault("bad-api-use", "the slot array has no end")
+    entries = _read_entries(memory, address, "iP" if memory.abi.pointer == 4 else "i4xP", "slot array")
+    return [(_check_slot(memory, number), value) for number, value in entries]
 
 
 def _read_new_slots(memory: Memory, address: int, depth: int = 0) -> list[tuple[str, int]]:
     """Read PySlot entries: a 16-bit number, 16 bits of flags, 32 reserved bits, and a value of 64 bits."""
-    layout = memory.abi.packer("HHIQ")
     found: list[tuple[str, int]] = []
-    for index in range(MAX_ENTRIES):
-        number, flags, _, value = layout.unpack(memory.load(address + index * layout.size, layout.size))
-        if not number:
-            return found
+    for number, flags, _, content in _read_entries(memory, address, "HHIQ", "slot array"):
         name = _check_slot(memory, number, optional=bool(flags & 1))
-        if memory.abi.pointer == 4 and name not in ("multiple_interpreters", "gil"):
-            value = memory.abi.packer("P").unpack(memory.load(address + index * layout.size + 8, 4))[0]
+        short = memory.abi.pointer == 4 and name not in ("multiple_interpreters", "gil")
+        value = content & 0xFFFFFFFF if short else content  # the emulated 32-bit CPUs are little-endian
         if name not in ("subslots", "slots"):
             found.append((name, value))
         elif value and depth < 8:
             found += _read_new_slots(memory, value, depth + 1) if name == "subslots" else _read_old_slots(memory, value)
-    raise Fault("bad-api-use", "the slot array has no end")
+    return found
+
+
+def _read_entries(memory: Memory, address: int, codes: str, what: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the entries of an array up to one whose first field is 0."""
+    layout = memory.abi.packer(codes)
+    for index in range(MAX_ENTRIES):
+        entry = layout.unpack(memory.load(address + index * layout.size, layout.size))
+        if not entry[0]:
+            return
+        yield entry
+    raise Fault("bad-api-use", f"the {what} has no end")
 
 
 def _check_slot(memory: Memory, number: int, optional: bool = False) -> str:

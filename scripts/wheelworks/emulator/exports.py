@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from wheelworks.emulator.calling import ArgumentReader
 from wheelworks.emulator.objects import GuestObject
@@ -35,6 +35,7 @@ Borrowed = Annotated[GuestObject | None, "a borrowed reference"]
 
 Reader = Callable[[ProcessState, ArgumentReader], Any]
 ExportFunction = Callable[..., Any]
+Function = TypeVar("Function", bound=ExportFunction)
 POINTERS = ("void *", "a new reference", "a borrowed reference")
 FAILED = {"void": 0, "double": -1.0}
 
@@ -63,13 +64,13 @@ class Variable:
 FUNCTIONS: dict[str, Export] = {}
 
 
-def export(*aliases: str, failed: int | None = None) -> Callable[[ExportFunction], ExportFunction]:
+def export(*aliases: str, failed: int | None = None) -> Callable[[Function], Function]:
     """Register a function under its own name and under ``aliases``.
 
     ``failed`` is its result after an exception, where that is neither NULL nor -1.
     """
 
-    def register(function: ExportFunction) -> ExportFunction:
+    def register(function: Function) -> Function:
         hints = get_type_hints(function, include_extras=True)
         result = hints.pop("return")
         del hints["state"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,11 +170,11 @@ def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.M
     exports = process.image.exports
     base, name = process.memory.image_base, extension.module
     if f"PyModExport_{name}" in exports and process.abi.python.version >= (3, 15):
-        slots = process.run_code(base + exports[f"PyModExport_{name}"], [0])
-        return _create_module(process, read_slot_array(process.memory, _check_result(process, slots)))
+        slots = _call_init(process, base + exports[f"PyModExport_{name}"], [0])
+        return _create_module(process, read_slot_array(process.memory, slots))
     if f"PyInit_{name}" not in exports:
         raise BadImage(f"{extension.name}: exports no PyInit_{name}", f"it exports {', '.join(exports) or 'nothing'}")
-    result = _check_result(process, process.run_code(base + exports[f"PyInit_{name}"]))
+    result = _call_init(process, base + exports[f"PyInit_{name}"])
     if result - base in range(process.image.size):
         return _create_module(process, read_definition(process.memory, result))
     made = process.objects.find(result)
@@ -184,15 +184,10 @@ def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.M
     return made.value
 
 
-def _check_result(process: EmulatedProcess, address: int) -> int:
-    error = process.state.take_error()
-    if address == 0 and error is None:
-        raise Fault("null-without-error", "NULL was returned by the module's init function without an exception")
-    if error is not None:
-        if address:
-            raise Fault("error-with-result", f"the module's init function returned while {error!r} was set")
-        raise error
-    return address
+def _call_init(process: EmulatedProcess, address: int, words: Sequence[int] = ()) -> int:
+    result = process.run_code(address, words)
+    process.state.check_result(result == 0, "the module's init function")
+    return result
 
 
 def _create_module(process: EmulatedProcess, definition: ModuleDefinition) -> types.ModuleType:

@@ -82,6 +82,16 @@ class ProcessState:
         error, self.error = self.error, None
         return error
 
+    def check_result(self, failed: bool, what: str) -> None:
+        """Raise the pending exception of a function that has failed. Raises Fault if result and exception disagree."""
+        error = self.take_error()
+        if failed and error is None:
+            raise Fault("null-without-error", f"{what} failed, but no exception was set")
+        if not failed and error is not None:
+            raise Fault("error-with-result", f"{what} succeeded while {error!r} was set")
+        if error is not None:
+            raise error
+
     def locate(self, address: int) -> str:
         """Return the symbol and offset of an address in the module, or "" for an address outside it."""
         offset = address - self.memory.image_base

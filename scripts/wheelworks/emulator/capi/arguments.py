@@ -1,4 +1,8 @@
-"""The little languages of PyUnicode_FromFormat and Py_BuildValue."""
+"""Functions that interpret format strings: PyUnicode_FromFormat, Py_BuildValue and PyArg_Parse*.
+
+The host's own PyArg_ParseTupleAndKeywords converts arguments and raises exceptions. Its results are then stored through
+the guest's pointers, in the guest's sizes.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +40,11 @@ CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
 def format_text(state: ProcessState, form: str, rest: ArgumentReader) -> str:
-    """What PyUnicode_FromFormat makes of a format and its arguments. Raises Unsupported for an unknown directive."""
-    return DIRECTIVE.sub(lambda found: "%" if found[0] == "%%" else _directive(state, found, rest), form)
+    """Format text as PyUnicode_FromFormat does. Raises Unsupported for an unknown directive."""
+    return DIRECTIVE.sub(lambda found: "%" if found[0] == "%%" else _format_directive(state, found, rest), form)
 
 
-def _directive(state: ProcessState, found: re.Match[str], rest: ArgumentReader) -> str:
+def _format_directive(state: ProcessState, found: re.Match[str], rest: ArgumentReader) -> str:
     kind, width = found["kind"], int(found["width"] or 0)
     if width > MAX_WIDTH or int(found["precision"] or 0) > MAX_WIDTH:
         raise MemoryError
@@ -77,14 +81,14 @@ def _format_object(state: ProcessState, kind: str, rest: ArgumentReader) -> str:
         return str(state.objects.unwrap(state.objects.find(address)))
     convert = TEXTS.get(kind)
     if convert is None:
-        raise Unsupported(f"it formats text with %{kind}, which the emulated interpreter doesn't answer")
+        raise Unsupported(f"it formats text with %{kind}, which isn't emulated")
     return convert(state.objects.unwrap(state.objects.find(rest.unsigned(word))))
 
 
 @export("_Py_BuildValue_SizeT")
 def Py_BuildValue(state: ProcessState, form: Text, rest: Variadic) -> NewReference:
     builder = ValueBuilder(state, form, rest)
-    values = builder.until("")
+    values = builder.build_until("")
     return None if not values else values[0] if len(values) == 1 else tuple(values)
 
 
@@ -95,8 +99,8 @@ class ValueBuilder:
         self.state, self.form, self.rest = state, form, rest
         self.position = 0
 
-    def until(self, closing: str) -> list[object]:
-        """Values up to the closing bracket, or the end."""
+    def build_until(self, closing: str) -> list[object]:
+        """Return the values up to the closing bracket, or to the end."""
         values: list[object] = []
         while self.position < len(self.form):
             code = self.form[self.position]
@@ -104,15 +108,15 @@ class ValueBuilder:
             if code == closing:
                 return values
             if code not in SPACING:
-                values.append(self.value(code))
+                values.append(self.build_value(code))
         if closing:
             raise SystemError("unmatched paren in format")
         return values
 
-    def value(self, code: str) -> object:
-        """The value that a format unit stands for."""
+    def build_value(self, code: str) -> object:
+        """Return the value of a format unit."""
         if code in CLOSING:
-            values = self.until(CLOSING[code])
+            values = self.build_until(CLOSING[code])
             if code == "(":
                 return tuple(values)
             return values if code == "[" else dict(zip(values[::2], values[1::2], strict=True))
@@ -137,7 +141,7 @@ class ValueBuilder:
 
     def _object(self, code: str) -> object:
         if self.position < len(self.form) and self.form[self.position] == "&":
-            raise Unsupported("it builds a value with O&, which the emulated interpreter doesn't answer")
+            raise Unsupported("it builds a value with O&, which isn't emulated")
         address = self.rest.unsigned(self.state.abi.pointer)
         if not address:
             raise self.state.take_error() or SystemError("NULL object passed to Py_BuildValue")
@@ -160,7 +164,7 @@ class ValueBuilder:
             return bytes([self.rest.unsigned(4) & 0xFF])
         if code == "C":
             return chr(self.rest.unsigned(4))
-        raise Unsupported(f"it builds a value with {code!r} in {self.form!r}, which isn't answered")
+        raise Unsupported(f"it builds a value with {code!r} in {self.form!r}, which isn't emulated")
 
 
 UNIT = re.compile(r"[|$]|[szy][#*]?|w\*|O!|[bBhHiIlkLKncCfdpOSUY]")
@@ -177,7 +181,7 @@ NUMBERS: dict[str, tuple[Any, str]] = {
 
 @dataclass
 class FormatUnit:
-    """One item of a format, where its results go in the guest, and the variables that receive them here."""
+    """One item of a format: the guest addresses for its results, and the host's variables that receive them."""
 
     code: str
     targets: list[int]
@@ -226,7 +230,7 @@ def PyArg_UnpackTuple(state: ProcessState, args: Object, name: Text, least: Ssiz
 
 
 def read_names(state: ProcessState, array: int) -> list[bytes]:
-    """A NULL-terminated array of strings."""
+    """Read a NULL-terminated array of strings."""
     found: list[bytes] = []
     while address := state.memory.load_pointer(array + len(found) * state.abi.pointer):
         found.append(state.memory.load_string(address))
@@ -234,14 +238,14 @@ def read_names(state: ProcessState, array: int) -> list[bytes]:
 
 
 def guest_format(state: ProcessState, form: str) -> str:
-    """The format with which this interpreter converts to the guest's sizes: its ``long`` may be shorter."""
+    """Return the format with which the host converts to the guest's sizes, whose ``long`` may be shorter."""
     _needs_clean_lengths(state, form)
     items, mark, message = re.fullmatch(r"([^:;]*)([:;]?)(.*)", form, re.DOTALL).groups()  # type: ignore[union-attr]
     return "".join(_host_code(state, code) for code in items) + mark + message
 
 
 def _host_code(state: ProcessState, code: str) -> str:
-    """The format unit that has the guest's size and sign here."""
+    """Return the host's format unit with the guest's size and sign."""
     long, word = state.abi.long, state.abi.pointer
     if code in "lk" and long == ctypes.sizeof(ctypes.c_long):
         return code
@@ -253,21 +257,21 @@ def _host_code(state: ProcessState, code: str) -> str:
 
 
 def _needs_clean_lengths(state: ProcessState, form: str) -> None:
-    """From 3.10 to 3.12 only the ``_SizeT`` functions take ``#`` (PEP 353)."""
+    """Raise as 3.10 to 3.12 do where ``#`` is used without the ``_SizeT`` functions (PEP 353)."""
     plain = not state.called.endswith("_SizeT")
     if plain and "#" in re.split("[:;]", form)[0] and state.abi.python.version < (3, 13):
         raise SystemError("PY_SSIZE_T_CLEAN macro must be defined for '#' formats")
 
 
 def read_units(state: ProcessState, form: str, rest: ArgumentReader) -> list[FormatUnit]:
-    """The format's units with the pointers given for them. Raises Unsupported for a unit that isn't modelled."""
+    """Read the format's units and the pointers passed for them. Raises Unsupported for an unknown unit."""
     items = re.split("[:;]", form)[0]
     units = []
     position = 0
     while position < len(items):
         found = UNIT.match(items, position)
         if found is None:
-            raise Unsupported(f"it parses arguments with {form!r}, whose {items[position:]!r} isn't answered")
+            raise Unsupported(f"it parses arguments with {form!r}, whose {items[position:]!r} isn't emulated")
         position = found.end()
         if found[0] not in "|$":
             units.append(_read_unit(state, found[0], rest))
@@ -288,12 +292,12 @@ def _read_unit(state: ProcessState, code: str, rest: ArgumentReader) -> FormatUn
 
 
 def host_cells(units: Sequence[FormatUnit]) -> list[Any]:
-    """What this interpreter's parser is given: an object for ``O!``, pointers to variables for the rest."""
+    """Return the arguments of the host's parser: a type for ``O!``, pointers to variables otherwise."""
     return [cell if isinstance(cell, ctypes.py_object) else ctypes.byref(cell) for u in units for cell in u.cells]
 
 
 def store_units(state: ProcessState, units: Sequence[FormatUnit]) -> None:
-    """Store what was parsed through the guest's pointers. Raises Fault where they can't be what they should be."""
+    """Store the results through the guest's pointers. Raises Fault if these can't be variables of the right size."""
     stores: list[tuple[int, bytes]] = []
     for unit in units:
         if unit.given:
@@ -306,7 +310,7 @@ def store_units(state: ProcessState, units: Sequence[FormatUnit]) -> None:
 
 
 def _unit_contents(state: ProcessState, unit: FormatUnit) -> list[bytes]:
-    """The bytes of each C variable of a unit."""
+    """Return the content of each C variable of a unit."""
     pack = state.abi.packer
     if unit.code in NUMBERS:
         code = NUMBERS[unit.code][1]
@@ -322,13 +326,13 @@ def _unit_contents(state: ProcessState, unit: FormatUnit) -> list[bytes]:
 
 
 def _check_places(state: ProcessState, places: list[tuple[int, int]]) -> None:
-    """C variables lie apart from one another and at multiples of their size: else they are of another type."""
+    """Check that variables don't overlap and are aligned to their size; otherwise they are of another type."""
     for target, size in places:
         width = min(size, state.abi.pointer)
         if target % width:
-            text = f"{target:#x} is to receive {size} bytes, but can't be a variable of that size: it is misaligned"
+            text = f"{target:#x} receives {size} bytes, but is misaligned for a variable of that size"
             raise Fault("wrong-output-size", text)
     ordered = sorted(places)
     for (first, size), (second, _) in itertools.pairwise(ordered):
         if first + size > second:
-            raise Fault("wrong-output-size", f"the {size} bytes for {first:#x} run into the variable at {second:#x}")
+            raise Fault("wrong-output-size", f"the {size} bytes for {first:#x} overlap the variable at {second:#x}")

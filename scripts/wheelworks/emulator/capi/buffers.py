@@ -1,4 +1,7 @@
-"""Functions of the CPython that runs this program: it converts and judges values better than any imitation."""
+"""The buffer protocol.
+
+The CPython that runs this program opens a buffer. The guest gets a copy, which is copied back when it is released.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ RELEASE_BUFFER = _function("PyBuffer_Release", ctypes.POINTER(HostBuffer), resul
 
 
 VIEW = "PPnniiPPPPP"
-ODD = 1  # how far a buffer that promises no alignment is kept off it
+ODD = 1  # offset from alignment of a buffer that promises none
 
 
 @export()
@@ -82,13 +85,11 @@ def PyBuffer_IsContiguous(state: ProcessState, view: Pointer, order: Int) -> Int
 def PyBuffer_FillInfo(
     state: ProcessState, view: Pointer, exporter: Object, buf: Pointer, size: Ssize, readonly: Int, flags: Int
 ) -> Int:
-    raise Unsupported(
-        "it exports buffers of its own (PyBuffer_FillInfo), which the emulated interpreter doesn't answer"
-    )
+    raise Unsupported("it exports buffers (PyBuffer_FillInfo), which isn't emulated")
 
 
 def open_view(state: ProcessState, address: int) -> BufferView:
-    """The view that was opened into the Py_buffer at ``address``, or a copy of it. Raises Fault if there is none."""
+    """Return the open view of the Py_buffer at ``address``, or of a copy of it. Raises Fault if there is none."""
     if address in state.views:
         return state.views[address]
     start = state.memory.load_pointer(address)
@@ -99,7 +100,7 @@ def open_view(state: ProcessState, address: int) -> BufferView:
 
 
 def show_view(state: ProcessState, exporter: GuestObject, host: HostBuffer, address: int) -> bytes:
-    """Give the guest a host's view; returns the content of its Py_buffer. It owns a reference to the exporter."""
+    """Copy a host's view to the guest and return the content of its Py_buffer, which owns a reference."""
     low, size = _extent(host)
     block, start = _find_shared(state, low, size) or _copy(state, exporter, host, low, size)
     view = BufferView(host, exporter, block, start, low, size, [], state.objects.caller)
@@ -113,7 +114,7 @@ def show_view(state: ProcessState, exporter: GuestObject, host: HostBuffer, addr
 
 
 def close_view(state: ProcessState, address: int, view: BufferView) -> None:
-    """Copy back what the guest wrote, and let the exporter go."""
+    """Copy back what the guest wrote, and release the host's view."""
     copy_back(state, view)
     RELEASE_BUFFER(ctypes.byref(view.host))
     state.views = {at: other for at, other in state.views.items() if other is not view}
@@ -124,7 +125,7 @@ def close_view(state: ProcessState, address: int, view: BufferView) -> None:
 
 
 def release_view(host: HostBuffer) -> None:
-    """Close a host's view that the guest never saw."""
+    """Release a host's view that the guest never got."""
     if host.obj:
         RELEASE_BUFFER(ctypes.byref(host))
 
@@ -137,9 +138,9 @@ def copy_back(state: ProcessState, view: BufferView) -> None:
 
 
 def _extent(host: HostBuffer) -> tuple[int, int]:
-    """The lowest address of the buffer's items and the number of bytes up to the highest."""
+    """Return the lowest address of the buffer's items and the number of bytes to the end of the highest."""
     if host.suboffsets:
-        raise Unsupported("a buffer with suboffsets was opened, which the emulated interpreter doesn't copy")
+        raise Unsupported("it opens a buffer with suboffsets, which isn't emulated")
     start = host.buf or 0
     if not host.strides or host.len == 0:
         return start, host.len
@@ -148,7 +149,7 @@ def _extent(host: HostBuffer) -> tuple[int, int]:
 
 
 def _find_shared(state: ProcessState, low: int, size: int) -> tuple[Block, int] | None:
-    """An open view's copy that has these bytes already, so that the guest sees what overlaps as overlapping."""
+    """Find a copy that contains these bytes already: overlapping buffers must overlap in the guest too."""
     for view in state.views.values():
         if size and view.low <= low and low + size <= view.low + view.size:
             return view.block, view.start + low - view.low

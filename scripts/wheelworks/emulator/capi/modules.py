@@ -1,4 +1,4 @@
-"""One call from Python into the guest, and the books that must balance after it."""
+"""Modules and their functions: creation, contents, and calls from Python into guest code."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ VARARGS, KEYWORDS, NOARGS, ONE, FASTCALL = 0x1, 0x2, 0x4, 0x8, 0x80
 CALLING_FLAGS = VARARGS | KEYWORDS | NOARGS | ONE | FASTCALL | 0x200
 
 
-class Call:
-    """The arguments of one call, and the references to them that belong to the caller."""
+class GuestCall:
+    """The arguments of one call, to which the caller holds references."""
 
     def __init__(self, state: ProcessState, method: Method, module: GuestObject) -> None:
         self.state, self.method, self.module = state, method, module
         self.held: list[GuestObject] = []
         self.block: Block | None = None
 
-    def words(self, args: Sequence[object], kwargs: Mapping[str, object]) -> list[int]:
-        """What the C function is called with. Raises TypeError for arguments its flags don't take."""
+    def convert_arguments(self, args: Sequence[object], kwargs: Mapping[str, object]) -> list[int]:
+        """Return the C function's arguments. Raises TypeError for arguments that its flags don't accept."""
         kind = self.method.flags & CALLING_FLAGS
         name = self.method.name
         if kwargs and not kind & KEYWORDS:
@@ -51,7 +51,7 @@ class Call:
         if kind & ~KEYWORDS == VARARGS:
             words = [self.module.address, self._hold(tuple(args))]
             return words + [self._hold(dict(kwargs)) if kwargs else 0] * bool(kind & KEYWORDS)
-        raise Unsupported(f"{name} has the calling flags {kind:#x}, which the emulated interpreter doesn't answer")
+        raise Unsupported(f"{name} has the calling flags {kind:#x}, which aren't emulated")
 
     def _fast(self, args: Sequence[object], kwargs: Mapping[str, object], keywords: bool) -> list[int]:
         addresses = [self._hold(value) for value in (*args, *kwargs.values())]
@@ -68,7 +68,7 @@ class Call:
         return made.address
 
     def release(self) -> None:
-        """Give the arguments back. Raises Fault if the function dropped a reference that wasn't its own."""
+        """Release the arguments. Raises Fault if the function dropped a reference that it didn't own."""
         for made in reversed(self.held):
             self.state.objects.read_back(made)
             self.state.objects.drop(made)
@@ -79,22 +79,21 @@ class Call:
 def call_method(
     state: ProcessState, method: Method, module: GuestObject, args: Sequence[object], kwargs: Mapping[str, object]
 ) -> object:
-    """Call a method of the guest as Python would.
+    """Call a function of the guest as CPython would, and check what it leaves behind.
 
-    Returns what it returns and raises what it raises. Raises Fault for whatever is wrong with the code, CannotRun.
+    Returns its result or raises its exception. Raises Fault for wrong code, Unsupported for what isn't emulated.
     """
     outermost = state.depth == 0
     try:
-        call = Call(state, method, module)
-        address = state.run_code(method.address, call.words(args, kwargs))
-        result = take_result(state, address)
+        call = GuestCall(state, method, module)
+        address = state.run_code(method.address, call.convert_arguments(args, kwargs))
+        result = _take_result(state, address)
         call.release()
         if outermost:
             state.check_leaks()
     except Fault as found:
         state.crashed = True
-        function = method.name
-        raise found.placed(function=function, arguments=describe(args, kwargs)) from None
+        raise found.placed(function=method.name, arguments=_describe_arguments(args, kwargs)) from None
     except Unsupported:
         state.crashed = True
         raise
@@ -104,8 +103,8 @@ def call_method(
     return result
 
 
-def take_result(state: ProcessState, address: int) -> object:
-    """The value of a returned new reference; None where NULL was returned with an exception."""
+def _take_result(state: ProcessState, address: int) -> object:
+    """Return the value of a returned new reference, or None if NULL was returned with an exception."""
     error = state.error
     if address == 0:
         if error is None:
@@ -119,8 +118,7 @@ def take_result(state: ProcessState, address: int) -> object:
     return value
 
 
-def describe(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
-    """Arguments as a finding shows them."""
+def _describe_arguments(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
     shown = [_short(value) for value in args] + [f"{key}={_short(value)}" for key, value in kwargs.items()]
     return ", ".join(shown)
 
@@ -131,12 +129,12 @@ def _short(value: object) -> str:
 
 
 class EmulatedFunction:
-    """A function of the guest, as an attribute of its module."""
+    """A function of the guest, an attribute of its module."""
 
     def __init__(self, state: ProcessState, method: Method, module: GuestObject) -> None:
         self._state, self._method, self._module = state, method, module
         self.__name__ = self.__qualname__ = method.name
-        self.__doc__, self.__text_signature__ = split_doc(method)
+        self.__doc__, self.__text_signature__ = _split_doc(method)
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """Run the machine code."""
@@ -146,8 +144,8 @@ class EmulatedFunction:
         return f"<emulated function {self.__name__}>"
 
 
-def split_doc(method: Method) -> tuple[str | None, str | None]:
-    """The docstring and the signature, as CPython splits ``name(…)\\n--\\n\\n`` off."""
+def _split_doc(method: Method) -> tuple[str | None, str | None]:
+    """Return the docstring and the signature, which CPython finds before ``\\n--\\n\\n``."""
     doc = method.doc
     mark = ")\n--\n\n"
     if doc is None or not doc.startswith(f"{method.name}(") or mark not in doc:
@@ -174,13 +172,7 @@ def run_exec_slots(state: ProcessState, module: GuestObject, slots: Sequence[tup
     for name, address in slots:
         if name == "exec":
             status = state.run_code(address, [module.address]) & 0xFFFFFFFF
-            error = state.take_error()
-            if status and error is None:
-                raise Fault("null-without-error", "a Py_mod_exec function failed, but no exception was set")
-            if error is not None:
-                if not status:
-                    raise Fault("error-with-result", f"a Py_mod_exec function succeeded while {error!r} was set")
-                raise error
+            state.check_result(status != 0, "a Py_mod_exec function")
 
 
 @export()
@@ -191,7 +183,7 @@ def PyModuleDef_Init(state: ProcessState, definition: Pointer) -> Pointer:
 
 @export("PyModule_Create2TraceRefs")
 def PyModule_Create2(state: ProcessState, definition: Pointer, version: Int) -> NewReference:
-    """Single-phase initialisation: the module, with its functions and a zeroed state."""
+    """Create a module in single-phase initialisation."""
     read = read_definition(state.memory, definition)
     if read.slots:
         raise SystemError(f"module {read.name}: PyModule_Create is incompatible with m_slots")
@@ -222,21 +214,10 @@ def PyModule_AddObjectRef(state: ProcessState, module: Object, name: Text, value
     return 0
 
 
-@export()
+@export("PyModule_Add")
 def PyModule_AddObject(state: ProcessState, module: Object, name: Text, value: OptionalObject) -> Int:
-    """Steals the reference, unless it fails."""
-    _add_attribute(state, module, name, value)
-    if value is not None:
-        state.objects.remove_reference(value)
-    return 0
-
-
-@export()
-def PyModule_Add(state: ProcessState, module: Object, name: Text, value: OptionalObject) -> Int:
     """Steals the reference."""
-    _add_attribute(state, module, name, value)
-    if value is not None:
-        state.objects.remove_reference(value)
+    state.objects.remove_reference(_add_attribute(state, module, name, value))
     return 0
 
 
@@ -309,8 +290,9 @@ def _check_module(made: GuestObject) -> types.ModuleType:
     return made.value
 
 
-def _add_attribute(state: ProcessState, module: GuestObject, name: str, value: GuestObject | None) -> None:
+def _add_attribute(state: ProcessState, module: GuestObject, name: str, value: GuestObject | None) -> GuestObject:
     if value is None:
         raise state.take_error() or SystemError("PyModule_AddObjectRef() must be called with an exception raised")
     setattr(_check_module(module), name, state.objects.unwrap(value))
     state.objects.borrow(module, state.objects.unwrap(value))
+    return value

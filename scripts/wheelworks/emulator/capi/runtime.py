@@ -1,4 +1,4 @@
-"""Exceptions."""
+"""Exceptions, memory allocation, and the C library."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def PyErr_Fetch(state: ProcessState, kind: Pointer, value: Pointer, traceback: P
 
 @export()
 def PyErr_NormalizeException(state: ProcessState, kind: Pointer, value: Pointer, traceback: Pointer) -> None:
-    """PyErr_Fetch gives normal exceptions here: nothing is left to do."""
+    """Does nothing, since PyErr_Fetch returns normalized exceptions here."""
 
 
 @export()
@@ -155,7 +155,7 @@ def Py_FatalError(state: ProcessState, message: Text) -> None:
 
 
 def _make_exception(kind: Any, value: object) -> BaseException:
-    """The exception that CPython would make of a type and a value."""
+    """Create the exception that CPython would create from a type and a value."""
     if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         return SystemError(f"exception {kind!r} not a BaseException subclass")
     if isinstance(value, kind):
@@ -173,7 +173,7 @@ def _check_exception(made: GuestObject) -> BaseException:
 
 @export("PyMem_RawMalloc", "PyObject_Malloc", "malloc")
 def PyMem_Malloc(state: ProcessState, size: Size) -> Pointer:
-    """NULL, with no exception, where there is no memory."""
+    """Returns NULL without an exception over the memory limit."""
     return _allocate(state, size)
 
 
@@ -187,7 +187,7 @@ def PyMem_Calloc(state: ProcessState, count: Size, size: Size) -> Pointer:
 
 @export("PyMem_RawRealloc", "PyObject_Realloc", "realloc")
 def PyMem_Realloc(state: ProcessState, address: Pointer, size: Size) -> Pointer:
-    """The block always moves: who keeps the old address is found out."""
+    """Always moves the block, so that a use of the old address is found."""
     if not address:
         return _allocate(state, size)
     old = _find_block(state, address)
@@ -220,7 +220,7 @@ def _find_block(state: ProcessState, address: int) -> Block:
     wrong = state.memory.check_access(address, 1, False)
     if wrong is not None and "freed" in str(wrong):
         raise Fault("invalid-free", f"the block at {address:#x} was freed before")
-    raise Fault("invalid-free", f"{address:#x} is not a block that an allocator gave out")
+    raise Fault("invalid-free", f"{address:#x} is not the address of an allocated block")
 
 
 def _release(state: ProcessState, block: Block) -> None:
@@ -239,9 +239,7 @@ def memmove(state: ProcessState, to: Pointer, origin: Pointer, size: Size) -> Po
 def memcpy(state: ProcessState, to: Pointer, origin: Pointer, size: Size) -> Pointer:
     if size and to < origin + size and origin < to + size and to != origin:
         raise Fault("bad-api-use", f"memcpy of {size} bytes from {origin:#x} to {to:#x}, which overlap")
-    if size:
-        state.memory.store(to, state.memory.load(origin, size))
-    return to
+    return memmove(state, to, origin, size)
 
 
 @export("__memset_chk")
@@ -264,7 +262,7 @@ def memcmp(state: ProcessState, left: Pointer, right: Pointer, size: Size) -> In
 
 @export()
 def memchr(state: ProcessState, text: Pointer, byte: Int, size: Size) -> Pointer:
-    """Reads no further than the byte it looks for."""
+    """Reads no byte after the one that it finds."""
     for address in range(text, text + size):
         if state.memory.load(address, 1)[0] == byte & 0xFF:
             return address
@@ -294,7 +292,7 @@ def strchr(state: ProcessState, text: Pointer, byte: Int) -> Pointer:
 
 @export("__fortify_fail", "_invalid_parameter_noinfo_noreturn")
 def abort(state: ProcessState) -> None:
-    raise Fault("abort", "the code gave up: it called abort")
+    raise Fault("abort", "the code called abort")
 
 
 @export("__stack_smash_handler", "__report_rangecheckfailure", "__report_gsfailure")
@@ -304,13 +302,13 @@ def __stack_chk_fail(state: ProcessState) -> None:
 
 @export("__register_frame_info", "__deregister_frame_info", "__gmon_start__")
 def __cxa_finalize(state: ProcessState) -> Pointer:
-    """What start-up code tells the C run-time: nothing is kept."""
+    """Ignores what start-up code registers."""
     return 0
 
 
 @export()
 def __cxa_atexit(state: ProcessState, function: Pointer, argument: Pointer, library: Pointer) -> Int:
-    """The process never ends here."""
+    """Ignores functions to call at exit: the process doesn't exit."""
     return 0
 
 
@@ -319,7 +317,7 @@ def _compare(left: bytes, right: bytes) -> int:
 
 
 def _prefix(state: ProcessState, text: int, size: int) -> bytes:
-    """A string of at most ``size`` bytes: what follows them isn't read."""
+    """Read a string of at most ``size`` bytes, and nothing after them."""
     found = bytearray()
     while len(found) < size and (byte := state.memory.load(text + len(found), 1)) != b"\0":
         found += byte

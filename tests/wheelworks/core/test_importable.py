@@ -6,12 +6,11 @@ import importlib.machinery
 import sys
 
 import pytest
-from wheelworks.compare.contents import is_importable
 from wheelworks.core.tags import CompatibilityTarget
 
 
 @pytest.mark.parametrize(
-    ("suffix", "slot", "expected"),
+    ("suffix", "target", "expected"),
     [
         ("so", CompatibilityTarget("cp311-abi3", "glibc", "x86_64"), True),
         ("so", CompatibilityTarget("cp314-cp314t", "musl", "x86_64"), True),
@@ -33,13 +32,13 @@ from wheelworks.core.tags import CompatibilityTarget
         ("cp314-win_arm64.pyd", CompatibilityTarget("cp314-cp314t", "windows", "aarch64"), False),
     ],
 )
-def test_suffixes(suffix: str, slot: CompatibilityTarget, expected: bool) -> None:
-    assert is_importable(suffix, slot) is expected
+def test_suffixes(suffix: str, target: CompatibilityTarget, expected: bool) -> None:
+    assert target.imports(suffix) is expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="this Python's own suffixes, as Linux has them")
 def test_this_pythons_own_suffixes() -> None:
-    """Whatever this Python says that it loads, `is_importable` says, too."""
+    """Whatever this Python says that it loads, `imports` says, too."""
     minor = sys.version_info.minor
-    slot = CompatibilityTarget(f"cp3{minor}-cp3{minor}", "glibc", "x86_64")
-    assert all(is_importable(suffix.removeprefix("."), slot) for suffix in importlib.machinery.EXTENSION_SUFFIXES)
+    target = CompatibilityTarget(f"cp3{minor}-cp3{minor}", "glibc", "x86_64")
+    assert all(target.imports(suffix.removeprefix(".")) for suffix in importlib.machinery.EXTENSION_SUFFIXES)
