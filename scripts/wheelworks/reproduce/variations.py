@@ -50,10 +50,7 @@ def copy_source(source: Path, folder: Path) -> Path:
 
 
 def copy_source_reversed(source: Path, folder: Path) -> Path:
-    """Copy an sdist or a project's folder into ``folder``, creating the files in reverse order.
-
-    Raises WheelworksError for a file that isn't an sdist.
-    """
+    """Copy an sdist or a project's folder, creating the files in reverse order. Raises WheelworksError."""
     folder.mkdir(parents=True, exist_ok=True)
     copy = _copy_folder_reversed if source.is_dir() else _copy_sdist_reversed
     return copy(source, folder / source.name)

@@ -77,7 +77,7 @@ def test_the_sdist_of_a_project_is_reproduced_as_well(built: Path, dist: Path, w
 
 
 def renamed(sdist: Path) -> None:
-    """Say in the gzip header (RFC 1952) that another system has written it."""
+    """Change the system in the gzip header (RFC 1952)."""
     data = bytearray(sdist.read_bytes())
     data[9] = 3
     sdist.write_bytes(data)
@@ -128,7 +128,7 @@ def test_other_tools_than_recorded_are_reported(dist: Path, wheelworks_cache: Pa
 
 @pytest.mark.integration
 def test_the_provenance_of_an_earlier_commit_is_ignored(tmp_path: Path, wheelworks_cache: Path) -> None:
-    """The later wheel bears the later commit's time."""
+    """The later wheel has the later commit's timestamp."""
     project, dist = projects.committed(projects.sample(tmp_path / "sample")), tmp_path / "dist"
     epochs: list[int | None] = []
     for when in ("2024-05-06T07:08:10Z", "2025-05-06T07:08:10Z"):
@@ -145,7 +145,7 @@ def test_the_provenance_of_an_earlier_commit_is_ignored(tmp_path: Path, wheelwor
 
 @pytest.mark.integration
 def test_two_clones_give_the_same_sdist_and_wheels(wheelworks_cache: Path) -> None:
-    """Of every ABI, by a target of each system."""
+    """Build every ABI for a target of each system."""
     words = [
         word for target in ("win_arm64", "macosx_11_0_arm64", "manylinux_2_17_aarch64") for word in ("--target", target)
     ]
