@@ -1,4 +1,4 @@
-"""What users of WebSocket connections rely on besides the bytes: the fast protocol has the manners of Tornado's own."""
+"""What users of WebSocket connections rely on besides the bytes: the fast protocol behaves as Tornado's own."""
 
 from __future__ import annotations
 
