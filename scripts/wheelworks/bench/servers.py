@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from wheelworks.bench.clients import GREETING
@@ -20,49 +21,33 @@ _MAX_SIZE = 2**26
 Start = Callable[[], Awaitable[int]]
 
 
-def _echo() -> Any:
+async def _tornado(handler: str) -> int:
+    from tornado.httpserver import HTTPServer
+    from tornado.netutil import bind_sockets
+    from tornado.web import Application, RequestHandler
     from tornado.websocket import WebSocketHandler
 
     class Echo(WebSocketHandler):
         def on_message(self, message: str | bytes) -> Any:
             self.write_message(message, binary=isinstance(message, bytes))
 
-    return Echo
-
-
-def _async_echo() -> Any:
-    from tornado.websocket import WebSocketHandler
-
     class AsyncEcho(WebSocketHandler):
         async def on_message(self, message: str | bytes) -> None:
             await self.write_message(message, binary=isinstance(message, bytes))
-
-    return AsyncEcho
-
-
-def _hello() -> Any:
-    from tornado.web import RequestHandler
 
     class Hello(RequestHandler):
         def get(self) -> None:
             self.write(GREETING)
 
-    return Hello
-
-
-async def _tornado(handler: Callable[[], Any]) -> int:
-    from tornado.httpserver import HTTPServer
-    from tornado.netutil import bind_sockets
-    from tornado.web import Application
-
-    server = HTTPServer(Application([("/", handler())], websocket_max_message_size=_MAX_SIZE))
+    handlers: dict[str, Any] = {"echo": Echo, "async": AsyncEcho, "hello": Hello}
+    server = HTTPServer(Application([("/", handlers[handler])], websocket_max_message_size=_MAX_SIZE))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     port: int = sockets[0].getsockname()[1]
     return port
 
 
-async def _speedups(handler: Callable[[], Any]) -> int:
+async def _speedups(handler: str) -> int:
     import tornado_speedups
 
     tornado_speedups.install()
@@ -72,19 +57,7 @@ async def _speedups(handler: Callable[[], Any]) -> int:
     return await _tornado(handler)
 
 
-async def _aiohttp(handler: Callable[[], Any]) -> int:
-    from aiohttp import web
-
-    application = web.Application()
-    application.router.add_get("/", handler())
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port: int = runner.addresses[0][1]
-    return port
-
-
-def _aiohttp_echo() -> Any:
+async def _aiohttp(handler: str) -> int:
     from aiohttp import WSMsgType, web
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
@@ -97,16 +70,17 @@ def _aiohttp_echo() -> Any:
                 await socket.send_bytes(message.data)
         return socket
 
-    return echo
-
-
-def _aiohttp_hello() -> Any:
-    from aiohttp import web
-
     async def hello(request: web.Request) -> web.Response:
         return web.Response(body=GREETING, content_type="text/html", charset="utf-8")
 
-    return hello
+    handlers: dict[str, Any] = {"echo": echo, "hello": hello}
+    application = web.Application()
+    application.router.add_get("/", handlers[handler])
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port: int = runner.addresses[0][1]
+    return port
 
 
 async def _websockets() -> int:
@@ -141,16 +115,16 @@ async def _picows() -> int:
 
 
 KINDS: dict[str, Start] = {
-    "tornado": lambda: _tornado(_echo),
-    "speedups": lambda: _speedups(_echo),
-    "tornado-async": lambda: _tornado(_async_echo),
-    "speedups-async": lambda: _speedups(_async_echo),
-    "aiohttp": lambda: _aiohttp(_aiohttp_echo),
+    "tornado": partial(_tornado, "echo"),
+    "speedups": partial(_speedups, "echo"),
+    "tornado-async": partial(_tornado, "async"),
+    "speedups-async": partial(_speedups, "async"),
+    "aiohttp": partial(_aiohttp, "echo"),
     "websockets": _websockets,
     "picows": _picows,
-    "tornado-hello": lambda: _tornado(_hello),
-    "speedups-hello": lambda: _speedups(_hello),
-    "aiohttp-hello": lambda: _aiohttp(_aiohttp_hello),
+    "tornado-hello": partial(_tornado, "hello"),
+    "speedups-hello": partial(_speedups, "hello"),
+    "aiohttp-hello": partial(_aiohttp, "hello"),
 }
 
 

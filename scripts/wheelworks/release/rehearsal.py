@@ -26,10 +26,7 @@ _PIP_ONLY = ("--isolated", "--no-cache-dir")  # uv has other options for this
 
 @contextmanager
 def serve_index(folder: Path) -> Iterator[str]:
-    """Run an index server that keeps uploads in ``folder``; yield its address.
-
-    Raises WheelworksError if it doesn't start.
-    """
+    """Run an index server that keeps uploads in ``folder``; yield its address. Raises WheelworksError."""
     command: list[str | Path] = [sys.executable, _SERVER, folder]
     with process.start_server(command, quiet=True) as server:
         assert server.stdout  # a pipe
@@ -97,10 +94,7 @@ def download_files(files: Sequence[Path], planned: Sequence[PlannedWheel], pin: 
 
 
 def install_package(installer: str, pin: str, place: Path, options: Sequence[str | Path]) -> None:
-    """Install a release and Tornado by pip or uv into a new environment, and run the smoke test there.
-
-    Raises WheelworksError if one of these fails.
-    """
+    """Install a release by pip or uv into a new environment, and run the smoke test there. Raises WheelworksError."""
     python = venv.create_venv(sys.executable, place)
     if installer == "uv":
         words = ("uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", python)

@@ -33,17 +33,17 @@ BuildFunction = Callable[[Sequence[Variation], Selection | None], BuildOutput]
 
 @dataclass(frozen=True)
 class Cause:
-    """What made ``files`` differ, with the files of a build without it and the build with it."""
+    """What makes a difference: the files of a build without it, and the build with it."""
 
     name: str
-    files: tuple[str, ...]
     before: Files
     after: BuildOutput
 
     @cached_property
     def differences(self) -> dict[str, list[ByteDifference]]:
-        """The differences in each file. Raises WheelworksError for a damaged one."""
-        return {name: self._compare(self.before.get(name), self.after.files.get(name)) for name in self.files}
+        """The differences in each file that differs. Raises WheelworksError for a damaged one."""
+        names = find_differing(self.before, self.after)
+        return {name: self._compare(self.before.get(name), self.after.files.get(name)) for name in names}
 
     def _compare(self, before: Path | None, after: Path | None) -> list[ByteDifference]:
         if before and after:
@@ -113,8 +113,8 @@ class _Bisection:
         reference, varied = self._select(reference), replace(varied, files=self._select(varied.files))
         plain = self._build()
         if not find_differing(reference, plain):
-            return self._try_each(reference) or (_create_cause(INTERACTION, reference, varied),)
-        differently = _create_cause(DIFFERENT_TOOLCHAIN, reference, plain)
+            return self._try_each(reference) or (Cause(INTERACTION, reference, varied),)
+        differently = Cause(DIFFERENT_TOOLCHAIN, reference, plain)
         if not find_differing(plain.files, varied):
             return (differently,)
         again = self._build()
@@ -135,17 +135,13 @@ class _Bisection:
         with process.thread_pool() as pool:
             builds = list(pool.map(lambda one: self._build(*always, one), tried))
         found = zip(tried, builds, strict=True)
-        return tuple(_create_cause(one.name, files, build) for one, build in found if find_differing(files, build))
+        return tuple(Cause(one.name, files, build) for one, build in found if find_differing(files, build))
 
     def _explain_instability(self, plain: BuildOutput, again: BuildOutput) -> tuple[Cause, ...]:
         """Two builds without variations differ: by the time, if builds with a frozen clock agree, else at random."""
         if why := environment.check_faketime():
-            return (_create_cause(f"{NONDETERMINISTIC} (or by the clock: {why})", plain.files, again),)
+            return (Cause(f"{NONDETERMINISTIC} (or by the clock: {why})", plain.files, again),)
         frozen = self._build(_FROZEN_CLOCK)
         if find_differing(frozen.files, self._build(_FROZEN_CLOCK)):
-            return (_create_cause(NONDETERMINISTIC, plain.files, again),)
-        return (_create_cause(TIMESTAMP, plain.files, again), *self._try_each(frozen.files, _FROZEN_CLOCK))
-
-
-def _create_cause(name: str, before: Files, after: BuildOutput) -> Cause:
-    return Cause(name, find_differing(before, after), before, after)
+            return (Cause(NONDETERMINISTIC, plain.files, again),)
+        return (Cause(TIMESTAMP, plain.files, again), *self._try_each(frozen.files, _FROZEN_CLOCK))

@@ -83,10 +83,7 @@ def find_equal_members(first: Path, second: Path) -> list[str]:
 
 
 def _read_wheel(path: Path) -> tuple[dict[str, bytes], _Headers]:
-    """Return the members of a wheel, and those fields of the central directory that don't follow from the contents.
-
-    APPNOTE 4.3.12 lists the fields.
-    """
+    """Return a wheel's members, and the fields of its central directory (APPNOTE 4.3.12) besides sizes and hashes."""
     contents = {name: member.data for name, member in read_members(path).items()}
     with zipfile.ZipFile(path) as archive:
         return contents, {

@@ -207,6 +207,8 @@ def is_in_history(commit: str, checkout: Path = CHECKOUT) -> bool:
 
 def _install_packages(folder: Path, place: Path) -> Path:
     failure = "the packages of the release's commit can't be installed"
-    python = venv.create_venv(sys.executable, place)
+    # With pip, which the suite runs: it asks pip for the index, and creates build environments by it.
+    process.run_checked([sys.executable, "-m", "venv", place], failure)
+    python = venv.python_of(place)
     venv.install_requirements(python, failure, "--require-hashes", "-r", folder / _PACKAGES)
     return python

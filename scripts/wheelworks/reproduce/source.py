@@ -33,10 +33,7 @@ class RebuildSource:
 
 
 def resolve_folder(folder: Path, sdist: Path | None, chosen: Selection) -> RebuildSource:
-    """Return the source for a folder's wheels, built from ``sdist`` or from the one in the folder.
-
-    Raises UsageError for a folder without them, and what `resolve_wheels` raises.
-    """
+    """Return the source for a folder's wheels, as `resolve_wheels` does. Raises UsageError if there are none."""
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
         raise UsageError(f"{folder}: there are no wheels in it", SOURCE_HINT)
@@ -44,10 +41,10 @@ def resolve_folder(folder: Path, sdist: Path | None, chosen: Selection) -> Rebui
 
 
 def resolve_wheels(wheels: Sequence[Path], sdist: Path | None, chosen: Selection, folder: Path) -> RebuildSource:
-    """Return the source for the chosen of ``wheels``; ``folder`` may hold their manifest or provenance.
+    """Return the source for the chosen of ``wheels``, built from ``sdist`` or from the one beside them.
 
-    Raises UsageError if there is no sdist or none of them can be built here, and WheelworksError for a wheel whose
-    hash differs from the manifest's.
+    ``folder`` may hold their manifest or provenance. Raises UsageError if there is no sdist or no target for any of
+    them, and WheelworksError for a wheel whose hash differs from the manifest's.
     """
     sdist = sdist or _find_sdist(wheels)
     record = manifest.load(folder)
@@ -94,10 +91,7 @@ def use_project(source: RebuildSource, project: Path, work: Path, commit: str = 
 
 
 def copy_project(project: Path, work: Path, commit: str = "HEAD") -> Path:
-    """Copy a project's folder into ``work``: for a git clone, the files of a commit.
-
-    Raises WheelworksError if git can't clone it.
-    """
+    """Copy a project's folder into ``work``; of a git clone, copy a commit. Raises WheelworksError if git fails."""
     project, folder = project.resolve(), work / "project"
     folder.mkdir()
     if (project / ".git").exists():

@@ -1,4 +1,4 @@
-"""The suite of the builders: who takes part, what a failure is told as, and that something was built."""
+"""The suite of builders: which take part, how failures are reported, and what is built."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_builder_that_fails_or_builds_nothing_is_reported(code: str) -> None:
 
 
 @pytest.mark.parametrize(("plan", "rounds"), [(ROUGHLY, 1), (WELL, 3)], ids=["roughly", "well"])
-def test_another_builder_that_fails_is_told_and_left_out(
+def test_another_builder_that_fails_is_reported_and_left_out(
     plan: Plan, rounds: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(build, "list_cases", lambda source, target: {"a wheel": {"cross": writes, "other": breaks}})
@@ -50,7 +50,7 @@ def test_no_figure_without_the_cross_builder(monkeypatch: pytest.MonkeyPatch) ->
         build.measure(ROUGHLY, quiet)
 
 
-def test_roughly_no_container_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_run_starts_no_container(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         build, "list_cases", lambda source, target: {"a wheel": {"cross": writes, "cibuildwheel": breaks}}
     )

@@ -1,4 +1,4 @@
-"""A revision against the working tree: what is significant, and that the same code isn't."""
+"""A revision against the working tree: what is significant."""
 
 from __future__ import annotations
 

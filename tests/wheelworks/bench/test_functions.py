@@ -22,7 +22,7 @@ SUBJECTS = ["tornado", "tuned python", "speedups"]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_frames_are_taken_apart_alike(size: int) -> None:
+def test_frames_are_parsed_alike(size: int) -> None:
     data = b"\x82" + clients.make_frame(size)[1:]
     expected = (2, b"x" * size)
     [(head, payload)], _, _ = tornado_speedups.parse_frames(data, 0, 1 << 30)
@@ -43,7 +43,7 @@ def test_a_library_that_does_something_else_is_not_measured(monkeypatch: pytest.
         functions.time_frame_parsers(16)
 
 
-def test_a_frame_that_is_not_whole_is_no_figure() -> None:
+def test_an_incomplete_frame_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="waits for more"):
         functions.run_coroutine(iter_forever())
 
@@ -53,7 +53,7 @@ def iter_forever() -> Iterator[None]:
 
 
 @needs_c
-def test_every_size_is_measured_for_those_that_are_wanted() -> None:
+def test_every_size_is_measured_for_the_chosen_subjects() -> None:
     found = FRAMES.measure(Plan(2, 0.01, False, frozenset(["speedups", "tornado"])), lambda suite, what: None)
     assert {(one.series, one.size) for one in found} == {
         (s, size) for s in ("parse", "build") for size in functions.FRAME_SIZES
@@ -99,7 +99,7 @@ def test_the_replacements_are_not_tornados() -> None:
 
 
 @needs_c
-def test_tornado_is_left_as_it_was() -> None:
+def test_tornado_is_left_unchanged() -> None:
     originals = vars(HTTPHeaders)["parse"], vars(HTTP1Connection)["_parse_headers"]
     functions.header_parsers()
     functions.head_parsers()
@@ -114,7 +114,7 @@ def test_speedups_that_are_not_in_use_are_not_measured(monkeypatch: pytest.Monke
     assert set(tornado_speedups.status().values()) == {"not installed"}
 
 
-def test_httptools_says_the_same() -> None:
+def test_httptools_finds_the_same_headers() -> None:
     collected = functions.CollectedHeaders()
     parser = httptools.HttpRequestParser(collected)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Instructions per call and per byte: exact, the same everywhere, and a loss of them is found."""
+"""Instruction counts per call and per byte: exact, the same everywhere, and compared with the baseline."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def changes(*works: WheelCounts) -> list[Change]:
     return list(icount.compare_counts(works, KNOWN))
 
 
-def test_a_byte_and_a_call_are_told_apart() -> None:
+def test_the_costs_of_a_byte_and_a_call_are_separated() -> None:
     assert icount.cost_per_byte((612, 1124)) == 0.5
     assert icount.cost_per_call((612, 1124)) == 484
 
 
-def test_within_the_tolerance_nothing_is_said() -> None:
+def test_changes_within_the_tolerance_are_not_reported() -> None:
     assert changes(WheelCounts("a", "x86", {"mask": (105, 950)}), WheelCounts("b", "", {}, "no such CPU")) == []
 
 
@@ -50,7 +50,7 @@ def test_more_instructions_are_a_loss_and_fewer_a_change() -> None:
         WheelCounts("b", "", {}, "another reason"),
     ],
 )
-def test_what_the_baseline_does_not_know_is_a_loss(one: WheelCounts) -> None:
+def test_what_is_not_in_the_baseline_is_a_loss(one: WheelCounts) -> None:
     assert [change.regression for change in changes(one)] == [True]
 
 

@@ -1,4 +1,4 @@
-"""Measurements: the tables, and the results file, which pyperf reads and other files are refused."""
+"""Measurements: the tables, and the results file, which pyperf can read."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_pyperf_compares_it_with_another(tmp_path: Path) -> None:
     assert "2.00x slower" in pyperf("compare_to", str(before), str(after))
 
 
-def test_it_tells_of_the_machine_but_not_its_name(tmp_path: Path) -> None:
+def test_it_describes_the_machine_without_its_name(tmp_path: Path) -> None:
     place = written(tmp_path, SUITES)
     told = measurements.load_facts(place)
     assert told["machine"] == platform.machine() and told["tornado version"] and "python version" in told
@@ -111,7 +111,7 @@ def test_it_tells_of_the_machine_but_not_its_name(tmp_path: Path) -> None:
     assert platform.node() not in place.read_text() or len(platform.node()) < 4
 
 
-def test_nothing_measured_is_told() -> None:
+def test_an_empty_measurement_is_an_error() -> None:
     with pytest.raises(WheelworksError, match="nothing was measured"):
         measurements.format_results({"mask": []})
 

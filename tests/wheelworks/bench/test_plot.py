@@ -1,4 +1,4 @@
-"""Plots: points where their logarithms say, names at the ends of lines, and nothing of a file taken for markup."""
+"""Plots: logarithmic scales, labels, and no text that becomes markup."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_power_is_a_straight_line() -> None:
     assert y3 < y1, "more is further up"
 
 
-def test_names_units_and_the_limit_are_said() -> None:
+def test_names_units_and_the_limit_are_shown() -> None:
     found = words(drawn(REPLACEMENT, COPY))
     assert {"mask", "speedups", "copy (the limit)", "10 ns", "100 \u00b5s", "1 B", "10000 B"} <= set(found)
 
@@ -75,7 +75,7 @@ def test_the_background_is_white() -> None:
     assert next(drawn(REPLACEMENT).iter(f"{SVG}path")).attrib["style"] == "fill: #ffffff"
 
 
-def test_one_size_is_no_plot() -> None:
+def test_a_plot_needs_two_sizes() -> None:
     with pytest.raises(ValueError, match="two sizes"):
         plot.draw_plot("x", measurements_of(("a", {1: 1.0})))
 

@@ -1,4 +1,4 @@
-"""Servers in processes of their own, a client on a raw socket, and what is measured with both."""
+"""Server processes, clients on raw sockets, and what is measured with them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_server_echoes(kind: str) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", GREETING)
-def test_every_server_greets(kind: str) -> None:
+def test_every_server_sends_the_greeting(kind: str) -> None:
     with server_suites.run_server(kind, {}) as server:
         clients.repeat_request(server.port, 20, clients.BROWSER_REQUEST)
         used = server.cpu_seconds()
@@ -50,7 +50,7 @@ def test_every_server_greets(kind: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 404 Not Found\r\n\r\nHello, world", b"HTTP/1.1 200 OK\r\n\r\nHel"])
-def test_other_answers_are_refused(answer: bytes) -> None:
+def test_other_responses_are_refused(answer: bytes) -> None:
     def answer_once() -> None:
         connection, _ = listener.accept()
         with connection:
@@ -81,7 +81,7 @@ def test_a_suite_measures_every_server_in_turn(monkeypatch: pytest.MonkeyPatch) 
     assert asked == [("tornado-hello", 100), ("speedups-hello", 100)] * 2
 
 
-def test_instructions_are_counted_once_and_where_they_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_instructions_are_counted_once_in_countable_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_suites, "count_instructions", lambda kind, load, count: float(count))
     plan = Plan(7, 1.0, True)
     assert {each.case for each in server_suites.HTTP.measure(plan, lambda suite, what: None)} == {

@@ -36,8 +36,8 @@ PART = (
     *("--python", "{}.{}".format(*sys.version_info), "--tornado", "6.6.1", "--vary", "umask"),
 )
 
-# The command, but it is killed in one step: after some seconds, while a file is being replaced, or when all that the
-# step does is done and only the note of it isn't written. Or the step is left out.
+# The command, but it is killed in one step: after some seconds, while a file is replaced, or when the step is finished
+# but not yet recorded. Or the step is left out.
 PROGRAM = """\
 import os, signal, sys, threading
 from dataclasses import replace
@@ -64,7 +64,7 @@ steps.STEPS = tuple(map(killed, steps.STEPS))
 sys.exit(__main__.main(["release", *words]))
 """
 
-# Every step once in its middle; and those that make files once more at their very end.
+# Every step is killed once in its middle; those that create files are killed a second time at their end.
 KILLS = (
     ("build-wheels", "1.5"),
     ("build-wheels", "done"),
@@ -82,7 +82,7 @@ KILLS = (
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This project as a release manager has it."""
+    """A clone of this project, as a release manager has it."""
     folder = tmp_path_factory.mktemp("killed") / "clone"
     subprocess.run(["git", "clone", "--quiet", "--no-tags", ROOT, folder], check=True)
     projects.git(folder, "checkout", "--quiet", "-B", "main")
@@ -90,7 +90,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Manager:
-    """Starts releases in a clone, and looks for what they leave."""
+    """Starts releases in a clone, and looks for programs and files that they leave behind."""
 
     def __init__(self, clone: Path, cache: Path, out: Path) -> None:
         self.clone, self.out = clone, out
@@ -106,7 +106,7 @@ class Manager:
         return ended.returncode, ended.stderr
 
     def left(self) -> list[str]:
-        """The programs that are still there some seconds later, of those that a release has started."""
+        """Return the programs started by a release that are still running some seconds later."""
         end = time.monotonic() + 20
         while (found := list(self._running())) and time.monotonic() < end:
             time.sleep(0.1)
@@ -119,17 +119,17 @@ class Manager:
                 if self._has_started(place):
                     found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
             except OSError:
-                continue  # it has just ended, or is somebody else's
+                continue  # it has just ended, or belongs to another user
         return found
 
     def _has_started(self, place: Path) -> bool:
-        """By what all have in their environment, compilers too, which are handed few variables."""
+        """Return whether a release started a process: even compilers, which get few variables, have its TMPDIR."""
         seen = (place / "environ").read_bytes() + os.fsencode((place / "cwd").readlink())
         return os.fsencode(self.temporary) in seen
 
 
 def test_running_programs_are_found(tmp_path: Path) -> None:
-    """By its environment, that of a project's build too, or by where it works."""
+    """Programs are found by their environment, hermetic ones too, or by their working folder."""
     manager = Manager(tmp_path, tmp_path, tmp_path / "out")
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
     handed = make_environment(os.environ, manager.temporary / "work", 0, {})
@@ -163,7 +163,7 @@ def test_a_release_killed_at_every_step_continues_to_the_same_bytes(
     assert not (killed.out / rehearsal.FOLDER).exists()
 
     whole = Manager(clone, wheelworks_cache, tmp_path / "whole")
-    status, said = whole.release("test-native", "left out")  # which takes long, and makes no file
+    status, said = whole.release("test-native", "left out")  # which takes long and creates no file
     assert status == 0, said
     assert digests(killed.out) == digests(whole.out)
     assert {PROVENANCE_FILE, steps.CHECKSUMS_FILE, steps.STATE_FILE} < digests(whole.out).keys() and len(
@@ -172,12 +172,12 @@ def test_a_release_killed_at_every_step_continues_to_the_same_bytes(
 
 
 def done(out: Path) -> list[str]:
-    """The steps that are on record."""
+    """Return the recorded steps."""
     path = out / steps.STATE_FILE
     return list(json.loads(path.read_text())["done"]) if path.is_file() else []
 
 
 def digests(out: Path) -> dict[str, str]:
-    """All that a release leaves but the manifest and its page, which hold what sessions found out."""
+    """Return the hashes of the release's files, except the manifest and its page, which hold the sessions' results."""
     told = (manifest.FILE, page.FILE)
     return {path.name: hash_file(path) for path in out.iterdir() if path.name not in told}

@@ -42,7 +42,7 @@ def ready(tmp_path: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def release(*words: str) -> tuple[int, str]:
-    """The exit status, and what the error says."""
+    """Return the exit status and the error message."""
     try:
         return command.main(["1.0", *words]), ""
     except WheelworksError as error:

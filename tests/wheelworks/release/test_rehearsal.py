@@ -29,7 +29,7 @@ METADATA = "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\nSummary: A sample
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    """A part of a release, each wheel valid, with nothing but its name in it."""
+    """A part of a release, whose wheels are valid and contain only their name."""
     folder = tmp_path_factory.mktemp("files")
     chosen = Selection(("win_arm64", "macosx_11_0_arm64", "musllinux_1_2_aarch64"))
     one = Release(folder, folder, "1.0", "c", "sample-1.0", ReleaseSubset(chosen))
@@ -45,7 +45,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
 
 @pytest.fixture(scope="module")
 def files(release: Release) -> list[Path]:
-    """Its wheels: three platforms, of which Linux' has one for glibc and musl, by three ABIs."""
+    """Its wheels: three platforms by three ABIs; those for Linux serve glibc and musl."""
     found = [path for path in release.files if path.suffix == ".whl"]
     assert len(found) == 9
     return found
@@ -59,7 +59,7 @@ def test_uploads_can_be_downloaded_for_every_platform(release: Release, files: l
         with pytest.raises(WheelworksError, match="different bytes than were uploaded"):
             rehearsal.compare_folder(files, tmp_path / "index")
         rehearsal.upload_files(files, tmp_path / "index", address)  # completed
-        rehearsal.upload_files(files, tmp_path / "index", address)  # nothing to do, nothing doubled
+        rehearsal.upload_files(files, tmp_path / "index", address)  # nothing to do, nothing uploaded twice
         rehearsal.compare_folder(files, tmp_path / "index")
         rehearsal.download_files(files, release.planned, "sample==1.0", tmp_path / "back", address)
     assert gone(urllib.parse.urlsplit(address).port or 0)
@@ -67,7 +67,7 @@ def test_uploads_can_be_downloaded_for_every_platform(release: Release, files: l
 
 
 def cut_off(path: Path, address: str) -> None:
-    """Send half of an upload, and go."""
+    """Send half of an upload, and disconnect."""
     begin = b'--x\r\nContent-Disposition: form-data; name=":action"\r\n\r\nfile_upload\r\n--x\r\nContent-Disposition: '
     begin += f'form-data; name="content"; filename="{path.name}"\r\n\r\n'.encode()
     head = "POST / HTTP/1.0\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: {}\r\n\r\n"
@@ -89,7 +89,7 @@ def test_a_platform_without_its_wheel_is_reported(release: Release, files: list[
 
 @pytest.mark.parametrize("installer", rehearsal.INSTALLERS)
 def test_a_package_that_fails_the_smoke_test_is_reported(installer: str, files: list[Path], tmp_path: Path) -> None:
-    """It is this index that is installed from: no other has such a package."""
+    """The package is installed from this index: no other has it."""
     (tmp_path / "index").mkdir()
     pure = tmp_path / "sample-1.0-py3-none-any.whl"
     shutil.copyfile(files[0], pure)
@@ -117,7 +117,7 @@ def test_no_server_outlives_a_killed_rehearsal(tmp_path: Path) -> None:
 
 
 def gone(port: int) -> bool:
-    """Whether nothing answers at a port, or soon nothing does."""
+    """Return whether nothing answers at a port, now or soon."""
     for _ in range(100):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=5).close()

@@ -143,7 +143,7 @@ def test_a_file_changed_after_its_checksum_is_refused_and_a_missing_one_rebuilt(
 
 
 def filled(folder: Path) -> Release:
-    """A release whose files are there, if with nothing in them."""
+    """Return a release whose files exist and are empty."""
     one = release(folder)
     for path in one.attested:
         path.touch()
@@ -171,7 +171,7 @@ def test_a_failing_command_ends_the_release_with_its_message(tmp_path: Path) -> 
 
 @pytest.mark.integration
 def test_a_finding_of_the_audit_ends_the_release(built: Path, tmp_path: Path) -> None:
-    """A wheel whose machine code is another CPU's than its name says."""
+    """The wheel's name claims another CPU than that of its machine code."""
     wheel = Path(shutil.copy(built, tmp_path))
     steps.audit_wheels(release(ROOT, dist=tmp_path))
     wheel.rename(tmp_path / wheel.name.replace("arm64", "amd64"))
@@ -183,7 +183,7 @@ def test_a_finding_of_the_audit_ends_the_release(built: Path, tmp_path: Path) ->
 def test_an_sdist_that_differs_from_the_commit_ends_the_release(
     tmp_path: Path, wheelworks_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One byte more, which every checksum is then written of."""
+    """The sdist has an additional byte, and the checksums are those of the changed file."""
     monkeypatch.setenv("WHEELWORKS_CACHE", str(wheelworks_cache))
     project, dist = projects.committed(projects.sample(tmp_path / "p")), tmp_path / "dist"
     part = steps.ReleaseSubset(Selection(("win_arm64",), ("cp311-abi3",)), variations=("umask",))
@@ -246,7 +246,7 @@ def test_a_provenance_conforms_to_in_toto_and_slsa(tmp_path: Path) -> None:
 
 
 def conforms(statement: dict[str, Any]) -> None:
-    """Hold a statement against in-toto's own definitions, which know every field, and SLSA's list of what is required.
+    """Check a statement against in-toto's own definitions of all fields, and the fields that SLSA requires.
 
     https://slsa.dev/spec/v1.0/provenance: buildType and builder.id are URIs, externalParameters must be there.
     """
@@ -266,7 +266,7 @@ def conforms(statement: dict[str, Any]) -> None:
 
 
 def without(statement: dict[str, Any], first: str, *rest: str) -> dict[str, Any]:
-    """The same but for one field."""
+    """Return a statement without one field."""
     if rest:
         return {**statement, first: without(statement[first], *rest)}
     return {name: value for name, value in statement.items() if name != first}

@@ -1,4 +1,4 @@
-"""Manifests for the report's tests: one of every state that a wheel can be in, and one whose author means harm."""
+"""Manifests for the report's tests: one with a wheel in every state, and a hostile one."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ SAMPLE = Manifest(
 
 
 def hostile(texts: Sequence[str] = HOSTILE) -> Manifest:
-    """The same manifest with harmful text wherever there is text, and as keys: even where reading would refuse it."""
+    """Return the same manifest with harmful text in all texts and keys, even where loading would refuse it."""
     harmful = itertools.cycle(texts)
 
     def spoil(value: Any) -> Any:

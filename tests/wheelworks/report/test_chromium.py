@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Opened:
-    """A page in a window of its own, and all that it said and asked for."""
+    """A page in its own window, with its console messages and requests."""
 
     def __init__(self, browser: Browser, address: str, size: Any = DESK, scheme: Any = "light") -> None:
         self.page: Page = browser.new_context(viewport=size, color_scheme=scheme).new_page()
@@ -112,7 +112,7 @@ def test_shows_each_wheel_with_its_states(opened: Opened) -> None:
     ]
 
 
-def test_shows_plots_and_the_work_of_each_cpu(opened: Opened) -> None:
+def test_shows_plots_and_the_instructions_of_each_cpu(opened: Opened) -> None:
     picture = opened.page.get_by_role("img", name="mask: to bytes")
     assert picture.evaluate("(one) => one.complete && one.naturalWidth") > 500, "the browser can't show it"
     source = picture.get_attribute("src") or ""
@@ -168,7 +168,7 @@ def test_a_link_opens_the_details_by_keyboard_and_again(opened: Opened) -> None:
         assert details.get_attribute("open") is None
 
 
-def test_details_tell_why_it_could_not_be_run(opened: Opened) -> None:
+def test_details_show_why_a_wheel_could_not_be_run(opened: Opened) -> None:
     opened.page.goto(f"{opened.page.url}#wheel-3")
     del opened.asked[1:]
     shown = opened.page.locator("#wheel-3")
@@ -186,7 +186,7 @@ def test_goes_dark_with_the_system_and_by_the_button(browser: Browser, address: 
     assert opened.colour() == light
 
 
-def test_a_manifest_that_means_harm_does_none(browser: Browser, tmp_path: Path) -> None:
+def test_a_hostile_manifest_does_no_harm(browser: Browser, tmp_path: Path) -> None:
     made = Opened(browser, written(tmp_path, hostile()))
     assert made.page.evaluate("window.hacked") is None
     assert (made.said, len(made.asked)) == ([], 1)
@@ -194,7 +194,7 @@ def test_a_manifest_that_means_harm_does_none(browser: Browser, tmp_path: Path) 
     assert "window.hacked" in made.page.locator("body").inner_text()
 
 
-def test_the_policy_stops_a_script_that_comes_in_after_all(browser: Browser, tmp_path: Path) -> None:
+def test_the_policy_blocks_an_injected_script(browser: Browser, tmp_path: Path) -> None:
     address = written(tmp_path, SAMPLE)
     place = tmp_path / "report.html"
     added = "<script>window.hacked=1</script><img src='http://192.0.2.1/x.png'></body>"

@@ -1,4 +1,4 @@
-"""``report --merge``: what CI's machines have shown of the same files natively, on the release's page."""
+"""``report --merge``: native runs of the same files on CI's machines are added to the release's page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_native_runs_of_the_same_files_are_added(dist: Path, tmp_path: Path) -> 
     assert "natively in CI" in (dist / "report.html").read_text(encoding="utf-8")
 
 
-def test_another_file_is_told_of_and_left_out(dist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_file_is_reported_and_left_out(dist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder(tmp_path / "ci/native-0", wheel(WINDOWS, sha256="cd" * 32, runs=[run("passed", HERE.format("3.13.1"))]))
     assert merged(dist, tmp_path / "ci")[WINDOWS].runs == []
     said = " ".join(capsys.readouterr().err.split())

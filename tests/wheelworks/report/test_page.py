@@ -1,4 +1,4 @@
-"""The page as text: nothing that a manifest says becomes markup, and each state is told in words."""
+"""The page as text: no text of a manifest becomes markup, and each state is shown in words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ATTRIBUTES = frozenset(
 
 
 class Seen(HTMLParser):
-    """What a parser sees of a page."""
+    """The parts of a page as a parser sees them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Seen(HTMLParser):
 
 
 def check(text: str, tags: Collection[str] = (), attributes: Collection[str] = ()) -> Seen:
-    """The page has nothing in it but what the page is made of."""
+    """Parse a page, and assert that it has only the expected elements and attributes."""
     text.encode()
     seen = Seen(text)
     assert seen.open == []
@@ -83,14 +83,14 @@ def test_text_stays_text(text: str) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(texts=st.lists(st.text() | st.sampled_from(HOSTILE), min_size=1, max_size=30))
-def test_whatever_a_manifest_says_it_stays_text(texts: list[str]) -> None:
+def test_text_of_a_manifest_stays_text(texts: list[str]) -> None:
     record = hostile(texts)
     seen = check(page.render_page(record))
     assert seen.tags.count("details") == len(record.wheels)
     assert all(escape_invisible(one.file) in "".join(seen.text) for one in record.wheels)
 
 
-def test_figures_that_mean_harm_stay_text() -> None:
+def test_text_of_figures_stays_text() -> None:
     figures = [Figure(text, text.encode("utf-8", "replace"), [text], [[text, text]]) for text in HOSTILE]
     section = Section("Speed", "speed", {text: text for text in HOSTILE}, figures)
     seen = check(page.render_page(SAMPLE, [section]), {"figure", "figcaption", "img"}, {"src", "alt"})
@@ -99,7 +99,7 @@ def test_figures_that_mean_harm_stay_text() -> None:
     assert all(re.fullmatch(r"data:image/svg\+xml;base64,[A-Za-z0-9+/]+=*", value) for value in sources)
 
 
-def test_a_manifest_that_means_harm() -> None:
+def test_a_hostile_manifest_stays_text() -> None:
     seen = check(page.render_page(hostile()))
     assert "window.hacked" in "".join(seen.text)
 
@@ -107,7 +107,7 @@ def test_a_manifest_that_means_harm() -> None:
 @pytest.mark.parametrize(
     ("raw", "seen"), [("a\u202eb", "a\\u{202e}b"), ("\x1b[1m", "\\u{1b}[1m"), ("\ud800", "\\u{d800}")]
 )
-def test_what_cannot_be_seen_is_spelled_out(raw: str, seen: str) -> None:
+def test_invisible_characters_are_spelled_out(raw: str, seen: str) -> None:
     assert escape_invisible(raw) == seen
 
 
@@ -127,7 +127,7 @@ def states(name: str) -> dict[str, tuple[str, str]]:
     return {step.name: (step.state, step.text) for step in found.steps}
 
 
-def test_what_went_well_is_said() -> None:
+def test_passed_steps() -> None:
     assert states("311-abi3-win_arm64") == {
         "built": ("pass", "freestanding"),
         "audited": ("pass", "passed"),
@@ -136,31 +136,31 @@ def test_what_went_well_is_said() -> None:
     }
 
 
-def test_what_failed_is_said() -> None:
+def test_failed_steps() -> None:
     found = states("macosx")
     assert found["audited"] == ("fail", "1 error")
     assert found["executed"] == ("fail", "failed: emulated CPU")
     assert found["reproduced"] == ("fail", "other bytes")
 
 
-def test_what_is_in_doubt_and_what_nobody_looked_at() -> None:
+def test_warnings_and_pending_steps() -> None:
     assert states("ppc64le")["audited"] == ("warning", "1 warning")
     assert states("ppc64le")["executed"] == ("warning", "unsupported")
     assert {states("314t")[step] for step in ("audited", "executed", "reproduced")} == {("pending", "not yet")}
 
 
-def test_a_run_that_failed_outweighs_one_that_ran() -> None:
+def test_a_failed_run_outweighs_a_passed_one() -> None:
     runs = [run("passed"), run("failed", how="CPython under qemu")]
     one = model.make_wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=runs))
     assert model.find_execution(one.record) == model.Step("executed", "fail", "failed: CPython under qemu")
 
 
-def test_an_unknown_outcome_is_not_taken_for_a_run() -> None:
+def test_an_unknown_outcome_does_not_pass() -> None:
     one = model.make_wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=[run("perfect")]))
     assert model.find_execution(one.record).state == "warning"
 
 
-def test_what_is_proven_is_counted() -> None:
+def test_proofs_are_counted() -> None:
     heads = [head for head, _ in model.summarize_proofs(model.list_wheels(SAMPLE))]
     assert heads[:3] == [
         "Built: 5.",
@@ -170,7 +170,7 @@ def test_what_is_proven_is_counted() -> None:
     assert heads[3] == "Run under a real CPython of their CPU: under qemu 0 of 4, on this machine 0, natively in CI 0."
 
 
-def test_what_is_not_proven_is_said() -> None:
+def test_limits_are_listed() -> None:
     text = "\n".join(model.summarize_limits(model.list_wheels(SAMPLE)))
     assert "1 could not be run here: there is no CPython of its CPU" in text
     assert "2 of 5 wheels were not audited yet." in text
@@ -187,11 +187,11 @@ def test_a_name_cannot_become_a_command() -> None:
     assert "# x\\u{a}rm -rf /, on one Linux machine\nnox -s build-wheels" in "".join(seen.text)
 
 
-def test_long_lists_are_cut_and_said_to_be() -> None:
+def test_long_lists_are_cut_with_a_note() -> None:
     found = model.limit_items(["x"] * 1000)
     assert (len(found), found[-1]) == (model.MAX_ITEMS + 1, "and 700 more")
 
 
-def test_a_wheel_that_the_table_does_not_know_stands_under_its_tags() -> None:
+def test_a_wheel_of_an_unknown_platform_is_under_its_tags() -> None:
     one = model.make_wheel(wheel("a-1-cp311-abi3-plan9_mips.whl", abi=""))
     assert (one.platform, one.abi) == ("plan9_mips", "cp311-abi3")

@@ -20,7 +20,7 @@ Contents = Callable[[set[str]], dict[str, str]]
 
 
 class Builder:
-    """Builds files whose contents follow from the names of what is varied."""
+    """Builds files whose contents depend on the names of the variations."""
 
     def __init__(self, folder: Path, contents: Contents) -> None:
         self.folder, self.contents = folder, contents
@@ -45,7 +45,7 @@ class Builder:
 
 @pytest.fixture(autouse=True)
 def a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that can stand still, installed or not."""
+    """Make the clock freezable, whether libfaketime is installed or not."""
     monkeypatch.setattr(environment, "check_faketime", lambda: "")
 
 

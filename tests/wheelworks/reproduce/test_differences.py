@@ -111,9 +111,9 @@ def test_time_and_owner_of_an_sdist_are_reported(tmp_path: Path) -> None:
         for info in old.getmembers():
             info.uname, info.uid = "builder", 1000
             new.addfile(info, old.extractfile(info) if info.isreg() else None)
-    told = differences.compare_files(tmp_path / "1" / "sample-1.0.tar.gz", owned)
+    found = differences.compare_files(tmp_path / "1" / "sample-1.0.tar.gz", owned)
     assert ("sample-1.0/pyproject.toml", "archive's user", " (0)", "builder (1000)") in [
-        (one.member, one.where, one.first, one.second) for one in told
+        (one.member, one.where, one.first, one.second) for one in found
     ]
 
 
@@ -174,9 +174,9 @@ def test_a_change_in_each_region_is_placed_there(binary: bytes) -> None:
         changed = bytearray(binary)
         changed[region.offset] ^= 0x40
         assert differences.find_regions(binary), "the original stays readable"
-        told = differences.compare_binaries(binary, bytes(changed))
-        if differences.find_regions(bytes(changed)):  # what breaks the file has no regions left to compare by
-            assert f"{region.offset:#x}" in str(told), (region, told)
+        found = differences.compare_binaries(binary, bytes(changed))
+        if differences.find_regions(bytes(changed)):  # a change may make the file unreadable
+            assert f"{region.offset:#x}" in str(found), (region, found)
 
 
 @pytest.mark.integration
@@ -216,3 +216,17 @@ def test_any_two_that_differ_have_a_difference(first: bytes, second: bytes) -> N
 @given(st.sampled_from([b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"]), st.binary(max_size=300))
 def test_damaged_binaries_are_compared(magic: bytes, rest: bytes) -> None:
     assert differences.compare_binaries(magic + rest, magic + rest + b"\1")
+
+
+def test_without_diffoscope_there_is_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert differences.run_diffoscope(tmp_path / "1", tmp_path / "2") == ""
+
+
+def test_diffoscope_is_limited_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "diffoscope"
+    program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(differences, "_DIFFOSCOPE_SECONDS", -59.5)
+    assert "did not end within 0.5 s" in differences.run_diffoscope(tmp_path / "1", tmp_path / "2")

@@ -37,7 +37,7 @@ class Index:
         self.account(COMMIT)
 
     def account(self, commit: str) -> None:
-        """Serve the release as one that was made of this commit."""
+        """Serve the release as one that was built from this commit."""
         steps.record_provenance(Release(ROOT, self.folder, VERSION, commit, STEM))
         self.serve()
 
@@ -48,7 +48,7 @@ class Index:
         self.server.pages[f"/files/{PROVENANCE_FILE}"] = (self.folder / PROVENANCE_FILE).read_bytes()
 
     def change(self, place: str, value: Any) -> None:
-        """Change what the provenance says of how the files were made."""
+        """Change a tool's version or a lock file's hash in the provenance."""
         path = self.folder / PROVENANCE_FILE
         statement = json.loads(path.read_text())
         definition = statement["predicate"]["buildDefinition"]
@@ -82,7 +82,7 @@ def test_it_is_built_again_to_the_same_bytes(index: Index) -> None:
 
 
 def test_the_time_and_the_source_are_the_published_ones(index: Index) -> None:
-    """An sdist that says something else, at another time, gives another wheel."""
+    """Another timestamp in the provenance gives another wheel."""
     statement = json.loads((index.folder / PROVENANCE_FILE).read_text())
     statement["predicate"]["buildDefinition"]["internalParameters"]["epoch"] += 86_400
     (index.folder / PROVENANCE_FILE).write_text(json.dumps(statement))
@@ -126,7 +126,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def from_clone(clone: Path, index: Index) -> subprocess.CompletedProcess[str]:
-    # Ours comes first, so that it is asked for the release even where the ordinary one has it, too.
+    # Ours comes first, so that it is asked for the release even if the ordinary index has it as well.
     usual = " ".join(ordinary.list_indexes(ordinary.read_pip_settings()))
     pip = {"PIP_INDEX_URL": index.server.address, "PIP_EXTRA_INDEX_URL": usual}
     env = {**environment(index.cache), **pip, "PYTHONPATH": str(clone / "scripts")}
@@ -157,13 +157,13 @@ def test_the_sdist_is_made_again_from_its_commit(index: Index, clone: Path) -> N
 
 
 def test_a_commit_of_another_history_is_not_run(index: Index, clone: Path) -> None:
-    """Also where this clone has got it, of some branch or pull request."""
+    """It isn't run even if this clone has it, from a branch or a pull request."""
     projects.git(clone, "checkout", "--quiet", "-b", "stranger", "HEAD~1")
     projects.git(clone, "commit", "--quiet", "--allow-empty", "--message=Of a stranger")
     index.account(projects.git(clone, "rev-parse", "HEAD"))
     projects.git(clone, "checkout", "--quiet", "main")
     ended = from_clone(clone, index)
-    assert ended.returncode == 1 and "hasn't got the tools that the release was built with" in ended.stderr
+    assert ended.returncode == 1 and "doesn't have the tools that the release was built with" in ended.stderr
     assert "installing" not in ended.stderr
 
 

@@ -18,7 +18,7 @@ SURPLUS = "sums-1.0-cp314-cp314t-win_arm64.whl"
 
 @dataclass
 class Builder:
-    """Builds what it was given, in turn, and the last of it ever after."""
+    """Returns the given builds in turn, and the last one from then on."""
 
     made: list[Files]
     builds: int = 0
