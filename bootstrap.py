@@ -1,6 +1,6 @@
 """Run Nox on a machine that has nothing but Python: ``python bootstrap.py -s cross-arm64``.
 
-Whoever has Nox types ``nox -s cross-arm64`` instead: this only installs it, from its lock file, into .nox/bootstrap.
+If you have Nox, type ``nox -s cross-arm64`` instead. This script installs Nox from its lock file into .nox/bootstrap.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ LOCK = ROOT / "requirements" / "nox.txt"
 FOLDER = ROOT / ".nox" / "bootstrap"
 
 
-def environment() -> Path:
-    """The Python of an environment that holds Nox as locked, made where it isn't there or is another."""
+def create_environment() -> Path:
+    """Return the Python of an environment with Nox as locked; create it if it is missing or out of date."""
     stamp = FOLDER / "lock.sha256"
     python = FOLDER / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest() + sys.version
@@ -33,28 +33,29 @@ def environment() -> Path:
 
 
 def main() -> int:
-    """Hand the arguments to Nox; returns its exit status."""
+    """Pass the arguments on to Nox; returns its exit status."""
     if sys.version_info < (3, 11):
         print(f"error: this is Python {sys.version.split()[0]}; 3.11 or newer is needed", file=sys.stderr)
         return 2
     try:
-        python = environment()
+        python = create_environment()
     except subprocess.CalledProcessError as error:
         shutil.rmtree(FOLDER, ignore_errors=True)
         print(f"error: {' '.join(map(str, error.cmd))} failed", file=sys.stderr)
         print(
-            "try: where it says ensurepip, install your system's package for it (Debian: python3-venv)", file=sys.stderr
+            "hint: if it names ensurepip, install your system's package for it: apt install python3-venv",
+            file=sys.stderr,
         )
         return 1
-    return hand_over([str(python), "-m", "nox", *sys.argv[1:]])
+    return run_nox([str(python), "-m", "nox", *sys.argv[1:]])
 
 
-def hand_over(command: list[str]) -> int:
-    """Become Nox, so that Ctrl-C is its affair alone: it gives what it runs the time to end."""
+def run_nox(command: list[str]) -> int:
+    """Replace this process with Nox, so that Nox alone handles Ctrl-C and gives its programs time to stop."""
     os.chdir(ROOT)
     if os.name == "posix":
         os.execv(command[0], command)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows can't replace a process, but sends Ctrl-C to both
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows cannot replace a process, and sends Ctrl-C to both
     return subprocess.call(command)
 
 

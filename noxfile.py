@@ -1,6 +1,7 @@
-"""The sessions: the one entry point for contributors, CI and release managers.
+"""The Nox sessions: the entry point for contributors, CI and release managers.
 
-Each is a docstring, a locked install and one command. ``nox -l`` lists them, ``nox -s NAME -- --help`` explains one.
+A session is a docstring, a locked install and one command. ``nox -l`` lists the sessions, ``nox -s NAME -- --help``
+explains one.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ LOCKS = (
     *("nox", "lock", "build", "wheelworks", "native", "cibuildwheel"),
     *("audit", "release", "report", "test", "lint", "bench", "docs"),
 )
-CARRIED = ("build", "wheelworks")  # with the suite, wherever it is installed
+COPIED = ("build", "wheelworks")  # into the suite, which needs them wherever it is installed
 
 
 def install(session: nox.Session, lock: str) -> None:
-    """Install a lock file: every file of it by its hash."""
+    """Install a lock file, checking each file's hash."""
     session.install("--require-hashes", "-r", f"requirements/{lock}.txt")
 
 
 def wheelworks(session: nox.Session, *words: str) -> None:
-    """Run one of the suite's commands; after Ctrl-C it has time to end what it started."""
+    """Run one of the suite's commands. After Ctrl-C it has time to stop the programs that it started."""
     session.run("python", "-m", "wheelworks", *words, env=SCRIPTS, interrupt_timeout=10, terminate_timeout=5)
 
 
@@ -44,7 +45,7 @@ def install_package(session: nox.Session) -> None:
     fresh = Path(session.create_tmp(), "wheel")
     shutil.rmtree(fresh, ignore_errors=True)
     wheelworks(session, "host-wheel", "--out", str(fresh))
-    # Not session.install(): `nox -R` would skip it, and test the wheel of some earlier run.
+    # Not session.install(): `nox -R` would skip it and test the wheel of an earlier run.
     session.run(
         "python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, fresh.glob("*.whl"))
     )
@@ -52,77 +53,77 @@ def install_package(session: nox.Session) -> None:
 
 @nox.session(name="cross-arm64")
 def cross_arm64(session: nox.Session) -> None:
-    """Build the ARM64 wheels of a folder or an sdist, for Windows, macOS and Linux, and run them here."""
+    """Build a project's ARM64 wheels for Windows, macOS and Linux, and run them here."""
     install(session, "wheelworks")
     wheelworks(session, "cross-arm64", *session.posargs)
 
 
 @nox.session(name="build-wheels")
 def build_wheels(session: nox.Session) -> None:
-    """Build every wheel of a release, for every platform and ABI, and its sdist; ``-- --list`` tells which."""
+    """Build the sdist and the wheels of a release, for every platform and ABI; ``-- --list`` lists them."""
     install(session, "cibuildwheel")
     wheelworks(session, "build-wheels", *session.posargs)
 
 
 @nox.session(name="test-foreign")
 def test_foreign(session: nox.Session) -> None:
-    """Run the machine code of wheels of any platform here: on an emulated CPU, or under a real foreign CPython."""
+    """Run the machine code of any platform's wheels, on an emulated CPU or under a real CPython."""
     install(session, "wheelworks")
     wheelworks(session, "test-foreign", *session.posargs)
 
 
 @nox.session
 def compare(session: nox.Session) -> None:
-    """Compare two sets of wheels of one project: where they install, their files, and what their code does."""
+    """Compare two sets of wheels of one project: targets, files, metadata, exports and behaviour."""
     install(session, "wheelworks")
     wheelworks(session, "compare", *session.posargs)
 
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Find what is wrong with wheels of any platform: dist/, a folder, or all files of a release such as a==1.0."""
+    """Audit wheels and sdists of any platform: dist/, a folder, or a release such as a==1.0."""
     install(session, "audit")
     wheelworks(session, "audit", *session.posargs)
 
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Write what is known of a folder's wheels as one page, dist/report.html; the other sessions do so, too."""
+    """Write dist/report.html, one page about a folder's wheels; the other sessions write it too."""
     install(session, "report")
     wheelworks(session, "report", *session.posargs)
 
 
 @nox.session(name="test-native")
 def test_native(session: nox.Session) -> None:
-    """Test this machine's wheel under every CPython here: the package's tests, and Tornado's with it off and on."""
+    """Test this machine's wheel under every CPython here: the package's tests, and Tornado's with and without it."""
     install(session, "wheelworks")
     wheelworks(session, "test-native", *session.posargs)
 
 
 @nox.session(name="test-autobahn")
 def test_autobahn(session: nox.Session) -> None:
-    """Run the Autobahn WebSocket test suite against Tornado as server and client, with the speedups off and on."""
+    """Run the Autobahn WebSocket test suite on Tornado as server and client, with and without the speedups."""
     install(session, "wheelworks")
     wheelworks(session, "test-autobahn", *session.posargs)
 
 
 @nox.session
 def reproduce(session: nox.Session) -> None:
-    """Build wheels again in other surroundings, compare them to the byte, and name what makes a difference."""
+    """Rebuild wheels in a varied environment, compare the bytes, and name the cause of a difference."""
     install(session, "wheelworks")
     wheelworks(session, "reproduce", *session.posargs)
 
 
 @nox.session
 def release(session: nox.Session) -> None:
-    """Make a release: build, audit, test, build again, describe and rehearse it; ``-- X.Y.Z --publish`` tags it."""
+    """Make a release: build, audit, test, reproduce and rehearse it; ``-- X.Y.Z --publish`` tags it."""
     install(session, "release")
     wheelworks(session, "release", *session.posargs)
 
 
 @nox.session(name="test-suite")
 def test_suite(session: nox.Session) -> None:
-    """Test the suite and the package, installed from its wheel: fast tests; ``-- --integration`` adds the slow ones."""
+    """Test the suite, and the package as installed from its wheel; ``-- --integration`` adds the slow tests."""
     install(session, "test")
     install_package(session)
     session.run("pytest", *session.posargs, env=SCRIPTS)
@@ -130,7 +131,7 @@ def test_suite(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the speedups against Tornado without them and against other libraries; ``-- --help`` names the suites."""
+    """Measure the speedups against Tornado and other libraries; ``-- --help`` lists the suites."""
     install(session, "bench")
     install_package(session)
     wheelworks(session, "bench", *session.posargs)
@@ -138,14 +139,14 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into docs/_build, its reference from the code; every warning is an error."""
+    """Build the documentation into docs/_build, with the reference from the code; warnings are errors."""
     install(session, "docs")
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", "docs/_build", env=SCRIPTS)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types of all Python here, the lock files and the workflows."""
+    """Check style and types of the Python code, the lock files and the workflows."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -156,10 +157,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Write the hashed lock files anew from requirements/*.in; with ``-- --upgrade`` take the newest versions."""
+    """Write the hashed lock files from requirements/*.in; ``-- --upgrade`` takes the newest versions."""
     install(session, "lock")
     for name in LOCKS:
         files = (f"requirements/{name}.in", "-o", f"requirements/{name}.txt")
         session.run("uv", "pip", "compile", *files, *UV_OPTIONS, *session.posargs)
-    for name in CARRIED:
+    for name in COPIED:
         shutil.copyfile(ROOT / "requirements" / f"{name}.txt", ROOT / "scripts/wheelworks/locks" / f"{name}.txt")

@@ -1,4 +1,4 @@
-"""The reference's pages, out of the code that they describe: sessions, options, targets, findings, the manifest."""
+"""Write the pages of the reference from the code: sessions, options, targets, findings, the manifest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SYSTEMS = {"windows": "Windows", "macos": "macOS"}
 
 
 def write(folder: Path) -> None:
-    """Write every page of the reference into a folder, where it is another than the one there."""
+    """Write every page of the reference into a folder; unchanged pages are left alone."""
     made = {"sessions": sessions(), "options": options(), "targets": target_page(), "findings": findings()}
     folder.mkdir(exist_ok=True)
     for name, text in {**made, "manifest": manifest_page()}.items():
@@ -30,7 +30,7 @@ def write(folder: Path) -> None:
 
 
 def described_sessions(noxfile: str) -> dict[str, str]:
-    """Each session of a noxfile's text with the first line of its docstring."""
+    """Return each session of a noxfile's text with the first line of its docstring."""
     found = {}
     for node in ast.parse(noxfile).body:
         if isinstance(node, ast.FunctionDef) and (name := _session_name(node)):
@@ -48,24 +48,24 @@ def _session_name(node: ast.FunctionDef) -> str:
 
 
 def sessions() -> str:
-    """The page of the sessions of this repository, and of who else can have what they run."""
+    """Return the page of the sessions, and of the commands that other projects can use."""
     rows = [
         f"| `{name}` | {text} | {_for_others(name)} |"
         for name, text in described_sessions((ROOT / "noxfile.py").read_text(encoding="utf-8")).items()
     ]
-    head = ["# Sessions", "", "Those of this repository's `noxfile.py`. The last column says which of them another"]
-    head += ["project has, too, by [its own noxfile](../howto/your-noxfile.md).", ""]
+    head = ["# Sessions", "", "The sessions of this repository's `noxfile.py`. The last column names the commands that"]
+    head += ["other projects can use from [their own noxfile](../howto/your-noxfile.md).", ""]
     return "\n".join([*head, "| session | what it does | elsewhere |", "|---|---|---|", *rows, ""])
 
 
 def _for_others(name: str) -> str:
     if name in COMMANDS and name not in OWN:
         return f"[`wheelworks {name}`](options.md#{name})"
-    return "of this repository alone"
+    return "this repository only"
 
 
 def options() -> str:
-    """The page of every command's options: its ``--help``, as printed at 80 columns."""
+    """Return the page of all options: each command's ``--help`` at 80 columns."""
     parts = ["# Commands and their options", "", "What `--help` prints.", ""]
     with mock.patch.dict(os.environ, {"COLUMNS": "80", "NO_COLOR": "1"}):
         for name, module in COMMANDS.items():
@@ -74,7 +74,7 @@ def options() -> str:
 
 
 def target_rows() -> list[str]:
-    """A row of a table in Markdown for each target."""
+    """Return a row of a Markdown table for each target."""
     return [
         "| `{}` | {} | {} {} |".format(
             target.id,
@@ -87,18 +87,18 @@ def target_rows() -> list[str]:
 
 
 def target_page() -> str:
-    """The page of the targets."""
+    """Return the page of the targets."""
     head = ["# Targets", "", "The rows of `scripts/wheelworks/targets.toml`: `--target` takes their names.", ""]
     return "\n".join([*head, "| target | wheel tags | needs at least |", "|---|---|---|", *target_rows(), ""])
 
 
 def findings() -> str:
-    """The page of the audit's findings."""
+    """Return the page of the audit's findings."""
     return render_markdown()
 
 
 def manifest_page() -> str:
-    """The page of the manifest's fields."""
+    """Return the page of the manifest's fields."""
     schema = manifest.generate_schema()
     head = ["# The manifest", "", schema["$defs"]["Manifest"]["description"], ""]
     head += [

@@ -79,7 +79,7 @@ def test_the_reference_tells_of_every_session_and_command() -> None:
     assert SESSIONS.keys() >= {"docs", "cross-arm64", "lint"} and all(f"| `{name}` |" in page for name in SESSIONS)
     assert all(f"\n## {name}\n" in generated.options() for name in COMMANDS)
     assert "[`wheelworks audit`](options.md#audit)" in page
-    assert re.search(r"\| `release` \| .* \| of this repository alone \|", page)
+    assert re.search(r"\| `release` \| .* \| this repository only \|", page)
 
 
 def test_the_reference_tells_of_every_target_and_finding() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,17 +29,8 @@ from wheelworks.foreign.isolation import (
 )
 from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs
 from wheelworks.foreign.site_packages import SitePackages, create_site_packages, explain_mismatch
-from wheelworks.testing.suites import (
-    WORKERS_PACKAGE,
-    Runner,
-    SuiteResults,
-    Task,
-    Update,
-    Worker,
-    read_known_failures,
-    run_package_suite,
-    run_tornado_suite,
-)
+from wheelworks.testing import suites
+from wheelworks.testing.suites import Update
 
 Tests = Literal["smoke", "package", "tornado"]
 
@@ -56,24 +46,26 @@ class Unsupported(Exception):
     """This machine can't run the wheel; the text says why and what to do about it."""
 
 
-def prepare_worker(rootfs: Rootfs, isolation: Isolation, site: SitePackages, work: Path, task: Task) -> Worker:
+def prepare_worker(
+    rootfs: Rootfs, isolation: Isolation, site: SitePackages, work: Path, task: suites.Task
+) -> suites.Worker:
     """Return the worker of a task, which runs in a root with a work folder below ``work``."""
     folder = work / task.name
     folder.mkdir()
-    words = ["-m", f"{WORKERS_PACKAGE}.{task.program}", "/job/results.xml", *task.arguments, *site.modules]
+    words = ["-m", f"{suites.WORKERS_PACKAGE}.{task.program}", "/job/results.xml", *task.arguments, *site.modules]
     command, environment = isolation.command(rootfs, site.folder, folder, words)
     # The log is outside the work folder, so that the worker can't reach it.
-    return Worker(command, environment, folder, folder / "results.xml", folder.with_name(f"{task.name}.log"))
+    return suites.Worker(command, environment, folder, folder / "results.xml", folder.with_name(f"{task.name}.log"))
 
 
-def run_suite(runner: Runner, tests: Tests, site: SitePackages, limited: bool) -> SuiteResults:
+def run_suite(runner: suites.Runner, tests: Tests, site: SitePackages, limited: bool) -> suites.SuiteResults:
     """Run tests; ``limited`` leaves out those that start other programs."""
     if tests == "smoke":
-        return SuiteResults(runner.run([Task("smoke", "smoke")]))
+        return suites.SuiteResults(runner.run([suites.Task("smoke", "smoke")]))
     if tests == "package":
-        return run_package_suite(runner, f"/site/{site.tests}")
+        return suites.run_package_suite(runner, f"/site/{site.tests}")
     install = "" if site.package == "tornado" else site.package
-    return run_tornado_suite(runner, install, read_known_failures("needs-children") if limited else {})
+    return suites.run_tornado_suite(runner, install, suites.read_known_failures("needs-children") if limited else {})
 
 
 def run_wheel(
@@ -83,7 +75,6 @@ def run_wheel(
     python: str,
     tests: Tests,
     tests_folder: Path = REPOSITORY_TESTS,
-    jobs: int | None = None,
     time_limit: float | None = None,
     update: Update = lambda text: None,
 ) -> Verdict:
@@ -91,8 +82,8 @@ def run_wheel(
 
     ``tests``: "smoke" imports the extension modules and checks what can be checked of any; "package" runs the tests of
     ``tests_folder``; "tornado" runs Tornado's whole suite, after the package's ``install()`` unless the wheel is
-    Tornado itself. They are split over ``jobs`` cores (default: all) and take ``time_limit`` seconds at most, which
-    count from the tests' start. ``update`` gets reports of progress.
+    Tornado itself. They are split over all cores and take ``time_limit`` seconds at most, counted from
+    the tests' start. ``update`` gets reports of progress.
     Raises WheelworksError for a damaged wheel, UsageError for an unknown CPU or Python. If this machine lacks
     something, the verdict is "unsupported".
     """
@@ -102,7 +93,8 @@ def run_wheel(
     try:
         if why := explain_mismatch(wheel, known.name, python):
             raise Unsupported(why)
-        emulator = _require_emulator(known)
+        if (emulator := find_emulator(known)) is None:
+            raise Unsupported(f"{known.emulator} isn't installed: {HOW_TO_GET_QEMU}")
         with create_run_folder() as folder:
             site = _create_site(wheel, folder, tests, tests_folder, update)
             rootfs = Rootfs(_require_rootfs(known, python, update), python, known, emulator)
@@ -112,19 +104,12 @@ def run_wheel(
             verdict = replace(verdict, how=how)
             limit = TIME_LIMITS[tests] if time_limit is None else time_limit
             prepare = partial(prepare_worker, rootfs, isolation, site, folder)
-            runner = Runner(prepare, jobs or process.count_cores(), limit, update)
+            runner = suites.Runner(prepare, process.count_cores(), limit, update)
             suite = run_suite(runner, tests, site, limited=bool(isolation.limits))
             verdict = judge_results(verdict, suite, site.modules)
     except Unsupported as error:
         verdict = replace(verdict, why=str(error))
     return replace(verdict, seconds=time.monotonic() - began)
-
-
-def _require_emulator(cpu: Cpu) -> str:
-    emulator = find_emulator(cpu)
-    if emulator is None:
-        raise Unsupported(f"{cpu.emulator} isn't installed: {HOW_TO_GET_QEMU}")
-    return emulator
 
 
 def _create_site(wheel: Path, folder: Path, tests: Tests, tests_folder: Path, update: Update) -> SitePackages:
@@ -167,7 +152,7 @@ def _describe_emulator(emulator: str) -> str:
     return f"qemu {words[words.index('version') + 1]}" if "version" in words else "qemu"
 
 
-def judge_results(verdict: Verdict, suite: SuiteResults, modules: Sequence[str]) -> Verdict:
+def judge_results(verdict: Verdict, suite: suites.SuiteResults, modules: Sequence[str]) -> Verdict:
     """Return the verdict with its outcome, count of checks, reasons and findings. Anything unexplained is a failure."""
     results = suite.results
     passed = len(results.with_outcome("passed"))
@@ -178,7 +163,7 @@ def judge_results(verdict: Verdict, suite: SuiteResults, modules: Sequence[str])
     return replace(verdict, outcome="passed", checks=passed, why="; ".join([count, *_describe_exceptions(suite)]))
 
 
-def _find_failures(suite: SuiteResults, modules: Sequence[str]) -> Iterable[str]:
+def _find_failures(suite: suites.SuiteResults, modules: Sequence[str]) -> Iterable[str]:
     results = suite.results
     for death in results.deaths:
         where = f" during {', '.join(sorted(results.running))}" if results.running else ""
@@ -199,7 +184,7 @@ def _find_failures(suite: SuiteResults, modules: Sequence[str]) -> Iterable[str]
         yield "not one check passed"
 
 
-def _describe_exceptions(suite: SuiteResults) -> Iterable[str]:
+def _describe_exceptions(suite: suites.SuiteResults) -> Iterable[str]:
     """Yield which tests of a good run did not pass, or not at once."""
     results = suite.results
     absent = [test for test in (results.collected or results.finished) if results.outcome_of(test) != "passed"]
@@ -242,7 +227,7 @@ def _remove_leftovers(runs: Path) -> None:
     for folder in runs.iterdir():
         lock = os.open(folder, os.O_RDONLY)
         try:
-            with contextlib.suppress(BlockingIOError):  # its run is alive
+            with suppress(BlockingIOError):  # its run is alive
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 remove_tree(folder)
         finally:
