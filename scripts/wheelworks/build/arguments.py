@@ -49,7 +49,6 @@ class DriverSettings:
     cpu: str
     compiler: str
     model: str
-    minimum: str
     python: str
     zig: str
     include: str

@@ -155,7 +155,7 @@ def compute_fingerprint(context: BuildContext, family: Sequence[Target], abi: Ab
     separate, because another release's headers should make no difference.
     """
     recipe = {
-        "tree": context.source.sha256,
+        "tree": context.source.tree_sha256,
         "name": context.source.name,
         "epoch": context.source.epoch,
         "variables": dict(context.variables),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -126,16 +124,6 @@ def find_engine(env: Mapping[str, str]) -> str:
     raise WheelworksError(message, f"install podman or docker (Debian: apt install podman); {_CROSS_HINT}")
 
 
-@dataclass(frozen=True)
-class WheelRequest:
-    """The wheels of an sdist that cibuildwheel builds: those that its settings say, or only some if ``narrowed``."""
-
-    sdist: Path
-    targets: Sequence[Target]
-    abis: Sequence[Abi]
-    narrowed: bool
-
-
 def select_host_targets(targets: Sequence[Target], *, narrowed: bool) -> list[Target]:
     """Return the targets of this host's system. Raises UsageError if there are none, or others were requested."""
     system = host_system()
@@ -148,17 +136,19 @@ def select_host_targets(targets: Sequence[Target], *, narrowed: bool) -> list[Ta
     return found
 
 
-def run_cibuildwheel(request: WheelRequest, work: Path, out: Path, update: Callable[[str], None]) -> list[WheelRecord]:
-    """Build the requested wheels into ``out``, with ``work`` as a temporary folder; return their records.
+def run_cibuildwheel(
+    sdist: Path, variables: Mapping[str, str], work: Path, out: Path, update: Callable[[str], None]
+) -> list[WheelRecord]:
+    """Build an sdist's wheels into ``out``, with ``work`` as a temporary folder; return their records.
 
-    Raises WheelworksError with cibuildwheel's last lines and a hint.
+    ``variables`` are those of `make_variables`. Raises WheelworksError with cibuildwheel's last lines and a hint.
     """
-    env = make_variables(request, os.environ)
+    env = dict(variables)
     if host_system() == "linux":
         env[ENGINE_VARIABLE] = find_engine(env)
-    wanted = list_identifiers(request.sdist, env, work)
+    wanted = list_identifiers(sdist, env, work)
     update(f"cibuildwheel builds {len(wanted)} wheels: {', '.join(wanted)}")
-    command = [*_make_command(request.sdist), "--output-dir", work / "wheelhouse"]
+    command = [*_make_command(sdist), "--output-dir", work / "wheelhouse"]
     result = process.run(command, env=env, cwd=work, timeout=BUILD_SECONDS)
     if result.status:
         raise explain_failure(result.output, result.status)
@@ -172,12 +162,17 @@ def _make_command(sdist: Path) -> list[str | Path]:
     return [sys.executable, "-m", "cibuildwheel", "--platform", host_system(), sdist.resolve()]
 
 
-def make_variables(request: WheelRequest, outer: Mapping[str, str]) -> dict[str, str]:
-    """Return cibuildwheel's environment: the user's, and the selection if the request is narrowed."""
+def make_variables(
+    targets: Sequence[Target], abis: Sequence[Abi], outer: Mapping[str, str], *, narrowed: bool
+) -> dict[str, str]:
+    """Return cibuildwheel's environment: the user's, and, if ``narrowed``, the selection of targets and ABIs.
+
+    Otherwise the project's settings decide which wheels are built.
+    """
     env = {name: value for name, value in outer.items() if name != "PYTHONPATH"}
-    if request.narrowed:
-        env[f"{PREFIX}BUILD"] = " ".join(map_identifiers(request.targets, request.abis))
-        env[f"{PREFIX}ARCHS"] = " ".join(dict.fromkeys(map(archs_name, request.targets)))
+    if narrowed:
+        env[f"{PREFIX}BUILD"] = " ".join(map_identifiers(targets, abis))
+        env[f"{PREFIX}ARCHS"] = " ".join(dict.fromkeys(map(archs_name, targets)))
     return env
 
 

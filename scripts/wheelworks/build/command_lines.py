@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from wheelworks.build.arguments import DriverSettings, Invocation
 from wheelworks.build.objects import Symbols
@@ -157,17 +156,8 @@ def format_export_list(symbols: Symbols, settings: DriverSettings) -> tuple[str,
     return "exports.map", "{ global: " + " ".join(f"{name};" for name in entries) + " local: *; };\n"
 
 
-@dataclass(frozen=True)
-class ImportLibrary:
-    """The import library that a Windows extension is linked with: its DLL, definition file and dlltool's machine."""
-
-    dll: str
-    definition: str
-    machine: str
-
-
-def plan_import_library(symbols: Symbols, settings: DriverSettings, output: str) -> ImportLibrary:
-    """Return the import library of CPython's DLL for these objects.
+def format_import_library(symbols: Symbols, settings: DriverSettings, output: str) -> str:
+    """Return the definition file of the import library that a Windows extension is linked with.
 
     The stable ABI is in ``python3.dll``, and its extension is called ``NAME.pyd``. Without the GIL it exists since 3.15
     and is in ``python3t.dll`` (PEP 803). An extension whose name has the Python version (``NAME.cp311-win_arm64.pyd``)
@@ -182,9 +172,9 @@ def plan_import_library(symbols: Symbols, settings: DriverSettings, output: str)
     wanted = sorted(name for name in symbols.undefined | symbols.imported if is_python_symbol(name))
     # DATA: a symbol that is only used through the import table needs no thunk.
     lines = [f" {name}{'' if name in symbols.undefined else ' DATA'}" for name in wanted]
-    return ImportLibrary(dll, "\n".join([f"LIBRARY {dll}", "EXPORTS", *lines, ""]), _DLLTOOL_MACHINE[settings.cpu])
+    return "\n".join([f"LIBRARY {dll}", "EXPORTS", *lines, ""])
 
 
-def dlltool_command(library: ImportLibrary, settings: DriverSettings, definition: str, output: str) -> list[str]:
+def dlltool_command(settings: DriverSettings, definition: str, output: str) -> list[str]:
     """Return the command that makes an import library from its definition file."""
-    return [settings.zig, "dlltool", "-d", definition, "-m", library.machine, "-l", output]
+    return [settings.zig, "dlltool", "-d", definition, "-m", _DLLTOOL_MACHINE[settings.cpu], "-l", output]

@@ -15,7 +15,6 @@ from wheelworks.build.sdist import write_sdist
 from wheelworks.build.source import SourceTree
 from wheelworks.core import interpreters, manifest
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.files import write_file
 from wheelworks.core.targets import Abi, get_oldest_abi
 
 Update = Callable[[str], None]
@@ -91,14 +90,6 @@ class BuildContext:
             python=".".join(self.python.version.split(".")[:2]),
             build_requirements=self.environment.versions,
         )
-
-    def publish_sdist(self) -> Path:
-        """Write the sdist to the folder of the wheels."""
-        return write_file(self.out / self.sdist.name, self.sdist.read_bytes())
-
-    def pure_variables(self) -> Mapping[str, str] | None:
-        """Return the variables with which the project builds without its extension; None if it declares none."""
-        return source.read_pure_variables(self.source.tree)
 
 
 def prepare_context(

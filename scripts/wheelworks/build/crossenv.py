@@ -15,8 +15,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wheelworks.build.arguments import DriverSettings
@@ -28,12 +27,11 @@ from wheelworks.core.targets import Abi, Target
 SYSCONFIGDATA_MODULE = "_sysconfigdata_wheelworks"
 
 _POINTER_SIZE = {"aarch64": 8, "x86_64": 8, "x86": 4, "arm": 4, "powerpc64le": 8, "s390x": 8, "riscv64": 8}
-# Projects compare these with the lowest version that they support, and a wheel is for the target's lowest version.
-_SYSTEM_RELEASE = {"linux": "3.10.0", "macos": "20.0.0", "windows": "10"}
-_SYSTEM = {
-    "linux": ("Linux", "linux", "posix"),
-    "macos": ("Darwin", "darwin", "posix"),
-    "windows": ("Windows", "win32", "nt"),
+# Projects compare the release with the lowest that they support; a wheel is for the target's lowest.
+_PLATFORMS = {
+    "linux": {"system": "Linux", "platform": "linux", "name": "posix", "release": "3.10.0"},
+    "macos": {"system": "Darwin", "platform": "darwin", "name": "posix", "release": "20.0.0"},
+    "windows": {"system": "Windows", "platform": "win32", "name": "nt", "release": "10"},
 }
 _SHIM = Path(__file__).with_name("shim") / "sitecustomize.py"
 _DRIVER_SCRIPT = """\
@@ -62,40 +60,30 @@ def list_suffixes(target: Target, abi: Abi) -> list[str]:
     return [f".{format_soabi(target, abi)}.so", *stable, *([".abi3t.so"] if "abi3t" in abi.tags else []), ".so"]
 
 
-@dataclass(frozen=True)
-class ToolCommands:
-    """The command lines of the compiler's programs, quoted for distutils."""
+def make_build_time_vars(target: Target, abi: Abi, include: str, tools: Mapping[str, str]) -> dict[str, str | int]:
+    """Return the sysconfig variables that build backends read; none describes the host.
 
-    cc: str
-    cxx: str
-    ar: str
-    ranlib: str
-
-
-def make_build_time_vars(target: Target, abi: Abi, include: str, tools: ToolCommands) -> dict[str, str | int]:
-    """Return the sysconfig variables that build backends read; none describes the host."""
+    ``tools`` are the command lines of the compiler's programs, CC, CXX, AR and RANLIB, quoted by `quote_words`.
+    """
     suffix, nodot = list_suffixes(target, abi)[0], abi.python.replace(".", "")
     return {
-        "AR": tools.ar,
+        **tools,
         "ARFLAGS": "rcs",
-        "BLDSHARED": f"{tools.cc} -shared",
-        "CC": tools.cc,
+        "BLDSHARED": f"{tools['CC']} -shared",
         "CCSHARED": "-fPIC",
         "CFLAGS": "",
         "CONFINCLUDEPY": include,
-        "CXX": tools.cxx,
         "EXT_SUFFIX": suffix,
         "HOST_GNU_TYPE": f"{target.cpu}-{target.os}",
         "INCLUDEPY": include,
-        "LDCXXSHARED": f"{tools.cxx} -shared",
+        "LDCXXSHARED": f"{tools['CXX']} -shared",
         "LDFLAGS": "",
-        "LDSHARED": f"{tools.cc} -shared",
+        "LDSHARED": f"{tools['CC']} -shared",
         "LIBDIR": "",
         "OPT": "",
         "Py_DEBUG": 0,
         "Py_ENABLE_SHARED": 0,
         "Py_GIL_DISABLED": int(abi.free_threaded),
-        "RANLIB": tools.ranlib,
         "SHLIB_SUFFIX": ".pyd" if target.os == "windows" else ".so",
         "SIZEOF_VOID_P": _POINTER_SIZE[target.cpu],
         "SO": suffix,
@@ -110,15 +98,7 @@ def make_build_time_vars(target: Target, abi: Abi, include: str, tools: ToolComm
 
 def describe_platform(target: Target, abi: Abi) -> dict[str, str]:
     """Return what ``platform``, ``sys`` and ``os`` report on the target, for the shim."""
-    system, platform, name = _SYSTEM[target.os]
-    return {
-        "system": system,
-        "machine": target.machine,
-        "platform": platform,
-        "name": name,
-        "release": _SYSTEM_RELEASE[target.os],
-        "python": f"{abi.python}.0",
-    }
+    return {**_PLATFORMS[target.os], "machine": target.machine, "python": f"{abi.python}.0"}
 
 
 def quote_words(words: Sequence[str]) -> str:
@@ -172,20 +152,18 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi) -> dict[str, 
         "DIST_EXTRA_CONFIG": str(hooks / "distutils.cfg"),
         "ZIG_GLOBAL_CACHE_DIR": str(_zig_cache()),
         "ZIG_LOCAL_CACHE_DIR": str(folder / "zig"),
-        "CC": tools.cc,
-        "CXX": tools.cxx,
-        "AR": tools.ar,
+        **tools,
     }
 
 
-def _write_drivers(folder: Path, zig: str) -> ToolCommands:
+def _write_drivers(folder: Path, zig: str) -> dict[str, str]:
     scripts, settings = str(Path(__file__).parents[2]), str(folder / "settings.json")
-    commands = []
-    for language, file in (("cc", "cc.py"), ("c++", "cxx.py")):
+    commands = {"AR": [zig, "ar"], "RANLIB": [zig, "ranlib"]}
+    for name, language, file in (("CC", "cc", "cc.py"), ("CXX", "c++", "cxx.py")):
         text = _DRIVER_SCRIPT.format(scripts=scripts, settings=settings, language=language)
         (folder / file).write_text(text, encoding="utf-8")
-        commands.append([sys.executable, "-I", str(folder / file)])
-    return ToolCommands(*map(quote_words, (*commands, [zig, "ar"], [zig, "ranlib"])))
+        commands[name] = [sys.executable, "-I", str(folder / file)]
+    return {name: quote_words(words) for name, words in commands.items()}
 
 
 def _driver_settings(context: BuildContext, target: Target, abi: Abi) -> DriverSettings:
@@ -197,7 +175,6 @@ def _driver_settings(context: BuildContext, target: Target, abi: Abi) -> DriverS
         cpu=target.cpu,
         compiler=target.compiler,
         model=target.model,
-        minimum=target.minimum,
         python=abi.nodot,
         zig=find_zig(),
         include=headers,

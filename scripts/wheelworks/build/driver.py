@@ -104,9 +104,9 @@ def _make_stubs(symbols: Symbols, settings: DriverSettings, output: str, folder:
     if settings.os == "macos" and freestanding:
         stubs.append(_write_text(folder / "libSystem.tbd", command_lines.LIBSYSTEM_STUB))
     if settings.os == "windows":
-        library = command_lines.plan_import_library(symbols, settings, output)
-        definition, path = _write_text(folder / "python.def", library.definition), str(folder / "python.lib")
-        subprocess.run(command_lines.dlltool_command(library, settings, definition, path), check=True)
+        library, path = command_lines.format_import_library(symbols, settings, output), str(folder / "python.lib")
+        definition = _write_text(folder / "python.def", library)
+        subprocess.run(command_lines.dlltool_command(settings, definition, path), check=True)
         stubs.append(path)
     name, text = command_lines.format_export_list(symbols, settings)
     if name:

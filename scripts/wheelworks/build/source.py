@@ -10,7 +10,7 @@ import os
 import shutil
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,14 +40,14 @@ _LEFT_BY_TOOLS = shutil.ignore_patterns(
 class SourceTree:
     """A source tree to build from.
 
-    ``name`` is "project-version", ``tree`` the unpacked folder, ``sha256`` the hash of its names, modes and contents,
-    ``epoch`` the time of its wheels' files (seconds since 1970), ``commit`` git's, or "".
+    ``name`` is "project-version", ``tree`` the unpacked folder, ``tree_sha256`` the hash of its names, modes and
+    contents, ``epoch`` the time of its wheels' files (seconds since 1970), ``commit`` git's, or "".
     """
 
     name: str
     kind: Literal["directory", "sdist"]
     tree: Path
-    sha256: str
+    tree_sha256: str
     epoch: int
     commit: str = ""
     dirty: bool = False
@@ -55,15 +55,7 @@ class SourceTree:
 
     def record(self) -> manifest.Source:
         """Return the manifest's record of the source."""
-        return manifest.Source(
-            name=self.name,
-            kind=self.kind,
-            tree_sha256=self.sha256,
-            archive_sha256=self.archive_sha256,
-            commit=self.commit,
-            dirty=self.dirty,
-            epoch=self.epoch,
-        )
+        return manifest.Source(**{name: value for name, value in asdict(self).items() if name != "tree"})
 
 
 def check_source(path: Path) -> Literal["directory", "sdist"]:

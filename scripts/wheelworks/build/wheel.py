@@ -156,7 +156,7 @@ def build_pure_wheel(context: BuildContext) -> FinishedWheel:
 
     Raises WheelworksError if it declares none, or if the wheel isn't pure.
     """
-    variables, folder = context.pure_variables(), context.work / "pure"
+    variables, folder = source.read_pure_variables(context.source.tree), context.work / "pure"
     if variables is None:
         message = f"{context.source.name}: its pyproject.toml doesn't say how to build it without its extension"
         raise WheelworksError(message, source.PURE_HINT)

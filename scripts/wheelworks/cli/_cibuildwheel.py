@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from wheelworks.build import cibuildwheel
-from wheelworks.build.cibuildwheel import WheelRequest
 from wheelworks.build.context import prepare_context
 from wheelworks.build.source import unpack_source
 from wheelworks.cli import _manifest
@@ -26,10 +25,11 @@ def build_wheels(source: Path, out: Path, targets: Sequence[Target], abis: Seque
     """
     start = time.perf_counter()
     chosen = cibuildwheel.select_host_targets(targets, narrowed=narrowed)
+    variables = cibuildwheel.make_variables(chosen, abis, os.environ, narrowed=narrowed)
     with create_work_folder() as work, console.Progress() as progress:
         update = partial(progress.update, "cibuildwheel")
         sdist = source if source.is_file() else prepare_context(source, work, out, update).sdist
-        records = cibuildwheel.run_cibuildwheel(WheelRequest(sdist, chosen, abis, narrowed), work, out, update)
+        records = cibuildwheel.run_cibuildwheel(sdist, variables, work, out, update)
         tree, toolchain = unpack_source(sdist, work / "saved"), cibuildwheel.describe_toolchain(os.environ)
         merged = manifest.merge(_manifest.load_previous(out), tree.record(), toolchain, records)
         _manifest.save_with_page(manifest.drop_changed(merged, out), out)
@@ -39,11 +39,12 @@ def build_wheels(source: Path, out: Path, targets: Sequence[Target], abis: Seque
 
 def list_wheels(source: Path, targets: Sequence[Target], abis: Sequence[Abi], *, narrowed: bool) -> int:
     """Print the wheels that cibuildwheel says it would build; return the exit status."""
-    request = WheelRequest(source, cibuildwheel.select_host_targets(targets, narrowed=narrowed), abis, narrowed)
+    chosen = cibuildwheel.select_host_targets(targets, narrowed=narrowed)
+    variables = cibuildwheel.make_variables(chosen, abis, os.environ, narrowed=narrowed)
     known = cibuildwheel.map_identifiers(targets, abis)
     table = console.create_table("", "identifier", "target", "ABI")
     with create_work_folder() as work:
-        for name in cibuildwheel.list_identifiers(source, cibuildwheel.make_variables(request, os.environ), work):
+        for name in cibuildwheel.list_identifiers(source, variables, work):
             table.add_row(name, *(one.id for one in known.get(name, ())))  # its settings may have other ABIs
     console.out.print(table)
     return 0

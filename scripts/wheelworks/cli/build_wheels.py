@@ -14,6 +14,7 @@ from wheelworks.cli import _building, _help, ci_matrix
 from wheelworks.cli._output import create_work_folder, ensure_writable
 from wheelworks.core import console, targets
 from wheelworks.core.errors import UsageError
+from wheelworks.core.files import write_file
 from wheelworks.core.targets import Abi, Target
 
 EPILOG = """\
@@ -80,8 +81,8 @@ def _build(options: argparse.Namespace) -> int:
     wanted, abis = _select_targets(options), _select_abis(options)
 
     def plan_tasks(context: BuildContext) -> list[BuildTask]:
-        context.publish_sdist()
-        pure = _wants_pure(options) and context.pure_variables() is not None
+        write_file(context.out / context.sdist.name, context.sdist.read_bytes())
+        pure = _wants_pure(options) and read_pure_variables(context.source.tree) is not None
         return [*make_tasks(wanted, abis), *([BuildTask((), None)] if pure else [])]
 
     wheels, status = _building.build_source(options, abis, plan_tasks, force=options.force)

@@ -11,14 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from setuptools._distutils.util import split_quoted
 from wheelworks.build import crossenv
-from wheelworks.build.crossenv import ToolCommands
 from wheelworks.core import targets
 
 from tests.fixtures.settings import HOSTS
 
-TOOLS = ToolCommands(
-    *map(crossenv.quote_words, (["py thon", "cc.py"], ["python", "cxx.py"], ["zig", "ar"], ["zig", "ranlib"]))
-)
+WORDS = {"CC": ["py thon", "cc.py"], "CXX": ["python", "cxx.py"], "AR": ["zig", "ar"], "RANLIB": ["zig", "ranlib"]}
+TOOLS = {name: crossenv.quote_words(words) for name, words in WORDS.items()}
 EVERY = targets.load_targets()
 
 

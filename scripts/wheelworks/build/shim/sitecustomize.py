@@ -1,8 +1,8 @@
-"""Runs first in the Python that runs a build backend: what CPython's cross-compiling door leaves out.
+"""Runs first in the Python that runs a build backend, and does what CPython's cross-compiling hooks don't cover.
 
-Tools see the host that they run on, but the project's own code (``setup.py`` and what lies beside it) sees the
-target: by ``sys.platform``, ``os.name``, ``platform.machine()`` it chooses sources and flags for that.
-Standard library only, any Python: this file is not imported by wheelworks.
+Build tools see the host that they run on. The project's own code (``setup.py`` and the modules beside it) sees the
+target, because it chooses sources and flags by ``sys.platform``, ``os.name`` and ``platform.machine()``.
+Standard library only, for any Python: wheelworks doesn't import this file.
 """
 
 import builtins
@@ -18,7 +18,7 @@ from typing import Any
 
 
 class View(types.ModuleType):
-    """A module as the project's code sees it: some names are the target's, the others are the module's own."""
+    """A module as the project's code sees it: some attributes are the target's, the others the module's own."""
 
     def __init__(self, module: types.ModuleType, **target: object) -> None:
         super().__init__(module.__name__, module.__doc__)
@@ -42,28 +42,29 @@ VersionInfo = collections.namedtuple("VersionInfo", "major minor micro releasele
 WindowsVersion = collections.namedtuple("WindowsVersion", "major minor build platform service_pack")
 
 
-def views(target: dict[str, str]) -> dict[str, View]:
-    """The three modules that tell a program where it runs."""
-    system, machine = target["system"], target["machine"]
-    uname = Uname(system, "", target["release"], "", machine, machine)
+def make_views(target: dict[str, str]) -> dict[str, View]:
+    """Return the views of the three modules that describe the platform."""
+    system, machine, release = target["system"], target["machine"], target["release"]
+    uname = Uname(system, "", release, "", machine, machine)
     major, minor, micro = map(int, target["python"].split("."))
-    of_sys: dict[str, Any] = {
+    sys_attributes: dict[str, Any] = {
+        "platform": target["platform"],
         "version_info": VersionInfo(major, minor, micro, "final", 0),
         "hexversion": major << 24 | minor << 16 | micro << 8 | 0xF0,
     }
-    of_os: dict[str, Any] = {}
+    os_attributes: dict[str, Any] = {"name": target["name"]}
     if target["name"] == "nt":
-        of_sys["getwindowsversion"] = lambda: WindowsVersion(10, 0, 17763, 2, "")
+        sys_attributes["getwindowsversion"] = lambda: WindowsVersion(10, 0, 17763, 2, "")
     else:
-        of_os["uname"] = lambda: PosixUname(system, "", target["release"], "", machine)
+        os_attributes["uname"] = lambda: PosixUname(system, "", release, "", machine)
     return {
-        "sys": View(sys, platform=target["platform"], **of_sys),
-        "os": View(os, name=target["name"], **of_os),
+        "sys": View(sys, **sys_attributes),
+        "os": View(os, **os_attributes),
         "platform": View(
             platform,
             machine=lambda: machine,
             processor=lambda: machine,
-            release=lambda: target["release"],
+            release=lambda: release,
             python_version=lambda: target["python"],
             python_version_tuple=lambda: tuple(target["python"].split(".")),
             system=lambda: system,
@@ -74,16 +75,16 @@ def views(target: dict[str, str]) -> dict[str, View]:
 
 
 def install(settings: dict[str, Any]) -> None:
-    """Show the target to the project's code, and to everybody what only the target can answer."""
+    """Show the platform views to the project's code, and extension suffixes and sysconfig to all code."""
     importlib.machinery.EXTENSION_SUFFIXES[:] = settings["suffixes"]
-    if os.name == "nt":  # there CPython leaves its door shut
+    if os.name == "nt":  # CPython for Windows doesn't read the environment variables of the hooks
         sysconfig.get_config_vars().update(settings["variables"])
         sysconfig.get_platform = lambda: settings["platform"]
     source = os.path.join(os.path.realpath(settings["source"]), "")
-    seen = views(settings["view"])
+    views = make_views(settings["view"])
     real_import = builtins.__import__
 
-    def target_import(  # by position and by keyword, as builtins.__import__ is called
+    def target_import(  # called by position and by keyword, like builtins.__import__
         name: str,
         globals: Any = None,  # noqa: A002
         locals: Any = None,  # noqa: A002
@@ -92,11 +93,11 @@ def install(settings: dict[str, Any]) -> None:
     ) -> Any:
         module = real_import(name, globals, locals, fromlist, level)
         bound = name if fromlist else name.partition(".")[0]  # `import os.path` binds os
-        if level == 0 and bound in seen and globals and is_the_projects(globals):
-            return seen[bound]
+        if level == 0 and bound in views and globals and is_project_code(globals):
+            return views[bound]
         return module
 
-    def is_the_projects(namespace: dict[str, Any]) -> bool:
+    def is_project_code(namespace: dict[str, Any]) -> bool:
         file = namespace.get("__file__")
         return isinstance(file, str) and os.path.realpath(file).startswith(source)
 
