@@ -148,8 +148,9 @@ def _check_metadata(sdist: Sdist) -> Iterator[Finding]:
     if place not in sdist.texts:
         yield Finding("W017", f"there is no {sanitize(place)}")
         return
-    yield from archive.check_core_metadata(sdist.texts[place], place, sdist.distribution, sdist.version)
-    for stated in archive.read_field(sdist.texts[place], "License-File"):
+    text, place = sdist.texts[place], sanitize(place)
+    yield from archive.check_core_metadata(text, place, sdist.distribution, sdist.version)
+    for stated in archive.read_field(text, "License-File"):
         if f"{sdist.top}/{stated}" not in sdist.names:
             yield Finding("W021", f"PKG-INFO names {sanitize(stated)}", place)
     yield from archive.check_any_licence(sdist.names)

@@ -16,7 +16,7 @@ from wheelworks.build.builder import BuildResult, BuildTask, Built, Failed, UpTo
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
 from wheelworks.cli import _manifest
 from wheelworks.cli._output import create_work_folder, ensure_writable
-from wheelworks.core import console, manifest
+from wheelworks.core import console, manifest, process
 from wheelworks.core.targets import Abi, find_family
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable for the build; repeatable")
     add("--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)")
     add("--no-run", action="store_true", help="don't run the built wheels")
-    add("--verbose", action="store_true", help="print each target's settings and compiler commands")
+    add("--verbose", action="store_true", help="print each target's settings and every command")
 
 
 def build_source(
@@ -46,6 +46,8 @@ def build_source(
 
     Returns the wheels, built or up to date, and the exit status.
     """
+    if options.verbose:
+        process.print_commands()
     start, variables, out = time.perf_counter(), parse_variables(options.env), ensure_writable(Path(options.out))
     with create_work_folder() as work, console.Progress() as progress:
         update = partial(progress.update, "source")

@@ -41,7 +41,7 @@ If the provenance of a published release names other tools or lock files than th
 the commit that it names builds it, with the packages of that commit's lock file. The commit must be in the history
 of this checkout. If it is, the sdist is built again from that commit as well.
 
-Exit status: 0 (same bytes), 1 (different bytes), 2 (wrong use)."""
+Exit status: 0 (same bytes), 1 (other bytes), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -201,7 +201,7 @@ def _print_result(rebuilt: ReproductionResult) -> None:
     table = console.create_table("", "file", "built again")
     for name, same in rebuilt.files.items():
         shown = console.wrap_wheel_name(name) if name.endswith(".whl") else name
-        table.add_row(shown, "[green]the same bytes[/]" if same else "[red]different bytes[/]")
+        table.add_row(shown, "[green]the same bytes[/]" if same else "[red]other bytes[/]")
     table.caption = f"{rebuilt.builds} builds"
     console.out.print(table)
     for cause in rebuilt.causes:

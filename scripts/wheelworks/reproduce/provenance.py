@@ -42,7 +42,7 @@ class ToolchainMismatch(WheelworksError):
     """This checkout has other tools or lock files than those of the ``recorded`` build."""
 
     def __init__(self, recorded: RecordedBuild, differences: Sequence[str]) -> None:
-        text = "this checkout hasn't got the tools that the release was built with:\n" + "\n".join(differences)
+        text = "this checkout doesn't have the tools that the release was built with:\n" + "\n".join(differences)
         super().__init__(text, f"git checkout {recorded.commit}, and run the same command again")
         self.recorded = recorded
 

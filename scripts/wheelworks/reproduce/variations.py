@@ -236,13 +236,6 @@ def _keep_user_folders() -> dict[str, str]:
     return {name: str(path) for name, path in places.items() if path.exists() and name not in os.environ}
 
 
-# They are applied in this order: what copies the source again comes after what reorders it, and the user comes last,
-# because a process in a user namespace keeps what it was given before.
-
-
-# --- Python -----------------------------------------------------------------------------------------------------------
-
-
 def _check_python() -> str:
     only_one = f"there is only one CPython {BUILD_VERSION} with headers on this machine"
     return "" if len(list_build_pythons()) > 1 else only_one
@@ -257,6 +250,8 @@ def _change_python(now: RebuildEnvironment) -> RebuildEnvironment:
     return replace(now, python=str(list_build_pythons()[1].executable))
 
 
+# They are applied in this order: what copies the source again comes after what reorders it, and the user comes last,
+# because a process in a user namespace keeps what it was given before.
 VARIATIONS = (
     Variation("temporary folder", lambda: "other length, blanks, non-ASCII", _change_temporary_folder),
     Variation(

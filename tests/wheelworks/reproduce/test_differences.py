@@ -216,3 +216,17 @@ def test_any_two_that_differ_have_a_difference(first: bytes, second: bytes) -> N
 @given(st.sampled_from([b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"]), st.binary(max_size=300))
 def test_damaged_binaries_are_compared(magic: bytes, rest: bytes) -> None:
     assert differences.compare_binaries(magic + rest, magic + rest + b"\1")
+
+
+def test_without_diffoscope_there_is_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert differences.run_diffoscope(tmp_path / "1", tmp_path / "2") == ""
+
+
+def test_diffoscope_is_limited_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "diffoscope"
+    program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(differences, "_DIFFOSCOPE_SECONDS", -59.5)
+    assert "did not end within 0.5 s" in differences.run_diffoscope(tmp_path / "1", tmp_path / "2")

@@ -163,7 +163,7 @@ def test_a_commit_of_another_history_is_not_run(index: Index, clone: Path) -> No
     index.account(projects.git(clone, "rev-parse", "HEAD"))
     projects.git(clone, "checkout", "--quiet", "main")
     ended = from_clone(clone, index)
-    assert ended.returncode == 1 and "hasn't got the tools that the release was built with" in ended.stderr
+    assert ended.returncode == 1 and "doesn't have the tools that the release was built with" in ended.stderr
     assert "installing" not in ended.stderr
 
 
