@@ -14,15 +14,27 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+_HWPROBE = ("a0, zero, 0x102", "a7, zero, 0x102")  # the system call's number, as an argument or in its register
 
+
+@lru_cache(1 << 15)
 def find_feature(machine: str, mnemonic: str, operands: str) -> str:
     """Return the instruction set above the machine's baseline, or "". Raises KeyError for an unknown machine."""
-    return _FINDERS[machine](mnemonic, operands)
+    rules = _RULES[machine]
+    if not mnemonic:
+        return _WORDS[machine](operands) if machine in _WORDS else ""
+    name = mnemonic.rpartition(" ")[2].removesuffix(".w").rstrip(".")
+    text = f"{name} {operands}"
+    for rule in rules:
+        found = rule.get(name) if isinstance(rule, dict) else rule[1] if rule[0].match(text) else None
+        if found is not None:
+            return found
+    return ""
 
 
 def supports_machine(machine: str) -> bool:
     """Return whether the machine's instructions are known here."""
-    return machine in _FINDERS
+    return machine in _RULES
 
 
 def queries_cpu(machine: str, mnemonic: str, operands: str) -> bool:
@@ -34,11 +46,19 @@ def queries_cpu(machine: str, mnemonic: str, operands: str) -> bool:
     return machine == "s390x" and mnemonic in ("stfl", "stfle")
 
 
+# A rule is a table of mnemonics, or a pattern for the mnemonic, a space, and the operands. A machine's first rule that
+# matches decides. capstone's type suffixes and conditions are part of the mnemonic.
+Rule = dict[str, str] | tuple[re.Pattern[str], str]
+
+
 def _by_mnemonic(sets: Mapping[str, str]) -> dict[str, str]:
     return {name: feature for feature, names in sets.items() for name in names.split()}
 
 
-# x86. Instructions that older CPUs execute as a harmless other one (`tzcnt` as `bsf`, hints as nothing) are baseline.
+def _rule(pattern: str, feature: str) -> Rule:
+    return re.compile(pattern), feature
+
+
 _X86_SETS = {
     "sse3": "addsubpd addsubps haddpd haddps hsubpd hsubps lddqu movddup movshdup movsldup fisttp",
     "ssse3": "pabsb pabsw pabsd palignr phaddw phaddd phaddsw phsubw phsubd phsubsw pmaddubsw pmulhrsw pshufb "
@@ -62,27 +82,17 @@ _X86_SETS = {
     "gfni": "gf2p8affineinvqb gf2p8affineqb gf2p8mulb",
     "rdrand": "rdrand rdseed",
 }
-_X86 = _by_mnemonic(_X86_SETS)
-_X86_VMX = "call clear func launch load mcall ptrld ptrst read resume run save write xoff xon"
-_X86_NOT_VECTOR = frozenset(["verr", "verw", *(f"vm{name}" for name in _X86_VMX.split())])
-_X86_MASK = re.compile(r"k(add|and|andn|mov|not|or|ortest|shiftl|shiftr|test|unpck|xnor|xor)[bwdq]{1,2}")
-
-
-@lru_cache(1 << 14)
-def _find_x86(mnemonic: str, operands: str) -> str:
-    name = mnemonic.rpartition(" ")[2]
-    if found := _X86.get(name):
-        return found
-    if _X86_MASK.fullmatch(name) or "zmm" in operands or "{k" in operands:
-        return "avx512"
-    if not name.startswith("v") or name in _X86_NOT_VECTOR:
-        return ""
-    if name.startswith(("vfmadd", "vfmsub", "vfnm")):
-        return "fma"
-    if name in ("vcvtph2ps", "vcvtps2ph"):
-        return "f16c"
-    return "avx2" if name.startswith("vp") and "ymm" in operands else "avx"
-
+# Instructions that older CPUs execute as a harmless other one (`tzcnt` as `bsf`, hints as nothing) are baseline.
+_X86_RULES: tuple[Rule, ...] = (
+    _by_mnemonic(_X86_SETS),
+    _rule(r"k(add|and|andn|mov|not|or|ortest|shiftl|shiftr|test|unpck|xnor|xor)[bwdq]{1,2} |.*zmm|.*\{k", "avx512"),
+    _rule(r"(?!v)|(verr|verw) ", ""),
+    _rule(r"vm(call|clear|func|launch|load|mcall|ptrld|ptrst|read|resume|run|save|write|xoff|xon) ", ""),
+    _rule(r"vfmadd|vfmsub|vfnm", "fma"),
+    _rule(r"vcvt(ph2ps|ps2ph) ", "f16c"),
+    _rule(r"vp.*ymm", "avx2"),
+    _rule(r"v", "avx"),
+)
 
 _AARCH64_SETS = {
     "dotprod": "sdot udot",
@@ -106,76 +116,30 @@ _AARCH64_SETS = {
     "rcpc": "ldapr ldaprb ldaprh ldapur ldapurb ldapurh ldapursb ldapursh ldapursw stlur stlurb stlurh",
     "mte": "irg addg subg gmi stg st2g stzg stgp ldg",
 }
-_AARCH64 = _by_mnemonic(_AARCH64_SETS)
-_AARCH64_LSE = re.compile(
-    r"casp?(a|l|al)?[bh]?|swp(a|l|al)?[bh]?|(ld|st)(add|clr|eor|set|smax|smin|umax|umin)(a|l|al)?[bh]?"
+_AARCH64_RULES: tuple[Rule, ...] = (
+    _rule(r"(rdvl|addvl|ptrue|smstart|smstop) |.*(\bz\d+\.[bhsdq]\b|\bp\d+(/[mz]|\.[bhsd]))", "sve"),
+    _by_mnemonic(_AARCH64_SETS),
+    _rule(r"(casp?|swp|(ld|st)(add|clr|eor|set|smax|smin|umax|umin))(a|l|al)?[bh]? ", "lse"),
+    _rule(r"pmull.*\.1q", "aes"),
+    _rule(r"f(?!cvt).*(\bh\d+\b|\.[48]h\b)", "fp16"),
 )
-_AARCH64_SVE = re.compile(r"\bz\d+\.[bhsdq]\b|\bp\d+(/[mz]|\.[bhsd])")
-_AARCH64_HALF = re.compile(r"\bh\d+\b|\.[48]h\b")
 
-
-@lru_cache(1 << 14)
-def _find_aarch64(mnemonic: str, operands: str) -> str:
-    if not mnemonic:
-        return ""  # what capstone doesn't know is data more often than an instruction
-    if _AARCH64_SVE.search(operands) or mnemonic in ("rdvl", "addvl", "ptrue", "smstart", "smstop"):
-        return "sve"
-    if found := _AARCH64.get(mnemonic):
-        return found
-    if _AARCH64_LSE.fullmatch(mnemonic):
-        return "lse"
-    if mnemonic.startswith("pmull") and ".1q" in operands:
-        return "aes"
-    is_arithmetic = mnemonic[0] == "f" and not mnemonic.startswith("fcvt")
-    return "fp16" if is_arithmetic and _AARCH64_HALF.search(operands) else ""
-
-
-# 32-bit ARM. capstone adds type suffixes and, in Thumb, the condition of the IT block and `.w` to the mnemonic.
-_ARM_DIVIDE = re.compile(r"[su]div\w{0,2}")
-_ARM_FUSED = re.compile(r"vfn?m[as]\w{0,2}\.f(32|64)")
-_ARM_HALF = re.compile(r"vcvt[bt]\w{0,2}\.f\d\d\.f\d\d")
-_ARMV8 = re.compile(
-    r"(lda|stl)(ex)?[bhd]?|ldab|ldah|sevl|hlt|vsel\w\w\.f\d\d|v(max|min)nm\.f\d\d|vrint\w\.f\d\d\S*|"
-    r"vcvt[anpm]\.\S+|dcps\d"
-)
-_ARM_CRYPTO = re.compile(r"(aes[de]|aesi?mc|sha1\w+|sha256\w+)\.\d+")
-_ARM_QUAD = re.compile(r"\bq\d+")
-_ARM_UPPER_DOUBLE = re.compile(r"\bd(1[6-9]|2\d|3[01])\b")
-_ARM_VECTOR_TYPE = re.compile(r"v(?!mov|mrs|msr|cvt|ldr|str|ldm|stm|push|pop)\w+\.([iusp]?(8|16|32|64))")
-_ARM_TWO_FLOATS = re.compile(r"v\w+\.f32")
-_ARM_VMOV_LANE = re.compile(r"vmov\w{0,2}\.(8|16|[us]8|[us]16)")
-_ARM_DOUBLE = re.compile(r"^d\d+")
-_ARM_CONVERTS = re.compile(r"vcvt\w{0,2}\.(f32\.[su]32|[su]32\.f32)")
-
-
-@lru_cache(1 << 14)
-def _find_arm(mnemonic: str, operands: str) -> str:
-    name = mnemonic.removesuffix(".w")
-    if _ARM_DIVIDE.fullmatch(name):
-        return "idiv"
-    if name.startswith("crc32"):
-        return "armv8-crc"
-    if _ARM_CRYPTO.fullmatch(name):
-        return "armv8-crypto"
-    if _ARMV8.fullmatch(name):
-        return "armv8"
-    return _find_arm_float(name, operands) if name.startswith("v") else ""
-
-
-def _find_arm_float(name: str, operands: str) -> str:
-    if _ARM_QUAD.search(operands):
-        return "neon"
-    if _ARM_FUSED.fullmatch(name):
-        return "neon" if name.endswith("f32") and _ARM_DOUBLE.match(operands) else "vfpv4"
-    if _ARM_HALF.fullmatch(name):
-        return "vfpv3-fp16"
-    if _ARM_VECTOR_TYPE.fullmatch(name) or _ARM_VMOV_LANE.fullmatch(name):
-        return "neon"
+_ARM_RULES: tuple[Rule, ...] = (
+    _rule(r"[su]div\w{0,2} ", "idiv"),
+    _rule(r"crc32", "armv8-crc"),
+    _rule(r"(aes[de]|aesi?mc|sha1\w+|sha256\w+)\.\d+ ", "armv8-crypto"),
+    _rule(r"((lda|stl)(ex)?[bhd]?|ldab|ldah|sevl|hlt|dcps\d|vsel\w\w\.f\d\d|v(max|min)nm\.f\d\d) ", "armv8"),
+    _rule(r"(vrint\w\.f\d\d\S*|vcvt[anpm]\.\S+) ", "armv8"),
+    _rule(r"(?!v)", ""),
+    _rule(r"\S* .*\bq\d+|vfn?m[as]\w{0,2}\.f32 d\d", "neon"),
+    _rule(r"vfn?m[as]\w{0,2}\.f(32|64) ", "vfpv4"),
+    _rule(r"vcvt[bt]\w{0,2}\.f\d\d\.f\d\d ", "vfpv3-fp16"),
+    _rule(r"v(?!mov|mrs|msr|cvt|ldr|str|ldm|stm|push|pop)\w+\.[iusp]?(8|16|32|64) ", "neon"),
+    _rule(r"vmov\w{0,2}\.(8|16|[us]8|[us]16) ", "neon"),
     # In VFP, only conversions from single precision combine a double register with .f32.
-    if _ARM_DOUBLE.match(operands) and (_ARM_TWO_FLOATS.fullmatch(name) or _ARM_CONVERTS.fullmatch(name)):
-        return "neon"
-    return "d32" if _ARM_UPPER_DOUBLE.search(operands) else ""
-
+    _rule(r"(v\w+\.f32|vcvt\w{0,2}\.(f32\.[su]32|[su]32\.f32)) d\d", "neon"),
+    _rule(r"\S* .*\bd(1[6-9]|2\d|3[01])\b", "d32"),
+)
 
 _POWER9_NAMES = """
 addpcis lnia subpcis cmpeqb cmprb cnttzd cnttzw copy paste darn extswsli ldat lwat stdat stwat maddhd maddhdu maddld
@@ -190,8 +154,11 @@ xscmpeqdp xscmpexpdp xscmpgedp xscmpgtdp xscvdphp xscvhpdp xsiexpdp xsmaxcdp xsm
 xststdcsp xsxexpdp xsxsigdp xvcvhpsp xvcvsphp xviexpdp xviexpsp xvtstdcdp xvtstdcsp xvxexpdp xvxexpsp xvxsigdp xvxsigsp
 xxbrd xxbrh xxbrq xxbrw xxextractuw xxinsertw xxperm xxpermr xxspltib
 """
-_POWER9 = frozenset(_POWER9_NAMES.split())
-_POWER9_QUAD = re.compile(r"xs\w+qpo?|xs\w+qp[a-z]+|xscv[a-z]+qp")  # arithmetic with 128-bit floating point
+_POWER_RULES: tuple[Rule, ...] = (
+    _rule(r"\S* v31, v31, v31$", ""),  # all bits set, as in the distances in front of stubs: data
+    _by_mnemonic({"power9": _POWER9_NAMES}),
+    _rule(r"(xs\w+qpo?|xs\w+qp[a-z]+|xscv[a-z]+qp) ", "power9"),  # arithmetic with 128-bit floating point
+)
 # capstone doesn't know POWER10. Mask and value of its instruction words: the four forms of prefix (all code compiled
 # for it is full of them), then byte reversal, set on condition, and pairs of vectors.
 _POWER10 = (
@@ -202,47 +169,34 @@ _POWER10 = (
 )  # fmt: skip
 
 
-@lru_cache(1 << 14)
-def _find_power(mnemonic: str, operands: str) -> str:
-    if not mnemonic:
-        word = int.from_bytes(bytes.fromhex(operands), "little")
-        return "power10" if any(word & mask == value for mask, value in _POWER10) else ""
-    if operands == "v31, v31, v31":
-        return ""  # all bits set, as in the distances in front of stubs: data
-    name = mnemonic.rstrip(".")
-    return "power9" if name in _POWER9 or _POWER9_QUAD.fullmatch(name) else ""
+def _find_power_word(operands: str) -> str:
+    word = int.from_bytes(bytes.fromhex(operands), "little")
+    return "power10" if any(word & mask == value for mask, value in _POWER10) else ""
 
 
-# IBM Z. capstone knows instructions up to the z13; later ones are recognised by their operation codes.
+# capstone knows IBM Z's instructions up to the z13; later ones are recognised by their operation codes.
 _S390X_SETS = {
     "zec12": "bpp bprp niai ppa etnd tabort tbegin tbeginc tend ntstg lat lgat lfhat llgfat llgtat risbgn "
     "clgt clt cdzt cxzt czdt czxt",
     "z13": "lzrf lzrg llzrgf locfh locfhr stocfh lcbb cpdt cpxt cdpt cxpt",
     "z14": "agh sgh mg mgh mgrk msgrkc msrkc msc msgc bi bic lgg llgfsg lgsc stgsc irbm",
 }
-_S390X = _by_mnemonic(_S390X_SETS)
-_S390X_LOAD_ON_CONDITION = re.compile(r"loc(g|h)?hi\w*|(clgt|clt)\w*")  # the condition is part of the mnemonic
-_S390X_VECTOR = re.compile(r"v[a-z]\w*|w[a-z]\w*|lcbb")
-_S390X_TRAP = re.compile(r"(clgt|clt)(e|h|l|ne|nh|nl|he|le|lh|nhe|nle|nlh)?")
+_S390X_RULES: tuple[Rule, ...] = (
+    _rule(r"(clgt|clt)(e|h|l|ne|nh|nl|he|le|lh|nhe|nle|nlh)? ", "zec12"),
+    _by_mnemonic(_S390X_SETS),
+    _rule(r"(loc(g|h)?hi\w*|(clgt|clt)\w*) ", "z13"),  # the condition is part of the mnemonic
+    _rule(r"(v[a-z]\w*|w[a-z]\w*|lcbb) ", "vx"),
+)
 # The first two bytes of z15's four-byte instructions: combined logic and select.
 _Z15 = frozenset(
     ["b964", "b965", "b966", "b967", "b974", "b975", "b976", "b977", "b9c0", "b9e3", "b9e5", "b9f0", "b9f5"]
 )
 
 
-@lru_cache(1 << 14)
-def _find_s390x(mnemonic: str, operands: str) -> str:
-    if not mnemonic:
-        if len(operands) == 12 and operands[:2] in ("e6", "e7"):
-            return "vx"  # the codes of the vector facility, and of nothing else
-        return "z15" if operands[:4] in _Z15 and len(operands) == 8 else ""
-    if _S390X_TRAP.fullmatch(mnemonic):
-        return "zec12"
-    if found := _S390X.get(mnemonic):
-        return found
-    if _S390X_LOAD_ON_CONDITION.fullmatch(mnemonic):
-        return "z13"
-    return "vx" if _S390X_VECTOR.fullmatch(mnemonic) else ""
+def _find_s390x_word(operands: str) -> str:
+    if len(operands) == 12 and operands[:2] in ("e6", "e7"):
+        return "vx"  # the codes of the vector facility, and of nothing else
+    return "z15" if operands[:4] in _Z15 and len(operands) == 8 else ""
 
 
 # RISC-V. capstone reads RV64GC alone, so later extensions are recognised by their words: opcode in bits 0 to 6, funct3
@@ -267,12 +221,10 @@ _RISCV = {  # (opcode, funct3, funct7): extension
 _FP_LOAD, _FP_STORE, _FP, _VECTOR = 0x07, 0x27, 0x53, 0x57
 _FUSED = (0x43, 0x47, 0x4B, 0x4F)
 _VECTOR_WIDTHS = (0, 5, 6, 7)
-_HWPROBE = ("a0, zero, 0x102", "a7, zero, 0x102")  # the system call's number, as an argument or in its register
 
 
-@lru_cache(1 << 14)
-def _find_riscv(mnemonic: str, operands: str) -> str:
-    if mnemonic or len(operands) != 8:
+def _find_riscv_word(operands: str) -> str:
+    if len(operands) != 8:
         return ""
     word = int.from_bytes(bytes.fromhex(operands), "little")
     opcode, funct3, funct7 = word & 0x7F, word >> 12 & 7, word >> 25
@@ -282,18 +234,24 @@ def _find_riscv(mnemonic: str, operands: str) -> str:
     return "zfh" if half else _RISCV.get((opcode, funct3, funct7), "")
 
 
-_FINDERS: dict[str, Callable[[str, str], str]] = {
-    "x86_64": _find_x86,
-    "x86": _find_x86,
-    "aarch64": _find_aarch64,
-    "arm": _find_arm,
-    "powerpc64le": _find_power,
-    "s390x": _find_s390x,
-    "riscv64": _find_riscv,
+_RULES: dict[str, tuple[Rule, ...]] = {
+    "x86_64": _X86_RULES,
+    "x86": _X86_RULES,
+    "aarch64": _AARCH64_RULES,
+    "arm": _ARM_RULES,
+    "powerpc64le": _POWER_RULES,
+    "s390x": _S390X_RULES,
+    "riscv64": (),
+}
+# What capstone doesn't know is data more often than an instruction, except on machines with newer generations.
+_WORDS: dict[str, Callable[[str], str]] = {
+    "powerpc64le": _find_power_word, "s390x": _find_s390x_word, "riscv64": _find_riscv_word,
+}  # fmt: skip
+_NAMED = {
+    feature
+    for rules in _RULES.values()
+    for rule in rules
+    for feature in (rule.values() if isinstance(rule, dict) else (rule[1],))
 }
 # Every feature that `find_feature` can return.
-FEATURES = frozenset(
-    [*_X86_SETS, "avx", "avx2", "avx512", "fma", "f16c", *_AARCH64_SETS, "sve", "lse", "fp16", *_S390X_SETS, "z15",
-     "vx", *_RISCV.values(), "rvv", "zfh", "neon", "d32", "vfpv3-fp16", "vfpv4", "idiv", "armv8", "armv8-crypto",
-     "armv8-crc", "power9", "power10"]
-)  # fmt: skip
+FEATURES = frozenset({*_NAMED, *_RISCV.values(), "rvv", "zfh", "power10", "z15"}) - {""}

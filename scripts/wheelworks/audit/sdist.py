@@ -89,7 +89,7 @@ def _read_members(path: Path, sdist: Sdist) -> None:
                     raise WheelworksError(f"more than {LIMITS.members} members")
                 limited.room = max(member.size, 0) + MAX_HEADER_SIZE
                 _add_member(tar, member, sdist)
-                tar.members = []  # tarfile keeps all members of a stream, which nobody asks for again
+                tar.members = []  # tarfile would keep every member of the stream
         while limited.read(1 << 16):  # up to gzip's checksum
             limited.room = MAX_HEADER_SIZE
 
@@ -148,8 +148,9 @@ def _check_metadata(sdist: Sdist) -> Iterator[Finding]:
     if place not in sdist.texts:
         yield Finding("W017", f"there is no {sanitize(place)}")
         return
-    yield from archive.check_core_metadata(sdist.texts[place], place, sdist.distribution, sdist.version)
-    for stated in archive.read_field(sdist.texts[place], "License-File"):
+    text, place = sdist.texts[place], sanitize(place)
+    yield from archive.check_core_metadata(text, place, sdist.distribution, sdist.version)
+    for stated in archive.read_field(text, "License-File"):
         if f"{sdist.top}/{stated}" not in sdist.names:
             yield Finding("W021", f"PKG-INFO names {sanitize(stated)}", place)
     yield from archive.check_any_licence(sdist.names)

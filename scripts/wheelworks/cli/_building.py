@@ -16,7 +16,7 @@ from wheelworks.build.builder import BuildResult, BuildTask, Built, Failed, UpTo
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
 from wheelworks.cli import _manifest
 from wheelworks.cli._output import create_work_folder, ensure_writable
-from wheelworks.core import console, manifest
+from wheelworks.core import console, manifest, process
 from wheelworks.core.targets import Abi, find_family
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)"
     )
     parser.add_argument("--no-run", action="store_true", help="don't run the built wheels")
-    parser.add_argument("--verbose", action="store_true", help="print each target's settings and compiler commands")
+    parser.add_argument("--verbose", action="store_true", help="print each target's settings and every command")
 
 
 def build_source(
@@ -55,6 +55,8 @@ def build_source(
 
     Returns the wheels, built or up to date, and the exit status.
     """
+    if options.verbose:
+        process.print_commands()
     start, variables, out = time.perf_counter(), parse_variables(options.env), ensure_writable(Path(options.out))
     with create_work_folder() as work, console.Progress() as progress:
         update = partial(progress.update, "source")
