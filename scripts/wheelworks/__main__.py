@@ -1,4 +1,4 @@
-"""``wheelworks COMMAND``, or ``python -m wheelworks COMMAND``: what the Nox sessions call."""
+"""``wheelworks COMMAND``, or ``python -m wheelworks COMMAND``: the program that the Nox sessions run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMANDS = {
     "report": "wheelworks.cli.report",
     "compare": "wheelworks.cli.compare",
 }
-# These know the package that the suite was made for: its tests, its benchmarks, its release.
+# These commands work for tornado-speedups only: they need its tests, its benchmarks or its release process.
 OWN = ("test-native", "test-autobahn", "release", "bench")
 CHECKOUT = Path(__file__).parents[2]
 HELP = f"""\
@@ -38,14 +38,14 @@ Builds the wheels of a C extension for every platform, runs the machine code of 
 again to the same bytes, on one machine.
 
 commands for any project: {", ".join(name for name in COMMANDS if name not in OWN)}
-of tornado-speedups alone, in its repository: {", ".join(OWN)}
+commands for tornado-speedups, in its repository: {", ".join(OWN)}
 
-wheelworks COMMAND --help explains one; wheelworks --version tells this version.
+wheelworks COMMAND --help explains a command; wheelworks --version prints the version.
 """
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run a command and turn its failures into messages; returns the exit status."""
+    """Run a command, and print its errors; returns the exit status."""
     if argv and argv[0] in ("--help", "-h", "--version"):
         sys.stdout.write(f"wheelworks {__version__}\n" if argv[0] == "--version" else HELP)
         return 0
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(number, process.handle_interrupt)
     process.watch_parent()
     try:
-        _refuse_elsewhere(argv[0])
+        _check_checkout(argv[0])
         return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
     except WheelworksError as error:
         console.print_error(error.message, error.hint)
@@ -65,18 +65,18 @@ def main(argv: Sequence[str]) -> int:
         console.print_error("interrupted; partial output removed, finished files are intact")
         return 1
     except OSError as error:
-        console.print_error(*_system(error))
+        console.print_error(*_describe_os_error(error))
         return 1
     finally:
         process.stop_all()
 
 
 def program() -> int:
-    """What the installed ``wheelworks`` calls."""
+    """Run the installed ``wheelworks``; returns the exit status."""
     return main(sys.argv[1:])
 
 
-def _refuse_elsewhere(command: str) -> None:
+def _check_checkout(command: str) -> None:
     if command in OWN and not (CHECKOUT / "src" / "tornado_speedups").is_dir():
         raise UsageError(
             f"{command} belongs to the repository of tornado-speedups: its tests and tools aren't installed with it",
@@ -84,7 +84,7 @@ def _refuse_elsewhere(command: str) -> None:
         )
 
 
-def _system(error: OSError) -> tuple[str, str]:
+def _describe_os_error(error: OSError) -> tuple[str, str]:
     where = f": {error.filename}" if error.filename else ""
     hint = "free some room, or set TMPDIR and WHEELWORKS_CACHE to a larger disk" if error.errno == errno.ENOSPC else ""
     return f"{error.strerror or error}{where}", hint

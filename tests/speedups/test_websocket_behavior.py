@@ -61,7 +61,9 @@ class End:
         """What the peer gets, up to this."""
         data = b""
         while not data.endswith(last):
-            data += await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.peer, 65536), 5)
+            more = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.peer, 65536), 5)
+            assert more, "the connection has ended"
+            data += more
         return data
 
 
@@ -362,8 +364,9 @@ def test_back_pressure() -> None:
                     written += 1
 
             producing = asyncio.ensure_future(produce())
-            while not end.protocol.stream.writing():
-                await asyncio.sleep(0)
+            async with asyncio.timeout(60):
+                while not end.protocol.stream.writing():
+                    await asyncio.sleep(0)
             for _ in range(10):
                 await asyncio.sleep(0)
             stopped = written

@@ -95,7 +95,7 @@ def test_a_command_of_this_repository_says_so_elsewhere(
 ) -> None:
     monkeypatch.setattr(program, "CHECKOUT", tmp_path)
     with pytest.raises(UsageError, match=f"{command} belongs to the repository of tornado-speedups") as told:
-        program._refuse_elsewhere(command)
+        program._check_checkout(command)
     assert f"nox -s {command}" in told.value.hint
 
 

@@ -16,7 +16,7 @@ from wheelworks.build.builder import BuildResult, BuildTask, Built, Failed, UpTo
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
 from wheelworks.cli import _manifest
 from wheelworks.cli._output import create_work_folder, ensure_writable
-from wheelworks.core import console, manifest
+from wheelworks.core import console, manifest, process
 from wheelworks.core.targets import Abi, find_family
 
 if TYPE_CHECKING:
@@ -25,23 +25,14 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that builds."""
-    parser.add_argument(
-        "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
-    )
-    parser.add_argument("--target", action="append", default=[], metavar="ID", help="for this target only; repeatable")
-    parser.add_argument("--out", default="dist", metavar="DIR", help="folder for the wheels (default: dist)")
-    parser.add_argument(
-        "--env",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a variable for the project's build; repeatable",
-    )
-    parser.add_argument(
-        "--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)"
-    )
-    parser.add_argument("--no-run", action="store_true", help="don't run the built wheels")
-    parser.add_argument("--verbose", action="store_true", help="print each target's settings and compiler commands")
+    add = parser.add_argument
+    add("source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)")
+    add("--target", action="append", default=[], metavar="ID", help="for this target only; repeatable")
+    add("--out", default="dist", metavar="DIR", help="folder for the wheels (default: dist)")
+    add("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable for the build; repeatable")
+    add("--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)")
+    add("--no-run", action="store_true", help="don't run the built wheels")
+    add("--verbose", action="store_true", help="print each target's settings and every command")
 
 
 def build_source(
@@ -55,6 +46,8 @@ def build_source(
 
     Returns the wheels, built or up to date, and the exit status.
     """
+    if options.verbose:
+        process.print_commands()
     start, variables, out = time.perf_counter(), parse_variables(options.env), ensure_writable(Path(options.out))
     with create_work_folder() as work, console.Progress() as progress:
         update = partial(progress.update, "source")

@@ -1,4 +1,4 @@
-"""A folder's manifest and its page, written together: what every command that adds to a manifest ends with."""
+"""Update a folder's manifest together with the page that is made from it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from wheelworks.report import model, page
 
 
 def save_with_page(record: Manifest, folder: Path) -> Path:
-    """Write a folder's manifest, and the page that is made of it; returns the manifest's path."""
+    """Write a folder's manifest and its page; returns the manifest's path."""
     place = manifest.save(record, folder)
     write_page(record, folder)
     return place
 
 
 def write_page(record: Manifest, folder: Path) -> Path:
-    """Write the page of a folder's manifest, whole or not at all."""
+    """Write the page of a folder's manifest, whole or not at all; returns its path."""
     return write_file(folder / page.FILE, page.render_page(record, _figures.load_sections(folder)).encode())
 
 
 def load_previous(folder: Path) -> Manifest | None:
-    """A folder's manifest for a build to add to; None where there is none, or none that can be read, which it says."""
+    """Return a folder's manifest; None where there is none, or, after a note, an unreadable one."""
     try:
         return manifest.load(folder)
     except WheelworksError as error:
@@ -38,25 +38,25 @@ def load_previous(folder: Path) -> Manifest | None:
 
 
 def refresh_page(folder: Path) -> None:
-    """Write a folder's page again, if it has a manifest: what lies beside it has changed."""
+    """Write a folder's page again, if it has a manifest, after the files beside it have changed."""
     record = manifest.load(folder)
     if record is not None:
         write_page(record, folder)
 
 
 def record_runs(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> None:
-    """Add what running has shown to the manifests that know the wheels, in place of earlier runs of the same kind."""
+    """Add the verdicts to the manifests of the wheels' folders, in place of earlier runs of the same kind."""
     for folder in sorted({wheel.parent for wheel in wheels}):
         record = manifest.load(folder)
         if record is not None:
             fresh = {wheel.name: hash_file(wheel) for wheel in wheels if wheel.parent == folder}
-            wheels_now = [_with_verdicts(known, fresh, verdicts) for known in record.wheels]
-            if wheels_now != record.wheels:
-                save_with_page(replace(record, wheels=wheels_now), folder)
+            updated = [_with_verdicts(known, fresh, verdicts) for known in record.wheels]
+            if updated != record.wheels:
+                save_with_page(replace(record, wheels=updated), folder)
 
 
 def _with_verdicts(known: WheelRecord, hashes: dict[str, str], verdicts: Sequence[Verdict]) -> WheelRecord:
-    """Return a wheel's record with its verdicts; unchanged where the file has other bytes by now."""
+    """Return a wheel's record with its verdicts; unchanged if the file has other bytes by now."""
     if hashes.get(known.file) != known.sha256:
         return known
     return _with_runs(known, [verdict.record() for verdict in verdicts if verdict.wheel == known.file])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,13 +36,6 @@ def left_over(mark: str) -> list[str]:
     return found
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came so far"
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("when", ["at once", "in the backend", "while compiling"])
 def test_nothing_is_left(number: signal.Signals, when: str, tmp_path: Path, wheelworks_cache: Path) -> None:
@@ -61,14 +53,14 @@ def test_nothing_is_left(number: signal.Signals, when: str, tmp_path: Path, whee
         "in the backend": started.exists,
         "while compiling": lambda: any(log.stat().st_size for log in temporary.glob(logs)),
     }
-    wait_for(reached[when])
+    commands.wait_for(reached[when])
     ended = commands.interrupt(process, number)
     assert ended.status == 1, ended.err
     assert "interrupted; partial output removed" in ended.err
     assert "Traceback" not in ended.err
     assert list(temporary.iterdir()) == []
     assert not out.exists() or [path.name for path in out.iterdir()] == []
-    wait_for(lambda: left_over(str(temporary)) == [], seconds=5)
+    commands.wait_for(lambda: left_over(str(temporary)) == [], seconds=5)
 
 
 def test_a_second_signal_changes_nothing(tmp_path: Path, wheelworks_cache: Path) -> None:
@@ -76,7 +68,7 @@ def test_a_second_signal_changes_nothing(tmp_path: Path, wheelworks_cache: Path)
     started = tmp_path / "started"
     words = ("cross-arm64", "--no-run", place, "--out", tmp_path / "out", "--env", f"STARTED={started}")
     process = commands.start(*words, cache=wheelworks_cache, TMPDIR=str(tmp_path))
-    wait_for(started.exists)
+    commands.wait_for(started.exists)
     os.kill(process.pid, signal.SIGINT)
     time.sleep(0.05)
     ended = commands.interrupt(process, signal.SIGINT)

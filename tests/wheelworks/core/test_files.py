@@ -6,14 +6,13 @@ import errno
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cache_folder, get_cached_folder, remove_leftovers, remove_tree, write_file
 
-from tests.fixtures.commands import environment
+from tests.fixtures.commands import environment, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -91,8 +90,7 @@ def test_two_processes_make_an_entry_once(place: Path, tmp_path: Path) -> None:
 def test_a_killed_process_leaves_no_entry(place: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = subprocess.Popen([sys.executable, "-c", SLOW_FILL, str(log), "30"], env=environment(place))
-    while not log.exists():
-        time.sleep(0.02)
+    wait_for(log.exists)
     process.kill()
     process.wait()
     assert not (place / "rooms/thing").exists()

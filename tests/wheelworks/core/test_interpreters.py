@@ -89,5 +89,5 @@ def test_a_program_that_is_no_python(tmp_path: Path) -> None:
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\necho hello\n")
     program.chmod(0o755)
-    with pytest.raises(WheelworksError, match="can't be asked what wheels it takes: hello"):
+    with pytest.raises(WheelworksError, match="doesn't list the wheel tags that it accepts: hello"):
         interpreters.find_pythons([str(program)])

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wheelworks.core import process, venv
+from wheelworks.core import process
 from wheelworks.core.errors import WheelworksError
 
-from tests.fixtures.commands import environment
+from tests.fixtures.commands import environment, wait_for
 
 GRANDCHILD = """\
 import os, pathlib, subprocess, sys, time
@@ -104,7 +104,10 @@ from wheelworks.core.errors import WheelworksError
 place = pathlib.Path(sys.argv[1])
 worker = threading.Thread(target=lambda: process.run([sys.executable, "-c", sys.argv[2], place, "stay"]))
 worker.start()
-while not place.exists() or not place.read_text(): time.sleep(0.01)
+deadline = time.monotonic() + 60
+while not place.exists() or not place.read_text():
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
 process.stop_all()
 worker.join(5)
 assert not worker.is_alive()
@@ -167,8 +170,7 @@ process.run([sys.executable, *sys.argv[1:]], die_with_parent=True)
     place = tmp_path / "pids"
     command = [sys.executable, "-c", code, "-c", child, str(place)]
     with subprocess.Popen(command, env=environment(tmp_path), stdin=subprocess.DEVNULL) as parent:
-        while not place.exists() or not place.read_text():
-            time.sleep(0.01)
+        wait_for(lambda: place.exists() and bool(place.read_text()))
         parent.kill()
     assert gone(place)
     assert (tmp_path / "cleaned").exists()
@@ -179,14 +181,30 @@ def test_a_program_that_is_not_tied_reads_nothing() -> None:
     process.watch_parent()  # which we aren't either: nothing happens
 
 
-@pytest.mark.parametrize(("windows", "place"), [(True, "Scripts/python.exe"), (False, "bin/python")])
-def test_where_an_environments_interpreter_is(windows: bool, place: str) -> None:
-    assert venv.python_of(Path("venv"), windows=windows) == Path("venv", place)
-
-
 def test_what_a_program_reads_has_none_of_stderr() -> None:
     text = "import os; os.write(1, b'1\\n'); os.write(2, b'warned\\n'); os.write(1, b'2\\n')"
     together = process.run([sys.executable, "-c", text])
     apart = process.run([sys.executable, "-c", text], separate_stderr=True)
     assert (together.output, together.errors) == ("1\nwarned\n2\n", "")
     assert (apart.output, apart.errors, apart.last_lines(2)) == ("1\n2\n", "warned\n", "2\nwarned")
+
+
+def test_commands_are_printed_on_request(tmp_path: Path) -> None:
+    code = "from wheelworks.core import process; import sys; process.run([sys.executable, '-c', 'x = 1'])"
+    command = [sys.executable, "-c", code]
+    for more, printed in (({}, ""), ({"WHEELWORKS_VERBOSE": "1"}, f"+ {sys.executable} -c 'x = 1'\n")):
+        env = {**environment(tmp_path), **more}
+        assert subprocess.run(command, check=True, capture_output=True, text=True, env=env).stderr == printed
+
+
+def test_a_failure_shows_the_last_lines() -> None:
+    with pytest.raises(WheelworksError, match=r"^it is broken:\n2\n3$") as raised:
+        process.run_checked([sys.executable, "-c", "print('1\\n2\\n3'); exit(1)"], "it is broken", "fix it", lines=2)
+    assert raised.value.hint == "fix it"
+
+
+def test_a_server_ends_when_its_stdin_is_closed() -> None:
+    code = "import sys; print('ready', flush=True); sys.stdin.read(); sys.exit(7)"
+    with process.start_server([sys.executable, "-c", code]) as server:
+        assert server.stdout and server.stdout.readline() == "ready\n"
+    assert server.returncode == 7

@@ -12,6 +12,7 @@ from wheelworks.emulator.exports import (
     NewReference,
     Object,
     OptionalObject,
+    OptionalValue,
     Pointer,
     Size,
     Ssize,
@@ -32,8 +33,8 @@ def PyErr_SetString(state: ProcessState, kind: Value, message: Pointer) -> None:
 
 
 @export()
-def PyErr_SetObject(state: ProcessState, kind: Value, value: OptionalObject) -> None:
-    state.error = _make_exception(kind, None if value is None else state.objects.unwrap(value))
+def PyErr_SetObject(state: ProcessState, kind: Value, value: OptionalValue) -> None:
+    state.error = _make_exception(kind, value)
 
 
 @export()
@@ -122,8 +123,7 @@ def PyErr_Restore(state: ProcessState, kind: OptionalObject, value: OptionalObje
     if kind is not None:
         state.error = _make_exception(kind.value, None if value is None else state.objects.unwrap(value))
     for given in (kind, value, traceback):
-        if given is not None:
-            state.objects.remove_reference(given)
+        state.objects.remove_reference(given)
 
 
 @export()
@@ -145,8 +145,7 @@ def PyErr_NewException(state: ProcessState, name: Text, base: OptionalObject, co
 def PyException_SetCause(state: ProcessState, error: Object, cause: OptionalObject) -> None:
     """Steals the reference to the cause."""
     _check_exception(error).__cause__ = None if cause is None else _check_exception(cause)
-    if cause is not None:
-        state.objects.remove_reference(cause)
+    state.objects.remove_reference(cause)
 
 
 @export()
@@ -281,7 +280,7 @@ def strcmp(state: ProcessState, left: Pointer, right: Pointer) -> Int:
 
 @export()
 def strncmp(state: ProcessState, left: Pointer, right: Pointer, size: Size) -> Int:
-    return _compare(_prefix(state, left, size), _prefix(state, right, size))
+    return _compare(_load_prefix(state, left, size), _load_prefix(state, right, size))
 
 
 @export()
@@ -316,7 +315,7 @@ def _compare(left: bytes, right: bytes) -> int:
     return (left > right) - (left < right)
 
 
-def _prefix(state: ProcessState, text: int, size: int) -> bytes:
+def _load_prefix(state: ProcessState, text: int, size: int) -> bytes:
     """Read a string of at most ``size`` bytes, and nothing after them."""
     found = bytearray()
     while len(found) < size and (byte := state.memory.load(text + len(found), 1)) != b"\0":
