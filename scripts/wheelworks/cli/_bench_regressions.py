@@ -13,8 +13,8 @@ from pathlib import Path
 
 from wheelworks.bench import icount, measurements, server_suites
 from wheelworks.bench.icount import Change, WheelCounts
-from wheelworks.cli import _figures, _manifest, host_wheel
-from wheelworks.cli._output import create_work_folder
+from wheelworks.cli import _page, host_wheel
+from wheelworks.cli._command import create_work_folder
 from wheelworks.core import console, git, process
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
@@ -159,10 +159,10 @@ def run_icount(folder: Path, *, update_baseline: bool) -> int:
         progress.update("icount", f"counting the instructions of {len(wheels)} wheels")
         found = list(pool.map(icount.count_wheel, wheels))
     counts = icount.format_counts(found).encode()
-    place = folder / _figures.FOLDER
+    place = folder / _page.FOLDER
     place.mkdir(exist_ok=True)
-    write_file(place / _figures.ICOUNT, counts)
-    _manifest.refresh_page(folder)
+    write_file(place / _page.ICOUNT, counts)
+    _page.refresh_page(folder)
     _show_counts(found)
     if update_baseline:
         write_file(icount.BASELINE, counts)

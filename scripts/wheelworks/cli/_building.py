@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from wheelworks.build import crossenv, driver
 from wheelworks.build.builder import BuildResult, BuildTask, Built, Failed, UpToDate, run_tasks
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
-from wheelworks.cli import _manifest
-from wheelworks.cli._output import create_work_folder, ensure_writable
+from wheelworks.cli import _page
+from wheelworks.cli._command import create_work_folder, ensure_writable
 from wheelworks.core import console, manifest, process
 from wheelworks.core.targets import Abi, find_family
 
@@ -113,9 +113,9 @@ def _print_commands(context: BuildContext, tasks: Sequence[BuildTask]) -> None:
 def _save_manifest(context: BuildContext, wheels: Sequence[Built | UpToDate]) -> None:
     """Add wheels to the folder's manifest, and report wheels in the folder that it doesn't list."""
     out, records = context.out, [wheel.record for wheel in wheels]
-    merged = manifest.merge(_manifest.load_previous(out), context.source.record(), context.toolchain(), records)
+    merged = manifest.merge(_page.load_previous(out), context.source.record(), context.toolchain(), records)
     merged = manifest.drop_changed(merged, out)
-    _manifest.save_with_page(merged, out)
+    _page.save_with_page(merged, out)
     if unknown := {path.name for path in out.glob("*.whl")} - {record.file for record in merged.wheels}:
         console.err.print(f"note: {out}/ also holds {len(unknown)} wheels of other builds", markup=False)
 
@@ -158,7 +158,7 @@ def run_wheels(wheels: Sequence[Path]) -> int:
 
     with console.Progress() as progress:
         verdicts = _running.run_wheels(wheels, "all", _choose_tests(wheels), [_running.FLOOR], progress.update)
-    _manifest.record_runs(wheels, verdicts)
+    _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
     return _running.exit_status(wheels, verdicts)
 
@@ -178,7 +178,7 @@ def run_release_wheels(wheels: Sequence[Path], *, everywhere: bool) -> int:
     with console.Progress() as progress:
         verdicts = _running.run_wheels(emulated, "emulated", _choose_tests(emulated), [], progress.update)
         verdicts += [_running.run_under_oldest_cpython(wheel, tests, progress.update) for wheel in real]
-    _manifest.record_runs(wheels, verdicts)
+    _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
     return _running.exit_status([wheel for wheel in engines if engines[wheel]], verdicts)
 

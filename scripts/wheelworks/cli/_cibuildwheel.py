@@ -11,8 +11,8 @@ from pathlib import Path
 from wheelworks.build import cibuildwheel
 from wheelworks.build.context import prepare_context
 from wheelworks.build.source import unpack_source
-from wheelworks.cli import _manifest
-from wheelworks.cli._output import create_work_folder
+from wheelworks.cli import _page
+from wheelworks.cli._command import create_work_folder
 from wheelworks.core import console, manifest
 from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.targets import Abi, Target
@@ -31,8 +31,8 @@ def build_wheels(source: Path, out: Path, targets: Sequence[Target], abis: Seque
         sdist = source if source.is_file() else prepare_context(source, work, out, update).sdist
         records = cibuildwheel.run_cibuildwheel(sdist, variables, work, out, update)
         tree, toolchain = unpack_source(sdist, work / "saved"), cibuildwheel.describe_toolchain(os.environ)
-        merged = manifest.merge(_manifest.load_previous(out), tree.record(), toolchain, records)
-        _manifest.save_with_page(manifest.drop_changed(merged, out), out)
+        merged = manifest.merge(_page.load_previous(out), tree.record(), toolchain, records)
+        _page.save_with_page(manifest.drop_changed(merged, out), out)
     console.out.print(_make_table(records, time.perf_counter() - start))
     return 0
 

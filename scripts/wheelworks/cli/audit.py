@@ -11,7 +11,8 @@ from wheelworks.audit import dependencies, findings, inspection, isa, report
 from wheelworks.audit.findings import FileAudit
 from wheelworks.audit.report import Audit
 from wheelworks.audit.wheel import Policy
-from wheelworks.cli import _help, _manifest
+from wheelworks.cli import _page
+from wheelworks.cli._command import create_parser
 from wheelworks.core import console, index, manifest
 from wheelworks.core.errors import UsageError
 
@@ -30,11 +31,10 @@ manifest.json. Exit status: 0, 1 (an error was found, with --strict a warning to
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
-    made = argparse.ArgumentParser(
-        prog="nox -s audit --",
-        description="Find what is wrong with wheels of any platform, and with sdists, made by any builder.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s audit --",
+        "Find what is wrong with wheels of any platform, and with sdists, made by any builder.",
+        EPILOG,
     )
     made.add_argument("sources", nargs="*", metavar="FILE|DIR|NAME==VERSION", help="what to audit (default: dist)")
     form = report.add_output_options(made)
@@ -110,5 +110,5 @@ def _audit_files(files: Sequence[Path], cpu: frozenset[str], progress: console.P
         audits = inspection.audit_files(here, Policy(cpu, epoch), lambda text: progress.update("wheels", text))
         found.update(zip(here, audits, strict=True))
         if folder:
-            _manifest.save_with_page(report.add_to_manifest(records[folder], audits), folder)
+            _page.save_with_page(report.add_to_manifest(records[folder], audits), folder)
     return [found[path] for path in files]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from wheelworks.bench import build, functions, measurements, plot, readme, server_suites
 from wheelworks.bench.measurements import Measurement, Plan
-from wheelworks.cli import _figures, _help, _manifest
+from wheelworks.cli import _page
+from wheelworks.cli._command import create_parser
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import write_file
@@ -50,7 +51,7 @@ Compare figures of one run only. Exit status: 0, 1 (something could not be measu
 use)."""
 
 
-OUT = Path("dist", _figures.FOLDER, _figures.SPEED)
+OUT = Path("dist", _page.FOLDER, _page.SPEED)
 OPTIONS = {
     "--icount": "count the instructions of each wheel in DIR (default: dist), and compare them with the baseline",
     "--compare": "measure this git revision and the working tree, and fail if the working tree is slower",
@@ -64,11 +65,10 @@ OPTIONS = {
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's options."""
-    made = argparse.ArgumentParser(
-        prog="nox -s bench --",
-        description="Measure the speedups, Tornado without them, and other libraries, in turns.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s bench --",
+        "Measure the speedups, Tornado without them, and other libraries, in turns.",
+        EPILOG,
     )
     add = made.add_argument
     add("suites", nargs="*", default=[], metavar="SUITE", help=f"one of {', '.join(SUITES)} (default: all)")
@@ -141,6 +141,6 @@ def _measure(options: argparse.Namespace) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_file(options.out, measurements.format_results(found).encode())
     plots = plot.write_plots(options.out)
-    _manifest.refresh_page(options.out.parent.parent)
+    _page.refresh_page(options.out.parent.parent)
     console.err.print(f"every figure of every round: {options.out}, and {len(plots)} plots beside it", markup=False)
     return 0

@@ -10,8 +10,8 @@ from pathlib import Path
 from wheelworks.build.builder import BuildTask, make_tasks
 from wheelworks.build.context import BuildContext
 from wheelworks.build.source import check_source, read_name_version, read_pure_variables, unpack_source
-from wheelworks.cli import _building, _help, ci_matrix
-from wheelworks.cli._output import create_work_folder, ensure_writable
+from wheelworks.cli import _building, ci_matrix
+from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
 from wheelworks.core import console, targets
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import write_file
@@ -37,11 +37,10 @@ WAYS = {"emulated": "an emulated CPU", "cpython": "a real CPython"}
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    made = argparse.ArgumentParser(
-        prog="nox -s build-wheels --",
-        description="Build every wheel of a release, for every platform and ABI, from one sdist, on this machine.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s build-wheels --",
+        "Build every wheel of a release, for every platform and ABI, from one sdist, on this machine.",
+        EPILOG,
     )
     _building.add_options(made)
     add = made.add_argument

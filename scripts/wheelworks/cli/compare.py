@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from wheelworks.cli import _help
+from wheelworks.cli._command import create_parser
 from wheelworks.compare.behaviour import compare_behaviour
 from wheelworks.compare.contents import compare_sets
 from wheelworks.compare.pairs import Skipped, WheelDifference, WheelPair
@@ -30,11 +30,10 @@ Exit status: 0 (the same), 1 (something differs), 2 (wrong use)."""
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
-    made = argparse.ArgumentParser(
-        prog="nox -s compare --",
-        description="Compare two sets of wheels of one project, made by any builders.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s compare --",
+        "Compare two sets of wheels of one project, made by any builders.",
+        EPILOG,
     )
     what = "a folder of wheels, a wheel, or a release in the package index such as tornado==6.6.1"
     made.add_argument("a", metavar="A", help=what)

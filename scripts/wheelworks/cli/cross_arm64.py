@@ -8,7 +8,8 @@ from pathlib import Path
 
 from wheelworks.build.builder import make_tasks
 from wheelworks.build.source import check_source
-from wheelworks.cli import _building, _help
+from wheelworks.cli import _building
+from wheelworks.cli._command import create_parser
 from wheelworks.core import targets
 
 EPILOG = """\
@@ -26,11 +27,10 @@ and CFLAGS don't reach it, those of --env do. Exit status: 0, 1 (a build or a ru
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    made = argparse.ArgumentParser(
-        prog="nox -s cross-arm64 --",
-        description="Build a project's ARM64 wheels, for Windows, macOS and Linux, and run them, on this machine.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s cross-arm64 --",
+        "Build a project's ARM64 wheels, for Windows, macOS and Linux, and run them, on this machine.",
+        EPILOG,
     )
     _building.add_options(made)
     return made

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wheelworks.build.builder import Failed, make_tasks, run_tasks
 from wheelworks.build.context import prepare_context
-from wheelworks.cli._output import create_work_folder, ensure_writable
+from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
 from wheelworks.core import console, process, targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Target
@@ -19,7 +19,7 @@ from wheelworks.core.targets import Target
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    made = argparse.ArgumentParser(prog="python -m wheelworks host-wheel", description=__doc__)
+    made = create_parser("python -m wheelworks host-wheel", __doc__ or "", "")
     made.add_argument(
         "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
     )

@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from wheelworks.audit import report
 from wheelworks.audit.findings import Finding, sanitize
-from wheelworks.cli import _help
+from wheelworks.cli._command import create_parser
 from wheelworks.core import process
 from wheelworks.core.errors import UsageError
 
@@ -37,11 +37,10 @@ _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
-    made = argparse.ArgumentParser(
-        prog="wheelworks lint-project",
-        description="Check a project's lock files and CI workflows.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "wheelworks lint-project",
+        "Check a project's lock files and CI workflows.",
+        EPILOG,
     )
     made.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="the project (default: here)")
     report.add_output_options(made)

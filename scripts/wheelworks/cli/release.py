@@ -7,8 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.cli import _help
-from wheelworks.cli._output import ensure_writable
+from wheelworks.cli._command import create_parser, ensure_writable
 from wheelworks.cli.reproduce import select_variations, select_wheels
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError
@@ -31,11 +30,10 @@ _MARKS = {"done": "[green]done[/]", "done before": "[green]done before[/]", "run
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
-    made = argparse.ArgumentParser(
-        prog="nox -s release --",
-        description="Make a release: build, audit, test, reproduce, describe and rehearse it.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s release --",
+        "Make a release: build, audit, test, reproduce, describe and rehearse it.",
+        EPILOG,
     )
     made.add_argument("version", metavar="X.Y.Z", help="the version, as in pyproject.toml")
     how = made.add_mutually_exclusive_group()

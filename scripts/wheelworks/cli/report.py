@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.cli import _help, _manifest
-from wheelworks.cli._output import ensure_writable
+from wheelworks.cli import _page
+from wheelworks.cli._command import create_parser, ensure_writable
 from wheelworks.core import console, manifest
 from wheelworks.core.errors import UsageError
 from wheelworks.report import pictures
@@ -26,11 +26,10 @@ MERGE = "add the native runs of all manifest.json files below FOLDER, those of C
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's options."""
-    made = argparse.ArgumentParser(
-        prog="nox -s report --",
-        description="Write a page about a folder's wheels: how they were built, audited, executed and reproduced.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s report --",
+        "Write a page about a folder's wheels: how they were built, audited, executed and reproduced.",
+        EPILOG,
     )
     made.add_argument("folder", nargs="?", type=Path, default=Path("dist"), metavar="DIR", help="default: dist")
     made.add_argument("--merge", type=Path, metavar="FOLDER", help=MERGE)
@@ -45,9 +44,9 @@ def main(argv: Sequence[str]) -> int:
     if record is None:
         raise UsageError(f"{options.folder}: there is no {manifest.FILE}", "build wheels first: nox -s cross-arm64")
     if options.merge is not None:
-        record = _manifest.add_native_runs(record, _load_manifests(options.merge))
-        _manifest.save_with_page(record, options.folder)
-    place = _manifest.write_page(record, options.folder)
+        record = _page.add_native_runs(record, _load_manifests(options.merge))
+        _page.save_with_page(record, options.folder)
+    place = _page.write_page(record, options.folder)
     made = pictures.take_pictures(place, ensure_writable(options.pictures)) if options.pictures else []
     for path in (place, *made):
         console.out.print(str(path), markup=False, soft_wrap=True)

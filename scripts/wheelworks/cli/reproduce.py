@@ -13,8 +13,8 @@ from rich.markup import escape
 
 from wheelworks.build.context import parse_variables
 from wheelworks.build.source import check_source
-from wheelworks.cli import _help, _manifest
-from wheelworks.cli._output import create_work_folder, ensure_writable
+from wheelworks.cli import _page
+from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
 from wheelworks.core import console, index, manifest, targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
@@ -46,11 +46,10 @@ Exit status: 0 (same bytes), 1 (other bytes), 2 (wrong use)."""
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
-    made = argparse.ArgumentParser(
-        prog="nox -s reproduce --",
-        description="Build wheels again from their sdist in changed environments, and compare them byte for byte.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s reproduce --",
+        "Build wheels again from their sdist in changed environments, and compare them byte for byte.",
+        EPILOG,
     )
     add = made.add_argument
     add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")
@@ -218,7 +217,7 @@ def _record_result(folder: Path, rebuilt: ReproductionResult) -> None:
             structs.replace(wheel, reproduced=rebuilt.create_record(wheel.file) or wheel.reproduced)
             for wheel in record.wheels
         ]
-        _manifest.save_with_page(structs.replace(record, wheels=wheels), folder)
+        _page.save_with_page(structs.replace(record, wheels=wheels), folder)
 
 
 def _keep_files(folder: Path, rebuilt: ReproductionResult) -> None:

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from wheelworks.cli import _help, test_native
-from wheelworks.cli._output import create_work_folder
+from wheelworks.cli import test_native
+from wheelworks.cli._command import create_parser, create_work_folder
 from wheelworks.core import console, interpreters
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
@@ -36,11 +36,10 @@ TIME_LIMITS = {True: 7200.0, False: 900.0}  # seconds; True: with sections of la
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's option parser."""
-    made = argparse.ArgumentParser(
-        prog="nox -s test-autobahn --",
-        description="Run the Autobahn WebSocket test suite against Tornado, with the speedups off and on.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s test-autobahn --",
+        "Run the Autobahn WebSocket test suite against Tornado, with the speedups off and on.",
+        EPILOG,
     )
     made.add_argument("--wheel", type=Path, metavar="FILE", help="a wheel of the package (default: one built here)")
     made.add_argument("--python", default="", metavar="X.Y", help="the CPython (default: the oldest here)")

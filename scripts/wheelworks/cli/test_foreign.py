@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.cli import _help, _manifest, _running
+from wheelworks.cli import _page, _running
+from wheelworks.cli._command import create_parser
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError
 
@@ -27,11 +28,10 @@ Exit status: 0, 1 (a wheel failed, or wasn't run by an engine that could run it)
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's option parser."""
-    made = argparse.ArgumentParser(
-        prog="nox -s test-foreign --",
-        description="Run the machine code of wheels for any platform, from any builder, on this machine.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s test-foreign --",
+        "Run the machine code of wheels for any platform, from any builder, on this machine.",
+        EPILOG,
     )
     made.add_argument("wheels", nargs="+", type=Path, metavar="WHEEL", help="wheel files")
     made.add_argument(
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     wheels, pythons = _select_with_code(options.wheels), options.python or [_running.FLOOR, _running.CEILING]
     with console.Progress() as progress:
         verdicts = _running.run_wheels(wheels, options.how, options.tests, pythons, progress.update)
-    _manifest.record_runs(wheels, verdicts)
+    _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
     runnable = [wheel for wheel in wheels if _running.choose_engines(wheel, options.how, pythons)]
     return _running.exit_status(runnable or wheels, verdicts)

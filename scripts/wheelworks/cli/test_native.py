@@ -9,8 +9,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from wheelworks.cli import _help, _manifest, host_wheel
-from wheelworks.cli._output import create_work_folder
+from wheelworks.cli import _page, host_wheel
+from wheelworks.cli._command import create_parser, create_work_folder
 from wheelworks.core import console, interpreters
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
@@ -38,11 +38,10 @@ Exit status: 0, 1 (a new failure, or no CPython takes a wheel), 2 (wrong use).""
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's option parser."""
-    made = argparse.ArgumentParser(
-        prog="nox -s test-native --",
-        description="Run the package's tests, and Tornado's own with the speedups off and on, natively on wheels.",
-        epilog=EPILOG,
-        formatter_class=_help.HelpFormatter,
+    made = create_parser(
+        "nox -s test-native --",
+        "Run the package's tests, and Tornado's own with the speedups off and on, natively on wheels.",
+        EPILOG,
     )
     made.add_argument(
         "--wheel", action="append", default=[], type=Path, metavar="FILE", help="a wheel (default: one built here)"
@@ -71,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     if options.json:
         text = json.dumps([asdict(result) for result in results], indent=2, sort_keys=True)
         write_file(options.json, f"{text}\n".encode())
-    _manifest.record_runs(named, [make_verdict(result) for result in results])
+    _page.record_runs(named, [make_verdict(result) for result in results])
     show_results(results)
     return report_untested(chosen, options.wheel or ([] if options.folder else wheels), bool(options.python), results)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from wheelworks.bench import measurements
 from wheelworks.bench.measurements import Measurement, make_tables, paired_ratio
-from wheelworks.cli import _figures
+from wheelworks.cli import _page
 from wheelworks.core.errors import WheelworksError
 
 ORIGINAL = Measurement("32 B", "tornado", "us", (100.0, 200.0, 50.0))
@@ -126,7 +126,7 @@ def test_other_figures_are_refused_and_left_out(tmp_path: Path, words: dict[str,
     place = changed(written(tmp_path / "bench", SUITES), **words)
     with pytest.raises(WheelworksError, match="not a results file of this version"):
         measurements.load_results(place)
-    assert _figures.load_sections(tmp_path) == []
+    assert _page.load_sections(tmp_path) == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"benchmarks": []}', '{"benchmarks": [{"runs": []}]}', "[" * 10**5])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheelworks.cli import _manifest, _running
+from wheelworks.cli import _page, _running
 from wheelworks.core import interpreters
 from wheelworks.core.verdict import Verdict
 
@@ -48,6 +48,6 @@ def test_a_damaged_manifest_is_replaced(
 ) -> None:
     if text is not None:
         (tmp_path / "manifest.json").write_text(text)
-    assert _manifest.load_previous(tmp_path) is None
+    assert _page.load_previous(tmp_path) is None
     told = capsys.readouterr().err
     assert says in told and told.strip().endswith("replaced" if says else "")

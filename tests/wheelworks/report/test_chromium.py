@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from wheelworks.bench import icount, plot
-from wheelworks.cli import _manifest
+from wheelworks.cli import _page
 from wheelworks.core import manifest
 from wheelworks.core.manifest import Manifest
 from wheelworks.report import pictures
@@ -62,7 +62,7 @@ def written(folder: Path, record: Manifest) -> str:
     shutil.copyfile(FIGURES, folder / "bench/bench.json")
     plot.write_plots(folder / "bench/bench.json")
     (folder / "bench/icount.json").write_text(icount.format_counts([COUNTS]), encoding="utf-8")
-    return _manifest.write_page(record, folder).as_uri()
+    return _page.write_page(record, folder).as_uri()
 
 
 @pytest.fixture

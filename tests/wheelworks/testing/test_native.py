@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks.cli import _manifest
+from wheelworks.cli import _page
 from wheelworks.cli import test_native as command
 from wheelworks.core import manifest
 from wheelworks.core.archive import Member, build_archive
@@ -123,7 +123,7 @@ def known_wheel(folder: Path) -> Path:
 
 
 def remember(wheel: Path, *results: NativeResult) -> None:
-    _manifest.record_runs([wheel], [command.make_verdict(one) for one in results])
+    _page.record_runs([wheel], [command.make_verdict(one) for one in results])
 
 
 def test_the_page_is_written_with_the_manifest(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Update a folder's manifest together with the page that is made from it."""
+"""Update a folder's manifest together with the page that is made from it and from the figures in DIR/bench/."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from wheelworks.cli import _figures
+from wheelworks.bench import icount, measurements, plot
+from wheelworks.bench.measurements import Measurement
 from wheelworks.core import console, manifest
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import hash_file, write_file
 from wheelworks.core.manifest import Manifest, RunRecord, WheelRecord
 from wheelworks.core.verdict import Verdict
 from wheelworks.report import model, page
+from wheelworks.report.page import Figure, Section
 
 
 def save_with_page(record: Manifest, folder: Path) -> Path:
@@ -25,7 +27,7 @@ def save_with_page(record: Manifest, folder: Path) -> Path:
 
 def write_page(record: Manifest, folder: Path) -> Path:
     """Write the page of a folder's manifest, whole or not at all; returns its path."""
-    return write_file(folder / page.FILE, page.render_page(record, _figures.load_sections(folder)).encode())
+    return write_file(folder / page.FILE, page.render_page(record, load_sections(folder)).encode())
 
 
 def load_previous(folder: Path) -> Manifest | None:
@@ -84,3 +86,58 @@ def add_native_runs(record: Manifest, others: Iterable[Manifest]) -> Manifest:
 def _in_ci(runs: Iterable[RunRecord]) -> list[RunRecord]:
     """Return the native runs, which say "here", wherever that was."""
     return [replace(run, how=run.how.replace(model.HERE, model.IN_CI)) for run in runs if model.HERE in run.how]
+
+
+COPY = "bytes() of a bytearray: the limit for many bytes; for few, the call itself is what counts"
+FOLDER, SPEED, ICOUNT = "bench", "bench.json", "icount.json"
+
+
+def load_sections(folder: Path) -> list[Section]:
+    """Return a section for each file of figures beside wheels. Unreadable files are reported and left out."""
+    found: list[Section] = []
+    for file, make in ((folder / FOLDER / SPEED, _speed), (folder / FOLDER / ICOUNT, _icount)):
+        try:
+            found += [make(file)] if file.is_file() else []
+        except WheelworksError as error:
+            console.print_note(f"{error.message}: left out of the page")
+    return found
+
+
+def _speed(file: Path) -> Section:
+    results = measurements.load_results(file)
+    figures = [one for suite, found in results.items() for one in _suite_figures(suite, found, file.parent)]
+    return Section("Speed", "speed", {**measurements.load_facts(file), "copy": COPY}, figures)
+
+
+def _suite_figures(suite: str, found: Sequence[Measurement], folder: Path) -> list[Figure]:
+    groups: dict[str, list[Measurement]] = {}
+    for one in found:
+        groups.setdefault(one.series, []).append(one)
+    return [
+        _figure(f"{suite}: {name}" if name else suite, folder / plot.plot_name(suite, name), group)
+        for name, group in groups.items()
+    ]
+
+
+def _figure(title: str, file: Path, group: Sequence[Measurement]) -> Figure:
+    subjects = list(dict.fromkeys(one.subject for one in group))
+    medians = {(one.case, one.subject): f"{one.median:,.0f} {one.unit}" for one in group}
+    rows = [
+        [case, *(medians.get((case, one), "") for one in subjects)] for case in dict.fromkeys(one.case for one in group)
+    ]
+    return Figure(title, file.read_bytes() if file.is_file() else b"", subjects, rows)
+
+
+def _icount(file: Path) -> Section:
+    known = icount.load_counts(file)["wheels"]
+    names = list(dict.fromkeys(name for row in known.values() for name in row if name != icount.UNSUPPORTED))
+    rows = [[tags, *(_cost(row, name) for name in names)] for tags, row in known.items()]
+    title = "Instructions per call + per byte, counted on the emulated CPU"
+    return Section("Instructions on every CPU", "icount", {}, [Figure(title, b"", names, rows)])
+
+
+def _cost(row: dict[str, str], name: str) -> str:
+    if name not in row:
+        return "unsupported"
+    counts = icount.parse_counts(row[name])
+    return f"{icount.cost_per_call(counts):,.0f} + {icount.cost_per_byte(counts):.2f}"

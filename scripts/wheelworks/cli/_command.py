@@ -1,0 +1,62 @@
+"""What every command shares: its parser, the layout of its --help, and the folders that it writes to."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import secrets
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wheelworks.core.errors import UsageError
+from wheelworks.core.files import remove_tree
+
+
+def create_parser(program: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Return a parser for the command line ``program``, whose --help ends with the wrapped ``epilog``."""
+    return argparse.ArgumentParser(prog=program, description=description, epilog=epilog, formatter_class=_HelpFormatter)
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Wrap paragraphs; where an example is too long, put its explanation below the command."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = (_wrap_paragraph(paragraph, width) for paragraph in text.split("\n\n"))
+        return "\n\n".join(paragraphs)
+
+
+def _wrap_paragraph(paragraph: str, width: int) -> str:
+    lines = paragraph.splitlines()
+    if not any(line.startswith("  ") for line in lines):
+        return textwrap.fill(paragraph, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrapped for line in lines for wrapped in _wrap_example(line, width))
+
+
+def _wrap_example(line: str, width: int) -> list[str]:
+    if len(line) <= width or not (parts := re.fullmatch(r"(  \S.*?)\s{2,}(\S.*)", line)):
+        return [line]
+    return [parts[1], *textwrap.wrap(parts[2], width, initial_indent="      ", subsequent_indent="      ")]
+
+
+def ensure_writable(folder: Path) -> Path:
+    """Create a folder where it doesn't exist; returns it. Raises UsageError where it can't be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UsageError(f"--out {folder}: {error.strerror}", "name a folder that you may write to") from error
+
+
+@contextmanager
+def create_work_folder() -> Iterator[Path]:
+    """Create a temporary folder; it is removed afterwards, even where an interrupt arrives during its creation."""
+    path = Path(tempfile.gettempdir(), f"wheelworks-{secrets.token_hex(6)}")
+    try:
+        path.mkdir(mode=0o700)
+        yield path.resolve()
+    finally:
+        remove_tree(path)
