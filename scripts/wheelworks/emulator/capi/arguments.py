@@ -13,20 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wheelworks.emulator import exports as c
 from wheelworks.emulator.calling import ArgumentReader
 from wheelworks.emulator.capi.buffers import PARSE_TUPLE, PARSE_TUPLE_AND_KEYWORDS, create_view, release_view
-from wheelworks.emulator.exports import (
-    Int,
-    NewReference,
-    Object,
-    OptionalObject,
-    Pointer,
-    Ssize,
-    Text,
-    Value,
-    Variadic,
-    export,
-)
 from wheelworks.emulator.faults import Fault, Unsupported
 from wheelworks.emulator.state import HostBuffer, ProcessState
 
@@ -85,8 +74,8 @@ def _format_object(state: ProcessState, kind: str, rest: ArgumentReader) -> str:
     return convert(state.objects.unwrap(state.objects.find(rest.unsigned(word))))
 
 
-@export("_Py_BuildValue_SizeT")
-def Py_BuildValue(state: ProcessState, form: Text, rest: Variadic) -> NewReference:
+@c.export("_Py_BuildValue_SizeT")
+def Py_BuildValue(state: ProcessState, form: c.Text, rest: c.Variadic) -> c.NewReference:
     builder = ValueBuilder(state, form, rest)
     values = builder.build_until("")
     return None if not values else values[0] if len(values) == 1 else tuple(values)
@@ -190,8 +179,8 @@ class FormatUnit:
     subject: object = None
 
 
-@export("_PyArg_ParseTuple_SizeT", failed=0)
-def PyArg_ParseTuple(state: ProcessState, args: Value, form: Text, rest: Variadic) -> Int:
+@c.export("_PyArg_ParseTuple_SizeT", failed=0)
+def PyArg_ParseTuple(state: ProcessState, args: c.Value, form: c.Text, rest: c.Variadic) -> c.Int:
     units = read_units(state, form, rest)
     PARSE_TUPLE(args, convert_format(state, form).encode(), *list_cells(units))
     for index, unit in enumerate(units[: len(args)]):
@@ -200,10 +189,10 @@ def PyArg_ParseTuple(state: ProcessState, args: Value, form: Text, rest: Variadi
     return 1
 
 
-@export("_PyArg_ParseTupleAndKeywords_SizeT", failed=0)
+@c.export("_PyArg_ParseTupleAndKeywords_SizeT", failed=0)
 def PyArg_ParseTupleAndKeywords(
-    state: ProcessState, args: Value, kwargs: OptionalObject, form: Text, names: Pointer, rest: Variadic
-) -> Int:
+    state: ProcessState, args: c.Value, kwargs: c.OptionalObject, form: c.Text, names: c.Pointer, rest: c.Variadic
+) -> c.Int:
     keywords = read_names(state, names)
     units = read_units(state, form, rest)
     given: Any = state.objects.unwrap(kwargs) if kwargs is not None else {}
@@ -216,8 +205,10 @@ def PyArg_ParseTupleAndKeywords(
     return 1
 
 
-@export(failed=0)
-def PyArg_UnpackTuple(state: ProcessState, args: Object, name: Text, least: Ssize, most: Ssize, rest: Variadic) -> Int:
+@c.export(failed=0)
+def PyArg_UnpackTuple(
+    state: ProcessState, args: c.Object, name: c.Text, least: c.Ssize, most: c.Ssize, rest: c.Variadic
+) -> c.Int:
     values = state.objects.unwrap(args)
     assert isinstance(values, tuple)
     if not least <= len(values) <= most:

@@ -5,20 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from wheelworks.emulator.exports import (
-    Borrowed,
-    Int,
-    NewReference,
-    Object,
-    OptionalObject,
-    Pointer,
-    Ssize,
-    Text,
-    Value,
-    Variadic,
-    export,
-    export_operations,
-)
+from wheelworks.emulator import exports as c
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.objects import GuestObject, Unfinished
 from wheelworks.emulator.state import ProcessState
@@ -36,38 +23,40 @@ def _raise_index_error(kind: str) -> Any:
     raise IndexError(f"{kind} index out of range")
 
 
-export_operations(
-    (Value, Ssize, Ssize), NewReference, PyTuple_GetSlice=lambda value, a, b: _get_tuple(value)[max(a, 0) : max(b, 0)]
+c.export_operations(
+    (c.Value, c.Ssize, c.Ssize),
+    c.NewReference,
+    PyTuple_GetSlice=lambda value, a, b: _get_tuple(value)[max(a, 0) : max(b, 0)],
 )
 
 
-@export()
-def PyTuple_New(state: ProcessState, size: Ssize) -> NewReference:
+@c.export()
+def PyTuple_New(state: ProcessState, size: c.Ssize) -> c.NewReference:
     state.memory.check_limit(size * state.abi.pointer)
     return state.objects.create_tuple(size) if size else ()
 
 
-@export()
-def PyTuple_Pack(state: ProcessState, size: Ssize, rest: Variadic) -> NewReference:
+@c.export()
+def PyTuple_Pack(state: ProcessState, size: c.Ssize, rest: c.Variadic) -> c.NewReference:
     items = [state.objects.find(rest.unsigned(state.abi.pointer)) for _ in range(size)]
     return tuple(state.objects.unwrap(item) for item in items)
 
 
-@export()
-def PyTuple_Size(state: ProcessState, value: Object) -> Ssize:
+@c.export()
+def PyTuple_Size(state: ProcessState, value: c.Object) -> c.Ssize:
     return value.length if value.value is Unfinished.TUPLE else len(_get_tuple(value.value))
 
 
-@export()
-def PyTuple_GetItem(state: ProcessState, value: Object, index: Ssize) -> Borrowed:
+@c.export()
+def PyTuple_GetItem(state: ProcessState, value: c.Object, index: c.Ssize) -> c.Borrowed:
     if value.value is Unfinished.TUPLE:
         return value.items[index] if 0 <= index < value.length else _raise_index_error("tuple")
     items = _get_tuple(value.value)
     return state.objects.borrow(value, items[index]) if 0 <= index < len(items) else _raise_index_error("tuple")
 
 
-@export()
-def PyTuple_SetItem(state: ProcessState, value: Object, index: Ssize, item: OptionalObject) -> Int:
+@c.export()
+def PyTuple_SetItem(state: ProcessState, value: c.Object, index: c.Ssize, item: c.OptionalObject) -> c.Int:
     """Steals the reference, also when it fails."""
     if value.value is not Unfinished.TUPLE or not 0 <= index < value.length:
         state.objects.remove_reference(item)
@@ -98,16 +87,18 @@ def _keep_item(state: ProcessState, made: GuestObject, item: GuestObject) -> Non
     state.objects.release_missing(made, iter(_get_list(made)))
 
 
-export_operations((Object,), Ssize, PyList_Size=lambda made: len(_get_list(made)))
-export_operations((Object,), Int, PyList_Reverse=lambda made: _get_list(made).reverse())
-export_operations((Object,), NewReference, PyList_AsTuple=lambda made: tuple(_get_list(made)))
-export_operations(
-    (Object, Ssize, Ssize), NewReference, PyList_GetSlice=lambda made, a, b: _get_list(made)[max(a, 0) : max(b, 0)]
+c.export_operations((c.Object,), c.Ssize, PyList_Size=lambda made: len(_get_list(made)))
+c.export_operations((c.Object,), c.Int, PyList_Reverse=lambda made: _get_list(made).reverse())
+c.export_operations((c.Object,), c.NewReference, PyList_AsTuple=lambda made: tuple(_get_list(made)))
+c.export_operations(
+    (c.Object, c.Ssize, c.Ssize),
+    c.NewReference,
+    PyList_GetSlice=lambda made, a, b: _get_list(made)[max(a, 0) : max(b, 0)],
 )
 
 
-@export()
-def PyList_New(state: ProcessState, size: Ssize) -> NewReference:
+@c.export()
+def PyList_New(state: ProcessState, size: c.Ssize) -> c.NewReference:
     """Create a list whose items are NULL. It must not be used as a list before they are set."""
     state.memory.check_limit(size * state.abi.pointer)
     made = state.objects.wrap([None] * size)
@@ -115,20 +106,20 @@ def PyList_New(state: ProcessState, size: Ssize) -> NewReference:
     return made
 
 
-@export()
-def PyList_GetItem(state: ProcessState, value: Object, index: Ssize) -> Borrowed:
+@c.export()
+def PyList_GetItem(state: ProcessState, value: c.Object, index: c.Ssize) -> c.Borrowed:
     items = _get_list(value)
     return state.objects.borrow(value, items[index]) if 0 <= index < len(items) else _raise_index_error("list")
 
 
-@export()
-def PyList_GetItemRef(state: ProcessState, value: Object, index: Ssize) -> NewReference:
+@c.export()
+def PyList_GetItemRef(state: ProcessState, value: c.Object, index: c.Ssize) -> c.NewReference:
     items = _get_list(value)
     return items[index] if 0 <= index < len(items) else _raise_index_error("list")
 
 
-@export()
-def PyList_SetItem(state: ProcessState, value: Object, index: Ssize, item: Object) -> Int:
+@c.export()
+def PyList_SetItem(state: ProcessState, value: c.Object, index: c.Ssize, item: c.Object) -> c.Int:
     """Steals the reference."""
     items = _get_list(value)
     if not 0 <= index < len(items):
@@ -141,15 +132,15 @@ def PyList_SetItem(state: ProcessState, value: Object, index: Ssize, item: Objec
     return 0
 
 
-@export()
-def PyList_Append(state: ProcessState, value: Object, item: Object) -> Int:
+@c.export()
+def PyList_Append(state: ProcessState, value: c.Object, item: c.Object) -> c.Int:
     _get_list(value).append(state.objects.unwrap(item))
     _keep_item(state, value, item)
     return 0
 
 
-@export()
-def PyList_Insert(state: ProcessState, value: Object, index: Ssize, item: Object) -> Int:
+@c.export()
+def PyList_Insert(state: ProcessState, value: c.Object, index: c.Ssize, item: c.Object) -> c.Int:
     _get_list(value).insert(index, state.objects.unwrap(item))
     _keep_item(state, value, item)
     return 0
@@ -182,13 +173,13 @@ def _delete_item(state: ProcessState, made: GuestObject, key: object) -> None:
     state.objects.release_missing(made, iter([*content, *content.values()]))
 
 
-export_operations((), NewReference, PyDict_New=dict)
-export_operations((Object,), Ssize, PyDict_Size=lambda made: len(_get_dict(made)))
-export_operations((Object, Value), Int, PyDict_Contains=lambda made, key: key in _get_dict(made))
-export_operations((Object, Value), Int, PyDict_Update=lambda made, other: _get_dict(made).update(other))
-export_operations(
-    (Object,),
-    NewReference,
+c.export_operations((), c.NewReference, PyDict_New=dict)
+c.export_operations((c.Object,), c.Ssize, PyDict_Size=lambda made: len(_get_dict(made)))
+c.export_operations((c.Object, c.Value), c.Int, PyDict_Contains=lambda made, key: key in _get_dict(made))
+c.export_operations((c.Object, c.Value), c.Int, PyDict_Update=lambda made, other: _get_dict(made).update(other))
+c.export_operations(
+    (c.Object,),
+    c.NewReference,
     PyDict_Copy=lambda made: dict(_get_dict(made)),
     PyDict_Items=lambda made: list(_get_dict(made).items()),
     PyDict_Keys=lambda made: list(_get_dict(made)),
@@ -196,8 +187,8 @@ export_operations(
 )
 
 
-@export()
-def PyDict_GetItem(state: ProcessState, value: Object, key: Value) -> Borrowed:
+@c.export()
+def PyDict_GetItem(state: ProcessState, value: c.Object, key: c.Value) -> c.Borrowed:
     """Suppresses every error, as documented."""
     try:
         return _find_item(state, value, key)
@@ -205,18 +196,18 @@ def PyDict_GetItem(state: ProcessState, value: Object, key: Value) -> Borrowed:
         return None
 
 
-@export()
-def PyDict_GetItemWithError(state: ProcessState, value: Object, key: Value) -> Borrowed:
+@c.export()
+def PyDict_GetItemWithError(state: ProcessState, value: c.Object, key: c.Value) -> c.Borrowed:
     return _find_item(state, value, key)
 
 
-@export()
-def PyDict_GetItemString(state: ProcessState, value: Object, key: Text) -> Borrowed:
+@c.export()
+def PyDict_GetItemString(state: ProcessState, value: c.Object, key: c.Text) -> c.Borrowed:
     return _find_item(state, value, key)
 
 
-@export()
-def PyDict_GetItemRef(state: ProcessState, value: Object, key: Value, place: Pointer) -> Int:
+@c.export()
+def PyDict_GetItemRef(state: ProcessState, value: c.Object, key: c.Value, place: c.Pointer) -> c.Int:
     state.memory.store_pointer(place, 0)
     found = _find_item(state, value, key)
     if found is None:
@@ -225,38 +216,38 @@ def PyDict_GetItemRef(state: ProcessState, value: Object, key: Value, place: Poi
     return 1
 
 
-@export()
-def PyDict_SetItem(state: ProcessState, value: Object, key: Object, item: Object) -> Int:
+@c.export()
+def PyDict_SetItem(state: ProcessState, value: c.Object, key: c.Object, item: c.Object) -> c.Int:
     _set_item(state, value, state.objects.unwrap(key), item)
     return 0
 
 
-@export()
-def PyDict_SetItemString(state: ProcessState, value: Object, key: Text, item: Object) -> Int:
+@c.export()
+def PyDict_SetItemString(state: ProcessState, value: c.Object, key: c.Text, item: c.Object) -> c.Int:
     _set_item(state, value, key, item)
     return 0
 
 
-@export()
-def PyDict_DelItem(state: ProcessState, value: Object, key: Value) -> Int:
+@c.export()
+def PyDict_DelItem(state: ProcessState, value: c.Object, key: c.Value) -> c.Int:
     _delete_item(state, value, key)
     return 0
 
 
-@export()
-def PyDict_DelItemString(state: ProcessState, value: Object, key: Text) -> Int:
+@c.export()
+def PyDict_DelItemString(state: ProcessState, value: c.Object, key: c.Text) -> c.Int:
     _delete_item(state, value, key)
     return 0
 
 
-@export()
-def PyDict_Clear(state: ProcessState, value: Object) -> None:
+@c.export()
+def PyDict_Clear(state: ProcessState, value: c.Object) -> None:
     _get_dict(value).clear()
     state.objects.release_missing(value, iter(()))
 
 
-@export()
-def PyDict_Next(state: ProcessState, value: Object, position: Pointer, key: Pointer, item: Pointer) -> Int:
+@c.export()
+def PyDict_Next(state: ProcessState, value: c.Object, position: c.Pointer, key: c.Pointer, item: c.Pointer) -> c.Int:
     pack = state.abi.packer("n")
     index = pack.unpack(state.memory.load(position, pack.size))[0]
     pairs = list(_get_dict(value).items())
@@ -280,28 +271,28 @@ SIZE_NAMES = (
     "PySet_Size",
 )
 
-export_operations((Value,), Ssize, **dict.fromkeys(SIZE_NAMES, len))
-export_operations((Value,), NewReference, PySequence_List=list, PySequence_Tuple=tuple)
-export_operations((Value, Ssize), NewReference, PySequence_GetItem=operator.getitem)
-export_operations((Value, Text), NewReference, PyMapping_GetItemString=operator.getitem)
-export_operations((Value, Value), NewReference, PySequence_Concat=operator.concat)
-export_operations((Value, Value), Int, PySequence_Contains=operator.contains, PySet_Contains=operator.contains)
-export_operations((Value, Value), Int, PySet_Add=lambda value, item: value.add(item))
-export_operations(
-    (Value,),
-    Int,
+c.export_operations((c.Value,), c.Ssize, **dict.fromkeys(SIZE_NAMES, len))
+c.export_operations((c.Value,), c.NewReference, PySequence_List=list, PySequence_Tuple=tuple)
+c.export_operations((c.Value, c.Ssize), c.NewReference, PySequence_GetItem=operator.getitem)
+c.export_operations((c.Value, c.Text), c.NewReference, PyMapping_GetItemString=operator.getitem)
+c.export_operations((c.Value, c.Value), c.NewReference, PySequence_Concat=operator.concat)
+c.export_operations((c.Value, c.Value), c.Int, PySequence_Contains=operator.contains, PySet_Contains=operator.contains)
+c.export_operations((c.Value, c.Value), c.Int, PySet_Add=lambda value, item: value.add(item))
+c.export_operations(
+    (c.Value,),
+    c.Int,
     PyMapping_Check=lambda value: hasattr(type(value), "__getitem__"),
     PySequence_Check=lambda value: hasattr(type(value), "__getitem__") and not isinstance(value, dict),
 )
 
 
-@export()
-def PySet_New(state: ProcessState, items: OptionalObject) -> NewReference:
+@c.export()
+def PySet_New(state: ProcessState, items: c.OptionalObject) -> c.NewReference:
     return set() if items is None else set(state.objects.unwrap(items))  # type: ignore[call-overload]
 
 
-@export()
-def PySequence_Fast(state: ProcessState, value: Object, message: Text) -> NewReference:
+@c.export()
+def PySequence_Fast(state: ProcessState, value: c.Object, message: c.Text) -> c.NewReference:
     content: Any = state.objects.unwrap(value)
     if isinstance(content, (list, tuple)):
         return value

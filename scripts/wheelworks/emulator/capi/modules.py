@@ -6,18 +6,8 @@ import inspect
 import types
 from collections.abc import Mapping, Sequence
 
+from wheelworks.emulator import exports as c
 from wheelworks.emulator.definition import Method, ModuleDefinition, read_definition, read_methods
-from wheelworks.emulator.exports import (
-    Borrowed,
-    Int,
-    Long,
-    NewReference,
-    Object,
-    OptionalObject,
-    Pointer,
-    Text,
-    export,
-)
 from wheelworks.emulator.faults import Fault, Unsupported
 from wheelworks.emulator.heap import Block
 from wheelworks.emulator.objects import GuestObject
@@ -175,14 +165,14 @@ def run_exec_slots(state: ProcessState, module: GuestObject, slots: Sequence[tup
             state.check_result(status != 0, "a Py_mod_exec function")
 
 
-@export()
-def PyModuleDef_Init(state: ProcessState, definition: Pointer) -> Pointer:
+@c.export()
+def PyModuleDef_Init(state: ProcessState, definition: c.Pointer) -> c.Pointer:
     read_definition(state.memory, definition)
     return definition
 
 
-@export("PyModule_Create2TraceRefs")
-def PyModule_Create2(state: ProcessState, definition: Pointer, version: Int) -> NewReference:
+@c.export("PyModule_Create2TraceRefs")
+def PyModule_Create2(state: ProcessState, definition: c.Pointer, version: c.Int) -> c.NewReference:
     """Create a module in single-phase initialisation."""
     read = read_definition(state.memory, definition)
     if read.slots:
@@ -190,97 +180,99 @@ def PyModule_Create2(state: ProcessState, definition: Pointer, version: Int) -> 
     return create_module(state, read)
 
 
-@export()
-def PyModule_FromDefAndSpec2(state: ProcessState, definition: Pointer, spec: Object, version: Int) -> NewReference:
+@c.export()
+def PyModule_FromDefAndSpec2(
+    state: ProcessState, definition: c.Pointer, spec: c.Object, version: c.Int
+) -> c.NewReference:
     return create_module(state, read_definition(state.memory, definition))
 
 
-@export()
-def PyModule_ExecDef(state: ProcessState, module: Object, definition: Pointer) -> Int:
+@c.export()
+def PyModule_ExecDef(state: ProcessState, module: c.Object, definition: c.Pointer) -> c.Int:
     run_exec_slots(state, module, read_definition(state.memory, definition).slots)
     return 0
 
 
-@export()
-def PyModule_AddFunctions(state: ProcessState, module: Object, methods: Pointer) -> Int:
+@c.export()
+def PyModule_AddFunctions(state: ProcessState, module: c.Object, methods: c.Pointer) -> c.Int:
     for method in read_methods(state.memory, methods):
         setattr(_check_module(module), method.name, EmulatedFunction(state, method, module))
     return 0
 
 
-@export()
-def PyModule_AddObjectRef(state: ProcessState, module: Object, name: Text, value: OptionalObject) -> Int:
+@c.export()
+def PyModule_AddObjectRef(state: ProcessState, module: c.Object, name: c.Text, value: c.OptionalObject) -> c.Int:
     _add_attribute(state, module, name, value)
     return 0
 
 
-@export("PyModule_Add")
-def PyModule_AddObject(state: ProcessState, module: Object, name: Text, value: OptionalObject) -> Int:
+@c.export("PyModule_Add")
+def PyModule_AddObject(state: ProcessState, module: c.Object, name: c.Text, value: c.OptionalObject) -> c.Int:
     """Steals the reference."""
     state.objects.remove_reference(_add_attribute(state, module, name, value))
     return 0
 
 
-@export()
-def PyModule_AddIntConstant(state: ProcessState, module: Object, name: Text, value: Long) -> Int:
+@c.export()
+def PyModule_AddIntConstant(state: ProcessState, module: c.Object, name: c.Text, value: c.Long) -> c.Int:
     setattr(_check_module(module), name, value)
     return 0
 
 
-@export()
-def PyModule_AddStringConstant(state: ProcessState, module: Object, name: Text, value: Text) -> Int:
+@c.export()
+def PyModule_AddStringConstant(state: ProcessState, module: c.Object, name: c.Text, value: c.Text) -> c.Int:
     setattr(_check_module(module), name, value)
     return 0
 
 
-@export()
-def PyModule_AddType(state: ProcessState, module: Object, kind: Object) -> Int:
+@c.export()
+def PyModule_AddType(state: ProcessState, module: c.Object, kind: c.Object) -> c.Int:
     value = kind.value
     assert isinstance(value, type)
     setattr(_check_module(module), value.__name__, value)
     return 0
 
 
-@export()
-def PyModule_GetState(state: ProcessState, module: Object) -> Pointer:
+@c.export()
+def PyModule_GetState(state: ProcessState, module: c.Object) -> c.Pointer:
     block = state.module_states.get(module)
     return block.start if block is not None else 0
 
 
-@export()
-def PyModule_GetDef(state: ProcessState, module: Object) -> Pointer:
+@c.export()
+def PyModule_GetDef(state: ProcessState, module: c.Object) -> c.Pointer:
     return state.definition.address if state.definition is not None else 0
 
 
-@export()
-def PyModule_GetDict(state: ProcessState, module: Object) -> Borrowed:
+@c.export()
+def PyModule_GetDict(state: ProcessState, module: c.Object) -> c.Borrowed:
     return state.objects.borrow(module, _check_module(module).__dict__)
 
 
-@export()
-def PyModule_GetNameObject(state: ProcessState, module: Object) -> NewReference:
+@c.export()
+def PyModule_GetNameObject(state: ProcessState, module: c.Object) -> c.NewReference:
     return _check_module(module).__name__
 
 
-@export()
-def PyModule_SetDocString(state: ProcessState, module: Object, text: Text) -> Int:
+@c.export()
+def PyModule_SetDocString(state: ProcessState, module: c.Object, text: c.Text) -> c.Int:
     _check_module(module).__doc__ = text
     return 0
 
 
-@export()
-def PyState_FindModule(state: ProcessState, definition: Pointer) -> Borrowed:
+@c.export()
+def PyState_FindModule(state: ProcessState, definition: c.Pointer) -> c.Borrowed:
     known = state.definition
     return state.module if isinstance(known, ModuleDefinition) and known.address == definition else None
 
 
-@export()
-def PyUnstable_Module_SetGIL(state: ProcessState, module: Object, gil: Pointer) -> Int:
+@c.export()
+def PyUnstable_Module_SetGIL(state: ProcessState, module: c.Object, gil: c.Pointer) -> c.Int:
     return 0
 
 
-@export()
-def PyABIInfo_Check(state: ProcessState, info: Pointer, name: Text) -> Int:
+@c.export()
+def PyABIInfo_Check(state: ProcessState, info: c.Pointer, name: c.Text) -> c.Int:
     return 0
 
 

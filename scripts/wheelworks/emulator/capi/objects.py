@@ -6,28 +6,8 @@ import operator
 from operator import attrgetter
 from typing import Any
 
+from wheelworks.emulator import exports as c
 from wheelworks.emulator.calling import ArgumentReader
-from wheelworks.emulator.exports import (
-    Double,
-    Int,
-    Long,
-    LongLong,
-    NewReference,
-    Object,
-    OptionalObject,
-    OptionalValue,
-    Pointer,
-    Size,
-    Ssize,
-    Text,
-    UInt,
-    ULong,
-    ULongLong,
-    Value,
-    Variadic,
-    export,
-    export_operations,
-)
 from wheelworks.emulator.faults import Fault, Unsupported
 from wheelworks.emulator.state import ProcessState
 
@@ -37,60 +17,60 @@ CONSTANTS = (None, False, True, ..., NotImplemented, 0, 1, "", b"", ())
 # -- references and types
 
 
-@export("_Py_IncRef")
-def Py_IncRef(state: ProcessState, value: OptionalObject) -> None:
+@c.export("_Py_IncRef")
+def Py_IncRef(state: ProcessState, value: c.OptionalObject) -> None:
     state.objects.add_reference(value)
 
 
-@export("_Py_DecRef")
-def Py_DecRef(state: ProcessState, value: OptionalObject) -> None:
+@c.export("_Py_DecRef")
+def Py_DecRef(state: ProcessState, value: c.OptionalObject) -> None:
     state.objects.remove_reference(value)
 
 
-@export("Py_XNewRef")
-def Py_NewRef(state: ProcessState, value: OptionalObject) -> Pointer:
+@c.export("Py_XNewRef")
+def Py_NewRef(state: ProcessState, value: c.OptionalObject) -> c.Pointer:
     return state.objects.add_reference(value)
 
 
-@export("_Py_MergeZeroLocalRefcount")
-def _Py_Dealloc(state: ProcessState, value: Object) -> None:
+@c.export("_Py_MergeZeroLocalRefcount")
+def _Py_Dealloc(state: ProcessState, value: c.Object) -> None:
     """Free an object. An inlined Py_DECREF that has counted down to zero calls this."""
     if state.objects.get_refcount(value) <= 0:
         state.objects.deallocate(value)
 
 
-@export()
-def _Py_DecRefShared(state: ProcessState, value: Object) -> None:
+@c.export()
+def _Py_DecRefShared(state: ProcessState, value: c.Object) -> None:
     state.objects.remove_reference(value)
 
 
-@export()
-def Py_REFCNT(state: ProcessState, value: Object) -> Ssize:
+@c.export()
+def Py_REFCNT(state: ProcessState, value: c.Object) -> c.Ssize:
     return state.objects.get_refcount(value)
 
 
-@export()
-def Py_TYPE(state: ProcessState, value: Object) -> Pointer:
+@c.export()
+def Py_TYPE(state: ProcessState, value: c.Object) -> c.Pointer:
     return state.objects.wrap(state.objects.get_type(value)).address
 
 
-@export()
-def Py_SIZE(state: ProcessState, value: Object) -> Ssize:
+@c.export()
+def Py_SIZE(state: ProcessState, value: c.Object) -> c.Ssize:
     return value.length
 
 
-@export()
-def Py_IS_TYPE(state: ProcessState, value: Object, kind: Value) -> Int:
+@c.export()
+def Py_IS_TYPE(state: ProcessState, value: c.Object, kind: c.Value) -> c.Int:
     return int(state.objects.get_type(value) is kind)
 
 
-@export()
-def Py_GetConstant(state: ProcessState, index: UInt) -> NewReference:
+@c.export()
+def Py_GetConstant(state: ProcessState, index: c.UInt) -> c.NewReference:
     return _get_constant(index)
 
 
-@export()
-def Py_GetConstantBorrowed(state: ProcessState, index: UInt) -> Pointer:
+@c.export()
+def Py_GetConstantBorrowed(state: ProcessState, index: c.UInt) -> c.Pointer:
     made = state.objects.wrap(_get_constant(index))
     if not made.held and not made.permanent:
         state.objects.hold(made)
@@ -99,28 +79,28 @@ def Py_GetConstantBorrowed(state: ProcessState, index: UInt) -> Pointer:
     return made.address
 
 
-@export()
-def PyObject_Type(state: ProcessState, value: Object) -> NewReference:
+@c.export()
+def PyObject_Type(state: ProcessState, value: c.Object) -> c.NewReference:
     return state.objects.get_type(value)
 
 
-@export()
-def PyType_GetFlags(state: ProcessState, kind: Value) -> ULong:
+@c.export()
+def PyType_GetFlags(state: ProcessState, kind: c.Value) -> c.ULong:
     return int(kind.__flags__) & 0xFFFFFFFF
 
 
-@export()
-def PyType_GetFullyQualifiedName(state: ProcessState, kind: Value) -> NewReference:
+@c.export()
+def PyType_GetFullyQualifiedName(state: ProcessState, kind: c.Value) -> c.NewReference:
     plain = kind.__module__ in ("builtins", "__main__")
     return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
 
 
 # -- the object protocol, calls excepted
 
-export_operations((Pointer, Pointer), Int, Py_Is=operator.eq)
-export_operations(
-    (Value,),
-    NewReference,
+c.export_operations((c.Pointer, c.Pointer), c.Int, Py_Is=operator.eq)
+c.export_operations(
+    (c.Value,),
+    c.NewReference,
     PyMemoryView_FromObject=memoryview,
     PyNumber_Float=float,
     PyNumber_Index=operator.index,
@@ -133,9 +113,9 @@ export_operations(
     PyType_GetName=attrgetter("__name__"),
     PyType_GetQualName=attrgetter("__qualname__"),
 )
-export_operations(
-    (Value, Value),
-    NewReference,
+c.export_operations(
+    (c.Value, c.Value),
+    c.NewReference,
     PyNumber_Add=operator.add,
     PyNumber_And=operator.and_,
     PyNumber_Multiply=operator.mul,
@@ -145,29 +125,29 @@ export_operations(
     PyObject_GetAttr=getattr,
     PyObject_GetItem=operator.getitem,
 )
-export_operations((Value,), Ssize, PyObject_Hash=hash)
-export_operations((Value,), Int, PyCallable_Check=callable, PyObject_IsTrue=bool, PyObject_Not=operator.not_)
-export_operations((Value, Value), Int, PyObject_DelItem=operator.delitem, PyObject_IsInstance=isinstance)
-export_operations((Value, Value), Int, PyType_IsSubtype=lambda kind, base: base in kind.__mro__)
-export_operations((Value, Value, Value), Int, PyObject_SetAttr=setattr, PyObject_SetItem=operator.setitem)
-export_operations((Value, Text), NewReference, PyObject_GetAttrString=getattr)
-export_operations((Value, Text), Int, PyObject_HasAttrString=hasattr)
-export_operations((Value, Text, Value), Int, PyObject_SetAttrString=setattr)
+c.export_operations((c.Value,), c.Ssize, PyObject_Hash=hash)
+c.export_operations((c.Value,), c.Int, PyCallable_Check=callable, PyObject_IsTrue=bool, PyObject_Not=operator.not_)
+c.export_operations((c.Value, c.Value), c.Int, PyObject_DelItem=operator.delitem, PyObject_IsInstance=isinstance)
+c.export_operations((c.Value, c.Value), c.Int, PyType_IsSubtype=lambda kind, base: base in kind.__mro__)
+c.export_operations((c.Value, c.Value, c.Value), c.Int, PyObject_SetAttr=setattr, PyObject_SetItem=operator.setitem)
+c.export_operations((c.Value, c.Text), c.NewReference, PyObject_GetAttrString=getattr)
+c.export_operations((c.Value, c.Text), c.Int, PyObject_HasAttrString=hasattr)
+c.export_operations((c.Value, c.Text, c.Value), c.Int, PyObject_SetAttrString=setattr)
 
 
-@export()
-def PyObject_RichCompare(state: ProcessState, left: Value, right: Value, operation: Int) -> NewReference:
+@c.export()
+def PyObject_RichCompare(state: ProcessState, left: c.Value, right: c.Value, operation: c.Int) -> c.NewReference:
     return COMPARISONS[operation](left, right)
 
 
-@export()
-def PyObject_RichCompareBool(state: ProcessState, left: Value, right: Value, operation: Int) -> Int:
+@c.export()
+def PyObject_RichCompareBool(state: ProcessState, left: c.Value, right: c.Value, operation: c.Int) -> c.Int:
     same = left is right and operation in (2, 3)
     return int(operation == 2 if same else bool(COMPARISONS[operation](left, right)))
 
 
-@export()
-def PyIter_Next(state: ProcessState, value: Value) -> Pointer:
+@c.export()
+def PyIter_Next(state: ProcessState, value: c.Value) -> c.Pointer:
     """Return NULL without an exception at the end."""
     for item in value:
         return state.objects.add_reference(state.objects.wrap(item))
@@ -176,130 +156,130 @@ def PyIter_Next(state: ProcessState, value: Value) -> Pointer:
 
 # -- calls
 
-export_operations((Value,), NewReference, PyObject_CallNoArgs=operator.call)
-export_operations((Value, Value), NewReference, PyObject_CallOneArg=operator.call)
+c.export_operations((c.Value,), c.NewReference, PyObject_CallNoArgs=operator.call)
+c.export_operations((c.Value, c.Value), c.NewReference, PyObject_CallOneArg=operator.call)
 
 
-@export()
-def PyObject_Call(state: ProcessState, function: Value, args: Value, kwargs: OptionalValue) -> NewReference:
+@c.export()
+def PyObject_Call(state: ProcessState, function: c.Value, args: c.Value, kwargs: c.OptionalValue) -> c.NewReference:
     return function(*args, **(kwargs or {}))
 
 
-@export()
-def PyObject_CallObject(state: ProcessState, function: Value, args: OptionalValue) -> NewReference:
+@c.export()
+def PyObject_CallObject(state: ProcessState, function: c.Value, args: c.OptionalValue) -> c.NewReference:
     return function(*(args or ()))
 
 
-@export()
-def PyObject_CallFunctionObjArgs(state: ProcessState, function: Value, rest: Variadic) -> NewReference:
+@c.export()
+def PyObject_CallFunctionObjArgs(state: ProcessState, function: c.Value, rest: c.Variadic) -> c.NewReference:
     return function(*_read_until_null(state, rest))
 
 
-@export()
-def PyObject_CallMethodObjArgs(state: ProcessState, value: Value, name: Value, rest: Variadic) -> NewReference:
+@c.export()
+def PyObject_CallMethodObjArgs(state: ProcessState, value: c.Value, name: c.Value, rest: c.Variadic) -> c.NewReference:
     return getattr(value, name)(*_read_until_null(state, rest))
 
 
-@export()
+@c.export()
 def PyObject_Vectorcall(
-    state: ProcessState, function: Value, arguments: Pointer, count: Pointer, names: OptionalValue
-) -> NewReference:
+    state: ProcessState, function: c.Value, arguments: c.Pointer, count: c.Pointer, names: c.OptionalValue
+) -> c.NewReference:
     args, named = _read_vector(state, arguments, count, names)
     return function(*args, **named)
 
 
-@export()
+@c.export()
 def PyObject_VectorcallMethod(
-    state: ProcessState, name: Value, arguments: Pointer, count: Pointer, names: OptionalValue
-) -> NewReference:
+    state: ProcessState, name: c.Value, arguments: c.Pointer, count: c.Pointer, names: c.OptionalValue
+) -> c.NewReference:
     args, named = _read_vector(state, arguments, count, names)
     return getattr(args[0], name)(*args[1:], **named)
 
 
-@export()
-def PyVectorcall_NARGS(state: ProcessState, count: Pointer) -> Ssize:
+@c.export()
+def PyVectorcall_NARGS(state: ProcessState, count: c.Pointer) -> c.Ssize:
     return count & ~(1 << 8 * state.abi.pointer - 1)
 
 
-@export()
-def PyImport_ImportModule(state: ProcessState, name: Text) -> NewReference:
+@c.export()
+def PyImport_ImportModule(state: ProcessState, name: c.Text) -> c.NewReference:
     raise Unsupported(f"it imports the module {name}: only the extension itself is emulated")
 
 
 # -- numbers
 
-export_operations((Int,), NewReference, PyLong_FromInt32=int)
-export_operations((Long,), NewReference, PyBool_FromLong=bool, PyLong_FromLong=int)
-export_operations((ULong,), NewReference, PyLong_FromUnsignedLong=int)
-export_operations((LongLong,), NewReference, PyLong_FromInt64=int, PyLong_FromLongLong=int)
-export_operations((ULongLong,), NewReference, PyLong_FromUInt64=int, PyLong_FromUnsignedLongLong=int)
-export_operations((Ssize,), NewReference, PyLong_FromSsize_t=int)
-export_operations((Size,), NewReference, PyLong_FromSize_t=int)
-export_operations((Double,), NewReference, PyFloat_FromDouble=float, PyLong_FromDouble=int)
+c.export_operations((c.Int,), c.NewReference, PyLong_FromInt32=int)
+c.export_operations((c.Long,), c.NewReference, PyBool_FromLong=bool, PyLong_FromLong=int)
+c.export_operations((c.ULong,), c.NewReference, PyLong_FromUnsignedLong=int)
+c.export_operations((c.LongLong,), c.NewReference, PyLong_FromInt64=int, PyLong_FromLongLong=int)
+c.export_operations((c.ULongLong,), c.NewReference, PyLong_FromUInt64=int, PyLong_FromUnsignedLongLong=int)
+c.export_operations((c.Ssize,), c.NewReference, PyLong_FromSsize_t=int)
+c.export_operations((c.Size,), c.NewReference, PyLong_FromSize_t=int)
+c.export_operations((c.Double,), c.NewReference, PyFloat_FromDouble=float, PyLong_FromDouble=int)
 
 
-@export()
-def PyLong_AsLong(state: ProcessState, value: Value) -> Long:
+@c.export()
+def PyLong_AsLong(state: ProcessState, value: c.Value) -> c.Long:
     return _check_signed(operator.index(value), 8 * state.abi.long, "Python int too large to convert to C long")
 
 
-@export()
-def PyLong_AsInt(state: ProcessState, value: Value) -> Int:
+@c.export()
+def PyLong_AsInt(state: ProcessState, value: c.Value) -> c.Int:
     return _check_signed(operator.index(value), 32, "Python int too large to convert to C int")
 
 
-@export()
-def PyLong_AsLongLong(state: ProcessState, value: Value) -> LongLong:
+@c.export()
+def PyLong_AsLongLong(state: ProcessState, value: c.Value) -> c.LongLong:
     return _check_signed(operator.index(value), 64, "int too big to convert")
 
 
-@export()
-def PyLong_AsSsize_t(state: ProcessState, value: Value) -> Ssize:
+@c.export()
+def PyLong_AsSsize_t(state: ProcessState, value: c.Value) -> c.Ssize:
     return _check_signed(_check_int(value), 8 * state.abi.pointer, "Python int too large to convert to C ssize_t")
 
 
-@export()
-def PyLong_AsSize_t(state: ProcessState, value: Value) -> Size:
+@c.export()
+def PyLong_AsSize_t(state: ProcessState, value: c.Value) -> c.Size:
     return _check_unsigned(_check_int(value), 8 * state.abi.pointer, "Python int too large to convert to C size_t")
 
 
-@export()
-def PyLong_AsUnsignedLong(state: ProcessState, value: Value) -> ULong:
+@c.export()
+def PyLong_AsUnsignedLong(state: ProcessState, value: c.Value) -> c.ULong:
     return _check_unsigned(_check_int(value), 8 * state.abi.long, "Python int too large to convert to C unsigned long")
 
 
-@export()
-def PyLong_AsUnsignedLongLong(state: ProcessState, value: Value) -> ULongLong:
+@c.export()
+def PyLong_AsUnsignedLongLong(state: ProcessState, value: c.Value) -> c.ULongLong:
     return _check_unsigned(_check_int(value), 64, "int too big to convert")
 
 
-@export()
-def PyLong_AsUnsignedLongMask(state: ProcessState, value: Value) -> ULong:
+@c.export()
+def PyLong_AsUnsignedLongMask(state: ProcessState, value: c.Value) -> c.ULong:
     return operator.index(value) & ((1 << 8 * state.abi.long) - 1)
 
 
-@export()
-def PyLong_AsUnsignedLongLongMask(state: ProcessState, value: Value) -> ULongLong:
+@c.export()
+def PyLong_AsUnsignedLongLongMask(state: ProcessState, value: c.Value) -> c.ULongLong:
     return operator.index(value) & (2**64 - 1)
 
 
-@export()
-def PyLong_AsLongAndOverflow(state: ProcessState, value: Value, overflow: Pointer) -> Long:
+@c.export()
+def PyLong_AsLongAndOverflow(state: ProcessState, value: c.Value, overflow: c.Pointer) -> c.Long:
     return _store_overflow(state, operator.index(value), 8 * state.abi.long, overflow)
 
 
-@export()
-def PyLong_AsLongLongAndOverflow(state: ProcessState, value: Value, overflow: Pointer) -> LongLong:
+@c.export()
+def PyLong_AsLongLongAndOverflow(state: ProcessState, value: c.Value, overflow: c.Pointer) -> c.LongLong:
     return _store_overflow(state, operator.index(value), 64, overflow)
 
 
-@export()
-def PyLong_AsDouble(state: ProcessState, value: Value) -> Double:
+@c.export()
+def PyLong_AsDouble(state: ProcessState, value: c.Value) -> c.Double:
     return float(_check_int(value))
 
 
-@export()
-def PyLong_FromString(state: ProcessState, text: Pointer, end: Pointer, base: Int) -> NewReference:
+@c.export()
+def PyLong_FromString(state: ProcessState, text: c.Pointer, end: c.Pointer, base: c.Int) -> c.NewReference:
     content = state.memory.load_string(text)
     number = int(content, base)
     if end:
@@ -307,15 +287,15 @@ def PyLong_FromString(state: ProcessState, text: Pointer, end: Pointer, base: In
     return number
 
 
-@export()
-def PyFloat_AsDouble(state: ProcessState, value: Value) -> Double:
+@c.export()
+def PyFloat_AsDouble(state: ProcessState, value: c.Value) -> c.Double:
     if isinstance(value, (str, bytes, bytearray)):
         raise TypeError(f"must be real number, not {type(value).__name__}")
     return float(value)
 
 
-@export()
-def PyNumber_AsSsize_t(state: ProcessState, value: Value, error: OptionalObject) -> Ssize:
+@c.export()
+def PyNumber_AsSsize_t(state: ProcessState, value: c.Value, error: c.OptionalObject) -> c.Ssize:
     """Clip a number that doesn't fit if the caller gives no exception to raise."""
     number = operator.index(value)
     limit = 1 << 8 * state.abi.pointer - 1
@@ -325,8 +305,8 @@ def PyNumber_AsSsize_t(state: ProcessState, value: Value, error: OptionalObject)
     raise kind(f"cannot fit '{type(value).__name__}' into an index-sized integer")
 
 
-@export()
-def PyNumber_Check(state: ProcessState, value: Value) -> Int:
+@c.export()
+def PyNumber_Check(state: ProcessState, value: c.Value) -> c.Int:
     return int(any(hasattr(value, name) for name in ("__index__", "__int__", "__float__")))
 
 

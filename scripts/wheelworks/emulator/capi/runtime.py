@@ -5,96 +5,82 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from wheelworks.emulator import exports as c
 from wheelworks.emulator.capi.arguments import format_text
-from wheelworks.emulator.exports import (
-    Borrowed,
-    Int,
-    NewReference,
-    Object,
-    OptionalObject,
-    OptionalValue,
-    Pointer,
-    Size,
-    Ssize,
-    Text,
-    Value,
-    Variadic,
-    export,
-)
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Block
 from wheelworks.emulator.objects import GuestObject
 from wheelworks.emulator.state import ProcessState
 
 
-@export()
-def PyErr_SetString(state: ProcessState, kind: Value, message: Pointer) -> None:
+@c.export()
+def PyErr_SetString(state: ProcessState, kind: c.Value, message: c.Pointer) -> None:
     state.error = _make_exception(kind, state.memory.load_string(message).decode(errors="replace"))
 
 
-@export()
-def PyErr_SetObject(state: ProcessState, kind: Value, value: OptionalValue) -> None:
+@c.export()
+def PyErr_SetObject(state: ProcessState, kind: c.Value, value: c.OptionalValue) -> None:
     state.error = _make_exception(kind, value)
 
 
-@export()
-def PyErr_SetNone(state: ProcessState, kind: Value) -> None:
+@c.export()
+def PyErr_SetNone(state: ProcessState, kind: c.Value) -> None:
     state.error = _make_exception(kind, None)
 
 
-@export()
-def PyErr_Format(state: ProcessState, kind: Value, form: Text, rest: Variadic) -> Pointer:
+@c.export()
+def PyErr_Format(state: ProcessState, kind: c.Value, form: c.Text, rest: c.Variadic) -> c.Pointer:
     state.error = _make_exception(kind, format_text(state, form, rest))
     return 0
 
 
-@export()
-def PyErr_NoMemory(state: ProcessState) -> Pointer:
+@c.export()
+def PyErr_NoMemory(state: ProcessState) -> c.Pointer:
     raise MemoryError
 
 
-@export()
-def PyErr_BadArgument(state: ProcessState) -> Int:
+@c.export()
+def PyErr_BadArgument(state: ProcessState) -> c.Int:
     state.error = TypeError("bad argument type for built-in operation")
     return 0
 
 
-@export()
+@c.export()
 def PyErr_BadInternalCall(state: ProcessState) -> None:
     state.error = SystemError("bad argument to internal function")
 
 
-@export()
-def PyErr_Occurred(state: ProcessState) -> Borrowed:
+@c.export()
+def PyErr_Occurred(state: ProcessState) -> c.Borrowed:
     return None if state.error is None else state.objects.wrap(type(state.error))
 
 
-@export()
+@c.export()
 def PyErr_Clear(state: ProcessState) -> None:
     state.take_error()
 
 
-@export()
-def PyErr_ExceptionMatches(state: ProcessState, kind: Value) -> Int:
+@c.export()
+def PyErr_ExceptionMatches(state: ProcessState, kind: c.Value) -> c.Int:
     if state.error is None:
         raise Fault("bad-api-use", "PyErr_ExceptionMatches is called while no exception is set")
     return int(isinstance(state.error, kind))
 
 
-@export()
-def PyErr_GivenExceptionMatches(state: ProcessState, given: Value, kind: Value) -> Int:
+@c.export()
+def PyErr_GivenExceptionMatches(state: ProcessState, given: c.Value, kind: c.Value) -> c.Int:
     cls = given if isinstance(given, type) else type(given)
     return int(issubclass(cls, kind))
 
 
-@export()
-def PyErr_GetRaisedException(state: ProcessState) -> Pointer:
+@c.export()
+def PyErr_GetRaisedException(state: ProcessState) -> c.Pointer:
     error = state.take_error()
     return 0 if error is None else state.objects.add_reference(state.objects.wrap(error))
 
 
-@export()
-def PyErr_SetRaisedException(state: ProcessState, error: OptionalObject) -> None:
+@c.export()
+def PyErr_SetRaisedException(state: ProcessState, error: c.OptionalObject) -> None:
     """Steals the reference."""
     state.take_error()
     if error is not None:
@@ -102,8 +88,8 @@ def PyErr_SetRaisedException(state: ProcessState, error: OptionalObject) -> None
         state.objects.remove_reference(error)
 
 
-@export()
-def PyErr_Fetch(state: ProcessState, kind: Pointer, value: Pointer, traceback: Pointer) -> None:
+@c.export()
+def PyErr_Fetch(state: ProcessState, kind: c.Pointer, value: c.Pointer, traceback: c.Pointer) -> None:
     error = state.take_error()
     objects = state.objects
     state.memory.store_pointer(kind, 0 if error is None else objects.add_reference(objects.wrap(type(error))))
@@ -111,13 +97,15 @@ def PyErr_Fetch(state: ProcessState, kind: Pointer, value: Pointer, traceback: P
     state.memory.store_pointer(traceback, 0)
 
 
-@export()
-def PyErr_NormalizeException(state: ProcessState, kind: Pointer, value: Pointer, traceback: Pointer) -> None:
+@c.export()
+def PyErr_NormalizeException(state: ProcessState, kind: c.Pointer, value: c.Pointer, traceback: c.Pointer) -> None:
     """Does nothing, since PyErr_Fetch returns normalized exceptions here."""
 
 
-@export()
-def PyErr_Restore(state: ProcessState, kind: OptionalObject, value: OptionalObject, traceback: OptionalObject) -> None:
+@c.export()
+def PyErr_Restore(
+    state: ProcessState, kind: c.OptionalObject, value: c.OptionalObject, traceback: c.OptionalObject
+) -> None:
     """Steals the references."""
     state.take_error()
     if kind is not None:
@@ -126,30 +114,32 @@ def PyErr_Restore(state: ProcessState, kind: OptionalObject, value: OptionalObje
         state.objects.remove_reference(given)
 
 
-@export()
-def PyErr_WarnEx(state: ProcessState, category: OptionalObject, message: Text, level: Ssize) -> Int:
+@c.export()
+def PyErr_WarnEx(state: ProcessState, category: c.OptionalObject, message: c.Text, level: c.Ssize) -> c.Int:
     kind: Any = RuntimeWarning if category is None else category.value
     warnings.warn(message, kind, stacklevel=2)
     return 0
 
 
-@export()
-def PyErr_NewException(state: ProcessState, name: Text, base: OptionalObject, content: OptionalObject) -> NewReference:
+@c.export()
+def PyErr_NewException(
+    state: ProcessState, name: c.Text, base: c.OptionalObject, content: c.OptionalObject
+) -> c.NewReference:
     module, _, short = name.rpartition(".")
     bases: Any = (Exception,) if base is None else base.value if isinstance(base.value, tuple) else (base.value,)
     members: Any = {} if content is None else dict(content.value)  # type: ignore[call-overload]
     return type(short, bases, {"__module__": module, **members})
 
 
-@export()
-def PyException_SetCause(state: ProcessState, error: Object, cause: OptionalObject) -> None:
+@c.export()
+def PyException_SetCause(state: ProcessState, error: c.Object, cause: c.OptionalObject) -> None:
     """Steals the reference to the cause."""
     _check_exception(error).__cause__ = None if cause is None else _check_exception(cause)
     state.objects.remove_reference(cause)
 
 
-@export()
-def Py_FatalError(state: ProcessState, message: Text) -> None:
+@c.export()
+def Py_FatalError(state: ProcessState, message: c.Text) -> None:
     raise Fault("abort", f"Py_FatalError: {message}")
 
 
@@ -170,22 +160,22 @@ def _check_exception(made: GuestObject) -> BaseException:
     return made.value
 
 
-@export("PyMem_RawMalloc", "PyObject_Malloc", "malloc")
-def PyMem_Malloc(state: ProcessState, size: Size) -> Pointer:
+@c.export("PyMem_RawMalloc", "PyObject_Malloc", "malloc")
+def PyMem_Malloc(state: ProcessState, size: c.Size) -> c.Pointer:
     """Returns NULL without an exception over the memory limit."""
     return _allocate(state, size)
 
 
-@export("PyMem_RawCalloc", "PyObject_Calloc", "calloc")
-def PyMem_Calloc(state: ProcessState, count: Size, size: Size) -> Pointer:
+@c.export("PyMem_RawCalloc", "PyObject_Calloc", "calloc")
+def PyMem_Calloc(state: ProcessState, count: c.Size, size: c.Size) -> c.Pointer:
     address = _allocate(state, count * size)
     if address:
         state.memory.poke(address, bytes(count * size))
     return address
 
 
-@export("PyMem_RawRealloc", "PyObject_Realloc", "realloc")
-def PyMem_Realloc(state: ProcessState, address: Pointer, size: Size) -> Pointer:
+@c.export("PyMem_RawRealloc", "PyObject_Realloc", "realloc")
+def PyMem_Realloc(state: ProcessState, address: c.Pointer, size: c.Size) -> c.Pointer:
     """Always moves the block, so that a use of the old address is found."""
     if not address:
         return _allocate(state, size)
@@ -197,8 +187,8 @@ def PyMem_Realloc(state: ProcessState, address: Pointer, size: Size) -> Pointer:
     return new
 
 
-@export("PyMem_RawFree", "PyObject_Free", "free")
-def PyMem_Free(state: ProcessState, address: Pointer) -> None:
+@c.export("PyMem_RawFree", "PyObject_Free", "free")
+def PyMem_Free(state: ProcessState, address: c.Pointer) -> None:
     if address:
         _release(state, _find_block(state, address))
 
@@ -227,40 +217,40 @@ def _release(state: ProcessState, block: Block) -> None:
     state.memory.free(block)
 
 
-@export("__memmove_chk")
-def memmove(state: ProcessState, to: Pointer, origin: Pointer, size: Size) -> Pointer:
+@c.export("__memmove_chk")
+def memmove(state: ProcessState, to: c.Pointer, origin: c.Pointer, size: c.Size) -> c.Pointer:
     if size:
         state.memory.store(to, state.memory.load(origin, size))
     return to
 
 
-@export("__memcpy_chk", "__aeabi_memcpy", "__aeabi_memcpy4", "__aeabi_memcpy8")
-def memcpy(state: ProcessState, to: Pointer, origin: Pointer, size: Size) -> Pointer:
+@c.export("__memcpy_chk", "__aeabi_memcpy", "__aeabi_memcpy4", "__aeabi_memcpy8")
+def memcpy(state: ProcessState, to: c.Pointer, origin: c.Pointer, size: c.Size) -> c.Pointer:
     if size and to < origin + size and origin < to + size and to != origin:
         raise Fault("bad-api-use", f"memcpy of {size} bytes from {origin:#x} to {to:#x}, which overlap")
     return memmove(state, to, origin, size)
 
 
-@export("__memset_chk")
-def memset(state: ProcessState, to: Pointer, byte: Int, size: Size) -> Pointer:
+@c.export("__memset_chk")
+def memset(state: ProcessState, to: c.Pointer, byte: c.Int, size: c.Size) -> c.Pointer:
     state.memory.fill(to, byte & 0xFF, size)
     return to
 
 
-@export()
-def bzero(state: ProcessState, to: Pointer, size: Size) -> None:
+@c.export()
+def bzero(state: ProcessState, to: c.Pointer, size: c.Size) -> None:
     state.memory.fill(to, 0, size)
 
 
-@export("bcmp")
-def memcmp(state: ProcessState, left: Pointer, right: Pointer, size: Size) -> Int:
+@c.export("bcmp")
+def memcmp(state: ProcessState, left: c.Pointer, right: c.Pointer, size: c.Size) -> c.Int:
     if not size:
         return 0
     return _compare(state.memory.load(left, size), state.memory.load(right, size))
 
 
-@export()
-def memchr(state: ProcessState, text: Pointer, byte: Int, size: Size) -> Pointer:
+@c.export()
+def memchr(state: ProcessState, text: c.Pointer, byte: c.Int, size: c.Size) -> c.Pointer:
     """Reads no byte after the one that it finds."""
     for address in range(text, text + size):
         if state.memory.load(address, 1)[0] == byte & 0xFF:
@@ -268,45 +258,45 @@ def memchr(state: ProcessState, text: Pointer, byte: Int, size: Size) -> Pointer
     return 0
 
 
-@export()
-def strlen(state: ProcessState, text: Pointer) -> Size:
+@c.export()
+def strlen(state: ProcessState, text: c.Pointer) -> c.Size:
     return len(state.memory.load_string(text))
 
 
-@export()
-def strcmp(state: ProcessState, left: Pointer, right: Pointer) -> Int:
+@c.export()
+def strcmp(state: ProcessState, left: c.Pointer, right: c.Pointer) -> c.Int:
     return _compare(state.memory.load_string(left), state.memory.load_string(right))
 
 
-@export()
-def strncmp(state: ProcessState, left: Pointer, right: Pointer, size: Size) -> Int:
+@c.export()
+def strncmp(state: ProcessState, left: c.Pointer, right: c.Pointer, size: c.Size) -> c.Int:
     return _compare(_load_prefix(state, left, size), _load_prefix(state, right, size))
 
 
-@export()
-def strchr(state: ProcessState, text: Pointer, byte: Int) -> Pointer:
+@c.export()
+def strchr(state: ProcessState, text: c.Pointer, byte: c.Int) -> c.Pointer:
     found = (state.memory.load_string(text) + b"\0").find(byte & 0xFF)
     return text + found if found >= 0 else 0
 
 
-@export("__fortify_fail", "_invalid_parameter_noinfo_noreturn")
+@c.export("__fortify_fail", "_invalid_parameter_noinfo_noreturn")
 def abort(state: ProcessState) -> None:
     raise Fault("abort", "the code called abort")
 
 
-@export("__stack_smash_handler", "__report_rangecheckfailure", "__report_gsfailure")
+@c.export("__stack_smash_handler", "__report_rangecheckfailure", "__report_gsfailure")
 def __stack_chk_fail(state: ProcessState) -> None:
     raise Fault("stack-buffer-overflow", "the stack protector found its value overwritten")
 
 
-@export("__register_frame_info", "__deregister_frame_info", "__gmon_start__")
-def __cxa_finalize(state: ProcessState) -> Pointer:
+@c.export("__register_frame_info", "__deregister_frame_info", "__gmon_start__")
+def __cxa_finalize(state: ProcessState) -> c.Pointer:
     """Ignores what start-up code registers."""
     return 0
 
 
-@export()
-def __cxa_atexit(state: ProcessState, function: Pointer, argument: Pointer, library: Pointer) -> Int:
+@c.export()
+def __cxa_atexit(state: ProcessState, function: c.Pointer, argument: c.Pointer, library: c.Pointer) -> c.Int:
     """Ignores functions to call at exit: the process doesn't exit."""
     return 0
 
