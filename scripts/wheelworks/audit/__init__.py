@@ -1,1 +1,1 @@
-"""What is wrong with wheels, of any platform, whoever built them: files in, findings out; nothing of them is run."""
+"""Find what is wrong with wheels and sdists of any platform: files in, findings out. None of their code is run."""

@@ -19,7 +19,7 @@ _CPU_QUERIES = frozenset(
      "__riscv_hwprobe", "__riscv_feature_bits", "__parse_hwcap_and_convert_at_platform"}
 )  # fmt: skip
 # The arguments of IsProcessorFeaturePresent (winnt.h) that mean instruction sets. Every DLL by Microsoft's compiler
-# asks for others (fast failure, SSE2), so the function's name alone proves nothing.
+# queries others (fast failure, SSE2), so the function's name alone proves nothing.
 _INSTRUCTION_FEATURES = frozenset({30, 31, 34, *range(36, 42), *range(43, 68)})
 _ARGUMENT = re.compile(r"(?:ecx|w0), #?(0x[0-9a-f]+|\d+)$|^(0x[0-9a-f]+|\d+)$")
 # Microsoft's C runtime executes CPUID when it starts, in every DLL. Near it are these two CPU families.
@@ -117,7 +117,7 @@ class _Usage:
             self._add_feature_call(mnemonic, operands)
 
     def _add_feature_call(self, mnemonic: str, operands: str) -> None:
-        """Notice a call of IsProcessorFeaturePresent that asks for an instruction set."""
+        """Notice a call of IsProcessorFeaturePresent for an instruction set."""
         if mnemonic in ("mov", "movz", "push"):
             found = _ARGUMENT.search(operands)
             self.argument = int(found[1] or found[2], 0) if found else self.argument

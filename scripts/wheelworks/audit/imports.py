@@ -72,7 +72,7 @@ def _check_python_dll(found: re.Match[str], wheel: AuditedWheel) -> tuple[str, s
         return None  # every version with the GIL has it
     if "python3t.dll" in wanted:  # it serves both kinds of Python, python3.dll only those with the GIL
         wanted = {"python3t.dll"}
-    return None if name in wanted or not wanted else ("W109", f", where the tag asks for {abbreviate(wanted)}")
+    return None if name in wanted or not wanted else ("W109", f", where the tag needs {abbreviate(wanted)}")
 
 
 def _check_shared_object(name: str, native: NativeFile) -> tuple[str, str] | None:

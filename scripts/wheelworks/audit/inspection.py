@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -83,17 +83,12 @@ def _run_checks(audited: AuditedWheel, opened: zipfile.ZipFile, packed: int) -> 
     refused = list(wheel.check_limits(audited.entries, packed))
     yield from refused
     if not refused:
-        yield from _run_each(NAME_CHECKS, audited)
+        for check in NAME_CHECKS:
+            yield from check(audited)
         for content in wheel.read_members(opened, audited):
             yield from _check_member(content, audited)
-        yield from _run_each(WHEEL_CHECKS, audited)
-
-
-def _run_each(
-    checks: Iterable[Callable[[AuditedWheel], Iterator[Finding]]], audited: AuditedWheel
-) -> Iterator[Finding]:
-    for check in checks:
-        yield from check(audited)
+        for check in WHEEL_CHECKS:
+            yield from check(audited)
 
 
 def _check_member(content: MemberContent, audited: AuditedWheel) -> Iterator[Finding]:

@@ -46,8 +46,8 @@ def queries_cpu(machine: str, mnemonic: str, operands: str) -> bool:
     return machine == "s390x" and mnemonic in ("stfl", "stfle")
 
 
-# The rules of a machine, of which the first that fits decides: a table of mnemonics, or a pattern of the mnemonic, a
-# space, and the operands. capstone's type suffixes and conditions are part of the mnemonic.
+# A rule is a table of mnemonics, or a pattern for the mnemonic, a space, and the operands. A machine's first rule that
+# matches decides. capstone's type suffixes and conditions are part of the mnemonic.
 Rule = dict[str, str] | tuple[re.Pattern[str], str]
 
 

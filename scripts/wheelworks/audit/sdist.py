@@ -89,7 +89,7 @@ def _read_members(path: Path, sdist: Sdist) -> None:
                     raise WheelworksError(f"more than {LIMITS.members} members")
                 limited.room = max(member.size, 0) + MAX_HEADER_SIZE
                 _add_member(tar, member, sdist)
-                tar.members = []  # tarfile keeps all members of a stream, which nobody asks for again
+                tar.members = []  # tarfile would keep every member of the stream
         while limited.read(1 << 16):  # up to gzip's checksum
             limited.room = MAX_HEADER_SIZE
 

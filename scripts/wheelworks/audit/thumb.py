@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import capstone
 import lief
@@ -39,6 +40,12 @@ _NEVER_RETURN = frozenset(
 )  # fmt: skip
 
 
+@cache
+def _decoder(thumb: int) -> capstone.Cs:
+    mode = capstone.CS_MODE_THUMB if thumb else capstone.CS_MODE_ARM
+    return capstone.Cs(capstone.CS_ARCH_ARM, mode | capstone.CS_MODE_V8)
+
+
 @dataclass
 class MixedCode:
     """A file's code while it is being followed. An address with bit 0 set is Thumb code."""
@@ -52,12 +59,6 @@ class MixedCode:
     _literals: dict[str, int] = field(default_factory=dict)
     _table: int = 0
     _compared: int = -1  # the last number that a register was compared with: a table's highest case
-    _decoders: tuple[capstone.Cs, capstone.Cs] = field(
-        default_factory=lambda: (
-            capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM | capstone.CS_MODE_V8),
-            capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_V8),
-        )
-    )
 
     @property
     def known(self) -> int:
@@ -83,7 +84,7 @@ class MixedCode:
             self._compared = -1
             while region and address < region.end:
                 thumb, place = address & 1, (address & ~1) - region.start
-                run = self._decoders[thumb].disasm_lite(region.data[place : place + 4 * _RUN], address & ~1, _RUN)
+                run = _decoder(thumb).disasm_lite(region.data[place : place + 4 * _RUN], address & ~1, _RUN)
                 address = region.end
                 for one in run:
                     if one[0] | thumb in self.seen or one[0] in self.constants:
@@ -156,7 +157,7 @@ class MixedCode:
             return ""
         place = ((address & ~1) + (4 if address & 1 else 0)) - region.start  # a Thumb stub begins with a switch to ARM
         slot = region.start + place + 8
-        for one in self._decoders[0].disasm_lite(region.data[place : place + 16], 0, 4):
+        for one in _decoder(0).disasm_lite(region.data[place : place + 16], 0, 4):
             if found := _STUB.fullmatch(f"{one[2]} {one[3]}"):
                 slot += _rotated(int(found[1], 0), int(found[2] or 0))
             if one[2] == "ldr":

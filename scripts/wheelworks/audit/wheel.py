@@ -43,7 +43,7 @@ _HOMES = re.compile(rb"(?:/(?:home|Users|root|project|tmp)/|[A-Z]:[\\/]Users[\\/
 # Folders of the images that wheels are built in. Not searched for in binaries: their static libraries may contain them.
 _IMAGES = re.compile(rb"(?:(?<=-[IL])|(?<![\w.)}\]-]))/(?:io|build|opt/_internal)/[\w.@+-]+/[ -~]{1,120}")
 _GENERATED = re.compile(r"(^|/)(__config__\.py|direct_url\.json|DELVEWHEEL|[^/]+\.(pc|cmake|la|pyc))$")
-# The end of a module's file name, before .so, that tells it from a plain library (PEP 3149, PEP 384, PEP 803).
+# The end of a module's file name, before .so, that distinguishes it from a plain library (PEP 3149, PEP 384, PEP 803).
 _MODULE_INFIX = re.compile(r"abi3t?|(cpython-|cp|pypy|graalpy).*")
 
 
@@ -88,7 +88,7 @@ class AuditedWheel:
 
     @cached_property
     def info(self) -> str:
-        """The ``.dist-info`` folder with the metadata; of several, the one that the file's name asks for."""
+        """The ``.dist-info`` folder with the metadata; of several, the one named as the file."""
         found = {name.split("/")[0] for name in self.names if name.split("/")[0].endswith(".dist-info")}
         wanted = f"{self.name.distribution}-{self.name.version}.dist-info"
         return wanted if wanted in found or not found else min(found)

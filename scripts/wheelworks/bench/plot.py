@@ -6,6 +6,7 @@ They are SVG files with a white background, readable on light and dark pages. Th
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,8 @@ def draw_plot(title: str, group: Sequence[Measurement]) -> bytes:
         axes.tick_params(length=0)
         axes.minorticks_off()
         axes.set_xticks(_thin_out(sizes), map(format_size, _thin_out(sizes)))
+        medians = [one.median for one in group if one.size]
+        axes.set_ylim(*(10.0 ** math.floor(math.log10(value)) for value in (min(medians), 10 * max(medians))))
         axes.yaxis.set_major_formatter(lambda value, _: format_figure(value, group[0].unit))
         _draw_lines(axes, group)
         written = io.BytesIO()

@@ -18,22 +18,18 @@ class ModuleObservation(Protocol):
     @property
     def definition(self) -> Mapping[str, str]:
         """The module's name, docstring, methods and slots."""
-        ...
 
     @property
     def attributes(self) -> Mapping[str, str]:
         """The module's attributes."""
-        ...
 
     @property
     def calls(self) -> Mapping[str, str]:
         """The result of each call."""
-        ...
 
     @property
     def why(self) -> str:
         """Why the binary could not be run; "" where it was."""
-        ...
 
 
 # By file in the wheel, and CPU ("" for a file that no CPU here can run).

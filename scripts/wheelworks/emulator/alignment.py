@@ -200,19 +200,16 @@ def watch_alignment(cpu: Cpu, name: str, code: bytes, address: int) -> None:
 
 def _check(cpu: Cpu, operand: MemoryOperand, mode: Mode | None = None) -> Callable[[], Fault | None]:
     def check() -> Fault | None:
-        if mode and mode[0] == capstone.CS_ARCH_ARM and not _in_mode(cpu, mode):
-            return None
+        if mode and mode[0] == capstone.CS_ARCH_ARM:
+            thumb = bool(cpu.get(arm_const.UC_ARM_REG_CPSR) & THUMB)
+            if thumb != (mode[1] == capstone.CS_MODE_THUMB):
+                return None
         address = operand.compute_address(cpu)
         if address % operand.alignment == 0:
             return None
         return Fault("misaligned-access", f"{address:#x} is not a multiple of {operand.alignment}, as it must be")
 
     return check
-
-
-def _in_mode(cpu: Cpu, mode: Mode) -> bool:
-    in_thumb = bool(cpu.get(arm_const.UC_ARM_REG_CPSR) & THUMB)
-    return in_thumb == bool(mode[1] == capstone.CS_MODE_THUMB)
 
 
 def find_aligned_operands(mode: Mode, code: bytes, address: int) -> Iterator[tuple[int, MemoryOperand]]:

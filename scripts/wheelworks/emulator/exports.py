@@ -29,6 +29,7 @@ Text = Annotated[str, "char *"]
 Object = Annotated[GuestObject, "PyObject *"]
 OptionalObject = Annotated[GuestObject | None, "PyObject *, or NULL"]
 Value = Annotated[Any, "the value of a PyObject *"]
+OptionalValue = Annotated[Any, "the value of a PyObject *, or None for NULL"]
 Variadic = Annotated[ArgumentReader, "..."]
 NewReference = Annotated[object, "a new reference"]
 Borrowed = Annotated[GuestObject | None, "a borrowed reference"]
@@ -101,6 +102,11 @@ def _read_optional(state: ProcessState, arguments: ArgumentReader) -> GuestObjec
     return state.objects.find(address) if address else None
 
 
+def _read_optional_value(state: ProcessState, arguments: ArgumentReader) -> object:
+    made = _read_optional(state, arguments)
+    return None if made is None else state.objects.unwrap(made)
+
+
 READERS: dict[str, Reader] = {
     "int": lambda state, arguments: arguments.signed(4),
     "unsigned int": lambda state, arguments: arguments.unsigned(4),
@@ -118,5 +124,6 @@ READERS: dict[str, Reader] = {
     "the value of a PyObject *": lambda state, arguments: state.objects.unwrap(
         state.objects.find(arguments.unsigned(state.abi.pointer))
     ),
+    "the value of a PyObject *, or None for NULL": _read_optional_value,
     "...": lambda state, arguments: arguments.start_variadic(),
 }

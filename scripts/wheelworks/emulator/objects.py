@@ -97,12 +97,12 @@ class Objects:
         return self._create(value, permanent=isinstance(value, type) or id(value) in SINGLETON_IDS)
 
     def _create(self, value: object, permanent: bool = False) -> GuestObject:
-        kind = self._kind(value)
+        kind = self._find_type(value)
         if isinstance(value, bytes):
             self.memory.reserve(bytes.__len__(value) + PAGE)
         if value is not type:
             self.wrap(kind)  # before the header: no block may come between it and inline data
-        block = self._header_block(value, kind)
+        block = self._allocate_header(value, kind)
         made = GuestObject(block.start, block, value, self.caller, permanent=permanent)
         self._by_address[made.address] = made
         if not isinstance(value, Unfinished):
@@ -110,22 +110,22 @@ class Objects:
         if not permanent:
             self.live[made] = None
         self._write_header(made, kind)
-        if self._inline(kind) and value is not Unfinished.BYTES:
+        if self._has_inline_data(kind) and value is not Unfinished.BYTES:
             self.get_data(made)
         return made
 
-    def _kind(self, value: object) -> type:
+    def _find_type(self, value: object) -> type:
         if isinstance(value, Unfinished):
             return bytes if value is Unfinished.BYTES else tuple
         return type(value)
 
-    def _header_block(self, value: object, kind: type) -> Block:
+    def _allocate_header(self, value: object, kind: type) -> Block:
         """Allocate the part of an object before its data.
 
         In the stable ABI that is PyObject or PyVarObject, and data may be anywhere. Other builds use the structures:
         their bytes objects have a hash, then the data (CPython: Include/cpython/bytesobject.h).
         """
-        sized, inline = issubclass(kind, SIZED), self._inline(kind)
+        sized, inline = issubclass(kind, SIZED), self._has_inline_data(kind)
         readable = self.abi.header + self.abi.pointer * sized
         hidden = 0 if self.abi.python.stable else self.abi.pointer if inline else 160
         block = self.memory.allocate(readable + hidden, f"the object header of {_describe(value)}")
@@ -137,7 +137,7 @@ class Objects:
             block.window = (flags, flags + self.abi.long)
         return block
 
-    def _inline(self, kind: type) -> bool:
+    def _has_inline_data(self, kind: type) -> bool:
         """Return whether the data of such an object follows its header."""
         return not self.abi.python.stable and issubclass(kind, bytes)
 
@@ -145,7 +145,7 @@ class Objects:
         memory, address, pointer = self.memory, made.address, self.abi.pointer
         memory.poke(address, bytes(made.block.size))
         if made.permanent:
-            self._set_count(made, self._permanent_count)
+            self._set_refcount(made, self._permanent_count)
         if self.abi.python.free_threaded and not made.permanent:
             memory.poke(address, self.abi.packer("P").pack(self.thread))
         cls = made if made.value is type else self.wrap(kind)
@@ -162,17 +162,19 @@ class Objects:
         made.length = size
         self.memory.poke(made.address + self.abi.header, self.abi.packer("n").pack(size))
 
-    def new_bytes(self, size: int) -> GuestObject:
+    def create_bytes(self, size: int) -> GuestObject:
         """Create a bytes object that the guest fills; one zero byte follows its content."""
         self.memory.reserve(size + PAGE)
         made = self._create(Unfinished.BYTES)
         self.set_size(made, size)
-        made.data = self.memory.allocate(size + 1, f"a new bytes object of {size} bytes", joined=self._inline(bytes))
+        made.data = self.memory.allocate(
+            size + 1, f"a new bytes object of {size} bytes", joined=self._has_inline_data(bytes)
+        )
         self.memory.poke(made.data.end - 1, b"\0")
         self.memory.protect_terminator(made.data)
         return made
 
-    def new_tuple(self, size: int) -> GuestObject:
+    def create_tuple(self, size: int) -> GuestObject:
         """Create a tuple whose items the guest sets."""
         made = self._create(Unfinished.TUPLE)
         self.set_size(made, size)
@@ -189,7 +191,7 @@ class Objects:
         if made.data is None:
             value = made.value
             content = str.encode(value) if isinstance(value, str) else bytes(memoryview(value))  # type: ignore[arg-type]
-            inline = self._inline(type(value))
+            inline = self._has_inline_data(type(value))
             made.data = self.memory.allocate(len(content) + 1, f"the bytes of {_describe(value)}", joined=inline)
             self.memory.poke(made.data.start, content + b"\0")
             if isinstance(value, bytearray):
@@ -213,15 +215,15 @@ class Objects:
     def _finish_bytes(self, made: GuestObject) -> None:
         assert made.data is not None
         content = self.memory.peek(made.data.start, made.length)
-        self._become(made, bytes(bytearray(content)))
+        self._set_value(made, bytes(bytearray(content)))
         self.memory.freeze(made.data)
 
     def _finish_tuple(self, made: GuestObject) -> None:
         if None in made.items:
             raise Fault("bad-api-use", f"a tuple is used while its item {made.items.index(None)} is still NULL")
-        self._become(made, tuple(self.unwrap(item) for item in made.items if item is not None))
+        self._set_value(made, tuple(self.unwrap(item) for item in made.items if item is not None))
 
-    def _become(self, made: GuestObject, value: object) -> None:
+    def _set_value(self, made: GuestObject, value: object) -> None:
         made.value = value
         self._by_identity.setdefault(id(value), made)
 
@@ -242,7 +244,7 @@ class Objects:
 
     def get_type(self, made: GuestObject) -> type:
         """Return the type of an object, also of an unfinished one."""
-        return self._kind(made.value)
+        return self._find_type(made.value)
 
     def borrow(self, container: GuestObject, value: object) -> GuestObject:
         """Return the object for an item of a container, which keeps it alive: a borrowed reference to it is valid."""
@@ -265,7 +267,7 @@ class Objects:
         parts = self._count_format.unpack(self.memory.peek(made.address + self._count_offset, self._count_format.size))
         return int(parts[0]) if len(parts) == 1 else int(parts[0] + (parts[1] >> 2))
 
-    def _set_count(self, made: GuestObject, count: int) -> None:
+    def _set_refcount(self, made: GuestObject, count: int) -> None:
         if self.abi.python.free_threaded:
             shared = self._count_format.unpack(
                 self.memory.peek(made.address + self._count_offset, self._count_format.size)
@@ -275,18 +277,23 @@ class Objects:
             packed = self._count_format.pack(count)
         self.memory.poke(made.address + self._count_offset, packed)
 
-    def add_reference(self, made: GuestObject) -> int:
-        """Add a reference and return the object's address."""
+    def add_reference(self, made: GuestObject | None) -> int:
+        """Add a reference and return the object's address. None stands for NULL."""
+        if made is None:
+            return 0
         if not (made.permanent and self.abi.immortal):
-            self._set_count(made, self.get_refcount(made) + 1)
+            self._set_refcount(made, self.get_refcount(made) + 1)
         return made.address
 
-    def remove_reference(self, made: GuestObject) -> None:
-        """Remove a reference of the guest; the last one frees the object. Raises Fault if the guest had none."""
-        if made.permanent and self.abi.immortal:
+    def remove_reference(self, made: GuestObject | None) -> None:
+        """Remove a reference of the guest; the last one frees the object. Raises Fault if the guest had none.
+
+        None stands for NULL.
+        """
+        if made is None or (made.permanent and self.abi.immortal):
             return
         count = self.get_refcount(made) - 1
-        self._set_count(made, count)
+        self._set_refcount(made, count)
         if count <= 0:
             self.deallocate(made)
 

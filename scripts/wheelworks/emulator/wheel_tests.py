@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -124,20 +124,15 @@ def _check_definition(module: EmulatedModule, image: Image, extension: Extension
     if definition.name.rsplit(".", 1)[-1] not in (extension.module, ""):
         tally.fail(f"{extension.name}: its module definition is named {definition.name}")
     names = [method.name for method in definition.methods]
-    for problem in _method_problems(module, image, names):
-        tally.fail(f"{extension.name}: {problem}")
-    tally.checks += len(names)
-
-
-def _method_problems(module: EmulatedModule, image: Image, names: list[str]) -> Iterator[str]:
     if len(set(names)) != len(names):
-        yield f"its method table has a name twice: {', '.join(sorted(names))}"
-    for method in module.definition_.methods:
+        tally.fail(f"{extension.name}: its method table has a name twice: {', '.join(sorted(names))}")
+    for method in definition.methods:
         address = method.address - module.base_
         if not any(s.executable and s.address <= address < s.address + s.size for s in image.segments):
-            yield f"its method {method.name} points outside its code"
+            tally.fail(f"{extension.name}: its method {method.name} points outside its code")
         if method.flags & ~(CALLING_FLAGS | 0x70):
-            yield f"its method {method.name} has unknown flags {method.flags:#x}"
+            tally.fail(f"{extension.name}: its method {method.name} has unknown flags {method.flags:#x}")
+    tally.checks += len(names)
 
 
 def _call_each(module: EmulatedModule, tally: Tally) -> None:

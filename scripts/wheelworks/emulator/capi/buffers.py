@@ -106,8 +106,8 @@ def show_view(state: ProcessState, exporter: GuestObject, host: HostBuffer, addr
     view = BufferView(host, exporter, block, start, low, size, [], state.objects.caller)
     state.views[address] = view
     state.objects.add_reference(exporter)
-    arrays = [_array(state, view, values, host.ndim) for values in (host.shape, host.strides, host.suboffsets)]
-    form = _string(state, view, host.format)
+    arrays = [_copy_array(state, view, values, host.ndim) for values in (host.shape, host.strides, host.suboffsets)]
+    form = 0 if host.format is None else _store_owned(state, view, host.format + b"\0", "the format of a buffer")
     first = start + (host.buf or 0) - low
     fields = (first, exporter.address, host.len, host.itemsize, host.readonly, host.ndim, form, *arrays, 0)
     return state.abi.packer(VIEW).pack(*fields)
@@ -167,15 +167,11 @@ def _copy(state: ProcessState, exporter: GuestObject, host: HostBuffer, low: int
     return block, block.start
 
 
-def _array(state: ProcessState, view: BufferView, values: object, length: int) -> int:
+def _copy_array(state: ProcessState, view: BufferView, values: object, length: int) -> int:
     if not values or not length:
         return 0
     content = state.abi.packer("n" * length).pack(*(values[i] for i in range(length)))  # type: ignore[index]
     return _store_owned(state, view, content, "the shape or strides of a buffer")
-
-
-def _string(state: ProcessState, view: BufferView, text: bytes | None) -> int:
-    return 0 if text is None else _store_owned(state, view, text + b"\0", "the format of a buffer")
 
 
 def _store_owned(state: ProcessState, view: BufferView, content: bytes, what: str) -> int:

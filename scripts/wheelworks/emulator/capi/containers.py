@@ -44,7 +44,7 @@ export_operations(
 @export()
 def PyTuple_New(state: ProcessState, size: Ssize) -> NewReference:
     state.memory.check_limit(size * state.abi.pointer)
-    return state.objects.new_tuple(size) if size else ()
+    return state.objects.create_tuple(size) if size else ()
 
 
 @export()
@@ -70,8 +70,7 @@ def PyTuple_GetItem(state: ProcessState, value: Object, index: Ssize) -> Borrowe
 def PyTuple_SetItem(state: ProcessState, value: Object, index: Ssize, item: OptionalObject) -> Int:
     """Steals the reference, also when it fails."""
     if value.value is not Unfinished.TUPLE or not 0 <= index < value.length:
-        if item is not None:
-            state.objects.remove_reference(item)
+        state.objects.remove_reference(item)
         if value.length <= index:
             raise IndexError("tuple assignment index out of range")
         raise SystemError("bad argument to internal function: PyTuple_SetItem")

@@ -15,6 +15,7 @@ from wheelworks.emulator.exports import (
     NewReference,
     Object,
     OptionalObject,
+    OptionalValue,
     Pointer,
     Size,
     Ssize,
@@ -28,7 +29,6 @@ from wheelworks.emulator.exports import (
     export_operations,
 )
 from wheelworks.emulator.faults import Fault, Unsupported
-from wheelworks.emulator.objects import GuestObject
 from wheelworks.emulator.state import ProcessState
 
 COMPARISONS = (operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge)
@@ -39,19 +39,17 @@ CONSTANTS = (None, False, True, ..., NotImplemented, 0, 1, "", b"", ())
 
 @export("_Py_IncRef")
 def Py_IncRef(state: ProcessState, value: OptionalObject) -> None:
-    if value is not None:
-        state.objects.add_reference(value)
+    state.objects.add_reference(value)
 
 
 @export("_Py_DecRef")
 def Py_DecRef(state: ProcessState, value: OptionalObject) -> None:
-    if value is not None:
-        state.objects.remove_reference(value)
+    state.objects.remove_reference(value)
 
 
 @export("Py_XNewRef")
 def Py_NewRef(state: ProcessState, value: OptionalObject) -> Pointer:
-    return 0 if value is None else state.objects.add_reference(value)
+    return state.objects.add_reference(value)
 
 
 @export("_Py_MergeZeroLocalRefcount")
@@ -183,15 +181,13 @@ export_operations((Value, Value), NewReference, PyObject_CallOneArg=operator.cal
 
 
 @export()
-def PyObject_Call(state: ProcessState, function: Value, args: Value, kwargs: OptionalObject) -> NewReference:
-    named: Any = {} if kwargs is None else state.objects.unwrap(kwargs)
-    return function(*args, **named)
+def PyObject_Call(state: ProcessState, function: Value, args: Value, kwargs: OptionalValue) -> NewReference:
+    return function(*args, **(kwargs or {}))
 
 
 @export()
-def PyObject_CallObject(state: ProcessState, function: Value, args: OptionalObject) -> NewReference:
-    given: Any = () if args is None else state.objects.unwrap(args)
-    return function(*given)
+def PyObject_CallObject(state: ProcessState, function: Value, args: OptionalValue) -> NewReference:
+    return function(*(args or ()))
 
 
 @export()
@@ -206,7 +202,7 @@ def PyObject_CallMethodObjArgs(state: ProcessState, value: Value, name: Value, r
 
 @export()
 def PyObject_Vectorcall(
-    state: ProcessState, function: Value, arguments: Pointer, count: Pointer, names: OptionalObject
+    state: ProcessState, function: Value, arguments: Pointer, count: Pointer, names: OptionalValue
 ) -> NewReference:
     args, named = _read_vector(state, arguments, count, names)
     return function(*args, **named)
@@ -214,7 +210,7 @@ def PyObject_Vectorcall(
 
 @export()
 def PyObject_VectorcallMethod(
-    state: ProcessState, name: Value, arguments: Pointer, count: Pointer, names: OptionalObject
+    state: ProcessState, name: Value, arguments: Pointer, count: Pointer, names: OptionalValue
 ) -> NewReference:
     args, named = _read_vector(state, arguments, count, names)
     return getattr(args[0], name)(*args[1:], **named)
@@ -341,10 +337,10 @@ def _get_constant(index: int) -> object:
 
 
 def _read_vector(
-    state: ProcessState, arguments: int, count: int, names: GuestObject | None
+    state: ProcessState, arguments: int, count: int, names: tuple[str, ...] | None
 ) -> tuple[list[Any], dict[str, Any]]:
     positional = count & ~(1 << 8 * state.abi.pointer - 1)
-    keywords: Any = () if names is None else state.objects.unwrap(names)
+    keywords = names or ()
     word = state.abi.pointer
     addresses = [state.memory.load_pointer(arguments + i * word) for i in range(positional + len(keywords))]
     values = [state.objects.unwrap(state.objects.find(address)) for address in addresses]

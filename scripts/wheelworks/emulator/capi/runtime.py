@@ -12,6 +12,7 @@ from wheelworks.emulator.exports import (
     NewReference,
     Object,
     OptionalObject,
+    OptionalValue,
     Pointer,
     Size,
     Ssize,
@@ -32,8 +33,8 @@ def PyErr_SetString(state: ProcessState, kind: Value, message: Pointer) -> None:
 
 
 @export()
-def PyErr_SetObject(state: ProcessState, kind: Value, value: OptionalObject) -> None:
-    state.error = _make_exception(kind, None if value is None else state.objects.unwrap(value))
+def PyErr_SetObject(state: ProcessState, kind: Value, value: OptionalValue) -> None:
+    state.error = _make_exception(kind, value)
 
 
 @export()
@@ -122,8 +123,7 @@ def PyErr_Restore(state: ProcessState, kind: OptionalObject, value: OptionalObje
     if kind is not None:
         state.error = _make_exception(kind.value, None if value is None else state.objects.unwrap(value))
     for given in (kind, value, traceback):
-        if given is not None:
-            state.objects.remove_reference(given)
+        state.objects.remove_reference(given)
 
 
 @export()
@@ -145,8 +145,7 @@ def PyErr_NewException(state: ProcessState, name: Text, base: OptionalObject, co
 def PyException_SetCause(state: ProcessState, error: Object, cause: OptionalObject) -> None:
     """Steals the reference to the cause."""
     _check_exception(error).__cause__ = None if cause is None else _check_exception(cause)
-    if cause is not None:
-        state.objects.remove_reference(cause)
+    state.objects.remove_reference(cause)
 
 
 @export()

@@ -10,6 +10,7 @@ from wheelworks.emulator.exports import (
     NewReference,
     Object,
     OptionalObject,
+    OptionalValue,
     Pointer,
     Ssize,
     Text,
@@ -40,7 +41,7 @@ export_operations((Object,), Ssize, PyByteArray_Size=attrgetter("length"))
 def PyBytes_FromStringAndSize(state: ProcessState, content: Pointer, size: Ssize) -> NewReference:
     if size < 0:
         raise SystemError("Negative size passed to PyBytes_FromStringAndSize")
-    made = state.objects.new_bytes(size)
+    made = state.objects.create_bytes(size)
     if content and made.data is not None:
         state.memory.poke(made.data.start, state.memory.load(content, size) if size else b"")
     return made
@@ -80,7 +81,7 @@ def _PyBytes_Resize(state: ProcessState, place: Pointer, size: Ssize) -> Int:
         state.objects.remove_reference(old)
         state.memory.store_pointer(place, 0)
         raise SystemError("bad argument to internal function: _PyBytes_Resize")
-    made = state.objects.new_bytes(size)
+    made = state.objects.create_bytes(size)
     assert made.data is not None
     assert old.data is not None
     state.memory.poke(made.data.start, state.memory.peek(old.data.start, min(size, old.length)))
@@ -226,9 +227,8 @@ def PyUnicode_Substring(state: ProcessState, value: Value, start: Ssize, end: Ss
 
 
 @export()
-def PyUnicode_Split(state: ProcessState, value: Value, separator: OptionalObject, most: Ssize) -> NewReference:
-    mark = None if separator is None else state.objects.unwrap(separator)
-    return _text(value).split(mark, most)  # type: ignore[arg-type]
+def PyUnicode_Split(state: ProcessState, value: Value, separator: OptionalValue, most: Ssize) -> NewReference:
+    return _text(value).split(separator, most)
 
 
 @export()

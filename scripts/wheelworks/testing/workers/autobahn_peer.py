@@ -21,6 +21,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, WebSocketHandler, websocket_connect
 
+ROLE, SPEEDUPS, FOLDER, CASES, SUITE, PYTHON2 = sys.argv[1:]
 LIMIT = 32 << 20  # bytes: the suite's largest message has 16 MiB
 START_LIMIT = 60.0  # seconds
 AGENT = "tornado"
@@ -43,23 +44,23 @@ class Echo(WebSocketHandler):
             self.write_message(message, binary=isinstance(message, bytes))
 
 
-async def run_server(suite: Suite) -> None:
+async def run_server() -> None:
     """Serve until the suite has run all its cases."""
     [socket] = bind_sockets(0, "127.0.0.1")
     server = HTTPServer(Application([("/", Echo)], websocket_max_message_size=LIMIT))
     server.add_sockets([socket])
     url = f"ws://127.0.0.1:{socket.getsockname()[1]}"
-    process = await suite.start("fuzzingclient", servers=[{"agent": AGENT, "url": url}])
+    process = await start_suite("fuzzingclient", servers=[{"agent": AGENT, "url": url}])
     if await process.wait():
         sys.exit("the test suite failed: see its log")
 
 
-async def run_client(suite: Suite) -> None:
+async def run_client() -> None:
     """Run each case of the suite's server, then let it write its report."""
     [socket] = bind_sockets(0, "127.0.0.1")
     url = f"ws://127.0.0.1:{socket.getsockname()[1]}"
     socket.close()
-    process = await suite.start("fuzzingserver", url=url)
+    process = await start_suite("fuzzingserver", url=url)
     try:
         for case in range(1, await _count_cases(url, process) + 1):
             await _echo(f"{url}/runCase?case={case}&agent={quote(AGENT)}")
@@ -69,25 +70,17 @@ async def run_client(suite: Suite) -> None:
         await process.wait()
 
 
-class Suite:
-    """The test suite: its folder, the cases to run, and where it writes."""
-
-    def __init__(self, folder: str, cases: str, suite: str, python2: str) -> None:
-        self._folder, self._cases = Path(folder), json.loads(cases)
-        self._suite, self._python2 = suite, python2
-
-    async def start(self, mode: str, **more: object) -> Process:
-        """Start the suite in one of its modes."""
-        nothing: dict[str, list[str]] = {}
-        spec = {"outdir": "reports", "cases": self._cases, "exclude-cases": [], "exclude-agent-cases": nothing, **more}
-        (self._folder / "spec.json").write_text(json.dumps(spec))
-        # No -E, since PYTHONPATH is how the suite is found. --webport=0 turns off its web page.
-        command = [self._python2, "-m", "autobahntestsuite.wstest", "-m", mode, "-s", "spec.json", "--webport=0"]
-        env = {**os.environ, "PYTHONPATH": self._suite, "PYTHONUNBUFFERED": "1"}
-        with (self._folder / "log").open("wb") as log:
-            return await asyncio.create_subprocess_exec(
-                *command, cwd=self._folder, env=env, stdin=DEVNULL, stdout=log, stderr=STDOUT
-            )
+async def start_suite(mode: str, **options: object) -> Process:
+    """Start the suite in one of its modes."""
+    spec = {"outdir": "reports", "cases": json.loads(CASES), "exclude-cases": [], "exclude-agent-cases": {}, **options}
+    Path(FOLDER, "spec.json").write_text(json.dumps(spec))
+    # No -E, since PYTHONPATH is how the suite is found. --webport=0 turns off its web page.
+    command = [PYTHON2, "-m", "autobahntestsuite.wstest", "-m", mode, "-s", "spec.json", "--webport=0"]
+    env = {**os.environ, "PYTHONPATH": SUITE, "PYTHONUNBUFFERED": "1"}
+    with Path(FOLDER, "log").open("wb") as log:
+        return await asyncio.create_subprocess_exec(
+            *command, cwd=FOLDER, env=env, stdin=DEVNULL, stdout=log, stderr=STDOUT
+        )
 
 
 async def _count_cases(url: str, process: Process) -> int:
@@ -136,13 +129,7 @@ def install_speedups() -> None:
         sys.exit(f"the speedups aren't all on: {tornado_speedups.implementation}, {wrong}")
 
 
-def main() -> None:
-    """Install the speedups if SPEEDUPS is on, and run the suite."""
-    role, speedups, *suite = sys.argv[1:]
-    if speedups == "on":
-        install_speedups()
-    asyncio.run({"server": run_server, "client": run_client}[role](Suite(*suite)))
-
-
 if __name__ == "__main__":
-    main()
+    if SPEEDUPS == "on":
+        install_speedups()
+    asyncio.run({"server": run_server, "client": run_client}[ROLE]())
