@@ -60,6 +60,10 @@ def _in_flight(size: int, depth: int) -> Load:
     return partial(clients.echo_pipelined, size=size, depth=depth)
 
 
+def _request(request: bytes) -> Load:
+    return partial(clients.repeat_request, request=request)
+
+
 CASES = {
     "websocket": (
         Case("32 B, 64 in flight", _in_flight(32, 64), 1920, _ECHOERS),
@@ -71,11 +75,8 @@ CASES = {
         Case("1 MiB, 1 in flight", _in_flight(1 << 20, 1), 40, _ECHOERS, countable=False),
     ),
     "http": (
-        Case(
-            *("12 headers of a browser", partial(clients.repeat_request, request=clients.BROWSER_REQUEST)),
-            *(150, _GREETERS),
-        ),
-        Case("bare", partial(clients.repeat_request, request=clients.BARE_REQUEST), 150, _GREETERS),
+        Case("12 headers of a browser", _request(clients.BROWSER_REQUEST), 150, _GREETERS),
+        Case("bare", _request(clients.BARE_REQUEST), 150, _GREETERS),
     ),
 }
 

@@ -1,7 +1,7 @@
-/* pyconfig.h for any target: what CPython's public headers ask of it, answered by the compiler.
+/* pyconfig.h for any target: the compiler's own macros provide what CPython's public headers need.
  *
- * The file that an interpreter ships describes the machine that built it, so it is wrong for every other
- * target. This one stands beside a copy of an interpreter's other headers, which are the same everywhere.
+ * The pyconfig.h that an interpreter ships describes the machine that built it. This one is copied beside an
+ * interpreter's other headers, which are the same on every platform.
  */
 #ifndef Py_PYCONFIG_H
 #define Py_PYCONFIG_H

@@ -40,12 +40,10 @@ def unpack_sdist(archive: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> 
                 newest = _Unpacker(archive.name, into, limits).unpack_all(tar, reader)
             while reader.read(1 << 16):  # up to gzip's checksum
                 pass
-    except _DAMAGE_ERRORS as error:
-        raise WheelworksError(f"{archive.name}: damaged or not an sdist: {error}", "download it again") from error
-    except OSError as error:
-        if error.errno is not None:
+    except (*_DAMAGE_ERRORS, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise WheelworksError(f"{archive.name}: damaged or not a .tar.gz: {error}", "download it again") from error
+        raise WheelworksError(f"{archive.name}: damaged or not an sdist: {error}", "download it again") from error
     roots = sorted(into.iterdir())
     if len(roots) != 1 or not roots[0].is_dir():
         names = ", ".join(path.name for path in roots[:4]) + (", ..." if len(roots) > 4 else "") or "nothing"

@@ -25,23 +25,14 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that builds."""
-    parser.add_argument(
-        "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
-    )
-    parser.add_argument("--target", action="append", default=[], metavar="ID", help="for this target only; repeatable")
-    parser.add_argument("--out", default="dist", metavar="DIR", help="folder for the wheels (default: dist)")
-    parser.add_argument(
-        "--env",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a variable for the project's build; repeatable",
-    )
-    parser.add_argument(
-        "--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)"
-    )
-    parser.add_argument("--no-run", action="store_true", help="don't run the built wheels")
-    parser.add_argument("--verbose", action="store_true", help="print each target's settings and every command")
+    add = parser.add_argument
+    add("source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)")
+    add("--target", action="append", default=[], metavar="ID", help="for this target only; repeatable")
+    add("--out", default="dist", metavar="DIR", help="folder for the wheels (default: dist)")
+    add("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable for the build; repeatable")
+    add("--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)")
+    add("--no-run", action="store_true", help="don't run the built wheels")
+    add("--verbose", action="store_true", help="print each target's settings and every command")
 
 
 def build_source(

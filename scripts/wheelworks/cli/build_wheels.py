@@ -44,24 +44,15 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=_help.HelpFormatter,
     )
     _building.add_options(made)
-    made.add_argument(
-        "--abi", action="append", default=[], metavar="ID", help=f"for this ABI only, or {targets.PURE}; repeatable"
-    )
-    made.add_argument(
-        "--builder",
-        choices=["cross", "cibuildwheel"],
-        default="cross",
-        help="cross: every platform's (default); cibuildwheel: this system's, by the official toolchains",
-    )
-    made.add_argument(
-        "--how",
-        choices=["emulated", "all"],
-        default="emulated",
-        help="run the wheels on an emulated CPU (default), or all: under qemu's CPython too",
-    )
-    made.add_argument("--force", action="store_true", help="build wheels that are up to date, too")
-    made.add_argument("--list", action="store_true", help="list what would be built, and build nothing")
-    made.add_argument("--json", action="store_true", help="with --list: for programs")
+    add = made.add_argument
+    add("--abi", action="append", default=[], metavar="ID", help=f"for this ABI only, or {targets.PURE}; repeatable")
+    builders = "cross: every platform's (default); cibuildwheel: this system's, by the official toolchains"
+    add("--builder", choices=["cross", "cibuildwheel"], default="cross", help=builders)
+    engines = "run the wheels on an emulated CPU (default), or all: under qemu's CPython too"
+    add("--how", choices=["emulated", "all"], default="emulated", help=engines)
+    add("--force", action="store_true", help="build wheels that are up to date, too")
+    add("--list", action="store_true", help="list what would be built, and build nothing")
+    add("--json", action="store_true", help="with --list: for programs")
     return made
 
 

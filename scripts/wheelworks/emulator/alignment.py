@@ -95,7 +95,7 @@ def find_atomic_operands(cpu: str, code: bytes, address: int) -> Iterator[tuple[
             yield address + start, operand
 
 
-def _arm64(code: bytes, _address: int) -> tuple[MemoryOperand, ...]:
+def _decode_arm64(code: bytes, _address: int) -> tuple[MemoryOperand, ...]:
     word = int.from_bytes(code[:4], "little")
     kind, size = word >> 24 & 0x3F, 1 << (word >> 30)
     offset = 0
@@ -105,16 +105,16 @@ def _arm64(code: bytes, _address: int) -> tuple[MemoryOperand, ...]:
     elif word & 0x200C00 != (0x200000 if kind == ARM64_ATOMIC else 0):
         return ()
     elif kind == ARM64_UNSCALED:
-        offset = _signed(word >> 12, 9)
-    return (MemoryOperand(_arm64_base(word >> 5 & 31), None, 1, offset, size),)
+        offset = _sign_extend(word >> 12, 9)
+    return (MemoryOperand(_get_arm64_base(word >> 5 & 31), None, 1, offset, size),)
 
 
-def _arm64_base(number: int) -> int:
+def _get_arm64_base(number: int) -> int:
     name = "SP" if number == 31 else f"X{number}"
     return int(getattr(arm64_const, f"UC_ARM64_REG_{name}"))
 
 
-def _riscv(code: bytes, _address: int) -> tuple[MemoryOperand, ...]:
+def _decode_riscv(code: bytes, _address: int) -> tuple[MemoryOperand, ...]:
     word = int.from_bytes(code[:4], "little")
     width = word >> 12 & 7
     if width not in (2, 3) or word >> 27 not in RISCV_OPERATIONS:
@@ -122,51 +122,53 @@ def _riscv(code: bytes, _address: int) -> tuple[MemoryOperand, ...]:
     return (MemoryOperand(riscv_const.UC_RISCV_REG_X0 + (word >> 15 & 31), None, 1, 0, 1 << width),)
 
 
-def _s390(code: bytes, address: int) -> tuple[MemoryOperand, ...]:
+def _decode_s390(code: bytes, address: int) -> tuple[MemoryOperand, ...]:
     code = code.ljust(6, b"\0")
     word = int.from_bytes(code, "big")
     if size := S390_SHORT.get(code[0]):
-        return (_s390_operand(word >> 16, size),)
+        return (_decode_s390_operand(word >> 16, size),)
     if size := S390_LONG.get(code[0] << 8 | code[5]):
-        return (_s390_long(word, size),)
+        return (_decode_s390_long(word, size),)
     operation = code[0] << 4 | code[1] & 15
     if size := S390_DISJOINT.get(operation):
-        return _s390_operand(word >> 16, size), _s390_operand(word, size)
+        return _decode_s390_operand(word >> 16, size), _decode_s390_operand(word, size)
     if size := S390_RELATIVE.get(operation):
-        return (MemoryOperand(None, None, 1, address + 2 * _signed(word, 32), size),)
+        return (MemoryOperand(None, None, 1, address + 2 * _sign_extend(word, 32), size),)
     return ()
 
 
-def _s390_operand(bits: int, size: int) -> MemoryOperand:
+def _decode_s390_operand(bits: int, size: int) -> MemoryOperand:
     """Decode a base and a displacement of 12 bits."""
-    return MemoryOperand(_s390_base(bits >> 12), None, 1, bits & 0xFFF, size)
+    return MemoryOperand(_get_s390_base(bits >> 12), None, 1, bits & 0xFFF, size)
 
 
-def _s390_long(word: int, size: int) -> MemoryOperand:
+def _decode_s390_long(word: int, size: int) -> MemoryOperand:
     """Decode a base and a displacement of 20 bits, high byte last, and the index that 0xE3 instructions have."""
-    offset = _signed((word >> 8 & 0xFF) << 12 | word >> 16 & 0xFFF, 20)
-    index = _s390_base(word >> 32) if word >> 40 == 0xE3 else None
-    return MemoryOperand(_s390_base(word >> 28), index, 1, offset, size)
+    offset = _sign_extend((word >> 8 & 0xFF) << 12 | word >> 16 & 0xFFF, 20)
+    index = _get_s390_base(word >> 32) if word >> 40 == 0xE3 else None
+    return MemoryOperand(_get_s390_base(word >> 28), index, 1, offset, size)
 
 
-def _s390_base(number: int) -> int | None:
+def _get_s390_base(number: int) -> int | None:
     """Return the register; number 0 means no register."""
     return s390x_const.UC_S390X_REG_R0 + (number & 15) if number & 15 else None
 
 
-def _signed(value: int, bits: int) -> int:
+def _sign_extend(value: int, bits: int) -> int:
     value &= (1 << bits) - 1
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def _one_of(values: Iterator[int]) -> re.Pattern[bytes]:
+def _compile_choice(values: Iterator[int]) -> re.Pattern[bytes]:
     return re.compile(b"[" + re.escape(bytes(values)) + b"]", re.DOTALL)
 
 
 ENCODINGS = {
-    "aarch64": Encoding(4, 3, _one_of(size << 6 | kind for size in range(4) for kind in ARM64_KINDS), _arm64),
-    "riscv64": Encoding(2, 0, _one_of(low | RISCV_ATOMIC for low in (0, 0x80)), _riscv),
-    "s390x": Encoding(2, 0, _one_of(iter((0xBA, 0xBB, 0xC4, 0xC6, 0xC8, 0xE3, 0xEB))), _s390),
+    "aarch64": Encoding(
+        4, 3, _compile_choice(size << 6 | kind for size in range(4) for kind in ARM64_KINDS), _decode_arm64
+    ),
+    "riscv64": Encoding(2, 0, _compile_choice(low | RISCV_ATOMIC for low in (0, 0x80)), _decode_riscv),
+    "s390x": Encoding(2, 0, _compile_choice(iter((0xBA, 0xBB, 0xC4, 0xC6, 0xC8, 0xE3, 0xEB))), _decode_s390),
 }
 
 
@@ -217,50 +219,52 @@ def find_aligned_operands(mode: Mode, code: bytes, address: int) -> Iterator[tup
     sweep, detailed = capstone.Cs(*mode), capstone.Cs(*mode)
     sweep.skipdata = detailed.detail = True
     for place, size, mnemonic, text in sweep.disasm_lite(code, address):
-        if _may_need(mode, mnemonic, text):
+        if _may_need_alignment(mode, mnemonic, text):
             found = next(detailed.disasm(code[place - address :][:size], place), None)
-            operand = found and (_arm_operand(found) if mode[0] == capstone.CS_ARCH_ARM else _x86_operand(found))
+            operand = found and (
+                _find_arm_operand(found) if mode[0] == capstone.CS_ARCH_ARM else _find_x86_operand(found)
+            )
             if operand:
                 yield place, operand
 
 
-def _may_need(mode: Mode, mnemonic: str, text: str) -> bool:
+def _may_need_alignment(mode: Mode, mnemonic: str, text: str) -> bool:
     if mode[0] == capstone.CS_ARCH_ARM:
         return mnemonic.startswith(tuple(ARM_ALIGNMENTS))
     return "xmmword" in text and not mnemonic.startswith((*UNALIGNED_MOVES, "v"))
 
 
-def _x86_operand(instruction: Any) -> MemoryOperand | None:
+def _find_x86_operand(instruction: Any) -> MemoryOperand | None:
     for operand in instruction.operands:
         if operand.type == x86.X86_OP_MEM and operand.size == 16 and not operand.mem.segment:
             memory = operand.mem
-            base = _register(instruction, memory.base, x86_const, "UC_X86_REG_")
-            index = _register(instruction, memory.index, x86_const, "UC_X86_REG_")
+            base = _find_register(instruction, memory.base, x86_const, "UC_X86_REG_")
+            index = _find_register(instruction, memory.index, x86_const, "UC_X86_REG_")
             if memory.base in (x86.X86_REG_RIP, x86.X86_REG_EIP):
                 return MemoryOperand(None, None, 1, instruction.address + instruction.size + memory.disp, 16)
             return MemoryOperand(base, index, memory.scale, memory.disp, 16)
     return None
 
 
-def _arm_operand(instruction: Any) -> MemoryOperand | None:
+def _find_arm_operand(instruction: Any) -> MemoryOperand | None:
     for operand in instruction.operands:
         if operand.type == a32.ARM_OP_MEM and operand.mem.base != a32.ARM_REG_PC:
             memory = operand.mem
-            base = _register(instruction, memory.base, arm_const, "UC_ARM_REG_")
-            index = _register(instruction, memory.index, arm_const, "UC_ARM_REG_")
+            base = _find_register(instruction, memory.base, arm_const, "UC_ARM_REG_")
+            index = _find_register(instruction, memory.index, arm_const, "UC_ARM_REG_")
             offset = 0 if instruction.post_index else memory.disp
-            return MemoryOperand(base, index, memory.scale, offset, _arm_alignment(instruction.mnemonic))
+            return MemoryOperand(base, index, memory.scale, offset, _get_arm_alignment(instruction.mnemonic))
     first = instruction.operands[0]
     if first.type == a32.ARM_OP_REG and instruction.mnemonic.startswith(("ldm", "stm", "vldm", "vstm")):
-        return MemoryOperand(_register(instruction, first.reg, arm_const, "UC_ARM_REG_"), None, 1, 0, 4)
+        return MemoryOperand(_find_register(instruction, first.reg, arm_const, "UC_ARM_REG_"), None, 1, 0, 4)
     return None
 
 
-def _arm_alignment(mnemonic: str) -> int:
+def _get_arm_alignment(mnemonic: str) -> int:
     return next(alignment for start, alignment in ARM_ALIGNMENTS.items() if mnemonic.startswith(start))
 
 
-def _register(instruction: Any, number: int, constants: Any, prefix: str) -> int | None:
+def _find_register(instruction: Any, number: int, constants: Any, prefix: str) -> int | None:
     if not number:
         return None
     found: int | None = getattr(constants, prefix + instruction.reg_name(number).upper(), None)

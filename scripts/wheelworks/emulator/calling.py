@@ -46,18 +46,18 @@ class Convention:
     scratch: int = 0
 
 
-def _numbered(module: object, prefix: str, numbers: range) -> tuple[int, ...]:
+def _list_registers(module: object, prefix: str, numbers: range) -> tuple[int, ...]:
     return tuple(getattr(module, f"{prefix}{number}") for number in numbers)
 
 
-X = _numbered(a64, "UC_ARM64_REG_X", range(8))
-D = _numbered(a64, "UC_ARM64_REG_D", range(8))
-XMM = _numbered(x86, "UC_X86_REG_XMM", range(8))
-RISCV_A = _numbered(rv, "UC_RISCV_REG_A", range(8))
-RISCV_FA = _numbered(rv, "UC_RISCV_REG_FA", range(8))
-ARM_R = _numbered(a32, "UC_ARM_REG_R", range(4))
-ARM_D = _numbered(a32, "UC_ARM_REG_D", range(8))
-S390_R = _numbered(s390, "UC_S390X_REG_R", range(2, 7))
+X = _list_registers(a64, "UC_ARM64_REG_X", range(8))
+D = _list_registers(a64, "UC_ARM64_REG_D", range(8))
+XMM = _list_registers(x86, "UC_X86_REG_XMM", range(8))
+RISCV_A = _list_registers(rv, "UC_RISCV_REG_A", range(8))
+RISCV_FA = _list_registers(rv, "UC_RISCV_REG_FA", range(8))
+ARM_R = _list_registers(a32, "UC_ARM_REG_R", range(4))
+ARM_D = _list_registers(a32, "UC_ARM_REG_D", range(8))
+S390_R = _list_registers(s390, "UC_S390X_REG_R", range(2, 7))
 S390_F = tuple(getattr(s390, f"UC_S390X_REG_F{number}") for number in (0, 2, 4, 6))
 SYSV = (
     x86.UC_X86_REG_RDI, x86.UC_X86_REG_RSI, x86.UC_X86_REG_RDX,
@@ -106,9 +106,9 @@ class ArgumentReader:
     def unsigned(self, size: int) -> int:
         """Return the next integer or pointer, of ``size`` bytes."""
         if size > self._abi.pointer:
-            return self._wide()
+            return self._read_wide()
         word = self._next_register()
-        value = self._cpu.get(word) if word is not None else self._from_stack(self._abi.pointer)
+        value = self._cpu.get(word) if word is not None else self._read_stack(self._abi.pointer)
         return value & ((1 << 8 * size) - 1)
 
     def signed(self, size: int) -> int:
@@ -124,7 +124,7 @@ class ArgumentReader:
         if convention.positional:
             self._float = self._integer
         if self._float >= len(convention.floats):
-            return float(struct.unpack("<d", self._from_stack(8).to_bytes(8, "little"))[0])
+            return float(struct.unpack("<d", self._read_stack(8).to_bytes(8, "little"))[0])
         register = convention.floats[self._float]
         self._float += 1
         self._integer += convention.positional
@@ -136,7 +136,7 @@ class ArgumentReader:
         self._integer += 1
         return self._convention.integers[self._integer - 1]
 
-    def _wide(self) -> int:
+    def _read_wide(self) -> int:
         """Return a 64-bit value on a 32-bit CPU."""
         if self._convention.paired:
             self._integer += self._integer % 2
@@ -144,7 +144,7 @@ class ArgumentReader:
                 self._stack += -self._stack % 8
         return self.unsigned(4) | self.unsigned(4) << 32
 
-    def _from_stack(self, size: int) -> int:
+    def _read_stack(self, size: int) -> int:
         value = int.from_bytes(self._memory.load(self._stack, size), self._abi.order)
         self._stack += size
         return value

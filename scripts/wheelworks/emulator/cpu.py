@@ -112,7 +112,7 @@ class Cpu:
         self._check_access = check_access
         self._fault: Fault | Unsupported | None = None
         self._exits: frozenset[int] = frozenset()
-        self.engine.hook_add(INVALID_ACCESS, self._invalid)
+        self.engine.hook_add(INVALID_ACCESS, self._handle_invalid)
         self.deadline = 0.0
         self.budget = 0
 
@@ -139,7 +139,7 @@ class Cpu:
     def watch(self, first: int, last: int, writes_only: bool = False) -> int:
         """Check every access to ``first`` to ``last`` inclusive; return a handle for :meth:`unwatch`."""
         kinds = uc.UC_HOOK_MEM_WRITE if writes_only else uc.UC_HOOK_MEM_READ | uc.UC_HOOK_MEM_WRITE
-        return int(self.engine.hook_add(kinds, self._watched, None, first, last))
+        return int(self.engine.hook_add(kinds, self._handle_watched, None, first, last))
 
     def unwatch(self, handle: int) -> None:
         """Stop checking accesses to a watched range."""
@@ -189,7 +189,7 @@ class Cpu:
 
         The stack and data segments are set to one that starts at 0.
         """
-        entries = b"".join(_descriptor(start) for start in (base, 0))
+        entries = b"".join(_pack_descriptor(start) for start in (base, 0))
         self.engine.mem_write(table + 8, entries)
         self.engine.reg_write(x86.UC_X86_REG_GDTR, (0, table, 7 + len(entries), 0))
         for register in (x86.UC_X86_REG_SS, x86.UC_X86_REG_DS, x86.UC_X86_REG_ES):
@@ -277,28 +277,32 @@ class Cpu:
             raise Unsupported(f"the emulated CPU stopped at {self.pc:#x}: {error}")
         raise known.placed(address=self.pc) from None
 
-    def _watched(self, _engine: object, access: int, address: int, size: int, _value: int, _data: object) -> None:
+    def _handle_watched(
+        self, _engine: object, access: int, address: int, size: int, _value: int, _data: object
+    ) -> None:
         found = self._check_access(address, size, access in WRITES)
         if found is not None and self._fault is None:
             self._fault = found.placed(address=self.pc)
             self.engine.emu_stop()
 
-    def _invalid(self, _engine: object, access: int, address: int, size: int, _value: int, _data: object) -> bool:
+    def _handle_invalid(
+        self, _engine: object, access: int, address: int, size: int, _value: int, _data: object
+    ) -> bool:
         if access in FETCHES:
-            self._fault = _bad_jump(address)
+            self._fault = _describe_jump(address)
         else:
             found = self._check_access(address, size, access in WRITES)
             self._fault = (found or Fault("wild-pointer", f"{address:#x} is not mapped")).placed(address=self.pc)
         return False
 
 
-def _bad_jump(address: int) -> Fault:
+def _describe_jump(address: int) -> Fault:
     if address < PAGE:
         return Fault("null-call", "a call through a null pointer")
     return Fault("jump-outside-module", f"a jump to {address:#x}")
 
 
-def _descriptor(base: int) -> bytes:
+def _pack_descriptor(base: int) -> bytes:
     """Return the descriptor of a writable 32-bit data segment of 4 GiB."""
     low = (base & 0xFFFF) << 16 | 0xFFFF
     high = base & 0xFF000000 | 0xCF9200 | base >> 16 & 0xFF

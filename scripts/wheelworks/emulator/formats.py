@@ -104,21 +104,21 @@ def _read_pe(data: bytes, name: str) -> Image:
     cpu = PE_CPUS.get(binary.header.machine.name)
     if cpu is None:
         raise Unsupported(f"{name}: PE for {binary.header.machine.name}, which no emulated CPU runs")
-    segments = tuple(_pe_segment(section, data, name) for section in binary.sections)
-    exports = _pe_exports(binary, name)
+    segments = tuple(_read_pe_segment(section, data, name) for section in binary.sections)
+    exports = _read_pe_exports(binary, name)
     return Image(
         os="windows",
         cpu=cpu,
         segments=segments,
-        rebases=tuple(_pe_rebases(binary, segments, cpu, name)),
-        binds=tuple(_pe_binds(binary, name)),
+        rebases=tuple(_read_pe_rebases(binary, segments, cpu, name)),
+        binds=tuple(_read_pe_binds(binary, name)),
         exports=exports,
         symbols=sort_symbols((address, export) for export, address in exports.items()),
         libraries=tuple(str(library.name) for library in binary.imports),
     )
 
 
-def _pe_segment(section: lief.PE.Section, data: bytes, name: str) -> Segment:
+def _read_pe_segment(section: lief.PE.Section, data: bytes, name: str) -> Segment:
     flags = section.characteristics
     stored = min(section.sizeof_raw_data, section.virtual_size or section.sizeof_raw_data)
     content = read_range(data, section.pointerto_raw_data, stored, name) if stored else b""
@@ -132,7 +132,7 @@ def _pe_segment(section: lief.PE.Section, data: bytes, name: str) -> Segment:
     )
 
 
-def _pe_rebases(binary: lief.PE.Binary, segments: tuple[Segment, ...], cpu: str, name: str) -> list[Rebase]:
+def _read_pe_rebases(binary: lief.PE.Binary, segments: tuple[Segment, ...], cpu: str, name: str) -> list[Rebase]:
     kinds = lief.PE.RelocationEntry.BASE_TYPES
     expected, width = (kinds.HIGHLOW, 4) if cpu == "x86" else (kinds.DIR64, 8)
     found = []
@@ -142,12 +142,12 @@ def _pe_rebases(binary: lief.PE.Binary, segments: tuple[Segment, ...], cpu: str,
                 continue
             if entry.type != expected:
                 raise BadImage(f"{name}: a base relocation of kind {entry.type.name}, not used on {cpu}")
-            stored = _relocated_word(segments, entry.address, width, name)
+            stored = _read_relocated(segments, entry.address, width, name)
             found.append(Rebase(entry.address, stored - binary.optional_header.imagebase))
     return found
 
 
-def _pe_binds(binary: lief.PE.Binary, name: str) -> list[Bind]:
+def _read_pe_binds(binary: lief.PE.Binary, name: str) -> list[Bind]:
     found = []
     for library in binary.imports:
         for entry in library.entries:
@@ -157,7 +157,7 @@ def _pe_binds(binary: lief.PE.Binary, name: str) -> list[Bind]:
     return found
 
 
-def _pe_exports(binary: lief.PE.Binary, name: str) -> dict[str, int]:
+def _read_pe_exports(binary: lief.PE.Binary, name: str) -> dict[str, int]:
     table = binary.get_export()
     if table is None:
         return {}
@@ -167,7 +167,7 @@ def _pe_exports(binary: lief.PE.Binary, name: str) -> dict[str, int]:
     return {str(entry.name): entry.address for entry in table.entries if entry.name}
 
 
-def _relocated_word(segments: tuple[Segment, ...], address: int, width: int, name: str) -> int:
+def _read_relocated(segments: tuple[Segment, ...], address: int, width: int, name: str) -> int:
     word = read_word(segments, address, width)
     if word is None:
         raise BadImage(f"{name}: a relocation at {address:#x}, outside every segment")
@@ -181,13 +181,13 @@ def _read_elf(data: bytes, name: str) -> Image:
     binary = lief.ELF.parse(data)
     if binary is None:
         raise BadImage(f"{name}: not a readable ELF file")
-    cpu = _elf_cpu(binary, name)
-    segments = tuple(_elf_segments(binary, data, name))
+    cpu = _read_elf_cpu(binary, name)
+    segments = tuple(_read_elf_segments(binary, data, name))
     rebases: list[Rebase] = []
     binds: list[Bind] = []
     for relocation in binary.relocations:
         if relocation.purpose != lief.ELF.Relocation.PURPOSE.OBJECT:
-            found = _elf_relocation(relocation, segments, name, cpu)
+            found = _read_elf_relocation(relocation, segments, name, cpu)
             (rebases if isinstance(found, Rebase) else binds).append(found)  # type: ignore[arg-type]
     thumb = int(cpu == "armv7l")  # bit 0 of an address only selects the instruction set
     functions = [(s.value & ~thumb, str(s.name)) for s in binary.symbols if s.value and s.is_function and s.name]
@@ -199,7 +199,7 @@ def _read_elf(data: bytes, name: str) -> Image:
         binds=tuple(binds),
         exports={str(s.name): s.value for s in binary.exported_symbols if s.value},
         symbols=sort_symbols(functions),
-        constructors=_elf_constructors(binary, rebases, cpu),
+        constructors=_read_elf_constructors(binary, rebases, cpu),
         libraries=tuple(str(library) for library in binary.libraries),
         read_only_after_binding=tuple(
             (s.virtual_address, s.virtual_size) for s in binary.segments if s.type == lief.ELF.Segment.TYPE.GNU_RELRO
@@ -207,7 +207,7 @@ def _read_elf(data: bytes, name: str) -> Image:
     )
 
 
-def _elf_cpu(binary: lief.ELF.Binary, name: str) -> str:
+def _read_elf_cpu(binary: lief.ELF.Binary, name: str) -> str:
     machine = binary.header.machine_type.name
     bits = 64 if binary.header.identity_class == lief.ELF.Header.CLASS.ELF64 else 32
     cpu = ELF_CPUS.get((machine, bits))
@@ -220,7 +220,7 @@ def _elf_cpu(binary: lief.ELF.Binary, name: str) -> str:
     return cpu
 
 
-def _elf_segments(binary: lief.ELF.Binary, data: bytes, name: str) -> list[Segment]:
+def _read_elf_segments(binary: lief.ELF.Binary, data: bytes, name: str) -> list[Segment]:
     found = []
     for part in binary.segments:
         if part.type == lief.ELF.Segment.TYPE.TLS:
@@ -232,7 +232,7 @@ def _elf_segments(binary: lief.ELF.Binary, data: bytes, name: str) -> list[Segme
     return found
 
 
-def _elf_relocation(
+def _read_elf_relocation(
     relocation: lief.ELF.Relocation, segments: tuple[Segment, ...], name: str, cpu: str
 ) -> Rebase | Bind:
     kind, address = relocation.type.name, relocation.address
@@ -254,7 +254,7 @@ def _elf_relocation(
     return Bind(address, str(symbol.name), "", addend, symbol.binding == lief.ELF.Symbol.BINDING.WEAK)
 
 
-def _elf_constructors(binary: lief.ELF.Binary, rebases: list[Rebase], cpu: str) -> tuple[int, ...]:
+def _read_elf_constructors(binary: lief.ELF.Binary, rebases: list[Rebase], cpu: str) -> tuple[int, ...]:
     """Return DT_INIT, then DT_INIT_ARRAY: the functions that the loader calls first."""
     tags = {entry.tag.name: entry.value for entry in binary.dynamic_entries}
     found = [tags["INIT"]] if tags.get("INIT") else []
@@ -291,13 +291,13 @@ def _read_macho(data: bytes, name: str, cpu: str | None) -> Image:
         raise BadImage(f"{name}: no code for {chosen}, only for {', '.join(sorted(found))}")
     if chosen not in MACHO_CPUS.values():
         raise Unsupported(f"{name}: Mach-O for {chosen}, which no emulated CPU runs")
-    return _macho_image(found[chosen], chosen, data, name)
+    return _read_macho_image(found[chosen], chosen, data, name)
 
 
-def _macho_image(binary: lief.MachO.Binary, cpu: str, data: bytes, name: str) -> Image:
+def _read_macho_image(binary: lief.MachO.Binary, cpu: str, data: bytes, name: str) -> Image:
     base = next((s.virtual_address for s in binary.segments if s.name == "__TEXT"), 0)
     segments = tuple(
-        _macho_segment(s, binary, base, data, name) for s in binary.segments if s.name not in MACHO_SKIPPED
+        _read_macho_segment(s, binary, base, data, name) for s in binary.segments if s.name not in MACHO_SKIPPED
     )
     # Named symbols of sections (N_SECT). Debugging entries (N_STAB) only repeat them.
     symbols = [s for s in binary.symbols if s.value and s.name and not s.raw_type & 0xE0 and s.raw_type & 0x0E == 0x0E]
@@ -305,8 +305,8 @@ def _macho_image(binary: lief.MachO.Binary, cpu: str, data: bytes, name: str) ->
         os="macos",
         cpu=cpu,
         segments=segments,
-        rebases=tuple(_macho_rebases(binary, segments, base, name)),
-        binds=tuple(_macho_binds(binary, base)),
+        rebases=tuple(_read_macho_rebases(binary, segments, base, name)),
+        binds=tuple(_read_macho_binds(binary, base)),
         exports={str(s.name).removeprefix("_"): s.value - base for s in binary.exported_symbols if s.value},
         symbols=sort_symbols((s.value - base, str(s.name).removeprefix("_")) for s in symbols),
         constructors=tuple(function.address - base for function in binary.ctor_functions),
@@ -317,7 +317,7 @@ def _macho_image(binary: lief.MachO.Binary, cpu: str, data: bytes, name: str) ->
     )
 
 
-def _macho_segment(
+def _read_macho_segment(
     part: lief.MachO.SegmentCommand, binary: lief.MachO.Binary, base: int, data: bytes, name: str
 ) -> Segment:
     stored = read_range(data, binary.fat_offset + part.file_offset, min(part.file_size, part.virtual_size), name)
@@ -326,20 +326,20 @@ def _macho_segment(
     return Segment(part.virtual_address - base, size, stored, bool(protection & 2), bool(protection & 4))
 
 
-def _macho_rebases(binary: lief.MachO.Binary, segments: tuple[Segment, ...], base: int, name: str) -> list[Rebase]:
+def _read_macho_rebases(binary: lief.MachO.Binary, segments: tuple[Segment, ...], base: int, name: str) -> list[Rebase]:
     found = []
     for relocation in binary.relocations:
         address = relocation.address - base
         if isinstance(relocation, lief.MachO.RelocationFixup):
             found.append(Rebase(address, relocation.target - base))
         elif isinstance(relocation, lief.MachO.RelocationDyld):
-            found.append(Rebase(address, _relocated_word(segments, address, 8, name) - base))
+            found.append(Rebase(address, _read_relocated(segments, address, 8, name) - base))
         else:
             raise BadImage(f"{name}: a relocation of an object file in a loadable one")
     return found
 
 
-def _macho_binds(binary: lief.MachO.Binary, base: int) -> list[Bind]:
+def _read_macho_binds(binary: lief.MachO.Binary, base: int) -> list[Bind]:
     """Return every address that dyld binds, from bind opcodes or chained fixups."""
     found = []
     for entry in binary.bindings:

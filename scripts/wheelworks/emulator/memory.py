@@ -71,12 +71,12 @@ class Memory:
         """Make every later access to the block a fault."""
         block.live = False
         self.used -= block.size
-        self._arena(block.start).close(block)
+        self._find_arena(block.start).close(block)
 
     def freeze(self, block: Block) -> None:
         """Make the block read-only."""
         block.writable, block.immutable = 0, True
-        self._arena(block.start).freeze(block)
+        self._find_arena(block.start).freeze(block)
 
     def protect_terminator(self, block: Block) -> None:
         """Make the block's last byte, a terminator, read-only."""
@@ -94,13 +94,13 @@ class Memory:
     def _add_arena(self, size: int, memory: mmap.mmap | None = None) -> Arena:
         size = -(-size // PAGE) * PAGE
         if self._next_arena + size > self._heap_end:
-            self._next_arena = self._free_range(size)
+            self._next_arena = self._find_free_range(size)
         arena = Arena(self._next_arena, memory or mmap.mmap(-1, size), self.cpu)
         self._next_arena += size + PAGE
         self.arenas.append(arena)
         return arena
 
-    def _free_range(self, size: int) -> int:
+    def _find_free_range(self, size: int) -> int:
         """Return the lowest free addresses of the heap, once all addresses have been used."""
         start = self._heap_base
         for arena in sorted(self.arenas, key=lambda arena: arena.region.start):
@@ -111,7 +111,7 @@ class Memory:
             raise MemoryError
         return start
 
-    def _arena(self, address: int) -> Arena:
+    def _find_arena(self, address: int) -> Arena:
         return next(arena for arena in self.arenas if arena.region.start <= address < arena.region.end)
 
     # -- checked accesses
@@ -143,7 +143,7 @@ class Memory:
         """Read for the guest. Raises Fault where the guest itself may not read."""
         if found := self.check_access(address, size, False):
             raise found
-        region = self._region(address)
+        region = self._find_region(address)
         return region.read(address, size)
 
     def store(self, address: int, data: bytes) -> None:
@@ -161,15 +161,15 @@ class Memory:
     def poke(self, address: int, data: bytes) -> None:
         """Write without a check."""
         if data:
-            region = self._region(address)
+            region = self._find_region(address)
             region.write(address, data)
 
     def peek(self, address: int, size: int) -> bytes:
         """Read without a check."""
-        region = self._region(address)
+        region = self._find_region(address)
         return region.read(address, size)
 
-    def _region(self, address: int) -> MemoryRegion:
+    def _find_region(self, address: int) -> MemoryRegion:
         for arena in reversed(self.arenas):
             if arena.region.start <= address < arena.region.end:
                 return arena.region
@@ -192,17 +192,17 @@ class Memory:
         """Read a NUL-terminated string. Raises Fault as :meth:`load` does."""
         found = bytearray()
         while True:
-            size = min(64, self._readable(address + len(found)))
+            size = min(64, self._count_readable(address + len(found)))
             part = self.load(address + len(found), max(size, 1))
             end = part.find(0)
             if end >= 0:
                 return bytes(found + part[:end])
             found += part
 
-    def _readable(self, address: int) -> int:
+    def _count_readable(self, address: int) -> int:
         """Return how many bytes from ``address`` on belong to the same block or region."""
-        region = self._region(address)
+        region = self._find_region(address)
         if region.name != "heap":
             return region.end - address
-        block = self._arena(address).find_nearest(address)
+        block = self._find_arena(address).find_nearest(address)
         return block.start + block.readable - address if block is not None else 1

@@ -239,10 +239,6 @@ class ReleaseState(msgspec.Struct, frozen=True):
         return structs.replace(self, done={**self.done, step: hashes})
 
 
-def _save_state(state: ReleaseState, folder: Path) -> None:
-    write_file(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
-
-
 def _load_state(release: Release) -> ReleaseState:
     """Return the state of a release; a new one if there is none, an unreadable one, or that of another release."""
     fresh = ReleaseState(release.version, release.commit, release.subset.format_options())
@@ -275,7 +271,7 @@ def run_steps(release: Release, steps: Sequence[ReleaseStep], update: Callable[[
         update(step.name, "running")
         step.run(release)
         state = state.with_done(step.name, step.files(release))
-        _save_state(state, release.dist)
+        write_file(release.dist / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
         update(step.name, "done")
 
 

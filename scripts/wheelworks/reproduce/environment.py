@@ -94,10 +94,7 @@ def unshare_with_bind_mount(target: str, source: str) -> tuple[str, ...]:
 
 
 def unshare_with_tmpfs(folder: str) -> tuple[str, ...]:
-    """Return the launcher that runs a program for which an empty tmpfs is mounted on ``folder``.
-
-    A tmpfs lists files in the order of their creation, unlike the file systems of disks.
-    """
+    """Return the launcher that runs a program for which an empty tmpfs is mounted on ``folder``."""
     mount = 'mount -t tmpfs tmpfs "$0" && exec "$@"'
     return (*_UNSHARE, "sh", "-c", mount, folder, *unshare_user(os.getuid(), os.getgid()))
 

@@ -49,24 +49,15 @@ def copy_source(source: Path, folder: Path) -> Path:
     return Path(shutil.copyfile(source, target))
 
 
-def copy_source_reversed(source: Path, folder: Path) -> Path:
-    """Copy an sdist or a project's folder, creating the files in reverse order. Raises WheelworksError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = _copy_folder_reversed if source.is_dir() else _copy_sdist_reversed
-    return copy(source, folder / source.name)
-
-
 def _copy_folder_reversed(source: Path, target: Path) -> Path:
     target.mkdir()
     for path in sorted(source.rglob("*"), reverse=True):
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():
-            copy.symlink_to(path.readlink())
-        elif path.is_file():
-            shutil.copy2(path, copy)
-        else:
+        if path.is_dir() and not path.is_symlink():
             copy.mkdir(exist_ok=True)
+        else:
+            shutil.copy2(path, copy, follow_symlinks=False)
     return target
 
 
@@ -93,8 +84,12 @@ def _change_temporary_folder(now: RebuildEnvironment) -> RebuildEnvironment:
 
 
 def _change_file_order(now: RebuildEnvironment) -> RebuildEnvironment:
-    copy = copy_source_reversed(now.source, now.work / "other order")
-    return replace(now, source=copy).with_launcher(*environment.unshare_with_tmpfs(now.env["TMPDIR"]))
+    """Create the source's files in reverse order, and build in a tmpfs, which lists them in that order."""
+    folder = now.work / "other order"
+    folder.mkdir()
+    copy = _copy_folder_reversed if now.source.is_dir() else _copy_sdist_reversed
+    source = copy(now.source, folder / now.source.name)
+    return replace(now, source=source).with_launcher(*environment.unshare_with_tmpfs(now.env["TMPDIR"]))
 
 
 def _change_folder(now: RebuildEnvironment) -> RebuildEnvironment:
@@ -208,10 +203,8 @@ def _add_noise(now: RebuildEnvironment) -> RebuildEnvironment:
 
 
 def _describe_user() -> str:
-    names = "HOME, USER, LOGNAME"
-    if why := environment.check_namespaces():
-        return f"{names} only ({why})"
-    return f"uid {OTHER_UID} in a user namespace, {names}"
+    why = environment.check_namespaces()
+    return f"HOME, USER, LOGNAME only ({why})" if why else f"uid {OTHER_UID} in a user namespace, HOME, USER, LOGNAME"
 
 
 def _change_user(now: RebuildEnvironment) -> RebuildEnvironment:

@@ -1,4 +1,4 @@
-"""The socket of a Tornado stream, read and written beneath the stream: all uses of private fields of IOStream.
+"""Read and write the socket of a Tornado stream beneath the stream, by private fields of IOStream.
 
 While the protocol waits for the application, the stream must believe that there is something in its buffer: then it
 doesn't look for the end of the connection, and reads one chunk at most. ``push_back()`` puts a byte there for that
@@ -41,7 +41,7 @@ class WriteFuture(asyncio.Future[None]):
 
 
 class Transport:
-    """What a connection reads and writes by."""
+    """The socket of one connection, with its reader and its writer."""
 
     def __init__(self, reader: FrameReader, writer: FrameWriter) -> None:
         self._reader, self._writer = reader, writer

@@ -1,4 +1,4 @@
-"""Build requirements: what the lock file covers, and which versions it pins."""
+"""Build requirements, and the versions that the lock file pins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a wheel need not be built again, and when another one comes of other headers alone."""
+"""Fingerprints: which wheels are up to date, and which differ only by CPython's headers."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from wheelworks.build import builder as building
+from wheelworks.build import builder
 from wheelworks.core import targets
 from wheelworks.core.manifest import Fingerprint, WheelRecord
 
 from tests.wheelworks.manifests import wheel
 
-MADE_OF = Fingerprint(recipe_sha256="r", headers="3.14.2", headers_sha256="h")
+FINGERPRINT = Fingerprint(recipe_sha256="r", headers="3.14.2", headers_sha256="h")
 S390X = targets.find_family(targets.find_target("manylinux_2_17_s390x"))
 
 
 def record(*rows: targets.Target, **changed: str) -> WheelRecord:
-    return wheel("x.whl", targets=[row.id for row in rows], fingerprint=replace(MADE_OF, **changed))
+    return wheel("x.whl", targets=[row.id for row in rows], fingerprint=replace(FINGERPRINT, **changed))
 
 
 def test_a_wheel_of_the_same_things_is_unchanged() -> None:
-    assert building.find_up_to_date([record(*S390X)], MADE_OF, S390X)
-    assert building.find_up_to_date([record(S390X[0]), record(S390X[1])], MADE_OF, S390X), "one for each libc"
-    assert building.find_up_to_date([record()], MADE_OF, ()), "the pure one"
+    assert builder.find_up_to_date([record(*S390X)], FINGERPRINT, S390X)
+    assert builder.find_up_to_date([record(S390X[0]), record(S390X[1])], FINGERPRINT, S390X), "one for each libc"
+    assert builder.find_up_to_date([record()], FINGERPRINT, ()), "the pure one"
 
 
 def test_another_release_with_the_same_headers_is_unchanged() -> None:
-    assert building.find_up_to_date([record(*S390X, headers="3.14.9")], MADE_OF, S390X)
+    assert builder.find_up_to_date([record(*S390X, headers="3.14.9")], FINGERPRINT, S390X)
 
 
 @pytest.mark.parametrize(
-    "there",
+    "existing",
     [
         [],
         [record(S390X[0])],
@@ -43,12 +43,12 @@ def test_another_release_with_the_same_headers_is_unchanged() -> None:
     ],
     ids=["none", "of one libc", "of another source", "of other headers", "of an older builder"],
 )
-def test_what_is_built_again(there: list[WheelRecord]) -> None:
-    assert not building.find_up_to_date(there, MADE_OF, S390X)
+def test_what_is_built_again(existing: list[WheelRecord]) -> None:
+    assert not builder.find_up_to_date(existing, FINGERPRINT, S390X)
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "expected"),
     [
         ({}, False),
         ({"headers": "3.14.9"}, False),
@@ -56,18 +56,18 @@ def test_what_is_built_again(there: list[WheelRecord]) -> None:
         ({"headers_sha256": "another", "recipe_sha256": "another"}, False),
     ],
 )
-def test_other_headers_alone_are_told(changed: dict[str, str], told: bool) -> None:
-    assert building.only_headers_differ(record(*S390X), record(*S390X, **changed)) is told
+def test_other_headers_alone_are_told(changed: dict[str, str], expected: bool) -> None:
+    assert builder.only_headers_differ(record(*S390X), record(*S390X, **changed)) is expected
 
 
 @pytest.fixture
-def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
-    """The hash of a suite of our own, made anew at each call."""
+def hash_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """Return a function that hashes a copy of the suite, uncached."""
     for name in ("__init__.py", "build/builder.py", "build/pyconfig.h", "locks/build.txt", "audit/findings.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(building._SUITE / name, tmp_path / name)
-    monkeypatch.setattr(building, "_SUITE", tmp_path)
-    return building.hash_builder.__wrapped__
+        shutil.copy(builder._SUITE / name, tmp_path / name)
+    monkeypatch.setattr(builder, "_SUITE", tmp_path)
+    return builder.hash_builder.__wrapped__
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,9 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str
         ("audit/findings.py", False),
     ],
 )
-def test_what_builds_is_one_of_the_inputs(file: str, another: bool, builder: Callable[[], str], tmp_path: Path) -> None:
-    before = builder()
+def test_what_builds_is_one_of_the_inputs(
+    file: str, another: bool, hash_suite: Callable[[], str], tmp_path: Path
+) -> None:
+    before = hash_suite()
     (tmp_path / file).write_text("another")
-    assert (builder() != before) is another
+    assert (hash_suite() != before) is another

@@ -1,4 +1,4 @@
-"""What cibuildwheel writes when it fails, in the words of its own and of the engines, and what is made of it."""
+"""cibuildwheel's identifiers, container engines and error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiler's and linker's command lines, and the import libraries, as text."""
+"""Command lines of compiler and linker, import libraries and export lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The variables that a build sees: few, and the same on every machine."""
+"""The environment variables of builds, and those that users pass."""
 
 from __future__ import annotations
 

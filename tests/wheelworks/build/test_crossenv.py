@@ -1,4 +1,4 @@
-"""A target's sysconfig, and command lines as build backends take them apart."""
+"""A target's sysconfig, and the quoting of command lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiler driver's log, read back."""
+"""The compiler driver's log: what is written, and what is read from it."""
 
 from __future__ import annotations
 

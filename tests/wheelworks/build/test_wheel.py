@@ -1,4 +1,4 @@
-"""What the builder refuses of a backend, and what it makes of a project that needs the compiler's own functions."""
+"""ABI checks, the compiler's own library, and the SBOM."""
 
 from __future__ import annotations
 

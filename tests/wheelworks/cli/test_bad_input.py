@@ -66,7 +66,7 @@ def test_a_truncated_sdist(tmp_path: Path, wheelworks_cache: Path) -> None:
 
 def test_an_sdist_that_is_text(tmp_path: Path, wheelworks_cache: Path) -> None:
     (tmp_path / "x-1.tar.gz").write_text("<html>not found</html>")
-    refused(tmp_path / "x-1.tar.gz", "x-1.tar.gz: damaged or not a .tar.gz", tmp_path, wheelworks_cache)
+    refused(tmp_path / "x-1.tar.gz", "x-1.tar.gz: damaged or not an sdist", tmp_path, wheelworks_cache)
 
 
 def test_a_hostile_sdist(tmp_path: Path, wheelworks_cache: Path) -> None:

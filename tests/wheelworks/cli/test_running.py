@@ -1,4 +1,4 @@
-"""What `test-foreign` and `cross-arm64` make of verdicts, and what they refuse to start."""
+"""Choosing engines, running wheels and exit statuses: what `test-foreign` and `cross-arm64` share."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_a_wheel_that_was_not_run_in_its_way_fails(
     assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, POWER)]) == 1
 
 
-def test_what_is_left_out_is_told(all_run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_left_out_is_reported(all_run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, PURE, POWER_FREE)]) == 0
     told = " ".join(capsys.readouterr().err.split())
     assert f"sample-1.0-{PURE}.whl: no extension: nothing to run" in told

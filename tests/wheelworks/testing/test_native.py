@@ -60,7 +60,7 @@ def test_nothing_run_fails() -> None:
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_a_python_that_takes_no_wheel_is_said(asked: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_python_that_takes_no_wheel_is_reported(asked: bool, capsys: pytest.CaptureFixture[str]) -> None:
     wheel = Path(WHEEL)
     assert command.report_untested({PYTHON: wheel, FREE: None}, [wheel], asked, [result()]) == int(asked)
     assert f"CPython 3.14.0t: not tested: it takes none of {WHEEL}" in capsys.readouterr().err

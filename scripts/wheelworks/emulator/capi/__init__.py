@@ -48,11 +48,11 @@ EXCEPTIONS = {
 }
 
 
-def _object(value: object) -> Variable:
+def _export_object(value: object) -> Variable:
     return Variable(lambda state: state.objects.wrap(value).address)
 
 
-def _constant(name: str, pack: Callable[[ProcessState], bytes]) -> Variable:
+def _export_constant(name: str, pack: Callable[[ProcessState], bytes]) -> Variable:
     def create(state: ProcessState) -> int:
         content = pack(state)
         block = state.memory.allocate(len(content), f"the variable {name}")
@@ -63,8 +63,8 @@ def _constant(name: str, pack: Callable[[ProcessState], bytes]) -> Variable:
     return Variable(create)
 
 
-def _exception(name: str, kind: type) -> Variable:
-    return _constant(name, lambda state: state.abi.packer("P").pack(state.objects.wrap(kind).address))
+def _export_exception(name: str, kind: type) -> Variable:
+    return _export_constant(name, lambda state: state.abi.packer("P").pack(state.objects.wrap(kind).address))
 
 
 def _pack_version(state: ProcessState) -> bytes:
@@ -74,8 +74,8 @@ def _pack_version(state: ProcessState) -> bytes:
 
 EXPORTS: dict[str, Export | Variable] = {
     **FUNCTIONS,
-    **{name: _object(value) for name, value in OBJECTS.items()},
-    **{f"PyExc_{name}": _exception(f"PyExc_{name}", kind) for name, kind in EXCEPTIONS.items()},
-    "Py_Version": _constant("Py_Version", _pack_version),
-    "__stack_chk_guard": _constant("__stack_chk_guard", lambda state: state.stack_guard),
+    **{name: _export_object(value) for name, value in OBJECTS.items()},
+    **{f"PyExc_{name}": _export_exception(f"PyExc_{name}", kind) for name, kind in EXCEPTIONS.items()},
+    "Py_Version": _export_constant("Py_Version", _pack_version),
+    "__stack_chk_guard": _export_constant("__stack_chk_guard", lambda state: state.stack_guard),
 }

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wheelworks.emulator.calling import ArgumentReader
-from wheelworks.emulator.capi.buffers import PARSE_TUPLE, PARSE_TUPLE_AND_KEYWORDS, release_view, show_view
+from wheelworks.emulator.capi.buffers import PARSE_TUPLE, PARSE_TUPLE_AND_KEYWORDS, create_view, release_view
 from wheelworks.emulator.exports import (
     Int,
     NewReference,
@@ -55,14 +55,14 @@ def _format_directive(state: ProcessState, found: re.Match[str], rest: ArgumentR
         digits = int(found["precision"] or 0)
         if "0" in found["flags"]:
             return text.zfill(width)
-        return _padded(text.zfill(digits), width, found["flags"])
+        return _pad(text.zfill(digits), width, found["flags"])
     text = _format_object(state, kind, rest)
     if found["precision"] is not None:
         text = text[: int(found["precision"])]
-    return _padded(text, width, found["flags"])
+    return _pad(text, width, found["flags"])
 
 
-def _padded(text: str, width: int, flags: str) -> str:
+def _pad(text: str, width: int, flags: str) -> str:
     return text.ljust(width) if "-" in flags else text.rjust(width)
 
 
@@ -121,12 +121,12 @@ class ValueBuilder:
                 return tuple(values)
             return values if code == "[" else dict(zip(values[::2], values[1::2], strict=True))
         if code in "szyU":
-            return self._string(code)
+            return self._build_string(code)
         if code in "OSN":
-            return self._object(code)
-        return self._number(code)
+            return self._build_object(code)
+        return self._build_number(code)
 
-    def _string(self, code: str) -> object:
+    def _build_string(self, code: str) -> object:
         address = self.rest.unsigned(self.state.abi.pointer)
         content: bytes | None = None
         if self.position < len(self.form) and self.form[self.position] == "#":
@@ -139,7 +139,7 @@ class ValueBuilder:
             return None
         return content if code == "y" else content.decode()
 
-    def _object(self, code: str) -> object:
+    def _build_object(self, code: str) -> object:
         if self.position < len(self.form) and self.form[self.position] == "&":
             raise Unsupported("it builds a value with O&, which isn't emulated")
         address = self.rest.unsigned(self.state.abi.pointer)
@@ -151,7 +151,7 @@ class ValueBuilder:
             self.state.objects.remove_reference(made)
         return value
 
-    def _number(self, code: str) -> object:
+    def _build_number(self, code: str) -> object:
         sizes = {"b": 4, "h": 4, "i": 4, "l": self.state.abi.long, "L": 8, "n": self.state.abi.pointer}
         unsigned = {"B": 4, "H": 4, "I": 4, "k": self.state.abi.long, "K": 8}
         if code in sizes:
@@ -193,7 +193,7 @@ class FormatUnit:
 @export("_PyArg_ParseTuple_SizeT", failed=0)
 def PyArg_ParseTuple(state: ProcessState, args: Value, form: Text, rest: Variadic) -> Int:
     units = read_units(state, form, rest)
-    PARSE_TUPLE(args, guest_format(state, form).encode(), *host_cells(units))
+    PARSE_TUPLE(args, convert_format(state, form).encode(), *list_cells(units))
     for index, unit in enumerate(units[: len(args)]):
         unit.given, unit.subject = True, args[index]
     store_units(state, units)
@@ -208,7 +208,7 @@ def PyArg_ParseTupleAndKeywords(
     units = read_units(state, form, rest)
     given: Any = state.objects.unwrap(kwargs) if kwargs is not None else {}
     array = (ctypes.c_char_p * (len(keywords) + 1))(*keywords, None)
-    PARSE_TUPLE_AND_KEYWORDS(args, given, guest_format(state, form).encode(), array, *host_cells(units))
+    PARSE_TUPLE_AND_KEYWORDS(args, given, convert_format(state, form).encode(), array, *list_cells(units))
     for index, (unit, keyword) in enumerate(zip(units, keywords, strict=False)):
         unit.given = index < len(args) or keyword.decode() in given
         unit.subject = args[index] if index < len(args) else given.get(keyword.decode())
@@ -237,14 +237,14 @@ def read_names(state: ProcessState, array: int) -> list[bytes]:
     return found
 
 
-def guest_format(state: ProcessState, form: str) -> str:
+def convert_format(state: ProcessState, form: str) -> str:
     """Return the format with which the host converts to the guest's sizes, whose ``long`` may be shorter."""
-    _needs_clean_lengths(state, form)
+    _check_clean_lengths(state, form)
     items, mark, message = re.fullmatch(r"([^:;]*)([:;]?)(.*)", form, re.DOTALL).groups()  # type: ignore[union-attr]
-    return "".join(_host_code(state, code) for code in items) + mark + message
+    return "".join(_convert_code(state, code) for code in items) + mark + message
 
 
-def _host_code(state: ProcessState, code: str) -> str:
+def _convert_code(state: ProcessState, code: str) -> str:
     """Return the host's format unit with the guest's size and sign."""
     long, word = state.abi.long, state.abi.pointer
     if code in "lk" and long == ctypes.sizeof(ctypes.c_long):
@@ -256,7 +256,7 @@ def _host_code(state: ProcessState, code: str) -> str:
     return "i" if code == "n" and word == 4 else code
 
 
-def _needs_clean_lengths(state: ProcessState, form: str) -> None:
+def _check_clean_lengths(state: ProcessState, form: str) -> None:
     """Raise as 3.10 to 3.12 do where ``#`` is used without the ``_SizeT`` functions (PEP 353)."""
     plain = not state.called.endswith("_SizeT")
     if plain and "#" in re.split("[:;]", form)[0] and state.abi.python.version < (3, 13):
@@ -287,11 +287,11 @@ def _read_unit(state: ProcessState, code: str, rest: ArgumentReader) -> FormatUn
         return FormatUnit(code, [rest.unsigned(word)], [HostBuffer()])
     if code.endswith("#"):
         return FormatUnit(code, [rest.unsigned(word), rest.unsigned(word)], [ctypes.c_void_p(), ctypes.c_ssize_t()])
-    kind = NUMBERS[_host_code(state, code)][0] if code in NUMBERS else ctypes.c_void_p
+    kind = NUMBERS[_convert_code(state, code)][0] if code in NUMBERS else ctypes.c_void_p
     return FormatUnit(code, [rest.unsigned(word)], [kind()])
 
 
-def host_cells(units: Sequence[FormatUnit]) -> list[Any]:
+def list_cells(units: Sequence[FormatUnit]) -> list[Any]:
     """Return the arguments of the host's parser: a type for ``O!``, pointers to variables otherwise."""
     return [cell if isinstance(cell, ctypes.py_object) else ctypes.byref(cell) for u in units for cell in u.cells]
 
@@ -301,15 +301,15 @@ def store_units(state: ProcessState, units: Sequence[FormatUnit]) -> None:
     stores: list[tuple[int, bytes]] = []
     for unit in units:
         if unit.given:
-            stores += zip(unit.targets, _unit_contents(state, unit), strict=True)
+            stores += zip(unit.targets, _pack_unit(state, unit), strict=True)
         elif unit.code.endswith("*"):
             release_view(unit.cells[0])
-    _check_places(state, [(target, len(content)) for target, content in stores])
+    _check_targets(state, [(target, len(content)) for target, content in stores])
     for target, content in stores:
         state.memory.store(target, content)
 
 
-def _unit_contents(state: ProcessState, unit: FormatUnit) -> list[bytes]:
+def _pack_unit(state: ProcessState, unit: FormatUnit) -> list[bytes]:
     """Return the content of each C variable of a unit."""
     pack = state.abi.packer
     if unit.code in NUMBERS:
@@ -319,13 +319,13 @@ def _unit_contents(state: ProcessState, unit: FormatUnit) -> list[bytes]:
     if unit.code in OBJECTS:
         return [pack("P").pack(subject.address)]
     if unit.code.endswith("*"):
-        return [show_view(state, subject, unit.cells[0], unit.targets[0])]
+        return [create_view(state, subject, unit.cells[0], unit.targets[0])]
     missing = unit.subject is None
     contents = [pack("P").pack(0 if missing else state.objects.get_data(subject).start)]
     return contents + [pack("n").pack(unit.cells[1].value)] * (len(unit.targets) - 1)
 
 
-def _check_places(state: ProcessState, places: list[tuple[int, int]]) -> None:
+def _check_targets(state: ProcessState, places: list[tuple[int, int]]) -> None:
     """Check that variables don't overlap and are aligned to their size; otherwise they are of another type."""
     for target, size in places:
         width = min(size, state.abi.pointer)

@@ -17,22 +17,22 @@ from wheelworks.emulator.state import BufferView, HostBuffer, ProcessState
 LIBRARY = ctypes.PyDLL(None, handle=ctypes.pythonapi._handle)
 
 
-def _function(name: str, *arguments: Any, result: Any = ctypes.c_int) -> Any:
+def _bind_function(name: str, *arguments: Any, result: Any = ctypes.c_int) -> Any:
     function = getattr(LIBRARY, name)
     function.argtypes, function.restype = arguments, result
     return function
 
 
-PARSE_TUPLE = _function("_PyArg_ParseTuple_SizeT", ctypes.py_object, ctypes.c_char_p)
-PARSE_TUPLE_AND_KEYWORDS = _function(
+PARSE_TUPLE = _bind_function("_PyArg_ParseTuple_SizeT", ctypes.py_object, ctypes.c_char_p)
+PARSE_TUPLE_AND_KEYWORDS = _bind_function(
     "_PyArg_ParseTupleAndKeywords_SizeT",
     ctypes.py_object,
     ctypes.py_object,
     ctypes.c_char_p,
     ctypes.POINTER(ctypes.c_char_p),
 )
-GET_BUFFER = _function("PyObject_GetBuffer", ctypes.py_object, ctypes.POINTER(HostBuffer), ctypes.c_int)
-RELEASE_BUFFER = _function("PyBuffer_Release", ctypes.POINTER(HostBuffer), result=None)
+GET_BUFFER = _bind_function("PyObject_GetBuffer", ctypes.py_object, ctypes.POINTER(HostBuffer), ctypes.c_int)
+RELEASE_BUFFER = _bind_function("PyBuffer_Release", ctypes.POINTER(HostBuffer), result=None)
 
 
 VIEW = "PPnniiPPPPP"
@@ -45,7 +45,7 @@ def PyObject_GetBuffer(state: ProcessState, exporter: Object, view: Pointer, fla
     state.objects.unwrap(exporter)
     state.memory.store(view + state.abi.pointer, bytes(state.abi.pointer))  # view->obj is NULL after a failure
     GET_BUFFER(exporter.value, ctypes.byref(host), flags)
-    state.memory.store(view, show_view(state, exporter, host, view))
+    state.memory.store(view, create_view(state, exporter, host, view))
     return 0
 
 
@@ -78,7 +78,7 @@ def PyBuffer_IsContiguous(state: ProcessState, view: Pointer, order: Int) -> Int
         return 0
     if host.len == 0 or not host.strides:
         return 1
-    return int(any(_strides_fit(host, kind) for kind in ("CF" if chr(order) == "A" else chr(order))))
+    return int(any(_check_strides(host, kind) for kind in ("CF" if chr(order) == "A" else chr(order))))
 
 
 @export()
@@ -99,10 +99,10 @@ def open_view(state: ProcessState, address: int) -> BufferView:
     return copies[0]
 
 
-def show_view(state: ProcessState, exporter: GuestObject, host: HostBuffer, address: int) -> bytes:
+def create_view(state: ProcessState, exporter: GuestObject, host: HostBuffer, address: int) -> bytes:
     """Copy a host's view to the guest and return the content of its Py_buffer, which owns a reference."""
-    low, size = _extent(host)
-    block, start = _find_shared(state, low, size) or _copy(state, exporter, host, low, size)
+    low, size = _measure_extent(host)
+    block, start = _find_shared(state, low, size) or _copy_items(state, exporter, host, low, size)
     view = BufferView(host, exporter, block, start, low, size, [], state.objects.caller)
     state.views[address] = view
     state.objects.add_reference(exporter)
@@ -137,7 +137,7 @@ def copy_back(state: ProcessState, view: BufferView) -> None:
             ctypes.memmove(view.low, content, view.size)
 
 
-def _extent(host: HostBuffer) -> tuple[int, int]:
+def _measure_extent(host: HostBuffer) -> tuple[int, int]:
     """Return the lowest address of the buffer's items and the number of bytes to the end of the highest."""
     if host.suboffsets:
         raise Unsupported("it opens a buffer with suboffsets, which isn't emulated")
@@ -156,7 +156,7 @@ def _find_shared(state: ProcessState, low: int, size: int) -> tuple[Block, int] 
     return None
 
 
-def _copy(state: ProcessState, exporter: GuestObject, host: HostBuffer, low: int, size: int) -> tuple[Block, int]:
+def _copy_items(state: ProcessState, exporter: GuestObject, host: HostBuffer, low: int, size: int) -> tuple[Block, int]:
     if isinstance(exporter.value, (bytes, bytearray)):
         block = state.objects.get_data(exporter)
         return block, block.start
@@ -181,7 +181,7 @@ def _store_owned(state: ProcessState, view: BufferView, content: bytes, what: st
     return block.start
 
 
-def _strides_fit(host: HostBuffer, order: str) -> bool:
+def _check_strides(host: HostBuffer, order: str) -> bool:
     expected = host.itemsize
     axes = range(host.ndim)
     for axis in axes if order == "F" else reversed(axes):

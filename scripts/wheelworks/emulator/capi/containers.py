@@ -26,7 +26,7 @@ from wheelworks.emulator.state import ProcessState
 # -- tuples
 
 
-def _tuple(value: object) -> tuple[object, ...]:
+def _get_tuple(value: object) -> tuple[object, ...]:
     if not isinstance(value, tuple):
         raise Fault("bad-api-use", f"a function for tuples is given {value!r}")
     return value
@@ -37,7 +37,7 @@ def _raise_index_error(kind: str) -> Any:
 
 
 export_operations(
-    (Value, Ssize, Ssize), NewReference, PyTuple_GetSlice=lambda value, a, b: _tuple(value)[max(a, 0) : max(b, 0)]
+    (Value, Ssize, Ssize), NewReference, PyTuple_GetSlice=lambda value, a, b: _get_tuple(value)[max(a, 0) : max(b, 0)]
 )
 
 
@@ -55,14 +55,14 @@ def PyTuple_Pack(state: ProcessState, size: Ssize, rest: Variadic) -> NewReferen
 
 @export()
 def PyTuple_Size(state: ProcessState, value: Object) -> Ssize:
-    return value.length if value.value is Unfinished.TUPLE else len(_tuple(value.value))
+    return value.length if value.value is Unfinished.TUPLE else len(_get_tuple(value.value))
 
 
 @export()
 def PyTuple_GetItem(state: ProcessState, value: Object, index: Ssize) -> Borrowed:
     if value.value is Unfinished.TUPLE:
         return value.items[index] if 0 <= index < value.length else _raise_index_error("tuple")
-    items = _tuple(value.value)
+    items = _get_tuple(value.value)
     return state.objects.borrow(value, items[index]) if 0 <= index < len(items) else _raise_index_error("tuple")
 
 
@@ -86,7 +86,7 @@ def PyTuple_SetItem(state: ProcessState, value: Object, index: Ssize, item: Opti
 # -- lists
 
 
-def _list(made: GuestObject) -> list[object]:
+def _get_list(made: GuestObject) -> list[object]:
     if not isinstance(made.value, list):
         raise Fault("bad-api-use", f"a function for lists is given {made}")
     return made.value
@@ -95,14 +95,14 @@ def _list(made: GuestObject) -> list[object]:
 def _keep_item(state: ProcessState, made: GuestObject, item: GuestObject) -> None:
     """Keep a new item of a list alive, and release the items that the list no longer has."""
     state.objects.borrow(made, state.objects.unwrap(item))
-    state.objects.release_missing(made, iter(_list(made)))
+    state.objects.release_missing(made, iter(_get_list(made)))
 
 
-export_operations((Object,), Ssize, PyList_Size=lambda made: len(_list(made)))
-export_operations((Object,), Int, PyList_Reverse=lambda made: _list(made).reverse())
-export_operations((Object,), NewReference, PyList_AsTuple=lambda made: tuple(_list(made)))
+export_operations((Object,), Ssize, PyList_Size=lambda made: len(_get_list(made)))
+export_operations((Object,), Int, PyList_Reverse=lambda made: _get_list(made).reverse())
+export_operations((Object,), NewReference, PyList_AsTuple=lambda made: tuple(_get_list(made)))
 export_operations(
-    (Object, Ssize, Ssize), NewReference, PyList_GetSlice=lambda made, a, b: _list(made)[max(a, 0) : max(b, 0)]
+    (Object, Ssize, Ssize), NewReference, PyList_GetSlice=lambda made, a, b: _get_list(made)[max(a, 0) : max(b, 0)]
 )
 
 
@@ -117,20 +117,20 @@ def PyList_New(state: ProcessState, size: Ssize) -> NewReference:
 
 @export()
 def PyList_GetItem(state: ProcessState, value: Object, index: Ssize) -> Borrowed:
-    items = _list(value)
+    items = _get_list(value)
     return state.objects.borrow(value, items[index]) if 0 <= index < len(items) else _raise_index_error("list")
 
 
 @export()
 def PyList_GetItemRef(state: ProcessState, value: Object, index: Ssize) -> NewReference:
-    items = _list(value)
+    items = _get_list(value)
     return items[index] if 0 <= index < len(items) else _raise_index_error("list")
 
 
 @export()
 def PyList_SetItem(state: ProcessState, value: Object, index: Ssize, item: Object) -> Int:
     """Steals the reference."""
-    items = _list(value)
+    items = _get_list(value)
     if not 0 <= index < len(items):
         state.objects.remove_reference(item)
         raise IndexError("list assignment index out of range")
@@ -143,14 +143,14 @@ def PyList_SetItem(state: ProcessState, value: Object, index: Ssize, item: Objec
 
 @export()
 def PyList_Append(state: ProcessState, value: Object, item: Object) -> Int:
-    _list(value).append(state.objects.unwrap(item))
+    _get_list(value).append(state.objects.unwrap(item))
     _keep_item(state, value, item)
     return 0
 
 
 @export()
 def PyList_Insert(state: ProcessState, value: Object, index: Ssize, item: Object) -> Int:
-    _list(value).insert(index, state.objects.unwrap(item))
+    _get_list(value).insert(index, state.objects.unwrap(item))
     _keep_item(state, value, item)
     return 0
 
@@ -158,41 +158,41 @@ def PyList_Insert(state: ProcessState, value: Object, index: Ssize, item: Object
 # -- dicts
 
 
-def _dict(made: GuestObject) -> dict[object, object]:
+def _get_dict(made: GuestObject) -> dict[object, object]:
     if not isinstance(made.value, dict):
         raise Fault("bad-api-use", f"a function for dicts is given {made}")
     return made.value
 
 
 def _find_item(state: ProcessState, made: GuestObject, key: object) -> GuestObject | None:
-    content = _dict(made)
+    content = _get_dict(made)
     return state.objects.borrow(made, content[key]) if key in content else None
 
 
 def _set_item(state: ProcessState, made: GuestObject, key: object, item: GuestObject) -> None:
-    content = _dict(made)
+    content = _get_dict(made)
     content[key] = state.objects.unwrap(item)
     state.objects.borrow(made, content[key])
     state.objects.release_missing(made, iter([*content, *content.values()]))
 
 
 def _delete_item(state: ProcessState, made: GuestObject, key: object) -> None:
-    content = _dict(made)
+    content = _get_dict(made)
     del content[key]
     state.objects.release_missing(made, iter([*content, *content.values()]))
 
 
 export_operations((), NewReference, PyDict_New=dict)
-export_operations((Object,), Ssize, PyDict_Size=lambda made: len(_dict(made)))
-export_operations((Object, Value), Int, PyDict_Contains=lambda made, key: key in _dict(made))
-export_operations((Object, Value), Int, PyDict_Update=lambda made, other: _dict(made).update(other))
+export_operations((Object,), Ssize, PyDict_Size=lambda made: len(_get_dict(made)))
+export_operations((Object, Value), Int, PyDict_Contains=lambda made, key: key in _get_dict(made))
+export_operations((Object, Value), Int, PyDict_Update=lambda made, other: _get_dict(made).update(other))
 export_operations(
     (Object,),
     NewReference,
-    PyDict_Copy=lambda made: dict(_dict(made)),
-    PyDict_Items=lambda made: list(_dict(made).items()),
-    PyDict_Keys=lambda made: list(_dict(made)),
-    PyDict_Values=lambda made: list(_dict(made).values()),
+    PyDict_Copy=lambda made: dict(_get_dict(made)),
+    PyDict_Items=lambda made: list(_get_dict(made).items()),
+    PyDict_Keys=lambda made: list(_get_dict(made)),
+    PyDict_Values=lambda made: list(_get_dict(made).values()),
 )
 
 
@@ -251,7 +251,7 @@ def PyDict_DelItemString(state: ProcessState, value: Object, key: Text) -> Int:
 
 @export()
 def PyDict_Clear(state: ProcessState, value: Object) -> None:
-    _dict(value).clear()
+    _get_dict(value).clear()
     state.objects.release_missing(value, iter(()))
 
 
@@ -259,7 +259,7 @@ def PyDict_Clear(state: ProcessState, value: Object) -> None:
 def PyDict_Next(state: ProcessState, value: Object, position: Pointer, key: Pointer, item: Pointer) -> Int:
     pack = state.abi.packer("n")
     index = pack.unpack(state.memory.load(position, pack.size))[0]
-    pairs = list(_dict(value).items())
+    pairs = list(_get_dict(value).items())
     if index >= len(pairs):
         return 0
     state.memory.store(position, pack.pack(index + 1))

@@ -47,13 +47,13 @@ class GuestCall:
                 raise TypeError(f"{name}() takes {wanted} ({len(args)} given)")
             return [self.module.address, self._hold(args[0]) if args else 0]
         if kind & FASTCALL and not kind & 0x200:
-            return self._fast(args, kwargs, bool(kind & KEYWORDS))
+            return self._convert_fastcall(args, kwargs, bool(kind & KEYWORDS))
         if kind & ~KEYWORDS == VARARGS:
             words = [self.module.address, self._hold(tuple(args))]
             return words + [self._hold(dict(kwargs)) if kwargs else 0] * bool(kind & KEYWORDS)
         raise Unsupported(f"{name} has the calling flags {kind:#x}, which aren't emulated")
 
-    def _fast(self, args: Sequence[object], kwargs: Mapping[str, object], keywords: bool) -> list[int]:
+    def _convert_fastcall(self, args: Sequence[object], kwargs: Mapping[str, object], keywords: bool) -> list[int]:
         addresses = [self._hold(value) for value in (*args, *kwargs.values())]
         pack = self.state.abi.packer("P" * len(addresses))
         self.block = self.state.memory.allocate(pack.size, "the array of arguments")
@@ -119,11 +119,11 @@ def _take_result(state: ProcessState, address: int) -> object:
 
 
 def _describe_arguments(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
-    shown = [_short(value) for value in args] + [f"{key}={_short(value)}" for key, value in kwargs.items()]
+    shown = [_shorten(value) for value in args] + [f"{key}={_shorten(value)}" for key, value in kwargs.items()]
     return ", ".join(shown)
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:40]}… ({len(text)} characters)"
 

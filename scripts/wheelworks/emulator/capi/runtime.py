@@ -280,7 +280,7 @@ def strcmp(state: ProcessState, left: Pointer, right: Pointer) -> Int:
 
 @export()
 def strncmp(state: ProcessState, left: Pointer, right: Pointer, size: Size) -> Int:
-    return _compare(_prefix(state, left, size), _prefix(state, right, size))
+    return _compare(_load_prefix(state, left, size), _load_prefix(state, right, size))
 
 
 @export()
@@ -315,7 +315,7 @@ def _compare(left: bytes, right: bytes) -> int:
     return (left > right) - (left < right)
 
 
-def _prefix(state: ProcessState, text: int, size: int) -> bytes:
+def _load_prefix(state: ProcessState, text: int, size: int) -> bytes:
     """Read a string of at most ``size`` bytes, and nothing after them."""
     found = bytearray()
     while len(found) < size and (byte := state.memory.load(text + len(found), 1)) != b"\0":

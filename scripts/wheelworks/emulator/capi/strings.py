@@ -128,7 +128,7 @@ def PyByteArray_Resize(state: ProcessState, value: Object, size: Ssize) -> Int:
 # -- str
 
 
-def _text(value: object) -> str:
+def _get_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("bad argument type for built-in operation")
     return str.__str__(value)  # the text itself, whatever a subclass overrides
@@ -136,23 +136,25 @@ def _text(value: object) -> str:
 
 export_operations((Int,), NewReference, PyUnicode_FromOrdinal=chr)
 export_operations((Text,), NewReference, PyUnicode_FromString=str, PyUnicode_InternFromString=str)
-export_operations((Value,), Ssize, PyUnicode_GetLength=lambda value: len(_text(value)))
-export_operations((Value, Value), Int, PyUnicode_Contains=lambda value, part: part in _text(value))
+export_operations((Value,), Ssize, PyUnicode_GetLength=lambda value: len(_get_text(value)))
+export_operations((Value, Value), Int, PyUnicode_Contains=lambda value, part: part in _get_text(value))
 export_operations(
     (Value,),
     NewReference,
-    PyUnicode_AsASCIIString=lambda value: _text(value).encode("ascii"),
-    PyUnicode_AsLatin1String=lambda value: _text(value).encode("latin-1"),
-    PyUnicode_AsUTF8String=lambda value: _text(value).encode(),
-    PyUnicode_FromObject=_text,
+    PyUnicode_AsASCIIString=lambda value: _get_text(value).encode("ascii"),
+    PyUnicode_AsLatin1String=lambda value: _get_text(value).encode("latin-1"),
+    PyUnicode_AsUTF8String=lambda value: _get_text(value).encode(),
+    PyUnicode_FromObject=_get_text,
 )
 export_operations(
     (Value, Value),
     NewReference,
-    PyUnicode_Concat=lambda left, right: _text(left) + _text(right),
-    PyUnicode_Join=lambda separator, parts: _text(separator).join(parts),
+    PyUnicode_Concat=lambda left, right: _get_text(left) + _get_text(right),
+    PyUnicode_Join=lambda separator, parts: _get_text(separator).join(parts),
 )
-export_operations((Value, Value), Int, PyUnicode_Compare=lambda a, b: (_text(a) > _text(b)) - (_text(a) < _text(b)))
+export_operations(
+    (Value, Value), Int, PyUnicode_Compare=lambda a, b: (_get_text(a) > _get_text(b)) - (_get_text(a) < _get_text(b))
+)
 
 
 @export()
@@ -182,7 +184,7 @@ def PyUnicode_AsUTF8(state: ProcessState, value: Object) -> Pointer:
 
 @export()
 def PyUnicode_AsEncodedString(state: ProcessState, value: Value, encoding: Pointer, errors: Pointer) -> NewReference:
-    return _text(value).encode(_text_or(state, encoding, "utf-8"), _text_or(state, errors, "strict"))
+    return _get_text(value).encode(_load_text(state, encoding, "utf-8"), _load_text(state, errors, "strict"))
 
 
 @export()
@@ -204,47 +206,47 @@ def PyUnicode_DecodeASCII(state: ProcessState, content: Pointer, size: Ssize, er
 def PyUnicode_Decode(
     state: ProcessState, content: Pointer, size: Ssize, encoding: Pointer, errors: Pointer
 ) -> NewReference:
-    return _decode(state, content, size, _text_or(state, encoding, "utf-8"), errors)
+    return _decode(state, content, size, _load_text(state, encoding, "utf-8"), errors)
 
 
 @export()
 def PyUnicode_FromEncodedObject(state: ProcessState, value: Value, encoding: Pointer, errors: Pointer) -> NewReference:
-    return str(value, _text_or(state, encoding, "utf-8"), _text_or(state, errors, "strict"))
+    return str(value, _load_text(state, encoding, "utf-8"), _load_text(state, errors, "strict"))
 
 
 @export()
 def PyUnicode_ReadChar(state: ProcessState, value: Value, index: Ssize) -> UInt:
     if index < 0:
         raise IndexError("string index out of range")
-    return ord(_text(value)[index])
+    return ord(_get_text(value)[index])
 
 
 @export()
 def PyUnicode_Substring(state: ProcessState, value: Value, start: Ssize, end: Ssize) -> NewReference:
     if start < 0 or end < 0:
         raise IndexError("string index out of range")
-    return _text(value)[start:end]
+    return _get_text(value)[start:end]
 
 
 @export()
 def PyUnicode_Split(state: ProcessState, value: Value, separator: OptionalValue, most: Ssize) -> NewReference:
-    return _text(value).split(separator, most)
+    return _get_text(value).split(separator, most)
 
 
 @export()
 def PyUnicode_CompareWithASCIIString(state: ProcessState, value: Value, text: Pointer) -> Int:
     other = state.memory.load_string(text).decode("latin-1")
-    return (_text(value) > other) - (_text(value) < other)
+    return (_get_text(value) > other) - (_get_text(value) < other)
 
 
 @export()
 def PyUnicode_EqualToUTF8(state: ProcessState, value: Value, text: Pointer) -> Int:
-    return int(_text(value).encode() == state.memory.load_string(text))
+    return int(_get_text(value).encode() == state.memory.load_string(text))
 
 
 @export()
 def PyUnicode_EqualToUTF8AndSize(state: ProcessState, value: Value, text: Pointer, size: Ssize) -> Int:
-    return int(_text(value).encode() == (state.memory.load(text, size) if size else b""))
+    return int(_get_text(value).encode() == (state.memory.load(text, size) if size else b""))
 
 
 @export()
@@ -253,13 +255,13 @@ def PyUnicode_InternInPlace(state: ProcessState, place: Pointer) -> None:
 
 
 def _decode(state: ProcessState, content: int, size: int, encoding: str, errors: int) -> str:
-    return (state.memory.load(content, size) if size else b"").decode(encoding, _text_or(state, errors, "strict"))
+    return (state.memory.load(content, size) if size else b"").decode(encoding, _load_text(state, errors, "strict"))
 
 
-def _text_or(state: ProcessState, text: int, default: str) -> str:
+def _load_text(state: ProcessState, text: int, default: str) -> str:
     return state.memory.load_string(text).decode() if text else default
 
 
 def _check_str(made: GuestObject) -> GuestObject:
-    _text(made.value)
+    _get_text(made.value)
     return made
