@@ -17,7 +17,7 @@ from wheelworks.core.manifest import generate_schema
 from tests.fixtures import installers
 from tests.fixtures.commands import wheelworks
 from tests.fixtures.package import STEM
-from tests.wheelworks.core.test_plan import ABIS, PLATFORMS
+from tests.wheelworks.core.test_targets import ABIS, PLATFORMS
 
 pytestmark = pytest.mark.integration
 
