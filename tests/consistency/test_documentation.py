@@ -39,6 +39,16 @@ def contributing() -> list[tuple[str, list[str]]]:
     return [call for line in lines if (call := pages.session(line))]
 
 
+def test_files_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./-]+/[\w.-]*\.(?:py|toml|json|txt))`", text)) | set(
+        re.findall(r"`((?:scripts|src|tests|docs)/[\w./]+)`", text)
+    )
+    folders = [ROOT, ROOT / "scripts/wheelworks", ROOT / "src/tornado_speedups"]
+    missing = {name for name in named if not any((folder / name).exists() for folder in folders)}
+    assert len(named) > 15 and missing <= {"dist/manifest.json", "dist/provenance.json", "dist/.release.json"}
+
+
 def test_pages_show_commands() -> None:
     assert len(calls()) > 40 and len(contributing()) > 15
     assert len(PAGES) == 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +130,11 @@ def test_the_package_imports_nothing_of_the_suite() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_file_is_long(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_pytest_enters_every_folder_of_tests(pytestconfig: pytest.Config) -> None:
+    """By default pytest silently leaves out folders with names such as build, and with them hundreds of tests."""
+    folders = {name for path in (ROOT / "tests").rglob("test_*.py") for name in path.relative_to(ROOT).parts[:-1]}
+    assert "build" in folders
+    patterns = pytestconfig.getini("norecursedirs")
+    assert [name for name in folders if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)] == []

@@ -66,9 +66,7 @@ OPTIONS = {
 def parser() -> argparse.ArgumentParser:
     """Return the command's options."""
     made = create_parser(
-        "nox -s bench --",
-        "Measure the speedups, Tornado without them, and other libraries, in turns.",
-        EPILOG,
+        "nox -s bench --", "Measure the speedups, Tornado without them, and other libraries, in turns.", EPILOG
     )
     add = made.add_argument
     add("suites", nargs="*", default=[], metavar="SUITE", help=f"one of {', '.join(SUITES)} (default: all)")

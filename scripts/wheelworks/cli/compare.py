@@ -31,9 +31,7 @@ Exit status: 0 (the same), 1 (something differs), 2 (wrong use)."""
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
     made = create_parser(
-        "nox -s compare --",
-        "Compare two sets of wheels of one project, made by any builders.",
-        EPILOG,
+        "nox -s compare --", "Compare two sets of wheels of one project, made by any builders.", EPILOG
     )
     what = "a folder of wheels, a wheel, or a release in the package index such as tornado==6.6.1"
     made.add_argument("a", metavar="A", help=what)

@@ -31,9 +31,7 @@ _MARKS = {"done": "[green]done[/]", "done before": "[green]done before[/]", "run
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
     made = create_parser(
-        "nox -s release --",
-        "Make a release: build, audit, test, reproduce, describe and rehearse it.",
-        EPILOG,
+        "nox -s release --", "Make a release: build, audit, test, reproduce, describe and rehearse it.", EPILOG
     )
     made.add_argument("version", metavar="X.Y.Z", help="the version, as in pyproject.toml")
     how = made.add_mutually_exclusive_group()

@@ -87,4 +87,4 @@ def print_error(message: str, hint: str = "") -> None:
     """Print a failure: what is wrong, then what to do."""
     err.print(f"[bold red]error:[/] {escape(message)}")
     if hint:
-        err.print(f"[bold]try:[/] {escape(hint)}")
+        err.print(f"[bold]hint:[/] {escape(hint)}")

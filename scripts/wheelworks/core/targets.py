@@ -16,11 +16,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from packaging.tags import Tag, parse_tag
+from packaging.tags import Tag
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.wheel import parse_wheel_name
 
 T = TypeVar("T", "Target", "Abi")
 
@@ -206,7 +207,7 @@ class PlannedWheel:
     @property
     def tags(self) -> frozenset[Tag]:
         """The tags, expanded."""
-        return parse_tag("-".join(self.name.removesuffix(".whl").rsplit("-", 3)[1:]))
+        return parse_wheel_name(self.name).tags
 
     @property
     def ways(self) -> set[str]:

@@ -13,6 +13,7 @@ import io
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from packaging.tags import Tag
@@ -47,8 +48,9 @@ class WheelName:
         return frozenset(tag.platform for tag in self.tags)
 
 
+@cache
 def parse_wheel_name(filename: str) -> WheelName:
-    """Parse a wheel's file name. Raises WheelworksError."""
+    """Parse a wheel's file name, once for each name. Raises WheelworksError."""
     try:
         _, _, _, tags = parse_wheel_filename(filename)
     except InvalidWheelFilename as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from wheelworks.core import process
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.tags import parse_platform
 from wheelworks.core.verdict import Outcome, Verdict
 from wheelworks.core.wheel import parse_wheel_name, read_members
 from wheelworks.emulator.capi.modules import CALLING_FLAGS
@@ -26,12 +27,7 @@ from wheelworks.emulator.faults import Fault, Unsupported
 from wheelworks.emulator.formats import list_cpus, read_image
 from wheelworks.emulator.image import BadImage, Image
 
-TAG_OS = {"win": "windows", "macosx": "macos", "manylinux": "linux", "musllinux": "linux", "linux": "linux"}
-TAG_CPUS = {
-    "win32": ("x86",), "amd64": ("x86_64",), "x86_64": ("x86_64",), "arm64": ("aarch64",), "aarch64": ("aarch64",),
-    "universal2": ("aarch64", "x86_64"), "i686": ("x86",), "armv7l": ("armv7l",), "riscv64": ("riscv64",),
-    "s390x": ("s390x",),
-}  # fmt: skip
+EMULATED_CPUS = frozenset(("x86", "x86_64", "aarch64", "arm", "riscv64", "s390x"))
 REPOSITORY = Path(__file__).parents[3]
 TESTS = REPOSITORY / "tests" / "speedups"
 DISTRIBUTION = "tornado_speedups"
@@ -104,17 +100,17 @@ def _test_extension(extension: ExtensionModule, limits: RunLimits, tally: Tally)
 
 def is_emulated(platform: str) -> bool:
     """Return whether a platform tag names an emulated CPU. ``any`` does: such a wheel may have machine code."""
-    return platform == "any" or platform.endswith(tuple(TAG_CPUS))
+    parsed = parse_platform(platform)
+    return platform == "any" or (parsed is not None and not EMULATED_CPUS.isdisjoint(parsed.cpus))
 
 
 def _check_tags(image: Image, extension: ExtensionModule, tally: Tally) -> None:
     """Check that the wheel's tags name the platform of the binary."""
     for tag in extension.tags:
         for platform in tag.rsplit("-", 1)[-1].split("."):
-            system = next((os for start, os in TAG_OS.items() if platform.startswith(start)), None)
-            cpus = next((cpus for end, cpus in TAG_CPUS.items() if platform.endswith(end)), None)
             tally.checks += 1
-            if system not in (None, image.os) or (cpus is not None and image.cpu not in cpus):
+            parsed, cpu = parse_platform(platform), image.cpu.replace("armv7l", "arm")
+            if parsed is not None and (parsed.os != image.os or cpu not in parsed.cpus):
                 tally.fail(f"{extension.name} is for {image.cpu} {image.os}, but the wheel is tagged {platform}")
 
 

@@ -58,12 +58,13 @@ class Wheel:
         return ", ".join(found)
 
     @property
-    def search_text(self) -> str:
-        """The text that the page's filter searches: platform, tags, hash and imported symbols."""
+    def search_texts(self) -> list[str]:
+        """The texts that the page's filter searches: platform, tags, hash and imported symbols."""
         imports = [one.imports for one in self.record.extensions[:MAX_ITEMS]]
         symbols = [text for each in imports for key, names in each.items() for text in (key, *limit_items(names))]
         ids = limit_items(self.record.targets)
-        return " ".join((self.platform, *ids, *self.tags, self.record.file, self.record.sha256, *symbols)).casefold()
+        texts = (self.platform, *ids, *self.tags, self.record.file, self.record.sha256, *symbols)
+        return [text.casefold() for text in texts]
 
 
 def limit_items(items: Sequence[str]) -> list[str]:
@@ -126,9 +127,6 @@ def classify_run(run: RunRecord) -> str:
     return NATIVE if HERE in run.how else run.how
 
 
-# -- the steps of a wheel
-
-
 def _built(record: WheelRecord) -> Step:
     """Return how the wheel was linked, and its builder unless that is ours."""
     parts = (f"by {record.builder}" if record.builder else "", _LINKS.get(record.link, ""))
@@ -172,48 +170,33 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-# -- the summary
-
-
 def summarize_proofs(wheels: Sequence[Wheel]) -> Iterator[tuple[str, str]]:
     """Yield how many wheels passed each step, and what that step proves."""
     native = [one.record for one in wheels if one.record.link != "none"]
     freestanding = sum(one.link == "freestanding" for one in native)
     emulated, qemu, here, ci = (_count_passed(native, kind) for kind in (EMULATED, QEMU, NATIVE, CI))
     yield f"Built: {len(wheels)}.", f"{freestanding} of them call only CPython: neither a C library nor any other."
-    yield (
-        _summarize_step("Audited", "audited", wheels),
-        "Their files, tags, imports and machine code were read. Nothing was run.",
-    )
-    yield (
-        f"Run on an emulated CPU: {emulated} of {len(native)}.",
-        (
-            "Their machine code was executed, and every memory access, C API call and reference was checked. "
-            "CPython and the system's loader were replaced by programs of this suite."
-        ),
-    )
+    yield _summarize_step("audited", wheels), "Their files, tags, imports and machine code were read. Nothing was run."
+    checked = "Their machine code was executed, and every memory access, C API call and reference was checked."
+    replaced = "CPython and the system's loader were replaced by programs of this suite."
+    yield f"Run on an emulated CPU: {emulated} of {len(native)}.", f"{checked} {replaced}"
     kinds = f"under qemu {qemu} of {len(native)}, on this machine {here}, natively in CI {ci}"
-    yield (
-        f"Run under a real CPython of their CPU: {kinds}.",
-        "The system's loader and a whole CPython accepted them.",
-    )
-    yield (
-        _summarize_step("Reproduced", "reproduced", wheels),
-        "A second build in another environment gave the same bytes. Each wheel's details list what was varied.",
-    )
+    yield (f"Run under a real CPython of their CPU: {kinds}.", "The system's loader and a whole CPython accepted them.")
+    varied = "A second build in another environment gave the same bytes. Each wheel's details list what was varied."
+    yield _summarize_step("reproduced", wheels), varied
 
 
 def _count_passed(records: Sequence[WheelRecord], kind: str) -> int:
     return sum(any(run.outcome == "passed" and classify_run(run) == kind for run in one.runs) for one in records)
 
 
-def _summarize_step(head: str, step: str, wheels: Sequence[Wheel]) -> str:
+def _summarize_step(step: str, wheels: Sequence[Wheel]) -> str:
     states = [each.state for one in wheels for each in one.steps if each.name == step]
     passed, warned, failed = (states.count(state) for state in ("pass", "warning", "fail"))
     parts = [f"{passed} of {len(wheels)} passed"]
     parts += [f"{warned} with warnings"] if warned else []
     parts += [f"{failed} failed"] if failed else []
-    return f"{head}: {', '.join(parts)}."
+    return f"{step.capitalize()}: {', '.join(parts)}."
 
 
 def summarize_limits(wheels: Sequence[Wheel]) -> Iterator[str]:

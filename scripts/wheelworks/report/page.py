@@ -1,7 +1,7 @@
 """The page, rendered from ``templates/report.html``: matrix, proofs, figures, wheels, and how to build them again.
 
-Jinja2 escapes all text. Before that, ``finalize`` spells out characters that can't be seen, so that no text can pose as
-another.
+Jinja2 escapes all text. Before that, ``finalize`` cuts a very long text, and spells out characters that can't be seen,
+so that no text can pose as another.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FILE = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
+MAX_TEXT = 2000  # characters of one text
 CHOICES = {"": "all wheels", "fail": "failures", "warning": "warnings", "pending": "pending steps"}
 MARKS = {"pass": "✓", "fail": "✗", "warning": "!", "pending": "·"}
 
@@ -86,24 +87,38 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"lines": _join_lines, "base64": _encode_base64, "limit": model.limit_items, "facts": _list_facts}
+    made.filters |= {
+        "join": _join,
+        "cut": _cut,
+        "base64": _encode_base64,
+        "limit": model.limit_items,
+        "facts": _list_facts,
+    }
     made.globals |= {"choices": CHOICES, "marks": MARKS, "model": model}
     return made
 
 
 def _finalize(value: Any) -> Any:
-    return escape_invisible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    return escape_invisible(_cut(value)) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def _join_lines(lines: Iterable[str]) -> Markup:
-    """Return preformatted lines. A line break within a line is spelled out, so that none can pose as two."""
+def _cut(text: str) -> str:
+    """Return the text, with a note in place of the end of a very long one."""
+    note = f"... (cut: {len(text):,} characters)"
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - len(note)] + note
+
+
+def _join(texts: Iterable[str], separator: str) -> Markup:
+    """Join texts, each of which is finalized by itself: a line break within a line can't pose as two lines."""
     from markupsafe import Markup
 
-    return Markup("\n").join(map(escape_invisible, lines))
+    return Markup(separator).join(map(_finalize, texts))
 
 
-def _encode_base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def _encode_base64(data: bytes) -> Markup:
+    from markupsafe import Markup
+
+    return Markup(base64.b64encode(data).decode())
 
 
 def _list_facts(part: msgspec.Struct | None) -> list[tuple[str, str]]:

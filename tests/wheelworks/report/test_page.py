@@ -17,7 +17,7 @@ from wheelworks.report import model, page
 from wheelworks.report.page import Figure, Section
 
 from tests.wheelworks.manifests import run, source, wheel
-from tests.wheelworks.report.manifests import HOSTILE, SAMPLE, hostile
+from tests.wheelworks.report.manifests import EXTENSION, HOSTILE, SAMPLE, hostile
 
 TAGS = frozenset(
     """
@@ -79,6 +79,28 @@ def test_text_stays_text(text: str) -> None:
     assert seen.tags == ["p"]
     assert "".join(seen.text) == escape_invisible(text)
     assert seen.attributes == [("title", escape_invisible(text))]
+
+
+def test_a_very_long_text_is_cut_and_marked() -> None:
+    longest, longer = "a" * page.MAX_TEXT, "\u202e" * (page.MAX_TEXT + 1)
+    template = page.make_environment().from_string("{{ text }}|{{ [text, text] | join('\\n') }}|{{ text | cut | cut }}")
+    assert template.render(text=longest) == f"{longest}|{longest}\n{longest}|{longest}"
+    note = "... (cut: 2,001 characters)"
+    cut = escape_invisible("\u202e" * (page.MAX_TEXT - len(note))) + note
+    assert template.render(text=longer) == f"{cut}|{cut}\n{cut}|{cut}"
+
+
+def test_long_texts_of_a_manifest_are_cut_and_whole_lists_are_not() -> None:
+    names = [f"Py{number:04}_{'x' * 80}" for number in range(100)]
+    extension = replace(EXTENSION, imports={"python3.dll": names})
+    found = run("failed", why="why " * 5000, findings=["line\n" * 5000])
+    record = replace(wheel("a-1-cp311-abi3-win_arm64.whl", runs=[found]), extensions=[extension])
+    seen = check(page.render_page(replace(SAMPLE, wheels=[record])))
+    text = "".join(seen.text)
+    assert "(cut: 20,000 characters)" in text and "(cut: 25,000 characters)" in text
+    assert text.count("why ") < page.MAX_TEXT and text.count("line\n") < page.MAX_TEXT
+    assert ", ".join(names) in text
+    assert any(" ".join(names).casefold() in value for name, value in seen.attributes if name == "data-text")
 
 
 @settings(deadline=None, max_examples=60)

@@ -111,7 +111,7 @@ def test_other_tools_than_the_provenance_names_are_refused(place: str, value: st
     index.change(place, value)
     ended = index.reproduce()
     assert ended.status == 1 and f"{place}: " in ended.err and said in ended.err
-    assert f"try: git checkout {COMMIT}" in ended.err
+    assert f"hint: git checkout {COMMIT}" in ended.err
 
 
 @pytest.fixture
