@@ -131,12 +131,9 @@ def write_sdist(tree: Path, epoch: int, place: Path) -> Path:
         for path in (tree, *sorted(tree.rglob("*"), key=lambda path: path.relative_to(tree).as_posix())):
             info = tarfile.TarInfo(path.relative_to(tree.parent).as_posix())
             info.mtime, info.mode = epoch, 0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644
-            if path.is_dir():
-                info.type = tarfile.DIRTYPE
-                tar.addfile(info)
-            else:
-                info.size = path.stat().st_size
-                with path.open("rb") as file:
-                    tar.addfile(info, file)
+            info.type = tarfile.DIRTYPE if path.is_dir() else tarfile.REGTYPE
+            data = b"" if path.is_dir() else path.read_bytes()
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
     # deflate: the lock file pins the compressor, and the header that it writes has no time
     return write_file(place, bytes(deflate.gzip_compress(raw.getvalue(), 9)))
