@@ -14,19 +14,11 @@ from wheelworks.core import console, process
 from wheelworks.core.errors import UsageError, WheelworksError
 
 COMMANDS = {
-    "cross-arm64": "wheelworks.cli.cross_arm64",
-    "build-wheels": "wheelworks.cli.build_wheels",
-    "test-foreign": "wheelworks.cli.test_foreign",
-    "audit": "wheelworks.cli.audit",
-    "lint-project": "wheelworks.cli.lint_project",
-    "test-native": "wheelworks.cli.test_native",
-    "test-autobahn": "wheelworks.cli.test_autobahn",
-    "reproduce": "wheelworks.cli.reproduce",
-    "release": "wheelworks.cli.release",
-    "host-wheel": "wheelworks.cli.host_wheel",
-    "bench": "wheelworks.cli.bench",
-    "report": "wheelworks.cli.report",
-    "compare": "wheelworks.cli.compare",
+    name: f"wheelworks.cli.{name.replace('-', '_')}"
+    for name in (
+        *("cross-arm64", "build-wheels", "test-foreign", "audit", "lint-project", "test-native", "test-autobahn"),
+        *("reproduce", "release", "host-wheel", "bench", "report", "compare"),
+    )
 }
 # These commands work for tornado-speedups only: they need its tests, its benchmarks or its release process.
 OWN = ("test-native", "test-autobahn", "release", "bench")

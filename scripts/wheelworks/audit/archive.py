@@ -34,7 +34,6 @@ STRAY = re.compile(
     r"|\.(orig|rej|swp|swo|o|obj|exp|ilk|pdb|gcda|gcno|nbc|nbi|tmp)$"
     r"|~$"
 )
-_INSTALLER_FILES = ("INSTALLER", "REQUESTED", "direct_url.json")
 _COMMON_NAMES = frozenset(
     {"test", "tests", "testing", "doc", "docs", "example", "examples", "build", "dist", "src", "lib", "scripts",
      "tools", "util", "utils", "benchmark", "benchmarks", "bench", "conftest.py", "setup.py", "noxfile.py"}
@@ -124,7 +123,7 @@ def check_bytecode(wheel: AuditedWheel) -> Iterator[Finding]:
 
 def check_stray_files(wheel: AuditedWheel) -> Iterator[Finding]:
     """W014."""
-    installed = {f"{wheel.info}/{name}" for name in _INSTALLER_FILES}
+    installed = {f"{wheel.info}/{name}" for name in ("INSTALLER", "REQUESTED", "direct_url.json")}
     if found := [name for name in wheel.names if STRAY.search(name) or name in installed]:
         yield Finding("W014", abbreviate(map(sanitize, found)))
 
@@ -190,8 +189,8 @@ def _parse_headers(text: bytes) -> Message:
     return BytesParser(policy=compat32).parsebytes(text, headersonly=True)
 
 
-def _read_metadata(wheel: AuditedWheel, field: str) -> list[str]:
-    """Return the values of a field in METADATA."""
+def read_metadata(wheel: AuditedWheel, field: str) -> list[str]:
+    """Return the values of a field in METADATA, as written there."""
     return read_field(wheel.texts.get(f"{wheel.info}/METADATA", b""), field)
 
 
@@ -222,7 +221,7 @@ def check_wheel_file(wheel: AuditedWheel) -> Iterator[Finding]:
 
 def check_licence_files(wheel: AuditedWheel) -> Iterator[Finding]:
     """W021, W022."""
-    for stated in _read_metadata(wheel, "License-File"):
+    for stated in read_metadata(wheel, "License-File"):
         # Before PEP 639, setuptools put licences beside METADATA, without their folders.
         places = {f"licenses/{stated}", f"license_files/{stated}", stated, stated.rsplit("/", 1)[-1]}
         if not {f"{wheel.info}/{place}" for place in places} & wheel.names:
@@ -274,13 +273,8 @@ def check_platform_tags(wheel: AuditedWheel) -> Iterator[Finding]:
         yield Finding("W026", abbreviate(map(sanitize, unknown)))
 
 
-def read_requirements(wheel: AuditedWheel) -> tuple[str, ...]:
-    """Return the requirements in METADATA as written there, including those of extras."""
-    return tuple(_read_metadata(wheel, "Requires-Dist"))
-
-
 def read_python_versions(wheel: AuditedWheel) -> tuple[tuple[int, int], ...]:
     """Return the versions of Python in METADATA's classifiers."""
     pattern = re.compile(r"Programming Language :: Python :: (\d)\.(\d+)")
-    found = filter(None, map(pattern.fullmatch, _read_metadata(wheel, "Classifier")))
+    found = filter(None, map(pattern.fullmatch, read_metadata(wheel, "Classifier")))
     return tuple(sorted((int(one[1]), int(one[2])) for one in found))

@@ -56,14 +56,6 @@ def _is_arm64x(native: NativeFile) -> bool:
     return bool(getattr(parsed.load_configuration, "chpe_metadata_pointer", 0))
 
 
-def _calls_cpu_query(native: NativeFile) -> bool:
-    """Return whether a binary imports a function that queries the CPU, or has an ifunc, whose resolver is given it."""
-    parsed = native.parsed
-    ifunc = lief.ELF.Symbol.TYPE.GNU_IFUNC
-    has_ifunc = isinstance(parsed, lief.ELF.Binary) and any(one.type == ifunc for one in parsed.symbols)
-    return bool(native.facts.symbols & _CPU_QUERIES) or has_ifunc
-
-
 @dataclass
 class _Usage:
     """The instruction sets that a binary's code uses, with the first places of each, and whether it queries the CPU."""
@@ -75,7 +67,9 @@ class _Usage:
     counted: int = 0
 
     def __post_init__(self) -> None:
-        self.queries_cpu = _calls_cpu_query(self.native)
+        parsed, ifunc = self.native.parsed, lief.ELF.Symbol.TYPE.GNU_IFUNC  # an ifunc's resolver is given the features
+        has_ifunc = isinstance(parsed, lief.ELF.Binary) and any(one.type == ifunc for one in parsed.symbols)
+        self.queries_cpu = has_ifunc or not self.native.facts.symbols.isdisjoint(_CPU_QUERIES)
 
     def read_code(self) -> Iterator[Finding]:
         """Read the code, and yield W203 for what wasn't read."""

@@ -15,6 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 
 import capstone
 import lief
@@ -69,17 +70,13 @@ def find_code_regions(parsed: Parsed) -> list[CodeRegion]:
     else:
         found = ((one.virtual_address, one) for one in parsed.sections if int(one.flags) & _MACHO_CODE)
     regions = (CodeRegion(start, bytes(one.content), str(one.name)) for start, one in found if one.size)
-    return sorted(regions, key=_region_start)
+    return sorted(regions, key=attrgetter("start"))
 
 
 def find_region(regions: Sequence[CodeRegion], address: int) -> CodeRegion | None:
     """Return the region that holds an address; ``regions`` are sorted, as `find_code_regions` returns them."""
-    place = bisect_right(regions, address, key=_region_start)
+    place = bisect_right(regions, address, key=attrgetter("start"))
     return regions[place - 1] if place and address < regions[place - 1].end else None
-
-
-def _region_start(region: CodeRegion) -> int:
-    return region.start
 
 
 @cache

@@ -85,7 +85,8 @@ def check_suffix(wheel: AuditedWheel) -> Iterator[Finding]:
     tags = frozenset(tag for tag in wheel.name.tags if tag.platform in known)
     targets = find_compatibility_targets(replace(wheel.name, tags=tags))
     abi3t = [target for target in targets if target.abi.endswith("-abi3t")]
-    found = {member: _suffix(member) for member, _ in wheel.natives if targets and module_name(member)}
+    modules = [member for member, _ in wheel.natives if targets and module_name(member)]
+    found = {member: member.rsplit("/", 1)[-1].partition(".")[2] for member in modules}
     stable = {
         member.removesuffix(suffix) for member, suffix in found.items() if any(one.imports(suffix) for one in abi3t)
     }
@@ -95,10 +96,6 @@ def check_suffix(wheel: AuditedWheel) -> Iterator[Finding]:
         if lost or not any(target.imports(suffix) for target in targets):
             shown = f"{'.'.join(sorted(wheel.abis))} for {_list_tags(wheel)}"
             yield Finding("W105", f"the suffix is .{sanitize(suffix)}, the tag {shown}", member)
-
-
-def _suffix(member: str) -> str:
-    return member.rsplit("/", 1)[-1].partition(".")[2]
 
 
 def check_entry_point(native: NativeFile) -> Iterator[Finding]:

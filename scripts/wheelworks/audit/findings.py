@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -16,9 +16,7 @@ from wheelworks.core.errors import UsageError
 Severity = Literal["error", "warning", "information"]
 Group = Literal["archive", "extension", "code", "hardening", "determinism", "dependencies", "project"]
 
-GROUPS: tuple[Group, ...] = (
-    "archive", "extension", "code", "hardening", "determinism", "dependencies", "project",
-)  # fmt: skip
+GROUPS: tuple[Group, ...] = get_args(Group)
 RANK: dict[Severity, int] = {"information": 0, "warning": 1, "error": 2}
 _SHOWN = 5
 

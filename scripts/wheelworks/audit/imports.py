@@ -13,7 +13,6 @@ from abi3info.models import PyVersion, Symbol
 from wheelworks.audit import platforms
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
 from wheelworks.audit.wheel import AuditedWheel, NativeFile
-from wheelworks.core.tags import Platform
 
 _PYTHON_DLL = re.compile(r"(?:lib)?python(\d+)(t?)(_d)?\.dll")
 _PYPY_DLL = re.compile(r"libpypy\d[\w.]*-c\.dll")
@@ -80,14 +79,10 @@ def _check_shared_object(name: str, native: NativeFile) -> tuple[str, str] | Non
         return "W109", ", which most Pythons don't have as a separate library"
     for platform in native.platforms:
         policy = platforms.find_policy(platform.libc, platform.version)
-        if policy and not _is_promised(name, platform, policy["lib_whitelist"]):
+        own = _MUSL_LIBC if platform.libc == "musl" else _GLIBC_LOADER
+        if policy and name not in policy["lib_whitelist"] and not own.fullmatch(name):
             return "W108", f", which {platform.tag} doesn't promise"
     return None
-
-
-def _is_promised(name: str, platform: Platform, allowed: list[str]) -> bool:
-    pattern = _MUSL_LIBC if platform.libc == "musl" else _GLIBC_LOADER
-    return name in allowed or bool(pattern.fullmatch(name))
 
 
 def _check_dylib(name: str, native: NativeFile) -> tuple[str, str] | None:

@@ -75,8 +75,8 @@ def inspect_wheel(path: Path, policy: Policy = DEFAULT_POLICY) -> FileAudit:
     if audited is None:
         return FileAudit(path.name, findings, groups=("archive",))
     groups = ("archive", "extension", *(("code", "hardening", "determinism") if audited.natives else ()))
-    requires, pythons = archive.read_requirements(audited), archive.read_python_versions(audited)
-    return FileAudit(path.name, findings, requires, groups, pythons)
+    requires = tuple(archive.read_metadata(audited, "Requires-Dist"))
+    return FileAudit(path.name, findings, requires, groups, archive.read_python_versions(audited))
 
 
 def _run_checks(audited: AuditedWheel, opened: zipfile.ZipFile, packed: int) -> Iterator[Finding]:
@@ -131,15 +131,9 @@ def _check_binary_size(content: MemberContent) -> Iterator[Finding]:
 def audit_files(
     files: Sequence[Path], policy: Policy, update: Callable[[str], None], seconds: float = SECONDS
 ) -> list[FileAudit]:
-    """Audit wheels and sdists in worker processes on all cores.
+    """Audit wheels and sdists in worker processes, each limited to ``seconds``, on all cores.
 
-    Args:
-        files: the wheels and sdists.
-        policy: what the caller declares about their users.
-        update: called with the progress.
-        seconds: the time limit of a worker.
-
-    Returns one audit for each file, in the order of ``files``.
+    ``update`` is called with the progress. Returns one audit for each file, in the order of ``files``.
     """
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     done: list[FileAudit] = []

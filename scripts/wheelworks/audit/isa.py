@@ -247,11 +247,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
 _WORDS: dict[str, Callable[[str], str]] = {
     "powerpc64le": _find_power_word, "s390x": _find_s390x_word, "riscv64": _find_riscv_word,
 }  # fmt: skip
-_NAMED = {
-    feature
-    for rules in _RULES.values()
-    for rule in rules
-    for feature in (rule.values() if isinstance(rule, dict) else (rule[1],))
-}
+_ALL_RULES = [rule for rules in _RULES.values() for rule in rules]
+_NAMED = {name for rule in _ALL_RULES for name in (rule.values() if isinstance(rule, dict) else (rule[1],))}
 # Every feature that `find_feature` can return.
 FEATURES = frozenset({*_NAMED, *_RISCV.values(), "rvv", "zfh", "power10", "z15"}) - {""}

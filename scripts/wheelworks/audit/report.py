@@ -22,7 +22,7 @@ from wheelworks.core import console, manifest
 SCHEMA = 1
 _PLACES = 3
 _COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "information": "dim"}
-_LEVELS = {"error": "error", "warning": "warning", "information": "note"}
+_LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "information": "note"}  # SARIF's words
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,7 @@ def _make_cell(audit: FileAudit, group: str) -> str:
     if group not in audit.groups:
         return "-"
     found = [one.severity for one in audit.findings if one.about.group == group]
-    words: dict[Severity, str] = {"error": "error", "warning": "warning", "information": "note"}
-    counts = {severity: found.count(severity) for severity in words}
-    parts = [f"[{_COLOURS[one]}]{_count(counts[one], word)}[/]" for one, word in words.items() if counts[one]]
+    parts = [f"[{_COLOURS[one]}]{_count(found.count(one), word)}[/]" for one, word in _LEVELS.items() if one in found]
     return "\n".join(parts) or "[green]passed[/]"
 
 

@@ -112,11 +112,9 @@ def _check_members(sdist: Sdist) -> Iterator[Finding]:
     """W004, W005, W006, W007, W013, as in wheels."""
     name = WheelName(sdist.distribution, sdist.version, "", frozenset())
     wheel = AuditedWheel("", name, tuple(sdist.entries), DEFAULT_POLICY)
-    yield from archive.check_member_names(wheel)
-    yield from archive.check_duplicates(wheel)
-    yield from archive.check_file_types(wheel)
-    yield from archive.check_modes(wheel)
-    yield from archive.check_bytecode(wheel)
+    checks = (archive.check_member_names, archive.check_duplicates, archive.check_file_types, archive.check_modes)
+    for check in (*checks, archive.check_bytecode):
+        yield from check(wheel)
 
 
 def _check_links(sdist: Sdist) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ _LITERAL = re.compile(r"(\w+), \[pc(?:, #(-?0x[0-9a-f]+|-?\d+))?\]")
 _WIDE = re.compile(r", \[pc(?:, #(-?0x[0-9a-f]+|-?\d+))?\]$")
 _HERE = re.compile(r"(\w+), (?:(\w+), pc|pc, (\w+)|pc)")
 _ADDRESS = re.compile(r"\w+, (?:pc, )?#(0x[0-9a-f]+|\d+)")
+_ENTRIES = (lief.ELF.DynamicEntry.TAG.INIT, lief.ELF.DynamicEntry.TAG.FINI)
 _RELATIVE, _SLOT = lief.ELF.Relocation.TYPE.ARM_RELATIVE, lief.ELF.Relocation.TYPE.ARM_JUMP_SLOT
 _MOST_CASES = 4096
 _MOST_LOOKED_AHEAD = 8 << 20  # bytes: more than the second pass, which has its own limit, reads
@@ -159,7 +160,8 @@ class MixedCode:
         slot = region.start + place + 8
         for one in _decoder(0).disasm_lite(region.data[place : place + 16], 0, 4):
             if found := _STUB.fullmatch(f"{one[2]} {one[3]}"):
-                slot += _rotated(int(found[1], 0), int(found[2] or 0))
+                value, by = int(found[1], 0), int(found[2] or 0)
+                slot += value >> by | value << (32 - by)  # rotated; only the low 32 bits of the sum are used
             if one[2] == "ldr":
                 return self.slots.get(slot & 0xFFFFFFFF, "")
         return ""
@@ -193,10 +195,6 @@ class MixedCode:
             place += 4
 
 
-def _rotated(value: int, by: int) -> int:
-    return (value >> by | value << (32 - by)) & 0xFFFFFFFF if by else value
-
-
 def load_mixed_code(parsed: lief.ELF.Binary, found: Sequence[CodeRegion]) -> MixedCode:
     """Return the code of a file, ready to be followed from the addresses in its headers."""
     roots = [int(one.value) for one in parsed.exported_symbols]
@@ -213,6 +211,3 @@ def load_mixed_code(parsed: lief.ELF.Binary, found: Sequence[CodeRegion]) -> Mix
     only_arm = not any(one & 1 for one in roots)
     roots += [int(one.address) for one in parsed.functions if one.address & 1 or only_arm]
     return MixedCode(found, [one for one in dict.fromkeys(roots) if find_region(found, one & ~1)], slots=slots)
-
-
-_ENTRIES = (lief.ELF.DynamicEntry.TAG.INIT, lief.ELF.DynamicEntry.TAG.FINI)

@@ -16,7 +16,7 @@ from wheelworks.core import manifest, process, tags
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
 from wheelworks.core.manifest import WheelRecord
-from wheelworks.core.targets import Abi, Target
+from wheelworks.core.targets import SYSTEMS, Abi, Target
 from wheelworks.core.wheel import parse_wheel_name
 
 PREFIX = "CIBW_"
@@ -24,7 +24,6 @@ ENGINE_VARIABLE = "CIBW_CONTAINER_ENGINE"
 BUILD_SECONDS = 4 * 3600  # builds under emulation are slow
 ENGINE_SECONDS = 60
 
-_SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 # cibuildwheel's names of architectures that differ from the end of the identifier.
 _ARCHITECTURES = {"win32": "x86", "win_amd64": "AMD64", "win_arm64": "ARM64"}
 # Commands that ask the engine itself; `--version` would only ask its client.
@@ -64,11 +63,7 @@ _KNOWN_FAILURES = (
         "cibuildwheel builds none of the requested wheels",
         "check build, skip and archs in the project's [tool.cibuildwheel]",
     ),
-    (
-        r"No space left on device",
-        "the disk is full",
-        "remove unused images: docker image prune, podman image prune",
-    ),
+    (r"No space left on device", "the disk is full", "remove unused images: docker image prune, podman image prune"),
 )
 _WHEEL_LINE = re.compile(r"^Building (cp\S+) wheel$", re.MULTILINE)
 _STEP_LINE = re.compile(r"^([A-Z])([A-Za-z_ ]+)\.\.\.$", re.MULTILINE)
@@ -78,7 +73,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 def host_system(system: str = sys.platform) -> str:
     """Return this system's name for cibuildwheel and the target table: "linux", "macos", "windows", or its own."""
-    return _SYSTEMS.get(system, system)
+    return SYSTEMS.get(system, system)
 
 
 def platform_suffix(target: Target) -> str:

@@ -48,10 +48,7 @@ exports:
 def compile_command(parsed: Invocation, settings: DriverSettings, language: str = "cc") -> list[str]:
     """Return the command that compiles for the target's lowest CPU, with its libc's and CPython's headers."""
     return [
-        settings.zig,
-        language,
-        "-target",
-        settings.compiler,
+        *_zig_command(settings, language),
         f"-mcpu={settings.model}",  # without it zig tunes for the machine that it runs on
         "-O2",
         "-DNDEBUG",
@@ -69,6 +66,10 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         f"-ffile-prefix-map={settings.source}=.",
         "-Wno-unused-command-line-argument",
     ]
+
+
+def _zig_command(settings: DriverSettings, language: str) -> list[str]:
+    return [settings.zig, language, "-target", settings.compiler]
 
 
 def is_python_symbol(symbol: str) -> bool:
@@ -102,10 +103,7 @@ def link_command(
     """
     name = parsed.output.replace("\\", "/").rsplit("/", 1)[-1]
     return [
-        settings.zig,
-        language,
-        "-target",
-        settings.compiler,
+        *_zig_command(settings, language),
         *_SHARED_LIBRARY[settings.os],
         *([f"-Wl,-install_name,@rpath/{name}"] if settings.os == "macos" else []),  # by default a path of the host
         *(["-nostdlib"] if freestanding else []),
@@ -134,7 +132,7 @@ def trial_link_command(
     """
     shape = ["-shared", "-Wl,-z,defs", "-w"]
     files = [*parsed.objects, python, *parsed.libraries]
-    return [settings.zig, language, "-target", settings.compiler, *shape, *_link_flags(parsed), *files, "-o", output]
+    return [*_zig_command(settings, language), *shape, *_link_flags(parsed), *files, "-o", output]
 
 
 def format_python_stub(symbols: Symbols) -> str:

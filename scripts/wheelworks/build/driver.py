@@ -154,10 +154,8 @@ def describe_progress(events: Sequence[Event]) -> str:
         return ""
     if event["step"] == "compile":
         return f"compiling {event['file']}"
-    slow = (
-        " with the target's libc, which zig compiles this once: up to two minutes" if event.get("builds_libc") else ""
-    )
-    return f"linking {event['file']}{slow}"
+    slow = " with the target's libc, which zig compiles this once: up to two minutes"
+    return f"linking {event['file']}{slow if event.get('builds_libc') else ''}"
 
 
 @dataclass(frozen=True)

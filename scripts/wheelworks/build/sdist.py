@@ -11,6 +11,7 @@ import errno
 import gzip
 import io
 import math
+import posixpath
 import struct
 import tarfile
 import zlib
@@ -111,13 +112,7 @@ class _Unpacker:
     def _copy_link_target(self, member: tarfile.TarInfo, place: Path) -> None:
         """Replace a link by a copy of its target, which must come before it in the archive."""
         base = PurePosixPath() if member.islnk() else PurePosixPath(member.name).parent
-        parts: list[str] = []
-        for part in (base / member.linkname).parts:
-            if part == ".." and parts:
-                parts.pop()
-            else:
-                parts.append(part)
-        target = self._resolve("/".join(parts) if not member.linkname.startswith("/") else member.linkname)
+        target = self._resolve(posixpath.normpath(base / member.linkname))
         if not target.is_file():
             raise WheelworksError(f"{self.archive}: {member.name} links to {member.linkname}, no file before it")
         self._add_size(target.stat().st_size)

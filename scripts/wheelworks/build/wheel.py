@@ -44,8 +44,6 @@ from wheelworks.core.wheel import (
     replace_tags,
 )
 
-_SBOM_FILE = "sboms/wheelworks.cdx.json"
-_SBOM_TOOLS = ("ziglang", "deflate")
 _PIN_WITH_HASHES = re.compile(
     r"^([A-Za-z0-9._-]+)==([^\s;\\]+)[^\n]*\\\n((?:\s+--hash=sha256:[0-9a-f]{64}[^\n]*\n?)+)", re.MULTILINE
 )
@@ -186,10 +184,10 @@ def make_sbom_member(context: BuildContext, name: WheelName, info: str) -> dict[
     if not wanted:
         return {}
     toolchain = context.toolchain().versions()
-    versions = {tool: toolchain[tool] for tool in _SBOM_TOOLS} | context.environment.versions
+    versions = {tool: toolchain[tool] for tool in ("ziglang", "deflate")} | context.environment.versions
     hashes = parse_hashes(*(file.read_text(encoding="utf-8") for file in sorted(LOCK.parent.glob("*.txt"))))
     text = json.dumps(make_sbom(name.distribution, name.version, context.source.epoch, versions, hashes), indent=2)
-    return {f"{info}/{_SBOM_FILE}": Member((text + "\n").encode())}
+    return {f"{info}/sboms/wheelworks.cdx.json": Member((text + "\n").encode())}
 
 
 def parse_hashes(*locks: str) -> dict[tuple[str, str], list[str]]:

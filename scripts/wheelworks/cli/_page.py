@@ -51,17 +51,12 @@ def record_runs(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> None:
     for folder in sorted({wheel.parent for wheel in wheels}):
         record = manifest.load(folder)
         if record is not None:
-            fresh = {wheel.name: hash_file(wheel) for wheel in wheels if wheel.parent == folder}
-            updated = [_with_verdicts(known, fresh, verdicts) for known in record.wheels]
+            hashes = {wheel.name: hash_file(wheel) for wheel in wheels if wheel.parent == folder}
+            fresh = {one.file for one in record.wheels if hashes.get(one.file) == one.sha256}  # not built again since
+            runs = {file: [verdict.record() for verdict in verdicts if verdict.wheel == file] for file in fresh}
+            updated = [_with_runs(known, runs.get(known.file, [])) for known in record.wheels]
             if updated != record.wheels:
                 save_with_page(replace(record, wheels=updated), folder)
-
-
-def _with_verdicts(known: WheelRecord, hashes: dict[str, str], verdicts: Sequence[Verdict]) -> WheelRecord:
-    """Return a wheel's record with its verdicts; unchanged if the file has other bytes by now."""
-    if hashes.get(known.file) != known.sha256:
-        return known
-    return _with_runs(known, [verdict.record() for verdict in verdicts if verdict.wheel == known.file])
 
 
 def _with_runs(known: WheelRecord, fresh: Sequence[RunRecord]) -> WheelRecord:

@@ -31,21 +31,15 @@ manifest.json. Exit status: 0, 1 (an error was found, with --strict a warning to
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
-    made = create_parser(
-        "nox -s audit --",
-        "Find what is wrong with wheels of any platform, and with sdists, made by any builder.",
-        EPILOG,
-    )
-    made.add_argument("sources", nargs="*", metavar="FILE|DIR|NAME==VERSION", help="what to audit (default: dist)")
+    description = "Find what is wrong with wheels of any platform, and with sdists, made by any builder."
+    made = create_parser("nox -s audit --", description, EPILOG)
+    add = made.add_argument
+    add("sources", nargs="*", metavar="FILE|DIR|NAME==VERSION", help="what to audit (default: dist)")
     form = report.add_output_options(made)
     form.add_argument("--explain", metavar="CODE", help="explain a code, by number or name; `all` for every one")
-    made.add_argument("--offline", action="store_true", help="skip what needs the index, and report it as skipped")
-    made.add_argument(
-        "--osv-url", default="", metavar="URL", help="ask this OSV service for known vulnerabilities, instead of PyPI"
-    )
-    made.add_argument(
-        "--cpu", action="append", default=[], metavar="FEATURE", help="instruction set that every user has; repeatable"
-    )
+    add("--offline", action="store_true", help="skip what needs the index, and report it as skipped")
+    add("--osv-url", default="", metavar="URL", help="ask this OSV service for known vulnerabilities, instead of PyPI")
+    add("--cpu", action="append", default=[], metavar="FEATURE", help="instruction set that every user has; repeatable")
     return made
 
 

@@ -37,11 +37,8 @@ WAYS = {"emulated": "an emulated CPU", "cpython": "a real CPython"}
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    made = create_parser(
-        "nox -s build-wheels --",
-        "Build every wheel of a release, for every platform and ABI, from one sdist, on this machine.",
-        EPILOG,
-    )
+    purpose = "Build every wheel of a release, for every platform and ABI, from one sdist, on this machine."
+    made = create_parser("nox -s build-wheels --", purpose, EPILOG)
     _building.add_options(made)
     add = made.add_argument
     add("--abi", action="append", default=[], metavar="ID", help=f"for this ABI only, or {targets.PURE}; repeatable")

@@ -30,9 +30,8 @@ Exit status: 0 (the same), 1 (something differs), 2 (wrong use)."""
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
-    made = create_parser(
-        "nox -s compare --", "Compare two sets of wheels of one project, made by any builders.", EPILOG
-    )
+    purpose = "Compare two sets of wheels of one project, made by any builders."
+    made = create_parser("nox -s compare --", purpose, EPILOG)
     what = "a folder of wheels, a wheel, or a release in the package index such as tornado==6.6.1"
     made.add_argument("a", metavar="A", help=what)
     made.add_argument("b", metavar="B", help="the same, to be compared with A")

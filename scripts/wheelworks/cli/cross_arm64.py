@@ -27,11 +27,8 @@ and CFLAGS don't reach it, those of --env do. Exit status: 0, 1 (a build or a ru
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    made = create_parser(
-        "nox -s cross-arm64 --",
-        "Build a project's ARM64 wheels, for Windows, macOS and Linux, and run them, on this machine.",
-        EPILOG,
-    )
+    purpose = "Build a project's ARM64 wheels, for Windows, macOS and Linux, and run them, on this machine."
+    made = create_parser("nox -s cross-arm64 --", purpose, EPILOG)
     _building.add_options(made)
     return made
 

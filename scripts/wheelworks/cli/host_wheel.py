@@ -20,10 +20,9 @@ from wheelworks.core.targets import Target
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     made = create_parser("python -m wheelworks host-wheel", __doc__ or "", "")
-    made.add_argument(
-        "source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)"
-    )
-    made.add_argument("--out", required=True, metavar="DIR", help="folder for the wheel")
+    add = made.add_argument
+    add("source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)")
+    add("--out", required=True, metavar="DIR", help="folder for the wheel")
     return made
 
 

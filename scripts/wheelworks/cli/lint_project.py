@@ -37,11 +37,7 @@ _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
-    made = create_parser(
-        "wheelworks lint-project",
-        "Check a project's lock files and CI workflows.",
-        EPILOG,
-    )
+    made = create_parser("wheelworks lint-project", "Check a project's lock files and CI workflows.", EPILOG)
     made.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="the project (default: here)")
     report.add_output_options(made)
     return made
@@ -87,8 +83,7 @@ def check_locks(folder: Path) -> Iterator[Finding]:
 def _read_lines(file: Path) -> Iterator[str]:
     text = file.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in text.splitlines():
-        bare = re.sub(r"(^|\s)#.*$", "", line).strip()
-        if bare:
+        if bare := re.sub(r"(^|\s)#.*$", "", line).strip():
             yield re.sub(r"\s+", " ", bare)
 
 

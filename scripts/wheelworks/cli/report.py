@@ -26,11 +26,8 @@ MERGE = "add the native runs of all manifest.json files below FOLDER, those of C
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's options."""
-    made = create_parser(
-        "nox -s report --",
-        "Write a page about a folder's wheels: how they were built, audited, executed and reproduced.",
-        EPILOG,
-    )
+    purpose = "Write a page about a folder's wheels: how they were built, audited, executed and reproduced."
+    made = create_parser("nox -s report --", purpose, EPILOG)
     made.add_argument("folder", nargs="?", type=Path, default=Path("dist"), metavar="DIR", help="default: dist")
     made.add_argument("--merge", type=Path, metavar="FOLDER", help=MERGE)
     made.add_argument("--pictures", type=Path, metavar="DIR", help="take pictures of the page with Chromium")

@@ -36,11 +36,8 @@ TIME_LIMITS = {True: 7200.0, False: 900.0}  # seconds; True: with sections of la
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's option parser."""
-    made = create_parser(
-        "nox -s test-autobahn --",
-        "Run the Autobahn WebSocket test suite against Tornado, with the speedups off and on.",
-        EPILOG,
-    )
+    purpose = "Run the Autobahn WebSocket test suite against Tornado, with the speedups off and on."
+    made = create_parser("nox -s test-autobahn --", purpose, EPILOG)
     made.add_argument("--wheel", type=Path, metavar="FILE", help="a wheel of the package (default: one built here)")
     made.add_argument("--python", default="", metavar="X.Y", help="the CPython (default: the oldest here)")
     made.add_argument("--tornado", default="6.6", metavar="VERSION", help="the Tornado (default: the newest 6.6.x)")

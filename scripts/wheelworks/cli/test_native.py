@@ -38,19 +38,15 @@ Exit status: 0, 1 (a new failure, or no CPython takes a wheel), 2 (wrong use).""
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's option parser."""
-    made = create_parser(
-        "nox -s test-native --",
-        "Run the package's tests, and Tornado's own with the speedups off and on, natively on wheels.",
-        EPILOG,
-    )
-    made.add_argument(
-        "--wheel", action="append", default=[], type=Path, metavar="FILE", help="a wheel (default: one built here)"
-    )
-    made.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="choose from the wheels in this folder")
-    made.add_argument("--python", action="append", default=[], metavar="X.Y", help="only this CPython: X.Yt, or a path")
-    made.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="only this Tornado")
-    made.add_argument("--exhaustive", action="store_true", help="add the tests with many cases: minutes more")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file")
+    purpose = "Run the package's tests, and Tornado's own with the speedups off and on, natively on wheels."
+    made = create_parser("nox -s test-native --", purpose, EPILOG)
+    add = made.add_argument
+    add("--wheel", action="append", default=[], type=Path, metavar="FILE", help="a wheel (default: one built here)")
+    add("--from", dest="folder", type=Path, metavar="DIR", help="choose from the wheels in this folder")
+    add("--python", action="append", default=[], metavar="X.Y", help="only this CPython: X.Yt, or a path")
+    add("--tornado", action="append", default=[], metavar="VERSION", help="only this Tornado")
+    add("--exhaustive", action="store_true", help="add the tests with many cases: minutes more")
+    add("--json", type=Path, metavar="FILE", help="write all results to this file")
     return made
 
 

@@ -19,7 +19,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,18 +53,15 @@ class IndexFile:
 
 def is_release(word: str) -> bool:
     """Return whether a word names a release of a project: ``name==version``."""
-    try:
-        _parse_release(word)
-    except ValueError:
-        return False
-    return True
+    return _parse_release(word) is not None
 
 
-def _parse_release(word: str) -> tuple[str, Version]:
+def _parse_release(word: str) -> tuple[str, Version] | None:
     name, equals, version = word.partition("==")
-    if not equals:
-        raise ValueError(word)
-    return canonicalize_name(name.strip(), validate=True), Version(version)
+    try:
+        return (canonicalize_name(name.strip(), validate=True), Version(version)) if equals else None
+    except ValueError:
+        return None
 
 
 def list_release(word: str) -> list[IndexFile]:
@@ -72,14 +69,11 @@ def list_release(word: str) -> list[IndexFile]:
 
     Raises UsageError where no index has a file of it, and WheelworksError where one cannot be read.
     """
-    try:
-        name, version = _parse_release(word)
-    except ValueError:
-        raise UsageError(
-            f"{word}: not a file, folder or release",
-            "name wheel files, folders of them, or a release such as tornado==6.6.1",
-        ) from None
-    files = [file for file in list_project(name) if _is_of_version(file.name, version)]
+    release = _parse_release(word)
+    if release is None:
+        hint = "name wheel files, folders of them, or a release such as tornado==6.6.1"
+        raise UsageError(f"{word}: not a file, folder or release", hint)
+    files = [file for file in list_project(release[0]) if _is_of_version(file.name, release[1])]
     if not files:
         raise UsageError(f"{word}: the index has no file of it", _HINT)
     return sorted(files, key=lambda file: file.name)
@@ -132,13 +126,8 @@ def download(files: Sequence[IndexFile], folder: Path) -> list[Path]:
 
 def read_beside(file: IndexFile, name: str) -> bytes | None:
     """Return the file ``name`` that is served beside another; None where the index has none. Raises WheelworksError."""
-    address = urljoin(file.url, name)
-    try:
-        return _get(address, read_pip_settings())
-    except urllib.error.HTTPError as error:
-        if error.code in (403, 404):  # stores answer with either for a missing file
-            return None
-        raise _unreadable(address, f"{error.code} {error.reason}") from error
+    # stores answer with either status for a missing file
+    return _get(urljoin(file.url, name), read_pip_settings(), missing=(403, 404))
 
 
 def read_metadata(file: IndexFile) -> str:
@@ -184,11 +173,8 @@ def _run_pip(*words: str) -> str:
 def _list_files(index: str, project: str, settings: Mapping[str, str]) -> list[IndexFile]:
     page = urljoin(index, f"{project}/")
     try:
-        return list(_parse_page(json.loads(_get(page, settings, JSON)), page))
-    except urllib.error.HTTPError as error:
-        if error.code == 404:
-            return []
-        raise _unreadable(index, f"{error.code} {error.reason}") from error
+        data = _get(page, settings, JSON, missing=(404,))
+        return [] if data is None else list(_parse_page(json.loads(data), page))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(index, f"it does not speak the JSON form of the simple API ({error})") from error
 
@@ -210,17 +196,14 @@ def _is_of_version(name: str, version: Version) -> bool:
 
 
 def _download(file: IndexFile, folder: Path, settings: Mapping[str, str]) -> Path:
-    try:
-        data = _get(file.url, settings)
-    except urllib.error.HTTPError as error:
-        raise _unreadable(file.url, f"{error.code} {error.reason}") from error
+    data = _get(file.url, settings) or b""
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise WheelworksError(f"{file.name}: its bytes do not have the hash that the index names")
     return write_file(folder / file.name, data)
 
 
-def _get(address: str, settings: Mapping[str, str], accept: str = "*/*") -> bytes:
-    """Return the body at an address, tried as often as pip would. Raises WheelworksError, HTTPError."""
+def _get(address: str, settings: Mapping[str, str], accept: str = "*/*", missing: Container[int] = ()) -> bytes | None:
+    """Return the body at an address, tried as often as pip would; None for a status of ``missing``."""
     request, retries = _make_request(address, accept), int(settings.get("retries", "5"))
     opener, timeout = _make_opener(request, settings), float(settings.get("timeout", TIMEOUT))
     for attempt in range(retries + 1):
@@ -229,8 +212,10 @@ def _get(address: str, settings: Mapping[str, str], accept: str = "*/*") -> byte
                 data = bytes(answer.read(MAX_ANSWER + 1))
             break
         except urllib.error.HTTPError as error:
+            if error.code in missing:
+                return None
             if error.code not in (500, 502, 503, 520, 527) or attempt == retries:  # those that pip retries
-                raise
+                raise _unreadable(request.full_url, f"{error.code} {error.reason}") from error
         except OSError as error:
             if attempt == retries or isinstance(getattr(error, "reason", error), ConnectionRefusedError):
                 raise _unreadable(request.full_url, str(getattr(error, "reason", error))) from error

@@ -20,7 +20,7 @@ SCHEMA: Final = 2
 FILE = "manifest.json"
 
 
-def _described(text: str) -> msgspec.Meta:
+def _meta(text: str) -> msgspec.Meta:
     return msgspec.Meta(description=text)
 
 
@@ -31,27 +31,27 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Source(_Part, frozen=True, kw_only=True):
     """What the wheels were built from."""
 
-    name: Annotated[str, _described("Project and version, as in the sdist's name.")]
-    kind: Annotated[Literal["directory", "sdist"], _described("What was given to build from.")]
-    tree_sha256: Annotated[str, _described("Hash over all files' names and contents.")]
-    archive_sha256: Annotated[str, _described("Hash of the sdist.")]
-    commit: Annotated[str, _described("The commit; empty where the source is no git work tree.")] = ""
-    dirty: Annotated[bool, _described("Whether files differed from that commit.")] = False
-    epoch: Annotated[int, _described("The timestamp of the wheels' files, in seconds since 1970.")]
+    name: Annotated[str, _meta("Project and version, as in the sdist's name.")]
+    kind: Annotated[Literal["directory", "sdist"], _meta("What was given to build from.")]
+    tree_sha256: Annotated[str, _meta("Hash over all files' names and contents.")]
+    archive_sha256: Annotated[str, _meta("Hash of the sdist.")]
+    commit: Annotated[str, _meta("The commit; empty where the source is no git work tree.")] = ""
+    dirty: Annotated[bool, _meta("Whether files differed from that commit.")] = False
+    epoch: Annotated[int, _meta("The timestamp of the wheels' files, in seconds since 1970.")]
 
 
 class Toolchain(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """The versions that decide the bytes, besides CPython's headers."""
 
-    wheelworks: Annotated[str, _described("The suite's version, or `checkout`.")] = ""
-    ziglang: Annotated[str, _described("The compiler's version.")] = ""
-    deflate: Annotated[str, _described("The compressor's version.")] = ""
-    python: Annotated[str, _described("The CPython that ran the project's build.")] = ""
+    wheelworks: Annotated[str, _meta("The suite's version, or `checkout`.")] = ""
+    ziglang: Annotated[str, _meta("The compiler's version.")] = ""
+    deflate: Annotated[str, _meta("The compressor's version.")] = ""
+    python: Annotated[str, _meta("The CPython that ran the project's build.")] = ""
     build_requirements: Annotated[
-        dict[str, str], _described("What was installed for the project's build: name and version.")
+        dict[str, str], _meta("What was installed for the project's build: name and version.")
     ] = {}
-    cibuildwheel: Annotated[str, _described("The version of cibuildwheel, where it was the builder.")] = ""
-    settings: Annotated[dict[str, str], _described("cibuildwheel's environment variables.")] = {}
+    cibuildwheel: Annotated[str, _meta("The version of cibuildwheel, where it was the builder.")] = ""
+    settings: Annotated[dict[str, str], _meta("cibuildwheel's environment variables.")] = {}
 
     def versions(self) -> dict[str, Any]:
         """Return what is known of the tools, by name."""
@@ -62,100 +62,95 @@ class Toolchain(_Part, frozen=True, kw_only=True, omit_defaults=True):
 class Fingerprint(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """What the wheel was made of: where the hashes are the same, it isn't built again."""
 
-    recipe_sha256: Annotated[str, _described("Hash over source, tools, builder and target.")]
-    headers: Annotated[str, _described("The release of CPython's headers.")] = ""
-    headers_sha256: Annotated[str, _described("Their hash.")] = ""
+    recipe_sha256: Annotated[str, _meta("Hash over source, tools, builder and target.")]
+    headers: Annotated[str, _meta("The release of CPython's headers.")] = ""
+    headers_sha256: Annotated[str, _meta("Their hash.")] = ""
 
 
 class ExtensionRecord(_Part, frozen=True, kw_only=True):
     """A native file of a wheel."""
 
-    file: Annotated[str, _described("The path in the wheel.")]
-    format: Annotated[str, _described("`ELF`, `PE` or `Mach-O`.")]
-    machine: Annotated[str, _described("The CPU.")]
-    minimum: Annotated[str, _described("The lowest system version, where the format states it.")]
+    file: Annotated[str, _meta("The path in the wheel.")]
+    format: Annotated[str, _meta("`ELF`, `PE` or `Mach-O`.")]
+    machine: Annotated[str, _meta("The CPU.")]
+    minimum: Annotated[str, _meta("The lowest system version, where the format states it.")]
     imports: Annotated[
-        dict[str, list[str]],
-        _described("Library and symbols; symbols without a library are under an empty name."),
+        dict[str, list[str]], _meta("Library and symbols; symbols without a library are under an empty name.")
     ]
-    exports: Annotated[list[str], _described("The exported symbols.")]
+    exports: Annotated[list[str], _meta("The exported symbols.")]
 
 
 class FindingRecord(_Part, frozen=True, kw_only=True):
     """A finding of the audit."""
 
-    code: Annotated[str, _described("Its code.")]
-    name: Annotated[str, _described("Its name.")]
+    code: Annotated[str, _meta("Its code.")]
+    name: Annotated[str, _meta("Its name.")]
     severity: Annotated[
         Literal["error", "warning", "information"],
-        _described("Errors fail the audit; warnings fail it with `--strict`."),
+        _meta("Errors fail the audit; warnings fail it with `--strict`."),
     ]
-    member: Annotated[str, _described("The file in the wheel.")]
-    evidence: Annotated[str, _described("What was seen.")]
+    member: Annotated[str, _meta("The file in the wheel.")]
+    evidence: Annotated[str, _meta("What was seen.")]
 
 
 class AuditRecord(_Part, frozen=True, kw_only=True):
     """What `audit` found."""
 
-    checks: Annotated[
-        dict[str, str], _described("Each group of checks: `passed`, or the worst severity that was found.")
-    ]
-    findings: Annotated[list[FindingRecord], _described("The [findings](findings.md).")]
+    checks: Annotated[dict[str, str], _meta("Each group of checks: `passed`, or the worst severity that was found.")]
+    findings: Annotated[list[FindingRecord], _meta("The [findings](findings.md).")]
 
 
 class RunRecord(_Part, frozen=True, kw_only=True):
     """A run of the wheel's machine code."""
 
-    how: Annotated[str, _described("Emulated CPU or real CPython, in words.")]
+    how: Annotated[str, _meta("Emulated CPU or real CPython, in words.")]
     outcome: Annotated[
         Literal["passed", "failed", "unsupported"],
-        _described("`failed` is the wheel's fault; `unsupported` means that it could not be run here."),
+        _meta("`failed` is the wheel's fault; `unsupported` means that it could not be run here."),
     ]
-    checks: Annotated[int, _described("How many checks passed.")]
-    findings: Annotated[list[str], _described("What failed.")]
-    why: Annotated[str, _described("Why it failed or couldn't be run, or a remark.")]
+    checks: Annotated[int, _meta("How many checks passed.")]
+    findings: Annotated[list[str], _meta("What failed.")]
+    why: Annotated[str, _meta("Why it failed or couldn't be run, or a remark.")]
 
 
 class ReproductionRecord(_Part, frozen=True, kw_only=True):
     """What `reproduce` found."""
 
-    same: Annotated[bool, _described("Whether the bytes were the same.")]
-    varied: Annotated[list[str], _described("What was varied.")]
-    not_varied: Annotated[dict[str, str], _described("What wasn't varied, and why.")]
-    differs_by: Annotated[
-        dict[str, list[str]], _described("Which variation made a difference, and where in the wheel.")
-    ]
+    same: Annotated[bool, _meta("Whether the bytes were the same.")]
+    varied: Annotated[list[str], _meta("What was varied.")]
+    not_varied: Annotated[dict[str, str], _meta("What wasn't varied, and why.")]
+    differs_by: Annotated[dict[str, list[str]], _meta("Which variation made a difference, and where in the wheel.")]
 
 
 class WheelRecord(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """A wheel."""
 
-    file: Annotated[str, _described("The wheel's file name.")]
+    file: Annotated[str, _meta("The wheel's file name.")]
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="Its hash.")]
-    size: Annotated[int, _described("Its size in bytes.")]
-    abi: Annotated[str, _described("The Python and ABI tags.")]
-    tags: Annotated[list[str], _described("Every tag, spelled out.")]
-    targets: Annotated[list[str], _described("The [targets](targets.md) that it serves; none for a pure wheel.")]
+    size: Annotated[int, _meta("Its size in bytes.")]
+    abi: Annotated[str, _meta("The Python and ABI tags.")]
+    tags: Annotated[list[str], _meta("Every tag, spelled out.")]
+    targets: Annotated[list[str], _meta("The [targets](targets.md) that it serves; none for a pure wheel.")]
     link: Annotated[
         Literal["freestanding", "libc", "none", "unknown"],
-        _described("How it was linked: `none` for a pure wheel, `unknown` for another builder's."),
+        _meta("How it was linked: `none` for a pure wheel, `unknown` for another builder's."),
     ]
-    libc_calls: Annotated[list[str], _described("Some of the functions for whose sake libc was linked.")]
-    extensions: Annotated[list[ExtensionRecord], _described("Its native files.")]
-    builder: Annotated[str, _described("The builder, where it was another: `cibuildwheel`.")] = ""
+    libc_calls: Annotated[list[str], _meta("Some of the functions for whose sake libc was linked.")]
+    extensions: Annotated[list[ExtensionRecord], _meta("Its native files.")]
+    builder: Annotated[str, _meta("The builder, where it was another: `cibuildwheel`.")] = ""
     fingerprint: Fingerprint | None = None
     audit: AuditRecord | None = None
-    runs: Annotated[list[RunRecord], _described("How its machine code was run.")] = []
+    runs: Annotated[list[RunRecord], _meta("How its machine code was run.")] = []
     reproduced: ReproductionRecord | None = None
 
 
 class Manifest(_Part, frozen=True, kw_only=True):
     """`manifest.json` records what the wheels beside it were made of, and what sessions found out about them."""
 
-    schema: Annotated[Literal[2], _described("The version of this format.")]
+    schema: Annotated[Literal[2], _meta("The version of this format.")]
     source: Source
     toolchain: Toolchain
-    wheels: Annotated[list[WheelRecord], _described("One for each wheel, by file name.")]
+    wheels: Annotated[list[WheelRecord], _meta("One for each wheel, by file name.")]
 
 
 class _Version(msgspec.Struct):
@@ -191,18 +186,11 @@ def merge(old: Manifest | None, source: Source, toolchain: Toolchain, wheels: It
         kept = {wheel.file: wheel for wheel in old.wheels}
     for wheel in wheels:
         before = kept.get(wheel.file)
-        same_bytes = before is not None and before.sha256 == wheel.sha256
-        kept[wheel.file] = _with_results(wheel, before) if before and same_bytes else wheel
+        if before is None or before.sha256 != wheel.sha256:
+            before = wheel
+        audit, runs = wheel.audit or before.audit, wheel.runs or before.runs
+        kept[wheel.file] = replace(wheel, audit=audit, runs=runs, reproduced=wheel.reproduced or before.reproduced)
     return Manifest(schema=SCHEMA, source=source, toolchain=toolchain, wheels=[kept[name] for name in sorted(kept)])
-
-
-def _with_results(wheel: WheelRecord, before: WheelRecord) -> WheelRecord:
-    return replace(
-        wheel,
-        audit=wheel.audit or before.audit,
-        runs=wheel.runs or before.runs,
-        reproduced=wheel.reproduced or before.reproduced,
-    )
 
 
 def drop_changed(record: Manifest, folder: Path) -> Manifest:

@@ -226,9 +226,9 @@ def _popen(
     with _lock:  # so that stop_all() can't miss a program that is being started
         if _stopping.is_set():
             raise WheelworksError("interrupted")
-        text: dict[str, Any] = {"text": True, "encoding": "utf-8", "errors": "replace"}
+        text = {"text": True, "encoding": "utf-8", "errors": "replace"}
         try:
-            process: subprocess.Popen[str] = subprocess.Popen(words, env=env, cwd=cwd, **group, **{**text, **options})
+            process: subprocess.Popen[str] = subprocess.Popen(words, env=env, cwd=cwd, **{**group, **text, **options})
         except OSError as error:
             raise NotStarted(f"cannot start {words[0]}: {error.strerror}") from error
         _live.add(process)

@@ -27,7 +27,7 @@ T = TypeVar("T", "Target", "Abi")
 
 TABLE = Path(__file__).parents[1] / "targets.toml"
 PURE = "py3-none-any"
-_OS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
+SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 _CPU = {"arm64": "aarch64", "amd64": "x86_64", "i686": "x86", "armv7l": "arm", "ppc64le": "powerpc64le"}
 
 
@@ -189,7 +189,7 @@ def find_family(target: Target) -> tuple[Target, ...]:
 def find_host_target(system: str = sys.platform, machine: str | None = None) -> Target | None:
     """Return the target of this machine; None where the table has no row for it."""
     cpu = (platform.machine() if machine is None else machine).lower()
-    family = _OS.get(system, system), _CPU.get(cpu, cpu)
+    family = SYSTEMS.get(system, system), _CPU.get(cpu, cpu)
     return next((target for target in load_targets() if target.family == family), None)
 
 

@@ -22,7 +22,7 @@ Which accesses need alignment, by source:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,12 +106,9 @@ def _decode_arm64(code: bytes, _address: int) -> tuple[MemoryOperand, ...]:
         return ()
     elif kind == ARM64_UNSCALED:
         offset = _sign_extend(word >> 12, 9)
-    return (MemoryOperand(_get_arm64_base(word >> 5 & 31), None, 1, offset, size),)
-
-
-def _get_arm64_base(number: int) -> int:
-    name = "SP" if number == 31 else f"X{number}"
-    return int(getattr(arm64_const, f"UC_ARM64_REG_{name}"))
+    number = word >> 5 & 31
+    base = getattr(arm64_const, "UC_ARM64_REG_SP" if number == 31 else f"UC_ARM64_REG_X{number}")
+    return (MemoryOperand(base, None, 1, offset, size),)
 
 
 def _decode_riscv(code: bytes, _address: int) -> tuple[MemoryOperand, ...]:
@@ -159,7 +156,7 @@ def _sign_extend(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def _compile_choice(values: Iterator[int]) -> re.Pattern[bytes]:
+def _compile_choice(values: Iterable[int]) -> re.Pattern[bytes]:
     return re.compile(b"[" + re.escape(bytes(values)) + b"]", re.DOTALL)
 
 
@@ -168,7 +165,7 @@ ENCODINGS = {
         4, 3, _compile_choice(size << 6 | kind for size in range(4) for kind in ARM64_KINDS), _decode_arm64
     ),
     "riscv64": Encoding(2, 0, _compile_choice(low | RISCV_ATOMIC for low in (0, 0x80)), _decode_riscv),
-    "s390x": Encoding(2, 0, _compile_choice(iter((0xBA, 0xBB, 0xC4, 0xC6, 0xC8, 0xE3, 0xEB))), _decode_s390),
+    "s390x": Encoding(2, 0, _compile_choice((0xBA, 0xBB, 0xC4, 0xC6, 0xC8, 0xE3, 0xEB)), _decode_s390),
 }
 
 
@@ -207,9 +204,8 @@ def _check(cpu: Cpu, operand: MemoryOperand, mode: Mode | None = None) -> Callab
             if thumb != (mode[1] == capstone.CS_MODE_THUMB):
                 return None
         address = operand.compute_address(cpu)
-        if address % operand.alignment == 0:
-            return None
-        return Fault("misaligned-access", f"{address:#x} is not a multiple of {operand.alignment}, as it must be")
+        wrong = f"{address:#x} is not a multiple of {operand.alignment}, as it must be"
+        return Fault("misaligned-access", wrong) if address % operand.alignment else None
 
     return check
 
@@ -221,10 +217,8 @@ def find_aligned_operands(mode: Mode, code: bytes, address: int) -> Iterator[tup
     for place, size, mnemonic, text in sweep.disasm_lite(code, address):
         if _may_need_alignment(mode, mnemonic, text):
             found = next(detailed.disasm(code[place - address :][:size], place), None)
-            operand = found and (
-                _find_arm_operand(found) if mode[0] == capstone.CS_ARCH_ARM else _find_x86_operand(found)
-            )
-            if operand:
+            find = _find_arm_operand if mode[0] == capstone.CS_ARCH_ARM else _find_x86_operand
+            if found and (operand := find(found)):
                 yield place, operand
 
 
@@ -253,15 +247,12 @@ def _find_arm_operand(instruction: Any) -> MemoryOperand | None:
             base = _find_register(instruction, memory.base, arm_const, "UC_ARM_REG_")
             index = _find_register(instruction, memory.index, arm_const, "UC_ARM_REG_")
             offset = 0 if instruction.post_index else memory.disp
-            return MemoryOperand(base, index, memory.scale, offset, _get_arm_alignment(instruction.mnemonic))
+            size = next(size for start, size in ARM_ALIGNMENTS.items() if instruction.mnemonic.startswith(start))
+            return MemoryOperand(base, index, memory.scale, offset, size)
     first = instruction.operands[0]
     if first.type == a32.ARM_OP_REG and instruction.mnemonic.startswith(("ldm", "stm", "vldm", "vstm")):
         return MemoryOperand(_find_register(instruction, first.reg, arm_const, "UC_ARM_REG_"), None, 1, 0, 4)
     return None
-
-
-def _get_arm_alignment(mnemonic: str) -> int:
-    return next(alignment for start, alignment in ARM_ALIGNMENTS.items() if mnemonic.startswith(start))
 
 
 def _find_register(instruction: Any, number: int, constants: Any, prefix: str) -> int | None:

@@ -148,7 +148,7 @@ class Cpu:
     def check_at(self, address: int, check: Callable[[], Fault | None]) -> None:
         """Call ``check`` each time before the instruction at ``address`` runs; it may return a fault."""
 
-        def arrived(_engine: object, _address: int, _size: int, _data: object) -> None:
+        def arrived(*_arguments: object) -> None:
             found = check()
             if found is not None and self._fault is None:
                 self._fault = found.placed(address=address)
@@ -160,7 +160,7 @@ class Cpu:
         """Count the instructions at ``first`` to ``last`` that run from now on; return a reader of the count."""
         executed = 0
 
-        def ran(_engine: object, _address: int, _size: int, _data: object) -> None:
+        def ran(*_arguments: object) -> None:
             nonlocal executed
             executed += 1
 
@@ -277,29 +277,21 @@ class Cpu:
             raise Unsupported(f"the emulated CPU stopped at {self.pc:#x}: {error}")
         raise known.placed(address=self.pc) from None
 
-    def _handle_watched(
-        self, _engine: object, access: int, address: int, size: int, _value: int, _data: object
-    ) -> None:
+    def _handle_watched(self, _engine: object, access: int, address: int, size: int, *_rest: object) -> None:
         found = self._check_access(address, size, access in WRITES)
         if found is not None and self._fault is None:
             self._fault = found.placed(address=self.pc)
             self.engine.emu_stop()
 
-    def _handle_invalid(
-        self, _engine: object, access: int, address: int, size: int, _value: int, _data: object
-    ) -> bool:
-        if access in FETCHES:
-            self._fault = _describe_jump(address)
+    def _handle_invalid(self, _engine: object, access: int, address: int, size: int, *_rest: object) -> bool:
+        if access in FETCHES and address < PAGE:
+            self._fault = Fault("null-call", "a call through a null pointer")
+        elif access in FETCHES:
+            self._fault = Fault("jump-outside-module", f"a jump to {address:#x}")
         else:
             found = self._check_access(address, size, access in WRITES)
             self._fault = (found or Fault("wild-pointer", f"{address:#x} is not mapped")).placed(address=self.pc)
         return False
-
-
-def _describe_jump(address: int) -> Fault:
-    if address < PAGE:
-        return Fault("null-call", "a call through a null pointer")
-    return Fault("jump-outside-module", f"a jump to {address:#x}")
 
 
 def _pack_descriptor(base: int) -> bytes:

@@ -26,6 +26,10 @@ Size = Annotated[int, "size_t"]
 Double = Annotated[float, "double"]
 Pointer = Annotated[int, "void *"]
 Text = Annotated[str, "char *"]
+CString = Annotated[bytes, "the bytes of a char *"]
+Content = Annotated[bytes, "char *, Py_ssize_t"]
+Encoding = Annotated[str, "the name of an encoding, or NULL for UTF-8"]
+Errors = Annotated[str, "the name of an error handler, or NULL for strict"]
 Object = Annotated[GuestObject, "PyObject *"]
 OptionalObject = Annotated[GuestObject | None, "PyObject *, or NULL"]
 Value = Annotated[Any, "the value of a PyObject *"]
@@ -76,7 +80,7 @@ def export(*aliases: str, failed: int | None = None) -> Callable[[Function], Fun
         result = hints.pop("return")
         del hints["state"]
         for name in (function.__name__, *aliases):
-            _register(name, function, tuple(hints.values()), result, failed)
+            register_function(name, function, tuple(hints.values()), result, failed)
         return function
 
     return register
@@ -85,16 +89,30 @@ def export(*aliases: str, failed: int | None = None) -> Callable[[Function], Fun
 def export_operations(arguments: tuple[Any, ...], result: Any, **operations: ExportFunction) -> None:
     """Register Python operations that need no state; all have the same C types of arguments and result."""
     for name, operation in operations.items():
-        _register(name, lambda _state, *values, run=operation: run(*values), arguments, result)
+        register_function(name, lambda _state, *values, run=operation: run(*values), arguments, result)
 
 
-def _register(
+def register_function(
     name: str, function: ExportFunction, arguments: tuple[Any, ...], result: Any, failed: int | None = None
 ) -> None:
+    """Register a function that is called with the state and its arguments, whose C types are given."""
     kind = "void" if result is type(None) else str(get_args(result)[1])
     default = 0 if kind in POINTERS else FAILED.get(kind, -1)
     readers = tuple(READERS[get_args(argument)[1]] for argument in arguments)
     FUNCTIONS[name] = Export(function, readers, kind, default if failed is None else failed)
+
+
+def _read_string(state: ProcessState, arguments: ArgumentReader) -> bytes:
+    return state.memory.load_string(arguments.unsigned(state.abi.pointer))
+
+
+def _read_content(state: ProcessState, arguments: ArgumentReader) -> bytes:
+    return state.memory.load(arguments.unsigned(state.abi.pointer), arguments.signed(state.abi.pointer))
+
+
+def _read_name(state: ProcessState, arguments: ArgumentReader, default: str) -> str:
+    address = arguments.unsigned(state.abi.pointer)
+    return state.memory.load_string(address).decode() if address else default
 
 
 def _read_optional(state: ProcessState, arguments: ArgumentReader) -> GuestObject | None:
@@ -118,7 +136,11 @@ READERS: dict[str, Reader] = {
     "size_t": lambda state, arguments: arguments.unsigned(state.abi.pointer),
     "double": lambda state, arguments: arguments.double(),
     "void *": lambda state, arguments: arguments.unsigned(state.abi.pointer),
-    "char *": lambda state, arguments: state.memory.load_string(arguments.unsigned(state.abi.pointer)).decode(),
+    "char *": lambda state, arguments: _read_string(state, arguments).decode(),
+    "the bytes of a char *": _read_string,
+    "char *, Py_ssize_t": _read_content,
+    "the name of an encoding, or NULL for UTF-8": lambda state, arguments: _read_name(state, arguments, "utf-8"),
+    "the name of an error handler, or NULL for strict": lambda state, arguments: _read_name(state, arguments, "strict"),
     "PyObject *": lambda state, arguments: state.objects.find(arguments.unsigned(state.abi.pointer)),
     "PyObject *, or NULL": _read_optional,
     "the value of a PyObject *": lambda state, arguments: state.objects.unwrap(

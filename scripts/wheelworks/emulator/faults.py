@@ -8,32 +8,12 @@ from wheelworks.core.errors import WheelworksError
 
 # The words of AddressSanitizer where it has one.
 FaultKind = Literal[
-    "heap-buffer-overflow-read",
-    "heap-buffer-overflow-write",
-    "use-after-free",
-    "write-to-immutable",
-    "write-to-code",
-    "null-pointer",
-    "wild-pointer",
-    "null-call",
-    "jump-outside-module",
-    "misaligned-access",
-    "illegal-instruction",
-    "timeout",
-    "stack-overflow",
-    "stack-buffer-overflow",
-    "reference-leak",
-    "over-decref",
-    "memory-leak",
-    "invalid-free",
-    "buffer-not-released",
-    "null-without-error",
-    "error-with-result",
-    "not-an-object",
-    "wrong-output-size",
-    "bad-api-use",
-    "abort",
-]
+    "heap-buffer-overflow-read", "heap-buffer-overflow-write", "use-after-free", "write-to-immutable", "write-to-code",
+    "null-pointer", "wild-pointer", "null-call", "jump-outside-module", "misaligned-access", "illegal-instruction",
+    "timeout", "stack-overflow", "stack-buffer-overflow", "reference-leak", "over-decref", "memory-leak",
+    "invalid-free", "buffer-not-released", "null-without-error", "error-with-result", "not-an-object",
+    "wrong-output-size", "bad-api-use", "abort",
+]  # fmt: skip
 
 
 class Fault(WheelworksError):

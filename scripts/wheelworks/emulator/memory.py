@@ -141,10 +141,11 @@ class Memory:
 
     def load(self, address: int, size: int) -> bytes:
         """Read for the guest. Raises Fault where the guest itself may not read."""
+        if not size:
+            return b""
         if found := self.check_access(address, size, False):
             raise found
-        region = self._find_region(address)
-        return region.read(address, size)
+        return self.peek(address, size)
 
     def store(self, address: int, data: bytes) -> None:
         """Write for the guest. Raises Fault where the guest itself may not write."""
@@ -161,13 +162,11 @@ class Memory:
     def poke(self, address: int, data: bytes) -> None:
         """Write without a check."""
         if data:
-            region = self._find_region(address)
-            region.write(address, data)
+            self._find_region(address).write(address, data)
 
     def peek(self, address: int, size: int) -> bytes:
         """Read without a check."""
-        region = self._find_region(address)
-        return region.read(address, size)
+        return self._find_region(address).read(address, size)
 
     def _find_region(self, address: int) -> MemoryRegion:
         for arena in reversed(self.arenas):

@@ -264,18 +264,18 @@ class Objects:
 
     def get_refcount(self, made: GuestObject) -> int:
         """Return the reference count, local and shared references together."""
-        parts = self._count_format.unpack(self.memory.peek(made.address + self._count_offset, self._count_format.size))
-        return int(parts[0]) if len(parts) == 1 else int(parts[0] + (parts[1] >> 2))
+        local, *shared = self._load_counts(made)
+        return local + (shared[0] >> 2) if shared else local
 
     def _set_refcount(self, made: GuestObject, count: int) -> None:
+        parts = [count]
         if self.abi.python.free_threaded:
-            shared = self._count_format.unpack(
-                self.memory.peek(made.address + self._count_offset, self._count_format.size)
-            )[1]
-            packed = self._count_format.pack(count - (shared >> 2), shared)
-        else:
-            packed = self._count_format.pack(count)
-        self.memory.poke(made.address + self._count_offset, packed)
+            shared = self._load_counts(made)[1]
+            parts = [count - (shared >> 2), shared]
+        self.memory.poke(made.address + self._count_offset, self._count_format.pack(*parts))
+
+    def _load_counts(self, made: GuestObject) -> tuple[int, ...]:
+        return self._count_format.unpack(self.memory.peek(made.address + self._count_offset, self._count_format.size))
 
     def add_reference(self, made: GuestObject | None) -> int:
         """Add a reference and return the object's address. None stands for NULL."""

@@ -67,7 +67,8 @@ def _observe_module(image: Image, extension: ExtensionModule, limits: RunLimits)
     except Exception as error:
         return Behaviour(definition={"import": _describe_error(error)})
     try:
-        return Behaviour(_observe_definition(module), _observe_attributes(module), dict(_observe_calls(module)))
+        attributes = {name: _describe(getattr(module, name)) for name in dir(module) if not name.startswith("_")}
+        return Behaviour(_observe_definition(module), attributes, dict(_observe_calls(module)))
     finally:
         module.close()
 
@@ -80,10 +81,6 @@ def _observe_definition(module: EmulatedModule) -> dict[str, str]:
     for name, value in definition.slots:
         notes[f"slot {name}"] = str(value) if name in SLOTS_WITH_VALUES else "is there"
     return notes
-
-
-def _observe_attributes(module: EmulatedModule) -> dict[str, str]:
-    return {name: _describe(getattr(module, name)) for name in dir(module) if not name.startswith("_")}
 
 
 def _observe_calls(module: EmulatedModule) -> Iterator[tuple[str, str]]:

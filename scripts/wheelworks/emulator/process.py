@@ -37,17 +37,9 @@ from typing import Any
 
 from unicorn.unicorn_const import UC_PROT_ALL, UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE
 
+from wheelworks.emulator import calling
 from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.alignment import watch_alignment
-from wheelworks.emulator.calling import (
-    CONVENTIONS,
-    ArgumentReader,
-    get_return_address,
-    prepare_call,
-    return_double,
-    return_integer,
-    return_to,
-)
 from wheelworks.emulator.cpu import PAGE, Cpu, RunLimits
 from wheelworks.emulator.exports import Export, Variable
 from wheelworks.emulator.faults import Fault, Unsupported
@@ -76,7 +68,7 @@ class EmulatedProcess:
         self.memory = Memory(abi, MEMORY_LIMIT)
         self.cpu = Cpu(abi, limits, self._check_access)
         self.memory.attach(self.cpu)
-        self.convention = CONVENTIONS[abi.os, abi.cpu]
+        self.convention = calling.CONVENTIONS[abi.os, abi.cpu]
         self._stub_names: dict[int, str] = {}
         self._traps: list[mmap.mmap] = []
         stack_guard = secrets.token_bytes(7) + b"\0"
@@ -190,7 +182,7 @@ class EmulatedProcess:
         sp, end = self.cpu.sp, self._stub_start
         self.state.depth += 1
         try:
-            prepare_call(self.convention, self.abi, self.cpu, self.memory, words, end)
+            calling.prepare_call(self.convention, self.abi, self.cpu, self.memory, words, end)
             at = self.cpu.run(address)
             while at != end:
                 at = self.cpu.run(self._call_import(self._stub_names[at]))
@@ -206,13 +198,13 @@ class EmulatedProcess:
         """Add the symbol and offset of the instruction, or of the return address after a bad jump."""
         address = found.address
         if not address and found.kind in ("null-call", "jump-outside-module"):
-            caller = get_return_address(self.abi, self.cpu, self.memory)
+            caller = calling.get_return_address(self.abi, self.cpu, self.memory)
             address = caller if self.state.locate(caller) else 0
         return found.placed(address=address, where=self.state.locate(address))
 
     def _call_import(self, name: str) -> int:
         """Do what an imported function does, and return the address at which the guest continues."""
-        back = get_return_address(self.abi, self.cpu, self.memory)
+        back = calling.get_return_address(self.abi, self.cpu, self.memory)
         self.cpu.check_clock(back)
         export = self.api.get(name)
         if not isinstance(export, Export):
@@ -223,11 +215,11 @@ class EmulatedProcess:
             self._return(export, self._call_export(export))
         except Fault as found:
             raise found.placed(address=back) from None
-        return_to(self.abi, self.cpu, back)
+        calling.return_to(self.abi, self.cpu, back)
         return back
 
     def _call_export(self, export: Export) -> Any:
-        arguments = ArgumentReader(self.convention, self.abi, self.cpu, self.memory)
+        arguments = calling.ArgumentReader(self.convention, self.abi, self.cpu, self.memory)
         try:
             result = export.call(self.state, arguments)
             if export.result != "a new reference":
@@ -242,7 +234,7 @@ class EmulatedProcess:
 
     def _return(self, export: Export, result: Any) -> None:
         if export.result == "double":
-            return_double(self.convention, self.cpu, result)
+            calling.return_double(self.convention, self.cpu, result)
         elif export.result != "void":
             value = result.address if isinstance(result, GuestObject) else int(result or 0)
-            return_integer(self.convention, self.abi, self.cpu, value)
+            calling.return_integer(self.convention, self.abi, self.cpu, value)

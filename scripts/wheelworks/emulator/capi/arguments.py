@@ -41,10 +41,9 @@ def _format_directive(state: ProcessState, found: re.Match[str], rest: ArgumentR
         size = {"": 4, "l": state.abi.long, "ll": 8, "j": 8}.get(found["size"] or "", state.abi.pointer)
         number = rest.signed(size) if kind in "di" else rest.unsigned(size)
         text = format(number, {"u": "d", "i": "d"}.get(kind, kind))
-        digits = int(found["precision"] or 0)
         if "0" in found["flags"]:
             return text.zfill(width)
-        return _pad(text.zfill(digits), width, found["flags"])
+        return _pad(text.zfill(int(found["precision"] or 0)), width, found["flags"])
     text = _format_object(state, kind, rest)
     if found["precision"] is not None:
         text = text[: int(found["precision"])]
@@ -117,19 +116,18 @@ class ValueBuilder:
 
     def _build_string(self, code: str) -> object:
         address = self.rest.unsigned(self.state.abi.pointer)
-        content: bytes | None = None
-        if self.position < len(self.form) and self.form[self.position] == "#":
+        size = None
+        if self.form.startswith("#", self.position):
             self.position += 1
             size = self.rest.signed(self.state.abi.pointer)
-            content = self.state.memory.load(address, size) if address and size else b"" if address else None
-        elif address:
-            content = self.state.memory.load_string(address)
-        if content is None:
+        if not address:
             return None
+        memory = self.state.memory
+        content = memory.load_string(address) if size is None else memory.load(address, size)
         return content if code == "y" else content.decode()
 
     def _build_object(self, code: str) -> object:
-        if self.position < len(self.form) and self.form[self.position] == "&":
+        if self.form.startswith("&", self.position):
             raise Unsupported("it builds a value with O&, which isn't emulated")
         address = self.rest.unsigned(self.state.abi.pointer)
         if not address:
@@ -256,9 +254,8 @@ def _check_clean_lengths(state: ProcessState, form: str) -> None:
 
 def read_units(state: ProcessState, form: str, rest: ArgumentReader) -> list[FormatUnit]:
     """Read the format's units and the pointers passed for them. Raises Unsupported for an unknown unit."""
-    items = re.split("[:;]", form)[0]
+    items, position = re.split("[:;]", form)[0], 0
     units = []
-    position = 0
     while position < len(items):
         found = UNIT.match(items, position)
         if found is None:
@@ -304,26 +301,22 @@ def _pack_unit(state: ProcessState, unit: FormatUnit) -> list[bytes]:
     """Return the content of each C variable of a unit."""
     pack = state.abi.packer
     if unit.code in NUMBERS:
-        code = NUMBERS[unit.code][1]
-        return [pack(code).pack(unit.cells[0].value)]
+        return [pack(NUMBERS[unit.code][1]).pack(unit.cells[0].value)]
     subject = state.objects.wrap(unit.subject)
     if unit.code in OBJECTS:
         return [pack("P").pack(subject.address)]
     if unit.code.endswith("*"):
         return [create_view(state, subject, unit.cells[0], unit.targets[0])]
-    missing = unit.subject is None
-    contents = [pack("P").pack(0 if missing else state.objects.get_data(subject).start)]
+    contents = [pack("P").pack(0 if unit.subject is None else state.objects.get_data(subject).start)]
     return contents + [pack("n").pack(unit.cells[1].value)] * (len(unit.targets) - 1)
 
 
 def _check_targets(state: ProcessState, places: list[tuple[int, int]]) -> None:
     """Check that variables don't overlap and are aligned to their size; otherwise they are of another type."""
     for target, size in places:
-        width = min(size, state.abi.pointer)
-        if target % width:
+        if target % min(size, state.abi.pointer):
             text = f"{target:#x} receives {size} bytes, but is misaligned for a variable of that size"
             raise Fault("wrong-output-size", text)
-    ordered = sorted(places)
-    for (first, size), (second, _) in itertools.pairwise(ordered):
+    for (first, size), (second, _) in itertools.pairwise(sorted(places)):
         if first + size > second:
             raise Fault("wrong-output-size", f"the {size} bytes for {first:#x} overlap the variable at {second:#x}")

@@ -15,6 +15,7 @@ from wheelworks.emulator.objects import GuestObject
 from wheelworks.emulator.state import BufferView, HostBuffer, ProcessState
 
 LIBRARY = ctypes.PyDLL(None, handle=ctypes.pythonapi._handle)
+OBJECT, STRING, BUFFER = ctypes.py_object, ctypes.c_char_p, ctypes.POINTER(HostBuffer)
 
 
 def _bind_function(name: str, *arguments: Any, result: Any = ctypes.c_int) -> Any:
@@ -23,18 +24,12 @@ def _bind_function(name: str, *arguments: Any, result: Any = ctypes.c_int) -> An
     return function
 
 
-PARSE_TUPLE = _bind_function("_PyArg_ParseTuple_SizeT", ctypes.py_object, ctypes.c_char_p)
+PARSE_TUPLE = _bind_function("_PyArg_ParseTuple_SizeT", OBJECT, STRING)
 PARSE_TUPLE_AND_KEYWORDS = _bind_function(
-    "_PyArg_ParseTupleAndKeywords_SizeT",
-    ctypes.py_object,
-    ctypes.py_object,
-    ctypes.c_char_p,
-    ctypes.POINTER(ctypes.c_char_p),
+    "_PyArg_ParseTupleAndKeywords_SizeT", OBJECT, OBJECT, STRING, ctypes.POINTER(STRING)
 )
-GET_BUFFER = _bind_function("PyObject_GetBuffer", ctypes.py_object, ctypes.POINTER(HostBuffer), ctypes.c_int)
-RELEASE_BUFFER = _bind_function("PyBuffer_Release", ctypes.POINTER(HostBuffer), result=None)
-
-
+GET_BUFFER = _bind_function("PyObject_GetBuffer", OBJECT, BUFFER, ctypes.c_int)
+RELEASE_BUFFER = _bind_function("PyBuffer_Release", BUFFER, result=None)
 VIEW = "PPnniiPPPPP"
 ODD = 1  # offset from alignment of a buffer that promises none
 

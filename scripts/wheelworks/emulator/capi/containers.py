@@ -155,24 +155,6 @@ def _get_dict(made: GuestObject) -> dict[object, object]:
     return made.value
 
 
-def _find_item(state: ProcessState, made: GuestObject, key: object) -> GuestObject | None:
-    content = _get_dict(made)
-    return state.objects.borrow(made, content[key]) if key in content else None
-
-
-def _set_item(state: ProcessState, made: GuestObject, key: object, item: GuestObject) -> None:
-    content = _get_dict(made)
-    content[key] = state.objects.unwrap(item)
-    state.objects.borrow(made, content[key])
-    state.objects.release_missing(made, iter([*content, *content.values()]))
-
-
-def _delete_item(state: ProcessState, made: GuestObject, key: object) -> None:
-    content = _get_dict(made)
-    del content[key]
-    state.objects.release_missing(made, iter([*content, *content.values()]))
-
-
 c.export_operations((), c.NewReference, PyDict_New=dict)
 c.export_operations((c.Object,), c.Ssize, PyDict_Size=lambda made: len(_get_dict(made)))
 c.export_operations((c.Object, c.Value), c.Int, PyDict_Contains=lambda made, key: key in _get_dict(made))
@@ -191,25 +173,26 @@ c.export_operations(
 def PyDict_GetItem(state: ProcessState, value: c.Object, key: c.Value) -> c.Borrowed:
     """Suppresses every error, as documented."""
     try:
-        return _find_item(state, value, key)
+        return PyDict_GetItemWithError(state, value, key)
     except Exception:
         return None
 
 
 @c.export()
 def PyDict_GetItemWithError(state: ProcessState, value: c.Object, key: c.Value) -> c.Borrowed:
-    return _find_item(state, value, key)
+    content = _get_dict(value)
+    return state.objects.borrow(value, content[key]) if key in content else None
 
 
 @c.export()
 def PyDict_GetItemString(state: ProcessState, value: c.Object, key: c.Text) -> c.Borrowed:
-    return _find_item(state, value, key)
+    return PyDict_GetItemWithError(state, value, key)
 
 
 @c.export()
 def PyDict_GetItemRef(state: ProcessState, value: c.Object, key: c.Value, place: c.Pointer) -> c.Int:
     state.memory.store_pointer(place, 0)
-    found = _find_item(state, value, key)
+    found = PyDict_GetItemWithError(state, value, key)
     if found is None:
         return 0
     state.memory.store_pointer(place, state.objects.add_reference(found))
@@ -217,27 +200,30 @@ def PyDict_GetItemRef(state: ProcessState, value: c.Object, key: c.Value, place:
 
 
 @c.export()
-def PyDict_SetItem(state: ProcessState, value: c.Object, key: c.Object, item: c.Object) -> c.Int:
-    _set_item(state, value, state.objects.unwrap(key), item)
+def PyDict_SetItem(state: ProcessState, value: c.Object, key: c.Value, item: c.Object) -> c.Int:
+    content = _get_dict(value)
+    content[key] = state.objects.unwrap(item)
+    state.objects.borrow(value, content[key])
+    state.objects.release_missing(value, iter([*content, *content.values()]))
     return 0
 
 
 @c.export()
 def PyDict_SetItemString(state: ProcessState, value: c.Object, key: c.Text, item: c.Object) -> c.Int:
-    _set_item(state, value, key, item)
-    return 0
+    return PyDict_SetItem(state, value, key, item)
 
 
 @c.export()
 def PyDict_DelItem(state: ProcessState, value: c.Object, key: c.Value) -> c.Int:
-    _delete_item(state, value, key)
+    content = _get_dict(value)
+    del content[key]
+    state.objects.release_missing(value, iter([*content, *content.values()]))
     return 0
 
 
 @c.export()
 def PyDict_DelItemString(state: ProcessState, value: c.Object, key: c.Text) -> c.Int:
-    _delete_item(state, value, key)
-    return 0
+    return PyDict_DelItem(state, value, key)
 
 
 @c.export()
@@ -262,16 +248,8 @@ def PyDict_Next(state: ProcessState, value: c.Object, position: c.Pointer, key: 
 
 # -- sets, and the sequence and mapping protocols
 
-SIZE_NAMES = (
-    "PyMapping_Size",
-    "PyObject_Length",
-    "PyObject_Size",
-    "PySequence_Length",
-    "PySequence_Size",
-    "PySet_Size",
-)
-
-c.export_operations((c.Value,), c.Ssize, **dict.fromkeys(SIZE_NAMES, len))
+c.export_operations((c.Value,), c.Ssize, PyMapping_Size=len, PyObject_Length=len, PyObject_Size=len)
+c.export_operations((c.Value,), c.Ssize, PySequence_Length=len, PySequence_Size=len, PySet_Size=len)
 c.export_operations((c.Value,), c.NewReference, PySequence_List=list, PySequence_Tuple=tuple)
 c.export_operations((c.Value, c.Ssize), c.NewReference, PySequence_GetItem=operator.getitem)
 c.export_operations((c.Value, c.Text), c.NewReference, PyMapping_GetItemString=operator.getitem)

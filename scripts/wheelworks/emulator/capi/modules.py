@@ -202,14 +202,18 @@ def PyModule_AddFunctions(state: ProcessState, module: c.Object, methods: c.Poin
 
 @c.export()
 def PyModule_AddObjectRef(state: ProcessState, module: c.Object, name: c.Text, value: c.OptionalObject) -> c.Int:
-    _add_attribute(state, module, name, value)
+    if value is None:
+        raise state.take_error() or SystemError("PyModule_AddObjectRef() must be called with an exception raised")
+    setattr(_check_module(module), name, state.objects.unwrap(value))
+    state.objects.borrow(module, state.objects.unwrap(value))
     return 0
 
 
 @c.export("PyModule_Add")
 def PyModule_AddObject(state: ProcessState, module: c.Object, name: c.Text, value: c.OptionalObject) -> c.Int:
     """Steals the reference."""
-    state.objects.remove_reference(_add_attribute(state, module, name, value))
+    PyModule_AddObjectRef(state, module, name, value)
+    state.objects.remove_reference(value)
     return 0
 
 
@@ -266,25 +270,11 @@ def PyState_FindModule(state: ProcessState, definition: c.Pointer) -> c.Borrowed
     return state.module if isinstance(known, ModuleDefinition) and known.address == definition else None
 
 
-@c.export()
-def PyUnstable_Module_SetGIL(state: ProcessState, module: c.Object, gil: c.Pointer) -> c.Int:
-    return 0
-
-
-@c.export()
-def PyABIInfo_Check(state: ProcessState, info: c.Pointer, name: c.Text) -> c.Int:
-    return 0
+c.export_operations((c.Object, c.Pointer), c.Int, PyUnstable_Module_SetGIL=lambda _module, _gil: 0)
+c.export_operations((c.Pointer, c.Text), c.Int, PyABIInfo_Check=lambda _info, _name: 0)
 
 
 def _check_module(made: GuestObject) -> types.ModuleType:
     if not isinstance(made.value, types.ModuleType):
         raise Fault("bad-api-use", f"{made} is given as a module")
     return made.value
-
-
-def _add_attribute(state: ProcessState, module: GuestObject, name: str, value: GuestObject | None) -> GuestObject:
-    if value is None:
-        raise state.take_error() or SystemError("PyModule_AddObjectRef() must be called with an exception raised")
-    setattr(_check_module(module), name, state.objects.unwrap(value))
-    state.objects.borrow(module, state.objects.unwrap(value))
-    return value

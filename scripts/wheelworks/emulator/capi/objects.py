@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import operator
+import struct
+from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -55,11 +58,6 @@ def Py_TYPE(state: ProcessState, value: c.Object) -> c.Pointer:
 
 
 @c.export()
-def Py_SIZE(state: ProcessState, value: c.Object) -> c.Ssize:
-    return value.length
-
-
-@c.export()
 def Py_IS_TYPE(state: ProcessState, value: c.Object, kind: c.Value) -> c.Int:
     return int(state.objects.get_type(value) is kind)
 
@@ -85,11 +83,6 @@ def PyObject_Type(state: ProcessState, value: c.Object) -> c.NewReference:
 
 
 @c.export()
-def PyType_GetFlags(state: ProcessState, kind: c.Value) -> c.ULong:
-    return int(kind.__flags__) & 0xFFFFFFFF
-
-
-@c.export()
 def PyType_GetFullyQualifiedName(state: ProcessState, kind: c.Value) -> c.NewReference:
     plain = kind.__module__ in ("builtins", "__main__")
     return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
@@ -98,6 +91,8 @@ def PyType_GetFullyQualifiedName(state: ProcessState, kind: c.Value) -> c.NewRef
 # -- the object protocol, calls excepted
 
 c.export_operations((c.Pointer, c.Pointer), c.Int, Py_Is=operator.eq)
+c.export_operations((c.Object,), c.Ssize, Py_SIZE=attrgetter("length"))
+c.export_operations((c.Value,), c.ULong, PyType_GetFlags=lambda kind: kind.__flags__ & 0xFFFFFFFF)
 c.export_operations(
     (c.Value,),
     c.NewReference,
@@ -133,11 +128,11 @@ c.export_operations((c.Value, c.Value, c.Value), c.Int, PyObject_SetAttr=setattr
 c.export_operations((c.Value, c.Text), c.NewReference, PyObject_GetAttrString=getattr)
 c.export_operations((c.Value, c.Text), c.Int, PyObject_HasAttrString=hasattr)
 c.export_operations((c.Value, c.Text, c.Value), c.Int, PyObject_SetAttrString=setattr)
-
-
-@c.export()
-def PyObject_RichCompare(state: ProcessState, left: c.Value, right: c.Value, operation: c.Int) -> c.NewReference:
-    return COMPARISONS[operation](left, right)
+c.export_operations(
+    (c.Value, c.Value, c.Int),
+    c.NewReference,
+    PyObject_RichCompare=lambda left, right, operation: COMPARISONS[operation](left, right),
+)
 
 
 @c.export()
@@ -158,16 +153,12 @@ def PyIter_Next(state: ProcessState, value: c.Value) -> c.Pointer:
 
 c.export_operations((c.Value,), c.NewReference, PyObject_CallNoArgs=operator.call)
 c.export_operations((c.Value, c.Value), c.NewReference, PyObject_CallOneArg=operator.call)
+c.export_operations((c.Value, c.OptionalValue), c.NewReference, PyObject_CallObject=lambda f, args: f(*(args or ())))
 
 
 @c.export()
 def PyObject_Call(state: ProcessState, function: c.Value, args: c.Value, kwargs: c.OptionalValue) -> c.NewReference:
     return function(*args, **(kwargs or {}))
-
-
-@c.export()
-def PyObject_CallObject(state: ProcessState, function: c.Value, args: c.OptionalValue) -> c.NewReference:
-    return function(*(args or ()))
 
 
 @c.export()
@@ -218,49 +209,47 @@ c.export_operations((c.Size,), c.NewReference, PyLong_FromSize_t=int)
 c.export_operations((c.Double,), c.NewReference, PyFloat_FromDouble=float, PyLong_FromDouble=int)
 
 
-@c.export()
-def PyLong_AsLong(state: ProcessState, value: c.Value) -> c.Long:
-    return _check_signed(operator.index(value), 8 * state.abi.long, "Python int too large to convert to C long")
+def _check_int(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("an integer is required")
+    return value
 
 
-@c.export()
-def PyLong_AsInt(state: ProcessState, value: c.Value) -> c.Int:
-    return _check_signed(operator.index(value), 32, "Python int too large to convert to C int")
+# By function: its result, the code of that in Abi.packer, what converts the value, and the error if it doesn't fit.
+CONVERSIONS: dict[str, tuple[Any, str, Callable[[Any], int], str]] = {
+    "PyLong_AsInt": (c.Int, "i", operator.index, "Python int too large to convert to C int"),
+    "PyLong_AsLong": (c.Long, "l", operator.index, "Python int too large to convert to C long"),
+    "PyLong_AsLongLong": (c.LongLong, "q", operator.index, "int too big to convert"),
+    "PyLong_AsSsize_t": (c.Ssize, "n", _check_int, "Python int too large to convert to C ssize_t"),
+    "PyLong_AsSize_t": (c.Size, "P", _check_int, "Python int too large to convert to C size_t"),
+    "PyLong_AsUnsignedLong": (c.ULong, "L", _check_int, "Python int too large to convert to C unsigned long"),
+    "PyLong_AsUnsignedLongLong": (c.ULongLong, "Q", _check_int, "int too big to convert"),
+}
 
 
-@c.export()
-def PyLong_AsLongLong(state: ProcessState, value: c.Value) -> c.LongLong:
-    return _check_signed(operator.index(value), 64, "int too big to convert")
+def _convert_number(name: str, state: ProcessState, value: object) -> int:
+    _, code, convert, message = CONVERSIONS[name]
+    number = convert(value)
+    if number < 0 and code.isupper():
+        raise OverflowError("can't convert negative value to unsigned int")
+    try:
+        state.abi.packer(code).pack(number)
+    except struct.error:
+        raise OverflowError(message) from None
+    return number
 
 
-@c.export()
-def PyLong_AsSsize_t(state: ProcessState, value: c.Value) -> c.Ssize:
-    return _check_signed(_check_int(value), 8 * state.abi.pointer, "Python int too large to convert to C ssize_t")
-
-
-@c.export()
-def PyLong_AsSize_t(state: ProcessState, value: c.Value) -> c.Size:
-    return _check_unsigned(_check_int(value), 8 * state.abi.pointer, "Python int too large to convert to C size_t")
-
-
-@c.export()
-def PyLong_AsUnsignedLong(state: ProcessState, value: c.Value) -> c.ULong:
-    return _check_unsigned(_check_int(value), 8 * state.abi.long, "Python int too large to convert to C unsigned long")
-
-
-@c.export()
-def PyLong_AsUnsignedLongLong(state: ProcessState, value: c.Value) -> c.ULongLong:
-    return _check_unsigned(_check_int(value), 64, "int too big to convert")
+for name, conversion in CONVERSIONS.items():
+    c.register_function(name, partial(_convert_number, name), (c.Value,), conversion[0])
+c.export_operations((c.Value,), c.Double, PyLong_AsDouble=lambda value: float(_check_int(value)))
+c.export_operations(
+    (c.Value,), c.ULongLong, PyLong_AsUnsignedLongLongMask=lambda value: operator.index(value) & (2**64 - 1)
+)
 
 
 @c.export()
 def PyLong_AsUnsignedLongMask(state: ProcessState, value: c.Value) -> c.ULong:
     return operator.index(value) & ((1 << 8 * state.abi.long) - 1)
-
-
-@c.export()
-def PyLong_AsUnsignedLongLongMask(state: ProcessState, value: c.Value) -> c.ULongLong:
-    return operator.index(value) & (2**64 - 1)
 
 
 @c.export()
@@ -271,11 +260,6 @@ def PyLong_AsLongAndOverflow(state: ProcessState, value: c.Value, overflow: c.Po
 @c.export()
 def PyLong_AsLongLongAndOverflow(state: ProcessState, value: c.Value, overflow: c.Pointer) -> c.LongLong:
     return _store_overflow(state, operator.index(value), 64, overflow)
-
-
-@c.export()
-def PyLong_AsDouble(state: ProcessState, value: c.Value) -> c.Double:
-    return float(_check_int(value))
 
 
 @c.export()
@@ -332,26 +316,6 @@ def _read_until_null(state: ProcessState, rest: ArgumentReader) -> list[object]:
     while address := rest.unsigned(state.abi.pointer):
         values.append(state.objects.unwrap(state.objects.find(address)))
     return values
-
-
-def _check_int(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError("an integer is required")
-    return value
-
-
-def _check_signed(number: int, bits: int, message: str) -> int:
-    if -(1 << bits - 1) <= number < 1 << bits - 1:
-        return number
-    raise OverflowError(message)
-
-
-def _check_unsigned(number: int, bits: int, message: str) -> int:
-    if number < 0:
-        raise OverflowError("can't convert negative value to unsigned int")
-    if number >> bits:
-        raise OverflowError(message)
-    return number
 
 
 def _store_overflow(state: ProcessState, number: int, bits: int, place: int) -> int:

@@ -14,8 +14,8 @@ from wheelworks.emulator.state import ProcessState
 
 
 @c.export()
-def PyErr_SetString(state: ProcessState, kind: c.Value, message: c.Pointer) -> None:
-    state.error = _make_exception(kind, state.memory.load_string(message).decode(errors="replace"))
+def PyErr_SetString(state: ProcessState, kind: c.Value, message: c.CString) -> None:
+    state.error = _make_exception(kind, message.decode(errors="replace"))
 
 
 @c.export()
@@ -219,8 +219,7 @@ def _release(state: ProcessState, block: Block) -> None:
 
 @c.export("__memmove_chk")
 def memmove(state: ProcessState, to: c.Pointer, origin: c.Pointer, size: c.Size) -> c.Pointer:
-    if size:
-        state.memory.store(to, state.memory.load(origin, size))
+    state.memory.store(to, state.memory.load(origin, size))
     return to
 
 
@@ -244,8 +243,6 @@ def bzero(state: ProcessState, to: c.Pointer, size: c.Size) -> None:
 
 @c.export("bcmp")
 def memcmp(state: ProcessState, left: c.Pointer, right: c.Pointer, size: c.Size) -> c.Int:
-    if not size:
-        return 0
     return _compare(state.memory.load(left, size), state.memory.load(right, size))
 
 
@@ -256,16 +253,6 @@ def memchr(state: ProcessState, text: c.Pointer, byte: c.Int, size: c.Size) -> c
         if state.memory.load(address, 1)[0] == byte & 0xFF:
             return address
     return 0
-
-
-@c.export()
-def strlen(state: ProcessState, text: c.Pointer) -> c.Size:
-    return len(state.memory.load_string(text))
-
-
-@c.export()
-def strcmp(state: ProcessState, left: c.Pointer, right: c.Pointer) -> c.Int:
-    return _compare(state.memory.load_string(left), state.memory.load_string(right))
 
 
 @c.export()
@@ -303,6 +290,10 @@ def __cxa_atexit(state: ProcessState, function: c.Pointer, argument: c.Pointer, 
 
 def _compare(left: bytes, right: bytes) -> int:
     return (left > right) - (left < right)
+
+
+c.export_operations((c.CString,), c.Size, strlen=len)
+c.export_operations((c.CString, c.CString), c.Int, strcmp=_compare)
 
 
 def _load_prefix(state: ProcessState, text: int, size: int) -> bytes:

@@ -19,6 +19,7 @@ def _check_bytes(state: ProcessState, made: GuestObject) -> GuestObject:
 
 
 c.export_operations((c.Value,), c.NewReference, PyByteArray_FromObject=bytearray, PyBytes_FromObject=bytes)
+c.export_operations((c.CString,), c.NewReference, PyBytes_FromString=bytes)
 c.export_operations((c.Value, c.Int), c.NewReference, PyBytes_Repr=lambda value, _smart: repr(value))
 c.export_operations((c.Object,), c.Ssize, PyByteArray_Size=attrgetter("length"))
 
@@ -29,13 +30,8 @@ def PyBytes_FromStringAndSize(state: ProcessState, content: c.Pointer, size: c.S
         raise SystemError("Negative size passed to PyBytes_FromStringAndSize")
     made = state.objects.create_bytes(size)
     if content and made.data is not None:
-        state.memory.poke(made.data.start, state.memory.load(content, size) if size else b"")
+        state.memory.poke(made.data.start, state.memory.load(content, size))
     return made
-
-
-@c.export()
-def PyBytes_FromString(state: ProcessState, content: c.Pointer) -> c.NewReference:
-    return state.memory.load_string(content)
 
 
 @c.export("PyBytes_AS_STRING")
@@ -124,6 +120,27 @@ c.export_operations((c.Int,), c.NewReference, PyUnicode_FromOrdinal=chr)
 c.export_operations((c.Text,), c.NewReference, PyUnicode_FromString=str, PyUnicode_InternFromString=str)
 c.export_operations((c.Value,), c.Ssize, PyUnicode_GetLength=lambda value: len(_get_text(value)))
 c.export_operations((c.Value, c.Value), c.Int, PyUnicode_Contains=lambda value, part: part in _get_text(value))
+c.export_operations((c.Value, c.CString), c.Int, PyUnicode_EqualToUTF8=lambda a, b: _get_text(a).encode() == b)
+c.export_operations((c.Value, c.Content), c.Int, PyUnicode_EqualToUTF8AndSize=lambda a, b: _get_text(a).encode() == b)
+c.export_operations((c.Content, c.Encoding, c.Errors), c.NewReference, PyUnicode_Decode=bytes.decode)
+c.export_operations(
+    (c.Content, c.Errors),
+    c.NewReference,
+    PyUnicode_DecodeASCII=lambda content, errors: content.decode("ascii", errors),
+    PyUnicode_DecodeLatin1=lambda content, errors: content.decode("latin-1", errors),
+    PyUnicode_DecodeUTF8=lambda content, errors: content.decode("utf-8", errors),
+)
+c.export_operations(
+    (c.Value, c.Encoding, c.Errors),
+    c.NewReference,
+    PyUnicode_AsEncodedString=lambda value, encoding, errors: _get_text(value).encode(encoding, errors),
+    PyUnicode_FromEncodedObject=str,
+)
+c.export_operations(
+    (c.Value, c.OptionalValue, c.Ssize),
+    c.NewReference,
+    PyUnicode_Split=lambda value, separator, most: _get_text(value).split(separator, most),
+)
 c.export_operations(
     (c.Value,),
     c.NewReference,
@@ -149,7 +166,7 @@ c.export_operations(
 def PyUnicode_FromStringAndSize(state: ProcessState, content: c.Pointer, size: c.Ssize) -> c.NewReference:
     if size < 0:
         raise SystemError("Negative size passed to PyUnicode_FromStringAndSize")
-    return state.memory.load(content, size).decode() if size else ""
+    return state.memory.load(content, size).decode()
 
 
 @c.export()
@@ -159,7 +176,8 @@ def PyUnicode_FromFormat(state: ProcessState, form: c.Text, rest: c.Variadic) ->
 
 @c.export()
 def PyUnicode_AsUTF8AndSize(state: ProcessState, value: c.Object, size: c.Pointer) -> c.Pointer:
-    block = state.objects.get_data(_check_str(value))
+    _get_text(value.value)
+    block = state.objects.get_data(value)
     if size:
         state.memory.store(size, state.abi.packer("n").pack(block.size - 1))
     return block.start
@@ -167,43 +185,7 @@ def PyUnicode_AsUTF8AndSize(state: ProcessState, value: c.Object, size: c.Pointe
 
 @c.export()
 def PyUnicode_AsUTF8(state: ProcessState, value: c.Object) -> c.Pointer:
-    return state.objects.get_data(_check_str(value)).start
-
-
-@c.export()
-def PyUnicode_AsEncodedString(
-    state: ProcessState, value: c.Value, encoding: c.Pointer, errors: c.Pointer
-) -> c.NewReference:
-    return _get_text(value).encode(_load_text(state, encoding, "utf-8"), _load_text(state, errors, "strict"))
-
-
-@c.export()
-def PyUnicode_DecodeUTF8(state: ProcessState, content: c.Pointer, size: c.Ssize, errors: c.Pointer) -> c.NewReference:
-    return _decode(state, content, size, "utf-8", errors)
-
-
-@c.export()
-def PyUnicode_DecodeLatin1(state: ProcessState, content: c.Pointer, size: c.Ssize, errors: c.Pointer) -> c.NewReference:
-    return _decode(state, content, size, "latin-1", errors)
-
-
-@c.export()
-def PyUnicode_DecodeASCII(state: ProcessState, content: c.Pointer, size: c.Ssize, errors: c.Pointer) -> c.NewReference:
-    return _decode(state, content, size, "ascii", errors)
-
-
-@c.export()
-def PyUnicode_Decode(
-    state: ProcessState, content: c.Pointer, size: c.Ssize, encoding: c.Pointer, errors: c.Pointer
-) -> c.NewReference:
-    return _decode(state, content, size, _load_text(state, encoding, "utf-8"), errors)
-
-
-@c.export()
-def PyUnicode_FromEncodedObject(
-    state: ProcessState, value: c.Value, encoding: c.Pointer, errors: c.Pointer
-) -> c.NewReference:
-    return str(value, _load_text(state, encoding, "utf-8"), _load_text(state, errors, "strict"))
+    return PyUnicode_AsUTF8AndSize(state, value, 0)
 
 
 @c.export()
@@ -221,39 +203,11 @@ def PyUnicode_Substring(state: ProcessState, value: c.Value, start: c.Ssize, end
 
 
 @c.export()
-def PyUnicode_Split(state: ProcessState, value: c.Value, separator: c.OptionalValue, most: c.Ssize) -> c.NewReference:
-    return _get_text(value).split(separator, most)
-
-
-@c.export()
-def PyUnicode_CompareWithASCIIString(state: ProcessState, value: c.Value, text: c.Pointer) -> c.Int:
-    other = state.memory.load_string(text).decode("latin-1")
-    return (_get_text(value) > other) - (_get_text(value) < other)
-
-
-@c.export()
-def PyUnicode_EqualToUTF8(state: ProcessState, value: c.Value, text: c.Pointer) -> c.Int:
-    return int(_get_text(value).encode() == state.memory.load_string(text))
-
-
-@c.export()
-def PyUnicode_EqualToUTF8AndSize(state: ProcessState, value: c.Value, text: c.Pointer, size: c.Ssize) -> c.Int:
-    return int(_get_text(value).encode() == (state.memory.load(text, size) if size else b""))
+def PyUnicode_CompareWithASCIIString(state: ProcessState, value: c.Value, text: c.CString) -> c.Int:
+    left, right = _get_text(value), text.decode("latin-1")
+    return (left > right) - (left < right)
 
 
 @c.export()
 def PyUnicode_InternInPlace(state: ProcessState, place: c.Pointer) -> None:
     state.objects.find(state.memory.load_pointer(place))
-
-
-def _decode(state: ProcessState, content: int, size: int, encoding: str, errors: int) -> str:
-    return (state.memory.load(content, size) if size else b"").decode(encoding, _load_text(state, errors, "strict"))
-
-
-def _load_text(state: ProcessState, text: int, default: str) -> str:
-    return state.memory.load_string(text).decode() if text else default
-
-
-def _check_str(made: GuestObject) -> GuestObject:
-    _get_text(made.value)
-    return made
