@@ -18,7 +18,6 @@ from wheelworks.core import console, process, targets
 from wheelworks.core.errors import WheelworksError
 
 BASE = "cross"
-_SECONDS = 600
 _ENV = {"CIBW_TEST_COMMAND": "", "CIBW_AUDIT_COMMAND": ""}  # only build, as the other builders do
 
 Command = Callable[[Path], Sequence[str]]
@@ -99,7 +98,7 @@ def _time_build(name: str, command: Command) -> float:
     with tempfile.TemporaryDirectory(prefix="wheelworks-") as folder:
         words = command(Path(folder))
         start = time.perf_counter()
-        ended = process.run(words, env={**os.environ, **_ENV}, timeout=_SECONDS)
+        ended = process.run(words, env={**os.environ, **_ENV}, timeout=600)
         if ended.status or not list(Path(folder).glob("*.whl")):
             raise WheelworksError(f"the builder {name} failed:\n{ended.output[-1500:]}")
         return time.perf_counter() - start

@@ -85,9 +85,6 @@ def _measure_sizes(
     return found
 
 
-# -- masking
-
-
 def time_mask_to_bytes(size: int) -> Timers:
     """Return timers of masking ``size`` bytes to new ones."""
     data = bytes(size)
@@ -109,9 +106,6 @@ def time_mask_in_place(size: int) -> Timers:
         "aiohttp": make_timer(aiohttp, _MASK, buffer),
         "copy": make_timer(bytes, bytearray(size)),
     }
-
-
-# -- WebSocket frames
 
 
 def tornado_frame_parser() -> Callable[[bytes], Any]:
@@ -203,9 +197,6 @@ def time_frame_builders(size: int) -> Timers:
         "speedups": make_timer(import_function("tornado_speedups._speedups", "build_frame"), _BINARY, payload, None),
         "copy": make_timer(bytes, bytearray(payload)),
     }
-
-
-# -- HTTP headers
 
 
 class CollectedHeaders:

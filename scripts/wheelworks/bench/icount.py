@@ -111,9 +111,6 @@ def cost_per_call(counts: tuple[int, int]) -> float:
     return counts[0] - SMALL * cost_per_byte(counts)
 
 
-# -- the file of counts
-
-
 def parse_counts(text: str) -> tuple[int, int]:
     """Return the two counts of a JSON string. Raises ValueError for another string."""
     small, large = (int(word) for word in text.split())
@@ -154,9 +151,8 @@ def compare_counts(wheels: Sequence[WheelCounts], known: Mapping[str, Any]) -> I
             yield Change(f"{wheel.tags}: this wheel isn't in the baseline", regression=True)
         elif UNSUPPORTED in before or wheel.reason:
             if before != _make_row(wheel):
-                yield Change(
-                    f"{wheel.tags}: {wheel.reason or 'it can be run now: count its instructions'}", regression=True
-                )
+                why = wheel.reason or "it can be run now: count its instructions"
+                yield Change(f"{wheel.tags}: {why}", regression=True)
         else:
             yield from _compare_wheel(wheel, before)
 

@@ -113,14 +113,8 @@ def _format_cell(measurement: Measurement | None, base: Measurement | None) -> s
     return shown if base is None else f"{shown}  {paired_ratio(measurement, base):.3f}"
 
 
-# -- the file of results
-
-
 def format_results(suites: Mapping[str, Sequence[Measurement]]) -> str:
-    """Return the results as JSON in pyperf's format, with facts about the machine.
-
-    Raises WheelworksError if nothing was measured.
-    """
+    """Return the results and facts about the machine as pyperf's JSON. Raises WheelworksError if there are none."""
     import pyperf
 
     facts = _collect_facts()
@@ -144,7 +138,6 @@ def _make_benchmark(suite: str, one: Measurement, facts: Mapping[str, Any]) -> A
 
 
 def _collect_facts() -> dict[str, Any]:
-    """Return what pyperf knows about this machine, and the versions of the measured packages."""
     import pyperf
 
     known = pyperf.Run([1.0], collect_metadata=True).get_metadata()
@@ -178,7 +171,6 @@ def load_facts(path: Path) -> dict[str, str]:
 
 
 def _read(path: Path) -> list[tuple[dict[str, Any], Measurement]]:
-    """Return each benchmark with its metadata. Raises WheelworksError for another kind of file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         common = dict(content.get("metadata", {}))

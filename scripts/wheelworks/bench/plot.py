@@ -91,9 +91,8 @@ def draw_plot(title: str, group: Sequence[Measurement]) -> bytes:
         axes.yaxis.set_major_formatter(lambda value, _: format_figure(value, group[0].unit))
         _draw_lines(axes, group)
         written = io.BytesIO()
-        figure.savefig(
-            written, format="svg", metadata={"Date": None, "Creator": None, "Title": escape_invisible(title)}
-        )
+        metadata = {"Date": None, "Creator": None, "Title": escape_invisible(title)}
+        figure.savefig(written, format="svg", metadata=metadata)
     return written.getvalue()
 
 
@@ -105,9 +104,8 @@ def _draw_lines(axes: Axes, group: Sequence[Measurement]) -> None:
         if subject == LIMIT:
             colour, dashes = LIMIT_STYLE
         name = escape_invisible(f"{subject} (the limit)" if subject == LIMIT else subject)
-        [line] = axes.plot(
-            *zip(*points, strict=True), color=colour, linestyle=dashes, marker="o", markersize=3, label=name
-        )
+        style: dict[str, Any] = {"color": colour, "linestyle": dashes, "marker": "o", "markersize": 3}
+        [line] = axes.plot(*zip(*points, strict=True), **style, label=name)
         line.set_gid(f"line-{number}")
         lines.append((points[-1][1], line))
     # In the order of the lines' right ends, from top to bottom.

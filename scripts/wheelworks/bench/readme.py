@@ -25,9 +25,8 @@ ROWS = (
 
 def format_table(suites: Mapping[str, Sequence[Measurement]]) -> str:
     """Return the table as Markdown. Raises WheelworksError if a case is missing."""
-    return "\n".join(
-        (*HEAD, *(_format_row(text, case, suite, suites.get(suite, ())) for text, suite, case in ROWS), "")
-    )
+    rows = (_format_row(text, case, suite, suites.get(suite, ())) for text, suite, case in ROWS)
+    return "\n".join((*HEAD, *rows, ""))
 
 
 def _format_row(text: str, case: str, suite: str, measurements: Sequence[Measurement]) -> str:

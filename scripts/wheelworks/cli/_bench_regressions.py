@@ -93,7 +93,7 @@ def _install_wheel(source: Path, folder: Path) -> Path:
 
 
 def _measure(site: Path, suites: Sequence[str], file: Path, into: Figures) -> None:
-    """Add the best round of each case. Raises WheelworksError with the output if the measurement fails."""
+    """Add the best round of each case."""
     words = ("bench", *suites, "--quick", "--only", "speedups", "--out", str(file))
     # Both run with environments of the same length, and with allocations that don't depend on earlier ones. Otherwise
     # large cases of the same code differ by a third, and significantly.
@@ -146,9 +146,6 @@ def show_differences(found: Sequence[Difference], revision: str) -> int:
     return int(any(one.ratio > 1 for one in significant))
 
 
-# -- instruction counts
-
-
 def run_icount(folder: Path, *, update_baseline: bool) -> int:
     """Count the instructions of a folder's wheels, show them, write FOLDER/bench/icount.json, compare the baseline.
 
@@ -181,7 +178,6 @@ def show_changes(changes: Sequence[Change]) -> int:
 
 
 def _find_wheels(folder: Path) -> list[Path]:
-    """Return the folder's wheels of this package that have machine code. Raises UsageError if there are none."""
     wheels = sorted(folder.glob("tornado_speedups-*.whl"))
     found = [path for path in wheels if parse_wheel_name(path.name).platforms != {"any"}]
     if not found:
@@ -191,10 +187,8 @@ def _find_wheels(folder: Path) -> list[Path]:
 
 def _show_counts(found: Sequence[WheelCounts]) -> None:
     """Show the costs of a byte and of a call, of the most expensive wheel for each CPU."""
-    for title, cost, form in (
-        ("byte", icount.cost_per_byte, ".2f"),
-        ("call, without its bytes", icount.cost_per_call, ",.0f"),
-    ):
+    costs = (("byte", icount.cost_per_byte, ".2f"), ("call, without its bytes", icount.cost_per_call, ",.0f"))
+    for title, cost, form in costs:
         cpus = sorted({one.cpu for one in found if one.counts})
         table = console.create_table(f"instructions per {title}, at most", "", *cpus)
         for name in icount.CALLS:

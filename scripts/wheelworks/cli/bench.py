@@ -58,8 +58,6 @@ OPTIONS = {
     "--count-instructions": "instructions of the servers instead of CPU time (needs valgrind)",
     "--source": "with build: the sdist or project to build (default: this project)",
     "--target": "with build: the target whose wheel to build (default: this machine's wheel and the ARM64 wheels)",
-    "--table": "print README's table of a results file",
-    "--update-baseline": "with --icount: replace the baseline by the new counts",
 }
 
 
@@ -77,8 +75,8 @@ def parser() -> argparse.ArgumentParser:
     add("--only", action="append", default=[], metavar="SUBJECT", help="measure this subject only; repeatable")
     add("--source", default=".", metavar="SOURCE", help=OPTIONS["--source"])
     add("--target", default="", metavar="ID", help=OPTIONS["--target"])
-    add("--table", type=Path, metavar="FILE", help=OPTIONS["--table"])
-    add("--update-baseline", action="store_true", help=OPTIONS["--update-baseline"])
+    add("--table", type=Path, metavar="FILE", help="print README's table of a results file")
+    add("--update-baseline", action="store_true", help="with --icount: replace the baseline by the new counts")
     add("--out", type=Path, default=OUT, metavar="FILE", help=f"the results file (default: {OUT}); plots go beside it")
     return made
 
@@ -124,7 +122,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    """Measure the suites, show the tables, and write the results, the plots and the page."""
     rounds, scale = (2, 0.2) if options.quick else (7, 1.0)
     only = frozenset(options.only)
     plan = Plan(rounds, scale, options.count_instructions, only, options.source, options.target)

@@ -58,7 +58,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _find_wheels(word: str, progress: console.Progress) -> list[Path]:
-    """Return the wheels that an argument names. Raises UsageError where there are none."""
     path = Path(word)
     if path.is_dir():
         found = sorted(path.glob("*.whl"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wheelworks.cli._command import create_parser, ensure_writable
 from wheelworks.cli.reproduce import select_variations, select_wheels
-from wheelworks.core import console
+from wheelworks.core import console, targets
 from wheelworks.core.errors import UsageError
 from wheelworks.release import publishing, steps
 from wheelworks.release.steps import Release, ReleaseSubset
@@ -60,7 +60,9 @@ def main(argv: Sequence[str]) -> int:
     if options.publish and subset != ReleaseSubset():
         raise UsageError("a part of a release can't be published", "leave out --publish, or the limiting options")
     out = Path(options.out).resolve()
-    release = steps.begin_release(root, out, options.version, name, subset, publish=options.publish)
+    commit = publishing.check_preconditions(root, options.version, publish=options.publish)
+    stem = targets.format_name_version(name, options.version)
+    release = Release(root, out, options.version, commit, stem, subset)
     if options.publish:
         publishing.check_remote(root, release.version, release.commit, options.remote)
     ensure_writable(release.dist)
@@ -86,7 +88,6 @@ def _run_steps(release: Release) -> None:
 
 
 def _publish(release: Release, remote: str) -> int:
-    """Ask for the version, then tag the commit and push the tag."""
     publishing.check_remote(release.root, release.version, release.commit, remote)
     try:
         typed = input(f"Type the version to publish {release.commit[:12]}: ").strip()

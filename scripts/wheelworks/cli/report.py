@@ -51,7 +51,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _load_manifests(folder: Path) -> list[manifest.Manifest]:
-    """Return every manifest below a folder. Raises UsageError if there is none."""
     found = [manifest.load(path.parent) for path in sorted(folder.rglob(manifest.FILE))]
     if not found:
         raise UsageError(f"--merge {folder}: there is no {manifest.FILE} below it")

@@ -92,7 +92,6 @@ def _reproduce(options: argparse.Namespace, variations: Sequence[Variation]) -> 
 
 
 def _reproduce_with_recorded_suite(mismatch: ToolchainMismatch, argv: Sequence[str]) -> int:
-    """Run the same command of the suite that built the release."""
     with create_work_folder() as work:
         with console.Progress() as progress:
             suite = rebuild.install_suite(mismatch, work, lambda text: progress.update("tools", text))
@@ -116,7 +115,6 @@ def select_wheels(options: argparse.Namespace) -> Selection:
 
 
 def _resolve_source(options: argparse.Namespace, work: Path, update: Callable[[str], None]) -> RebuildSource:
-    """Return what SOURCE stands for. Raises UsageError, WheelworksError."""
     origin = options.origin
     if origin and not origin.exists():
         raise UsageError(f"--source {origin}: no such file or folder", "name an sdist (.tar.gz), or a project's folder")
@@ -210,13 +208,9 @@ def _print_result(rebuilt: ReproductionResult) -> None:
 
 
 def _record_result(folder: Path, rebuilt: ReproductionResult) -> None:
-    """Add the result to the folder's manifest."""
-    record = manifest.load(folder)
-    if record is not None:
-        wheels = [
-            structs.replace(wheel, reproduced=rebuilt.create_record(wheel.file) or wheel.reproduced)
-            for wheel in record.wheels
-        ]
+    if record := manifest.load(folder):
+        create = rebuilt.create_record
+        wheels = [structs.replace(one, reproduced=create(one.file) or one.reproduced) for one in record.wheels]
         _page.save_with_page(structs.replace(record, wheels=wheels), folder)
 
 

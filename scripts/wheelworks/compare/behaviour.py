@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from wheelworks.compare.contents import find_shared_modules
-from wheelworks.compare.pairs import DifferenceCode, Skipped, WheelDifference, WheelPair, abbreviate
+from wheelworks.compare.pairs import DifferenceCode, Skipped, WheelDifference, WheelPair
+from wheelworks.core.text import abbreviate
 
 CANNOT_RUN = "Unsupported: "  # start of a call's result where the call needs something that isn't emulated
 

@@ -8,11 +8,12 @@ from email.message import Message
 from email.parser import BytesParser
 from pathlib import Path
 
-from wheelworks.compare.pairs import WheelDifference, WheelPair, abbreviate, compare_names, pair_wheels
+from wheelworks.compare.pairs import WheelDifference, WheelPair, compare_names, pair_wheels
 from wheelworks.core import binary
 from wheelworks.core.binary import Binary
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.tags import CompatibilityTarget
+from wheelworks.core.text import abbreviate
 from wheelworks.core.wheel import Wheel, find_dist_info
 
 BINARY_SUFFIXES = (".so", ".pyd", ".dylib")

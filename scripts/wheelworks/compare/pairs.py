@@ -128,9 +128,3 @@ def compare_names(pair: WheelPair) -> list[WheelDifference]:
 
 def _format_version(version: Version) -> str:
     return ".".join(map(str, version)) or "any"
-
-
-def abbreviate(names: list[str], shown: int = 5) -> str:
-    """Return the first few names, and the number of further ones."""
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest

@@ -78,9 +78,5 @@ def binfmt_rule(cpu: Cpu, interpreter: str) -> str:
 
     Flag F opens the interpreter now, so that it is found after the root changes. Flag P passes argv[0] on.
     """
-    magic, mask = (_escaped(part) for part in elf_header(cpu))
+    magic, mask = ("".join(f"\\x{byte:02x}" for byte in part) for part in elf_header(cpu))
     return f":{cpu.emulator}:M::{magic}:{mask}:{interpreter}:FP"
-
-
-def _escaped(part: bytes) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in part)

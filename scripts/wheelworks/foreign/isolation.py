@@ -115,15 +115,12 @@ def compile_folder(python: str, folder: Path, seen_as: str) -> bool:
     native = next((cpu for cpu in CPUS if is_host(cpu)), None)
     if native is None:
         return False
+    options = ["-qq", "-j0", "--invalidation-mode=unchecked-hash", "-s/job", f"-p{seen_as}"]
     try:
         rootfs = Rootfs(make_rootfs(choose_recipe(native, python)), python, native, "")
-    except CannotMakeRootfs:
-        return False
-    options = ["-qq", "-j0", "--invalidation-mode=unchecked-hash", "-s/job", f"-p{seen_as}"]
-    command, environment = enter_namespaces(rootfs, folder, folder, ["-m", "compileall", *options, "/job"])
-    try:
+        command, environment = enter_namespaces(rootfs, folder, folder, ["-m", "compileall", *options, "/job"])
         process.run(command, env=environment, timeout=COMPILE_LIMIT)
-    except process.TimedOut:
+    except (CannotMakeRootfs, process.TimedOut):
         return False
     return any(folder.rglob("*.pyc"))
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 from wheelworks.core import process
 from wheelworks.core.files import create_cache_folder, get_cache_folder, remove_tree
+from wheelworks.core.text import abbreviate
 from wheelworks.core.verdict import Verdict
 from wheelworks.foreign.cpus import Cpu, find_cpu
 from wheelworks.foreign.isolation import (
@@ -173,10 +174,10 @@ def _find_failures(suite: suites.SuiteResults, modules: Sequence[str]) -> Iterab
         yield f"{test} failed:\n{results.finished[test][1][-DETAIL:]}"
     if skipped := [test for test in results.with_outcome("skipped") if test not in suite.reasons]:
         details = [f"{test} ({results.finished[test][1]})" for test in skipped]
-        yield f"skipped, but not an expected failure: {_shorten(details)}"
+        yield f"skipped, but not an expected failure: {len(details)}: {abbreviate(details, SHOWN)}"
     missing = [test for test in results.collected if test not in results.finished and test not in suite.reasons]
     if missing and not results.deaths:
-        yield f"never ran, but not an expected failure: {_shorten(missing)}"
+        yield f"never ran, but not an expected failure: {len(missing)}: {abbreviate(missing, SHOWN)}"
     if unloaded := [name for name in modules if name not in results.modules]:
         yield f"the extension was never loaded, so that the tests ran without it: {', '.join(unloaded)}"
     yield from (f"{hook}: {status}" for hook, status in results.hooks.items() if status != "installed")
@@ -194,11 +195,6 @@ def _describe_exceptions(suite: suites.SuiteResults) -> Iterable[str]:
         yield f"expected failures: {len(absent)}: {reasons}"
     if suite.second_try:
         yield f"passed only at the second try, alone: {', '.join(suite.second_try)}"
-
-
-def _shorten(items: Sequence[str]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return f"{len(items)}: " + ", ".join(items[:SHOWN]) + more
 
 
 @contextmanager

@@ -50,7 +50,6 @@ def _parse_version(version: str) -> Version:
 
 
 def _check_clone(root: Path) -> None:
-    """Check that everything is committed, on the branch from which releases are made."""
     if changed := read_git(root, "status", "--porcelain"):
         raise WheelworksError(f"the work tree isn't clean:\n{changed}", "git commit, or git stash")
     if (branch := read_git(root, "rev-parse", "--abbrev-ref", "HEAD")) != BRANCH:
@@ -72,7 +71,6 @@ def _check_files(root: Path, version: str, *, publish: bool) -> None:
 
 
 def _check_tags(root: Path, wanted: Version) -> None:
-    """Check that the version is higher than all tagged ones."""
     for tag in read_git(root, "tag", "--list", "v*").split():
         try:
             tagged = Version(tag.removeprefix("v"))
@@ -84,10 +82,7 @@ def _check_tags(root: Path, wanted: Version) -> None:
 
 
 def check_remote(root: Path, version: str, commit: str, remote: str) -> None:
-    """Check that the remote lacks the tag, and that its main branch has the commit.
-
-    Raises WheelworksError if not, or if the remote can't be reached.
-    """
+    """Check that the remote lacks the tag, and that its main branch has the commit. Raises WheelworksError."""
     if read_git(root, "ls-remote", "--tags", remote, f"refs/tags/v{version}"):
         raise WheelworksError(f"{version} is already tagged at {remote}", "take the next version")
     read_git(root, "fetch", "--quiet", "--no-tags", remote, f"refs/heads/{BRANCH}")

@@ -7,7 +7,7 @@ these files, so that a release that was killed continues where it was.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from msgspec import structs
 from wheelworks.core import manifest, process, targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import hash_file, remove_leftovers, write_file
-from wheelworks.release import publishing, rehearsal
+from wheelworks.release import rehearsal
 from wheelworks.reproduce import provenance
 from wheelworks.reproduce.provenance import PROVENANCE_FILE
-from wheelworks.reproduce.rebuild import Selection
+from wheelworks.reproduce.rebuild import Selection, repeat_option
 
 STATE_FILE = ".release.json"
 CHECKSUMS_FILE = "SHA256SUMS"
@@ -38,15 +38,11 @@ class ReleaseSubset:
 
     def format_options(self) -> tuple[str, ...]:
         """Return the options in a fixed order, which also identify the subset in the record."""
-        return (*self.selection.format_options(), *self.test_options(), *_repeat("--vary", self.variations))
+        return (*self.selection.format_options(), *self.test_options(), *repeat_option("--vary", self.variations))
 
     def test_options(self) -> tuple[str, ...]:
         """Return the options of test-native."""
-        return (*_repeat("--python", self.pythons), *_repeat("--tornado", self.tornados))
-
-
-def _repeat(option: str, values: Sequence[str]) -> Iterator[str]:
-    return (word for value in values for word in (option, value))
+        return (*repeat_option("--python", self.pythons), *repeat_option("--tornado", self.tornados))
 
 
 @dataclass(frozen=True)
@@ -168,7 +164,7 @@ def run_native_tests(release: Release) -> None:
 
 def reproduce_wheels(release: Release) -> None:
     """Build the sdist and the wheels again from the commit, in changed environments."""
-    varied = _repeat("--vary", release.subset.variations)
+    varied = repeat_option("--vary", release.subset.variations)
     run_wheelworks(release, "reproduce", release.dist, "--source", release.root, *varied)
 
 
@@ -249,12 +245,6 @@ def _load_state(release: Release) -> ReleaseState:
     return found if structs.replace(found, done={}) == fresh else fresh
 
 
-def begin_release(root: Path, dist: Path, version: str, name: str, subset: ReleaseSubset, *, publish: bool) -> Release:
-    """Check the preconditions of a release, and return it. Raises WheelworksError."""
-    commit = publishing.check_preconditions(root, version, publish=publish)
-    return Release(root, dist, version, commit, targets.format_name_version(name, version), subset)
-
-
 def run_steps(release: Release, steps: Sequence[ReleaseStep], update: Callable[[str, str], None]) -> None:
     """Run every step that isn't done; ``update`` gets each step's name with "running", "done" or "done before".
 
@@ -276,7 +266,6 @@ def run_steps(release: Release, steps: Sequence[ReleaseStep], update: Callable[[
 
 
 def _prepare_folder(release: Release) -> ReleaseState:
-    """Check and clean the folder, and return the state."""
     written = (*(path.name for path in release.attested), CHECKSUMS_FILE, STATE_FILE, manifest.FILE)
     remove_leftovers(release.dist, written)
     _check_no_other_files(release)

@@ -40,10 +40,7 @@ def launch_chromium(playwright: Playwright) -> Iterator[Browser]:
 
 
 def take_pictures(page: Path, folder: Path) -> list[Path]:
-    """Write pictures of a page in each theme and on a phone, and return their paths.
-
-    Raises WheelworksError if Playwright or Chromium isn't installed, or if Chromium fails.
-    """
+    """Write pictures of a page, and return their paths. Raises WheelworksError if Chromium is missing or fails."""
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError as error:

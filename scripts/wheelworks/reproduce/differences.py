@@ -120,9 +120,6 @@ def _read_sdist(path: Path) -> tuple[dict[str, bytes], _Headers]:
     return contents, fields
 
 
-# --- the contents of members -----------------------------------------------------------------------------------------
-
-
 def _compare_contents(ones: Mapping[str, bytes], others: Mapping[str, bytes]) -> Iterator[ByteDifference]:
     """Compare members. RECORD, which lists the hashes of the others, is only reported if nothing else differs."""
     changed = [name for name in sorted({*ones, *others}) if ones.get(name) != others.get(name)]
@@ -138,7 +135,6 @@ def _describe_presence(first: bool, second: bool) -> tuple[str, str]:
 
 
 def _compare_member(name: str, first: bytes, second: bytes) -> list[ByteDifference]:
-    """Return the first different line of a text, or the different regions of a binary."""
     if first.replace(b"\r\n", b"\n") == second.replace(b"\r\n", b"\n") and b"\0" not in first:
         return [ByteDifference(name, "line ends only", _describe_line_ends(first), _describe_line_ends(second))]
     if line := _compare_lines(first, second):
@@ -176,9 +172,6 @@ def _compare_headers(ones: _Headers, others: _Headers) -> list[ByteDifference]:
             if value != others[name].get(field):
                 found.append(ByteDifference(name, f"archive's {field}", str(value), str(others[name].get(field))))
     return sorted(found, key=lambda one: (one.member, one.where))
-
-
-# --- binaries: header fields and sections ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -308,9 +301,6 @@ def _format_value(data: bytes, offset: int) -> str:
         if match.start() <= offset - start < match.end():
             return repr(match.group().decode())
     return data[offset : offset + 8].hex(" ") or "(the end)"
-
-
-# --- diffoscope ------------------------------------------------------------------------------------------------------
 
 
 def run_diffoscope(first: Path, second: Path) -> str:

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +24,13 @@ from wheelworks.reproduce.environment import RebuildEnvironment
 from wheelworks.reproduce.provenance import CHECKOUT, LOCKS, ToolchainMismatch
 from wheelworks.reproduce.variations import Variation
 
-_PACKAGES = "requirements/wheelworks.txt"
 # The name of `process.PARENT_VARIABLE` in commits before the manifest's schema 2.
 _OLD_PARENT_VARIABLE = "WHEELWORKS_TIED"
+
+
+def repeat_option(option: str, values: Iterable[str]) -> list[str]:
+    """Return the words of a command line that give an option several values."""
+    return [word for value in values for word in (option, value)]
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,9 @@ class Selection:
     targets: tuple[str, ...] = ()
     abis: tuple[str, ...] = ()
 
-    def format_options(self) -> Iterator[str]:
-        """Yield the options of ``build-wheels`` that select these wheels."""
-        for target in self.targets:
-            yield from ("--target", target)
-        for abi in self.abis:
-            yield from ("--abi", abi)
+    def format_options(self) -> tuple[str, ...]:
+        """Return the options of ``build-wheels`` that select these wheels."""
+        return (*repeat_option("--target", self.targets), *repeat_option("--abi", self.abis))
 
     def covers(self, file: str) -> bool:
         """Return whether a file is selected; an sdist always is."""
@@ -151,7 +152,7 @@ class Rebuilder:
 
 def _format_command(now: RebuildEnvironment, selection: Selection) -> list[str]:
     words = ["build-wheels", str(now.source), "--out", str(now.out), "--no-run", *selection.format_options()]
-    words += [word for setting in now.passed_env for word in ("--env", setting)]
+    words += repeat_option("--env", now.passed_env)
     return [*words, "--python", now.python] if now.python else words
 
 
@@ -210,5 +211,5 @@ def _install_packages(folder: Path, place: Path) -> Path:
     # With pip, which the suite runs: it asks pip for the index, and creates build environments by it.
     process.run_checked([sys.executable, "-m", "venv", place], failure)
     python = venv.python_of(place)
-    venv.install_requirements(python, failure, "--require-hashes", "-r", folder / _PACKAGES)
+    venv.install_requirements(python, failure, "--require-hashes", "-r", folder / "requirements/wheelworks.txt")
     return python

@@ -74,16 +74,9 @@ def reproduce_source(
     output, causes = find_causes(reference, build, varied)
     notes += provenance.compare_tools(source.tools, output.record.toolchain.versions() if output.record else {})
     wrong = set(find_differing(reference, output))
-    return ReproductionResult(
-        reference,
-        output,
-        {name: name not in wrong for name in sorted({*reference, *wrong})},
-        causes,
-        builder.builds,
-        tuple(varied),
-        tuple(unvaried),
-        tuple(notes),
-    )
+    files = {name: name not in wrong for name in sorted({*reference, *wrong})}
+    changed = tuple(varied), tuple(unvaried)
+    return ReproductionResult(reference, output, files, causes, builder.builds, *changed, tuple(notes))
 
 
 def _match_files(reference: Files, build: BuildOutput, *, only_these: bool) -> BuildOutput:

@@ -60,7 +60,6 @@ def resolve_wheels(wheels: Sequence[Path], sdist: Path | None, chosen: Selection
 
 
 def _find_sdist(wheels: Sequence[Path]) -> Path:
-    """Return the sdist beside wheels, of their name and version."""
     name, folder = parse_wheel_name(wheels[0].name), wheels[0].parent
     wanted = canonicalize_name(name.distribution), Version(name.version)
     for path in sorted(folder.glob("*.tar.gz")):

@@ -45,10 +45,7 @@ class Environment:
 
 
 def create_environment(python: Path, version: str, wheel: Path, folder: Path) -> Environment:
-    """Create an environment below ``folder``, with a version of Tornado ("6.6", "6.6.1"), a wheel and what tests need.
-
-    Raises WheelworksError.
-    """
+    """Create an environment with a Tornado ("6.6", "6.6.1"), a wheel and what tests need. Raises WheelworksError."""
     environment = folder / "environment"
     interpreter = venv.create_venv(python, environment)
     tornado = _download_tornado(version, interpreter, folder / "tornado")
@@ -88,10 +85,7 @@ def prepare_worker(environment: Environment, work: Path, modules: Sequence[str],
 
 
 def parse_tornado(version: str) -> str:
-    """Return pip's requirement for --tornado: "6.5" is the newest of its series, "6.5.2" that version.
-
-    Raises UsageError for anything else.
-    """
+    """Return pip's requirement for "6.5" (the newest of its series) or "6.5.2". Raises UsageError for anything else."""
     try:
         parsed = Version(version)
     except InvalidVersion:
@@ -102,7 +96,6 @@ def parse_tornado(version: str) -> str:
 
 
 def _download_tornado(version: str, python: Path, folder: Path) -> Tornado:
-    """Download the file that pip chooses for an interpreter, into a new folder."""
     folder.mkdir(parents=True)
     requirement = parse_tornado(version)
     words = ("download", "--quiet", "--no-deps", "--dest", folder, requirement)

@@ -179,9 +179,8 @@ def describe_exit(status: int) -> str:
     number = -status if status < 0 else status - 128
     with suppress(ValueError):
         return f"the worker died of {signal.Signals(number).name}"
-    return (
-        f"the worker ended with exit code {status:#x}" if status > 255 else f"the worker ended with exit code {status}"
-    )
+    code = f"{status:#x}" if status > 255 else str(status)
+    return f"the worker ended with exit code {code}"
 
 
 @dataclass(frozen=True)
@@ -254,7 +253,6 @@ def run_tornado_suite(runner: Runner, install: str, left_out: Mapping[str, str] 
 
 
 def _split_suite(runner: Runner, program: str, *arguments: str) -> list[Task]:
-    """Return one task for each shard of a suite."""
     return [Task(f"shard{shard}", program, (str(shard), str(runner.jobs), *arguments)) for shard in range(runner.jobs)]
 
 

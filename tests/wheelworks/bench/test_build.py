@@ -59,7 +59,7 @@ def test_a_quick_run_starts_no_container(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_every_builder_is_asked_for_this_machines_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(targets, "host", lambda: targets.find_target("win_amd64"))
+    monkeypatch.setattr(targets, "find_host_target", lambda: targets.find_target("win_amd64"))
     native = build.list_cases("a.tar.gz", "")["this machine's wheel"]
     assert list(native) == ["cross", "pip", "cibuildwheel"]
     assert all("a.tar.gz" in command(tmp_path) and str(tmp_path) in command(tmp_path) for command in native.values())
@@ -68,7 +68,7 @@ def test_every_builder_is_asked_for_this_machines_wheel(monkeypatch: pytest.Monk
 
 
 def test_a_machine_without_a_row_has_no_cibuildwheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "host", lambda: None)
+    monkeypatch.setattr(targets, "find_host_target", lambda: None)
     assert list(build.list_cases(".", "")["this machine's wheel"]) == ["cross", "pip"]
 
 

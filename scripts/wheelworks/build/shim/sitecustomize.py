@@ -86,10 +86,10 @@ def install(settings: dict[str, Any]) -> None:
 
     def target_import(  # called by position and by keyword, like builtins.__import__
         name: str,
-        globals: Any = None,
-        locals: Any = None,
+        globals: Any = None,  # noqa: A002
+        locals: Any = None,  # noqa: A002
         fromlist: Any = (),
-        level: int = 0,  # noqa: A002
+        level: int = 0,
     ) -> Any:
         module = real_import(name, globals, locals, fromlist, level)
         bound = name if fromlist else name.partition(".")[0]  # `import os.path` binds os

@@ -64,12 +64,8 @@ def all() -> unittest.TestSuite:  # noqa: A001
     tests = list(iterate_tests(runtests.all()))
     NAMES.update(zip(tests, make_unique([test.id() for test in tests]), strict=True))
     RESULTS.collect(NAMES.values())
-    return unittest.TestSuite(test for test in tests[SHARD::SHARDS] if is_chosen(NAMES[test]))
-
-
-def is_chosen(name: str) -> bool:
-    """Return whether a test must run."""
-    return name not in CHOICE["except"] and (not CHOICE["only"] or name in CHOICE["only"])
+    chosen = [test for test in tests[SHARD::SHARDS] if NAMES[test] not in CHOICE["except"]]
+    return unittest.TestSuite(test for test in chosen if not CHOICE["only"] or NAMES[test] in CHOICE["only"])
 
 
 class Result(unittest.TextTestResult):
