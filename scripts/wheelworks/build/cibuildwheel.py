@@ -21,7 +21,6 @@ from wheelworks.core.wheel import parse_wheel_name
 
 PREFIX = "CIBW_"
 ENGINE_VARIABLE = "CIBW_CONTAINER_ENGINE"
-BUILD_SECONDS = 4 * 3600  # builds under emulation are slow
 
 # cibuildwheel's names of architectures that differ from the end of the identifier.
 _ARCHITECTURES = {"win32": "x86", "win_amd64": "AMD64", "win_arm64": "ARM64"}
@@ -142,7 +141,7 @@ def run_cibuildwheel(
     wanted = list_identifiers(sdist, env, work)
     update(f"cibuildwheel builds {len(wanted)} wheels: {', '.join(wanted)}")
     command = [*_make_command(sdist), "--output-dir", work / "wheelhouse"]
-    result = process.run(command, env=env, cwd=work, timeout=BUILD_SECONDS)
+    result = process.run(command, env=env, cwd=work, timeout=4 * 3600)  # under emulation, builds are slow
     if result.status:
         raise explain_failure(result.output, result.status)
     wheels = sorted((work / "wheelhouse").glob("*.whl"))

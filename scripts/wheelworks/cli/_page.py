@@ -39,16 +39,14 @@ def load_previous(folder: Path) -> Manifest | None:
 
 def refresh_page(folder: Path) -> None:
     """Write a folder's page again, if it has a manifest, after the files beside it have changed."""
-    record = manifest.load(folder)
-    if record is not None:
+    if record := manifest.load(folder):
         write_page(record, folder)
 
 
 def record_runs(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> None:
     """Add the verdicts to the manifests of the wheels' folders, in place of earlier runs of the same kind."""
     for folder in sorted({wheel.parent for wheel in wheels}):
-        record = manifest.load(folder)
-        if record is not None:
+        if record := manifest.load(folder):
             hashes = {wheel.name: hash_file(wheel) for wheel in wheels if wheel.parent == folder}
             fresh = {one.file for one in record.wheels if hashes.get(one.file) == one.sha256}  # not built again since
             runs = {file: [verdict.record() for verdict in verdicts if verdict.wheel == file] for file in fresh}

@@ -34,9 +34,6 @@ Wheels in DIR with the same source, tools and headers aren't built again, except
 each is run on an emulated CPU, or under a real CPython where no CPU is emulated. --list assumes an extension that calls
 only CPython and uses the stable ABI where there is one. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
 
-# Ways to run a wheel; by default the first that is available is used.
-WAYS = {"emulated": "an emulated CPU", "cpython": "a real CPython"}
-
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
@@ -151,7 +148,8 @@ def _list_wheels(source: Path, options: argparse.Namespace) -> int:
 def _describe_ways(wheel: targets.PlannedWheel, *, everywhere: bool) -> str:
     if not wheel.targets:
         return "no code to run"
-    ways = [text for way, text in WAYS.items() if way in wheel.ways]
+    known = {"emulated": "an emulated CPU", "cpython": "a real CPython"}  # the first that is available is the default
+    ways = [text for way, text in known.items() if way in wheel.ways]
     return "\n".join(ways if everywhere else ways[:1]) or "nothing here"
 
 
