@@ -12,18 +12,15 @@ import gzip
 import io
 import math
 import posixpath
-import struct
 import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 import deflate
 
-from wheelworks.core.archive import DEFAULT_LIMITS, MAX_HEADER_SIZE, LimitedReader, Limits, size_error
+from wheelworks.core.archive import DAMAGE, DEFAULT_LIMITS, MAX_HEADER_SIZE, LimitedReader, Limits, size_error
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import write_file
 
-_DAMAGE_ERRORS = (tarfile.TarError, EOFError, zlib.error, struct.error, ValueError, OverflowError, RecursionError)
 # Windows' separators and streams, C's string end, and the surrogates that stand for bytes which aren't UTF-8.
 _FORBIDDEN_CHARACTERS = frozenset("\\:\0") | frozenset(map(chr, range(0xD800, 0xE000)))
 
@@ -41,7 +38,7 @@ def unpack_sdist(archive: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> 
                 newest = _Unpacker(archive.name, into, limits).unpack_all(tar, reader)
             while reader.read(1 << 16):  # up to gzip's checksum
                 pass
-    except (*_DAMAGE_ERRORS, OSError) as error:
+    except (*DAMAGE, tarfile.TarError, OverflowError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise WheelworksError(f"{archive.name}: damaged or not an sdist: {error}", "download it again") from error

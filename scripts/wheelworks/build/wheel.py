@@ -25,7 +25,7 @@ from packaging.utils import canonicalize_name
 from wheelworks.build import crossenv, source, verify
 from wheelworks.build.backend import LOCK, Backend, BackendError
 from wheelworks.build.context import BuildContext, make_environment
-from wheelworks.build.driver import Compilation, Event, describe_failure, read_log, summarize_log
+from wheelworks.build.driver import Compilation, describe_failure, read_log, summarize_log
 from wheelworks.core import targets, wheel
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.binary import SUFFIXES
@@ -56,25 +56,23 @@ def build_wheel(
     Returns None if it serves none of the targets ``wanted``. Raises WheelworksError with the target and what failed.
     """
     folder, log = crossenv.build_folder(target, abi, context.work), crossenv.log_path(target, abi, context.work)
-    shutil.copytree(context.source.tree, folder / "source")
+    tree = context.source.tree
+    shutil.copytree(tree, folder / "source")
     backend = Backend(folder / "source", context.environment, crossenv.prepare_hooks(context, target, abi))
     try:
         made = backend.make("wheel", folder / "wheel")
     except BackendError as error:
         raise WheelworksError(f"{target.id}: {describe_failure(read_log(log)) or error}") from error
     events = read_log(log)
-    if failure := describe_failure([event for event in events if _is_project_file(event, context.source.tree)]):
+    # Files that aren't the project's are configure tests, which may fail.
+    own = [event for event in events if event["step"] == "link" or (tree / str(event["file"])).exists()]
+    if failure := describe_failure(own):
         raise WheelworksError(f"{target.id}: {failure}")
     compilation = summarize_log(events)
     serves = family if compilation.freestanding else (target,)
     if not set(serves) & set(wanted):
         return None
     return _finish(context, made, target, abi, serves, compilation)
-
-
-def _is_project_file(event: Event, tree: Path) -> bool:
-    """Return whether an event is about a file of the project. Other files are configure tests, which may fail."""
-    return event["step"] == "link" or (tree / str(event["file"])).exists()
 
 
 def _finish(

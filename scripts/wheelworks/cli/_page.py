@@ -16,11 +16,10 @@ from wheelworks.core.verdict import Verdict
 from wheelworks.report import model, page
 
 
-def save_with_page(record: Manifest, folder: Path) -> Path:
-    """Write a folder's manifest and its page; returns the manifest's path."""
-    place = manifest.save(record, folder)
+def save_with_page(record: Manifest, folder: Path) -> None:
+    """Write a folder's manifest and its page."""
+    manifest.save(record, folder)
     write_page(record, folder)
-    return place
 
 
 def write_page(record: Manifest, folder: Path) -> Path:
