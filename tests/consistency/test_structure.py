@@ -22,7 +22,7 @@ USES = {
     "testing": set[str](),
     "foreign": {"testing"},
     "audit": set[str](),
-    "compare": {"emulator"},
+    "compare": set[str](),
     "reproduce": set[str](),
     "report": set[str](),
     "bench": {"build", "emulator"},
