@@ -25,7 +25,7 @@ USES = {
     "compare": set[str](),
     "reproduce": set[str](),
     "report": set[str](),
-    "bench": {"build", "emulator"},
+    "bench": {"emulator"},
     "release": {"reproduce"},
 }
 
