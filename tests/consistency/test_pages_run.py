@@ -103,7 +103,7 @@ DEAR = {
 # What a line is given more, so that it takes less; or so that no vulnerability found since then makes it fail.
 LESS = {"nox -s bench": " --quick", "wheelworks build-wheels --abi cp311-abi3": " --no-run"}
 LESS |= dict.fromkeys(("nox -s audit", "nox -s audit -- dist/FILE.whl --verbose"), " --offline")
-# What must fail: the example has no licence file, which the tutorial tells of, and --strict makes that a failure.
+# Commands that must fail: the example has no licence file, as the tutorial says, and --strict makes that a failure.
 FAILS = {"wheelworks audit --strict --sarif"}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the lines are typed into a POSIX shell")

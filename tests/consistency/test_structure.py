@@ -22,10 +22,10 @@ USES = {
     "testing": set[str](),
     "foreign": {"testing"},
     "audit": set[str](),
-    "compare": {"emulator"},
+    "compare": set[str](),
     "reproduce": set[str](),
     "report": set[str](),
-    "bench": {"build", "emulator"},
+    "bench": {"emulator"},
     "release": {"reproduce"},
 }
 

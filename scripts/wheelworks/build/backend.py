@@ -114,9 +114,6 @@ def _read_versions(folder: Path) -> dict[str, str]:
 class BackendError(WheelworksError):
     """The backend failed; the message ends with the last lines of its output."""
 
-    def __init__(self, message: str, output: str) -> None:
-        super().__init__(f"{message}\n{last_lines(output)}")
-
 
 class Backend:
     """A project's backend in one tree, one build environment and one set of environment variables."""
@@ -150,7 +147,7 @@ class Backend:
         except (build.BuildException, build.BuildBackendException) as error:
             if isinstance(error, build.BuildBackendException) and isinstance(error.exception, WheelworksError):
                 raise error.exception from None
-            raise BackendError(str(error), self.output) from error
+            raise BackendError(f"{error}\n{last_lines(self.output)}") from error
 
 
 def last_lines(output: str, count: int = 12) -> str:

@@ -82,9 +82,7 @@ def run_tasks(
     existing = [] if force else _load_records(context.out)
 
     def run(task: BuildTask) -> list[BuildResult]:
-        family = find_family(task.targets[0]) if task.targets else ()
-        fingerprint = compute_fingerprint(context, family, task.abi)
-        results = _TaskRun(context, task, existing, fingerprint).run()
+        results = _TaskRun(context, task, existing).run()
         done(task)
         return results
 
@@ -100,12 +98,11 @@ def _load_records(folder: Path) -> list[WheelRecord]:
     return manifest.drop_changed(record, folder).wheels if record else []
 
 
-@dataclass(frozen=True)
 class _TaskRun:
-    context: BuildContext
-    task: BuildTask
-    existing: Sequence[WheelRecord]
-    fingerprint: Fingerprint
+    def __init__(self, context: BuildContext, task: BuildTask, existing: Sequence[WheelRecord]) -> None:
+        self.context, self.task, self.existing = context, task, existing
+        self.family = find_family(task.targets[0]) if task.targets else ()
+        self.fingerprint = compute_fingerprint(context, self.family, task.abi)
 
     def run(self) -> list[BuildResult]:
         if records := find_up_to_date(self.existing, self.fingerprint, self.task.targets):
@@ -120,7 +117,7 @@ class _TaskRun:
 
         Compiling for the first target of the family shows which, whether or not that target was requested.
         """
-        family = find_family(self.task.targets[0])
+        family = self.family
 
         def build(target: Target, serves: tuple[Target, ...]) -> BuildResult | None:
             return self._build(lambda: build_wheel(self.context, target, abi, serves, self.task.targets))

@@ -21,15 +21,12 @@ from wheelworks.core.wheel import parse_wheel_name
 
 PREFIX = "CIBW_"
 ENGINE_VARIABLE = "CIBW_CONTAINER_ENGINE"
-BUILD_SECONDS = 4 * 3600  # builds under emulation are slow
-ENGINE_SECONDS = 60
 
 # cibuildwheel's names of architectures that differ from the end of the identifier.
 _ARCHITECTURES = {"win32": "x86", "win_amd64": "AMD64", "win_arm64": "ARM64"}
 # Commands that ask the engine itself; `--version` would only ask its client.
 _ENGINE_COMMANDS = {"docker": ("docker", "version"), "podman": ("podman", "info")}
 _CROSS_HINT = "the builder `cross` (the default) needs no containers"
-_SHOWN_LINES = 15
 
 # Patterns written by an engine, a kernel or cibuildwheel, with the cause and a hint. The first that matches decides.
 _KNOWN_FAILURES = (
@@ -108,7 +105,7 @@ def find_engine(env: Mapping[str, str]) -> str:
     for name, command in _ENGINE_COMMANDS.items():
         if shutil.which(name, path=env.get("PATH")) is None:
             continue
-        result = process.run(command, env=env, timeout=ENGINE_SECONDS)
+        result = process.run(command, env=env, timeout=60)
         if result.status == 0:
             return name
         failures.append(f"{name}: {result.last_lines(1).strip() or 'no output'}")
@@ -144,7 +141,7 @@ def run_cibuildwheel(
     wanted = list_identifiers(sdist, env, work)
     update(f"cibuildwheel builds {len(wanted)} wheels: {', '.join(wanted)}")
     command = [*_make_command(sdist), "--output-dir", work / "wheelhouse"]
-    result = process.run(command, env=env, cwd=work, timeout=BUILD_SECONDS)
+    result = process.run(command, env=env, cwd=work, timeout=4 * 3600)  # under emulation, builds are slow
     if result.status:
         raise explain_failure(result.output, result.status)
     wheels = sorted((work / "wheelhouse").glob("*.whl"))
@@ -204,5 +201,5 @@ def explain_failure(output: str, status: int) -> WheelworksError:
         summary += f" while {initial.lower()}{rest}"
     known = next(((cause, hint) for pattern, cause, hint in _KNOWN_FAILURES if re.search(pattern, plain)), None)
     cause, hint = known or (f"it ended with status {status}", "read its last lines above")
-    lines = [line for line in plain.splitlines() if line.strip()][-_SHOWN_LINES:]
+    lines = [line for line in plain.splitlines() if line.strip()][-15:]
     return WheelworksError("\n".join([f"{summary}: {cause}", *(f"    {line}" for line in lines)]), hint)

@@ -33,7 +33,6 @@ _PLATFORMS = {
     "macos": {"system": "Darwin", "platform": "darwin", "name": "posix", "release": "20.0.0"},
     "windows": {"system": "Windows", "platform": "win32", "name": "nt", "release": "10"},
 }
-_SHIM = Path(__file__).with_name("shim") / "sitecustomize.py"
 _DRIVER_SCRIPT = """\
 import sys
 sys.path.insert(0, {scripts!r})
@@ -121,7 +120,7 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi) -> dict[str, 
     variables = make_build_time_vars(target, abi, settings.include, tools)
     hooks = folder / "hooks"
     hooks.mkdir()
-    shutil.copyfile(_SHIM, hooks / "sitecustomize.py")
+    shutil.copyfile(Path(__file__).with_name("shim") / "sitecustomize.py", hooks / "sitecustomize.py")
     shim = {
         "source": str(folder / "source"),
         "suffixes": list_suffixes(target, abi),

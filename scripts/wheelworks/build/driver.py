@@ -57,7 +57,9 @@ def _link(parsed: Invocation, settings: DriverSettings, language: str) -> int:
     for name in parsed.objects:
         symbols |= read_symbols(Path(name).read_bytes())
     calls = sorted(name for name in symbols.undefined if not command_lines.is_python_symbol(name))[:8]
-    event: Event = {"freestanding": True} if command_lines.is_freestanding(symbols) else _libc_event(settings, calls)
+    marker = Path(settings.libc_marker)
+    with_libc: Event = {"freestanding": False, "calls": calls, "builds_libc": not marker.exists()}
+    event: Event = {"freestanding": True} if command_lines.is_freestanding(symbols) else with_libc
     # In a separate folder: beside a .pyd the linker writes an import library, which must not get into the wheel.
     with tempfile.TemporaryDirectory(dir=settings.work) as folder:
         output = str(Path(folder, Path(parsed.output).name))
@@ -66,13 +68,9 @@ def _link(parsed: Invocation, settings: DriverSettings, language: str) -> int:
                 return status
         os.replace(output, parsed.output)
     if not event["freestanding"]:
-        Path(settings.libc_marker).parent.mkdir(parents=True, exist_ok=True)
-        Path(settings.libc_marker).touch()
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
     return 0
-
-
-def _libc_event(settings: DriverSettings, calls: Sequence[str]) -> Event:
-    return {"freestanding": False, "calls": calls, "builds_libc": not Path(settings.libc_marker).exists()}
 
 
 def _use_static_libraries(parsed: Invocation) -> None:

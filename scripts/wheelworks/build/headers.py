@@ -122,9 +122,8 @@ def _extract_headers(archive: Path, version: str, folder: Path) -> None:
         contents = tar.extractfile(member)
         assert contents is not None  # a package is a regular file
         package.write_bytes(contents.read())
-    ended = process.run(["dpkg-deb", "--extract", package, files])
-    if ended.status != 0:
-        raise WheelworksError(f"Debian's package of CPython {version} can't be unpacked: {ended.output[-500:]}")
+    failure = f"Debian's package of CPython {version} can't be unpacked"
+    process.run_checked(["dpkg-deb", "--extract", package, files], failure)
     for path in sorted((files / "usr/include" / f"python{version}").iterdir()):
         path.rename(folder / path.name)
     archive.unlink()

@@ -39,10 +39,8 @@ class Symbols:
 
     def __or__(self, other: Symbols) -> Symbols:
         """Return the symbols of the two linked together."""
-        defined = self.defined | other.defined
-        return Symbols(
-            defined, (self.undefined | other.undefined) - defined, (self.imported | other.imported) - defined
-        )
+        defined, imported = self.defined | other.defined, self.imported | other.imported
+        return Symbols(defined, (self.undefined | other.undefined) - defined, imported - defined)
 
 
 def read_symbols(data: bytes) -> Symbols:

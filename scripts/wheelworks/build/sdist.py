@@ -12,18 +12,15 @@ import gzip
 import io
 import math
 import posixpath
-import struct
 import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 import deflate
 
-from wheelworks.core.archive import DEFAULT_LIMITS, MAX_HEADER_SIZE, LimitedReader, Limits, size_error
+from wheelworks.core.archive import DAMAGE, DEFAULT_LIMITS, MAX_HEADER_SIZE, LimitedReader, Limits, size_error
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import write_file
 
-_DAMAGE_ERRORS = (tarfile.TarError, EOFError, zlib.error, struct.error, ValueError, OverflowError, RecursionError)
 # Windows' separators and streams, C's string end, and the surrogates that stand for bytes which aren't UTF-8.
 _FORBIDDEN_CHARACTERS = frozenset("\\:\0") | frozenset(map(chr, range(0xD800, 0xE000)))
 
@@ -41,7 +38,7 @@ def unpack_sdist(archive: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> 
                 newest = _Unpacker(archive.name, into, limits).unpack_all(tar, reader)
             while reader.read(1 << 16):  # up to gzip's checksum
                 pass
-    except (*_DAMAGE_ERRORS, OSError) as error:
+    except (*DAMAGE, tarfile.TarError, OverflowError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise WheelworksError(f"{archive.name}: damaged or not an sdist: {error}", "download it again") from error
@@ -131,12 +128,9 @@ def write_sdist(tree: Path, epoch: int, place: Path) -> Path:
         for path in (tree, *sorted(tree.rglob("*"), key=lambda path: path.relative_to(tree).as_posix())):
             info = tarfile.TarInfo(path.relative_to(tree.parent).as_posix())
             info.mtime, info.mode = epoch, 0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644
-            if path.is_dir():
-                info.type = tarfile.DIRTYPE
-                tar.addfile(info)
-            else:
-                info.size = path.stat().st_size
-                with path.open("rb") as file:
-                    tar.addfile(info, file)
+            info.type = tarfile.DIRTYPE if path.is_dir() else tarfile.REGTYPE
+            data = b"" if path.is_dir() else path.read_bytes()
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
     # deflate: the lock file pins the compressor, and the header that it writes has no time
     return write_file(place, bytes(deflate.gzip_compress(raw.getvalue(), 9)))

@@ -25,24 +25,14 @@ from packaging.utils import canonicalize_name
 from wheelworks.build import crossenv, source, verify
 from wheelworks.build.backend import LOCK, Backend, BackendError
 from wheelworks.build.context import BuildContext, make_environment
-from wheelworks.build.driver import Compilation, Event, describe_failure, read_log, summarize_log
-from wheelworks.core import targets
+from wheelworks.build.driver import Compilation, describe_failure, read_log, summarize_log
+from wheelworks.core import targets, wheel
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.binary import SUFFIXES
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cache_folder
 from wheelworks.core.manifest import ExtensionRecord, WheelRecord
 from wheelworks.core.targets import Abi, Target
-from wheelworks.core.wheel import (
-    Wheel,
-    WheelName,
-    find_dist_info,
-    format_wheel_name,
-    open_wheel,
-    parse_wheel_name,
-    replace_record,
-    replace_tags,
-)
 
 _PIN_WITH_HASHES = re.compile(
     r"^([A-Za-z0-9._-]+)==([^\s;\\]+)[^\n]*\\\n((?:\s+--hash=sha256:[0-9a-f]{64}[^\n]*\n?)+)", re.MULTILINE
@@ -66,30 +56,29 @@ def build_wheel(
     Returns None if it serves none of the targets ``wanted``. Raises WheelworksError with the target and what failed.
     """
     folder, log = crossenv.build_folder(target, abi, context.work), crossenv.log_path(target, abi, context.work)
-    shutil.copytree(context.source.tree, folder / "source")
+    tree = context.source.tree
+    shutil.copytree(tree, folder / "source")
     backend = Backend(folder / "source", context.environment, crossenv.prepare_hooks(context, target, abi))
     try:
         made = backend.make("wheel", folder / "wheel")
     except BackendError as error:
         raise WheelworksError(f"{target.id}: {describe_failure(read_log(log)) or error}") from error
     events = read_log(log)
-    if failure := describe_failure([event for event in events if _is_project_file(event, context.source.tree)]):
+    # Files that aren't the project's are configure tests, which may fail.
+    own = [event for event in events if event["step"] == "link" or (tree / str(event["file"])).exists()]
+    if failure := describe_failure(own):
         raise WheelworksError(f"{target.id}: {failure}")
     compilation = summarize_log(events)
     serves = family if compilation.freestanding else (target,)
     if not set(serves) & set(wanted):
         return None
-    return _finish(context, open_wheel(made), target, abi, serves, compilation)
-
-
-def _is_project_file(event: Event, tree: Path) -> bool:
-    """Return whether an event is about a file of the project. Other files are configure tests, which may fail."""
-    return event["step"] == "link" or (tree / str(event["file"])).exists()
+    return _finish(context, made, target, abi, serves, compilation)
 
 
 def _finish(
-    context: BuildContext, made: Wheel, target: Target, abi: Abi, serves: Sequence[Target], compilation: Compilation
+    context: BuildContext, path: Path, target: Target, abi: Abi, serves: Sequence[Target], compilation: Compilation
 ) -> FinishedWheel:
+    made = wheel.open_wheel(path)
     verify.check_platform(made.name, target)
     verify.check_abi(made.name, target, abi)
     natives = verify.check_native_files(made.members, target)
@@ -106,7 +95,7 @@ def _finish(
         names |= {file: file.removesuffix(suffix) + ".so" for file in names if file.endswith(suffix)}
     data = _repack(context, made, tags, names)
     record = replace(
-        describe_wheel(format_wheel_name(made.name, tags), data, serves),
+        describe_wheel(wheel.format_wheel_name(made.name, tags), data, serves),
         link="freestanding" if compilation.freestanding else "libc",
         libc_calls=list(compilation.calls),
         extensions=[_describe_native_file(native, names[native.member]) for native in natives],
@@ -114,17 +103,17 @@ def _finish(
     return FinishedWheel(data, record, compilation)
 
 
-def _repack(context: BuildContext, made: Wheel, tags: frozenset[Tag], names: Mapping[str, str]) -> bytes:
+def _repack(context: BuildContext, made: wheel.Wheel, tags: frozenset[Tag], names: Mapping[str, str]) -> bytes:
     """Return a wheel's bytes with other tags and file names, with its SBOM, and with the source's time."""
-    info = find_dist_info(made.members, made.path.name)
+    info = wheel.find_dist_info(made.members, made.path.name)
     members = {names[file]: member for file, member in made.members.items()}
     members |= make_sbom_member(context, made.name, info)
-    return build_archive(replace_record(replace_tags(members, tags, info), info), context.source.epoch)
+    return build_archive(wheel.replace_record(wheel.replace_tags(members, tags, info), info), context.source.epoch)
 
 
 def describe_wheel(file: str, data: bytes, serves: Iterable[Target]) -> WheelRecord:
     """Return the manifest's record of any wheel, with the facts that don't depend on its builder."""
-    name = parse_wheel_name(file)
+    name = wheel.parse_wheel_name(file)
     return WheelRecord(
         file=file,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -164,16 +153,16 @@ def build_pure_wheel(context: BuildContext) -> FinishedWheel:
         path = Backend(folder / "source", context.environment, settings).make("wheel", folder / "wheel")
     except BackendError as error:
         raise WheelworksError(f"{targets.PURE}: {error}") from error
-    made = open_wheel(path)
+    made = wheel.open_wheel(path)
     natives = [file for file in made.members if file.endswith(SUFFIXES)]
     if natives or made.name.platforms != {"any"} or made.name.abi != targets.PURE.removesuffix("-any"):
         raise WheelworksError(f"{targets.PURE}: the project builds {', '.join([path.name, *natives])}")
     data = _repack(context, made, made.name.tags, {file: file for file in made.members})
-    record = replace(describe_wheel(format_wheel_name(made.name, made.name.tags), data, ()), link="none")
+    record = replace(describe_wheel(wheel.format_wheel_name(made.name, made.name.tags), data, ()), link="none")
     return FinishedWheel(data, record, summarize_log([]))
 
 
-def make_sbom_member(context: BuildContext, name: WheelName, info: str) -> dict[str, Member]:
+def make_sbom_member(context: BuildContext, name: wheel.WheelName, info: str) -> dict[str, Member]:
     """Return the SBOM as a member in the ``.dist-info`` folder ``info``; empty unless the project asks for one.
 
     Raises WheelworksError for an invalid setting.

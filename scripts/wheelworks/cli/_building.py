@@ -36,13 +36,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def build_source(
-    options: argparse.Namespace,
-    abis: Sequence[Abi],
-    plan_tasks: Callable[[BuildContext], Sequence[BuildTask]],
-    *,
-    force: bool,
+    options: argparse.Namespace, abis: Sequence[Abi], plan: Callable[[BuildContext], list[BuildTask]], *, force: bool
 ) -> tuple[list[Path], int]:
-    """Build the tasks that ``plan_tasks`` returns for the source, and print the results.
+    """Build the tasks that ``plan`` returns for the source, and print the results.
 
     Returns the wheels, built or up to date, and the exit status.
     """
@@ -55,7 +51,7 @@ def build_source(
             Path(options.source), work, out, update, variables=variables, python=options.python, abis=abis
         )
         progress.finish("source")
-        tasks = plan_tasks(context)
+        tasks = plan(context)
         with _report_progress(context, tasks, progress) as done:
             results = run_tasks(context, tasks, done, force=force)
         if options.verbose:

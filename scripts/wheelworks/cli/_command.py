@@ -24,8 +24,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Wrap paragraphs; where an example is too long, put its explanation below the command."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        paragraphs = (_wrap_paragraph(paragraph, width) for paragraph in text.split("\n\n"))
-        return "\n\n".join(paragraphs)
+        return "\n\n".join(_wrap_paragraph(paragraph, width) for paragraph in text.split("\n\n"))
 
 
 def _wrap_paragraph(paragraph: str, width: int) -> str:

@@ -8,21 +8,18 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from wheelworks.bench import icount, measurements, plot
-from wheelworks.bench.measurements import Measurement
 from wheelworks.core import console, manifest
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import hash_file, write_file
 from wheelworks.core.manifest import Manifest, RunRecord, WheelRecord
 from wheelworks.core.verdict import Verdict
 from wheelworks.report import model, page
-from wheelworks.report.page import Figure, Section
 
 
-def save_with_page(record: Manifest, folder: Path) -> Path:
-    """Write a folder's manifest and its page; returns the manifest's path."""
-    place = manifest.save(record, folder)
+def save_with_page(record: Manifest, folder: Path) -> None:
+    """Write a folder's manifest and its page."""
+    manifest.save(record, folder)
     write_page(record, folder)
-    return place
 
 
 def write_page(record: Manifest, folder: Path) -> Path:
@@ -41,16 +38,14 @@ def load_previous(folder: Path) -> Manifest | None:
 
 def refresh_page(folder: Path) -> None:
     """Write a folder's page again, if it has a manifest, after the files beside it have changed."""
-    record = manifest.load(folder)
-    if record is not None:
+    if record := manifest.load(folder):
         write_page(record, folder)
 
 
 def record_runs(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> None:
     """Add the verdicts to the manifests of the wheels' folders, in place of earlier runs of the same kind."""
     for folder in sorted({wheel.parent for wheel in wheels}):
-        record = manifest.load(folder)
-        if record is not None:
+        if record := manifest.load(folder):
             hashes = {wheel.name: hash_file(wheel) for wheel in wheels if wheel.parent == folder}
             fresh = {one.file for one in record.wheels if hashes.get(one.file) == one.sha256}  # not built again since
             runs = {file: [verdict.record() for verdict in verdicts if verdict.wheel == file] for file in fresh}
@@ -87,9 +82,9 @@ COPY = "bytes() of a bytearray: the limit for many bytes; for few, the call itse
 FOLDER, SPEED, ICOUNT = "bench", "bench.json", "icount.json"
 
 
-def load_sections(folder: Path) -> list[Section]:
+def load_sections(folder: Path) -> list[page.Section]:
     """Return a section for each file of figures beside wheels. Unreadable files are reported and left out."""
-    found: list[Section] = []
+    found: list[page.Section] = []
     for file, make in ((folder / FOLDER / SPEED, _speed), (folder / FOLDER / ICOUNT, _icount)):
         try:
             found += [make(file)] if file.is_file() else []
@@ -98,14 +93,14 @@ def load_sections(folder: Path) -> list[Section]:
     return found
 
 
-def _speed(file: Path) -> Section:
+def _speed(file: Path) -> page.Section:
     results = measurements.load_results(file)
     figures = [one for suite, found in results.items() for one in _suite_figures(suite, found, file.parent)]
-    return Section("Speed", "speed", {**measurements.load_facts(file), "copy": COPY}, figures)
+    return page.Section("Speed", "speed", {**measurements.load_facts(file), "copy": COPY}, figures)
 
 
-def _suite_figures(suite: str, found: Sequence[Measurement], folder: Path) -> list[Figure]:
-    groups: dict[str, list[Measurement]] = {}
+def _suite_figures(suite: str, found: Sequence[measurements.Measurement], folder: Path) -> list[page.Figure]:
+    groups: dict[str, list[measurements.Measurement]] = {}
     for one in found:
         groups.setdefault(one.series, []).append(one)
     return [
@@ -114,21 +109,21 @@ def _suite_figures(suite: str, found: Sequence[Measurement], folder: Path) -> li
     ]
 
 
-def _figure(title: str, file: Path, group: Sequence[Measurement]) -> Figure:
+def _figure(title: str, file: Path, group: Sequence[measurements.Measurement]) -> page.Figure:
     subjects = list(dict.fromkeys(one.subject for one in group))
     medians = {(one.case, one.subject): f"{one.median:,.0f} {one.unit}" for one in group}
     rows = [
         [case, *(medians.get((case, one), "") for one in subjects)] for case in dict.fromkeys(one.case for one in group)
     ]
-    return Figure(title, file.read_bytes() if file.is_file() else b"", subjects, rows)
+    return page.Figure(title, file.read_bytes() if file.is_file() else b"", subjects, rows)
 
 
-def _icount(file: Path) -> Section:
+def _icount(file: Path) -> page.Section:
     known = icount.load_counts(file)["wheels"]
     names = list(dict.fromkeys(name for row in known.values() for name in row if name != icount.UNSUPPORTED))
     rows = [[tags, *(_cost(row, name) for name in names)] for tags, row in known.items()]
     title = "Instructions per call + per byte, counted on the emulated CPU"
-    return Section("Instructions on every CPU", "icount", {}, [Figure(title, b"", names, rows)])
+    return page.Section("Instructions on every CPU", "icount", {}, [page.Figure(title, b"", names, rows)])
 
 
 def _cost(row: dict[str, str], name: str) -> str:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from wheelworks.build import cibuildwheel
 from wheelworks.build.builder import BuildTask, make_tasks
-from wheelworks.build.context import BuildContext
+from wheelworks.build.context import BuildContext, prepare_context
 from wheelworks.build.source import check_source, read_name_version, read_pure_variables, unpack_source
-from wheelworks.cli import _building, ci_matrix
+from wheelworks.cli import _building, _page, ci_matrix
 from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
-from wheelworks.core import console, targets
+from wheelworks.core import console, manifest, targets
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import write_file
-from wheelworks.core.targets import Abi, Target
 
 EPILOG = """\
 examples:
@@ -30,9 +33,6 @@ examples:
 Wheels in DIR with the same source, tools and headers aren't built again, except with --force. Then the machine code of
 each is run on an emulated CPU, or under a real CPython where no CPU is emulated. --list assumes an extension that calls
 only CPython and uses the stable ABI where there is one. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
-
-# Ways to run a wheel; by default the first that is available is used.
-WAYS = {"emulated": "an emulated CPU", "cpython": "a real CPython"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,8 +79,6 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _use_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
-    from wheelworks.cli import _cibuildwheel  # not needed by the other builder
-
     wanted, abis = _select_targets(options), _select_abis(options)
     if others := [name for name in ("env", "python", "force", "json") if getattr(options, name)]:
         hint = "configure that builder by [tool.cibuildwheel] in the project's pyproject.toml"
@@ -88,9 +86,41 @@ def _use_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
     if not abis:
         raise UsageError(f"cibuildwheel makes no {targets.PURE} wheel", "leave --builder out")
     narrowed = bool(options.target or options.abi)
+    chosen = cibuildwheel.select_host_targets(wanted, narrowed=narrowed)
+    variables = cibuildwheel.make_variables(chosen, abis, os.environ, narrowed=narrowed)
     if options.list:
-        return _cibuildwheel.list_wheels(source, wanted, abis, narrowed=narrowed)
-    return _cibuildwheel.build_wheels(source, ensure_writable(Path(options.out)), wanted, abis, narrowed=narrowed)
+        return _list_identifiers(source, variables, cibuildwheel.map_identifiers(wanted, abis))
+    return _run_cibuildwheel(source, ensure_writable(Path(options.out)), variables)
+
+
+def _run_cibuildwheel(source: Path, out: Path, variables: Mapping[str, str]) -> int:
+    """Build the wheels that the project's settings or ``variables`` say into ``out``."""
+    start = time.perf_counter()
+    with create_work_folder() as work, console.Progress() as progress:
+        update = partial(progress.update, "cibuildwheel")
+        sdist = source if source.is_file() else prepare_context(source, work, out, update).sdist
+        records = cibuildwheel.run_cibuildwheel(sdist, variables, work, out, update)
+        tree, toolchain = unpack_source(sdist, work / "saved"), cibuildwheel.describe_toolchain(os.environ)
+        merged = manifest.merge(_page.load_previous(out), tree.record(), toolchain, records)
+        _page.save_with_page(manifest.drop_changed(merged, out), out)
+    table = console.create_table("", "wheel", "size", "serves")
+    for record in records:
+        table.add_row(console.wrap_wheel_name(record.file), f"{record.size / 1000:.1f} kB", "\n".join(record.targets))
+    table.caption = f"built, repaired and tested by cibuildwheel, {time.perf_counter() - start:.1f} s in all"
+    console.out.print(table)
+    return 0
+
+
+def _list_identifiers(
+    source: Path, variables: Mapping[str, str], known: Mapping[str, tuple[targets.Target, targets.Abi]]
+) -> int:
+    """Print the wheels that cibuildwheel says it would build, with the ``known`` ones' targets and ABIs."""
+    table = console.create_table("", "identifier", "target", "ABI")
+    with create_work_folder() as work:
+        for name in cibuildwheel.list_identifiers(source, variables, work):
+            table.add_row(name, *(one.id for one in known.get(name, ())))  # its settings may have other ABIs
+    console.out.print(table)
+    return 0
 
 
 def _list_wheels(source: Path, options: argparse.Namespace) -> int:
@@ -118,15 +148,16 @@ def _list_wheels(source: Path, options: argparse.Namespace) -> int:
 def _describe_ways(wheel: targets.PlannedWheel, *, everywhere: bool) -> str:
     if not wheel.targets:
         return "no code to run"
-    ways = [text for way, text in WAYS.items() if way in wheel.ways]
+    known = {"emulated": "an emulated CPU", "cpython": "a real CPython"}  # the first that is available is the default
+    ways = [text for way, text in known.items() if way in wheel.ways]
     return "\n".join(ways if everywhere else ways[:1]) or "nothing here"
 
 
-def _select_targets(options: argparse.Namespace) -> Sequence[Target]:
+def _select_targets(options: argparse.Namespace) -> Sequence[targets.Target]:
     return targets.select_targets(options.target) or targets.load_targets()
 
 
-def _select_abis(options: argparse.Namespace) -> list[Abi]:
+def _select_abis(options: argparse.Namespace) -> list[targets.Abi]:
     named = {targets.find_abi(name) for name in options.abi if name != targets.PURE}
     return [abi for abi in targets.load_abis() if abi in named or not options.abi]
 

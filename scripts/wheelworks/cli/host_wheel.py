@@ -14,7 +14,6 @@ from wheelworks.build.context import prepare_context
 from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
 from wheelworks.core import console, process, targets
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.targets import Target
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +38,7 @@ def build_host_wheel(source: Path, out: Path) -> Path:
     return _build_cross(source, out, target) if target else _build_natively(str(source), out)
 
 
-def _build_cross(source: Path, out: Path, target: Target) -> Path:
+def _build_cross(source: Path, out: Path, target: targets.Target) -> Path:
     with create_work_folder() as work:
         context = prepare_context(source, work, out, lambda text: console.err.print(text, markup=False))
         result = run_tasks(context, make_tasks([target], [targets.get_oldest_abi()]), lambda _: None)[0]

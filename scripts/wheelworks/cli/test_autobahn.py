@@ -31,8 +31,6 @@ No case may be worse with the speedups on than with Tornado alone. From good to 
 The suite needs a Python 2.7, and Linux on x86-64.
 Exit status: 0, 1 (a case is worse, or the suite can't run), 2 (wrong use)."""
 
-TIME_LIMITS = {True: 7200.0, False: 900.0}  # seconds; True: with sections of large or compressed messages
-
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's option parser."""
@@ -60,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
         name, environment = _create_environment(wheel, options.python, options.tornado, work)
         update("installing the suite")
         suite = autobahn.install_suite(python2)
-        limit = TIME_LIMITS[not set(chosen) <= set(QUICK)]
+        limit = 900.0 if set(chosen) <= set(QUICK) else 7200.0  # seconds; the others' messages are large or compressed
         results = AutobahnRunner(environment, suite, python2, work / "runs", limit, update).run_sections(chosen)
     show_results(name, results)
     if options.json:

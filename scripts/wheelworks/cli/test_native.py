@@ -158,8 +158,7 @@ def _run_all(
             folder = work / f"{python.label}-{version}"
             folder.mkdir()
             assert wheel
-            results.append(
-                run_native_tests(wheel, python, version, folder, partial(progress.update, name), exhaustive=exhaustive)
-            )
+            update = partial(progress.update, name)
+            results.append(run_native_tests(wheel, python, version, folder, update, exhaustive=exhaustive))
             progress.finish(name)
     return results

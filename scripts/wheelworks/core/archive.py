@@ -85,9 +85,8 @@ def build_archive(members: Mapping[str, Member], epoch: int) -> bytes:
         utf8 = 0 if name.isascii() else 0x800
         common = (utf8, method, clock, date, zlib.crc32(member.data), len(packed), len(member.data), len(encoded), 0)
         mode = (0o100755 if member.executable else 0o100644) << 16
-        directory += (
-            struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 0x314, 20, *common, 0, 0, 0, mode, len(body)) + encoded
-        )
+        entry = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 0x314, 20, *common, 0, 0, 0, mode, len(body))
+        directory += entry + encoded
         body += struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, *common) + encoded + packed
     end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, len(members), len(members), len(directory), len(body), 0)
     return bytes(body + directory + end)

@@ -125,9 +125,8 @@ def _resolve(name: str) -> Path:
             raise WheelworksError(f"no CPython {name} on this machine", INSTALL_HINT.format(version=name))
         return found[key]
     if not Path(name).is_file():
-        raise UsageError(
-            f"--python {name}: neither a version nor a program", "use X.Y, such as 3.13 or 3.14t, or a path"
-        )
+        hint = "use X.Y, such as 3.13 or 3.14t, or a path"
+        raise UsageError(f"--python {name}: neither a version nor a program", hint)
     return Path(name)
 
 

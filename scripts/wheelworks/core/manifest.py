@@ -86,8 +86,7 @@ class FindingRecord(_Part, frozen=True, kw_only=True):
     code: Annotated[str, _meta("Its code.")]
     name: Annotated[str, _meta("Its name.")]
     severity: Annotated[
-        Literal["error", "warning", "information"],
-        _meta("Errors fail the audit; warnings fail it with `--strict`."),
+        Literal["error", "warning", "information"], _meta("Errors fail the audit; warnings fail it with `--strict`.")
     ]
     member: Annotated[str, _meta("The file in the wheel.")]
     evidence: Annotated[str, _meta("What was seen.")]

@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from wheelworks.core.errors import WheelworksError
 
@@ -108,7 +108,10 @@ def run(
     """
     words = [str(word) for word in command]
     with _open_stdin(die_with_parent) as stdin, log.open("wb") if log else nullcontext() as file:
-        streams = {"stdin": stdin, **_select_outputs(file, separate_stderr, inherit_output), "errors": decode_errors}
+        streams: dict[str, Any] = {"stdin": stdin, "errors": decode_errors}
+        if not inherit_output:
+            streams["stdout"] = file or subprocess.PIPE
+            streams["stderr"] = subprocess.PIPE if separate_stderr else subprocess.STDOUT
         if die_with_parent:
             env = {**(os.environ if env is None else env), PARENT_VARIABLE: "1"}
         process = _start(words, env, cwd, streams)
@@ -156,12 +159,6 @@ def _finish(process: subprocess.Popen[str]) -> None:
         stream.close()
     with _lock:
         _live.discard(process)
-
-
-def _select_outputs(log: IO[bytes] | None, separate_stderr: bool, inherit_output: bool) -> dict[str, Any]:
-    if inherit_output:
-        return {}
-    return {"stdout": log or subprocess.PIPE, "stderr": subprocess.PIPE if separate_stderr else subprocess.STDOUT}
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from packaging.tags import mac_platforms
 
 from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.targets import Target
 from wheelworks.core.wheel import WheelName
 
 Version = tuple[int, ...]  # of a libc or of macOS; empty for no version
@@ -58,11 +57,8 @@ def parse_platform(tag: str) -> Platform | None:
     if found := _MACOS.fullmatch(tag):
         cpus = _macos_formats().get(found[3], (found[3],))
         return Platform(tag, "macos", cpus, found[3], version=(int(found[1]), int(found[2])))
-    if tag == "win32":
-        return Platform(tag, "windows", ("x86",), "win32")
-    if head == "win" and rest in ("amd64", "arm64"):
-        return Platform(tag, "windows", (_CPUS[rest],), rest)
-    return None
+    cpu = next((cpu for cpu, known in _WINDOWS_TAGS.items() if known == tag), None)
+    return Platform(tag, "windows", (cpu,), tag.removeprefix("win_")) if cpu else None
 
 
 @cache
@@ -165,12 +161,12 @@ def _macos_of_python(target: CompatibilityTarget) -> Version:
     return versions[0] if versions else ()
 
 
-def find_served_targets(name: WheelName) -> tuple[Target, ...]:
+def find_served_targets(name: WheelName) -> tuple[targets.Target, ...]:
     """Return the rows of targets.toml whose every machine accepts a wheel of this name."""
     versions = {(target.system, target.cpu): version for target, version in find_compatibility_targets(name).items()}
     return tuple(target for target in targets.load_targets() if _accepts(target, versions))
 
 
-def _accepts(target: Target, versions: dict[tuple[str, str], Version]) -> bool:
+def _accepts(target: targets.Target, versions: dict[tuple[str, str], Version]) -> bool:
     own = [row for tag in target.tags for row in _split_platform(tag)]
     return any(versions.get((system, cpu), (1 << 16,)) <= version for system, cpu, version in own)

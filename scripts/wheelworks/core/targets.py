@@ -164,10 +164,8 @@ def find_abi(name: str) -> Abi:
 
 def _unknown(kind: str, name: str, known: list[str]) -> UsageError:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return UsageError(
-        f"unknown {kind} {name!r}" + (f": did you mean {near[0]}?" if near else ""),
-        f"the {kind}s are {', '.join(known)}",
-    )
+    guess = f": did you mean {near[0]}?" if near else ""
+    return UsageError(f"unknown {kind} {name!r}{guess}", f"the {kind}s are {', '.join(known)}")
 
 
 def select_targets(names: Iterable[str]) -> tuple[Target, ...]:
