@@ -1,6 +1,6 @@
-"""The options of every test run, and the rule that slow tests are left out unless ``--integration`` is given.
+"""Options for all test runs. Slow tests run only with ``--integration``.
 
-pytest reads options from initial conftest files only, so that those of the folders below stand here too.
+pytest reads options only from initial conftest files, so this file also defines the options of the subfolders.
 """
 
 from __future__ import annotations
@@ -55,19 +55,19 @@ def _left_out(item: pytest.Item, config: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session")
 def wheelworks_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder that all builds of this run share, empty at its start: headers, build environments, libcs."""
+    """A cache folder for headers, build environments and libcs. All builds of a run share it, and it starts empty."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> downloads.Published:
-    """Sdists and wheels as the index serves them, each downloaded once a run."""
+    """Sdists and wheels from the package index. Each file is downloaded once per run."""
     return downloads.Published(tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
-    """The folder that ``build-wheels`` fills, from nothing: this project's whole release."""
+    """The folder with this project's complete release, built from scratch by ``build-wheels``."""
     out = tmp_path_factory.mktemp("release") / "dist"
     ended = commands.wheelworks("build-wheels", ".", "--no-run", "--out", out, cache=wheelworks_cache, seconds=900)
     assert ended.status == 0, ended.err
@@ -78,7 +78,7 @@ def release(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) ->
 def tornado_release(
     tmp_path_factory: pytest.TempPathFactory, published: downloads.Published, wheelworks_cache: Path
 ) -> Path:
-    """The folder that ``build-wheels`` fills from the sdist of Tornado 6.6.1: wheels for all targets and ABIs."""
+    """The folder with Tornado 6.6.1 wheels for all targets and ABIs, built from its sdist by ``build-wheels``."""
     out = tmp_path_factory.mktemp("tornado-release")
     words = ("build-wheels", "--no-run", published.sdist("tornado==6.6.1"), "--out", out)
     ended = commands.wheelworks(*words, cache=wheelworks_cache, seconds=900)

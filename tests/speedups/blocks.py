@@ -1,4 +1,4 @@
-"""How much memory Python holds: what leaves nothing behind leaves this number as it was."""
+"""Count the memory blocks that Python holds, to detect leaks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import sys
 
 
 def blocks() -> int:
-    """Blocks that Python's allocator has given out, once what nobody can reach any more is gone."""
+    """Return the number of blocks that Python's allocator holds after a garbage collection."""
     gc.collect()
     return sys.getallocatedblocks()

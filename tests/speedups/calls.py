@@ -1,4 +1,4 @@
-"""Calls of every C function, one for each way through it: results, and each error, with arguments of every kind."""
+"""Calls that take every path through each C function: results and all errors, with arguments of every kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HEADERS = b"Host: example.com\r\nAccept: a\r\nX-Own-Name: 1\r\nX-Own-Name: 2\r\n
 
 
 class Unwilling:
-    """Raises where a number is asked of it."""
+    """An object whose conversion to an integer fails."""
 
     def __index__(self) -> int:
         raise OverflowError
@@ -140,7 +140,7 @@ CALLS: dict[str, list[tuple[Any, ...]]] = {
 
 
 def call(function: Any, times: int) -> None:
-    """Make all calls of a function so many times, whatever they raise."""
+    """Make all calls of a function ``times`` times, and ignore the expected exceptions."""
     for _ in range(times):
         for arguments in CALLS[function.__name__]:
             try:

@@ -1,7 +1,7 @@
-"""Every test of a function runs on every implementation: Python, C, and the wheels given by ``--wheel``.
+"""Fixtures that run each function's tests on every implementation: Python, C, and the wheels given by ``--wheel``.
 
-The tests are of the installed package, never of the checkout. Missing C fails them, unless
-TORNADO_SPEEDUPS_EXTENSION=0 says that it is wanted so.
+The tests import the installed package, never the checkout. They fail if the C extension is missing, unless
+TORNADO_SPEEDUPS_EXTENSION=0 requests tests without it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NATIVE = ("python", "c")
 
 
 def pytest_configure() -> None:
-    # Resolved, so that a link into the checkout (an editable install) counts as the checkout.
+    # resolve() follows links, so an editable install counts as the checkout.
     location = Path(tornado_speedups.__file__).resolve()
     if location.is_relative_to(SOURCE_TREE / "src"):
         raise pytest.UsageError(f"tornado_speedups is imported from the checkout ({location}): install a built wheel")
@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def speedups(request: pytest.FixtureRequest) -> Any:
-    """The functions of one implementation, wheels included."""
+    """The functions of one implementation: Python, C, or a wheel."""
     return _load(request.param)
 
 
@@ -49,7 +49,7 @@ def native(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="session")
 def c_extension() -> Any:
-    """The C functions, for what only makes sense there."""
+    """The C functions, for tests that apply only to C."""
     return _load("c")
 
 

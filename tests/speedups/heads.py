@@ -1,4 +1,4 @@
-"""HTTP heads, plain and not: by example, and by chance with a seed; and what becomes of one, in words that compare."""
+"""HTTP heads for tests: examples, random heads from a seed, and parser results in a form that can be compared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BROWSER = (
     b"\r\n"
 )
 
-# Blocks of header lines. The first ones are plain: every implementation must know them.
+# Blocks of header lines. Every implementation must parse PLAIN_BLOCKS and leave STRANGE_BLOCKS to Tornado.
 PLAIN_BLOCKS = [
     b"",
     b"\r\n",
@@ -131,7 +131,7 @@ _NOISE = b"\r\n\t\x00 :,;\x7f\x80\xffaA-\x0b\x0c\x1f("
 
 
 def random_head(chosen: random.Random) -> bytes:
-    """A head that is plain more often than not, and otherwise nearly so."""
+    """Return a random head that is plain, or differs from a plain head in a few places."""
     parts = [chosen.choice((b"", b"", b"", b"\r\n", b"\n", b"\r")), chosen.choice(_LINES), chosen.choice(_ENDS)]
     for _ in range(chosen.randrange(6)):
         parts += chosen.choice(_NAMES), chosen.choice(_COLONS), chosen.choice(_VALUES), chosen.choice(_ENDS)
@@ -146,7 +146,7 @@ def random_head(chosen: random.Random) -> bytes:
 
 
 def outcome(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """The result, HTTPHeaders down to their private fields in order; or the error with its message."""
+    """Return the result, with HTTPHeaders as a list of all their fields, or the error's type and message."""
     try:
         return _plainly(function(*arguments, **options))
     except Exception as error:

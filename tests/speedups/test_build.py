@@ -1,4 +1,4 @@
-"""The switch TORNADO_SPEEDUPS_EXTENSION, at build: each value, with a compiler that works and one that doesn't."""
+"""TORNADO_SPEEDUPS_EXTENSION at build time: each value, with C that compiles and C that doesn't."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A copy of what a wheel is built from: a build writes beside its sources."""
+    """A copy of the source tree, because a build writes files next to its sources."""
     copy = tmp_path / "source"
     shutil.copytree(SOURCE_TREE / "src", copy / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
     for file in SOURCE_TREE.iterdir():
@@ -43,7 +43,7 @@ def break_c(source: Path) -> None:
 
 
 def built(source: Path, finished: subprocess.CompletedProcess[str]) -> tuple[str, list[str]]:
-    """The wheel's tag, and the names of its files in the package."""
+    """Return the wheel's tag and the names of its files in the package."""
     assert finished.returncode == 0, finished.stderr
     (wheel,) = source.parent.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

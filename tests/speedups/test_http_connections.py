@@ -1,6 +1,6 @@
-"""Whole HTTP connections over real sockets: what a stock server or client of this Tornado does, ours does.
+"""Whole HTTP connections over real sockets: servers and clients behave the same with and without the speedups.
 
-Above all with requests made to be understood differently by two parties (request smuggling).
+The main subject is request smuggling: requests that two parties may interpret differently.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.speedups.heads import BROWSER, LATIN_BLOCKS, PLAIN_BLOCKS, STRANGE_BL
 GET = b"GET /first HTTP/1.1\r\nHost: h\r\n"
 POST = b"POST /first HTTP/1.1\r\nHost: h\r\n"
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n"
-# A server that has understood what came before answers this one too, and closes.
+# A server that accepts the requests before this one also answers this one, then closes the connection.
 LAST = b"GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
 
@@ -118,7 +118,7 @@ class Echo(tornado.web.RequestHandler):
 
 
 class Sizes(tornado.web.RequestHandler):
-    """Answers of every kind of framing."""
+    """A handler whose responses use every kind of framing."""
 
     async def get(self, kind: str) -> None:
         if kind == "flushed":
@@ -153,7 +153,10 @@ def make_server() -> tuple[HTTPServer, int]:
 
 
 async def converse(port: int, pieces: list[bytes]) -> bytes:
-    """What the server answers until it closes the connection, or has had time enough; without what the clock says."""
+    """Send the pieces and return the server's answer, with a constant in place of its dates.
+
+    If the server keeps the connection open for 3 seconds, the client closes its sending half.
+    """
     loop = asyncio.get_running_loop()
     with socket.socket() as peer:
         peer.setblocking(False)
@@ -171,7 +174,10 @@ async def converse(port: int, pieces: list[bytes]) -> bytes:
 
 
 async def all_of(peer: socket.socket) -> bytes:
-    """What comes until the end, or a reset: that is one where the server hasn't read all, by chance or not."""
+    """Return all data until the connection ends.
+
+    A reset counts as the end: the server causes one if it closes with unread data, which can depend on timing.
+    """
     received = b""
     with contextlib.suppress(ConnectionError):
         while data := await asyncio.get_running_loop().sock_recv(peer, 65536):
@@ -267,7 +273,7 @@ async def fetch(port: int) -> Any:
 
 
 async def fetch_all() -> list[Any]:
-    """What a client of Tornado makes of each response, sent by a server that isn't Tornado's."""
+    """Return the result of Tornado's client for each response, sent by a server that doesn't use Tornado."""
 
     async def answer(raw: bytes) -> Any:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -299,7 +305,10 @@ def test_responses_to_a_client(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def leave_in_some_way(port: int, number: int) -> None:
-    """A connection with a few requests, that ends with an answer, a bad request, half a head, or a reset."""
+    """Send a few requests on a new connection.
+
+    Depending on ``number``, it ends with an answer, a bad request, an incomplete head, or a reset.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(BROWSER * 3 + [LAST, b"nonsense\r\n\r\n", BROWSER[:100], b""][number % 4])
     if number % 4 == 2:
@@ -334,7 +343,7 @@ def test_connections_and_requests_leave_nothing_behind(caplog: pytest.LogCapture
 
 
 def test_a_reader_that_has_gone(caplog: pytest.LogCaptureFixture) -> None:
-    """A socket that is broken when the response is written: the connection ends without noise, as Tornado's own."""
+    """If the socket is broken when the response is written, the connection ends without a warning, as in Tornado."""
 
     async def abandon() -> list[Any]:
         server, port = make_server()
@@ -343,7 +352,7 @@ def test_a_reader_that_has_gone(caplog: pytest.LogCaptureFixture) -> None:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             peer.sendall(b"GET /sizes/3000000 HTTP/1.1\r\nHost: h\r\n\r\n" * 3)
             await asyncio.sleep(0.05)
-            peer.close()  # by a reset
+            peer.close()  # sends a reset, because of SO_LINGER
         await asyncio.sleep(0.1)
         answer = await converse(port, [LAST])
         server.stop()

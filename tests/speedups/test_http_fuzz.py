@@ -1,6 +1,6 @@
-"""Heads by chance, through Tornado's own functions and through ours on top of them: the same outcome, always.
+"""Random heads and responses: Tornado's functions and our replacements always give the same result.
 
-Nothing is installed: both are called side by side.
+The tests install nothing. They call both functions directly.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tornado_speedups.patching import Patch
 
 @pytest.fixture
 def replaced(native: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Patch]:
-    """Tornado's functions and ours, by name, with the implementation under test beneath ours."""
+    """The patches by function name. Our replacements use the implementation under test."""
     for name in ("parse_head", "parse_headers", "parse_start_line", "serialize_head"):
         monkeypatch.setattr(heads, name, getattr(native, name))
     return {patch.name: patch for hook in ("headers", "http") for patch in patching._find_patches(hook)}
 
 
 def agree_on(head: bytes, replaced: dict[str, Patch]) -> bool:
-    """Whether Tornado accepts the head; a failed assertion if we don't agree."""
+    """Return whether Tornado accepts the head. Fail if our replacements give another result."""
     original, replacement = replaced["_parse_headers"].original, replaced["_parse_headers"].replacement
     expected = outcome(original, None, head)
     assert outcome(replacement, None, head) == expected, head
@@ -50,7 +50,7 @@ def agree_on(head: bytes, replaced: dict[str, Patch]) -> bool:
 def fuzz(cases: int, seed: int, replaced: dict[str, Patch]) -> None:
     chosen = random.Random(seed)
     accepted = sum(agree_on(random_head(chosen), replaced) for _ in range(cases))
-    assert cases * 0.1 < accepted < cases * 0.9  # else the heads would be too strange, or too plain
+    assert cases * 0.1 < accepted < cases * 0.9  # otherwise the heads are too strange or too plain
 
 
 def test_some_heads(replaced: dict[str, Patch]) -> None:
@@ -59,7 +59,7 @@ def test_some_heads(replaced: dict[str, Patch]) -> None:
 
 @pytest.mark.exhaustive
 def test_many_heads(native: Any, replaced: dict[str, Patch]) -> None:
-    """100,000 for each implementation, others for each: 200,000."""
+    """Each implementation gets 100,000 different heads, 200,000 in total."""
     fuzz(100_000, 4 if native is _python else 5, replaced)
 
 
@@ -106,7 +106,7 @@ def test_wrong_types_are_tornados_affair(replaced: dict[str, Patch], wrong: Any)
 
 
 class Wire:
-    """What a connection needs of a stream to write to."""
+    """The parts of a stream that a connection needs for writing."""
 
     max_buffer_size = 1 << 20
 
@@ -131,7 +131,7 @@ class Wire:
 
 
 def respond(write_headers: Any, chosen: random.Random) -> Any:
-    """What a connection by chance writes and is after a response by chance, and the error if there is one."""
+    """Write a random response to a random connection. Return the data written, the resulting state and any error."""
     wire = Wire(chosen.random() < 0.1)
     connection: Any = HTTP1Connection(wire, False)  # type: ignore[arg-type]
     method, version = chosen.choice(("GET", "HEAD", "POST")), chosen.choice(("HTTP/1.1", "HTTP/1.1", "HTTP/1.0"))

@@ -1,4 +1,4 @@
-"""parse_headers, parse_head, parse_start_line and serialize_head: C as Python, and what they know as Tornado has it."""
+"""parse_headers, parse_head, parse_start_line and serialize_head: C, Python and Tornado give the same results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FUNCTIONS = ["parse_headers", "parse_head", "parse_start_line"]
 
 
 def stock_contents(block: bytes) -> tuple[list[tuple[str, list[str]]], list[tuple[str, str]]]:
-    """The lists of values and the single values that Tornado's parser finds."""
+    """Return the value lists and the single values that Tornado's parser finds."""
     headers = HTTPHeaders.parse(block.decode("latin-1"))
     lists = [(name, headers.get_list(name)) for name in headers]
     return lists, [(name, values[0]) for name, values in lists if len(values) == 1]
@@ -112,7 +112,7 @@ def test_serialize_head(speedups: Any) -> None:
 
 
 class Text(str):
-    """A str that could say anything of itself."""
+    """A subclass of str, which could override any method."""
 
 
 @pytest.mark.parametrize("bad", ["\r", "a\nb", "\xe9", "\u20ac", "\ud800", b"bytes", 1, None, Text("text")])
@@ -183,7 +183,7 @@ def test_c_writes_as_python_does(c_extension: Any, line: str, headers: dict[str,
 
 
 def test_every_split(c_extension: Any) -> None:
-    """The first and the last bytes of heads: none is read beyond its end, none is taken for more than it is."""
+    """Heads cut at every position would reveal reads beyond the end and wrong results for incomplete heads."""
     chosen = random.Random(2)
     for head in [BROWSER, *(random_head(chosen) for _ in range(200))]:
         for cut in range(len(head) + 1):
@@ -193,7 +193,7 @@ def test_every_split(c_extension: Any) -> None:
 
 
 def test_nothing_is_kept(native: Any) -> None:
-    """Reference counts: of a name that isn't common, and a value, after calls of every kind."""
+    """Calls of every kind leave the reference counts of headers, values and lines unchanged."""
     headers = {"X-Name": ["value", "value two"]}
     watched = [headers, headers["X-Name"], headers["X-Name"][0], "line of text".upper()]
     before = [sys.getrefcount(each) for each in watched]

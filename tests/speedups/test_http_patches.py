@@ -1,4 +1,4 @@
-"""install(headers=True) and install(http=True): what they replace, when they don't, and each replacement's edges."""
+"""install(headers=True) and install(http=True): what they replace, when they refuse, and edge cases."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def attributes() -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def stock_tornado() -> Iterator[None]:
-    """Whatever a test installs, Tornado is then what it was: nothing missing, nothing more."""
+    """Uninstall after the test, and check that Tornado has exactly the attributes that it had before."""
     before = attributes()
     yield
     tornado_speedups.uninstall()
@@ -71,7 +71,7 @@ def test_each_is_installed_on_its_own(hook: str) -> None:
     install(hook)
     assert [name for name, text in tornado_speedups.status().items() if text == "installed"] == [hook]
     assert attributes() != before
-    assert [list(each) for each in attributes()] == [list(each) for each in before]  # no attribute is new
+    assert [list(each) for each in attributes()] == [list(each) for each in before]  # no attribute was added
     tornado_speedups.uninstall()
     assert attributes() == before
 
@@ -120,11 +120,11 @@ def test_patched_code_is_left_alone(
 
 
 def test_the_first_6_5_is_left_alone() -> None:
-    """Its parser has no other parameters than the text."""
+    """The parser in the first release of Tornado 6.5 has no parameters other than the text."""
     assert "2945df7bf75a0255" not in fingerprints.FINGERPRINTS["tornado.httputil:HTTPHeaders"]
 
 
-# Moments
+# Timestamps
 
 format_timestamp = heads.wrap_format_timestamp(httputil.format_timestamp)
 
@@ -270,7 +270,7 @@ def test_other_streams_are_tornados() -> None:
 
 
 def test_streams_do_not_mix_what_they_read() -> None:
-    """The chunk that they share is used up before another one reads."""
+    """Streams share one chunk for reading. Each stream consumes its data before another stream reads."""
 
     async def run() -> None:
         pairs = [pair() for _ in range(20)]

@@ -1,4 +1,4 @@
-"""The switch TORNADO_SPEEDUPS_EXTENSION, at import: each value, with the C there, missing or broken."""
+"""TORNADO_SPEEDUPS_EXTENSION at import time: each value, with the C extension present, missing or broken."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PYTHON = "python tornado_speedups._python b'abcda'"
 
 
 def run(switch: str | None, site: Path = PACKAGE.parent) -> subprocess.CompletedProcess[str]:
-    """What the installed package, or a copy of it in ``site``, says in a new process."""
+    """Import the package from ``site`` in a new process, and print which implementation it uses."""
     environment = {name: value for name, value in os.environ.items() if name != SWITCH}
     environment["PYTHONPATH"] = str(site)
     if switch is not None:
@@ -49,7 +49,7 @@ def with_broken_c(without_c: Path, c_extension: object) -> Path:
 
 
 def test_the_functions_have_the_same_names_everywhere(c_extension: object) -> None:
-    """``__all__`` of the package is the list; beside the functions it has only these four."""
+    """``__all__`` of the package lists all functions. Its only other names are these four."""
     functions = set(tornado_speedups.__all__) - {"implementation", "install", "status", "uninstall"}
     assert set(_python.__all__) == functions
     assert {name for name, value in vars(c_extension).items() if isinstance(value, BuiltinFunctionType)} == functions

@@ -1,4 +1,4 @@
-"""``python -m tornado_speedups``, in processes of its own."""
+"""``python -m tornado_speedups``, mostly run in separate processes."""
 
 from __future__ import annotations
 

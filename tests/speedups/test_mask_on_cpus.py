@@ -1,4 +1,4 @@
-"""The XOR loop itself, compiled for and run on CPUs of both endiannesses, with and without vectors."""
+"""The XOR loop, compiled for and run on little-endian and big-endian CPUs, with and without vector instructions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "src/tornado_speedups/_speedups"
 
-# Compiler target, block sizes that it must get, and the emulator that runs it.
+# For each compiler target, the expected block sizes in bytes and the emulator that runs the program.
 CPUS = {
     "x86_64-linux-musl": ((16, 32), ("qemu-x86_64-static", "-cpu", "max")),
     "aarch64-linux-musl": ((16,), ("qemu-aarch64-static",)),

@@ -1,4 +1,4 @@
-"""install() and uninstall(): what they do to Tornado, and that WebSockets work over real connections with them."""
+"""install() and uninstall(): their effects on Tornado, and WebSockets over real connections."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bound() -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def stock_tornado() -> Iterator[list[Any]]:
-    """What Tornado binds, before the test and, whatever happens in it, after."""
+    """The functions that Tornado binds before the test. They must be bound again after it."""
     stock = bound()
     yield stock
     tornado_speedups.uninstall()
@@ -61,7 +61,7 @@ def tornado_in_c() -> Any:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch, native: Any, tornado_in_python: Any) -> list[int]:
-    """The implementation under test is the one to be installed; the list holds the lengths that it has masked."""
+    """The lengths of the data masked so far by the implementation under test, which install() will use."""
     lengths: list[int] = []
 
     def websocket_mask(mask: bytes, data: bytes) -> bytes:
@@ -74,12 +74,12 @@ def counted(monkeypatch: pytest.MonkeyPatch, native: Any, tornado_in_python: Any
 
 
 def test_every_module_that_binds_the_function_is_known() -> None:
-    """A module of Tornado that took the function along and isn't patched would keep the slow one."""
+    """A module of Tornado that binds the function but isn't patched would keep the slow one."""
     found = set()
     for each in pkgutil.iter_modules(tornado.__path__, "tornado."):
         try:
             module = import_module(each.name)
-        except ImportError:  # of another platform
+        except ImportError:  # the module is for another platform
             continue
         if hasattr(module, "_websocket_mask"):
             found.add(module.__name__)
@@ -166,7 +166,7 @@ def test_an_unknown_tornado_is_left_alone(module: Any, tornado_in_python: Any, m
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tornado_speedups.install()  # said once
+        tornado_speedups.install()  # the warning is issued only once
     rest = [each for each in MODULES if each is not module]
     assert [each._websocket_mask for each in rest] == [tornado_in_python] * 2
     tornado_speedups.uninstall()
@@ -179,7 +179,7 @@ def test_python_does_not_replace_c(tornado_in_c: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(_implementation, "implementation", "python")
     tornado_speedups.install()
     assert bound() == [tornado_in_c] * 3
-    assert methods() == STOCK_METHODS  # which mask each message
+    assert methods() == STOCK_METHODS  # the WebSocket hook masks messages too, so it is left out as well
     left = f"left to Tornado {tornado.version}, whose C is faster"
     assert tornado_speedups.status() == {
         "masking": left,
@@ -200,7 +200,7 @@ def test_c_replaces_c(tornado_in_c: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_threads_may_race(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads that were inside install() at once would each take the other's function for Tornado's."""
+    """Without a lock, one of two threads in install() could save the other's function as Tornado's original."""
 
     def dawdle() -> bool:
         time.sleep(0.02)
@@ -245,7 +245,7 @@ def test_hooks_are_switched_one_by_one(stock_tornado: list[Any], tornado_in_pyth
 
 
 def refused(reason: str) -> None:
-    """The hook for connections leaves Tornado alone for this reason, and says so once."""
+    """Check that install() leaves WebSocket connections to Tornado for this reason, and warns once."""
     left = f"to Tornado {tornado.version}, {reason}"
     with pytest.warns(RuntimeWarning) as caught:
         tornado_speedups.install(masking=False, headers=False, http=False)
@@ -265,11 +265,11 @@ def test_code_with_another_hash_is_left_alone(name: str, monkeypatch: pytest.Mon
 
 
 def no_source(name: str) -> None:
-    """What loaders of bytecode and of built-in modules answer."""
+    """Return None, as loaders of bytecode and of built-in modules do."""
 
 
 def lost_source(name: str) -> str:
-    """What the loader of a file does that has gone."""
+    """Raise ImportError, as a loader does when its file no longer exists."""
     raise ImportError("source not available")
 
 
@@ -337,7 +337,7 @@ def test_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("function", ["write_message", "compute_accept_value", "_receive_frame"])
 def test_patched_code_is_left_alone(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What others have put in Tornado's place, for tracing perhaps, goes on being called."""
+    """Replacements made by other code, for example for tracing, must still be called."""
     owner = tornado.websocket.WebSocketProtocol13
     monkeypatch.setattr(owner, function, Mock(wraps=getattr(owner, function)))
     refused("whose tornado.websocket.WebSocketProtocol13 has been patched")
@@ -353,7 +353,7 @@ def test_a_subclass_of_the_protocol_is_left_alone() -> None:
 
 
 def test_loops_that_run_inside_of_themselves_keep_tornados_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As nest_asyncio makes them, and marks them."""
+    """nest_asyncio makes loops reentrant and sets ``asyncio._nest_patched``."""
     protocol = tornado.websocket.WebSocketProtocol13(Mock(), False, tornado.websocket._WebSocketParams())
     assert replace_protocol(protocol) is not protocol
     monkeypatch.setattr(asyncio, "_nest_patched", True, raising=False)
@@ -366,7 +366,7 @@ class Echo(tornado.websocket.WebSocketHandler):
 
 
 async def echo(messages: list[str | bytes]) -> list[str | bytes | None]:
-    """The answers of a real server on a loopback address, to a real client."""
+    """Send the messages to a real echo server on a loopback address, and return its answers."""
     application = tornado.web.Application([("/", Echo)], websocket_max_message_size=2**24)
     server = HTTPServer(application)
     listener, port = bind_unused_port()
@@ -397,7 +397,7 @@ def test_echo_over_a_connection(counted: list[int]) -> None:
     tornado_speedups.install(websocket=False)
     assert asyncio.run(echo(MESSAGES)) == MESSAGES
     sent = [len(message.encode() if isinstance(message, str) else message) for message in MESSAGES]
-    # Masked by the client and unmasked by the server; the close frame may or may not follow.
+    # The client masks each message and the server unmasks it. The close frame may or may not follow.
     assert counted[: 2 * len(sent)] == [length for length in sent for _ in range(2)]
 
 
@@ -416,7 +416,7 @@ def handler_of(cookie: str = "") -> tornado.web.RequestHandler:
 
 
 def test_cross_site_tokens_survive_the_switch(counted: list[int]) -> None:
-    """Tornado masks its XSRF tokens with the same function: a token of one implementation is read by the other."""
+    """Tornado masks its XSRF tokens with the same function. Each implementation must read the other's tokens."""
     cookie = f"_xsrf={handler_of().xsrf_token.decode()}"
     raw = handler_of(cookie)._get_raw_xsrf_token()
     assert counted == []

@@ -1,4 +1,4 @@
-"""What the C could do to its process: leak, count references wrongly, get mixed up by threads and interpreters."""
+"""Damage that C could do to its process: leaks, wrong reference counts, races between threads or interpreters."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _way(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
     return "result"
 
 
-IMMORTAL = 1 << 28  # no real count comes near
+IMMORTAL = 1 << 28  # far above any real reference count
 
 
 @EACH
@@ -50,7 +50,8 @@ def test_reference_counts_stay(name: str, native: Any) -> None:
     function = getattr(native, name)
     objects = [argument for arguments in CALLS[name] for argument in arguments]
     objects += [int, object, bytes, list, tuple, None, TypeError, ValueError, BufferError, Unwilling, type(GAPPED)]
-    # PEP 683: code for 3.11 counts even immortal objects up and down, which later interpreters don't: it tells nothing.
+    # Code compiled for 3.11 counts references to immortal objects, later interpreters don't (PEP 683).
+    # The counts of immortal objects are therefore meaningless.
     objects = [each for each in objects if sys.getrefcount(each) < IMMORTAL]
     call(function, 10)
     before = [sys.getrefcount(each) for each in objects]
@@ -62,7 +63,7 @@ def test_reference_counts_stay(name: str, native: Any) -> None:
 
 @EACH
 def test_memory_stays(name: str, native: Any) -> None:
-    """Memory of every size, by what Python's allocators were asked for: one object lost a round would show."""
+    """tracemalloc counts the bytes requested from Python's allocators, so it shows one lost object per round."""
     function = getattr(native, name)
     tracemalloc.start()
     try:
@@ -74,7 +75,7 @@ def test_memory_stays(name: str, native: Any) -> None:
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert grown < 100 * 20  # bytes: no object is smaller than 20
+    assert grown < 100 * 20  # 100 lost objects would take more: each has at least 20 bytes
 
 
 @EACH
@@ -83,12 +84,12 @@ def test_buffers_are_released(name: str, native: Any) -> None:
     for arguments in CALLS[name]:
         for argument in arguments:
             if isinstance(argument, bytearray):
-                argument.append(0)  # BufferError while anyone holds the buffer
+                argument.append(0)  # raises BufferError if the buffer was not released
                 argument.pop()
 
 
 def test_threads(native: Any) -> None:
-    """Many threads in all functions at once: what belongs to no other thread comes out right."""
+    """Many threads call all functions at once. The results for data of a single thread are correct."""
 
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         assert not sys._is_gil_enabled(), "some module has enabled the GIL: nothing runs at the same time"  # type: ignore[attr-defined,unused-ignore]
@@ -110,7 +111,7 @@ def test_threads(native: Any) -> None:
 
 
 def test_threads_that_change_what_is_read(native: Any) -> None:
-    """A buffer that others write to and resize meanwhile: any frames may come out, but nothing crashes."""
+    """Other threads write to the buffer and resize it. The calls may return any frames, but must not crash."""
     shared, over = bytearray(FRAMES), threading.Event()
 
     def resize() -> None:
@@ -119,7 +120,7 @@ def test_threads_that_change_what_is_read(native: Any) -> None:
                 shared.extend(bytes(100_000))
                 del shared[len(FRAMES) :]
             except BufferError:
-                pass  # it is being read: bytearray's own lock
+                pass  # a bytearray can't be resized while a function reads it
 
     changer = threading.Thread(target=resize)
     changer.start()

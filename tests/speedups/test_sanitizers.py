@@ -1,10 +1,11 @@
-"""The extension compiled with sanitizers, under all fast tests: wrong memory accesses, and undefined behaviour.
+"""Run the fast tests on an extension compiled with sanitizers, to find invalid memory accesses and undefined behaviour.
 
-And with seeded faults, so that the sanitizers and test_safety.py show that they catch them.
+Seeded faults check that the sanitizers and test_safety.py detect such errors.
 
-AddressSanitizer is GCC's, since Zig has none; its runtime must be loaded before Python, whose own allocator makes way
-for one that it watches. UndefinedBehaviorSanitizer is Clang's, with Zig's runtime, which ends the process. Leaks aren't
-looked for here, as CPython leaves memory behind when it ends: test_safety.py does that.
+AddressSanitizer comes from GCC, because Zig doesn't include it. Its runtime must be loaded before Python.
+PYTHONMALLOC=malloc replaces Python's allocator with malloc, which AddressSanitizer tracks.
+UndefinedBehaviorSanitizer comes from Clang, with Zig's runtime, which ends the process at the first error.
+Leak detection is off, because CPython doesn't free all memory at exit. test_safety.py detects leaks instead.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ pytestmark = [
 
 
 def package(folder: Path, sanitizer: str, *options: str) -> Path:
-    """The package as it is installed, with the extension compiled so, in a folder to import it from."""
+    """Compile the extension with a sanitizer, and return a folder from which the package can be imported."""
     place = folder / "tornado_speedups"
     shutil.copytree(SOURCES, place, ignore=shutil.ignore_patterns("_speedups", "__pycache__"))
     flags = ["-shared", "-fPIC", "-O1", "-g", "-fno-omit-frame-pointer", "-Wall", "-Werror", *options]
@@ -56,7 +57,7 @@ def variables(folder: Path, sanitizer: str) -> dict[str, str]:
 
 
 def run_tests(folder: Path, sanitizer: str, tests: Path) -> subprocess.CompletedProcess[str]:
-    # What a dying process has written must not die with it in pytest's hands.
+    # With pytest's default capture, the sanitizer's report would be lost when the process aborts.
     options = ["-q", "-p", "no:cacheprovider", "--capture=sys", f"--basetemp={folder / 'tests'}"]
     command = [sys.executable, "-m", "pytest", *options, str(tests)]
     env = variables(folder, sanitizer)

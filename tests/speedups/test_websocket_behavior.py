@@ -1,4 +1,4 @@
-"""What users of WebSocket connections rely on besides the bytes: the fast protocol behaves as Tornado's own."""
+"""Behaviour of WebSocket connections beyond the bytes sent: the fast protocol behaves like Tornado's own."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class End:
         self.task = asyncio.ensure_future(self.protocol._receive_frame_loop())
 
     async def received(self, count: int) -> list[Any]:
-        """The payloads of that many frames that the peer gets."""
+        """Return the payloads of the next ``count`` frames that the peer receives."""
         data = b""
         while len(parse_frames(data, 0, count)[0]) < count:
             more = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.peer, 65536), 5)
@@ -58,7 +58,7 @@ class End:
         return [payload for _, payload in parse_frames(data, 0, count)[0]]
 
     async def until(self, last: bytes) -> bytes:
-        """What the peer gets, up to this."""
+        """Return the data that the peer receives, up to and including ``last``."""
         data = b""
         while not data.endswith(last):
             more = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.peer, 65536), 5)
@@ -104,7 +104,7 @@ def test_a_loop_that_awaits_its_writes_lets_others_run(protocol: Any) -> None:
 
 @pytest.mark.parametrize("begins", ["while the loop waits", "before the task runs"])
 def test_who_cancels_the_connections_task_does_to_the_handler_what_tornado_does(begins: str) -> None:
-    """Tornado 6.5 cancels the handler, 6.6 lets it go on."""
+    """Tornado 6.5 cancels the handler. Tornado 6.6 lets it finish."""
 
     async def scenario(protocol: Any) -> list[str]:
         said = []
@@ -156,7 +156,7 @@ def test_on_windows_a_long_message_is_not_written_at_once(monkeypatch: pytest.Mo
 
 
 def test_the_future_of_a_write(protocol: Any) -> None:
-    """Pending when it is returned, resolved soon after without being awaited."""
+    """The future is pending when it is returned. It is resolved soon after, even if nothing awaits it."""
 
     async def scenario() -> None:
         futures: list[Any] = []
@@ -216,7 +216,7 @@ def test_task_and_context_are_those_of_the_connection(protocol: Any) -> None:
 
 
 def test_the_context_is_one_wherever_messages_are_handled(protocol: Any) -> None:
-    """The first and the last are handled where the socket's event is, the long one in the coroutine."""
+    """The first and the last message are handled in the socket's callback, the long one in the coroutine."""
 
     def answer(handler: Handler, message: Any) -> None:
         variable.set(f"{variable.get()}{len(message)},")
@@ -234,7 +234,7 @@ def test_the_context_is_one_wherever_messages_are_handled(protocol: Any) -> None
 
 
 def test_a_write_never_overtakes_another(protocol: Any) -> None:
-    """The socket has room again before the stream has noticed."""
+    """The socket can accept data again before the stream notices it."""
 
     async def scenario() -> None:
         async with connected(protocol, echo) as end:
@@ -267,7 +267,7 @@ def test_more_frames_than_are_parsed_at_once_while_one_is_waited_for(protocol: A
 
 
 def test_a_peer_that_closes_its_half_at_once_is_answered(protocol: Any) -> None:
-    """Before the connection has waited for the socket even once."""
+    """The peer closes its half before the connection first waits for the socket."""
 
     async def answer(handler: Handler, message: Any) -> None:
         for _ in range(20):
@@ -307,7 +307,7 @@ def test_an_error_of_an_asynchronous_handler_is_reported_once(
 
 
 def test_answers_do_not_wait_for_slow_messages(protocol: Any) -> None:
-    """Many messages in one segment, each taking its time: the first answers are there before the last is handled."""
+    """One segment holds several slow messages. The first answers arrive before the last message is handled."""
     before: list[int] = []
 
     async def scenario() -> None:
@@ -338,7 +338,7 @@ def test_a_flood_on_one_connection_leaves_turns_to_another(protocol: Any) -> Non
         def count(handler: Handler, message: Any) -> None:
             nonlocal handled
             handled += 1
-            end.peer.send(HELLO)  # there is always more to be read
+            end.peer.send(HELLO)  # ensures that there is always more to read
 
         async with connected(protocol, count) as end:
             end.peer.send(HELLO * 2)
@@ -351,7 +351,7 @@ def test_a_flood_on_one_connection_leaves_turns_to_another(protocol: Any) -> Non
 
 
 def test_back_pressure() -> None:
-    """A peer that doesn't read stops both classes after the same message; when it reads, all arrive in order."""
+    """If the peer doesn't read, both classes stop after the same message. When it reads, all arrive in order."""
 
     async def blocked_after(protocol: Any) -> int:
         written = 0
@@ -379,7 +379,7 @@ def test_back_pressure() -> None:
 
 
 def test_answers_to_many_messages_survive_a_full_socket(protocol: Any) -> None:
-    """More than the socket takes, in one go: what is left over goes out when the peer reads, in order."""
+    """The answers exceed what the socket accepts at once. The rest is sent in order when the peer reads."""
     frames = [str(number) * 1000 for number in range(60)]
     data = b"".join(build_frame(0x81, frame, b"mask") for frame in frames)
 
@@ -418,7 +418,7 @@ def test_writes_to_a_peer_that_has_gone(protocol: Any, size: int) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("exception", [SystemExit, KeyboardInterrupt])
 def test_leaving_the_program_from_a_handler(protocol: Any, exception: type[BaseException]) -> None:
-    """It gets through, and what was sent before has been sent."""
+    """The exception leaves the event loop, and the answer written before it is sent."""
     ends: list[End] = []
 
     def answer(handler: Handler, message: Any) -> None:
@@ -458,7 +458,7 @@ def test_cancelling_the_connection_from_its_handler(protocol: Any) -> None:
 
 
 def test_streams_with_a_limit_keep_it(protocol: Any) -> None:
-    """max_write_buffer_size is looked at before the socket is."""
+    """max_write_buffer_size is checked before anything is written to the socket."""
 
     async def scenario() -> None:
         ours, theirs = socket.socketpair()
@@ -485,7 +485,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_header_that_ends_the_connection_does_so_at_once(protocol: Any, name: str) -> None:
-    """Nobody waits for the payload, and what came before has been answered."""
+    """The connection doesn't wait for the payload, and it has answered the message before the header."""
     pieces, answer = REFUSED[name]
 
     async def scenario() -> bytes:
@@ -504,7 +504,7 @@ def test_a_header_that_ends_the_connection_does_so_at_once(protocol: Any, name: 
 
 
 def test_messages_of_a_peer_that_has_closed_its_half_are_answered(protocol: Any) -> None:
-    """As long as there is one left to be handled; the end is looked for after that."""
+    """The connection handles all messages that have arrived before it checks for the end of the stream."""
 
     async def answer(handler: Handler, message: Any) -> None:
         if len(handler.events) < 3:
@@ -514,7 +514,7 @@ def test_messages_of_a_peer_that_has_closed_its_half_are_answered(protocol: Any)
 
     async def scenario() -> list[Any]:
         async with connected(protocol, answer) as end:
-            for _ in range(5):  # until it waits for the socket
+            for _ in range(5):  # until the connection waits for the socket
                 await asyncio.sleep(0)
             end.peer.send(HELLO * 3)
             end.peer.shutdown(socket.SHUT_WR)
@@ -565,7 +565,7 @@ def installed() -> Any:
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.usefixtures("installed")
 def test_over_the_network(handler: Any, query: str, tls: bool) -> None:
-    """Real servers and clients: the handshake, TLS, compression, and messages of every size, many at a time."""
+    """A real server and a real client test the handshake, TLS, compression, and many messages of all sizes."""
 
     async def scenario() -> None:
         certificates = Path(tornado.test.__file__).parent

@@ -1,6 +1,7 @@
-"""Whole WebSocket connections: with the fast protocol and with Tornado's own, the same can be observed.
+"""Whole WebSocket connections: the fast protocol and Tornado's own have the same observable behaviour.
 
-Random frames, valid and invalid, fragmented, drip-fed, with a half-close at the end, for handlers of every manner.
+The peer sends random frames: valid, invalid, fragmented, or in small pieces, with a half-close at the end.
+The handlers are synchronous and asynchronous, and some of them raise errors or close the connection.
 A few cases of each kind run on every Python; ``--integration`` and ``test-native -- --exhaustive`` run many.
 """
 
@@ -52,7 +53,7 @@ async def wait_for_some(handler: Handler, message: Any) -> None:
 
 
 async def take_many_turns(handler: Handler, message: Any) -> None:
-    for _ in range(len(message) % 8):  # of all messages together, fewer than a calm peer waits for
+    for _ in range(len(message) % 8):  # for all messages together, fewer turns than a calm peer waits
         await gen.sleep(0)
     echo(handler, message)
 
@@ -143,7 +144,7 @@ frames = st.builds(build_frame, heads, payloads, masks)
 
 @st.composite
 def compressed_frames(draw: st.DrawFn) -> bytes:
-    """A message as a peer without memory compresses it, now and then with a wrong byte."""
+    """Return a message compressed without context takeover, sometimes with a wrong byte at its end."""
     compressor = zlib.compressobj(wbits=-15)
     data = compressor.compress(draw(payloads)) + compressor.flush(zlib.Z_SYNC_FLUSH)
     head = draw(st.sampled_from([0xC1, 0xC2, 0x41, 0xC9, 0x82]))
@@ -152,7 +153,7 @@ def compressed_frames(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def overlong_frames(draw: st.DrawFn) -> bytes:
-    """A length in more bytes than it needs, or one that nobody could mean."""
+    """Return a frame whose length takes more bytes than necessary, or claims far more than the payload."""
     length = draw(st.integers(0, 300))
     size, code = draw(st.sampled_from([(2, 126), (8, 127)]))
     claimed = draw(st.sampled_from([length, length, length, 2**63 if size == 8 else 65535]))
@@ -173,7 +174,7 @@ streams = st.lists(
 
 @st.composite
 def pieces(draw: st.DrawFn) -> list[Piece]:
-    """A stream of frames, cut anywhere, also before its end."""
+    """Return a stream of frames, cut at any positions and sometimes truncated."""
     data = draw(streams)
     data = data[: draw(st.sampled_from([len(data), len(data), max(0, len(data) - 1), len(data) // 2]))]
     cuts = draw(st.one_of(st.just([]), st.lists(st.integers(0, len(data)), max_size=8), st.just(range(1, len(data)))))
@@ -190,12 +191,12 @@ def implementation(native: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def few_or_many(few: int, many: int) -> list[Any]:
-    """How many cases to try: the fast tests try a few."""
+    """Return two numbers of cases: ``few`` for the fast tests and ``many`` for the exhaustive tests."""
     return [few, pytest.param(many, marks=pytest.mark.exhaustive)]
 
 
 def cases(stream: st.SearchStrategy[list[Piece]], examples: int) -> Callable[[Any], Callable[[], None]]:
-    """Have a function called with what a peer sends, whether it is sent to a client, and whether with compression."""
+    """Return a decorator that runs a check on random pieces, for clients and servers, with and without compression."""
 
     def decorate(check: Any) -> Callable[[], None]:
         given_cases = given(pieces=stream, client=st.booleans(), compression=st.booleans())(check)
@@ -225,9 +226,9 @@ def test_as_tornado(answer: Any, examples: int) -> None:
 @pytest.mark.parametrize("answer", [each for each in ANSWERS if each not in SYNCHRONOUS])
 @pytest.mark.parametrize("examples", few_or_many(20, 300))
 def test_no_less_than_tornado(answer: Any, examples: int) -> None:
-    """Where a half-close races with handlers that take their time, those run at least as early as with Tornado.
+    """If a half-close races with slow handlers, they run at least as early as with Tornado.
 
-    Everything comes in one piece: else what Tornado reads by chance, between two events, would decide the race.
+    All data is sent in one piece. Otherwise the race would depend on how much Tornado reads between two events.
     """
 
     @cases(pieces(), examples)
@@ -253,7 +254,7 @@ long_frames = st.builds(build_frame, st.one_of(tidy_heads, heads), long_payloads
 
 @st.composite
 def long_pieces(draw: st.DrawFn) -> list[Piece]:
-    """Long frames among others, cut into parts of any size."""
+    """Return long and short frames, cut into parts of a random size."""
     data = b"".join(draw(st.lists(st.one_of(long_frames, long_frames, frames), min_size=1, max_size=4)))
     data = data[: draw(st.sampled_from([len(data), len(data), len(data) - 1, len(data) // 2]))]
     size = draw(st.sampled_from([1 << 30, 100_000, websocket.LONG, 16_384, 5000]))
@@ -273,7 +274,10 @@ def test_long_messages_as_tornado(answer: Any, examples: int) -> None:
 
 
 def compare_long(connection: Connection, pieces: list[Piece]) -> None:
-    """As compare(); but how much of long answers leaves before a frame that ends it all is a race, turn by turn."""
+    """Compare as compare() does, but allow different amounts of answers if the peer ends the connection.
+
+    How much of a long answer is sent before a frame that ends the connection depends on timing.
+    """
     stock = speak(WebSocketProtocol13, connection, pieces)
     fast = speak(FastWebSocketProtocol13, connection, pieces)
     if stock.ended_by_peer and fast.received != stock.received:
@@ -286,7 +290,7 @@ def compare_long(connection: Connection, pieces: list[Piece]) -> None:
 @pytest.mark.usefixtures("implementation")
 @pytest.mark.parametrize("answer", [echo, echo_twice_with_ping])
 def test_answers_leave_before_the_end(answer: Any) -> None:
-    """A message so long that not all answers leave at once, and behind it what ends the connection."""
+    """The message is so long that not all answers are sent at once. The next frame ends the connection."""
     size = 1 << 17
     data = b"".join(bytes([head, 0x7F]) + size.to_bytes(8, "big") + b"x" * size for head in (0x81, 0x00))
     compare(Connection(answer, calm=True, limit=LONG), [Piece(data, 0)])
@@ -295,5 +299,5 @@ def test_answers_leave_before_the_end(answer: Any) -> None:
 @pytest.mark.usefixtures("implementation")
 @pytest.mark.parametrize("turns", [1, 2, 30])
 def test_a_header_that_must_not_come_is_seen_after_an_answer(turns: int) -> None:
-    """Where the handler of the message before it took its time."""
+    """The handler of the message before the invalid header is slow."""
     compare(Connection(echo_and_wait, calm=True), [Piece(b"\x81", turns), Piece(b"\x00\x81~\xff\xff", turns)])

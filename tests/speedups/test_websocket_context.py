@@ -1,4 +1,4 @@
-"""Where messages are handled: in the context of the task that waits for them, whichever Python tells of it."""
+"""Messages are handled in the context of the task that waits for them, on every version of Python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", defau
 
 
 class Older:
-    """A task as Python 3.11 has them: nothing tells of its context."""
+    """A task as in Python 3.11, without a method that returns its context."""
 
 
 async def waiting(future: asyncio.Future[None]) -> str:
@@ -52,7 +52,7 @@ def test_an_older_task_that_does_not_wait_has_none(callbacks: Any) -> None:
 def test_an_older_task_is_known_by_what_it_waits_for() -> None:
     class Waiting(Older):
         def wake(self) -> None:
-            """Called by the future."""
+            """Stand in for the method that the future calls."""
 
     task, context = Waiting(), contextvars.Context()
     future = type("Future", (), {"_callbacks": [(print, contextvars.Context()), (task.wake, context)]})()

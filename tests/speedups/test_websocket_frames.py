@@ -1,4 +1,4 @@
-"""parse_frames, build_frame, build_frame_into and websocket_mask_inplace: C as Python, and both as RFC 6455 has it."""
+"""parse_frames, build_frame, build_frame_into, websocket_mask_inplace: C and Python agree and follow RFC 6455."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_every_length_there_and_back(speedups: Any, length: int, mask: bytes | N
 @pytest.mark.parametrize("mask", [None, MASK])
 @pytest.mark.parametrize("length", LENGTHS)
 def test_build_into_a_buffer(speedups: Any, length: int, mask: bytes | None) -> None:
-    """What lies behind the frame stays, and a buffer that is too small stays as it is."""
+    """Bytes after the frame stay unchanged, and so does a buffer that is too small."""
     frame = _python.build_frame(0x82, bytes_of(length), mask)
     buffer = bytearray(b"?" * (len(frame) + 40))
     assert speedups.build_frame_into(0x82, bytes_of(length), mask, memoryview(buffer)) == len(frame)
@@ -101,7 +101,7 @@ def test_limit(speedups: Any) -> None:
 @pytest.mark.parametrize("head", [0x88, 0x89, 0x0A, 0xFF])
 @pytest.mark.parametrize("code", [126, 127, 254, 255])
 def test_long_control_frames_are_none(speedups: Any, head: int, code: int) -> None:
-    """They are left to the caller, who has to handle the frames before them first."""
+    """The parser leaves them to the caller, which must first handle the frames before them."""
     assert speedups.parse_frames(HELLO + bytes((head, code)) + bytes(200), 0, 9) == ([(0x81, b"Hello")], 7, 2)
 
 
@@ -109,7 +109,7 @@ def test_long_control_frames_are_none(speedups: Any, head: int, code: int) -> No
 def test_lengths_beyond_memory(speedups: Any, length: int) -> None:
     frame = b"\x82\xff" + length.to_bytes(8, "big") + b"abcdrest"
     frames, end, size = speedups.parse_frames(frame, 0, 1)
-    assert (frames, end) == ([], 0) and size in (sys.maxsize, (1 << 31) - 1)  # the largest of a CPU of 32 bits
+    assert (frames, end) == ([], 0) and size in (sys.maxsize, (1 << 31) - 1)  # sys.maxsize of a 32-bit CPU
 
 
 @CASES
@@ -159,7 +159,7 @@ def test_c_refuses_as_python(c_extension: Any, name: str, most: int) -> None:
         arguments = [chosen.choice(STRANGE) for _ in range(chosen.randrange(most + 2))]
         of_c, of_python = buffers_copied(arguments), buffers_copied(arguments)
         assert outcome(getattr(c_extension, name), *of_c) == outcome(getattr(_python, name), *of_python), arguments
-        assert of_c == of_python  # what was written, too
+        assert of_c == of_python  # the buffers have the same content too
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_mask_in_place(speedups: Any, kind: Any) -> None:
 
 
 def test_mask_in_place_by_parts(speedups: Any) -> None:
-    """A payload that comes in pieces: each is masked as its place in the whole demands."""
+    """Each part of a payload is masked according to its offset in the payload."""
     whole = bytearray(bytes_of(1000))
     for start, end in [(0, 3), (3, 3), (3, 4), (4, 130), (130, 999), (999, 1000)]:
         with memoryview(whole)[start:end] as part:
@@ -250,7 +250,7 @@ def test_reference_counts_and_memory_stay(native: Any) -> None:
             outcome(native.websocket_mask_inplace, MASK, data)
 
     call_all(20)
-    # None and 129 are immortal in later interpreters (PEP 683): code for 3.11 counts them all the same.
+    # None and 129 are immortal in later interpreters (PEP 683), but code compiled for 3.11 counts their references.
     counted = [each for each in (data, MASK, None, 0x81) if sys.getrefcount(each) < 1 << 28]
     counts = [sys.getrefcount(each) for each in counted]
     blocks = sys.getallocatedblocks()

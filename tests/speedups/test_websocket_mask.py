@@ -1,4 +1,4 @@
-"""websocket_mask: every implementation gives what Tornado's own functions give, for every length and alignment."""
+"""websocket_mask: every implementation gives the results of Tornado's functions, for every length and alignment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LENGTHS = [*range(301), *(power + delta for power in POWERS for delta in (-1, 0,
 TORNADO_IN_PYTHON = tornado.util._websocket_mask_python
 TORNADO = tornado.util._websocket_mask
 
-# Text of four bytes in UTF-8, by the bytes that each of its characters takes.
+# Characters by their number of bytes in UTF-8, from which FOUR_BYTES makes text of four bytes.
 _TAKES = {
     1: st.characters(max_codepoint=0x7F),
     2: st.characters(min_codepoint=0x80, max_codepoint=0x7FF),
@@ -35,12 +35,12 @@ FOUR_BYTES = _SIZES.flatmap(lambda sizes: st.tuples(*(_TAKES[size] for size in s
 
 
 def bytes_of(length: int) -> bytes:
-    """Bytes without a period that a wrong phase could hide in."""
+    """Return bytes without a short period, which could hide a wrong offset in the mask."""
     return bytes((i * 167 + (i >> 8) * 59 + 13) & 0xFF for i in range(length))
 
 
 def test_known_answer(speedups: Any) -> None:
-    """The masked "Hello" of RFC 6455, section 5.7."""
+    """RFC 6455, section 5.7, contains this masked "Hello" as an example."""
     assert speedups.websocket_mask(MASK, b"Hello") == b"\x7f\x9f\x4d\x51\x58"
 
 
@@ -82,7 +82,7 @@ def test_str_stands_for_its_utf_8(speedups: Any, mask: str, data: str) -> None:
 
 
 class Bytes(bytes):
-    """A subclass that lies about itself where Python code would believe it."""
+    """A subclass whose methods return wrong data, which no implementation may use."""
 
     def __bytes__(self) -> bytes:
         return b"lies"
@@ -131,7 +131,7 @@ def test_the_data_is_left_alone(speedups: Any) -> None:
     data = bytearray(bytes_of(100))
     masked = speedups.websocket_mask(MASK, data)
     assert data == bytes_of(100)
-    data.append(1)  # a BufferError here would mean that the buffer was never released
+    data.append(1)  # raises BufferError if the buffer was not released
     assert masked == TORNADO_IN_PYTHON(MASK, bytes_of(100))
 
 

@@ -1,4 +1,4 @@
-"""Memory stays flat, however many connections and messages there have been."""
+"""Memory use doesn't grow with the number of connections and messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HELLO = build_frame(0x81, "hello", b"mask")
 
 
 class Forgetful:
-    """A handler that notes nothing."""
+    """A handler that records nothing."""
 
     def __init__(self, answer: Any) -> None:
         self.protocol: Any = None
@@ -59,7 +59,7 @@ async def received(peer: socket.socket, count: int) -> None:
 
 
 async def one_connection(number: int) -> None:
-    """Opened, used, and left in one of the ways there are: a close frame, the end of the socket, in mid-frame."""
+    """Open and use a connection, then end it with a close frame, between two frames, or inside a frame."""
     _, peer, task = opened([echo, echo_and_wait][number % 2])
     peer.send(HELLO * 2)
     await received(peer, 14)
@@ -108,7 +108,7 @@ def test_messages_leave_nothing_behind(answer: Any) -> None:
 
 
 def test_one_buffer_is_kept_for_long_messages() -> None:
-    """Of several that were in use at once; and none as large as a message that came once may be."""
+    """Several buffers were in use at once, but only one is kept. It is as large as one frame."""
     size = 3 * LONG
     frame = build_frame(0x81, bytes(size), b"mask")
 
@@ -125,4 +125,4 @@ def test_one_buffer_is_kept_for_long_messages() -> None:
 
     _spare.clear()
     asyncio.run(scenario())
-    assert [len(each) - len(frame) < 8 for each in _spare] == [True]  # the payload begins at a whole word
+    assert [len(each) - len(frame) < 8 for each in _spare] == [True]  # the payload begins at a word boundary

@@ -1,4 +1,4 @@
-"""The WebSocket reader and writer by themselves: no socket, no event loop, no Tornado."""
+"""The WebSocket reader and writer on their own, without a socket, an event loop or Tornado."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_reader(limit: int = 1 << 20, compression: bool = False) -> FrameReader:
 
 
 def read_all(reader: FrameReader, data: bytes, size: int) -> list[tuple[int, Any]]:
-    """The frames of data that arrives in pieces of this size, long ones in place."""
+    """Return the frames of data that arrives in pieces of ``size`` bytes. Long frames are read in place."""
     found = []
     while data:
         buffer = reader.get_buffer()
@@ -101,7 +101,7 @@ def test_frames_that_do_not_follow_each_other(heads: list[int]) -> None:
     ("header", "compression", "code"),
     [
         (b"\xc1\x01", False, None),  # a reserved bit
-        (b"\xa1\x01", True, None),  # another one than compression's
+        (b"\xa1\x01", True, None),  # a reserved bit other than the compression bit
         (b"\x81\x7d", False, 1009),
         (b"\x82\x7e\x00\x65", False, 1009),
         (b"\x89\x7e", False, None),  # a control frame with an extended length
@@ -137,7 +137,7 @@ def test_frames_are_held_back_and_leave_together() -> None:
     writer.holds = True
     assert not writer.add(b"a" * 60_000, "first")
     assert not writer.add(b"b", "second")
-    assert writer.add(b"c" * 6000, "third")  # more than 64 KiB
+    assert writer.add(b"c" * 6000, "third")  # exceeds 64 KiB in total
     assert writer.take() == (b"a" * 60_000 + b"b" + b"c" * 6000, ["first", "second", "third"])
     assert writer.frames == [] and writer.take() == (b"", [])
     writer.holds = False

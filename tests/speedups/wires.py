@@ -1,6 +1,6 @@
-"""One end of a WebSocket connection, of a given class, and a peer that sends what it likes in pieces.
+"""One end of a WebSocket connection, of a given class, and a peer that sends arbitrary data in pieces.
 
-The two are joined by a pair of sockets, without a handshake: thousands of connections take seconds.
+A socket pair connects them without a handshake, so that thousands of connections take only seconds.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ seen_in_context: contextvars.ContextVar[str] = contextvars.ContextVar("seen_in_c
 
 
 class Piece(NamedTuple):
-    """Bytes that the peer sends, and the turns of the loop it then waits."""
+    """Data that the peer sends, and the number of event loop turns that it waits afterwards."""
 
     data: bytes
     turns: int
 
     def __repr__(self) -> str:
-        """Without what would fill a screen; hypothesis keeps the whole of a failing case."""
+        """Shorten long data, which would fill the screen. Hypothesis stores failing cases in full."""
         shown = repr(self.data) if len(self.data) < _SHOWN else f"<{len(self.data)} bytes, {self.data[:20]!r}...>"
         return f"Piece({shown}, {self.turns})"
 
 
 class Connection(NamedTuple):
-    """How an end behaves: ``answer`` is called with the handler and each message.
+    """The behaviour of an end, which calls ``answer`` with the handler and each message.
 
-    A ``calm`` peer waits for the answers before it closes its half, and reads them meanwhile.
+    A ``calm`` peer waits for the answers and reads them before it closes its half.
     """
 
     answer: Callable[[Handler, str | bytes], Any]
@@ -52,7 +52,7 @@ class Connection(NamedTuple):
 
 
 class Handler:
-    """What Tornado's WebSocketHandler and WebSocketClientConnection are to their protocol; it notes all it is told."""
+    """A stand-in for WebSocketHandler and WebSocketClientConnection that records the calls of its protocol."""
 
     def __init__(self, answer: Callable[[Handler, str | bytes], Any]) -> None:
         self.protocol: Any = None
@@ -77,7 +77,7 @@ class Handler:
 
 
 class Transcript(NamedTuple):
-    """All that can be observed of a connection."""
+    """Everything that can be observed of a connection."""
 
     events: list[Any]
     received: bytes
@@ -99,15 +99,15 @@ class _Log(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        # A write's future is a Task of Tornado's, and a Future of ours: the one difference that can be seen.
+        # Tornado returns a Task from a write, and we return a Future. This is the only visible difference.
         message = _UNRETRIEVED.sub("a write failed and nobody looked", record.getMessage())
         self.lines.append(f"{record.name} {message}"[:120])
 
 
-# Turns after which no handler of the tests has anything left to do.
+# Event loop turns after which all handlers of the tests have finished.
 _CALM = 400
 
-# Turns after which an end that hasn't read isn't going to.
+# Event loop turns after which an end that hasn't read any data is not expected to read more.
 _PATIENCE = 20
 
 
@@ -141,7 +141,7 @@ async def _speak(protocol: Protocol, connection: Connection, pieces: Iterable[Pi
 
 
 async def _send(peer: socket.socket, data: bytes, received: bytearray) -> bool:
-    """Whether all could be sent; as long as the other end doesn't read, the peer reads what has come."""
+    """Send the data and return whether all of it was sent. While the socket is full, read what has arrived."""
     patience = _PATIENCE
     while data and patience:
         try:
@@ -157,13 +157,13 @@ async def _send(peer: socket.socket, data: bytes, received: bytearray) -> bool:
 
 
 def _read(peer: socket.socket, received: bytearray) -> None:
-    with contextlib.suppress(BlockingIOError, ConnectionResetError):  # reset: where something hasn't been read
+    with contextlib.suppress(BlockingIOError, ConnectionResetError):  # a reset if the end closed with unread data
         while data := peer.recv(65536):
             received += data
 
 
 def speak(protocol: Protocol, connection: Connection, pieces: Iterable[Piece]) -> Transcript:
-    """What comes of a connection of this class."""
+    """Run a connection of this class and return its transcript."""
     log = _Log()
     loggers = [logging.getLogger(name) for name in ("tornado", "asyncio")]
     for logger in loggers:

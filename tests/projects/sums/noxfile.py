@@ -6,7 +6,7 @@ import nox
 @nox.session(reuse_venv=True)
 def wheelworks(session: nox.Session) -> None:
     """Build, run, audit and rebuild the wheels: nox -s wheelworks -- COMMAND."""
-    # Never by its name: the package index doesn't have it, and would give what somebody else calls so.
+    # Install from a folder, never by name: anyone could register the name wheelworks on the package index.
     if not (suite := os.environ.get("WHEELWORKS")):
         session.error("WHEELWORKS isn't set: name the folder scripts/ of a clone of tornado-speedups")
     session.install(suite)
