@@ -90,10 +90,8 @@ def paired_ratio(measurement: Measurement, base: Measurement) -> float:
 
 def make_tables(title: str, base: str, measurements: Sequence[Measurement]) -> list[Table]:
     """Return a table for each unit, with a row for each case and a column for each subject."""
-    return [
-        _make_table(f"{title}: {unit}", base, [each for each in measurements if each.unit == unit])
-        for unit in dict.fromkeys(each.unit for each in measurements)
-    ]
+    units = dict.fromkeys(one.unit for one in measurements)
+    return [_make_table(f"{title}: {unit}", base, [one for one in measurements if one.unit == unit]) for unit in units]
 
 
 def _make_table(title: str, base: str, measurements: Sequence[Measurement]) -> Table:

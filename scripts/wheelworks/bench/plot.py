@@ -33,14 +33,9 @@ _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial"],
     "font.size": 9,
-    "text.color": _TEXT,
-    "axes.labelcolor": _TEXT,
-    "xtick.color": _TEXT,
-    "ytick.color": _TEXT,
-    "axes.edgecolor": _GRID,
-    "grid.color": _GRID,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), _TEXT),
+    **dict.fromkeys(("axes.edgecolor", "grid.color"), _GRID),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
 }
 
 
@@ -77,8 +72,8 @@ def draw_plot(title: str, group: Sequence[Measurement]) -> bytes:
     if len(sizes) < 2:
         raise ValueError("a plot needs at least two sizes")
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-        # The file holds text, for which the reader's fonts are used.
-        warnings.filterwarnings("ignore", r"Glyph .* missing")
+        # The file holds text, for which the reader's fonts are used. A very long name leaves no room for the axes.
+        warnings.filterwarnings("ignore", r"Glyph .* missing|constrained_layout not applied")
         figure = Figure(figsize=(6.4, 3.8), layout="constrained")
         axes = figure.add_subplot(xscale="log", yscale="log", xlabel="size")
         axes.set_title(escape_invisible(title), loc="left", weight="bold")

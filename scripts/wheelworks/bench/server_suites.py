@@ -60,10 +60,6 @@ def _in_flight(size: int, depth: int) -> Load:
     return partial(clients.echo_pipelined, size=size, depth=depth)
 
 
-def _request(request: bytes) -> Load:
-    return partial(clients.repeat_request, request=request)
-
-
 CASES = {
     "websocket": (
         Case("32 B, 64 in flight", _in_flight(32, 64), 1920, _ECHOERS),
@@ -75,8 +71,10 @@ CASES = {
         Case("1 MiB, 1 in flight", _in_flight(1 << 20, 1), 40, _ECHOERS, countable=False),
     ),
     "http": (
-        Case("12 headers of a browser", _request(clients.BROWSER_REQUEST), 150, _GREETERS),
-        Case("bare", _request(clients.BARE_REQUEST), 150, _GREETERS),
+        Case(
+            "12 headers of a browser", partial(clients.repeat_request, request=clients.BROWSER_REQUEST), 150, _GREETERS
+        ),
+        Case("bare", partial(clients.repeat_request, request=clients.BARE_REQUEST), 150, _GREETERS),
     ),
 }
 
@@ -161,10 +159,8 @@ def count_instructions(kind: str, load: Load, count: int) -> float:
 def _run_callgrind(kind: str, load: Load, count: int) -> int:
     valgrind = shutil.which("valgrind")
     if valgrind is None:
-        raise WheelworksError(
-            "instructions are counted by valgrind, which isn't installed",
-            "apt-get install valgrind, or measure CPU time: leave out --count-instructions",
-        )
+        hint = "apt-get install valgrind, or measure CPU time: leave out --count-instructions"
+        raise WheelworksError("instructions are counted by valgrind, which isn't installed", hint)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         options = ("--tool=callgrind", f"--callgrind-out-file={folder}/out", f"--log-file={log}")

@@ -46,11 +46,8 @@ Exit status: 0 (same bytes), 1 (other bytes), 2 (wrong use)."""
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
-    made = create_parser(
-        "nox -s reproduce --",
-        "Build wheels again from their sdist in changed environments, and compare them byte for byte.",
-        EPILOG,
-    )
+    purpose = "Build wheels again from their sdist in changed environments, and compare them byte for byte."
+    made = create_parser("nox -s reproduce --", purpose, EPILOG)
     add = made.add_argument
     add("source", nargs="?", default="dist", metavar="SOURCE", help="what to build again (default: dist)")
     how = "build from this sdist (default: the one beside the wheels), or from a project, reproducing its sdist as well"
@@ -215,7 +212,6 @@ def _record_result(folder: Path, rebuilt: ReproductionResult) -> None:
 
 
 def _keep_files(folder: Path, rebuilt: ReproductionResult) -> None:
-    """Copy the build under all variations, and write diffoscope's report on each file that differs."""
     for name, path in rebuilt.build.files.items():
         shutil.copyfile(path, folder / name)
     for name, (first, second) in rebuilt.differing_pairs.items():

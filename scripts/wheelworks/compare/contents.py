@@ -125,12 +125,8 @@ def compare_binaries(pair: WheelPair) -> list[WheelDifference]:
     Raises WheelworksError for a file that is not a binary.
     """
     targets = {target.cpu: target for target in pair.targets}.values()
-    return [
-        found
-        for module in find_shared_modules(pair)
-        for target in targets
-        for found in _compare_binary(pair, *module, target)
-    ]
+    modules = find_shared_modules(pair)
+    return [found for module in modules for target in targets for found in _compare_binary(pair, *module, target)]
 
 
 def _compare_binary(

@@ -21,7 +21,6 @@ from wheelworks.foreign.cpus import CPUS, Cpu, binfmt_rule, is_host
 from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs, choose_recipe, die_with_parent, make_rootfs
 
 PROBE_LIMIT = 60.0  # seconds
-COMPILE_LIMIT = 180.0  # seconds
 UNSHARE = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--kill-child")
 VARIABLES = {
     "HOME": "/tmp",
@@ -119,7 +118,7 @@ def compile_folder(python: str, folder: Path, seen_as: str) -> bool:
     try:
         rootfs = Rootfs(make_rootfs(choose_recipe(native, python)), python, native, "")
         command, environment = enter_namespaces(rootfs, folder, folder, ["-m", "compileall", *options, "/job"])
-        process.run(command, env=environment, timeout=COMPILE_LIMIT)
+        process.run(command, env=environment, timeout=180)
     except (CannotMakeRootfs, process.TimedOut):
         return False
     return any(folder.rglob("*.pyc"))

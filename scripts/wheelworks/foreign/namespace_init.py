@@ -27,7 +27,6 @@ USER = "1000"
 DEVICES = ("null", "zero", "full", "random", "urandom")
 MEMORY = 6 << 30  # bytes of private memory of one process, the emulator's included
 FILE = 1 << 30  # bytes of one file that the program writes
-SCRATCH = "size=1g"  # for /tmp
 
 # From <sys/mount.h>, <linux/sockios.h> and <net/if.h>.
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 32, 4096, 16384
@@ -81,7 +80,7 @@ def set_up(entry: Entry) -> None:
     bind(entry.site, f"{root}/site")
     bind(entry.work, f"{root}/job", writable=True)
     mount("proc", f"{root}/proc", "proc")
-    mount("tmpfs", f"{root}/tmp", "tmpfs", data=SCRATCH)
+    mount("tmpfs", f"{root}/tmp", "tmpfs", data="size=1g")
     # Not sticky: in a sticky folder only a device's owner may open it with O_CREAT.
     mount("tmpfs", f"{root}/dev", "tmpfs", data="size=64m,mode=755")
     for name in DEVICES:

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -122,16 +123,9 @@ def _unpack(command: list[str], folder: Path, log: IO[bytes]) -> tuple[int, int]
     """
     tar = ["tar", "--extract", "--no-same-owner", "--exclude=./dev", f"--directory={folder}"]
     # In sessions of their own, so that Ctrl-C reaches this process alone. TERM lets mmdebstrap clean up.
-    making = subprocess.Popen(
-        die_with_parent(command, "TERM"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        start_new_session=True,
-    )
-    unpacking = subprocess.Popen(
-        die_with_parent(tar), stdin=making.stdout, stdout=log, stderr=log, start_new_session=True
-    )
+    start = partial(subprocess.Popen, stderr=log, start_new_session=True)
+    making = start(die_with_parent(command, "TERM"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    unpacking = start(die_with_parent(tar), stdin=making.stdout, stdout=log)
     assert making.stdout
     making.stdout.close()
     try:

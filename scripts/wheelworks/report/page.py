@@ -58,42 +58,20 @@ def render_page(record: Manifest, sections: Sequence[Section] = ()) -> str:
     style, script = (Markup((TEMPLATES / f"page.{kind}").read_text(encoding="utf-8")) for kind in ("css", "js"))
     sources = f"style-src '{_hash_source(style)}'; script-src '{_hash_source(script)}'; img-src data:"
     wheels = model.list_wheels(record)
-    return (
-        make_environment()
-        .get_template(FILE)
-        .render(
-            policy=f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'",
-            style=style,
-            script=script,
-            record=record,
-            wheels=wheels,
-            abis=sorted({one.abi for one in wheels}, key=lambda abi: (abi.startswith("py"), abi)),
-            rows=_group_by_platform(wheels),
-            sections=sections,
-        )
-    )
+    policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
+    abis = sorted({one.abi for one in wheels}, key=lambda abi: (abi.startswith("py"), abi))
+    shown = {"record": record, "wheels": wheels, "abis": abis, "rows": _group_by_platform(wheels), "sections": sections}
+    return make_environment().get_template(FILE).render(shown, policy=policy, style=style, script=script)
 
 
 def make_environment() -> Environment:
     """Return Jinja2's environment of the templates, which escapes everything."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    made.filters |= {
-        "join": _join,
-        "cut": _cut,
-        "base64": _encode_base64,
-        "limit": model.limit_items,
-        "facts": _list_facts,
-    }
+    spaces: dict[str, Any] = dict.fromkeys(("trim_blocks", "lstrip_blocks", "keep_trailing_newline"), True)
+    loader = FileSystemLoader(TEMPLATES)
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_finalize, **spaces)
+    made.filters |= {"join": _join, "cut": _cut, "base64": _base64, "limit": model.limit_items, "facts": _list_facts}
     made.globals |= {"choices": CHOICES, "marks": MARKS, "model": model}
     return made
 
@@ -115,7 +93,7 @@ def _join(texts: Iterable[str], separator: str) -> Markup:
     return Markup(separator).join(map(_finalize, texts))
 
 
-def _encode_base64(data: bytes) -> Markup:
+def _base64(data: bytes) -> Markup:
     from markupsafe import Markup
 
     return Markup(base64.b64encode(data).decode())

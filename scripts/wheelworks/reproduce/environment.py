@@ -18,11 +18,8 @@ SUITE = Path(__file__).parents[2]
 
 _UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
 # The multi-threaded library comes first because the builder uses threads.
-_FAKETIME_PATTERNS = tuple(
-    f"{folder}/faketime/libfaketime{kind}.so.1"
-    for kind in ("MT", "")
-    for folder in ("/usr/lib/*", "/usr/lib", "/usr/lib64", "/usr/local/lib")
-)
+_FAKETIME_FILES = ("faketime/libfaketimeMT.so.1", "faketime/libfaketime.so.1")
+_LIBRARIES = ("/usr/lib/*", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,8 @@ def unshare_with_tmpfs(folder: str) -> tuple[str, ...]:
 
 @functools.cache
 def _find_faketime() -> str:
-    return next((found for pattern in _FAKETIME_PATTERNS for found in sorted(glob.glob(pattern))), "")
+    patterns = [f"{folder}/{file}" for file in _FAKETIME_FILES for folder in _LIBRARIES]
+    return next((found for pattern in patterns for found in sorted(glob.glob(pattern))), "")
 
 
 def check_faketime() -> str:

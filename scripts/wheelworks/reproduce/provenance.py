@@ -137,8 +137,5 @@ def check_provenance(recorded: RecordedBuild, files: Mapping[str, Path], checkou
 
 def compare_tools(recorded: Mapping[str, Any], used: Mapping[str, Any]) -> list[str]:
     """Describe the tools and lock files that decide a wheel's bytes and differ from those on record."""
-    return [
-        f"{name}: {used.get(name)}, where the record says {recorded[name]}"
-        for name in (*_DECISIVE, *LOCKS)
-        if name in recorded and recorded[name] != used.get(name)
-    ]
+    differing = [name for name in (*_DECISIVE, *LOCKS) if name in recorded and recorded[name] != used.get(name)]
+    return [f"{name}: {used.get(name)}, where the record says {recorded[name]}" for name in differing]

@@ -196,7 +196,12 @@ def install_suite(
     if any(hash_file(folder / name) != recorded.locks.get(name) for name in LOCKS):
         raise mismatch
     update(f"installing the tools of commit {recorded.commit[:12]}")
-    return SuiteCheckout(folder, _install_packages(folder, work / "tools"))
+    failure = "the packages of the release's commit can't be installed"
+    # With pip, which the suite runs: it asks pip for the index, and creates build environments by it.
+    process.run_checked([sys.executable, "-m", "venv", work / "tools"], failure)
+    python = venv.python_of(work / "tools")
+    venv.install_requirements(python, failure, "--require-hashes", "-r", folder / "requirements/wheelworks.txt")
+    return SuiteCheckout(folder, python)
 
 
 def is_in_history(commit: str, checkout: Path = CHECKOUT) -> bool:
@@ -204,12 +209,3 @@ def is_in_history(commit: str, checkout: Path = CHECKOUT) -> bool:
     if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", commit) or not (checkout / ".git").exists():
         return False
     return git.run_git(checkout, "merge-base", "--is-ancestor", commit, "HEAD").status == 0
-
-
-def _install_packages(folder: Path, place: Path) -> Path:
-    failure = "the packages of the release's commit can't be installed"
-    # With pip, which the suite runs: it asks pip for the index, and creates build environments by it.
-    process.run_checked([sys.executable, "-m", "venv", place], failure)
-    python = venv.python_of(place)
-    venv.install_requirements(python, failure, "--require-hashes", "-r", folder / "requirements/wheelworks.txt")
-    return python

@@ -44,11 +44,8 @@ class ReproductionResult:
         """Return the manifest's record of a file's reproduction; None for a file that wasn't built again."""
         if file not in self.files:
             return None
-        causes = {
-            one.name: [f"{part.member}: {part.where}" for part in one.differences[file]]
-            for one in self.causes
-            if file in one.differences
-        }
+        found = {one.name: one.differences[file] for one in self.causes if file in one.differences}
+        causes = {name: [f"{part.member}: {part.where}" for part in parts] for name, parts in found.items()}
         varied = [one.name for one in self.varied]
         unvaried = {one.name: one.check() for one in self.unvaried}
         same = self.files[file]

@@ -22,6 +22,7 @@ from wheelworks.reproduce.environment import RebuildEnvironment
 
 OTHER_UID = 4321
 _ONLINE = "/sys/devices/system/cpu/online"
+_SET_UMASK = ("sh", "-c", 'umask "$0" && exec "$@"')
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,6 @@ def _other_umask() -> str:
     current = os.umask(0o022)
     os.umask(current)
     return _choose_other(f"{current:03o}", "077", "002")
-
-
-def _change_umask(now: RebuildEnvironment) -> RebuildEnvironment:
-    return now.with_launcher("sh", "-c", 'umask "$0" && exec "$@"', _other_umask())
 
 
 def _check_posix() -> str:
@@ -254,7 +251,7 @@ VARIATIONS = (
         environment.check_namespaces,
     ),
     Variation("folder", lambda: "of the source and of this suite: other depth, non-ASCII", _change_folder),
-    Variation("umask", _other_umask, _change_umask, _check_posix),
+    Variation("umask", _other_umask, lambda now: now.with_launcher(*_SET_UMASK, _other_umask()), _check_posix),
     Variation("time zone", lambda: f"TZ={_other_zone()}", lambda now: now.with_env(TZ=_other_zone())),
     Variation("locale", lambda: f"LC_ALL={_other_locale()}", _change_locale),
     Variation("hash seed", _other_seed, lambda now: now.with_env(PYTHONHASHSEED=_other_seed())),

@@ -177,12 +177,10 @@ class AutobahnRunner:
             }
             while wait(running.values(), timeout=UPDATE_EVERY).not_done:
                 self.update(self._count_started())
-        return [
-            self._compare(role, running[role, "off"].result(), running[role, "on"].result(), sections) for role in ROLES
-        ]
+        found = {key: future.result() for key, future in running.items()}
+        return [self._compare(role, found[role, "off"], found[role, "on"], sections) for role in ROLES]
 
     def _run(self, role: str, speedups: str, cases: Sequence[str], name: str) -> Cases:
-        """Run cases against one kind of Tornado. Raises WheelworksError if they weren't run to the end."""
         folder = self.work / name
         folder.mkdir(parents=True)
         words = ["-P", str(PEER), role, speedups, str(folder), json.dumps(cases), str(self.suite), str(self.python2)]
