@@ -212,7 +212,7 @@ def test_a_fault_is_a_new_failure(faulty: Path, tmp_path: Path, wheelworks_cache
 
 @pytest.mark.integration
 def test_a_fault_makes_cases_worse(faulty: Path, tmp_path: Path) -> None:
-    """This uses the user's cache, because the suite takes longer to install than to run."""
+    """The test uses the user's cache, because the suite takes longer to install than to run."""
     words = ["--wheel", str(faulty), "--python", "3.11", "--sections", "1"]
     ended = wheelworks("test-autobahn", *words, cache=get_cache_folder(), cwd=tmp_path, seconds=1200)
     assert ended.status == 1, ended.err
