@@ -1,9 +1,10 @@
-"""Feed the audit's readers with what atheris makes up, guided by the lines that it reaches.
+"""Fuzz the audit's readers with atheris, guided by line coverage.
 
     python tests/fuzz/readers.py KIND CORPUS -max_total_time=SECONDS
 
-KIND is one of the readers below. An exception ends it with the input that led there. Binaries aren't among them: LIEF
-is C++, which may end a process; the audit reads them in one that may die, and hypothesis tests that.
+KIND is one of `KINDS`. An exception ends the run, and atheris saves the input that caused it. Binaries aren't fuzzed
+here, because LIEF is C++ and can crash the process. The audit reads binaries in a worker process that may die, and
+hypothesis tests that.
 """
 
 from __future__ import annotations
@@ -28,28 +29,28 @@ TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "sboms/a.json", "RECORD")
 
 
 def wheel(data: bytes) -> None:
-    """A wheel of any bytes."""
+    """Inspect arbitrary bytes as a wheel."""
     path = FOLDER / "sample-1.0-py3-none-any.whl"
     path.write_bytes(data)
     inspect_wheel(path)
 
 
 def tar(data: bytes) -> None:
-    """An sdist of any bytes."""
+    """Inspect arbitrary bytes, compressed with gzip, as an sdist."""
     path = FOLDER / "sample-1.0.tar.gz"
     path.write_bytes(bytes(deflate.gzip_compress(data, 1)))
     sdist.inspect_sdist(path)
 
 
 def texts(data: bytes) -> None:
-    """A whole wheel, one of whose texts is of any bytes."""
+    """Inspect a valid wheel in which one metadata file has arbitrary bytes."""
     name = TEXTS[data[0] % len(TEXTS)] if data else TEXTS[0]
     members = {f"{INFO}/{name}": Member(data[1:])}
     wheel(build_archive(members if name == "RECORD" else replace_record(members, INFO), 1_000_000_000))
 
 
 def signature(data: bytes) -> None:
-    """A Mach-O file's signature of any bytes, over any others."""
+    """Check a Mach-O signature of arbitrary bytes over arbitrary data."""
     hardening.find_signature_fault(data[:64], data[64:])
 
 

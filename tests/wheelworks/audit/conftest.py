@@ -1,4 +1,4 @@
-"""Good wheels: ours, built here once a run."""
+"""Provide wheels without defects: our own, built once per test run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ABIS = {"": "cp311-abi3", "_314t": "cp314-cp314t", "_abi3t": "cp315-abi3.abi3t"}
 
 @pytest.fixture(scope="session")
 def ours(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> dict[str, Path]:
-    """Our own wheels, by platform and, for those without the GIL, ABI."""
+    """Our own wheels by platform, with an ABI suffix for the free-threaded builds."""
     out = tmp_path_factory.mktemp("ours")
     chosen = [word for target in TARGETS.values() for word in ("--target", target)]
     chosen += [word for abi in ABIS.values() for word in ("--abi", abi)]

@@ -1,4 +1,4 @@
-"""Small pure wheels, made in memory, for tests that need no compiler."""
+"""Build small pure-Python wheels in memory, for tests that need no compiler."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "sample-1.0-py3-none-any.whl"
 
 
 def members(**more: bytes) -> dict[str, Member]:
-    """The files of a good wheel, with more of them."""
+    """Return the files of a good wheel, with additional ones."""
     files = {
         "sample/__init__.py": b"",
         f"{INFO}/METADATA": METADATA.encode(),
@@ -25,7 +25,7 @@ def members(**more: bytes) -> dict[str, Member]:
 
 
 def wheel(folder: Path, **more: bytes) -> Path:
-    """A good wheel, with more files."""
+    """Write a good wheel with additional files, and return its path."""
     path = folder / NAME
     path.write_bytes(build_archive(members(**more), 1_000_000_000))
     return path

@@ -1,10 +1,12 @@
-"""Take each check of the audit away in turn, and see whether a test fails; by hand, in minutes, not in CI.
+"""Remove each check of the audit in turn, and see whether a test fails.
+
+Run this by hand: it takes minutes, so CI doesn't run it.
 
     PYTHONPATH=scripts python -m tests.wheelworks.audit.mutants [--integration]
 
-Prints the checks whose loss no test notices; exit status 1 if there is one. A lost check returns no finding, or False,
-and is lost in every process: pytest is told by ``-p`` to load this file, which reads what to take away from the
-environment.
+It prints the checks whose removal makes no test fail, and exits with status 1 if there is one. A removed check returns
+no finding, or False. Each pytest process loads this file because of the option ``-p``, and this file reads the check to
+remove from the environment.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ TABLES = ("NAME_CHECKS", "WHEEL_CHECKS", "FIRST_CHECKS", "BINARY_CHECKS")
 
 
 def checks() -> list[str]:
-    """``module.function`` of every check."""
+    """Return ``module.function`` of every check."""
     from wheelworks.audit import inspection, sdist, wheel
 
     tables = [getattr(inspection, table) for table in TABLES]
@@ -37,7 +39,7 @@ def checks() -> list[str]:
 
 
 def lose(place: str) -> None:
-    """Let a check find nothing from now on."""
+    """Replace a check by one that finds nothing."""
     from wheelworks.audit import inspection, sdist
 
     module_name, _, name = place.rpartition(".")
@@ -55,7 +57,7 @@ def lose(place: str) -> None:
 
 
 def survivors(options: list[str]) -> Iterator[str]:
-    """The checks that can be lost with all tests passing."""
+    """Yield the checks whose removal makes no test fail."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", HERE, *TESTS, *options]
     for place in checks():
         env = {**os.environ, VARIABLE: place}

@@ -1,4 +1,7 @@
-"""Each check is needed: taken away, it leaves a defect unfound. `mutants.py` asks the same of all tests, in minutes."""
+"""Test that each check is needed: without it, a defect is not found.
+
+`mutants.py` asks the same of all tests, and takes minutes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from tests.fixtures.drafts import draft
 Check = Callable[[Any], Iterator[Finding]]
 TABLES = ("NAME_CHECKS", "WHEEL_CHECKS", "FIRST_CHECKS", "BINARY_CHECKS")
 CHECKS = {f"{one.__module__}.{one.__name__}": table for table in TABLES for one in getattr(inspection, table)}
-del CHECKS["wheelworks.audit.hardening.check_debug_path"]  # what compilers write shows it: test_debug_paths.py
+del CHECKS["wheelworks.audit.hardening.check_debug_path"]  # it needs a compiler's output: see test_debug_paths.py
 
 
 def _name(check: Check) -> str:
@@ -38,7 +41,7 @@ def _noted(check: Check, seen: dict[str, set[str]]) -> Check:
 def witnesses(
     ours: dict[str, Path], published: Published, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[Path, str]]:
-    """A bad wheel for each check that finds one, and the code that it finds there."""
+    """A defective wheel for each check that finds a defect, and the code that the check reports."""
     found: dict[str, tuple[Path, str]] = {}
     for defect in (*OURS, *OFFICIAL):
         if defect.code in {code for _, code in found.values()}:

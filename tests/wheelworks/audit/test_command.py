@@ -1,4 +1,4 @@
-"""``python -m wheelworks audit``, as people and programs use it."""
+"""Test ``python -m wheelworks audit`` as people and programs use it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_explain(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_a_whole_official_release(tmp_path: Path) -> None:
-    """Tornado's: no finding is an error, and what the warnings say is so."""
+    """No finding about Tornado's release is an error, and its warnings are true."""
     first = wheelworks("audit", "tornado==6.6.1", "--json", cache=tmp_path, seconds=400)
     assert first.status == 0, first.out
     found = json.loads(first.out)
@@ -102,7 +102,8 @@ def test_a_whole_official_release(tmp_path: Path) -> None:
     assert kinds == {"W024", "W202", "W307", "W401", "W402", "W403"}
 
 
-# What is wrong with them indeed: code for a z13, in wheels for every CPU that runs glibc 2.17 (Debian's need a z196).
+# A true error: these wheels contain code for the z13, but their tags promise every CPU that runs glibc 2.17.
+# Debian, for example, requires only a z196.
 Z13 = {("W201", "s390x")}
 PROJECTS: dict[str, set[tuple[str, str]]] = {
     "markupsafe==3.0.4": set(),
@@ -118,7 +119,7 @@ LARGE: dict[str, tuple[str, set[tuple[str, str]]]] = {
 
 
 def errors(text: str) -> set[tuple[str, str]]:
-    """The errors, each with the CPU that its wheel is for."""
+    """Return the code of each error, with the CPU of its wheel."""
     found = [one for wheel in json.loads(text)["wheels"] for one in wheel["findings"] if one["severity"] == "error"]
     return {(one["code"], one["wheel"].removesuffix(".whl").rpartition("_")[2]) for one in found}
 
@@ -128,7 +129,7 @@ def errors(text: str) -> set[tuple[str, str]]:
 def test_other_official_releases_have_no_error_that_is_not_true(
     project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their wheels for CPython 3.13 and of the stable ABI, for every platform."""
+    """Audit a project's wheels for CPython 3.13 and for the stable ABI, on every platform."""
     monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path))
     files = [one for one in index.fetch_release(project) if re.search("-cp313-cp313t?-|-abi3-", one.name)]
     assert len(files) >= 10
@@ -139,7 +140,7 @@ def test_other_official_releases_have_no_error_that_is_not_true(
 @pytest.mark.integration
 @pytest.mark.parametrize("project", LARGE)
 def test_a_wheel_of_each_large_project(project: str, tmp_path: Path) -> None:
-    """The one of each that has taught the audit most."""
+    """Audit the wheel of each project that has revealed most mistakes of the audit."""
     tag, expected = LARGE[project]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     command += ["--python-version", "3.13", "--platform", tag, "--dest", str(tmp_path), project]

@@ -1,4 +1,4 @@
-"""W403: what compilers write of the builder's own folders into a binary that carries debug information."""
+"""Test W403: with debug information, compilers write the build machine's folders into a binary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def compiled(folder: Path, target: str, file: str, *options: str) -> bytes:
 
 
 def told(folder: Path, platform: str, file: str, data: bytes) -> list[str]:
-    """The evidence of each W403 in a wheel with this extension."""
+    """Return the evidence of each W403 in a wheel with this extension."""
     wheel = wheels.wheel(folder / "dist", f"cp311-abi3-{platform}", {file: data})
     return [one.evidence for one in inspect_wheel(wheel).findings if one.code == "W403"]
 
@@ -39,6 +39,6 @@ def test_a_pdb_that_pe_names(tmp_path: Path) -> None:
     data = compiled(tmp_path, "x86_64-windows-gnu", "sample_with_a_long_name.dll", "-g")
     plain, path = b"sample_with_a_long_name.pdb\0", rb"C:\build\a_project\temp.pdb" + b"\0"
     assert data.count(plain) == 1 and len(plain) == len(path)
-    assert told(tmp_path, "win_amd64", "sample.pyd", data) == []  # a name alone tells nothing
+    assert told(tmp_path, "win_amd64", "sample.pyd", data) == []  # a name without a folder is harmless
     (found,) = told(tmp_path, "win_amd64", "sample.pyd", data.replace(plain, path))
     assert path[:-1].decode() in found

@@ -1,4 +1,4 @@
-"""Each defect of a good wheel is found under its own code, and nothing else is reported."""
+"""Test that each defect added to a good wheel is found under its own code, and nothing else is reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.fixtures.downloads import Published
 from tests.fixtures.drafts import draft
 from tests.wheelworks.audit.conftest import ABIS
 
-# Masking takes AVX2 where the CPU has it, which it is asked: information, as it should be.
+# Masking uses AVX2 only where it detects AVX2 at run time, so the audit reports information and not an error.
 TOLD = {f"linux_x86_64{end}": {"W202"} for end in ABIS}
 
 

@@ -1,4 +1,4 @@
-"""What users install along with a wheel."""
+"""Test the audit of a wheel's dependencies."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_tornado_has_a_wheel_wherever_we_claim_one() -> None:
 
 @pytest.mark.integration
 def test_a_dependency_without_a_wheel_for_a_platform_is_a_hole() -> None:
-    """greenlet 3.1.0 has none for Windows on ARM64."""
+    """greenlet 3.1.0 has no wheel for Windows on ARM64."""
     report = FileAudit("x-1-cp313-cp313-win_arm64.whl", (), ("greenlet==3.1.0",))
     found = {one.code: one for one in dependencies.check_dependencies([report], offline=False)}
     assert found["W501"].evidence == "no wheel for win_arm64 with Python 3.13"

@@ -1,4 +1,4 @@
-"""Which bytes of a binary are taken for instructions: all of its code, each byte once."""
+"""Test which bytes of a binary are disassembled: all of its code, and each byte once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fixtures import binaries
 from tests.fixtures.commands import wheelworks
 from tests.fixtures.drafts import draft
 
-# From 1 to 11 bytes long, so that a window of any size ends within one of them somewhere.
+# Instructions of 1 to 11 bytes, so that a read window of any size ends inside an instruction at some point.
 LENGTHS = [
     b"\x90",
     b"\x66\x90",
@@ -28,7 +28,7 @@ LENGTHS = [
 
 
 def instructions(data: bytes) -> list[Instruction]:
-    """At most so many that a reader without an end is noticed."""
+    """Return a binary's instructions, at most 100,000, so that an endless reader fails a test instead of hanging."""
     [(parsed, facts, _)] = binary.parts(data)
     regions = disassembly.find_code_regions(parsed)
     return list(itertools.islice(disassembly.read_instructions(parsed, facts.machine, regions), 100_000))
@@ -80,7 +80,7 @@ def test_places_that_touch_or_lie_over_each_other_are_one() -> None:
 
 @pytest.mark.integration
 def test_our_own_wheels_for_i686_do_without_sse2(tmp_path: Path, wheelworks_cache: Path) -> None:
-    """The audit takes it for promised, since manylinux' own compilers do; some Debians' users don't have it."""
+    """The audit allows SSE2, because manylinux's own compilers use it, but some Debian users have CPUs without it."""
     words = ("--no-run", "--target", "manylinux_2_17_i686", "--abi", "cp311-abi3", "--out", tmp_path)
     assert wheelworks("build-wheels", *words, cache=wheelworks_cache).status == 0
     one = draft(next(tmp_path.glob("*i686*.whl")))

@@ -1,4 +1,4 @@
-"""atheris on the readers, some seconds each; it runs on Linux and x86-64 alone."""
+"""Fuzz the readers with atheris for some seconds each. atheris runs on Linux x86-64 only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS = 5
 
 
 def seed(kind: str, folder: Path) -> bytes:
-    """A good input to begin with."""
+    """Return a valid input for the corpus."""
     if kind == "wheel":
         return made.wheel(folder).read_bytes()
     if kind == "sdist":

@@ -1,4 +1,4 @@
-"""Test what ELF headers claim, and the signatures of Mach-O files."""
+"""Test the sizes that ELF headers claim, and the signatures of Mach-O files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_32_bits_and_the_other_order_of_bytes() -> None:
     head = b"\x7fELF\1\2\1".ljust(16, b"\0")
     head += struct.pack(">HHIIIIIHHHHHH", 3, 20, 1, 0, 52, 84, 0, 52, 32, 1, 40, 3, 0)
     segment = struct.pack(">IIIIIIII", 1, 0, 0, 0, 1000, 0, 5, 4096)
-    kinds = ((0, 0), (1, 30), (8, 5_000))  # nothing, code, and what is in memory alone
+    kinds = ((0, 0), (1, 30), (8, 5_000))  # SHT_NULL, SHT_PROGBITS and SHT_NOBITS
     rows = b"".join(struct.pack(">IIIIIIIIII", 0, kind, 0, 0, 0, size, 0, 0, 0, 0) for kind, size in kinds)
     assert hardening.sum_claimed_sizes(head + segment + rows) == 1030
 
@@ -49,7 +49,7 @@ DATA = bytes(range(256)) * 50
 def signature(
     *, hash_type: int = 2, size: int = 32, exponent: int = 12, copies: int = 1, algorithm: str = "sha256"
 ) -> bytes:
-    """An ad-hoc signature of `DATA`, its code directory repeated."""
+    """Return an ad-hoc signature of `DATA` that lists its code directory `copies` times."""
     page = 1 << exponent if exponent else len(DATA)
     pages = [DATA[start : start + page] for start in range(0, len(DATA), page)]
     hashes = b"".join(hashlib.new(algorithm, one).digest()[:size] for one in pages)

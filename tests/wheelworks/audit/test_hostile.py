@@ -1,4 +1,4 @@
-"""Wheels from strangers: every one ends in findings, within bounds of time and memory, and none in a traceback."""
+"""Test hostile wheels: each is reported in findings, without a traceback, and within limits of time and memory."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.fixtures.commands import wheelworks
 from tests.fixtures.drafts import draft
 from tests.wheelworks.audit import made
 
-# Runs a command and says its CPU seconds and its peak of memory. A program of its own, since a peak is that of all
-# children so far, and a child's begins with what its parent holds.
+# This program runs a command and prints its CPU seconds and peak memory. It is a separate process for two reasons:
+# RUSAGE_CHILDREN reports the peak of all children so far, and a child's peak starts at its parent's memory.
 USED = """import resource, subprocess, sys
 status = subprocess.call(sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -41,7 +41,7 @@ def codes(path: Path) -> set[str]:
 
 
 def bounded(path: Path, cache: Path) -> set[str]:
-    """The codes of what a process of its own finds in a wheel, with 20 s of CPU and a gigabyte of memory."""
+    """Audit a wheel in a separate process with less than 20 s of CPU time and 1 GiB of memory. Return the codes."""
     pytest.importorskip("resource")
     before = (sys.executable, "-c", USED)
     ended = wheelworks("audit", path, "--json", "--offline", cache=cache, before=before, seconds=200)
@@ -71,7 +71,7 @@ def test_members_that_are_all_the_same_bytes_are_refused_unread(tmp_path: Path) 
 
 
 def long(folder: Path, name: str, line: bytes, size: int) -> Path:
-    """A wheel with so many bytes in one file of its metadata."""
+    """Write a wheel in which one metadata file has about `size` bytes."""
     texts = {f"{made.INFO}/{one}": b"" for one in ("METADATA", "WHEEL", "RECORD")}
     texts[f"{made.INFO}/{name}"] = line * (size // len(line))
     return archives.wheel(folder / made.NAME, noise=random.Random(1).randbytes(1 << 20), **texts)
@@ -211,7 +211,7 @@ def test_cut_and_mutated_binaries(base: str, ours: dict[str, Path], tmp_path: Pa
             made_bad[place] = drawn.draw(st.integers(0, 255))
         audit(bytes(made_bad))
 
-    audit(data[:124] + b"\0" + data[125:240])  # of a PE, at which LIEF raises a SystemError
+    audit(data[:124] + b"\0" + data[125:240])  # when this is PE, LIEF raises SystemError
     mutate()
 
 
@@ -229,7 +229,7 @@ def test_a_wheel_of_a_gigabyte_takes_less_than_one(tmp_path: Path, wheelworks_ca
     assert "W008" in found and "W001" not in found
 
 
-# On x86, an instruction and a byte that is none; what is none; instructions alone.
+# x86 code: an instruction and an invalid byte; invalid bytes only; instructions only.
 CODE = {"holes": b"\x90\x06", "nothing": b"\x06\x06", "instructions": b"\x90\x90"}
 
 
@@ -244,7 +244,7 @@ def test_code_that_takes_long_to_read_is_read_in_part_and_that_is_told(
 
 
 def claimed_often() -> bytes:
-    """A PE file of little more than a table of imports: each of 100,000 is of the same 5,000 names."""
+    """Return a small PE file whose import table has 100,000 entries that all claim the same 5,000 names."""
     code = bytearray(b"\xc3".ljust(64, b"\0") + b"kernel32.dll".ljust(64, b"\0") + b"\0\0Function".ljust(64, b"\0"))
     code += struct.pack("<Q", 0x1080) * 5_000 + bytes(8)
     table = 0x1000 + len(code)
@@ -266,9 +266,9 @@ def test_imports_that_all_claim_the_same_names(tmp_path: Path, wheelworks_cache:
     assert "W002" in bounded(path, wheelworks_cache)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of LIEF: the audit's own process has no filter
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # from LIEF; only pytest makes it an error
 def test_halves_that_are_the_whole_again(tmp_path: Path) -> None:
-    """LIEF gives them a machine that it has no name for."""
+    """LIEF returns a CPU type for these slices that it has no name for."""
     data = b"\xca\xfe\xba\xbe" + struct.pack(">I", 16) + struct.pack(">IIIII", 0x100000C, 0, 0, 1 << 16, 12) * 16
     path = wheels.wheel(tmp_path, "cp311-abi3-macosx_11_0_arm64", {"sample/x.abi3.so": data + bytes(1 << 16)})
     assert codes(path) & {"W101", "W119"}

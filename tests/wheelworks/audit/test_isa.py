@@ -1,4 +1,4 @@
-"""Which set an instruction belongs to: by its bytes, as capstone reads them, and in what a compiler makes of C."""
+"""Test which instruction set an instruction belongs to, for single instructions and for compiled C."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fixtures import wheels
 X86 = {
     "f30f58c1": "",  # addss
     "660fefc0": "",  # pxor
-    "f30fbcc0": "",  # tzcnt, which is bsf to older CPUs
+    "f30fbcc0": "",  # tzcnt, which older CPUs run as bsf
     "f30f1efa": "",  # endbr64
     "f20fd0c1": "sse3",  # addsubps
     "660f3800c1": "ssse3",  # pshufb
@@ -43,7 +43,7 @@ ARM = {
     "20c0bfb8": "rcpc",  # ldapr
     "2094824e": "dotprod",  # sdot
     "20a4824e": "i8mm",  # smmla
-    "20004004": "sve",  # and z0.h, p0/m
+    "20004004": "sve",  # add z0.h, p0/m
     "2048284e": "aes",
     "2040c21a": "crc",
     "ff0b5fd6": "pauth",  # retaa
@@ -56,7 +56,7 @@ THUMB = {
     "a1ee002a": "vfpv4",  # vfma.f32 s
     "30ee011a": "",  # vadd.f32 s2
     "30ee010b": "",  # vadd.f64 d0
-    "00ef010d": "neon",  # vadd.f32 d0: two at a time
+    "00ef010d": "neon",  # vadd.f32 d0, a vector of two floats
     "70ee a00b".replace(" ", ""): "d32",  # vadd.f64 d16
     "d0e8af0f": "armv8",  # lda
 }
@@ -66,15 +66,15 @@ POWER = {
     "00000006": "power10",  # paddi's
     "1422637c": "",  # add
     "00000000": "",
-    "41000900": "",  # a traceback table
-    "88fbffff": "",  # a small negative number, which reads as xsnmaddqp
+    "41000900": "",  # data: a traceback table
+    "88fbffff": "",  # data: a small negative number, which decodes as xsnmaddqp
 }
 Z = {
     "e70000030045": "vx",  # vrepib
     "e7002010300e": "vx",  # vst with a hint, which capstone doesn't know
     "ec1400bb0059": "zec12",  # risbgn
     "b9e51044": "z15",  # ncrk
-    "b9e21024": "",  # locgr, of the z196
+    "b9e21024": "",  # locgr, which the z196 has
     "18ff": "",
 }
 RISCV = {
@@ -114,7 +114,7 @@ def test_the_set_of_an_instruction(machine: str, code: str, feature: str) -> Non
     assert feature in isa.FEATURES | {""}
 
 
-# What a compiler makes fast in one way or another on every CPU that has more than the first of its kind.
+# C for which a compiler uses newer instructions on every architecture when it may use more than the baseline.
 SOURCE = """
 typedef unsigned char byte;
 typedef unsigned long long wide;
@@ -166,7 +166,7 @@ def _compiled(folder: Path, tag: str, target: str, model: str) -> Path:
 
 @pytest.mark.integration
 def test_a_module_that_asks_is_not_an_error(tmp_path: Path) -> None:
-    """getauxval() is asked for as C that chooses at run time does."""
+    """Code that chooses its instructions at run time calls getauxval()."""
     asking = SOURCE.replace("{\n    mask", "{\n    if (!getauxval(16)) return to;\n    mask")
     assert asking != SOURCE
     source, made = tmp_path / "sample.c", tmp_path / "sample.so"

@@ -1,4 +1,4 @@
-"""Platform tags, those that we build for and all others."""
+"""Test the platform tags that we build for, and others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sdists: what is wrong with them is found, and a good one has no finding."""
+"""Test that the defects of sdists are found, and that a good sdist has no finding."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DEFECTS = {
 def test_a_defect_is_found(name: str, tmp_path: Path) -> None:
     code, made = DEFECTS[name]
     found = codes(archives.sdist(tmp_path / NAME, *made()))
-    assert code in found and found <= {code, "W028"}  # a member outside is outside of the top folder, too
+    assert code in found and found <= {code, "W028"}  # a member that escapes is also outside the top folder
 
 
 def test_another_projects_folder(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Known vulnerabilities, by pip-audit, of a service on this machine that speaks as OSV's does."""
+"""Test the search for known vulnerabilities: pip-audit asks a local service that has OSV's API."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FLAW = {
 
 
 class Service(BaseHTTPRequestHandler):
-    """Knows of one flaw."""
+    """Answer OSV's queries with one known vulnerability."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -42,7 +42,7 @@ class Service(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of a service that takes every connection, and never says anything."""
+    """The address of a service that accepts every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1/query"
 
@@ -77,7 +77,7 @@ def test_a_service_that_is_there_is_believed(address: str) -> None:
 
 @pytest.mark.integration
 def test_a_service_that_is_not_there_fails_only_when_one_is_strict(address: str, tmp_path: Path) -> None:
-    """The wheel's own findings are left as they are: its one warning is that its service wasn't reached."""
+    """An unreachable service adds one warning, and the wheel's own findings stay the same."""
     files = {"sample-1.0.dist-info/licenses/LICENSE": b"free"}
     path = wheels.wheel(tmp_path, "py3-none-any", files)
     gone = address.replace("/v1", "/gone").replace(address.split(":")[2].split("/")[0], "9")

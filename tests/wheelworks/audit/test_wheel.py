@@ -1,4 +1,4 @@
-"""Where a folder of the building machine is looked for: not in texts that people write, which are full of examples."""
+"""Test the search for paths of the build machine: example paths in texts that people write are not reported."""
 
 from __future__ import annotations
 

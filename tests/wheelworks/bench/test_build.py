@@ -1,4 +1,4 @@
-"""The suite of builders: which take part, how failures are reported, and what is built."""
+"""Test the suite of builders: which builders take part, how failures are reported, and what is built."""
 
 from __future__ import annotations
 

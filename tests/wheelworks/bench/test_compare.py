@@ -1,4 +1,4 @@
-"""A revision against the working tree: what is significant."""
+"""Test which differences between a revision and the working tree are significant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NINE = st.lists(st.floats(1, 100), min_size=9, max_size=9)
 
 
 def by_hand(before: list[float], after: list[float]) -> float:
-    """Student's t of two samples of the same size, with their pooled variance."""
+    """Return Student's t of two samples of the same size, with their pooled variance."""
     pooled = (variance(before) + variance(after)) / 2
     return (mean(before) - mean(after)) / math.sqrt(pooled * 2 / len(before))
 
@@ -49,7 +49,7 @@ def test_nine_rounds_can_show_a_loss_among_forty_cases() -> None:
 
 
 def significant(ratio: float, seed: int) -> list[str]:
-    """Of forty cases of noisy figures, of which the first has become so many times slower, the significant ones."""
+    """Return the significant cases of forty noisy ones, where the first case has become `ratio` times slower."""
     noise = random.Random(seed)
     before = {(str(case), "ns"): [noise.lognormvariate(0, 0.1) for _ in range(9)] for case in range(40)}
     after = {(str(case), "ns"): [noise.lognormvariate(0, 0.1) for _ in range(9)] for case in range(40)}
@@ -80,7 +80,7 @@ def test_unknown_revisions_are_wrong_use(revision: str) -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A clone whose suite is the one here, committed or not, and whose package is that of its HEAD."""
+    """A clone of the project with the scripts of the working tree and the package of HEAD."""
     made = tmp_path / "project"
     subprocess.run(["git", "clone", "-q", commands.ROOT, made], check=True)
     shutil.copytree(commands.ROOT / "scripts", made / "scripts", dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""The suites of functions: their subjects do the same, and measuring them leaves Tornado unchanged."""
+"""Test the suites of functions: their subjects return the same, and measuring them leaves Tornado unchanged."""
 
 from __future__ import annotations
 

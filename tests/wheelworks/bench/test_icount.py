@@ -1,4 +1,4 @@
-"""Instruction counts per call and per byte: exact, the same everywhere, and compared with the baseline."""
+"""Test instruction counts per call and per byte: they are exact, reproducible, and compared with the baseline."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_release_needs_no_more_instructions_than_the_baseline(release: Path,
 
 
 def without_vectors(source: Path, copy: Path) -> Path:
-    """A copy of the project whose masking goes byte by byte on ARM64."""
+    """Copy the project, with masking that handles one byte at a time on ARM64."""
     copy.mkdir()
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copyfile(source / name, copy / name)

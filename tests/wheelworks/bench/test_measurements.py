@@ -1,4 +1,4 @@
-"""Measurements: the tables, and the results file, which pyperf can read."""
+"""Test the tables of measurements, and the results file, which pyperf can read."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def written(folder: Path, suites: dict[str, list[Measurement]]) -> Path:
 
 
 def changed(place: Path, **values: Any) -> Path:
-    """Its first benchmark with other values, or other words said of it."""
+    """Change the values or the metadata of the first benchmark in a results file."""
     content = json.loads(place.read_text(encoding="utf-8"))
     run = content["benchmarks"][0]["runs"][0]
     run["values"] = values.pop("values", run["values"])

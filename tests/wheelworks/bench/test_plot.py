@@ -1,4 +1,4 @@
-"""Plots: logarithmic scales, labels, and no text that becomes markup."""
+"""Test the plots: their scales are logarithmic, their lines are labelled, and no text becomes markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server processes, clients on raw sockets, and what is measured with them."""
+"""Test the server processes, the clients on raw sockets, and the measurements made with them."""
 
 from __future__ import annotations
 

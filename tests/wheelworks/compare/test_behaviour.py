@@ -1,4 +1,4 @@
-"""Notes on two builds of one module: what differs is found, what wasn't run is told."""
+"""Test comparing the recorded behaviour of two builds of a module: differences and calls not run are reported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_same_notes(pair: WheelPair) -> None:
     ],
 )
 def test_other_notes(change: dict[str, dict[str, str]], code: str, pair: WheelPair) -> None:
-    other = replace(Notes(), **change)  # type: ignore[arg-type]  # its fields
+    other = replace(Notes(), **change)  # type: ignore[arg-type]  # the keys are field names
     for first, second in ((Notes(), other), (other, Notes())):
         found, unproven, _ = compare_behaviour(pair, {KEY: first}, {KEY: second})
         assert [one.code for one in found] == [code] and unproven == []

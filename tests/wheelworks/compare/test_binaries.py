@@ -1,4 +1,4 @@
-"""Real extension modules, compiled twice with one seeded difference each: the command names it."""
+"""Test that the command finds the one seeded difference between two builds of a real extension module."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_binary_of_another_machine(tmp_path: Path) -> None:
 
 
 def test_the_packages_own_tests_find_what_the_calls_do_not(tmp_path: Path, wheelworks_cache: Path) -> None:
-    """Masking that is broken for a length which none of the calls has."""
+    """Masking is broken for a length that none of the generated calls has."""
     source = copy_directory(ROOT, tmp_path / "source")
     words = ("build-wheels", source, "--target", "win_arm64", "--abi", "cp311-abi3", "--no-run", "--out")
     assert wheelworks(*words, tmp_path / "a", cache=wheelworks_cache).status == 0

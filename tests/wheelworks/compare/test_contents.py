@@ -1,4 +1,4 @@
-"""Two sets of wheels as files: each difference that a user could meet is found, a builder's own marks are not."""
+"""Test comparing the files of wheels: differences that affect users are found, and a builder's marks are ignored."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_two_wheels_for_one_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"version": "1.1"}, {"name": "sampler"}])
 def test_another_release(change: dict[str, str], tmp_path: Path) -> None:
-    found = compare_sets([wheel(tmp_path)], [wheel(tmp_path, **change)])[1]  # type: ignore[arg-type]  # strings
+    found = compare_sets([wheel(tmp_path)], [wheel(tmp_path, **change)])[1]  # type: ignore[arg-type]  # all strings
     assert "version" in [difference.code for difference in found]
 
 
@@ -112,7 +112,7 @@ def test_a_module_may_be_called_by_any_name_that_its_python_loads(tmp_path: Path
     tag = wheel(tmp_path / "a", tags, {"sample/_c.cpython-314t-x86_64-linux-gnu.so": b"no binary"})
     plain = wheel(tmp_path / "b", tags, {"sample/_c.so": b"no binary"})
     with pytest.raises(WheelworksError, match=r"_c\.cpython-314t-x86_64-linux-gnu\.so: no PE, ELF or Mach-O"):
-        codes(tag, plain)  # so that they were taken for one module
+        codes(tag, plain)  # the error shows that both files were taken for one module
     musl = wheel(tmp_path / "c", tags, {"sample/_c.cpython-314t-x86_64-linux-musl.so": b"no binary"})
     assert codes(plain, musl) == ["missing-file", "surplus-file"]
 

@@ -1,4 +1,4 @@
-"""Tornado's release, built here for every platform, against the wheels that its authors published."""
+"""Compare Tornado's release, built here for every platform, with the wheels that its authors published."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ pytestmark = pytest.mark.integration
 
 RELEASE = "tornado==6.6.1"
 ABIS = ("cp311-abi3", "cp314-cp314t", "cp315-cp315t")
-# What Tornado doesn't publish and the target table has.
+# Wheels that the target table includes and Tornado doesn't publish.
 BEYOND = {f"{abi} on {system} {cpu}" for abi in ABIS for system in ("glibc", "musl") for cpu in ("armv7l", "x86")}
-# Of these the code can't be run on an emulated CPU.
+# Wheels whose code can't run on an emulated CPU.
 UNRUN = {f"{abi} on {system} ppc64le" for abi in ABIS for system in ("glibc", "musl")}
 
 

@@ -1,4 +1,4 @@
-"""Manifests for the report's tests: one with a wheel in every state, and a hostile one."""
+"""Provide manifests for the report's tests: one with a wheel in every state, and a hostile one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: rendered, sorted, filtered, opened by keyboard, on a phone, in both themes."""
+"""Test the page in a real browser: rendering, sorting, filtering, the keyboard, a phone's screen, and both themes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.wheelworks.report.manifests import SAMPLE, hostile
 pytestmark = pytest.mark.integration
 
 FIGURES = commands.ROOT / "assets/bench.json"
-# Not the baseline's counts, which every change of the package's C may change.
+# Fixed counts, because a change of the package's C may change the baseline's.
 COUNTS = icount.WheelCounts("cp311-abi3-win_arm64", "ARM64", {"websocket_mask": (140, 372)})
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Opened:
-    """A page in its own window, with its console messages and requests."""
+    """Open a page in its own window, and record its console messages and requests."""
 
     def __init__(self, browser: Browser, address: str, size: Any = DESK, scheme: Any = "light") -> None:
         self.page: Page = browser.new_context(viewport=size, color_scheme=scheme).new_page()
@@ -57,7 +57,7 @@ class Opened:
 
 
 def written(folder: Path, record: Manifest) -> str:
-    """A manifest's page, with figures of all that can be measured: README's times, and one wheel's counts."""
+    """Write a manifest's page with both kinds of figures: the README's times and one wheel's instruction counts."""
     (folder / "bench").mkdir()
     shutil.copyfile(FIGURES, folder / "bench/bench.json")
     plot.write_plots(folder / "bench/bench.json")
@@ -206,7 +206,7 @@ def test_the_policy_blocks_an_injected_script(browser: Browser, tmp_path: Path) 
 
 def test_pictures_are_taken(tmp_path: Path) -> None:
     manifest.save(SAMPLE, tmp_path)
-    # A process of its own: Playwright takes one at a time.
+    # A separate process, because Playwright's synchronous API runs only once per process.
     ended = commands.wheelworks("report", tmp_path, "--pictures", tmp_path / "pictures", cache=tmp_path / "cache")
     assert ended.status == 0, ended.err
     made = sorted((tmp_path / "pictures").iterdir())

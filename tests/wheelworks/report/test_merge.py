@@ -1,4 +1,4 @@
-"""``report --merge``: native runs of the same files on CI's machines are added to the release's page."""
+"""Test ``report --merge``, which adds native runs of the same files on CI's machines to the release's page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as text: no text of a manifest becomes markup, and each state is shown in words."""
+"""Test the page as text: no text of a manifest becomes markup, and each state is shown in words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ATTRIBUTES = frozenset(
 
 
 class Seen(HTMLParser):
-    """The parts of a page as a parser sees them."""
+    """Collect the tags, attributes and text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

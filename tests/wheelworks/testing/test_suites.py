@@ -1,4 +1,4 @@
-"""Workers and their results: played by small programs, under this machine's own Python."""
+"""Workers and their results. Small programs under this machine's Python simulate the workers."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_an_interrupt_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(KeyboardInterrupt):
             run_workers([worker(tmp_path / "x", code)], 20.0, interrupt)
     finally:
-        process._stopping.clear()  # stop_all() is for the end of a program, and this test isn't
+        process._stopping.clear()  # stop_all() prevents new processes, and the next tests need them
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "x/pid").read_text()), 0)
 
