@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from wheelworks.core.junit import Results
 from wheelworks.testing import native
-from wheelworks.testing.suites import Results
 
 
 def results(**finished: str) -> Results:
