@@ -1,4 +1,4 @@
-"""What the pages say is so: every command that they show is one, and the reference is that of the code."""
+"""Test that every command the pages show exists, and that the reference pages match the code."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.fixtures.commands import ROOT, wheelworks
 
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if "reference" not in path.parts)]
 SESSIONS = generated.described_sessions((ROOT / "noxfile.py").read_text(encoding="utf-8"))
-# What asks a command for words only, so that it costs nothing to run.
+# Options with which a command only prints text, so that it is cheap to run.
 CHEAP = ("--list", "--help", "--explain")
-# Lines that are no command of ours; the tutorial's are typed, every one, by tests/wheelworks/test_distribution.py.
+# Lines that run no command of this project. tests/wheelworks/test_distribution.py runs all lines of the tutorial.
 OTHERS = {"README.md": {"pip download --no-deps --no-binary :all: tornado==6.6.1"}}
 
 
 def shown() -> list[tuple[str, str]]:
-    """Every command line: the page that shows it, and the line."""
+    """Return every command line as a pair of the page that shows it and the line."""
     return [(path.relative_to(ROOT).as_posix(), line) for path in PAGES for line in pages.commands(path)]
 
 
@@ -34,7 +34,7 @@ def calls() -> list[tuple[str, str, list[str]]]:
 
 
 def contributing() -> list[tuple[str, list[str]]]:
-    """The commands in CONTRIBUTING's table."""
+    """Return the commands in the table of CONTRIBUTING."""
     lines = re.findall(r"`(nox -s [^`]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
     return [call for line in lines if (call := pages.session(line))]
 

@@ -1,7 +1,8 @@
-"""The commands that README and the how-to pages show, typed by one reader, page after page, in a clone of this project.
+"""Run the commands that README and the how-to pages show, page after page, in a clone of this project.
 
-In place of ``nox -s NAME --`` stands the command that the session runs. The tutorial's commands are typed by
-tests/wheelworks/test_distribution.py, sessions and all. What takes many minutes runs elsewhere: DEAR says where.
+Each ``nox -s NAME --`` is replaced by the command that the session runs. tests/wheelworks/test_distribution.py runs the
+commands of the tutorial, including nox. Commands that take many minutes are left out: DEAR names the file that runs
+each of them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.fixtures import commands, downloads, pages, projects
 from tests.fixtures.commands import ROOT
 
 HOWTO = ROOT / "docs/howto"
-# In this order: the first commands build what the later ones look at. A project of the reader's own comes last.
+# The order matters: the first commands build what later ones read. The page about the user's own project is last.
 PAGES = (ROOT / "README.md", *(HOWTO / f"{name}.md" for name in ("add-a-platform", "add-a-c-function")))
 PAGES += tuple(HOWTO / f"{name}.md" for name in ("debug-an-emulation", "release"))
 OWN_PROJECT = HOWTO / "your-noxfile.md"
@@ -28,7 +29,7 @@ CI, WHEELWORKS = ".ci/run", "tests/wheelworks"
 
 
 class Elsewhere(NamedTuple):
-    """What runs a line in its place: a file, the words there that do, and what of the line they leave out."""
+    """Where a command runs instead: a file, the text in it that shows this, and the part that it leaves out."""
 
     file: str
     words: str
@@ -100,17 +101,17 @@ DEAR = {
         f"{WHEELWORKS}/bench/test_compare.py", '("bench", "--compare", "HEAD", "mask")', "two of its three suites"
     ),
 }
-# What a line is given more, so that it takes less; or so that no vulnerability found since then makes it fail.
+# Options that are added to a line, to make it faster or to keep new vulnerabilities from failing it.
 LESS = {"nox -s bench": " --quick", "wheelworks build-wheels --abi cp311-abi3": " --no-run"}
 LESS |= dict.fromkeys(("nox -s audit", "nox -s audit -- dist/FILE.whl --verbose"), " --offline")
-# Commands that must fail: the example has no licence file, as the tutorial says, and --strict makes that a failure.
+# Commands that must fail: the example has no licence file (the tutorial says so), and --strict makes that a failure.
 FAILS = {"wheelworks audit --strict --sarif"}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the lines are typed into a POSIX shell")
 
 
 class Reader:
-    """Somebody with a clone, a shell, and the commands of the sessions' environments."""
+    """A user with a clone, a shell, and the commands of the sessions' environments."""
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.clone = clone(folder / "tornado-speedups")
@@ -118,7 +119,7 @@ class Reader:
         self.env["PYTHONPATH"] = str(self.clone / "scripts")
 
     def types(self, line: str, folder: Path | None = None) -> None:
-        """Type a line; a session's is what the session runs. FILE.whl is a wheel that is there."""
+        """Run a line in a shell. A session is replaced by its command, and FILE.whl by an existing wheel's name."""
         suite = f"{shlex.quote(sys.executable)} -m wheelworks "
         typed = re.sub(r"^(nox -s |wheelworks )", suite, line).replace(" -- ", " ", 1) + LESS.get(line, "")
         [wheel, *_] = [path.name for path in (self.clone / "dist").glob("*linux*aarch64*.whl")] or ["FILE.whl"]
@@ -131,21 +132,21 @@ class Reader:
 
 
 def clone(place: Path) -> Path:
-    """A clone of what is here, committed or not, with a branch ``main``."""
+    """Copy the working tree, including uncommitted changes, into a repository with a branch ``main``."""
     projects.committed(projects.copied(ROOT, place))
     projects.git(place, "branch", "--move", "main")
     return place
 
 
 def shown() -> list[str]:
-    """Every line of the pages that isn't too dear, each once, in reading order."""
+    """Return every line of the pages once, in reading order, without the lines in DEAR."""
     lines = dict.fromkeys(line for page in PAGES for line in pages.commands(page))
     return [line for line in lines if line not in DEAR]
 
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path, published: downloads.Published) -> Reader:
-    """With a project beside the clone, as README has it, and an official wheel to look at."""
+    """Return a reader who has a project beside the clone, as in README, and an official wheel of Tornado."""
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "tests/projects/sums", folder / "project")
     made = Reader(folder, wheelworks_cache)
@@ -167,7 +168,7 @@ def test_most_is_typed() -> None:
 @pytest.mark.integration
 @pytest.mark.parametrize("line", shown())
 def test_a_line_of_the_pages(reader: Reader, line: str) -> None:
-    """In this order, since the first ones build what the others look at."""
+    """The lines run in reading order, because the later ones read what the first ones build."""
     reader.types(line)
 
 

@@ -1,4 +1,4 @@
-"""What is said in more than one place is said alike: locks, versions, sessions, targets."""
+"""Test that facts stated in several places agree: locks, versions, sessions and targets."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_other_builder_tests_with_the_same_packages() -> None:
 
 
 def wanted(file: Path) -> list[str]:
-    """The requirements of an input, and of those that it includes."""
+    """Return the requirements of an input file, and of the files that it includes."""
     found = []
     for line in file.read_text(encoding="utf-8").splitlines():
         word = line.partition("#")[0].strip()

@@ -1,4 +1,4 @@
-"""What README shows for installing the speedups at start-up, tried with the installed package."""
+"""Run README's code for installing the speedups at start-up, with the installed package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The structure of the code: imports point down and never in a circle, and no file is long."""
+"""Test the structure of the code: imports have no cycles and follow the allowed directions, and no file is long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDERS = (ROOT / "scripts" / "wheelworks", ROOT / "src" / "tornado_speedups")
 FILES = sorted(path for folder in FOLDERS for path in folder.rglob("*") if path.suffix in (".py", ".c", ".h"))
 LONGEST = 400  # lines
 
-# Which packages of wheelworks each may import, besides itself and `core`; `cli` may import all.
+# The packages of wheelworks that each package may import, besides itself and `core`. `cli` may import all.
 USES = {
     "core": set[str](),
     "build": set[str](),
@@ -39,7 +39,7 @@ MODULES = {module_name(path): path for path in FILES if path.suffix == ".py"}
 
 
 def imported_modules(package: str, text: str) -> Iterator[str]:
-    """Yield every module of ours that a file of a package imports, also within functions and for type checking only."""
+    """Yield the project's modules that a file imports, including imports in functions and under ``TYPE_CHECKING``."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)
@@ -81,7 +81,7 @@ def find_cycle(graph: dict[str, list[str]]) -> list[str]:
 
 
 def package_of(name: str) -> str:
-    """Return the package of wheelworks that a module belongs to; "" for a module beside the packages."""
+    """Return the wheelworks package that a module belongs to, or "" for a module outside the packages."""
     parts = name.split(".")
     return parts[1] if len(parts) > 1 and parts[0] == "wheelworks" and parts[1] in {*USES, "cli"} else ""
 
@@ -133,7 +133,7 @@ def test_no_file_is_long(path: Path) -> None:
 
 
 def test_pytest_enters_every_folder_of_tests(pytestconfig: pytest.Config) -> None:
-    """By default pytest silently leaves out folders with names such as build, and with them hundreds of tests."""
+    """Pytest's default settings silently skip folders with names such as build, and so hundreds of tests."""
     folders = {name for path in (ROOT / "tests").rglob("test_*.py") for name in path.relative_to(ROOT).parts[:-1]}
     assert "build" in folders
     patterns = pytestconfig.getini("norecursedirs")

@@ -1,4 +1,4 @@
-"""Workflows hold no logic, and what they name exists: sessions and their options, runners, pins, the gate."""
+"""Test that workflows contain no logic, and that the sessions, options, runners and pins in them exist."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
 NOX = re.compile(r'^(?:plan="\$\()?python bootstrap\.py -s (?P<session>[a-z0-9-]+)(?: -- (?P<words>.*?))?(?:\)")?$')
 SCRIPTS = (".ci/run", ".ci/packages")
-# What hands a matrix on, and what makes the gate fail: the two lines that are no command of ours.
+# The two lines that run no command of this project: one passes a matrix on, the other makes the gate fail.
 OTHERS = ('echo "plan=$plan" >> "$GITHUB_OUTPUT"', "exit 1")
 PINNED = re.compile(r"^\S+@[0-9a-f]{40}$")
 LINTERS = (
-    ("lint-project", "--strict"),  # zizmor, and the lock files
+    ("lint-project", "--strict"),  # runs zizmor, and checks the lock files
     ("check-jsonschema", "--builtin-schema=vendor.github-workflows"),
 )
 
@@ -43,7 +43,7 @@ def jobs(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def lines() -> Iterator[tuple[str, str]]:
-    """Every line of every ``run``, with the job that it stands in."""
+    """Yield every line of every ``run``, with the file and the job that contain it."""
     for file in FILES:
         for name, job in jobs(file).items():
             for step in job.get("steps", ()):
@@ -52,7 +52,7 @@ def lines() -> Iterator[tuple[str, str]]:
 
 
 def nox() -> list[tuple[str, str, list[str]]]:
-    """Every nox command line: where it stands, its session, its options with something in place of variables."""
+    """Return the place, session and options of every nox command line. A wheel's name replaces each variable."""
     found = []
     for place, line in lines():
         if match := NOX.match(line):
@@ -73,12 +73,12 @@ def test_nothing_is_decided_in_a_workflow() -> None:
 
 @pytest.mark.parametrize(("place", "session", "words"), nox(), ids=str)
 def test_a_nox_command_line_is_understood(place: str, session: str, words: list[str]) -> None:
-    """By the parser of its command: a session that is gone, or an option that was renamed, fails here."""
+    """The parser of the command accepts the options, so a removed session or a renamed option fails here."""
     pages.understood(session, words)
 
 
 def helped(session: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Nox itself runs a session, with --help, in an environment that borrows the packages of this one."""
+    """Run a session with --help through nox, in an environment that uses the packages of the current one."""
     place = folder / session
     subprocess.run([sys.executable, "-m", "virtualenv", "-q", "--no-seed", place], check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(place)}))
@@ -139,7 +139,7 @@ def runs_foreign_code(session: str, words: list[str]) -> bool:
 
 
 def test_what_runs_foreign_code_has_the_packages_for_it() -> None:
-    """Some wheels run nowhere but under a CPython of their CPU, which takes mmdebstrap and qemu."""
+    """Some wheels run only under a CPython for their CPU, which needs mmdebstrap and qemu."""
     running = {place for place, session, words in nox() if runs_foreign_code(session, words)}
     assert running == {"ci.yml: build", "release.yml: foreign"}
     for place in running:
@@ -239,7 +239,7 @@ UV_NAMES = {
 
 
 def lacks(lock: str, machine: tuple[str, str], folder: Path) -> str:
-    """What uv says where a lock file lacks a wheel for a machine's Python; nothing is installed."""
+    """Return uv's error if a lock file lacks a wheel for a machine's Python, or "". Nothing is installed."""
     command = ["uv", "pip", "install", "--dry-run", "--quiet", "--only-binary=:all:", "--python-version=3.13"]
     command += [f"--python-platform={UV_NAMES[machine]}", "--target", str(folder), "-r", f"requirements/{lock}.txt"]
     program = str(Path(sys.executable).with_name(command[0]))
@@ -256,7 +256,7 @@ def test_every_machine_can_install_what_its_sessions_need(lock: str, tmp_path: P
 
 
 def installs_anywhere(lock: str, python: str, folder: Path) -> bool:
-    """Whether a lock file has wheels of everything that no platform and no ABI would refuse, for a Python "3.14t"."""
+    """Return whether all packages of a lock file have wheels for any platform and ABI, for a Python such as "3.14t"."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--only-binary=:all:", "--no-deps"]
     command += [f"--python-version={python.rstrip('t')}", "--platform=any", "--abi=none", "--target", str(folder)]
     command += ["--ignore-installed", "--require-hashes", "-r", f"requirements/{lock}.txt"]
@@ -271,7 +271,7 @@ def native_pythons() -> list[str]:
 @pytest.mark.integration
 @pytest.mark.parametrize("python", native_pythons())
 def test_every_tested_python_can_install_what_its_tests_need(python: str, tmp_path: Path) -> None:
-    """Without a compiler, on whatever machine of the matrices: musl's, and those that cibuildwheel emulates."""
+    """Installing needs no compiler on any machine of the matrices: musl and emulated CPUs of cibuildwheel included."""
     assert installs_anywhere("native", python, tmp_path)
 
 
@@ -282,6 +282,6 @@ def test_packages_with_native_code_are_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_windows_on_arm_needs_another_python_for_the_suite(tmp_path: Path) -> None:
-    """Where this fails, ``matrices.SUITE`` may not be needed any more: the disassembler has wheels there."""
+    """If this fails, the disassembler has wheels for Windows on ARM, and ``matrices.SUITE`` may be unnecessary."""
     said = " ".join(lacks("wheelworks", ("windows-11-arm", "arm64"), tmp_path).split())
     assert re.search(r"\bcapstone==\S+ has no usable wheels", said), said

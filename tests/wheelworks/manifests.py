@@ -1,4 +1,4 @@
-"""Records of a manifest for tests: the values that a test doesn't name are those of no real wheel."""
+"""Make records of a manifest for tests. Default values belong to no real wheel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite as other projects have it: installed from its folder, used from a noxfile of theirs."""
+"""Test wheelworks as other projects use it: installed from its folder, and called from their own noxfile."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCRIPTS = ROOT / "scripts"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 EXAMPLE = ROOT / "tests" / "projects" / "sums"
 FIVE_MINUTES = 300.0
-# Of requirements/wheelworks.in, what only the tests of this repository's package need.
+# The packages in requirements/wheelworks.in that only the tests of tornado-speedups need.
 PACKAGES_OWN = {"hypothesis", "pytest", "tornado"}
 
 
@@ -49,7 +49,7 @@ def names(*inputs: str) -> set[str]:
 
 def test_it_requires_what_the_lock_files_ask_for() -> None:
     required = {canonicalize_name(Requirement(one).name) for one in project()["dependencies"]}
-    assert required == names("wheelworks", "audit") - PACKAGES_OWN | {"pip", "zizmor"}  # zizmor: for lint-project
+    assert required == names("wheelworks", "audit") - PACKAGES_OWN | {"pip", "zizmor"}  # lint-project runs zizmor
 
 
 def test_what_decides_the_bytes_is_pinned_as_locked() -> None:
@@ -76,7 +76,7 @@ def test_the_tutorial_shows_the_example_project() -> None:
 
 @pytest.mark.parametrize("path", [TUTORIAL, EXAMPLE / "noxfile.py", SCRIPTS / "README.md"], ids=lambda path: path.name)
 def test_nothing_installs_it_by_its_name(path: Path) -> None:
-    """The package index hasn't got it: whoever registers the name there would run code of theirs."""
+    """The package index has no wheelworks, so anyone who registers that name could run code on users' machines."""
     text = path.read_text(encoding="utf-8")
     assert "WHEELWORKS" in text and not re.search(r'install\("wheelworks"|"WHEELWORKS", ', text)
 
@@ -119,13 +119,13 @@ def test_its_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
 
 
 def shell_in(place: Path, env: dict[str, str]) -> subprocess.Popen[str]:
-    """A shell to type into, in a process group of its own, so that it can be killed with all that it started."""
+    """Start a shell in a process group of its own, so that it can be killed with all its children."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen(["bash"], cwd=place, env=env, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload, no-any-return]
 
 
 def typed(command: str, shell: subprocess.Popen[str], seconds: float = 900.0) -> tuple[int, str]:
-    """Type a command into a shell; its exit status and what it printed. What takes longer is killed, shell and all."""
+    """Type a command into a shell; return its exit status and output. Kill the shell if the command takes too long."""
     assert shell.stdin and shell.stdout
     limit = threading.Timer(seconds, os.killpg, (shell.pid, signal.SIGKILL))
     limit.start()
@@ -150,13 +150,13 @@ def test_a_command_that_hangs_is_killed(tmp_path: Path) -> None:
 
 
 def home_with_a_clone(home: Path) -> Path:
-    """A home folder with the clone that the tutorial asks for: of what is here, committed or not."""
+    """Make a home folder with the clone that the tutorial asks for, including uncommitted changes; return it."""
     projects.copied(ROOT, home / "tornado-speedups", "scripts")
     return home
 
 
 def newcomers(home: Path) -> dict[str, str]:
-    """The environment of somebody who has just sat down: nothing of this test run, an empty cache."""
+    """Return the environment of a new user, without variables of this test run and with an empty cache."""
     steering = (
         "PYTHON",
         "NOX",
@@ -174,7 +174,7 @@ def newcomers(home: Path) -> dict[str, str]:
 
 @pytest.mark.integration
 def test_the_tutorial_word_by_word(tmp_path: Path) -> None:
-    """In an empty folder, to audited and executed ARM64 wheels within five minutes; and on to the end."""
+    """From an empty folder, the tutorial gives audited and executed ARM64 wheels within five minutes."""
     here, home = tmp_path / "sums", home_with_a_clone(tmp_path / "home")
     here.mkdir()
     for name, text in pages.files(TUTORIAL).items():

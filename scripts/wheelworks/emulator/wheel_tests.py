@@ -10,13 +10,13 @@ import os
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wheelworks.core import process
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.junit import read_results
 from wheelworks.core.tags import parse_platform
 from wheelworks.core.verdict import Outcome, Verdict
 from wheelworks.core.wheel import parse_wheel_name, read_members
@@ -219,19 +219,16 @@ def _unpack_python(wheel: Path, folder: Path) -> None:
 
 
 def _read_report(report: Path, wheels: Sequence[Path]) -> dict[Path, _Results]:
-    """Collect the results in a JUnit report by wheel: the names of the test cases contain its file name."""
+    """Collect the results in a JUnit report by wheel: the names of the tests contain its file name."""
     found = {wheel: _Results() for wheel in wheels}
-    for case in ElementTree.parse(report).iter("testcase"):
-        name = case.get("name", "")
+    for name, (outcome, detail) in read_results([report]).finished.items():
         tests = next((tests for wheel, tests in found.items() if wheel.name in name), None)
         if tests is None:
             continue
-        problem = next((part for kind in ("failure", "error") for part in case.findall(kind)), None)
-        skip = case.find("skipped")
-        if problem is not None:
-            tests.failures.append(f"{name}: {problem.get('message', '')}")
-        elif skip is not None:
-            tests.skipped.append(f"{name.partition('[')[0]}: {skip.get('message', '')}")
+        if outcome == "failed":
+            tests.failures.append(f"{name}: {detail}")
+        elif outcome == "skipped":
+            tests.skipped.append(f"{name.partition('[')[0].rpartition('::')[2]}: {detail}")
         else:
             tests.passed += 1
     return found

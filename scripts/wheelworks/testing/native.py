@@ -14,10 +14,11 @@ from pathlib import Path
 
 from wheelworks.core import process
 from wheelworks.core.interpreters import Python
+from wheelworks.core.junit import Results
 from wheelworks.core.wheel import check_record, read_members
 from wheelworks.testing import environments
 from wheelworks.testing.environments import prepare_worker
-from wheelworks.testing.suites import Results, Runner, Update, read_known_failures, run_package_suite, run_tornado_suite
+from wheelworks.testing.suites import Runner, Update, read_known_failures, run_package_suite, run_tornado_suite
 
 TIME_LIMIT = 1200.0  # seconds, for each run of a suite
 DETAIL = 1500  # characters

@@ -8,28 +8,25 @@ file element by element, so that the results of a worker that crashed are comple
 from __future__ import annotations
 
 import json
-import os
 import signal
-import stat
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Literal
-from xml.etree import ElementTree
 
 from wheelworks.core import process
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.junit import Results, read_results
 
 Update = Callable[[str], None]
 
 WORKERS, WORKERS_PACKAGE = Path(__file__).with_name("workers"), "wheelworks_workers"
 KNOWN_FAILURES = Path(__file__).with_name("known_failures.toml")
-RESULTS_LIMIT = 16 << 20  # bytes: the wheel under test can write anything
 SECOND_TRY_LIMIT = 10  # failures: a busy machine may cause so few, but not more
 UPDATE_EVERY = 5.0  # seconds
 LOG_TAIL = 2000  # bytes
@@ -37,99 +34,6 @@ LOG_TAIL = 2000  # bytes
 # Values of pytest's option -m. Tests that need compilers, downloads or emulators don't run in an environment.
 EXHAUSTIVE = "not integration"
 QUICK = f"{EXHAUSTIVE} and not exhaustive"
-
-# A worker in a root could leave a link to a file of the host, or a pipe. Windows has neither flag, and no such worker.
-_PLAIN_FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_OUTCOMES = {"failure": "failed", "error": "failed", "skipped": "skipped"}  # by JUnit's elements
-
-
-@dataclass
-class Results:
-    """The results of several workers.
-
-    ``finished`` has the outcome and detail of each test that ended, ``running`` the tests that began and didn't end,
-    ``modules`` the files of loaded modules, ``hooks`` the status of each hook of ``install()``, and ``deaths`` tells
-    how workers ended that did not exit with status 0.
-    """
-
-    collected: list[str] = field(default_factory=list)
-    finished: dict[str, tuple[str, str]] = field(default_factory=dict)
-    running: set[str] = field(default_factory=set)
-    modules: dict[str, str] = field(default_factory=dict)
-    hooks: dict[str, str] = field(default_factory=dict)
-    deaths: list[str] = field(default_factory=list)
-
-    def with_outcome(self, outcome: str) -> list[str]:
-        """Return the tests with an outcome, in the order in which they ended."""
-        return [test for test, (known, _) in self.finished.items() if known == outcome]
-
-    def outcome_of(self, test: str) -> str:
-        """Return a test's outcome; "missing" if it never ended."""
-        return self.finished.get(test, ("missing", ""))[0]
-
-    def describe_progress(self) -> str:
-        """Return how many tests have ended: "1 of 2 tests, 1 failed"."""
-        failed = len(self.with_outcome("failed"))
-        return f"{len(self.finished)} of {len(self.collected)} tests" + (f", {failed} failed" if failed else "")
-
-
-class _JUnitTarget:
-    """Take the elements of a JUnit XML file from the parser: as a tree, a hostile file needs 50 times its size."""
-
-    def __init__(self, results: Results) -> None:
-        self._results = results
-        self._test, self._outcome = "", "passed"
-        self._detail: list[str] = []
-        self._inside = False  # an element with a detail
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag == "testcase":
-            self._test, self._outcome, self._detail = attributes.get("name", ""), "passed", []
-        elif tag in _OUTCOMES:
-            self._outcome, self._inside = _OUTCOMES[tag], True
-        elif tag == "property":
-            self._add_property(attributes.get("name", ""), attributes.get("value", ""))
-
-    def data(self, text: str) -> None:
-        if self._inside:
-            self._detail.append(text)
-
-    def end(self, tag: str) -> None:
-        self._inside = False
-        if tag == "testcase":
-            self._results.running.discard(self._test)
-            self._results.finished[self._test] = (self._outcome, "".join(self._detail))
-
-    def _add_property(self, name: str, value: str) -> None:
-        kind, _, key = name.partition(":")
-        if kind == "collected":
-            self._results.collected.append(value)
-        elif kind == "running":
-            self._results.running.add(value)
-        elif kind in ("hook", "module"):
-            (self._results.hooks if kind == "hook" else self._results.modules)[key] = value
-
-
-def read_results(files: Iterable[Path]) -> Results:
-    """Return what several workers have written so far. A damaged file counts up to its damage."""
-    results = Results()
-    for file in files:
-        text = _read_plain_file(file).decode(errors="replace")
-        if "<!" in text:  # a document type: entities can grow without limit (and comments, which no worker writes)
-            continue
-        with suppress(ElementTree.ParseError):  # never closed, since the file of a worker that crashed has no end
-            ElementTree.XMLParser(target=_JUnitTarget(results)).feed(text)
-    results.collected = list(dict.fromkeys(results.collected))
-    return results
-
-
-def _read_plain_file(path: Path) -> bytes:
-    try:
-        file = os.open(path, os.O_RDONLY | _PLAIN_FILE)
-    except OSError:
-        return b""
-    with os.fdopen(file, "rb") as stream:
-        return stream.read(RESULTS_LIMIT) if stat.S_ISREG(os.fstat(file).st_mode) else b""
 
 
 @dataclass(frozen=True)

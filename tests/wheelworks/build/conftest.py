@@ -1,4 +1,4 @@
-"""A fast test of the builder starts no program, so that none downloads unnoticed, unless it asks for ``may_spawn``."""
+"""Keep fast tests of the builder from starting programs, so that no download goes unnoticed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 @pytest.fixture
 def may_spawn() -> None:
-    """Asked for by a fast test that is about programs and starts small ones."""
+    """Allow a fast test to start small programs."""
 
 
 @pytest.fixture(autouse=True)
 def no_program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse to start programs in every other fast test."""
+    """Refuse to start programs in fast tests that do not use ``may_spawn``."""
     if request.node.get_closest_marker("integration") or "may_spawn" in request.fixturenames:
         return
 

@@ -1,4 +1,4 @@
-"""Which of a project's compiler arguments reach the target: what describes the source, not what describes the host."""
+"""Test which compiler arguments are kept: those that describe the source, and none that describe the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build requirements, and the versions that the lock file pins."""
+"""Test build requirements, and the versions that the lock file pins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole release of this project: exactly these files, each as it should be, and none built twice."""
+"""Test the whole release of this project: the list of files, the contents of each, and that none is built twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXTENSIONS = {
     "cp314-cp314t": {
         "windows": "_speedups.cp314t-{}.pyd",
         "macos": "_speedups.cpython-314t-darwin.so",
-        "linux": "_speedups.so",  # glibc's CPython and musl's look for other names
+        "linux": "_speedups.so",  # CPython for glibc and CPython for musl load different suffixes
     },
     "cp315-abi3.abi3t": {"windows": "_speedups.pyd", "macos": "_speedups.abi3t.so", "linux": "_speedups.abi3t.so"},
 }
@@ -60,7 +60,7 @@ def again(dist: Path, cache: Path, *words: str) -> str:
 
 
 def stamps(dist: Path) -> dict[str, tuple[int, str]]:
-    """When each wheel was written, and its hash."""
+    """Return the modification time and the hash of each wheel."""
     return {
         path.name: (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
         for path in dist.glob("*.whl")
@@ -152,7 +152,7 @@ PYTHONS = {
 }
 
 
-# Where no wheel has machine code: other systems and CPUs, a Python of its own kind, and one that isn't CPython.
+# Installers that get the wheel without machine code: other systems and CPUs, CPython 3.13t, and PyPy.
 ELSEWHERE = [
     installers.Asked("3.13", ("freebsd_14_2_release_amd64",)),
     installers.Asked("3.13", ("manylinux_2_36_loongarch64",)),

@@ -1,4 +1,4 @@
-"""Fingerprints: which wheels are up to date, and which differ only by CPython's headers."""
+"""Test fingerprints: which wheels are up to date, and which differ only in CPython's headers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_other_headers_alone_are_told(changed: dict[str, str], expected: bool) -
 
 @pytest.fixture
 def hash_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
-    """Return a function that hashes a copy of the suite, uncached."""
+    """Return a function that hashes a copy of the suite without a cache."""
     for name in ("__init__.py", "build/builder.py", "build/pyconfig.h", "locks/build.txt", "audit/findings.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(builder._SUITE / name, tmp_path / name)

@@ -1,4 +1,4 @@
-"""cibuildwheel for real: this package's sdist built, repaired and tested in a container, then held against `cross`."""
+"""Build, repair and test this package's sdist with cibuildwheel in a container, and compare the wheel with `cross`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOTH = ("--abi", "cp311-abi3")
 
 @dataclass(frozen=True)
 class Built:
-    """What both builders made: `cross` all of the release, cibuildwheel one CPU's share; and what the second said."""
+    """The output folders of both builders, and the result of cibuildwheel, which builds the wheels of one CPU only."""
 
     cpu: str
     cross: Path
@@ -39,14 +39,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def built(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, release: Path, wheelworks_cache: Path
 ) -> Built:
-    """For x86_64, and for a CPU that is emulated where ``--container-cpu`` asks for it: that takes minutes."""
+    """Return the builds for x86_64, or for the CPUs of ``--container-cpu``. An emulated CPU takes minutes."""
     cpu = str(request.param)
     containers.require()
     folder = tmp_path_factory.mktemp(cpu)
     words = ("--target", f"manylinux_2_17_{cpu}", *BOTH)
     (sdist,) = release.glob("*.tar.gz")
     (folder / "official").mkdir()
-    (folder / "official" / "manifest.json").write_text("{")  # damaged: to be replaced, and no reason to fail
+    (folder / "official" / "manifest.json").write_text("{")  # damaged: the build replaces it
     with containers.emulation(cpu):
         env = containers.environment(folder, cpu)
         command = ("build-wheels", sdist, "--builder", "cibuildwheel", *words, "--out", folder / "official")
@@ -55,7 +55,7 @@ def built(
 
 
 def test_it_builds_repairs_and_tests_the_one_wheel(built: Built) -> None:
-    """Its own tests are a part of the build: cibuildwheel fails where they do, or where there are none."""
+    """The package's tests are a part of the build: cibuildwheel fails if they fail, or if there are none."""
     assert built.ended.status == 0, built.ended.err
     (wheel,) = built.cibuildwheel.glob("*.whl")
     name = parse_wheel_name(wheel.name)
@@ -80,7 +80,7 @@ def test_both_builders_agree(built: Built, wheelworks_cache: Path) -> None:
 
 
 def test_without_its_c_the_build_fails_and_says_so(built: Built, tmp_path: Path, wheelworks_cache: Path) -> None:
-    """The switch that makes C a must is in our settings: a compiler that fails is a failure of the build."""
+    """The project's settings make the extension mandatory, so a compiler that fails also fails the build."""
     if built.cpu != "x86_64":
         pytest.skip("once is enough")
     (sdist,) = built.cross.glob("*.tar.gz")

@@ -1,4 +1,4 @@
-"""cibuildwheel's identifiers, container engines and error messages."""
+"""Test cibuildwheel's identifiers, container engines and error messages."""
 
 from __future__ import annotations
 

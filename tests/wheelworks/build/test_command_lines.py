@@ -1,4 +1,4 @@
-"""Command lines of compiler and linker, import libraries and export lists."""
+"""Test command lines of the compiler and the linker, import libraries and export lists."""
 
 from __future__ import annotations
 

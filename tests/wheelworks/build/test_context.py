@@ -1,4 +1,4 @@
-"""The environment variables of builds, and those that users pass."""
+"""Test the environment variables of builds, and those that users pass."""
 
 from __future__ import annotations
 

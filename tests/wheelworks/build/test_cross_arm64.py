@@ -1,4 +1,4 @@
-"""The main job on this project: exactly three wheels, each what it claims to be."""
+"""Test `cross-arm64` on this project: it builds exactly three wheels, and each matches its tags."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ METADATA = {"METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE", 
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
-    """The folder that the main job fills."""
+    """Return the output folder of `cross-arm64`."""
     out = tmp_path_factory.mktemp("main") / "dist"
     ended = wheelworks("cross-arm64", ".", "--out", out, cache=wheelworks_cache, seconds=900)
     assert ended.status == 0, ended.err
@@ -78,7 +78,7 @@ def test_three_wheels_and_a_manifest(dist: Path) -> None:
 
 
 def test_readme_shows_about_these_sizes(manifest: dict[str, Any]) -> None:
-    """In the order of the table, which is that of the targets; a tenth more or less needs no new README."""
+    """README lists the sizes in the order of the target table. They may differ from the wheels by 10 %."""
     shown = re.findall(r"│ (\d+\.\d) kB │", (ROOT / "README.md").read_text(encoding="utf-8"))
     sizes = {wheel["file"]: wheel["size"] / 1000 for wheel in manifest["wheels"]}
     assert [float(size) for size in shown] == [pytest.approx(sizes[name], rel=0.1) for name in WHEELS]
@@ -147,7 +147,7 @@ def test_macos_is_signed_for_11_and_names_libsystem(dist: Path) -> None:
 
 @pytest.mark.parametrize("name", WHEELS)
 def test_the_signature_of_a_page_is_its_hash(name: str, dist: Path) -> None:
-    """Apple's ARM64 kernel kills what has a wrong one: the hashes of the code directory are computed again."""
+    """Recompute the hashes of the code directory: Apple's ARM64 kernel kills processes that load a wrong one."""
     if name != MACOS:
         assert b"\xfa\xde\x0c\x02" not in extension(dist / name)
         return
@@ -180,7 +180,7 @@ def test_the_manifest_names_its_source_and_no_path(
 ) -> None:
     assert manifest["source"]["commit"] == projects.git(ROOT, "rev-parse", "HEAD")
     text = (dist / "manifest.json").read_text()
-    for folder in (dist, ROOT, Path.home(), wheelworks_cache, Path(os.sep, "tmp")):  # the last: the build's own
+    for folder in (dist, ROOT, Path.home(), wheelworks_cache, Path(os.sep, "tmp")):  # the last holds the build folder
         assert f"{folder}{os.sep}" not in text.replace("/usr/lib/", "")
 
 

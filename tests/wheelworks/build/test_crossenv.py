@@ -1,4 +1,4 @@
-"""A target's sysconfig, and the quoting of command lines."""
+"""Test a target's sysconfig, and the quoting of command lines."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_view_is_what_the_target_says_of_itself(target: targets.Target) -> N
 
 
 def unpadded(word: str) -> bool:
-    """Whether a word neither begins nor ends in a blank, which distutils strips off a line's ends, escaped or not."""
+    """Return whether a word has no blank at its ends. Distutils strips those of a line, even if escaped."""
     return word == word.strip()
 
 

@@ -1,4 +1,4 @@
-"""The same commit gives the same bytes: other folders, users' settings, languages, clocks and cores don't show."""
+"""Test that a commit always gives the same bytes, whatever the folder, settings, language, clock and CPU count."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> dict[str, bytes]:
-    """What a short path and quiet surroundings give."""
+    """Return the files that a build in a short path and an unchanged environment gives."""
     place = tmp_path_factory.mktemp("r")
     build(clone(place / "a"), place / "out", wheelworks_cache)
     return contents(place / "out")
@@ -106,7 +106,7 @@ def test_source_date_epoch_is_honoured(reference: dict[str, bytes], tmp_path: Pa
 
 
 def test_the_sdist_gives_the_wheels_of_the_folder(tmp_path: Path, wheelworks_cache: Path) -> None:
-    """One epoch for both, since a folder has its commit's time and an sdist that of its newest file."""
+    """Both builds get one epoch. By default a folder has its commit's time, and an sdist its newest file's time."""
     source = projects.committed(projects.sample(tmp_path / "sample"))
     command = "import setuptools.build_meta as backend; backend.build_sdist('..')"
     build(source, tmp_path / "folder", wheelworks_cache, SOURCE_DATE_EPOCH="1700000000")

@@ -1,4 +1,4 @@
-"""The compiler driver's log: what is written, and what is read from it."""
+"""Test how the compiler driver writes and reads its log."""
 
 from __future__ import annotations
 

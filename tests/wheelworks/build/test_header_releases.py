@@ -1,4 +1,4 @@
-"""Headers of another release of a version give the same wheel, or the difference is refused."""
+"""Test that headers of another CPython release give the same wheel, or that the build is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fixtures.commands import Ended, wheelworks
 pytestmark = pytest.mark.integration
 
 ABI = targets.find_abi("cp314t")
-# What a release changes, and what it never should: both would show in a wheel.
+# A release changes the first constant and must never change the second. A wheel would show both changes.
 SHOWS = "return PyLong_FromLong(PY_VERSION_HEX ^ PYTHON_ABI_VERSION);"
 
 
@@ -29,7 +29,7 @@ def real(wheelworks_cache: Path) -> Path:
 
 
 def release(real: Path, root: Path, micro: int, abi_version: int = 3) -> Path:
-    """A Python's folder with headers of release 3.14.``micro``, which is newer than any real one."""
+    """Write a Python folder with headers of release 3.14.``micro``, which is newer than any real release; return it."""
     include = root / "versions" / f"3.14.{micro}" / "include" / "python3.14"
     shutil.copytree(real, include)
     level = include / "patchlevel.h"

@@ -1,4 +1,4 @@
-"""CPython's headers for an ABI: found on this machine, told by release, made the same whatever the release."""
+"""Test CPython's headers for an ABI: where they are found, their release, and that all releases give the same files."""
 
 from __future__ import annotations
 

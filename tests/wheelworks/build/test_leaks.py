@@ -1,4 +1,4 @@
-"""The host's compiler, headers and machine never reach a wheel: on sources that would show them."""
+"""Test, on sources that detect the host, that its compiler, headers and CPU never affect a wheel."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def strings(wheel: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def nosy(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> list[Path]:
-    """Two builds of a project that asks where it is built, at different paths."""
+    """Return the output of two builds, at different paths, of a project that inspects its build environment."""
     outs = []
     for place in ("one", "another place"):
         folder = tmp_path_factory.mktemp("nosy") / place

@@ -1,4 +1,4 @@
-"""The reader of object files on bytes that are none, or nearly one: Symbols or an error for people, and soon."""
+"""Test the object file reader on invalid and damaged files: it quickly returns symbols or raises a WheelworksError."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAGICS = (b"", b"\x7fELF\x02\x01", b"\x7fELF\x01\x02", b"\xcf\xfa\xed\xfe", b"\x
 
 
 def elf() -> bytes:
-    """An ELF object of the 64-bit kind that defines ``here`` and asks for ``there``."""
+    """Return a 64-bit ELF object that defines ``here`` and refers to ``there``."""
     strings = b"\0here\0there\0"
     table = bytes(24) + struct.pack("<IBBHQQ", 1, 0x10, 0, 1, 0, 0) + struct.pack("<IBBHQQ", 6, 0x10, 0, 0, 0, 0)
     names, symbols = 64, 64 + len(strings)
@@ -28,7 +28,7 @@ def elf() -> bytes:
 
 
 def macho() -> bytes:
-    """A Mach-O object that defines ``here`` and asks for ``there``."""
+    """Return a Mach-O object that defines ``here`` and refers to ``there``."""
     strings = b"\0_here\0_there\0"
     table = struct.pack("<IBBHQ", 1, 0x0F, 1, 0, 0) + struct.pack("<IBBHQ", 7, 0x01, 0, 0, 0)
     symtab = struct.pack("<IIIIII", 2, 24, 56, 2, 56 + len(table), len(strings))
@@ -36,7 +36,7 @@ def macho() -> bytes:
 
 
 def coff() -> bytes:
-    """A COFF object for ARM64 that defines ``here`` and asks for ``there``, by import table too."""
+    """Return an ARM64 COFF object that defines ``here``, refers to ``there``, and imports a symbol by import table."""
     table = struct.pack("<8sIhHBB", b"here", 0, 1, 0x20, 2, 0) + struct.pack("<8sIhHBB", b"there", 0, 0, 0, 2, 0)
     table += struct.pack("<IIIhHBB", 0, 4, 0, 0, 0, 2, 0)
     strings = b"__imp_imported\0"
@@ -44,7 +44,7 @@ def coff() -> bytes:
 
 
 def archive(*members: bytes, name: bytes = b"a.o/") -> bytes:
-    """A static library of ``members``."""
+    """Return a static library that contains ``members``."""
     head = b"!<arch>\n"
     for data in members:
         head += b"%-16s%-12d%-6d%-6d%-8o%-10d`\n" % (name, 0, 0, 0, 0o644, len(data)) + data + b"\n" * (len(data) % 2)

@@ -1,4 +1,4 @@
-"""The reader of object files against LIEF, on objects that a real compiler made for each format."""
+"""Compare the object file reader with LIEF, on objects that a compiler wrote in each format."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ COMPILERS = {
 
 @pytest.fixture(params=COMPILERS)
 def compiled(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
-    """A compiler target, and the sample compiled for it."""
+    """Return a compiler target, and the path of the sample compiled for it."""
     (tmp_path / "sample.c").write_text(SOURCE)
     zig("cc", "-target", request.param, "-O1", "-fcommon", "-g", "-c", "sample.c", "-o", "sample.o", cwd=tmp_path)
     return request.param, tmp_path / "sample.o"
@@ -59,7 +59,7 @@ def zig(*words: str, cwd: Path) -> None:
 
 
 def by_lief(path: Path) -> Iterator[tuple[str, bool]]:
-    """The external symbols as LIEF reads them, with whether each is defined."""
+    """Yield the external symbols that LIEF reads, and whether each is defined."""
     coff = lief.COFF.parse(str(path))
     parsed = coff or lief.parse(path.read_bytes())
     if isinstance(parsed, lief.COFF.Binary):
@@ -77,7 +77,7 @@ def by_lief(path: Path) -> Iterator[tuple[str, bool]]:
 def coff_symbols(binary: lief.COFF.Binary) -> Iterator[tuple[str, bool]]:
     for symbol in binary.symbols:
         if symbol.storage_class == lief.COFF.Symbol.STORAGE_CLASS.WEAK_EXTERNAL:
-            yield str(symbol.name), True  # its default stands beside it
+            yield str(symbol.name), True  # a default definition accompanies a weak external
         elif symbol.storage_class == lief.COFF.Symbol.STORAGE_CLASS.EXTERNAL:
             yield str(symbol.name), symbol.section_idx != 0 or symbol.value != 0
 
@@ -90,7 +90,7 @@ def test_agrees_with_lief(compiled: tuple[str, Path]) -> None:
         return name.removeprefix("__imp_").removeprefix(prefix)
 
     listed = list(by_lief(path))
-    # LIEF gives no name to a COFF symbol whose name is the end of another's
+    # LIEF gives no name to a COFF symbol whose name is the end of another symbol's name.
     named = [(name, defined) for name, defined in listed if name]
     expected = (
         {plain(name) for name, defined in named if defined},

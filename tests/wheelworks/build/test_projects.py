@@ -1,4 +1,4 @@
-"""Projects of other kinds: with C errors, without extensions, with calls to libc, with symbols that aren't stable."""
+"""Test projects with C errors, without extensions, with calls to libc, and with symbols outside the stable ABI."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_project_that_calls_libc_gets_a_wheel_for_each(tmp_path: Path, wheelwo
 
 
 def test_one_libc_alone(tmp_path: Path, wheelworks_cache: Path) -> None:
-    """Its family's first target is compiled to see whether libc is called, but is not what was asked for."""
+    """The first target of the family is compiled to detect calls to libc, but its wheel was not requested."""
     _, wheels = build(projects.sample(tmp_path / "p", LIBC), wheelworks_cache, "--target", "musllinux_1_2_aarch64")
     assert [wheel.name for wheel in wheels] == ["sample-1.0-cp311-abi3-musllinux_1_2_aarch64.whl"]
 

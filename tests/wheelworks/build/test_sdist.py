@@ -1,4 +1,4 @@
-"""Unpacking sdists from anywhere: nothing leaves the folder, nothing grows without bound, and all errors are ours."""
+"""Test unpacking of untrusted sdists: no file leaves the folder, sizes are limited, and errors are WheelworksErrors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def into(tmp_path: Path) -> Path:
 
 
 def refused(archive: Path, into: Path, finding: str) -> None:
-    """Unpacking fails with an error for people, which names the archive, and nothing stands outside the folder."""
+    """Check that unpacking raises an error that names the archive, and that it writes nothing outside the folder."""
     before = set(archive.parent.iterdir())
     with pytest.raises(WheelworksError, match=finding) as caught:
         unpack_sdist(archive, into)

@@ -1,4 +1,4 @@
-"""SOURCE: its time, what belongs to it, and its hash."""
+"""Test SOURCE: its timestamp, its files, and its hash."""
 
 from __future__ import annotations
 

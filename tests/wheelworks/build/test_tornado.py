@@ -1,4 +1,4 @@
-"""Tornado's own sdist, held against the wheels that its project publishes."""
+"""Compare wheels built from Tornado's sdist with the wheels that the Tornado project publishes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_all_but_the_binary_is_the_same_to_the_byte(platform: str, ours: Path, p
 
 @pytest.mark.parametrize("platform", OFFICIAL)
 def test_ours_installs_wherever_the_official_one_does(platform: str, ours: Path, published: Published) -> None:
-    """A tag of a later libc or system is implied by that of an earlier one; universal2 stands for both CPUs."""
+    """The tag of an early libc or system version implies the later ones. The universal2 tag covers both CPUs."""
     theirs = {str(tag) for tag in tags(published.wheel(RELEASE, OFFICIAL[platform]))}
     implied = {"cp311-abi3-manylinux_2_28_aarch64", "cp311-abi3-macosx_10_9_universal2"}
     built = {str(tag) for tag in tags(wheel_for(platform, ours))}
@@ -82,10 +82,10 @@ def test_the_linux_wheel_serves_musl_too(ours: Path) -> None:
     assert wheel_for("manylinux_2_17_aarch64", ours) == wheel_for("musllinux_1_2_aarch64", ours)
 
 
-# What the project publishes of 6.6.1, from nine kinds of hired machines: as listed by the index.
+# The wheels of 6.6.1 that the index lists. The project builds them on nine kinds of hosted machines.
 PUBLISHED_ABIS = {"cp311-abi3", "cp314-cp314t", "cp315-cp315t"}
 PUBLISHED = {
-    ("macos", "aarch64"),  # both by one universal2 wheel
+    ("macos", "aarch64"),  # one universal2 wheel serves both CPUs
     ("macos", "x86_64"),
     ("windows", "aarch64"),
     ("windows", "x86_64"),

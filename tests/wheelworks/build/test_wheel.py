@@ -1,4 +1,4 @@
-"""ABI checks, the compiler's own library, and the SBOM."""
+"""Test ABI checks, the compiler's runtime library, and the SBOM."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_document_keeps_to_the_schema_of_cyclonedx() -> None:
 
 
 def flaw(text: str) -> object:
-    """What is wrong with a bill of materials by CycloneDX' own schema, strictly; None where nothing is."""
+    """Return the first error in an SBOM by CycloneDX's strict schema, or None."""
     return JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
 
 

@@ -1,6 +1,6 @@
-"""The code that the emulated CPU, without AVX2, can't run: it is the same in every x86-64 wheel, and Linux's runs here.
+"""Test that the AVX2 code, which the emulated CPU cannot run, is identical in all x86-64 wheels.
 
-tests/speedups run it wherever the CPU has it, by itself (test_xor_on_cpus.py) and in the functions that call it.
+tests/speedups runs this code wherever the CPU has AVX2: alone (test_xor_on_cpus.py), and in the functions that call it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ DECODER = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
 
 def code(wheel: Path) -> bytes:
-    """All code of a wheel's one binary."""
+    """Return all machine code of the only binary in a wheel."""
     [data] = [member.data for name, member in read_members(wheel).items() if name.endswith((".so", ".pyd"))]
-    # Within the loop: LIEF's objects die with what they are part of.
+    # Read the regions within the loop, because LIEF's objects become invalid together with their binary.
     return b"".join(region.data for parsed, _, _ in binary.parts(data) for region in find_code_regions(parsed))
 
 
 def wide(text: bytes) -> list[bytes]:
-    """The functions in this code that use registers of 32 bytes: each from its entry to its return."""
+    """Return the functions that use 32-byte registers, each from its entry to its return."""
     found, start, is_wide = [], 0, False
     for address, size, mnemonic, operands in DECODER.disasm_lite(text, 0):
         is_wide = is_wide or "ymm" in operands

@@ -1,4 +1,4 @@
-"""Wrong use and bad input on the command line: each has its exit status and its message, and none a traceback."""
+"""Test invalid arguments and invalid input: each has an exit status and a message, and none prints a traceback."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_requirement_that_doesnt_exist(project: Path, tmp_path: Path, wheelwor
 
 
 def test_no_python_of_the_floor(project: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
-    """This very interpreter is one of the places that are looked in: so one that lacks headers is named."""
+    """The interpreter that runs this test is a candidate, so the message may also say that it lacks headers."""
     made = tmp_path / "bin"
     made.mkdir()
     ended = wheelworks(
@@ -162,7 +162,7 @@ def test_a_python_that_doesnt_run(project: Path, tmp_path: Path, wheelworks_cach
 
 @POSIX
 def test_a_folder_that_may_not_be_written(wheelworks_cache: Path) -> None:
-    with tempfile.TemporaryDirectory() as name:  # not tmp_path, which other users can't enter
+    with tempfile.TemporaryDirectory() as name:  # other users cannot enter tmp_path
         Path(name).chmod(0o755)
         project, locked = projects.sample(Path(name, "project")), Path(name, "locked")
         locked.mkdir(mode=0o555)

@@ -1,4 +1,4 @@
-"""``build-wheels --list``: what would be built, for people and for programs, without building anything."""
+"""Test ``build-wheels --list``, which prints the planned wheels for users and for programs, and builds nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def project(folder: Path, text: str = PYPROJECT + PURE) -> str:
 
 
 def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
-    """The names in the first column, each over several lines."""
+    """Return the names in the first column, which the table wraps over several lines."""
     assert build_wheels.main([*words, "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines)

@@ -1,4 +1,4 @@
-"""What a build begins and ends with: the manifest that is there, and the CPython where no emulated CPU is."""
+"""Test reading the existing manifest before a build, and choosing the CPython for wheels without an emulated CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CI runs in parallel, held against the target table."""
+"""Compare the matrices of the CI jobs with the target table."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_cibuildwheel_builds_every_target_once() -> None:
 
 
 def test_pip_gives_each_python_the_wheel_of_its_row() -> None:
-    """Of the wheels that a Python could take, the one of the newest ABI: no other row has the same Python."""
+    """Pip chooses the newest ABI that a Python accepts. No other row has the same machine and Python."""
     seen: dict[tuple[str, str, str], str] = {}
     for row in ci_matrix.make_native_rows(PLANNED):
         key = (row["runner"], row["architecture"], row["python"])

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in the middle of a build: no process, no partial file and no temporary folder stay behind."""
+"""Test that Ctrl-C and SIGTERM during a build leave no process, partial file or temporary folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ child.wait()
 
 
 def left_over(mark: str) -> list[str]:
-    """The command lines of processes whose environment holds ``mark``."""
+    """Return the command lines of the processes whose environment contains ``mark``."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

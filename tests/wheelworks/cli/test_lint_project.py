@@ -1,4 +1,4 @@
-"""Lock files and workflows."""
+"""Test the checks of lock files and workflows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HASH = f"--hash=sha256:{'a' * 64}"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A project whose lock files are right."""
+    """Return a project with correct lock files."""
     (tmp_path / "requirements").mkdir()
     (tmp_path / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["b>=2"]\n[project]\ndependencies = ["a>=1"]\n'

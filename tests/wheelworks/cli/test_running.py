@@ -1,4 +1,4 @@
-"""Choosing engines, running wheels and exit statuses: what `test-foreign` and `cross-arm64` share."""
+"""Test how `test-foreign` and `cross-arm64` choose engines, run wheels and choose an exit status."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def on_linux(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def all_run(monkeypatch: pytest.MonkeyPatch, on_linux: None) -> list[str]:
-    """Nothing is run, and comes through; the names of the wheels, with the CPython where it is one."""
+    """Let every run pass without running anything; return the wheels' names, followed by any CPython and its CPU."""
     asked: list[str] = []
 
     def emulated(wheel: Path) -> Verdict:

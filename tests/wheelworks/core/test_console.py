@@ -1,4 +1,4 @@
-"""What commands print, for people at 80 columns, for those who want no colour, and for logs."""
+"""Test what commands print on a terminal of 80 columns, without colour, and to a log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if sys.platform == "win32":
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|9\d|4\d)(?:;\d+)*m")
 STYLE = re.compile(r"\x1b\[[\d;]*m")
-# A real run of each that takes a second: of the dear ones, a refusal. Their exit status is the number.
+# For each command, its exit status and arguments that take about a second. Slow commands get arguments they reject.
 CHEAP: dict[str, tuple[int, tuple[str, ...]]] = {
     "cross-arm64": (2, ("cross-arm64", "--target", "no_such_target")),
     "build-wheels": (0, ("build-wheels", "--list", "--abi", "cp311-abi3")),
@@ -35,7 +35,7 @@ CHEAP: dict[str, tuple[int, tuple[str, ...]]] = {
     "report": (2, ("report", "{folder}")),
     "compare": (0, ("compare", "{wheel}", "{wheel}", "--no-run")),
 }
-# What these print has nothing to emphasise; argparse itself, which answers here for bench, has colours from 3.14 on.
+# These print nothing in colour or bold. argparse prints the error for bench, and has colours from Python 3.14 on.
 PLAIN = {"bench", "compare"}
 
 
@@ -46,7 +46,7 @@ def words(tmp_path_factory: pytest.TempPathFactory, published_wheel: Path) -> di
 
 @pytest.fixture(scope="module")
 def published_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel with a long name, built here in two seconds."""
+    """Build a wheel with a long name, which takes two seconds; return its path."""
     from tests.fixtures import projects
 
     folder = tmp_path_factory.mktemp("terminal")
@@ -59,7 +59,7 @@ def published_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(cache: Path, command: list[str], **more: str) -> tuple[int, str, str]:
-    """As in a log: no terminal."""
+    """Run a command without a terminal; return its exit status, stdout and stderr."""
     env = {name: value for name, value in environment(cache).items() if name not in ("NO_COLOR", "FORCE_COLOR")}
     words = [sys.executable, "-m", "wheelworks", *command]
     ended = subprocess.run(words, env={**env, **more}, cwd=ROOT, check=False, capture_output=True, text=True)
@@ -67,7 +67,7 @@ def run(cache: Path, command: list[str], **more: str) -> tuple[int, str, str]:
 
 
 def on_a_terminal(cache: Path, command: list[str], **more: str) -> tuple[int, str]:
-    """On a terminal of 80 columns: the exit status, and all that came."""
+    """Run a command on a terminal of 80 columns; return its exit status and all its output."""
     import fcntl
     import pty
     import struct
@@ -91,7 +91,7 @@ def on_a_terminal(cache: Path, command: list[str], **more: str) -> tuple[int, st
 def _read(master: int) -> bytes:
     try:
         return os.read(master, 65536)
-    except OSError:  # Linux: the other side is closed
+    except OSError:  # Linux raises this when the other end is closed
         return b""
 
 

@@ -1,4 +1,4 @@
-"""Files and cached folders appear whole or not at all."""
+"""Test that files and cached folders are written completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Git in a repository: its output, its errors, and clones."""
+"""Test running Git in a repository: its output, its errors, and clones."""
 
 from __future__ import annotations
 

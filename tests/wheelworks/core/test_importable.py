@@ -1,4 +1,4 @@
-"""Which names of a file each Python loads."""
+"""Test which file names each Python imports."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_suffixes(suffix: str, target: CompatibilityTarget, expected: bool) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="this Python's own suffixes, as Linux has them")
 def test_this_pythons_own_suffixes() -> None:
-    """Whatever this Python says that it loads, `imports` says, too."""
+    """``imports`` accepts every suffix that this Python lists."""
     minor = sys.version_info.minor
     target = CompatibilityTarget(f"cp3{minor}-cp3{minor}", "glibc", "x86_64")
     assert all(target.imports(suffix.removeprefix(".")) for suffix in importlib.machinery.EXTENSION_SUFFIXES)

@@ -1,4 +1,4 @@
-"""A release's wheels, fetched from an index that pip's configuration names: a real server on this machine."""
+"""Test fetching a release's wheels from the index in pip's configuration, with a server on this machine."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_what_names_a_release(word: str, expected: bool) -> None:
 def test_a_section_for_download_wins_over_the_global_one(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for `pip download`: `audit` once read the section `global` only, and so files that `reproduce` did not."""
+    """`pip download` does the same. `audit` once read only `global`, and so fetched other files than `reproduce`."""
     configuration = tmp_path / "pip.conf"
     configuration.write_text(
         f"[global]\nindex-url = http://127.0.0.1:9/simple\n[download]\nindex-url = {server.address}\n"
@@ -153,7 +153,7 @@ def test_a_section_for_download_wins_over_the_global_one(
 
 
 def test_audit_and_reproduce_ask_the_same_client() -> None:
-    """Two clients once answered differently for PIP_EXTRA_INDEX_URL and pip.conf's section `download`."""
+    """Two clients once disagreed about PIP_EXTRA_INDEX_URL and about the section `download` of pip.conf."""
     scripts = Path(index.__file__).parents[1]
     others = [path for path in scripts.rglob("*.py") if re.search(r"pypi_simple|urllib\.request", path.read_text())]
     assert [path.relative_to(scripts).as_posix() for path in others] == ["core/index.py"]

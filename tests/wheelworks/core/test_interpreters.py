@@ -1,4 +1,4 @@
-"""Interpreters of this machine: which are found, which wheel each takes, and which one runs builds."""
+"""Test the interpreters of this machine: which are found, which wheel each accepts, and which one runs builds."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ def test_a_program_that_is_no_python(tmp_path: Path) -> None:
 
 
 def interpreter(folder: Path, **more: Any) -> SimpleNamespace:
-    """What python-discovery tells of an interpreter."""
+    """Return an interpreter as python-discovery describes it."""
     known = {"free_threaded": False, "debug_build": False, "version_info": (3, 11, 9)}
     return SimpleNamespace(system_executable=str(folder / "python"), system_include=str(folder), **{**known, **more})
 
 
 def only(*found: SimpleNamespace) -> Callable[..., SimpleNamespace | None]:
-    """A machine that has just these interpreters."""
+    """Return a replacement for ``get_interpreter`` on a machine that has only these interpreters."""
 
     def search(key: str, try_first_with: Any = None, predicate: Callable[[Any], bool] = bool) -> Any:
         return next(filter(predicate, found), None)

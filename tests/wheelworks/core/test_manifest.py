@@ -1,4 +1,4 @@
-"""The manifest: what is kept of an earlier build, and that it is written whole or not at all."""
+"""Test the manifest: what it keeps of an earlier build, and that it is written completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that are started: none outlives its time, its parent or Ctrl-C."""
+"""Test that no child process outlives its timeout, its parent or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pids(tmp_path: Path) -> Iterator[Path]:
 
 
 def gone(pids: Path) -> bool:
-    """Whether the program and its child have ended: a moment is theirs."""
+    """Return whether the program and its child have ended, after waiting for at most 5 seconds."""
     end = time.monotonic() + 5
     while time.monotonic() < end:
         if not any(alive(int(pid)) for pid in pids.read_text().split()):
@@ -96,7 +96,7 @@ def test_a_grandchild_that_keeps_the_output_open_is_ended(pids: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
 def test_stopping_ends_everything_and_starts_nothing(tmp_path: Path) -> None:
-    """In a program of its own: stopping is for good."""
+    """The code runs in a program of its own, because stopping cannot be undone."""
     code = """\
 import pathlib, sys, threading, time
 from wheelworks.core import process
@@ -129,11 +129,11 @@ except WheelworksError as error:
 
 
 def test_an_interrupt_waits_until_the_program_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a program that was started, but not yet noted, would outlive us."""
+    """Otherwise a program that was started, but not yet recorded, would outlive this process."""
     started = []
 
     def interrupted(*words: object) -> subprocess.Popen[str]:
-        process.handle_interrupt(2, None)  # as a signal would, in the middle
+        process.handle_interrupt(2, None)  # as a signal does that arrives during the start
         started.append(words)
         started_one = subprocess.Popen([sys.executable, "-c", ""], text=True)
         started_one.wait()
@@ -150,7 +150,7 @@ def test_an_interrupt_waits_until_the_program_is_known(monkeypatch: pytest.Monke
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
 def test_a_tied_program_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    """As Ctrl-C would end it, so that what it has begun is cleaned up."""
+    """The program is interrupted as by Ctrl-C, so that it can clean up."""
     child = """\
 import os, pathlib, signal, sys, time
 from wheelworks.core import process
@@ -178,7 +178,7 @@ process.run([sys.executable, *sys.argv[1:]], die_with_parent=True)
 
 def test_a_program_that_is_not_tied_reads_nothing() -> None:
     assert process.run([sys.executable, "-c", "import sys; print(repr(sys.stdin.read()))"]).output == "''\n"
-    process.watch_parent()  # which we aren't either: nothing happens
+    process.watch_parent()  # nothing happens: this process has no die_with_parent either
 
 
 def test_what_a_program_reads_has_none_of_stderr() -> None:

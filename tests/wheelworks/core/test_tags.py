@@ -1,4 +1,4 @@
-"""Platform tags: what they mean, and which targets a wheel is compatible with."""
+"""Test what platform tags mean, and which targets a wheel is compatible with."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_every_target_that_we_build_is_known_with_its_cpu() -> None:
     ],
 )
 def test_comparing_and_auditing_agree_on_the_cpus_of_a_tag(tag: str, served: set[str]) -> None:
-    """Two parsers once disagreed on these; only ARMv6 is told apart, because installers do."""
+    """Two parsers once disagreed on these tags. Only ARMv6 still differs, because installers distinguish it."""
     targets_of_tag = find_compatibility_targets(parse_wheel_name(f"a-1-cp311-abi3-{tag}.whl"))
     assert {f"{one.system} {one.cpu}" for one in targets_of_tag} == served
     platform = parse_platform(tag)

@@ -1,4 +1,4 @@
-"""The target table and its reader: each wrong table is refused; and the exact list of wheels that follows from it."""
+"""Test the target table and its reader: invalid tables are rejected, and the table gives the exact list of wheels."""
 
 from __future__ import annotations
 

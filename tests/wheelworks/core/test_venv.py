@@ -1,4 +1,4 @@
-"""Virtual environments: where their Python is, and what pip's failures look like."""
+"""Test virtual environments: the path of their Python, and the messages of pip's failures."""
 
 from __future__ import annotations
 

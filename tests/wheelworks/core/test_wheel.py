@@ -1,4 +1,4 @@
-"""Writing wheels: their bytes depend on their contents alone, and every zip reader reads them back."""
+"""Test writing wheels: their bytes depend only on their contents, and every zip reader accepts them."""
 
 from __future__ import annotations
 
@@ -122,6 +122,6 @@ def test_a_wheel_has_one_dist_info(names: list[str]) -> None:
 
 
 def test_the_bytes_are_those_that_were_published(tmp_path: Path) -> None:
-    """The compressor is pinned: a change of these bytes is a change of every wheel."""
+    """The compressor is pinned, because a change of these bytes changes every wheel."""
     data = build_archive({"a.py": Member(b"print(1)\n" * 40), "tool": Member(b"\x7fELF", True)}, 1_600_000_000)
     assert hashlib.sha256(data).hexdigest() == "d603107eeafb723f46f0efaf2dec1ff60ab6e52c2cc05a7e1368579573d6af32"

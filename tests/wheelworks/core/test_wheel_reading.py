@@ -1,4 +1,4 @@
-"""Reading wheels from anywhere: what is wrong with one is told, within bounds of time and memory."""
+"""Test reading untrusted wheels: errors are reported, and time and memory are limited."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_member_that_claims_too_much_is_refused(path: Path) -> None:
 
 
 def test_members_on_top_of_each_other_are_bounded(path: Path) -> None:
-    """Many directory entries may name one compressed member: the sum of what they declare is what counts."""
+    """Many directory entries may name one compressed member, so the limit is on the sum of their declared sizes."""
     archives.wheel(path, bomb=bytes(1 << 20))
     data = path.read_bytes()
     place = data.index(b"PK\x01\x02")

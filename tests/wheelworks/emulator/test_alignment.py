@@ -1,4 +1,4 @@
-"""Atomic accesses are decoded as capstone decodes them, whatever stands around them."""
+"""Atomic accesses are decoded as Capstone decodes them, whatever instructions surround them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_what_capstone_calls_atomic_is_found_and_nothing_else(cpu: str, random: 
 
 
 def arm64_size(mnemonic: str, text: str) -> int:
-    """Bytes that are accessed, as the assembler's language tells."""
+    """Return the number of bytes that an instruction accesses, read from its assembler text."""
     if sized := re.search(r"([bh])$|s(w)$", mnemonic):
         return SIZES[sized[1] or sized[2]]
     size = 8 if re.search(r"\bx", text.split("[")[0]) else 4

@@ -1,4 +1,4 @@
-"""The C API as compiled C sees it, the same on every platform and calling convention."""
+"""The C API, called from compiled C. It behaves the same on every platform and with every calling convention."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_numbers_of_every_size_are_parsed_and_built(module: EmulatedModule) -> N
 def test_numbers_that_do_not_fit_raise(module: EmulatedModule, place: int) -> None:
     given: list[Any] = [1] * 12
     given[place] = 1 << 70
-    unchecked = place in (6, 7, 8)  # I, k and K take what fits, without checking
+    unchecked = place in (6, 7, 8)  # I, k and K keep the low bits without checking for overflow
     if unchecked:
         assert module.parse_numbers(*given)[place] == 0
     else:
@@ -86,7 +86,7 @@ def test_fastcall_with_keywords(module: EmulatedModule) -> None:
 def test_module_state_and_constants(module: EmulatedModule) -> None:
     assert [module.no_arguments() for _ in range(3)] == [101, 102, 103]
     assert module.LIMIT == 1 << 40
-    assert module.VERSION == 0x030B  # of the stable ABI that it was built for
+    assert module.VERSION == 0x030B  # the version of the stable ABI that the module was built for
     assert module.NAME == "fixture"
     assert module.parse_numbers.__doc__ == "Numbers of every size."
 
@@ -200,6 +200,6 @@ def test_many_calls_do_not_add_up() -> None:
     data = bytes(1 << 20)
     module.run(data)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(100):  # several times the heap's arena
+    for _ in range(100):  # together several times the size of the heap's arena
         assert len(module.run(data)) == len(data)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 128 << 10  # KiB

@@ -1,4 +1,4 @@
-"""Seeded faults are found, each by its name and at its place, whatever the platform."""
+"""Seeded faults are found on every platform, each with the right name and location."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 
 LIMITS = RunLimits(instructions=3_000_000, seconds=0.5)
 INPUT = b"hello, world" * 4 + b"123"
-# What is found, and whether it has a place: an instruction that did it, rather than a book that doesn't balance.
+# The kind of each fault, and whether it has a location: an instruction caused it, not a wrong count after the call.
 FAULTS = {
     "borrowed_none": ("over-decref", False),
     "buffer_not_released": ("buffer-not-released", False),
@@ -48,7 +48,7 @@ LLP64 = ("win_arm64", "win_amd64")
 def finding(fault: str, platform: str, optimise: str = "-O2", data: bytes = INPUT) -> Fault:
     module = load(build(f"faults/{fault}.c", platform, optimise=optimise), limits=LIMITS)
     try:
-        for _ in range(2):  # some show only in the second call
+        for _ in range(2):  # some faults show only in the second call
             module.run(data)
     except Fault as caught:
         return caught
@@ -76,7 +76,7 @@ def test_the_same_faults_are_found_on_other_cpus(platform: str) -> None:
 
 @pytest.mark.parametrize("platform", ARM64)
 def test_faults_of_unoptimised_code_are_found_too(platform: str) -> None:
-    unsure = {"variadic_convention"}  # what lies on the stack then may look like the arguments
+    unsure = {"variadic_convention"}  # unoptimised code may leave values on the stack that look like the arguments
     found = {fault: finding(fault, platform, "-O0").kind for fault in FAULTS if fault not in unsure}
     assert found == {fault: name for fault, (name, _) in FAULTS.items() if fault not in unsure}
 
@@ -131,7 +131,7 @@ def test_misaligned_atomics_are_found_where_the_cpu_forbids_them(platform: str) 
     module = load(build("faults/misaligned_atomic.c", platform, *inline))
     assert [module.run(offset) for offset in (0, 8, 48)] == [12, 12, 12]
     x86 = platform in ("win_amd64", "win32", "macosx_10_15_x86_64", "linux_x86_64", "linux_i686")
-    for offset in (4, 13):  # the latter across a 16-byte boundary
+    for offset in (4, 13):  # the access at 13 crosses a 16-byte boundary
         if x86:
             assert module.run(offset) == 12
         else:

@@ -1,4 +1,4 @@
-"""Binaries with headers that lie: a clear error, in bounded time and memory."""
+"""Binaries with wrong headers give a clear error, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.fixtures.builds import PLATFORMS, build
 HEADS = (b"MZ", b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x01\x01", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 FORMATS = {"win_arm64": ".pyd", "win32": ".pyd", "macosx_11_0_arm64": ".abi3.so", "linux_aarch64": ".abi3.so",
            "linux_s390x": ".abi3.so", "linux_armv7l": ".abi3.so"}  # fmt: skip
-SECONDS = 8.0  # constructors, the import and a call may take one each
+SECONDS = 8.0  # the constructors, the import and a call may each take one second
 
 
 @given(st.sampled_from(HEADS), st.binary(max_size=4096))
@@ -59,14 +59,14 @@ def test_an_image_that_lies(wrong: Image, message: str) -> None:
 
 
 def pe(change: Callable[[bytearray, int], None]) -> bytes:
-    """A real DLL with a change to its headers; the change is told where the PE header starts."""
+    """Return a real DLL with changed headers. ``change`` gets the data and the offset of the PE header."""
     data = bytearray(build("faults/kept_reference.c", "win_arm64").read_bytes())
     change(data, struct.unpack_from("<I", data, 0x3C)[0])
     return bytes(data)
 
 
 def section(data: bytearray, start: int, index: int) -> int:
-    """Where the header of a section stands."""
+    """Return the offset of a section's header."""
     (optional_header,) = struct.unpack_from("<H", data, start + 20)
     return start + 24 + int(optional_header) + 40 * index
 
@@ -144,7 +144,7 @@ def test_a_damaged_binary_is_a_clear_error_or_runs_in_bounds(platform: str, data
         module = EmulatedModule(read_image(bytes(content), name), ExtensionModule(name, b""), RunLimits(2_000_000, 1.0))
         module.no_arguments()
     except (WheelworksError, AttributeError, TypeError):
-        pass  # a clear error, or a module that has other functions now
+        pass  # a clear error, or a module whose functions have changed
     assert time.monotonic() - started < SECONDS
 
 

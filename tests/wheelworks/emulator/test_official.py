@@ -1,4 +1,4 @@
-"""Tornado's own wheels, built by other people with other compilers, run and mask right."""
+"""Tornado's official wheels, which other compilers have built, run and mask correctly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MACOS = {"abi3": "macosx_11_0_universal2", "cp314t": "macosx_10_15_universal2", 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """Downloads the official wheel for a platform and an ABI."""
+    """Return a function that downloads the official wheel for a platform and an ABI."""
     folder = tmp_path_factory.mktemp("official")
 
     def download(platform: str, abi: str) -> Path:
@@ -45,7 +45,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 
 def fetch(place: Path, tag: str, abi: str, version: str, requirement: str) -> Path:
-    """Download one wheel as pip chooses it for a platform and an ABI."""
+    """Download the wheel that pip chooses for a platform and an ABI."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--implementation=cp", f"--platform={tag}", f"--abi={abi}", f"--python-version={version}"]
     done = subprocess.run([*command, f"--dest={place}", requirement], check=False, capture_output=True, text=True)
@@ -88,7 +88,7 @@ def test_power_is_said_not_to_be_emulated(wheel: object) -> None:
     "platform", ["win_arm64", "win32", "macosx_11_0_arm64", "manylinux_2_28_x86_64", "musllinux_1_2_aarch64"]
 )
 def test_a_wheel_of_another_project_for_one_cpython_version(platform: str, tmp_path: Path) -> None:
-    """Its machine code looks inside bytes objects, as builds without the stable ABI may."""
+    """Code that doesn't use the stable ABI may read the fields of bytes objects directly."""
     path = fetch(tmp_path, platform, "cp313", "3.13", "websockets==17.4")
     module = load(path)
     assert str(module.abi_.python) == "CPython 3.13"

@@ -1,4 +1,4 @@
-"""What the smoke test of a wheel says, and what the command makes of it."""
+"""The verdict of a wheel's smoke test, and the command's output and exit status."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_command_fails_for_a_wheel_with_a_finding(tmp_path: Path, capsys: py
 
 def test_the_command_fails_for_a_wheel_that_nothing_ran(tmp_path: Path) -> None:
     path = wheel(tmp_path, build("faults/calls_unanswered.c", "win_arm64"), "win_arm64")
-    assert smoke_test(path).outcome == "passed"  # its function refuses to be called without arguments
+    assert smoke_test(path).outcome == "passed"  # its function needs an argument, so its code isn't run
     damaged = tmp_path / "damaged-1-cp311-abi3-win_arm64.whl"
     damaged.write_bytes(path.read_bytes()[:100])
     assert test_foreign.main([str(damaged)]) == 1

@@ -1,4 +1,4 @@
-"""Wheels made for tests, and a cache of their own for tests that fill it."""
+"""Generated wheels, and a separate cache for tests that fill one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.wheelworks.foreign.made import TAG, WheelMaker, record_row
 
 @pytest.fixture
 def make_wheel(tmp_path: Path) -> WheelMaker:
-    """Writes a wheel of the given files, with a right RECORD unless one is given."""
+    """Return a function that writes a wheel of the given files, with a correct RECORD unless one is given."""
 
     def make(files: Mapping[str, bytes], *, name: str = "demo", tag: str = TAG, record: str | None = None) -> Path:
         wheel = tmp_path / f"{name}-1.0-{tag}.whl"
@@ -31,7 +31,7 @@ def make_wheel(tmp_path: Path) -> WheelMaker:
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, for this test alone."""
+    """An empty cache for a single test."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("WHEELWORKS_CACHE", str(cache))
     return cache
@@ -39,7 +39,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def tornado_aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tornado's official Linux wheel for ARM64: another compiler's binary."""
+    """Tornado's official Linux wheel for ARM64, which another compiler has built."""
     folder = tmp_path_factory.mktemp("official")
     what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", "--platform=manylinux2014_aarch64"]
     what += ["--python-version=3.11", "--implementation=cp", "--abi=abi3", "tornado==6.6.1"]
@@ -49,7 +49,9 @@ def tornado_aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def foreign_wheel(tmp_path: Path, make_wheel: WheelMaker) -> Callable[..., Path]:
-    """Compiles C source into the extension module ``bad`` of a wheel for ``cpu``, as zig calls the ``target``."""
+    """Return a function that compiles C source into the extension module ``bad`` of a wheel for ``cpu``.
+
+    ``target`` is Zig's name of the compiler target."""
 
     def build(source: str, cpu: str = "aarch64", target: str = "aarch64-linux-gnu.2.17") -> Path:
         code, module = tmp_path / "bad.c", tmp_path / "bad.so"

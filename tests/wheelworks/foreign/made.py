@@ -1,4 +1,4 @@
-"""Parts of wheels that tests make."""
+"""Parts of the wheels that tests generate."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ WheelMaker = Callable[..., Path]
 
 
 def record_row(name: str, content: bytes) -> str:
-    """A file's line in RECORD."""
+    """Return a file's row in RECORD."""
     digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
     return f"{name},sha256={digest},{len(content)}"

@@ -7,7 +7,7 @@ from wheelworks.foreign.cpus import CPUS, Cpu, binfmt_rule, elf_header, find_cpu
 
 
 def matches(header: bytes, cpu: Cpu) -> bool:
-    """Match a header as the kernel does."""
+    """Return whether a CPU's binfmt_misc rule matches a header, with the kernel's comparison."""
     magic, mask = elf_header(cpu)
     return all(ours & bits == theirs & bits for ours, theirs, bits in zip(magic, header, mask, strict=True))
 

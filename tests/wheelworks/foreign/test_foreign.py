@@ -1,4 +1,4 @@
-"""Real foreign CPythons, under qemu, in this user's cache (which is for them: a root is made once)."""
+"""Real CPythons for foreign CPUs under qemu. They use the user's cache, so that each rootfs is created only once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
     ),
 ]
 
-# Runs a command where no further user namespace may be made, as on hardened kernels and in most containers.
+# Runs a command where it can't create a user namespace, as on hardened kernels and in most containers.
 FORBIDDEN = ["unshare", "--user", "--map-root-user", "sh", "-c"]
 FORBIDDEN += ['echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh"]
 RUN = """
@@ -39,7 +39,7 @@ verdict = run_wheel(Path(sys.argv[1]), cpu="aarch64", python="3.11", tests=sys.a
 print(f"{verdict.outcome} | {verdict.how} | {verdict.why}")
 """
 MARK = f"WHEELWORKS_TEST_{os.getpid()}"
-# Masks like Tornado's; no headers, since those are of one CPU.
+# Masks like Tornado's extension. It includes no headers, because pyconfig.h is specific to one CPU.
 MASK = """
 typedef long ssize; struct method { const char *name; void *function; int kind; const char *doc; };
 void *PyModule_Create2(void *, int); void *PyBytes_FromStringAndSize(const char *, ssize);
@@ -67,11 +67,11 @@ def run(wheel: Path, python: str = "3.11", tests: str = "smoke", **options: obje
 
 @pytest.fixture(autouse=True)
 def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever a test does, the host is as it was before: mounts, binfmt_misc, processes."""
+    """Check that a test leaves no mounts, binfmt_misc entries or processes on the host."""
     monkeypatch.setenv(MARK, "1")
     before = traces()
     yield
-    deadline = time.monotonic() + 5  # the kernel takes a moment to tear namespaces down
+    deadline = time.monotonic() + 5  # the kernel needs some time to remove namespaces
     while (traces() != before or worker_processes()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert traces() == before and not worker_processes()
@@ -150,7 +150,7 @@ def test_the_other_cpus(cpu: str, target: str, foreign_wheel: Callable[..., Path
 
 
 def test_an_emulator_too_old_for_its_cpu_is_no_pass(foreign_wheel: Callable[..., Path]) -> None:
-    """qemu 7.2 lacks the vector instructions that Debian's loong64 is built with; newer ones run it."""
+    """Debian's loong64 needs vector instructions that qemu 7.2 lacks. Newer versions of qemu have them."""
     wheel = foreign_wheel(MASK, "loongarch64", "loongarch64-linux-gnu.2.36")
     verdict = run_wheel(wheel, cpu="loongarch64", python="3.15", tests="smoke")
     if verdict.outcome != "passed":
@@ -159,7 +159,7 @@ def test_an_emulator_too_old_for_its_cpu_is_no_pass(foreign_wheel: Callable[...,
 
 
 def test_a_worker_sees_its_own_world_only(make_wheel: WheelMaker, tmp_path: Path, tornado_aarch64: Path) -> None:
-    """Its root and site-packages are read-only, its processes and network its own, and its user has no rights."""
+    """Its root and site-packages are read-only. It has no privileges, and sees no processes or network of the host."""
     tests = tmp_path / "probes"
     tests.mkdir()
     (tests / "test_world.py").write_text(
@@ -234,7 +234,7 @@ def test_an_end_in_the_middle_leaves_nothing(tornado_aarch64: Path, ending: sign
 
 
 def cpu_seconds() -> float:
-    """Return the CPU time of all processes that this one has waited for: a clock would count other programs."""
+    """Return the CPU time of this process's finished children. A clock would also measure other programs."""
     times = os.times()
     return times.children_user + times.children_system
 

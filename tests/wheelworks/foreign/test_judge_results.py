@@ -1,6 +1,7 @@
+from wheelworks.core.junit import Results
 from wheelworks.core.verdict import Verdict
 from wheelworks.foreign.run import judge_results
-from wheelworks.testing.suites import Results, SuiteResults
+from wheelworks.testing.suites import SuiteResults
 
 START = Verdict("x.whl", "somehow", "unsupported")
 

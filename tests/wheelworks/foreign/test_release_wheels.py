@@ -1,7 +1,8 @@
 """The wheels of this project under the oldest and the newest real CPython of each Linux CPU.
 
-Of the package's tests they run those of the functions, which reach the machine code: the others test Python code, which
-is the same everywhere. ``nox -s test-foreign -- dist/*linux*.whl --how cpython --tests package`` runs all.
+These tests run only the package's tests of the functions, because only those execute the machine code. The other tests
+of the package test Python code, which is the same on every CPU. This command runs all of them:
+``nox -s test-foreign -- dist/*linux*.whl --how cpython --tests package``.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def function_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tests that run on every implementation of the functions."""
-    folder = tmp_path_factory.mktemp("functions") / REPOSITORY_TESTS.name  # where they import each other from
+    """A folder with the tests that run on every implementation of the functions."""
+    folder = tmp_path_factory.mktemp("functions") / REPOSITORY_TESTS.name  # the tests import each other by this name
     folder.mkdir()
     for file in REPOSITORY_TESTS.glob("*.py"):
         if not file.name.startswith("test_") or "(speedups: Any" in file.read_text(encoding="utf-8"):
@@ -54,7 +55,7 @@ def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, f
 
 
 def test_a_whole_release_is_run(release: Path, wheelworks_cache: Path) -> None:
-    """As it lies in its folder: with a pure wheel, and one that nothing runs here."""
+    """The release's folder also contains a pure wheel, and a wheel that no CPython here can run."""
     wheels = sorted(release.glob("*.whl"))
     ended = wheelworks("test-foreign", *wheels, cache=wheelworks_cache, seconds=600)
     assert ended.status == 0, ended.err

@@ -24,7 +24,7 @@ RECIPE = Recipe("bookworm", "arm64", ("python3.11",))
 
 @pytest.fixture
 def fake_mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> Path:
-    """An mmdebstrap for what the real one does only when its archive is in trouble."""
+    """A fake mmdebstrap that simulates failures of the Debian archive."""
     program = tmp_path / "bin/mmdebstrap"
     program.parent.mkdir()
     program.touch(0o755)
@@ -34,7 +34,7 @@ def fake_mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: 
 
 
 def laid(cache: Path) -> list[Path]:
-    """The roots in a cache."""
+    """Return the root file systems in a cache."""
     return [path for path in cache.glob("roots/*") if path.is_dir()]
 
 
@@ -131,7 +131,7 @@ def test_a_child_dies_with_its_killed_parent(tmp_path: Path) -> None:
 
 
 def test_a_child_whose_parent_is_gone_already_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getpid", lambda: 1)  # as if the parent had died, and its child passed to another
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as if the parent had died and init had adopted the child
     command = die_with_parent(["touch", str(tmp_path / "done")])
     assert subprocess.run(command, timeout=10, check=False).returncode != 0 and not (tmp_path / "done").exists()
 

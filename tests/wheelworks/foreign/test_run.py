@@ -1,4 +1,4 @@
-"""Errors and verdicts before anything foreign runs; run folders."""
+"""The errors and verdicts that need no foreign program, and the folders of runs."""
 
 import signal
 import subprocess

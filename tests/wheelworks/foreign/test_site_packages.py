@@ -118,7 +118,7 @@ def test_a_file_twice(make_wheel: WheelMaker, tmp_path: Path) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_ends_in_words(data: st.DataObject, make_wheel: WheelMaker, tmp_path: Path) -> None:
-    """Cut or changed anywhere, a wheel is refused with a message or unpacks to just what RECORD confirms."""
+    """A truncated or changed wheel is unpacked or rejected with its name, and leaves no temporary files."""
     wheel = make_wheel(GOOD)
     content = bytearray(wheel.read_bytes())
     at = data.draw(st.integers(0, len(content) - 1))

@@ -1,6 +1,6 @@
-"""A release that is killed (SIGKILL) at each of its steps goes on and ends with the same bytes, leaving nothing behind.
+"""A release that is killed (SIGKILL) at each of its steps continues to the same bytes and leaves nothing behind.
 
-The steps are the real ones, of this project, confined to two wheels as its options confine it.
+The steps are the real steps of this project. Options restrict the release to two wheels.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ PART = (
     *("--python", "{}.{}".format(*sys.version_info), "--tornado", "6.6.1", "--vary", "umask"),
 )
 
-# The command, but it is killed in one step: after some seconds, while a file is replaced, or when the step is finished
-# but not yet recorded. Or the step is left out.
+# The release command, which kills itself in one step: after some seconds, while it replaces a file, or when the step is
+# finished but not yet recorded. It can also leave the step out.
 PROGRAM = """\
 import os, signal, sys, threading
 from dataclasses import replace
@@ -64,7 +64,7 @@ steps.STEPS = tuple(map(killed, steps.STEPS))
 sys.exit(__main__.main(["release", *words]))
 """
 
-# Every step is killed once in its middle; those that create files are killed a second time at their end.
+# Every step is killed once while it runs. The steps that create files are killed a second time at their end.
 KILLS = (
     ("build-wheels", "1.5"),
     ("build-wheels", "done"),
@@ -82,7 +82,7 @@ KILLS = (
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of this project, as a release manager has it."""
+    """A clone of this project, like that of a release manager."""
     folder = tmp_path_factory.mktemp("killed") / "clone"
     subprocess.run(["git", "clone", "--quiet", "--no-tags", ROOT, folder], check=True)
     projects.git(folder, "checkout", "--quiet", "-B", "main")
@@ -90,7 +90,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Manager:
-    """Starts releases in a clone, and looks for programs and files that they leave behind."""
+    """Starts releases in a clone, and finds programs and files that they leave behind."""
 
     def __init__(self, clone: Path, cache: Path, out: Path) -> None:
         self.clone, self.out = clone, out
@@ -119,17 +119,17 @@ class Manager:
                 if self._has_started(place):
                     found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
             except OSError:
-                continue  # it has just ended, or belongs to another user
+                continue  # the process has just ended, or belongs to another user
         return found
 
     def _has_started(self, place: Path) -> bool:
-        """Return whether a release started a process: even compilers, which get few variables, have its TMPDIR."""
+        """Return whether a release started a process. Even compilers, which get few variables, get its TMPDIR."""
         seen = (place / "environ").read_bytes() + os.fsencode((place / "cwd").readlink())
         return os.fsencode(self.temporary) in seen
 
 
 def test_running_programs_are_found(tmp_path: Path) -> None:
-    """Programs are found by their environment, hermetic ones too, or by their working folder."""
+    """Programs are found by their environment, even a hermetic one, or by their working folder."""
     manager = Manager(tmp_path, tmp_path, tmp_path / "out")
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
     handed = make_environment(os.environ, manager.temporary / "work", 0, {})
@@ -163,7 +163,7 @@ def test_a_release_killed_at_every_step_continues_to_the_same_bytes(
     assert not (killed.out / rehearsal.FOLDER).exists()
 
     whole = Manager(clone, wheelworks_cache, tmp_path / "whole")
-    status, said = whole.release("test-native", "left out")  # which takes long and creates no file
+    status, said = whole.release("test-native", "left out")  # test-native takes long and creates no file
     assert status == 0, said
     assert digests(killed.out) == digests(whole.out)
     assert {PROVENANCE_FILE, steps.CHECKSUMS_FILE, steps.STATE_FILE} < digests(whole.out).keys() and len(

@@ -1,4 +1,4 @@
-"""What a release requires of the clone, and what `--publish` asks, tags and pushes, to a bare repository."""
+"""The checks of the clone before a release, and the prompt, tag and push of `--publish` with a bare repository."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def remote(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ready(tmp_path: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project that may be released as 1.0, pushed to the remote, and the folder that we are in."""
+    """A project that may be released as 1.0. It is pushed to the remote, and it is the current folder."""
     folder = projects.sample(tmp_path / "p", **{"CHANGELOG.md": CHANGELOG, ".gitignore": "/dist\n"})
     projects.committed(folder)
     for name, value in [("user.name", "Tester"), ("user.email", "tester@example.invalid"), ("tag.gpgSign", "false")]:
@@ -37,7 +37,7 @@ def ready(tmp_path: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     projects.git(folder, "remote", "add", "origin", str(remote))
     projects.git(folder, "push", "--quiet", "origin", "main")
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(steps, "STEPS", ())  # each has tests of its own
+    monkeypatch.setattr(steps, "STEPS", ())  # test_steps.py tests the steps
     return folder
 
 
@@ -111,7 +111,7 @@ def test_a_commit_below_the_remotes_newest_is_published(ready: Path, remote: Pat
 
 def test_a_version_that_the_remote_has_tagged_is_refused(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert publish(monkeypatch, "1.0\n") == (0, "")
-    projects.git(ready, "tag", "--delete", "v1.0")  # as in a clone that has not fetched it
+    projects.git(ready, "tag", "--delete", "v1.0")  # as in a clone that has not fetched the tag
     with pytest.raises(WheelworksError, match=r"1\.0 is already tagged at origin"):
         publishing.check_remote(ready, "1.0", projects.git(ready, "rev-parse", "HEAD"), "origin")
     projects.git(ready, "fetch", "--quiet", "--tags")
@@ -229,6 +229,6 @@ def test_a_lower_version(releasable: Path) -> None:
 
 
 def test_a_folder_that_is_no_git_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))  # Nox puts temporary folders into a repository
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))  # Nox creates temporary folders inside a repository
     projects.sample(tmp_path / "p", **{"CHANGELOG.md": TWO_RELEASES})
     assert "not a git repository" in refusal(tmp_path / "p")

@@ -1,4 +1,4 @@
-"""The rehearsal with a real index: uploads that are complete, interrupted or repeated, and the downloads."""
+"""The rehearsal with a real index: complete, interrupted and repeated uploads, and downloads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ METADATA = "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\nSummary: A sample
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    """A part of a release, whose wheels are valid and contain only their name."""
+    """A subset of a release. Its wheels are valid and contain only their own name."""
     folder = tmp_path_factory.mktemp("files")
     chosen = Selection(("win_arm64", "macosx_11_0_arm64", "musllinux_1_2_aarch64"))
     one = Release(folder, folder, "1.0", "c", "sample-1.0", ReleaseSubset(chosen))
@@ -45,7 +45,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
 
 @pytest.fixture(scope="module")
 def files(release: Release) -> list[Path]:
-    """Its wheels: three platforms by three ABIs; those for Linux serve glibc and musl."""
+    """The release's wheels: three platforms with three ABIs each. The Linux wheels support both glibc and musl."""
     found = [path for path in release.files if path.suffix == ".whl"]
     assert len(found) == 9
     return found
@@ -54,20 +54,20 @@ def files(release: Release) -> list[Path]:
 def test_uploads_can_be_downloaded_for_every_platform(release: Release, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     with rehearsal.serve_index(tmp_path / "index") as address:
-        rehearsal.upload_files(files[:5], tmp_path / "index", address)  # cut off between two files
-        cut_off(files[5], address)  # and within the next
+        rehearsal.upload_files(files[:5], tmp_path / "index", address)  # an upload that stops between two files
+        cut_off(files[5], address)  # an upload that stops within a file
         with pytest.raises(WheelworksError, match="different bytes than were uploaded"):
             rehearsal.compare_folder(files, tmp_path / "index")
-        rehearsal.upload_files(files, tmp_path / "index", address)  # completed
-        rehearsal.upload_files(files, tmp_path / "index", address)  # nothing to do, nothing uploaded twice
+        rehearsal.upload_files(files, tmp_path / "index", address)  # completes the upload
+        rehearsal.upload_files(files, tmp_path / "index", address)  # uploads nothing twice
         rehearsal.compare_folder(files, tmp_path / "index")
         rehearsal.download_files(files, release.planned, "sample==1.0", tmp_path / "back", address)
     assert gone(urllib.parse.urlsplit(address).port or 0)
-    assert len(list((tmp_path / "back").rglob("*.whl"))) == 12  # for glibc and musl each
+    assert len(list((tmp_path / "back").rglob("*.whl"))) == 12  # the Linux wheels are downloaded for glibc and for musl
 
 
 def cut_off(path: Path, address: str) -> None:
-    """Send half of an upload, and disconnect."""
+    """Send half of an upload and disconnect."""
     begin = b'--x\r\nContent-Disposition: form-data; name=":action"\r\n\r\nfile_upload\r\n--x\r\nContent-Disposition: '
     begin += f'form-data; name="content"; filename="{path.name}"\r\n\r\n'.encode()
     head = "POST / HTTP/1.0\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: {}\r\n\r\n"
@@ -89,7 +89,7 @@ def test_a_platform_without_its_wheel_is_reported(release: Release, files: list[
 
 @pytest.mark.parametrize("installer", rehearsal.INSTALLERS)
 def test_a_package_that_fails_the_smoke_test_is_reported(installer: str, files: list[Path], tmp_path: Path) -> None:
-    """The package is installed from this index: no other has it."""
+    """The package comes from this index, because no other index has it."""
     (tmp_path / "index").mkdir()
     pure = tmp_path / "sample-1.0-py3-none-any.whl"
     shutil.copyfile(files[0], pure)
@@ -117,7 +117,7 @@ def test_no_server_outlives_a_killed_rehearsal(tmp_path: Path) -> None:
 
 
 def gone(port: int) -> bool:
-    """Return whether nothing answers at a port, now or soon."""
+    """Return whether a port refuses connections within ten seconds."""
     for _ in range(100):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=5).close()

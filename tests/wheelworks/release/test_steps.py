@@ -1,4 +1,4 @@
-"""The steps: finished ones are not repeated, changed files are noticed, and the attestation conforms."""
+"""The release steps: finished steps are not repeated, changed files are detected, and the attestation is valid."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_a_failing_command_ends_the_release_with_its_message(tmp_path: Path) -> 
 
 @pytest.mark.integration
 def test_a_finding_of_the_audit_ends_the_release(built: Path, tmp_path: Path) -> None:
-    """The wheel's name claims another CPU than that of its machine code."""
+    """The wheel's name claims a CPU that its machine code isn't for."""
     wheel = Path(shutil.copy(built, tmp_path))
     steps.audit_wheels(release(ROOT, dist=tmp_path))
     wheel.rename(tmp_path / wheel.name.replace("arm64", "amd64"))
@@ -183,7 +183,7 @@ def test_a_finding_of_the_audit_ends_the_release(built: Path, tmp_path: Path) ->
 def test_an_sdist_that_differs_from_the_commit_ends_the_release(
     tmp_path: Path, wheelworks_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sdist has an additional byte, and the checksums are those of the changed file."""
+    """The sdist has an additional byte, and the checksums match the changed file."""
     monkeypatch.setenv("WHEELWORKS_CACHE", str(wheelworks_cache))
     project, dist = projects.committed(projects.sample(tmp_path / "p")), tmp_path / "dist"
     part = steps.ReleaseSubset(Selection(("win_arm64",), ("cp311-abi3",)), variations=("umask",))
@@ -248,7 +248,7 @@ def test_a_provenance_conforms_to_in_toto_and_slsa(tmp_path: Path) -> None:
 def conforms(statement: dict[str, Any]) -> None:
     """Check a statement against in-toto's own definitions of all fields, and the fields that SLSA requires.
 
-    https://slsa.dev/spec/v1.0/provenance: buildType and builder.id are URIs, externalParameters must be there.
+    https://slsa.dev/spec/v1.0/provenance: buildType and builder.id are URIs, and externalParameters is required.
     """
     parsed = json_format.ParseDict(statement, statement_pb2.Statement())
     Statement.copy_from_pb(parsed).validate()

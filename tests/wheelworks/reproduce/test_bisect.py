@@ -1,4 +1,4 @@
-"""Find causes of differences, with builds that are simulated, so that every branch of the bisection is taken."""
+"""Find the causes of differences. The builds are simulated, so that every branch of the bisection is tested."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Contents = Callable[[set[str]], dict[str, str]]
 
 
 class Builder:
-    """Builds files whose contents depend on the names of the variations."""
+    """Simulates builds of files whose contents depend on the names of the variations."""
 
     def __init__(self, folder: Path, contents: Contents) -> None:
         self.folder, self.contents = folder, contents
@@ -45,7 +45,7 @@ class Builder:
 
 @pytest.fixture(autouse=True)
 def a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the clock freezable, whether libfaketime is installed or not."""
+    """Pretend that libfaketime is installed, so that the clock can be frozen."""
     monkeypatch.setattr(environment, "check_faketime", lambda: "")
 
 

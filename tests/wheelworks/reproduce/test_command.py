@@ -1,4 +1,4 @@
-"""The command: what SOURCE may be, what the manifest records, and the error messages."""
+"""The reproduce command: the possible values of SOURCE, the results in the manifest, and the error messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SDIST = "sample-1.0.tar.gz"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
-    """A folder with an sdist, a wheel and a manifest; their project is beside it."""
+    """A folder with an sdist, a wheel and a manifest. Their project is next to it, in the folder ``sample``."""
     place = tmp_path_factory.mktemp("built")
     projects.committed(projects.sample(place / "sample"))
     words = ("build-wheels", "--no-run", place / "sample", "--out", place / "dist", *ONE)
@@ -46,7 +46,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> P
 
 @pytest.fixture
 def dist(built: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
+    """A copy of the built folder that a test may change."""
     return Path(shutil.copytree(built, tmp_path / "dist"))
 
 
@@ -77,7 +77,7 @@ def test_the_sdist_of_a_project_is_reproduced_as_well(built: Path, dist: Path, w
 
 
 def renamed(sdist: Path) -> None:
-    """Change the system in the gzip header (RFC 1952)."""
+    """Change the operating system in the gzip header (RFC 1952)."""
     data = bytearray(sdist.read_bytes())
     data[9] = 3
     sdist.write_bytes(data)
@@ -129,7 +129,7 @@ def test_other_tools_than_recorded_are_reported(dist: Path, wheelworks_cache: Pa
 
 @pytest.mark.integration
 def test_the_provenance_of_an_earlier_commit_is_ignored(tmp_path: Path, wheelworks_cache: Path) -> None:
-    """The later wheel has the later commit's timestamp."""
+    """The wheel of the later commit must be built with that commit's timestamp."""
     project, dist = projects.committed(projects.sample(tmp_path / "sample")), tmp_path / "dist"
     epochs: list[int | None] = []
     for when in ("2024-05-06T07:08:10Z", "2025-05-06T07:08:10Z"):

@@ -1,4 +1,4 @@
-"""Where archives and binaries differ: members, sections, header fields, and the archive's own data."""
+"""The location of differences between archives and binaries: members, sections and header fields."""
 
 from __future__ import annotations
 

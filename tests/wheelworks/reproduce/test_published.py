@@ -30,19 +30,19 @@ REPRODUCE = ("reproduce", f"tornado-speedups=={VERSION}", *CHOSEN)
 
 
 class Index:
-    """The project's release in an index, with its provenance beside it."""
+    """A package index that serves the project's release and its provenance."""
 
     def __init__(self, server: Server, folder: Path, cache: Path) -> None:
         self.server, self.folder, self.cache = server, folder, cache
         self.account(COMMIT)
 
     def account(self, commit: str) -> None:
-        """Serve the release as one that was built from this commit."""
+        """Serve the release with a provenance that names this commit."""
         steps.record_provenance(Release(ROOT, self.folder, VERSION, commit, STEM))
         self.serve()
 
     def serve(self) -> None:
-        """Serve the folder as it is now."""
+        """Serve the current files of the folder."""
         files = [*self.folder.glob("*.whl"), *self.folder.glob("*.tar.gz")]
         self.server.listing(*files, project="tornado-speedups")
         self.server.pages[f"/files/{PROVENANCE_FILE}"] = (self.folder / PROVENANCE_FILE).read_bytes()
@@ -61,7 +61,7 @@ class Index:
         self.serve()
 
     def reproduce(self, *words: str | Path) -> Ended:
-        """Build the wheel for Windows on ARM64 again."""
+        """Run the reproduce command for the Windows wheel for ARM64."""
         env = {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": self.server.address, "PIP_EXTRA_INDEX_URL": ""}
         return wheelworks(*REPRODUCE, *words, cache=self.cache, env=env)
 
@@ -82,7 +82,7 @@ def test_it_is_built_again_to_the_same_bytes(index: Index) -> None:
 
 
 def test_the_time_and_the_source_are_the_published_ones(index: Index) -> None:
-    """Another timestamp in the provenance gives another wheel."""
+    """A different timestamp in the provenance gives a different wheel."""
     statement = json.loads((index.folder / PROVENANCE_FILE).read_text())
     statement["predicate"]["buildDefinition"]["internalParameters"]["epoch"] += 86_400
     (index.folder / PROVENANCE_FILE).write_text(json.dumps(statement))
@@ -126,7 +126,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def from_clone(clone: Path, index: Index) -> subprocess.CompletedProcess[str]:
-    # Ours comes first, so that it is asked for the release even if the ordinary index has it as well.
+    # The test's index comes first, so that it serves the release even if the ordinary index has it too.
     usual = " ".join(ordinary.list_indexes(ordinary.read_pip_settings()))
     pip = {"PIP_INDEX_URL": index.server.address, "PIP_EXTRA_INDEX_URL": usual}
     env = {**environment(index.cache), **pip, "PYTHONPATH": str(clone / "scripts")}
@@ -157,7 +157,7 @@ def test_the_sdist_is_made_again_from_its_commit(index: Index, clone: Path) -> N
 
 
 def test_a_commit_of_another_history_is_not_run(index: Index, clone: Path) -> None:
-    """It isn't run even if this clone has it, from a branch or a pull request."""
+    """The commit isn't run even if this clone contains it, for example from a branch or a pull request."""
     projects.git(clone, "checkout", "--quiet", "-b", "stranger", "HEAD~1")
     projects.git(clone, "commit", "--quiet", "--allow-empty", "--message=Of a stranger")
     index.account(projects.git(clone, "rev-parse", "HEAD"))

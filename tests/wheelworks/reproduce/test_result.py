@@ -1,4 +1,4 @@
-"""Which built file is compared with which, and which extra files a build may create."""
+"""Which built files are compared with each other, and which extra files a build may create."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SURPLUS = "sums-1.0-cp314-cp314t-win_arm64.whl"
 
 @dataclass
 class Builder:
-    """Returns the given builds in turn, and the last one from then on."""
+    """Returns the given builds in order, and then the last one repeatedly."""
 
     made: list[Files]
     builds: int = 0

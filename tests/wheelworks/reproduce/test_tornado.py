@@ -1,4 +1,4 @@
-"""Tornado's own release: its sdist builds to the same bytes twice; how they differ from the published wheels."""
+"""Tornado's own release: two builds of its sdist are equal. They differ from the published wheels in known files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 RELEASE = "tornado==6.6.1"
 TARGETS = ("win_arm64", "macosx_11_0_arm64", "manylinux_2_17_aarch64")
 CHOSEN = [*(f"--target={target}" for target in TARGETS), "--abi=cp311-abi3"]
-# These differ: the machine code, the tags, and the list of hashes.
+# The files that differ: the machine code, the tags and the list of hashes.
 OWN = {"WHEEL", "RECORD", "speedups.pyd", "speedups.abi3.so"}
 
 

@@ -1,4 +1,4 @@
-"""Sources that embed what a variation changes show that it is applied and named; a normal build shows none of it."""
+"""Projects that embed a varied value show that the variation is applied and reported. Normal builds embed none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 ONE = ("--target", "manylinux_2_17_x86_64", "--abi", "cp311-abi3")
 EMBEDS = "return PyUnicode_FromString(SEED);"
 BINARY = "sample.abi3.so"
-# What no package can install: a second CPython, unprivileged namespaces, a second core.
+# These need something that no package installs: a second CPython, unprivileged namespaces or a second core.
 HOSTS_OWN = ("Python 3.11", "file order", "cores")
 NO_SEED = '("SEED", \'"none"\')'
 
@@ -30,7 +30,7 @@ def reproduced(archive: Path, cache: Path, vary: Sequence[str] = ()) -> Ended:
 
 
 def causes(err: str) -> dict[str, dict[str, str]]:
-    """Return the members that each cause changes, with place and values."""
+    """Return the members that each cause changes, with the location and the values of the differences."""
     found: dict[str, dict[str, str]] = {}
     for line in err.splitlines():
         if cause := re.fullmatch(r"error: (.*)", line):
@@ -42,7 +42,7 @@ def causes(err: str) -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def blamed(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> dict[str, dict[str, str]]:
-    """The causes for a project that embeds everything that varies, in files and in its binary."""
+    """The reported causes for a project that embeds all varied values in its files, and one in its binary."""
     embedded = {name: value for name, (_, value) in leaks.EMBEDDED.items()}
     place = tmp_path_factory.mktemp("leaks") / "p"
     project = leaks.project(place, {**leaks.LEAKS, **embedded}, '("SEED", \'"uid %05d"\' % os.getuid())', EMBEDS)
@@ -60,7 +60,7 @@ def test_every_variation_is_named_by_what_embeds_it(one: Variation, blamed: dict
 
 
 def needed(one: Variation) -> None:
-    """Skip what a host can't vary, unless .ci/packages installs what it needs."""
+    """Skip a variation that this host can't apply. Fail if .ci/packages should have installed its requirements."""
     if why := one.check():
         assert one.name in HOSTS_OWN or sys.platform != "linux", why
         pytest.skip(f"{one.name}: {why}")
@@ -72,7 +72,7 @@ def test_nothing_else_is_named(blamed: dict[str, dict[str, str]]) -> None:
 
 def test_both_values_are_shown(blamed: dict[str, dict[str, str]]) -> None:
     assert blamed["user"][leaks.member("user")] == rf"line 1: '{os.getuid()}\n' | '4321\n'"
-    # The linker sorts strings, so that another one may be in this one's place.
+    # The linker sorts strings, so the second value may be a different string.
     assert re.search(rf"section \.rodata\S*, offset 0x[0-9a-f]+: 'uid {os.getuid():05d}' \| ", blamed["user"][BINARY])
 
 
@@ -95,7 +95,7 @@ def test_nondeterminism_is_distinguished_from_variations(tmp_path: Path, wheelwo
 
 
 def test_the_hermetic_environment_hides_all_variations(tmp_path: Path, wheelworks_cache: Path) -> None:
-    """A build that asks in the usual ways gets the same answers everywhere."""
+    """A build that reads these values in the usual ways gets the same values in every environment."""
     asked = {
         "time zone": "(time.tzname, time.strftime('%c', time.localtime(0)))",
         "locale": "(os.environ['LC_ALL'], __import__('locale').setlocale(__import__('locale').LC_ALL, ''))",

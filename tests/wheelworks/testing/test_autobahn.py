@@ -1,4 +1,4 @@
-"""The Autobahn test suite's cases, compared."""
+"""The comparison of two runs of the Autobahn test suite's cases."""
 
 from __future__ import annotations
 

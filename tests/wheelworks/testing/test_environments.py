@@ -1,4 +1,4 @@
-"""Workers in an environment of this machine's Python, their variables, and pip's requirements."""
+"""Workers in a virtual environment of this machine's Python, their variables, and pip's requirements."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_an_interrupt_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(KeyboardInterrupt):
             make_runner(tmp_path, code, update=interrupt).run(tasks("0"))
     finally:
-        process._stopping.clear()  # stop_all() is for the end of a program, and this test isn't
+        process._stopping.clear()  # stop_all() prevents new processes, and the next tests need them
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 

@@ -1,4 +1,4 @@
-"""What `test-native` refuses, shows and writes; what it makes of wheels with a seeded fault."""
+"""The errors and the output of `test-native`, and its results for wheels with a seeded fault."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def install(**options):
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
-    """This machine's wheel of the package, whose install() spoils one function of Tornado's, and one message."""
+    """The package's wheel for this machine. Its install() breaks one function of Tornado and some messages."""
     folder = tmp_path_factory.mktemp("faulty")
     built = Path(wheelworks("host-wheel", "--out", folder, cache=wheelworks_cache).out.strip())
     members = read_members(built)
@@ -212,7 +212,7 @@ def test_a_fault_is_a_new_failure(faulty: Path, tmp_path: Path, wheelworks_cache
 
 @pytest.mark.integration
 def test_a_fault_makes_cases_worse(faulty: Path, tmp_path: Path) -> None:
-    """With the user's own cache, since the suite takes longer to install than to run."""
+    """The test uses the user's cache, because the suite takes longer to install than to run."""
     words = ["--wheel", str(faulty), "--python", "3.11", "--sections", "1"]
     ended = wheelworks("test-autobahn", *words, cache=get_cache_folder(), cwd=tmp_path, seconds=1200)
     assert ended.status == 1, ended.err

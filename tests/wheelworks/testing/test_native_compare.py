@@ -1,12 +1,12 @@
-"""Comparing two runs of Tornado's suite: every finding has a pair of runs that causes it."""
+"""The comparison of two runs of Tornado's suite. For every finding, a pair of runs causes it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from wheelworks.core.junit import Results
 from wheelworks.testing import native
-from wheelworks.testing.suites import Results
 
 
 def results(**finished: str) -> Results:
@@ -51,7 +51,7 @@ def test_a_test_that_fails_without_the_speedups_says_nothing() -> None:
 
 
 def test_the_last_try_counts() -> None:
-    """A test that passes now and then without the speedups must do so with them."""
+    """If a test passes without the speedups, its last try with them must pass."""
     off, on = results(a="passed", b="passed"), results(a="passed", b="failed")
     assert len(findings(off, on)) == 1
     on.finished.update(results(b="passed").finished)

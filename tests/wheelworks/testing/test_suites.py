@@ -1,4 +1,4 @@
-"""Workers and their results: played by small programs, under this machine's own Python."""
+"""Workers and their results. Small programs under this machine's Python simulate the workers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from wheelworks.core import process
+from wheelworks.core import junit, process
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.junit import Results, read_results
 from wheelworks.testing import suites
 from wheelworks.testing.suites import (
     KNOWN_FAILURES,
-    Results,
     Worker,
     describe_exit,
     parse_known_failures,
     read_known_failures,
-    read_results,
     run_workers,
 )
 from wheelworks.testing.workers import JUnitWriter
@@ -82,7 +81,7 @@ def test_pytests_own_files_are_read(tmp_path: Path) -> None:
         '<testcase name="c"><error message="short">long</error></testcase></testsuite></testsuites>'
     )
     found = read_results([tmp_path / "results.xml"])
-    assert found.finished == {"a": ("passed", ""), "b": ("failed", "long"), "c": ("failed", "long")}
+    assert found.finished == {"a": ("passed", ""), "b": ("failed", "short"), "c": ("failed", "short")}
 
 
 @posix
@@ -146,7 +145,7 @@ def test_results_are_read_from_a_file_and_not_without_end(tmp_path: Path, monkey
     writer = JUnitWriter(str(tmp_path / "long"))
     for number in range(99):
         writer.start(str(number))
-    monkeypatch.setattr(suites, "RESULTS_LIMIT", 300)
+    monkeypatch.setattr(junit, "RESULTS_LIMIT", 300)
     assert len(read_results([tmp_path / "long"]).running) == 3
 
 
@@ -170,7 +169,7 @@ def test_an_interrupt_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(KeyboardInterrupt):
             run_workers([worker(tmp_path / "x", code)], 20.0, interrupt)
     finally:
-        process._stopping.clear()  # stop_all() is for the end of a program, and this test isn't
+        process._stopping.clear()  # stop_all() prevents new processes, and the next tests need them
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "x/pid").read_text()), 0)
 
