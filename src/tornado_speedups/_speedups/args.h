@@ -14,6 +14,12 @@ typedef struct {
     Py_buffer buffer; /* buffer.obj is NULL where there is nothing to release */
 } BytesArg;
 
+#ifdef _MSC_VER
+#define NOT_INLINED __declspec(noinline)
+#else
+#define NOT_INLINED __attribute__((noinline))
+#endif
+
 /* Raise the TypeError of an argument that isn't of the `wanted` kind; return NULL. */
 static PyObject *
 raise_wrong_type(PyObject *object, const char *name, const char *wanted)
@@ -27,34 +33,51 @@ raise_wrong_type(PyObject *object, const char *name, const char *wanted)
     return NULL;
 }
 
-/* Open a contiguous buffer, one that can be written to if `writable`. Returns 0, or -1 with an exception. */
-static int
-open_buffer(Py_buffer *view, PyObject *object, const char *name, int writable)
+/* Request a buffer as memoryview() does, so that every exporter answers C and Python alike. PyBUF_WRITABLE isn't part of
+   it, because exporters refuse that in words of their own. Returns 0, or -1 with an exception. */
+static inline int
+request_buffer(Py_buffer *view, PyObject *object, const char *name, const char *wanted)
 {
-    const char *wanted = writable ? "a writable bytes-like object" : "a bytes-like object or str";
-    /* The whole request, as memoryview() makes it, so that every exporter answers C and Python alike. PyBUF_WRITABLE
-       isn't part of it, because exporters refuse that in words of their own. */
-    if (PyObject_GetBuffer(object, view, PyBUF_FULL_RO) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            raise_wrong_type(object, name, wanted);
-        }
-        return -1;
-    }
-    int refused = writable && view->readonly;
-    if (!refused && PyBuffer_IsContiguous(view, 'C')) {
+    if (PyObject_GetBuffer(object, view, PyBUF_FULL_RO) == 0) {
         return 0;
     }
-    PyBuffer_Release(view);
-    if (refused) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError)) {
         raise_wrong_type(object, name, wanted);
-    } else {
-        PyErr_Format(PyExc_BufferError, "%s must be contiguous", name);
     }
     return -1;
 }
 
-/* Open an argument of any type but bytes itself. Returns 0, or -1 with an exception that names the argument. */
+/* Returns 0 for a contiguous buffer; otherwise releases it and returns -1 with an exception. */
 static int
+check_contiguous(Py_buffer *view, const char *name)
+{
+    if (PyBuffer_IsContiguous(view, 'C')) {
+        return 0;
+    }
+    PyBuffer_Release(view);
+    PyErr_Format(PyExc_BufferError, "%s must be contiguous", name);
+    return -1;
+}
+
+/* Open a contiguous buffer to write to. Returns 0, or -1 with an exception. Not inlined: see open_other_arg(). */
+static NOT_INLINED int
+open_writable_buffer(Py_buffer *view, PyObject *object, const char *name)
+{
+    static const char wanted[] = "a writable bytes-like object";
+    if (request_buffer(view, object, name, wanted) < 0) {
+        return -1;
+    }
+    if (view->readonly) {
+        PyBuffer_Release(view);
+        raise_wrong_type(object, name, wanted);
+        return -1;
+    }
+    return check_contiguous(view, name);
+}
+
+/* Open an argument of any type but bytes itself. Returns 0, or -1 with an exception that names the argument. Not inlined,
+   because callers would then save registers for it before every call that passes bytes. */
+static NOT_INLINED int
 open_other_arg(BytesArg *argument, PyObject *object, const char *name)
 {
     if (PyUnicode_Check(object)) {
@@ -63,7 +86,8 @@ open_other_arg(BytesArg *argument, PyObject *object, const char *name)
         argument->buffer.obj = NULL;
         return argument->bytes == NULL ? -1 : 0;
     }
-    if (open_buffer(&argument->buffer, object, name, 0) < 0) {
+    if (request_buffer(&argument->buffer, object, name, "a bytes-like object or str") < 0
+        || check_contiguous(&argument->buffer, name) < 0) {
         return -1;
     }
     argument->bytes = argument->buffer.buf;

@@ -86,7 +86,7 @@ mask_buffer(PyObject *object, uint32_t mask)
         xor_mask(bytes, bytes, (size_t)Py_SIZE(object), mask);
         return 0;
     }
-    if (open_buffer(&view, object, "buffer", 1) < 0) {
+    if (open_writable_buffer(&view, object, "buffer") < 0) {
         return -1;
     }
     xor_mask(view.buf, view.buf, (size_t)view.len, mask);
@@ -355,7 +355,7 @@ static PyObject *
 write_to_buffer(PyObject *object, const Parts *parts)
 {
     Py_buffer view;
-    if (open_buffer(&view, object, "buffer", 1) < 0) {
+    if (open_writable_buffer(&view, object, "buffer") < 0) {
         return NULL;
     }
     int fits = view.len >= parts->size;
