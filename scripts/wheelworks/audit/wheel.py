@@ -44,7 +44,7 @@ _HOMES = re.compile(rb"(?:/(?:home|Users|root|project|tmp)/|[A-Z]:[\\/]Users[\\/
 _DRIVES = (b":\\a\\", b":\\a/", b":/a\\", b":/a/")
 _LITERALS = {
     _BUILD_FOLDERS: (b"/home/runner/", b"/Users/runner/", b"/private/var/folders/", b"/tmp/", *_DRIVES),
-    _HOMES: (b"/home/", b"Users", b"/root/", b"/project/", b"/tmp/"),
+    _HOMES: (b"home/", b"Users", b"root/", b"project/", b"tmp/"),
 }
 # Folders of the images that wheels are built in. Not searched for in binaries: their static libraries may contain them.
 _IMAGES = re.compile(rb"(?:(?<=-[IL])|(?<![\w.)}\]-]))/(?:io|build|opt/_internal)/[\w.@+-]+/[ -~]{1,120}")
