@@ -12,7 +12,7 @@ from wheelworks.core.errors import WheelworksError
 
 Os = Literal["windows", "macos", "linux"]
 CPUS_64 = ("aarch64", "x86_64", "riscv64", "s390x")
-CPUS_32 = ("x86", "armv7l")
+CPUS_32 = ("x86", "arm")
 
 
 @dataclass(frozen=True)

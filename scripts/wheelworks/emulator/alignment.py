@@ -181,7 +181,7 @@ THUMB = 1 << 5  # in CPSR
 MODES = {
     "x86_64": ((capstone.CS_ARCH_X86, capstone.CS_MODE_64),),
     "x86": ((capstone.CS_ARCH_X86, capstone.CS_MODE_32),),
-    "armv7l": ((capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM), (capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB)),
+    "arm": ((capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM), (capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB)),
 }
 
 

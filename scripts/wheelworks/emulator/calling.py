@@ -79,7 +79,7 @@ CONVENTIONS: dict[tuple[str, str], Convention] = {
     ),
     ("linux", "x86"): CDECL,
     ("windows", "x86"): CDECL,
-    ("linux", "armv7l"): Convention(
+    ("linux", "arm"): Convention(
         ARM_R, ARM_D, ARM_R[0], ARM_D[0], stack=0, variadic="integers", paired=True, high_result=ARM_R[1]
     ),
     ("linux", "riscv64"): Convention(RISCV_A, RISCV_FA, RISCV_A[0], RISCV_FA[0], stack=0, variadic="integers"),

@@ -76,7 +76,7 @@ CHIPS = {
     "x86": Chip(uc.UC_ARCH_X86, uc.UC_MODE_32, None, x86.UC_X86_REG_EIP, x86.UC_X86_REG_ESP, None,
         thread=(x86.UC_X86_REG_FS, x86.UC_X86_REG_GS),
     ),
-    "armv7l": Chip(
+    "arm": Chip(
         uc.UC_ARCH_ARM, uc.UC_MODE_ARM, a32.UC_CPU_ARM_CORTEX_A15, a32.UC_ARM_REG_PC, a32.UC_ARM_REG_SP,
         a32.UC_ARM_REG_LR, ((a32.UC_ARM_REG_C1_C0_2, 0xF << 20), (a32.UC_ARM_REG_FPEXC, 1 << 30)),
         (a32.UC_ARM_REG_C13_C0_3,),

@@ -32,11 +32,11 @@ ELF_CPUS = {
     ("AARCH64", 64): "aarch64",
     ("X86_64", 64): "x86_64",
     ("I386", 32): "x86",
-    ("ARM", 32): "armv7l",
+    ("ARM", 32): "arm",
     ("RISCV", 64): "riscv64",
     ("S390", 64): "s390x",
 }
-ELF_32 = ("x86", "armv7l")
+ELF_32 = ("x86", "arm")
 RELATIVE = {"AARCH64_RELATIVE", "X86_64_RELATIVE", "X86_RELATIVE", "ARM_RELATIVE", "RISCV_RELATIVE", "SYSZ_RELATIVE"}
 # The loader stores symbol + addend for both. The addend of a GOT or PLT slot is 0 if the relocation has none.
 SLOT = {
@@ -189,7 +189,7 @@ def _read_elf(data: bytes, name: str) -> Image:
         if relocation.purpose != lief.ELF.Relocation.PURPOSE.OBJECT:
             found = _read_elf_relocation(relocation, segments, name, cpu)
             (rebases if isinstance(found, Rebase) else binds).append(found)  # type: ignore[arg-type]
-    thumb = int(cpu == "armv7l")  # bit 0 of an address only selects the instruction set
+    thumb = int(cpu == "arm")  # bit 0 of an address only selects the instruction set
     functions = [(s.value & ~thumb, str(s.name)) for s in binary.symbols if s.value and s.is_function and s.name]
     return Image(
         os="linux",

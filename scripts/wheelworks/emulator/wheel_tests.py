@@ -109,8 +109,8 @@ def _check_tags(image: Image, extension: ExtensionModule, tally: Tally) -> None:
     for tag in extension.tags:
         for platform in tag.rsplit("-", 1)[-1].split("."):
             tally.checks += 1
-            parsed, cpu = parse_platform(platform), image.cpu.replace("armv7l", "arm")
-            if parsed is not None and (parsed.os != image.os or cpu not in parsed.cpus):
+            parsed = parse_platform(platform)
+            if parsed is not None and (parsed.os != image.os or image.cpu not in parsed.cpus):
                 tally.fail(f"{extension.name} is for {image.cpu} {image.os}, but the wheel is tagged {platform}")
 
 

@@ -100,7 +100,7 @@ def test_an_image_without_the_python_is_said(built: Built, tmp_path: Path, wheel
     env = containers.environment(tmp_path, built.cpu)
     words = ("--target", "manylinux_2_17_x86_64", "--abi", "cp314-cp314t", "--out", tmp_path / "out")
     ended = wheelworks("build-wheels", sdist, "--builder", "cibuildwheel", *words, cache=wheelworks_cache, env=env)
-    assert ended.status == 1 and "the image of the build lacks a Python that is asked for" in ended.err
+    assert ended.status == 1 and "the container image lacks a requested Python" in ended.err
 
 
 def test_another_system_is_refused(tmp_path: Path, wheelworks_cache: Path) -> None:

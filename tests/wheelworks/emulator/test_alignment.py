@@ -67,7 +67,7 @@ def test_an_instruction_is_found_behind_whatever_data(cpu: str, code: str, befor
     assert found == CASES[cpu][code]
 
 
-@pytest.mark.parametrize("cpu", ["x86_64", "x86", "armv7l"])
+@pytest.mark.parametrize("cpu", ["x86_64", "x86", "arm"])
 def test_the_other_cpus_have_none(cpu: str) -> None:
     assert not list(find_atomic_operands(cpu, bytes(range(256)), BASE))
 
