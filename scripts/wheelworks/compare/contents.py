@@ -71,7 +71,7 @@ def compare_files(pair: WheelPair) -> list[WheelDifference]:
     if only := sorted(first.keys() - second.keys()):
         found.append(WheelDifference("missing-file", str(pair), f"only the first wheel has {abbreviate(only)}"))
     if only := sorted(second.keys() - first.keys()):
-        found.append(WheelDifference("surplus-file", str(pair), f"only the second wheel has {abbreviate(only)}"))
+        found.append(WheelDifference("extra-file", str(pair), f"only the second wheel has {abbreviate(only)}"))
     apart = (*BINARY_SUFFIXES, ".dist-info/METADATA", ".dist-info/WHEEL")  # compared in their own ways
     shared = (one for one in first.keys() & second.keys() if not one.endswith(apart) and not one.startswith(_MODULE))
     if other := sorted(name for name in shared if first[name] != second[name]):

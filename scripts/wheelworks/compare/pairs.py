@@ -17,7 +17,7 @@ from wheelworks.core.tags import CompatibilityTarget, Version, find_compatibilit
 from wheelworks.core.wheel import Wheel, open_wheel, parse_wheel_name
 
 DifferenceCode = Literal[
-    "missing-wheel", "surplus-wheel", "two-wheels", "version", "platform-floor", "missing-file", "surplus-file",
+    "missing-wheel", "extra-wheel", "two-wheels", "version", "platform-floor", "missing-file", "extra-file",
     "contents", "metadata", "exports", "binary", "definition", "attributes", "calls", "tests",
 ]  # fmt: skip
 
@@ -80,7 +80,7 @@ def pair_wheels(a: Sequence[Path], b: Sequence[Path], *, subset: bool) -> tuple[
             found.append(WheelDifference("missing-wheel", str(target), text))
     for target in sorted(second.keys() - first.keys()):
         text = f"{second[target][0].name} serves it, the first set has none for it"
-        found.append(WheelDifference("surplus-wheel", str(target), text))
+        found.append(WheelDifference("extra-wheel", str(target), text))
     together: dict[tuple[Path, Path], list[CompatibilityTarget]] = {}
     for target in sorted(first.keys() & second.keys()):
         together.setdefault((first[target][0], second[target][0]), []).append(target)

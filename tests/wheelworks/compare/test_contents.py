@@ -40,14 +40,14 @@ def test_a_wheel_that_one_set_lacks(tmp_path: Path) -> None:
     both, alone = wheel(tmp_path), wheel(tmp_path, "cp311-abi3-win32")
     assert codes([both, alone], both) == ["missing-wheel"]
     assert codes([both, alone], both, subset=True) == []
-    assert codes(both, [both, alone]) == ["surplus-wheel"]
-    assert codes(both, [both, alone], subset=True) == ["surplus-wheel"]
+    assert codes(both, [both, alone]) == ["extra-wheel"]
+    assert codes(both, [both, alone], subset=True) == ["extra-wheel"]
 
 
 def test_a_pure_wheel_may_stand_in_the_first_set_alone(tmp_path: Path) -> None:
     both, pure = wheel(tmp_path), wheel(tmp_path, "py3-none-any")
     assert codes([both, pure], both) == []
-    assert codes(both, [both, pure]) == ["surplus-wheel"]
+    assert codes(both, [both, pure]) == ["extra-wheel"]
 
 
 def test_a_libc_that_one_set_lacks(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_files(tmp_path: Path) -> None:
     more = wheel(tmp_path / "b", files={"sample/more.py": b"", "sample.libs/libgcc.so.1": b"\x7fELF"})
     found = the_one(more, plain)
     assert found.code == "missing-file" and "sample.libs/libgcc.so.1, sample/more.py" in found.text
-    assert codes(plain, more) == ["surplus-file"]
+    assert codes(plain, more) == ["extra-file"]
 
 
 def test_contents(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_module_may_be_called_by_any_name_that_its_python_loads(tmp_path: Path
     with pytest.raises(WheelworksError, match=r"_c\.cpython-314t-x86_64-linux-gnu\.so: no PE, ELF or Mach-O"):
         codes(tag, plain)  # the error shows that both files were taken for one module
     musl = wheel(tmp_path / "c", tags, {"sample/_c.cpython-314t-x86_64-linux-musl.so": b"no binary"})
-    assert codes(plain, musl) == ["missing-file", "surplus-file"]
+    assert codes(plain, musl) == ["missing-file", "extra-file"]
 
 
 def test_sets_that_have_nothing_in_common(tmp_path: Path) -> None:

@@ -153,11 +153,11 @@ def filled(folder: Path) -> Release:
 def test_exactly_the_files_of_a_release(tmp_path: Path) -> None:
     one = filled(tmp_path)
     steps.check_files(one)
-    surplus = tmp_path / "sample-0.9.tar.gz"
-    surplus.touch()
+    extra = tmp_path / "sample-0.9.tar.gz"
+    extra.touch()
     with pytest.raises(WheelworksError, match="is not a file of this release"):
         steps.check_files(one)
-    surplus.unlink()
+    extra.unlink()
     one.files[4].unlink()
     with pytest.raises(WheelworksError, match=f"{one.files[4].name} is missing"):
         steps.check_files(one)
