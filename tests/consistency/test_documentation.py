@@ -84,7 +84,7 @@ def test_a_cheap_command_runs(page: str, name: str, words: list[str], tmp_path: 
     assert ended.status == 0 and ended.out, page
 
 
-def test_the_reference_tells_of_every_session_and_command() -> None:
+def test_the_reference_lists_every_session_and_command() -> None:
     page = generated.sessions()
     assert SESSIONS.keys() >= {"docs", "cross-arm64", "lint"} and all(f"| `{name}` |" in page for name in SESSIONS)
     assert all(f"\n## {name}\n" in generated.options() for name in COMMANDS)
@@ -92,7 +92,7 @@ def test_the_reference_tells_of_every_session_and_command() -> None:
     assert re.search(r"\| `release` \| .* \| this repository only \|", page)
 
 
-def test_the_reference_tells_of_every_target_and_finding() -> None:
+def test_the_reference_lists_every_target_and_finding() -> None:
     assert all(f"| `{target.id}` |" in generated.target_page() for target in targets.load_targets())
     assert all(f"| `{code}` " in generated.findings() for code in CODES)
 

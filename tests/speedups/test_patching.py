@@ -121,7 +121,7 @@ def test_different_bindings_are_restored_each(
 
 @pytest.mark.usefixtures("tornado_in_python")
 @pytest.mark.parametrize("module", MODULES)
-def test_what_others_had_replaced_before_is_left_alone(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attributes_that_others_replaced_before_are_left_alone(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def theirs(mask: bytes, data: bytes) -> bytes:
         return b""
 

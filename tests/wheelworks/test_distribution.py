@@ -102,7 +102,7 @@ def test_a_command_of_this_repository_says_so_elsewhere(
 @pytest.mark.parametrize(
     ("word", "start"), [("--help", "usage: wheelworks COMMAND"), ("--version", f"wheelworks {__version__}\n")]
 )
-def test_it_tells_of_itself(word: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_describes_itself(word: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([word]) == 0
     assert capsys.readouterr().out.startswith(start)
 

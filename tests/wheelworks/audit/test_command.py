@@ -22,7 +22,7 @@ def test_a_good_wheel_passes(tmp_path: Path) -> None:
     assert ended.status == 0 and "passed" in ended.out and "0 errors, 0 warnings" in ended.out
 
 
-def test_an_error_fails_and_is_told_with_its_place_and_what_to_do(tmp_path: Path) -> None:
+def test_an_error_fails_with_its_place_and_a_hint(tmp_path: Path) -> None:
     ended = wheelworks("audit", made.wheel(tmp_path, **{"sample/x.pyc": b""}), cache=tmp_path, env={"COLUMNS": "200"})
     assert ended.status == 1
     assert "error W013 bytecode" in ended.out and "sample/x.pyc" in ended.out and "Leave `__pycache__` out" in ended.out
@@ -49,7 +49,7 @@ def test_json_and_sarif_hold_the_findings(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_a_folders_manifest_is_told(tmp_path: Path) -> None:
+def test_a_folders_manifest_is_reported(tmp_path: Path) -> None:
     path = made.wheel(tmp_path, **{"sample/x.pyc": b""})
     manifest.save(manifest_of(wheel(path.name, sha256=hash_file(path), targets=["any"])), tmp_path)
     assert wheelworks("audit", tmp_path, cache=tmp_path / "cache").status == 1
@@ -60,7 +60,7 @@ def test_a_folders_manifest_is_told(tmp_path: Path) -> None:
     assert [one.code for one in found.audit.findings] == ["W013"]
 
 
-def test_a_folders_manifest_that_says_too_little_is_told(tmp_path: Path) -> None:
+def test_an_incomplete_manifest_of_a_folder_is_reported(tmp_path: Path) -> None:
     made.wheel(tmp_path)
     (tmp_path / "manifest.json").write_text('{"schema": 2, "wheels": []}')
     ended = wheelworks("audit", tmp_path, cache=tmp_path / "cache")
@@ -79,7 +79,7 @@ def test_a_folders_manifest_that_says_too_little_is_told(tmp_path: Path) -> None
         (["--explain", "W999"], "no code 'W999'"),
     ],
 )
-def test_wrong_use_is_told_and_has_a_status_of_its_own(words: list[str], told: str, tmp_path: Path) -> None:
+def test_wrong_use_is_reported_with_its_own_status(words: list[str], told: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ended = wheelworks("audit", *words, cache=tmp_path, cwd=tmp_path / "empty")
     assert ended.status == 2 and told in ended.err

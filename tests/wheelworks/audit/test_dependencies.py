@@ -50,7 +50,7 @@ def test_wheels_without_dependencies_ask_nothing() -> None:
     assert list(dependencies.check_dependencies([report], offline=True)) == []
 
 
-def test_what_is_not_asked_is_told() -> None:
+def test_an_ignored_option_is_reported() -> None:
     report = FileAudit("a-1-py3-none-any.whl", (), ("b>=1",))
     assert [one.code for one in dependencies.check_dependencies([report], offline=True)] == ["W503", "W504"]
 
@@ -72,7 +72,7 @@ def test_a_dependency_without_a_wheel_for_a_platform_is_a_hole() -> None:
 
 
 @pytest.mark.integration
-def test_an_index_that_has_no_such_thing_is_told() -> None:
+def test_an_index_that_has_no_such_thing_is_reported() -> None:
     report = FileAudit("x-1-cp313-cp313-win_arm64.whl", (), ("tornado==99",))
     assert [one.code for one in dependencies.check_dependencies([report], offline=False)] == ["W503"]
 

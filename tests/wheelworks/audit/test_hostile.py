@@ -107,7 +107,7 @@ def test_a_hundred_thousand_members_are_refused(tmp_path: Path) -> None:
     assert codes(tmp_path / made.NAME) == {"W002"}
 
 
-def test_names_that_are_there_twice_are_told_without_comparing_each_with_each(tmp_path: Path) -> None:
+def test_duplicate_names_are_reported_in_linear_time(tmp_path: Path) -> None:
     same = tuple(ArchiveEntry(f"x/{number % 50_000}", 0, 0) for number in range(100_000))
     start = time.process_time()
     found = list(archive.check_duplicates(AuditedWheel(made.NAME, parse_wheel_name(made.NAME), same, DEFAULT_POLICY)))
@@ -115,7 +115,7 @@ def test_names_that_are_there_twice_are_told_without_comparing_each_with_each(tm
 
 
 @pytest.mark.parametrize("name", ["../../a", "/abc/def", r"ab\..\cd", "C:/abcd", "a//bcde", "abc\0def"])
-def test_names_that_escape_are_told(name: str, tmp_path: Path) -> None:
+def test_names_that_escape_are_reported(name: str, tmp_path: Path) -> None:
     stand_in = "N" * len(name)
     path = archives.wheel(tmp_path / made.NAME, **{stand_in: b""})
     archives.renamed(path, stand_in.encode(), name.encode())
@@ -156,7 +156,7 @@ def test_any_text_in_dist_info(tmp_path_factory: pytest.TempPathFactory, name: s
     "data",
     [b"MZ", b"MZ" + bytes(200), b"\x7fELF", b"\x7fELF" + b"\xff" * 200, b"\xca\xfe\xba\xbe\0\0\0\x05" + b"\xff" * 99],
 )
-def test_what_only_begins_like_a_binary_is_told(data: bytes, tmp_path: Path) -> None:
+def test_what_only_begins_like_a_binary_is_reported(data: bytes, tmp_path: Path) -> None:
     assert {"W104", "W119"} <= codes(made.wheel(tmp_path, **{"sample/x.so": data}))
 
 
@@ -235,9 +235,7 @@ CODE = {"holes": b"\x90\x06", "nothing": b"\x06\x06", "instructions": b"\x90\x90
 
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", CODE)
-def test_code_that_takes_long_to_read_is_read_in_part_and_that_is_told(
-    kind: str, tmp_path: Path, wheelworks_cache: Path
-) -> None:
+def test_slow_code_is_read_in_part_and_reported(kind: str, tmp_path: Path, wheelworks_cache: Path) -> None:
     data = binaries.elf(CODE[kind] * (8 << 20))
     path = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_17_x86_64", {"sample/x.abi3.so": data})
     assert "W203" in bounded(path, wheelworks_cache)

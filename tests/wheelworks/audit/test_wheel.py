@@ -34,6 +34,6 @@ def test_a_path_of_no_builder_is_none(name: str, data: bytes, tmp_path: Path) ->
         ("sample/long.cmake", b" " * ((1 << 20) - 4) + b"/io/sample/lib"),
     ],
 )
-def test_a_path_of_a_builder_is_told(name: str, data: bytes, tmp_path: Path) -> None:
+def test_a_path_of_a_builder_is_reported(name: str, data: bytes, tmp_path: Path) -> None:
     [found] = inspect_wheel(made.wheel(tmp_path, **{name: data})).findings
     assert (found.code, found.member) == ("W024", name) and found.evidence[:3] in data.decode()

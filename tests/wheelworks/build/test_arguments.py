@@ -68,7 +68,7 @@ def test_folders_of_the_tree_and_of_its_requirements_stay(host: str, folder: str
         assert (found.dropped == [" ".join(argument)]) is not stays
 
 
-def test_an_invocation_is_taken_apart() -> None:
+def test_an_invocation_is_parsed() -> None:
     found = arguments.parse_arguments(
         ["-shared", "-s", "-pthread", "-o", "x.so", "a.o", "b.a", "-lm", "-l", "z"], settings()
     )
@@ -81,7 +81,7 @@ def test_an_invocation_without_linking(flag: str) -> None:
     assert arguments.parse_arguments([flag, "a.c"], settings()).compiles
 
 
-def test_a_macos_link_line_is_said_our_way() -> None:
+def test_a_macos_link_line_is_translated() -> None:
     line = ["-bundle", "-undefined", "dynamic_lookup", "-shared", "-install_name", "/opt/x.so", "a.o", "-o", "x.so"]
     found = arguments.parse_arguments(line, settings("macosx_11_0_arm64"))
     assert (found.flags, found.objects, found.dropped) == ([], ["a.o"], [])
@@ -136,5 +136,5 @@ def test_no_word_is_lost_or_doubled(line: list[str]) -> None:
 
 
 @given(st.lists(st.text(max_size=12)), st.sampled_from(EVERY_TARGET))
-def test_any_words_can_be_taken_apart(line: list[str], target: str) -> None:
+def test_any_words_can_be_parsed(line: list[str], target: str) -> None:
     arguments.parse_arguments(line, settings(target))

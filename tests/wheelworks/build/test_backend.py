@@ -47,6 +47,6 @@ def test_requirements_for_other_pythons_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("word", ["", "///", "a b", "setuptools>>1"])
-def test_what_is_no_requirement_is_told(word: str) -> None:
+def test_what_is_no_requirement_is_reported(word: str) -> None:
     with pytest.raises(WheelworksError, match="a build requirement can't be read"):
         backend.parse_requirements([word])

@@ -56,7 +56,7 @@ def test_what_is_built_again(existing: list[WheelRecord]) -> None:
         ({"headers_sha256": "another", "recipe_sha256": "another"}, False),
     ],
 )
-def test_other_headers_alone_are_told(changed: dict[str, str], expected: bool) -> None:
+def test_other_headers_alone_are_reported(changed: dict[str, str], expected: bool) -> None:
     assert builder.only_headers_differ(record(*S390X), record(*S390X, **changed)) is expected
 
 

@@ -63,7 +63,7 @@ def test_it_builds_repairs_and_tests_the_one_wheel(built: Built) -> None:
     assert "built, repaired and tested by cibuildwheel" in built.ended.out
 
 
-def test_the_manifest_tells_what_was_built_by_whom(built: Built) -> None:
+def test_the_manifest_names_what_was_built_and_the_builder(built: Built) -> None:
     (wheel,) = built.cibuildwheel.glob("*.whl")
     record = json.loads((built.cibuildwheel / "manifest.json").read_text())
     assert record["toolchain"]["cibuildwheel"].startswith("4.")
@@ -93,7 +93,7 @@ def test_without_its_c_the_build_fails_and_says_so(built: Built, tmp_path: Path,
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_an_image_without_the_python_is_said(built: Built, tmp_path: Path, wheelworks_cache: Path) -> None:
+def test_an_image_without_the_python_is_reported(built: Built, tmp_path: Path, wheelworks_cache: Path) -> None:
     if built.cpu != "x86_64":
         pytest.skip("once is enough")
     (sdist,) = built.cross.glob("*.tar.gz")
@@ -110,7 +110,7 @@ def test_another_system_is_refused(tmp_path: Path, wheelworks_cache: Path) -> No
     assert ended.status == 2 and f"not for {other}" in ended.err
 
 
-def test_no_engine_is_said(tmp_path: Path, wheelworks_cache: Path) -> None:
+def test_no_engine_is_reported(tmp_path: Path, wheelworks_cache: Path) -> None:
     words = ("--builder", "cibuildwheel", "--target", "manylinux_2_17_x86_64", *BOTH, "--out", tmp_path / "out")
     source = tmp_path / "a-1.0.tar.gz"
     subprocess.run(["tar", "-czf", source, "--transform", "s,^,a-1.0/,", "pyproject.toml"], check=True)

@@ -48,7 +48,7 @@ def test_an_unknown_failure_shows_the_last_lines() -> None:
     assert error.message.splitlines()[1:] == [f"    {line}" for line in lines[-15:]]
 
 
-def test_a_traceback_is_cut_down_to_what_it_says() -> None:
+def test_a_traceback_is_shortened_to_its_message() -> None:
     trace = (
         'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    main()\nRuntimeError: it exited\n'
     )

@@ -25,7 +25,7 @@ def test_nothing_that_a_user_has_set_is_passed_on(tmp_path: Path) -> None:
     assert (quiet["TZ"], quiet["LC_ALL"], quiet["PYTHONHASHSEED"]) == ("UTC", "C.UTF-8", "0")
 
 
-def test_home_and_temporary_folders_are_ours_and_there(tmp_path: Path) -> None:
+def test_home_and_temporary_folders_are_private_and_exist(tmp_path: Path) -> None:
     made = context.make_environment({"HOME": "/home/me", "TMPDIR": "/var/tmp"}, tmp_path / "deep" / "work", 0, {})
     for name in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"):
         assert Path(made[name]).is_dir() and Path(made[name]).is_relative_to(tmp_path)

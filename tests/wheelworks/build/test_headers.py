@@ -116,7 +116,7 @@ def test_each_installer_has_its_place(
     assert "3.14.99" in found and headers.find_headers(FREE).release == "3.14.99"
 
 
-def test_where_there_are_none_the_ways_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_are_none_the_ways_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(headers, "list_header_folders", lambda version: iter(()))
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(WheelworksError, match=r"no headers of CPython 3\.14 on this machine") as caught:

@@ -158,7 +158,7 @@ BROKEN = [b"[", b"\xff", b"build-system = 1", b"[build-system]\nrequires = 'x'",
 
 
 @pytest.mark.parametrize("data", BROKEN)
-def test_a_broken_pyproject_is_told(data: bytes, tmp_path: Path) -> None:
+def test_a_broken_pyproject_is_reported(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_bytes(data)
     with pytest.raises(WheelworksError, match=r"pyproject\.toml"):
         source.read_build_requirements(tmp_path)

@@ -68,7 +68,7 @@ def test_all_but_the_binary_is_the_same_to_the_byte(platform: str, ours: Path, p
 
 
 @pytest.mark.parametrize("platform", OFFICIAL)
-def test_ours_installs_wherever_the_official_one_does(platform: str, ours: Path, published: Published) -> None:
+def test_our_wheel_installs_wherever_the_official_one_does(platform: str, ours: Path, published: Published) -> None:
     """The tag of an early libc or system version implies the later ones. The universal2 tag covers both CPUs."""
     theirs = {str(tag) for tag in tags(published.wheel(RELEASE, OFFICIAL[platform]))}
     implied = {"cp311-abi3-manylinux_2_28_aarch64", "cp311-abi3-macosx_10_9_universal2"}

@@ -87,7 +87,7 @@ def test_json_is_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert {wheel["runner"] for wheel in said["wheels"]} == {"windows-11-arm"}
 
 
-def test_a_name_that_only_a_build_tells_is_asked_for(tmp_path: Path) -> None:
+def test_a_name_that_only_a_build_knows_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(WheelworksError, match=r"doesn't state name and version") as caught:
         build_wheels.main([project(tmp_path, "[project]\nname = 'x'\ndynamic = ['version']\n"), "--list"])
     assert "make its sdist" in caught.value.hint
@@ -114,7 +114,7 @@ def test_what_there_is_not_is_refused(words: tuple[str, ...], tmp_path: Path) ->
         (("--abi", "py3-none-any"), "cibuildwheel makes no py3-none-any wheel"),
     ],
 )
-def test_what_cibuildwheel_cannot_be_told(words: tuple[str, ...], says: str, tmp_path: Path) -> None:
+def test_what_cibuildwheel_cannot_express(words: tuple[str, ...], says: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=says):
         build_wheels.main([project(tmp_path), "--builder", "cibuildwheel", "--out", str(tmp_path), *words])
 
@@ -125,7 +125,7 @@ def test_json_is_a_form_of_the_list(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_the_other_builder_tells_what_it_would_build(
+def test_the_other_builder_lists_what_it_would_build(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert build_wheels.main([str(ROOT), "--list", "--builder", "cibuildwheel"]) == 0
@@ -139,7 +139,7 @@ def test_the_other_builder_tells_what_it_would_build(
 
 
 @pytest.mark.integration
-def test_its_settings_may_go_beyond_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_settings_may_exceed_our_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = project(tmp_path, PYPROJECT + '[tool.cibuildwheel]\nbuild = "cp312-*"\n')
     assert build_wheels.main([folder, "--list", "--builder", "cibuildwheel"]) == 0
     assert "│ cp312-" in capsys.readouterr().out

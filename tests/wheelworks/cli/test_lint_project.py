@@ -63,7 +63,7 @@ def test_our_own_lock_files_are_right() -> None:
     assert list(lint_project.check_locks(ROOT)) == []
 
 
-def test_workflows_that_could_not_be_looked_at_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workflows_that_could_not_be_looked_at_are_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / ".github" / "workflows").mkdir(parents=True)
     monkeypatch.setattr(lint_project, "ZIZMOR", "no_such_module")
     assert codes(folder) == [("W604", ".github/workflows")]

@@ -203,7 +203,7 @@ import wheelworks.cli.test_foreign, wheelworks.cli._running
     assert ended.returncode == 0, ended.stderr
 
 
-def test_shows_outcomes_and_tells_failures_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+def test_shows_outcomes_and_whole_failures(capsys: pytest.CaptureFixture[str]) -> None:
     finding = "heap-buffer-overflow-write: writes 1 byte, 0 past the end of a Bytes object"
     _running.show_verdicts(
         [verdict(OURS, "passed", checks=40), verdict(THEIRS, "failed", why="it failed", findings=(finding,))]

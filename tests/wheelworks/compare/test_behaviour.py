@@ -52,7 +52,7 @@ def test_other_notes(change: dict[str, dict[str, str]], code: str, pair: WheelPa
         assert [one.code for one in found] == [code] and unproven == []
 
 
-def test_a_call_that_could_not_be_run_is_no_difference_but_is_told(pair: WheelPair) -> None:
+def test_a_call_that_could_not_run_is_reported_and_no_difference(pair: WheelPair) -> None:
     other = replace(Notes(), calls={"f()": "Unsupported: it calls malloc", "f(2)": "ValueError: two"})
     found, unproven, calls = compare_behaviour(pair, {KEY: Notes()}, {KEY: other})
     assert found == [] and calls == 1
@@ -60,12 +60,12 @@ def test_a_call_that_could_not_be_run_is_no_difference_but_is_told(pair: WheelPa
 
 
 @pytest.mark.parametrize("second", [{(FILE, ""): Notes(why="no emulated CPU")}, {}])
-def test_what_did_not_run_is_told(second: dict[tuple[str, str], Notes], pair: WheelPair) -> None:
+def test_what_did_not_run_is_reported(second: dict[tuple[str, str], Notes], pair: WheelPair) -> None:
     found, unproven, calls = compare_behaviour(pair, {KEY: Notes()}, second)
     assert (found, calls, len(unproven)) == ([], 0, 1)
 
 
-def test_two_that_cannot_be_imported_are_told(pair: WheelPair) -> None:
+def test_two_that_cannot_be_imported_are_reported(pair: WheelPair) -> None:
     broken = Notes({"import": "fault: wild-pointer"}, {}, {})
     found, unproven, _ = compare_behaviour(pair, {KEY: broken}, {KEY: broken})
     assert found == [] and "neither can be imported: fault: wild-pointer" in str(unproven[0])

@@ -19,7 +19,7 @@ BEYOND = {f"{abi} on {system} {cpu}" for abi in ABIS for system in ("glibc", "mu
 UNRUN = {f"{abi} on {system} powerpc64le" for abi in ABIS for system in ("glibc", "musl")}
 
 
-def test_ours_are_the_published_ones_and_some_more(tornado_release: Path, wheelworks_cache: Path) -> None:
+def test_we_build_the_published_wheels_and_more(tornado_release: Path, wheelworks_cache: Path) -> None:
     ended = wheelworks("compare", tornado_release, RELEASE, cache=wheelworks_cache)
     differences = [line for line in ended.err.splitlines() if line.startswith("error: ")]
     assert set(re.findall(r"missing-wheel: (.*?): ", ended.err)) == BEYOND

@@ -78,7 +78,7 @@ def test_every_interpreter_is_found_once_and_the_missing_are_named() -> None:
     )
 
 
-def test_a_version_that_is_not_here_is_said() -> None:
+def test_a_version_that_is_not_here_is_reported() -> None:
     with pytest.raises(WheelworksError, match=r"no CPython 3\.99 on this machine") as caught:
         interpreters.find_pythons(["3.99"])
     assert caught.value.exit_code == 1 and "uv python install 3.99" in caught.value.hint

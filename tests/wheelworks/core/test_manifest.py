@@ -86,7 +86,7 @@ WHEEL: dict[str, Any] = {**GOOD["wheels"][0], "fingerprint": {"recipe_sha256": "
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"schema": 2, "wheels": []}'])
-def test_what_is_no_manifest_is_told(text: str, tmp_path: Path) -> None:
+def test_what_is_no_manifest_is_reported(text: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(WheelworksError, match="no manifest of this version"):
         manifest.load(tmp_path)
@@ -122,7 +122,7 @@ def test_the_required_fields_are_enough(wheels: list[Any], tmp_path: Path) -> No
         ("wheels", [{**WHEEL, "runs": [{"how": "x", "outcome": "ran"}]}]),
     ],
 )  # fmt: skip
-def test_a_part_that_its_readers_could_not_use_is_told(part: str, value: object, tmp_path: Path) -> None:
+def test_a_part_that_its_readers_could_not_use_is_reported(part: str, value: object, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({**GOOD, part: value}))
     with pytest.raises(WheelworksError, match="no manifest of this version"):
         manifest.load(tmp_path)
@@ -152,7 +152,7 @@ def test_any_value_is_read_or_refused(key: str, value: object, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"[" * 100_000, b'{"schema": 2, "wheels": [1]}'])
-def test_hostile_manifests_are_told(data: bytes, tmp_path: Path) -> None:
+def test_hostile_manifests_are_reported(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(data)
     with pytest.raises(WheelworksError, match="no manifest of this version"):
         manifest.load(tmp_path)

@@ -149,7 +149,7 @@ def test_an_interrupt_waits_until_the_program_is_known(monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
-def test_a_tied_program_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+def test_a_program_dies_with_a_killed_parent(tmp_path: Path) -> None:
     """The program is interrupted as by Ctrl-C, so that it can clean up."""
     child = """\
 import os, pathlib, signal, sys, time
@@ -176,7 +176,7 @@ process.run([sys.executable, *sys.argv[1:]], die_with_parent=True)
     assert (tmp_path / "cleaned").exists()
 
 
-def test_a_program_that_is_not_tied_reads_nothing() -> None:
+def test_a_program_without_die_with_parent_reads_nothing() -> None:
     assert process.run([sys.executable, "-c", "import sys; print(repr(sys.stdin.read()))"]).output == "''\n"
     process.watch_parent()  # nothing happens: this process has no die_with_parent either
 

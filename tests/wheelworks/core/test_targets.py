@@ -229,7 +229,7 @@ def test_one_target_brings_its_family() -> None:
     assert one.record()["targets"] == ["manylinux_2_17_s390x", "musllinux_1_2_s390x"]
 
 
-def test_what_a_matrix_is_told() -> None:
+def test_what_a_matrix_gets() -> None:
     (one,) = targets.plan_wheels("x-1", [targets.find_target("win32")], [targets.find_abi("cp314t")], pure=False)
     assert one.record() == {
         "name": "x-1-cp314-cp314t-win32.whl",

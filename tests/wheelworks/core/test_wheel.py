@@ -100,7 +100,7 @@ def test_a_wheel_without_a_wheel_file_is_refused() -> None:
         replace_tags({}, parse_tag("py3-none-any"), INFO)
 
 
-def test_names_are_taken_apart_and_put_together() -> None:
+def test_names_are_parsed_and_formatted() -> None:
     name = parse_wheel_name("x-1.0-2b-cp311-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64.whl")
     assert (name.distribution, name.version, name.build, name.abi) == ("x", "1.0", "2b", "cp311-abi3")
     assert name.platforms == {"manylinux2014_aarch64", "manylinux_2_17_aarch64"}

@@ -66,7 +66,7 @@ def test_writable_buffers_are_changed_in_place(module: EmulatedModule) -> None:
         module.parse_buffers(b"a", b"b")
 
 
-def test_overlapping_buffers_overlap_in_the_guest(module: EmulatedModule) -> None:
+def test_overlapping_buffers_overlap_in_emulated_memory(module: EmulatedModule) -> None:
     target = bytearray(b"\1\2\4\10")
     assert module.parse_buffers(memoryview(target)[:3], target) == 3
     assert target == b"\0\0\0\10"

@@ -36,7 +36,7 @@ def test_a_wheel_without_extension(tmp_path: Path) -> None:
         load(make(tmp_path / NAME, x__py=b""))
 
 
-def test_several_extensions_must_be_told_apart(tmp_path: Path) -> None:
+def test_several_extensions_need_a_choice(tmp_path: Path) -> None:
     path = make(tmp_path / NAME, a__pyd=b"1", b__pyd=b"2")
     with pytest.raises(UsageError, match=r"several extension modules: a\.pyd, b\.pyd"):
         choose_extension(read_extensions(path), None, path)

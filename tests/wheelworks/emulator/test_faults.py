@@ -192,7 +192,7 @@ def test_the_module_starts_afresh_after_a_fault() -> None:
             module.run(b"second")
 
 
-def test_a_finding_tells_what_where_and_with_what() -> None:
+def test_a_finding_names_cause_place_and_arguments() -> None:
     text = str(finding("store_past_result", "linux_aarch64", data=b"abc"))
     assert text.startswith(
         "heap-buffer-overflow-write: writes 1 bytes at offset 3, 1 past the end of a new bytes object"

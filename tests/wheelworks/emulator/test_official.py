@@ -77,7 +77,7 @@ def test_an_official_wheel_masks_right(platform: str, abi: str, wheel: object) -
     assert smoke_test(path).outcome == "passed"
 
 
-def test_power_is_said_not_to_be_emulated(wheel: object) -> None:
+def test_power_is_reported_as_not_emulated(wheel: object) -> None:
     path = wheel("manylinux2014_ppc64le", "abi3")  # type: ignore[operator]  # the fixture is a function
     with pytest.raises(Unsupported, match="PPC64, which no emulated CPU runs"):
         load(path)

@@ -45,7 +45,7 @@ def test_the_recipe() -> None:
     assert "3.15" in caught.value.hint
 
 
-def test_the_key_tells_recipes_apart() -> None:
+def test_the_key_differs_by_recipe() -> None:
     others = [
         replace(RECIPE, suite="trixie"),
         replace(RECIPE, architecture="armhf"),

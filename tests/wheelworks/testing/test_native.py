@@ -83,7 +83,7 @@ def test_a_folder_without_wheels_is_refused(tmp_path: Path) -> None:
         command.main(["--from", str(tmp_path)])
 
 
-def test_shows_counts_and_tells_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_shows_counts_and_reports_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
     command.show_results([result("tornado.test.x: passes with the speedups off, and with them on failed: no")])
     shown = capsys.readouterr()
     assert "3.13.0" in shown.out and "1000 / 1" in shown.out
