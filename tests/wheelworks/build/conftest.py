@@ -1,8 +1,10 @@
-"""Keep fast tests of the builder from starting programs, so that no download goes unnoticed."""
+"""Fixtures of the builder's tests. Fast ones must not start programs, so that no download goes unnoticed."""
 
 from __future__ import annotations
 
+import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,3 +26,10 @@ def no_program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     monkeypatch.setattr(subprocess.Popen, "__del__", lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def manifest(dist: Path) -> dict[str, Any]:
+    """Return the manifest of a test module's own output folder."""
+    found: dict[str, Any] = json.loads((dist / "manifest.json").read_text())
+    return found

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from wheelworks.core.manifest import generate_schema
 from tests.fixtures import installers
 from tests.fixtures.commands import wheelworks
 from tests.fixtures.package import STEM
+from tests.fixtures.wheels import read_files
 from tests.wheelworks.core.test_targets import ABIS, PLATFORMS
 
 pytestmark = pytest.mark.integration
@@ -39,18 +38,6 @@ DLLS = {"cp311-abi3": "python3.dll", "cp314-cp314t": "python314t.dll", "cp315-ab
 @pytest.fixture(scope="module")
 def dist(release: Path) -> Path:
     return release
-
-
-@pytest.fixture(scope="module")
-def manifest(dist: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((dist / "manifest.json").read_text())
-    return found
-
-
-def members(wheel: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(wheel) as archive:
-        assert archive.testzip() is None
-        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def again(dist: Path, cache: Path, *words: str) -> str:
@@ -77,7 +64,7 @@ def test_a_release_is_these_files_and_no_other(dist: Path, manifest: dict[str, A
 def test_each_wheel_has_its_extension(name: str, dist: Path, manifest: dict[str, Any]) -> None:
     planned = PLANNED[name]
     assert planned.abi
-    first, found = planned.targets[0], members(dist / name)
+    first, found = planned.targets[0], read_files(dist / name)
     (file,) = [file for file in found if file.endswith(SUFFIXES)]
     expected = EXTENSIONS[planned.abi.id][first.os].format(first.platform.replace("-", "_"))
     assert file == f"tornado_speedups/{expected}"
@@ -93,7 +80,7 @@ def test_each_wheel_has_its_extension(name: str, dist: Path, manifest: dict[str,
 
 
 def test_the_pure_wheel_has_none(dist: Path) -> None:
-    found, other = members(dist / PURE), members(dist / f"{STEM}-cp311-abi3-win32.whl")
+    found, other = read_files(dist / PURE), read_files(dist / f"{STEM}-cp311-abi3-win32.whl")
     assert not [file for file in found if file.endswith(SUFFIXES)]
     package = {file for file in other if file.startswith("tornado_speedups/") and not file.endswith(SUFFIXES)}
     assert {file for file in found if file.startswith("tornado_speedups/")} == package
@@ -102,7 +89,7 @@ def test_the_pure_wheel_has_none(dist: Path) -> None:
 
 def test_32_bit_arm_asks_for_no_table_of_exceptions(dist: Path) -> None:
     (name,) = [name for name in WHEELS if "armv7l" in name and "abi3-" in name]
-    found = members(dist / name)
+    found = read_files(dist / name)
     (binary,) = describe(found["tornado_speedups/_speedups.abi3.so"], name)
     assert all(symbol.startswith(("Py", "_Py")) for symbol in binary.symbols)
 

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import struct
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from packaging.utils import parse_wheel_filename
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
 from tests.fixtures.package import STEM
+from tests.fixtures.wheels import read_files
 
 pytestmark = pytest.mark.integration
 
@@ -47,20 +47,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Pa
     return out
 
 
-@pytest.fixture(scope="module")
-def manifest(dist: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((dist / "manifest.json").read_text())
-    return found
-
-
-def members(wheel: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(wheel) as archive:
-        assert archive.testzip() is None
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
 def extension(wheel: Path) -> bytes:
-    return members(wheel)[f"tornado_speedups/{EXTENSION[wheel.name]}"]
+    return read_files(wheel)[f"tornado_speedups/{EXTENSION[wheel.name]}"]
 
 
 @pytest.mark.parametrize("name", WHEELS)
@@ -88,7 +76,7 @@ def test_readme_shows_about_these_sizes(manifest: dict[str, Any]) -> None:
 def test_the_files_are_those_and_no_other(name: str, dist: Path) -> None:
     package = {f"tornado_speedups/{file}" for file in PYTHON_FILES | {EXTENSION[name]}}
     info = {f"{STEM}.dist-info/{file}" for file in METADATA}
-    found = members(dist / name)
+    found = read_files(dist / name)
     assert set(found) == package | info
     for file in PYTHON_FILES:
         assert found[f"tornado_speedups/{file}"] == (ROOT / "src/tornado_speedups" / file).read_bytes()
@@ -96,7 +84,7 @@ def test_the_files_are_those_and_no_other(name: str, dist: Path) -> None:
 
 @pytest.mark.parametrize("name", WHEELS)
 def test_metadata_is_valid(name: str, dist: Path) -> None:
-    found = members(dist / name)
+    found = read_files(dist / name)
     lines = found[f"{STEM}.dist-info/WHEEL"].decode().splitlines()
     assert {"Wheel-Version: 1.0", "Root-Is-Purelib: false"} <= set(lines)
     tags = sorted(str(tag) for tag in parse_wheel_filename(name)[3])

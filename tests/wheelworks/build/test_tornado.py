@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from wheelworks.core import targets
 
 from tests.fixtures.commands import wheelworks
 from tests.fixtures.downloads import Published
+from tests.fixtures.wheels import read_files
 
 pytestmark = pytest.mark.integration
 
@@ -42,26 +42,21 @@ def tags(path: Path) -> frozenset[Tag]:
     return parse_wheel_filename(path.name)[3]
 
 
-def members(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
-
-
 def test_three_wheels(ours: Path) -> None:
     assert len(list(ours.glob("*.whl"))) == 3
 
 
 @pytest.mark.parametrize("platform", OFFICIAL)
 def test_the_files_are_those_of_the_official_wheel(platform: str, ours: Path, published: Published) -> None:
-    built = members(wheel_for(platform, ours))
-    official = members(published.wheel(RELEASE, OFFICIAL[platform]))
+    built = read_files(wheel_for(platform, ours))
+    official = read_files(published.wheel(RELEASE, OFFICIAL[platform]))
     assert sorted(built) == sorted(official)
 
 
 @pytest.mark.parametrize("platform", OFFICIAL)
 def test_all_but_the_binary_is_the_same_to_the_byte(platform: str, ours: Path, published: Published) -> None:
-    built = members(wheel_for(platform, ours))
-    official = members(published.wheel(RELEASE, OFFICIAL[platform]))
+    built = read_files(wheel_for(platform, ours))
+    official = read_files(published.wheel(RELEASE, OFFICIAL[platform]))
     for name, data in official.items():
         if not name.endswith((".so", ".pyd", "/WHEEL", "/RECORD")):
             assert built[name] == data or built[name] == data.replace(b"\r\n", b"\n"), name
