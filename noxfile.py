@@ -126,7 +126,7 @@ def test_suite(session: nox.Session) -> None:
     """Test the suite, and the package as installed from its wheel; ``-- --integration`` adds the slow tests."""
     install(session, "test")
     install_package(session)
-    session.run("pytest", *session.posargs, env=SCRIPTS)
+    session.run("pytest", *(session.posargs or ["-n", "auto", "--dist", "loadfile"]), env=SCRIPTS)
 
 
 @nox.session
