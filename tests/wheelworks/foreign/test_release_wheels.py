@@ -41,11 +41,8 @@ def function_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("cpu", "age"),
-    # `cross-arm64`, which .ci/run calls first, runs all tests of the package under ARM64's oldest.
-    [(cpu, age) for cpu in CPUS for age in ("oldest", "newest") if (cpu, age) != ("aarch64", "oldest")],
-)
+@pytest.mark.parametrize("age", ["oldest", "newest"])
+@pytest.mark.parametrize("cpu", CPUS)
 def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, function_tests: Path) -> None:
     versions = interpreters.list_debian_versions(find_cpu(cpu).debian)
     python, abi = (versions[0], "cp311-abi3") if age == "oldest" else (versions[-1], "cp315-abi3.abi3t")
