@@ -123,7 +123,7 @@ def release(session: nox.Session) -> None:
 
 @nox.session(name="test-suite")
 def test_suite(session: nox.Session) -> None:
-    """Test the suite, and the package as installed from its wheel; ``-- --integration`` adds the slow tests."""
+    """Test the suite, and the package as installed; ``-- --integration`` adds the slow tests, ``--release`` all."""
     install(session, "test")
     install_package(session)
     session.run("pytest", *(session.posargs or ["-n", "auto", "--dist", "loadfile"]), env=SCRIPTS)

@@ -1,4 +1,4 @@
-"""Options for all test runs. Slow tests run only with ``--integration``.
+"""Options for all test runs. Slow tests run only with ``--integration``, the slowest only with ``--release``.
 
 pytest reads options only from initial conftest files, so this file also defines the options of the subfolders.
 """
@@ -13,6 +13,7 @@ from tests.fixtures import commands, downloads
 
 ROOT = Path(__file__).parents[1]
 SLOW = ("integration", "exhaustive")
+SLOWEST = "release"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,12 +33,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="also build by cibuildwheel for this CPU, under qemu: aarch64; repeatable",
     )
     parser.addoption("--integration", action="store_true", help="also run the slow tests: real builds, real wheels")
+    parser.addoption("--release", action="store_true", help="also run the slow tests and what only releases wait for")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
+    if config.getoption("--release"):
+        return "kinds of tests: fast, exhaustive, integration, release"
     if config.getoption("--integration"):
-        return "kinds of tests: fast, exhaustive, integration"
-    return "kinds of tests: fast; left out: exhaustive, integration (real builds, real wheels): --integration"
+        return "kinds of tests: fast, exhaustive, integration; left out: release (minutes each): --release"
+    return "kinds of tests: fast; left out: exhaustive, integration (real builds, real wheels): --integration; release"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,7 +54,10 @@ def _left_out(item: pytest.Item, config: pytest.Config) -> bool:
     if config.getoption("--only-wheels"):
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         return parameters.get("speedups") not in config.getoption("--wheel")
-    return not config.getoption("--integration") and any(item.get_closest_marker(kind) for kind in SLOW)
+    if config.getoption("--release"):
+        return False
+    kinds = (SLOWEST,) if config.getoption("--integration") else (*SLOW, SLOWEST)
+    return any(item.get_closest_marker(kind) for kind in kinds)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from wheelworks.core.wheel import parse_wheel_name
 from tests.fixtures import containers
 from tests.fixtures.commands import Ended, wheelworks
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.release
 
 BOTH = ("--abi", "cp311-abi3")
 

@@ -19,6 +19,7 @@ from wheelworks.foreign.run import REPOSITORY_TESTS, run_wheel
 from tests.fixtures.commands import wheelworks
 
 CPUS = ["aarch64", "armv7l", "riscv64", "s390x", "ppc64le"]
+AGES = ["oldest", pytest.param("newest", marks=pytest.mark.release)]
 
 pytestmark = [
     pytest.mark.integration,
@@ -41,7 +42,7 @@ def function_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("age", ["oldest", "newest"])
+@pytest.mark.parametrize("age", AGES)
 @pytest.mark.parametrize("cpu", CPUS)
 def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, function_tests: Path) -> None:
     versions = interpreters.list_debian_versions(find_cpu(cpu).debian)
