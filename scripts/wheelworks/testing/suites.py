@@ -32,7 +32,7 @@ UPDATE_EVERY = 5.0  # seconds
 LOG_TAIL = 2000  # bytes
 
 # Values of pytest's option -m. Tests that need compilers, downloads or emulators don't run in an environment.
-EXHAUSTIVE = "not integration and not release"
+EXHAUSTIVE = "not integration"
 QUICK = f"{EXHAUSTIVE} and not exhaustive"
 
 

@@ -14,7 +14,7 @@ from wheelworks.core.wheel import parse_wheel_name
 from tests.fixtures import containers
 from tests.fixtures.commands import Ended, wheelworks
 
-pytestmark = pytest.mark.release
+pytestmark = [pytest.mark.integration, pytest.mark.release]
 
 BOTH = ("--abi", "cp311-abi3")
 

@@ -27,6 +27,7 @@ from tests.fixtures.commands import ROOT, environment
 from tests.fixtures.package import VERSION
 
 pytestmark = [
+    pytest.mark.integration,
     pytest.mark.release,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for what is left running in /proc"),
 ]

@@ -194,6 +194,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> 
     return built
 
 
+@pytest.mark.integration
 @pytest.mark.release
 def test_a_fault_is_a_new_failure(faulty: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
     out = tmp_path / "results.json"

@@ -62,7 +62,7 @@ class Reporter:
 
 
 OPTIONS = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={FOLDER}", FOLDER]
-OPTIONS += ["--continue-on-collection-errors", "-m", MARKS, "-o", "markers=integration\nexhaustive\nrelease"]
+OPTIONS += ["--continue-on-collection-errors", "-m", MARKS, "-o", "markers=integration\nexhaustive"]
 
 # Exit codes that the results explain: a failed test, or a shard without tests.
 EXPLAINED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
