@@ -13,7 +13,7 @@ from wheelworks.build.backend import Backend, BackendError, BuildEnvironment, ma
 from wheelworks.build.headers import Headers, adapt_headers, find_headers
 from wheelworks.build.sdist import write_sdist
 from wheelworks.build.source import SourceTree
-from wheelworks.core import interpreters, manifest
+from wheelworks.core import interpreters, manifest, source_tree
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.targets import Abi, get_oldest_abi
 
@@ -107,7 +107,7 @@ def prepare_context(
     ``python`` is the interpreter that the user chose. Raises WheelworksError if ``path`` is no project, or if
     something is missing.
     """
-    kind, variables = source.check_source(path), variables or {}
+    kind, variables = source_tree.check_source(path), variables or {}
     interpreter = interpreters.find_build_python(chosen=python)
     headers = {abi.id: _find_headers(abi, interpreter, update) for abi in abis or [get_oldest_abi()]}
     if kind == "directory":
@@ -135,7 +135,7 @@ def _make_sdist(
     epoch = source.read_directory_epoch(folder)
     commit, dirty, _ = source.read_commit(folder)
     passed = make_environment(os.environ, work, epoch, variables)
-    copy = source.copy_directory(folder, work / "copy" / "source")
+    copy = source_tree.copy_directory(folder, work / "copy" / "source")
     environment = _install_build_environment(copy, python, passed, update)
     try:
         made = Backend(copy, environment, passed).make("sdist", work / "made")

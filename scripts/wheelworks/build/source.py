@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,11 +14,11 @@ from typing import Any, Literal
 
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
-from wheelworks.build.sdist import unpack_sdist
 from wheelworks.core import manifest, targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import hash_file
-from wheelworks.core.git import run_git
+from wheelworks.core.sdist import unpack_sdist
+from wheelworks.core.source_tree import LEFT_BY_TOOLS, list_git_files, query_git, read_pyproject
 
 PURE_HINT = """\
 [tool.wheelworks]
@@ -28,12 +26,6 @@ pure = { NAME_OF_A_SWITCH = "0" }   # the variables with which the build leaves 
 
 # The dates that a zip archive can hold: 1980 to 2107.
 _EARLIEST, _LATEST = 315_532_800, 4_354_819_198
-
-# Files that tools leave in a folder, for folders without git.
-_LEFT_BY_TOOLS = shutil.ignore_patterns(
-    *(".git", ".hg", ".nox", ".tox", ".venv", "venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache"),
-    "node_modules",
-)
 
 
 @dataclass(frozen=True)
@@ -56,19 +48,6 @@ class SourceTree:
     def record(self) -> manifest.Source:
         """Return the manifest's record of the source."""
         return manifest.Source(**{name: value for name, value in asdict(self).items() if name != "tree"})
-
-
-def check_source(path: Path) -> Literal["directory", "sdist"]:
-    """Return the kind of ``path``. Raises UsageError if it is neither a project's folder nor an sdist."""
-    if not path.exists():
-        raise UsageError(f"{path}: no such file or folder", "SOURCE is a project's folder or its sdist (.tar.gz)")
-    if path.is_dir():
-        if not (path / "pyproject.toml").is_file() and not (path / "setup.py").is_file():
-            raise UsageError(f"{path}: no project: it has neither pyproject.toml nor setup.py")
-        return "directory"
-    if not path.name.endswith((".tar.gz", ".tgz")):
-        raise UsageError(f"{path}: neither a folder nor an sdist (.tar.gz)")
-    return "sdist"
 
 
 def unpack_source(archive: Path, into: Path) -> SourceTree:
@@ -99,57 +78,13 @@ def _clamp_epoch(seconds: int) -> int:
     return min(max(seconds, _EARLIEST), _LATEST)
 
 
-def copy_directory(folder: Path, into: Path) -> Path:
-    """Copy a project's files, so that building leaves its folder unchanged.
-
-    With git these are the files that git tracks or doesn't ignore. ``.git`` becomes a pointer, for backends that get
-    the version from git.
-    """
-    files = list_git_files(folder)
-    if files is None:
-        shutil.copytree(folder, into, ignore=_LEFT_BY_TOOLS, ignore_dangling_symlinks=True)
-        return into
-    into.mkdir(parents=True)
-    for name in files:
-        _copy_entry(folder / name, into / name)
-    if git_folder := _git(folder, "rev-parse", "--absolute-git-dir"):
-        (into / ".git").write_text(f"gitdir: {git_folder}\n", encoding="utf-8")
-    return into
-
-
-def _copy_entry(path: Path, place: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():  # a submodule, or a link to a folder
-        shutil.copytree(path, place, ignore=_LEFT_BY_TOOLS, dirs_exist_ok=True)
-    elif path.is_file():  # a tracked file may have been deleted
-        shutil.copy2(path, place)
-
-
-def list_git_files(folder: Path) -> list[str] | None:
-    """Return the files of a project's folder that git tracks or doesn't ignore; None if git doesn't know the project.
-
-    Git doesn't know a folder that another project's work tree contains and ignores.
-    """
-    listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    files = set((listed or "").split("\0")) - {""}
-    return sorted(files) if files & {"pyproject.toml", "setup.py"} else None
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    try:
-        completed = run_git(folder, *words)
-    except WheelworksError:
-        return None  # git isn't installed
-    return None if completed.status else completed.output.rstrip("\n")  # a file's name may begin or end with a space
-
-
 def read_commit(folder: Path) -> tuple[str, bool, int | None]:
     """Return a folder's commit, whether files differ from it, and its time; ("", False, None) without one."""
-    head = _git(folder, "log", "-1", "--format=%H %ct")
+    head = query_git(folder, "log", "-1", "--format=%H %ct")
     if not head or list_git_files(folder) is None:
         return "", False, None
     commit, seconds = head.split()
-    return commit, bool(_git(folder, "status", "--porcelain", "--", ".")), int(seconds)
+    return commit, bool(query_git(folder, "status", "--porcelain", "--", ".")), int(seconds)
 
 
 def read_directory_epoch(folder: Path) -> int:
@@ -162,7 +97,7 @@ def read_directory_epoch(folder: Path) -> int:
 
 def _iter_files(folder: Path) -> Iterator[Path]:
     for name, folders, files in os.walk(folder):
-        folders[:] = sorted(set(folders) - _LEFT_BY_TOOLS(name, folders))
+        folders[:] = sorted(set(folders) - LEFT_BY_TOOLS(name, folders))
         yield from (Path(name, file) for file in files if Path(name, file).is_file())
 
 
@@ -174,15 +109,6 @@ def hash_tree(tree: Path) -> str:
             executable = "x" if path.stat().st_mode & 0o100 else "-"
             total.update(f"{path.relative_to(tree).as_posix()}\0{executable}{hash_file(path)}\n".encode())
     return total.hexdigest()
-
-
-def read_pyproject(tree: Path) -> dict[str, Any]:
-    """Return a tree's pyproject.toml, empty if there is none. Raises WheelworksError if it can't be read."""
-    file = tree / "pyproject.toml"
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WheelworksError(f"pyproject.toml of {tree.name} can't be read: {error}") from error
 
 
 def read_build_requirements(tree: Path) -> list[str]:

@@ -13,12 +13,13 @@ from pathlib import Path
 from wheelworks.build import cibuildwheel
 from wheelworks.build.builder import BuildTask, make_tasks
 from wheelworks.build.context import BuildContext, prepare_context
-from wheelworks.build.source import check_source, read_name_version, read_pure_variables, unpack_source
+from wheelworks.build.source import read_name_version, read_pure_variables, unpack_source
 from wheelworks.cli import _building, _page, ci_matrix
 from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
 from wheelworks.core import console, manifest, targets
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import write_file
+from wheelworks.core.source_tree import check_source
 
 EPILOG = """\
 examples:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks.build.builder import make_tasks
-from wheelworks.build.source import check_source
 from wheelworks.cli import _building
 from wheelworks.cli._command import create_parser
 from wheelworks.core import targets
+from wheelworks.core.source_tree import check_source
 
 EPILOG = """\
 examples:

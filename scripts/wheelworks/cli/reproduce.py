@@ -12,12 +12,12 @@ from msgspec import structs
 from rich.markup import escape
 
 from wheelworks.build.context import parse_variables
-from wheelworks.build.source import check_source
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
 from wheelworks.core import console, index, manifest, targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
+from wheelworks.core.source_tree import check_source
 from wheelworks.reproduce import differences, provenance, rebuild, result, source
 from wheelworks.reproduce.provenance import PROVENANCE_FILE, ToolchainMismatch
 from wheelworks.reproduce.rebuild import BuildRecipe, Rebuilder, Selection

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wheelworks.build import source
+from wheelworks.core import source_tree
 from wheelworks.core.errors import UsageError, WheelworksError
 
 from tests.fixtures import projects
@@ -84,7 +85,7 @@ def test_a_git_trees_files(tmp_path: Path) -> None:
     projects.committed(folder)
     projects.write(folder, {"untracked.c": "", "ignored.c": "", "build/x.c": "", "deep/untracked.h": ""})
     (folder / "gone.c").unlink()
-    copy = source.copy_directory(folder, tmp_path / "copy")
+    copy = source_tree.copy_directory(folder, tmp_path / "copy")
     names = {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()}
     assert names >= {"sample.c", "untracked.c", "deep/untracked.h", "naïve name.c", ".gitignore"}
     assert not names & {"ignored.c", "gone.c"}
@@ -93,7 +94,7 @@ def test_a_git_trees_files(tmp_path: Path) -> None:
 
 def test_names_with_blanks_at_their_ends(tmp_path: Path) -> None:
     folder = projects.committed(projects.sample(tmp_path / "p", **{" first.c": "", "zz.c\n": ""}))
-    copy = source.copy_directory(folder, tmp_path / "copy")
+    copy = source_tree.copy_directory(folder, tmp_path / "copy")
     assert (copy / " first.c").is_file() and (copy / "zz.c\n").is_file()
 
 
@@ -102,30 +103,30 @@ def test_a_submodule_is_copied_with_its_files(tmp_path: Path) -> None:
     outer = projects.committed(projects.sample(tmp_path / "outer"))
     projects.git(outer, "submodule", "--quiet", "add", str(inner), "vendor/lib")
     projects.git(outer, "commit", "--quiet", "--message=Add")
-    copy = source.copy_directory(outer, tmp_path / "copy")
+    copy = source_tree.copy_directory(outer, tmp_path / "copy")
     assert (copy / "vendor/lib/lib.c").read_text() == "int x;"
 
 
 def test_without_git_what_tools_leave_is_left_out(tmp_path: Path) -> None:
     left = dict.fromkeys(("build/x", "dist/x", ".venv/x", "__pycache__/x", "x.egg-info/x", ".mypy_cache/x"), "")
     folder = projects.sample(tmp_path / "p", **left)
-    copy = source.copy_directory(folder, tmp_path / "copy")
+    copy = source_tree.copy_directory(folder, tmp_path / "copy")
     assert sorted(path.name for path in copy.rglob("*")) == ["MANIFEST.in", "pyproject.toml", "sample.c", "setup.py"]
 
 
 def test_a_folder_that_another_work_tree_ignores_is_its_own(tmp_path: Path) -> None:
     outer = projects.committed(projects.sample(tmp_path / "outer", **{".gitignore": "/inner/\n"}))
     inner = projects.sample(outer / "inner")
-    assert source.list_git_files(inner) is None
+    assert source_tree.list_git_files(inner) is None
     assert source.read_commit(inner) == ("", False, None)
-    copy = source.copy_directory(inner, tmp_path / "copy")
+    copy = source_tree.copy_directory(inner, tmp_path / "copy")
     assert sorted(path.name for path in copy.iterdir()) == sorted(path.name for path in inner.iterdir())
 
 
 def test_no_git_program_is_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = projects.committed(projects.sample(tmp_path / "p"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert source.list_git_files(folder) is None and source.read_commit(folder) == ("", False, None)
+    assert source_tree.list_git_files(folder) is None and source.read_commit(folder) == ("", False, None)
 
 
 def test_the_hash_is_of_names_modes_and_contents(tmp_path: Path) -> None:

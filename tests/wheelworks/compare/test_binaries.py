@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheelworks.build.source import copy_directory
+from wheelworks.core.source_tree import copy_directory
 
 from tests.fixtures import builds
 from tests.fixtures.commands import ROOT, Ended, wheelworks

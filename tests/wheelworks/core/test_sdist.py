@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelworks.build.sdist import unpack_sdist
 from wheelworks.core.archive import Limits
 from wheelworks.core.errors import WheelworksError
+from wheelworks.core.sdist import unpack_sdist
 
 from tests.fixtures.archives import TOP, file, header, of_zeros, sdist, special, tar
 
