@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core.errors import Unsupported, WheelworksError
 
 BASELINE = Path(__file__).with_name("icount.json")
 SCHEMA = 1
@@ -74,7 +74,6 @@ class Change:
 def count_wheel(wheel: Path) -> WheelCounts:
     """Count the instructions of each function. Raises WheelworksError for a wheel whose code is wrong."""
     from wheelworks.emulator import load
-    from wheelworks.emulator.faults import Unsupported
 
     tags = "-".join(wheel.name.removesuffix(".whl").rsplit("-", 3)[1:])
     try:

@@ -15,6 +15,10 @@ class WheelworksError(Exception):
         self.hint = hint
 
 
+class Unsupported(WheelworksError):
+    """A file needs something that this program can't do, which says nothing about the file. The exit status is 1."""
+
+
 class UsageError(WheelworksError):
     """A command was given an argument that can't be right. The exit status is 2."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wheelworks.core.formats import read_image
 from wheelworks.emulator.cpu import RunLimits
 from wheelworks.emulator.extension import EmulatedModule, choose_extension, read_extensions
-from wheelworks.emulator.formats import read_image
 
 __all__ = ["EmulatedModule", "RunLimits", "load"]
 

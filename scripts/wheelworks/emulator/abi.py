@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wheelworks.core.errors import WheelworksError
-
-Os = Literal["windows", "macos", "linux"]
-CPUS_64 = ("aarch64", "x86_64", "riscv64", "s390x")
-CPUS_32 = ("x86", "arm")
+from wheelworks.core.image import CPUS_32, CPUS_64, Os
 
 
 @dataclass(frozen=True)

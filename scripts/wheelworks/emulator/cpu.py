@@ -20,8 +20,9 @@ from unicorn import s390x_const as s390
 from unicorn import unicorn_const as uc
 from unicorn import x86_const as x86
 
+from wheelworks.core.errors import Unsupported
 from wheelworks.emulator.abi import Abi
-from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.faults import Fault, add_address
 
 unicorn: Any = untyped_unicorn
 PAGE = 0x1000
@@ -280,7 +281,7 @@ class Cpu:
     def _handle_watched(self, _engine: object, access: int, address: int, size: int, *_rest: object) -> None:
         found = self._check_access(address, size, access in WRITES)
         if found is not None and self._fault is None:
-            self._fault = found.placed(address=self.pc)
+            self._fault = add_address(found, self.pc)
             self.engine.emu_stop()
 
     def _handle_invalid(self, _engine: object, access: int, address: int, size: int, *_rest: object) -> bool:
@@ -290,7 +291,7 @@ class Cpu:
             self._fault = Fault("jump-outside-module", f"a jump to {address:#x}")
         else:
             found = self._check_access(address, size, access in WRITES)
-            self._fault = (found or Fault("wild-pointer", f"{address:#x} is not mapped")).placed(address=self.pc)
+            self._fault = add_address(found or Fault("wild-pointer", f"{address:#x} is not mapped"), self.pc)
         return False
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.core.errors import Unsupported
+from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.memory import Memory
 
 MAX_ENTRIES = 10_000

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from wheelworks.core.archive import Limits, Member
-from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
+from wheelworks.core.image import MAX_FILE, BadImage, Image
 from wheelworks.core.wheel import read_members
 from wheelworks.emulator.abi import Abi, detect_python_abi
 from wheelworks.emulator.capi import EXPORTS
 from wheelworks.emulator.capi.modules import create_module, run_exec_slots
 from wheelworks.emulator.cpu import RunLimits
 from wheelworks.emulator.definition import ModuleDefinition, read_definition, read_slot_array
-from wheelworks.emulator.faults import Fault, Unsupported
-from wheelworks.emulator.image import MAX_FILE, BadImage, Image
+from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.process import EmulatedProcess
 
 SUFFIXES = (".so", ".pyd", ".dylib")

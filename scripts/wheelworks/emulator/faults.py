@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core.errors import Unsupported, WheelworksError
 
 # The words of AddressSanitizer where it has one.
 FaultKind = Literal[
@@ -43,9 +43,6 @@ class Fault(WheelworksError):
         )
 
 
-class Unsupported(WheelworksError):
-    """The binary needs something that isn't emulated, which says nothing about its code."""
-
-    def placed(self, **_known: object) -> Unsupported:
-        """Return the same exception: its place doesn't matter."""
-        return self
+def add_address(found: Fault | Unsupported, address: int) -> Fault | Unsupported:
+    """Add the address of the instruction to a fault that has none."""
+    return found.placed(address=address) if isinstance(found, Fault) else found

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from unicorn.unicorn_const import UC_PROT_READ, UC_PROT_WRITE
 
+from wheelworks.core.errors import Unsupported
 from wheelworks.emulator.cpu import PAGE, Cpu
-from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.faults import Fault
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import mmap
 
 from unicorn.unicorn_const import UC_PROT_READ, UC_PROT_WRITE
 
+from wheelworks.core.errors import Unsupported
 from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.cpu import PAGE, Cpu
-from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Arena, Block, MemoryRegion, check_heap_access
 
 ARENA = 32 << 20

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core.errors import Unsupported, WheelworksError
+from wheelworks.core.formats import list_cpus, read_image
+from wheelworks.core.image import BadImage, Image
 from wheelworks.emulator.cpu import RunLimits
 from wheelworks.emulator.extension import EmulatedModule, ExtensionModule, read_extensions
-from wheelworks.emulator.faults import Fault, Unsupported
-from wheelworks.emulator.formats import list_cpus, read_image
-from wheelworks.emulator.image import BadImage, Image
+from wheelworks.emulator.faults import Fault
 
 # Small values of every kind that a C function may accept.
 VALUES: tuple[object, ...] = (

@@ -2,7 +2,7 @@
 
 How it works, from the module's side:
 
-1. **Loading.** The image (:mod:`wheelworks.emulator.formats`) is copied to memory, relocated and bound, as the
+1. **Loading.** The image (:mod:`wheelworks.core.formats`) is copied to memory, relocated and bound, as the
    operating system's loader would. Constructors run; the entry point of a Windows DLL does not.
 2. **Memory.** The image, the stack, the thread's data and the heap are host memory that Unicorn maps into the CPU's
    address space, so that both sides share the bytes. Guard zones lie between the blocks of the heap, freed blocks are
@@ -37,14 +37,15 @@ from typing import Any
 
 from unicorn.unicorn_const import UC_PROT_ALL, UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE
 
+from wheelworks.core.errors import Unsupported
+from wheelworks.core.image import Image
 from wheelworks.emulator import calling
 from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.alignment import watch_alignment
 from wheelworks.emulator.cpu import PAGE, Cpu, RunLimits
 from wheelworks.emulator.exports import Export, Variable
-from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import MemoryRegion
-from wheelworks.emulator.image import Image
 from wheelworks.emulator.memory import Memory
 from wheelworks.emulator.objects import GuestObject, Objects
 from wheelworks.emulator.state import ProcessState

@@ -10,11 +10,11 @@ import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from wheelworks.core.image import Image
 from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.definition import ModuleDefinition
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Block
-from wheelworks.emulator.image import Image
 from wheelworks.emulator.memory import Memory
 from wheelworks.emulator.objects import GuestObject, Objects
 

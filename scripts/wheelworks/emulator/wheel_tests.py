@@ -15,7 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wheelworks.core import process
-from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
+from wheelworks.core.formats import list_cpus, read_image
+from wheelworks.core.image import BadImage, Image
 from wheelworks.core.junit import read_results
 from wheelworks.core.tags import parse_platform
 from wheelworks.core.verdict import Outcome, Verdict
@@ -23,9 +25,7 @@ from wheelworks.core.wheel import parse_wheel_name, read_members
 from wheelworks.emulator.capi.modules import CALLING_FLAGS
 from wheelworks.emulator.cpu import RunLimits
 from wheelworks.emulator.extension import EmulatedModule, ExtensionModule, read_extensions
-from wheelworks.emulator.faults import Fault, Unsupported
-from wheelworks.emulator.formats import list_cpus, read_image
-from wheelworks.emulator.image import BadImage, Image
+from wheelworks.emulator.faults import Fault
 
 EMULATED_CPUS = frozenset(("x86", "x86_64", "aarch64", "arm", "riscv64", "s390x"))
 REPOSITORY = Path(__file__).parents[3]

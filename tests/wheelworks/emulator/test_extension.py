@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.image import MAX_FILE
 from wheelworks.emulator import load
 from wheelworks.emulator.extension import choose_extension, read_extensions
-from wheelworks.emulator.image import MAX_FILE
 
 NAME = "x-1-cp311-abi3-win_arm64.whl"
 METADATA = "Wheel-Version: 1.0\nTag: cp311-abi3-win_arm64\n"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from wheelworks.core.errors import Unsupported
 from wheelworks.emulator import RunLimits, load
-from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.faults import Fault
 
 from tests.fixtures.builds import ARM64, PLATFORMS, build
 

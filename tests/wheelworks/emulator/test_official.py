@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from wheelworks.core.errors import Unsupported
 from wheelworks.emulator import load
-from wheelworks.emulator.faults import Unsupported
 from wheelworks.emulator.wheel_tests import smoke_test
 
 pytestmark = pytest.mark.integration

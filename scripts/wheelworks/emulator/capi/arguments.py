@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wheelworks.core.errors import Unsupported
 from wheelworks.emulator import exports as c
 from wheelworks.emulator.calling import ArgumentReader
 from wheelworks.emulator.capi.buffers import PARSE_TUPLE, PARSE_TUPLE_AND_KEYWORDS, create_view, release_view
-from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.state import HostBuffer, ProcessState
 
 DIRECTIVE = re.compile(

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+from wheelworks.core.errors import Unsupported
 from wheelworks.emulator.exports import Int, Object, Pointer, Ssize, export
-from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Block
 from wheelworks.emulator.objects import GuestObject
 from wheelworks.emulator.state import BufferView, HostBuffer, ProcessState

@@ -6,9 +6,10 @@ import inspect
 import types
 from collections.abc import Mapping, Sequence
 
+from wheelworks.core.errors import Unsupported
 from wheelworks.emulator import exports as c
 from wheelworks.emulator.definition import Method, ModuleDefinition, read_definition, read_methods
-from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Block
 from wheelworks.emulator.objects import GuestObject
 from wheelworks.emulator.state import ProcessState

@@ -9,9 +9,10 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from wheelworks.core.errors import Unsupported
 from wheelworks.emulator import exports as c
 from wheelworks.emulator.calling import ArgumentReader
-from wheelworks.emulator.faults import Fault, Unsupported
+from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.state import ProcessState
 
 COMPARISONS = (operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge)

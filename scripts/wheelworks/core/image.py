@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from wheelworks.core.errors import WheelworksError
-from wheelworks.emulator.abi import CPUS_32, Os
 
+Os = Literal["windows", "macos", "linux"]
+CPUS_64 = ("aarch64", "x86_64", "riscv64", "s390x")
+CPUS_32 = ("x86", "arm")
 MAX_FILE = 64 << 20
 MAX_IMAGE = 256 << 20
 MAX_ENTRIES = 200_000
@@ -58,8 +60,33 @@ class Bind:
 
 
 @dataclass(frozen=True)
+class ThreadLocal:
+    """The template of each thread's block of thread-local variables: ``size`` bytes, aligned to ``alignment``.
+
+    ``filled`` bytes at ``address`` are copied to its start, the rest is zero. On Windows, ``index`` is the address of
+    ``_tls_index`` and ``callbacks`` are functions that the loader calls at the start and end of each thread; on macOS,
+    ``descriptors`` are the addresses of the 24-byte TLV descriptors.
+    """
+
+    address: int
+    filled: int
+    size: int
+    alignment: int
+    index: int = 0
+    descriptors: tuple[int, ...] = ()
+    callbacks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Image:
-    """One binary for one CPU."""
+    """One binary for one CPU. Fields that a format doesn't have are empty.
+
+    ``header`` is PE's headers, which the loader maps read-only at address 0, and ``entry`` the address of DllMain's
+    caller, or 0. ``functions`` are the starts and ends that unwind data or LC_FUNCTION_STARTS name. ``unwind_info``
+    (__TEXT,__unwind_info), ``eh_frame`` (__TEXT,__eh_frame) and ``exception_table`` (PE's exception directory) are
+    addresses and sizes. ``delayed`` are the libraries whose imports PE binds at their first use; these are among
+    ``binds`` too.
+    """
 
     os: Os
     cpu: str
@@ -71,6 +98,16 @@ class Image:
     constructors: tuple[int, ...] = ()
     libraries: tuple[str, ...] = ()
     read_only_after_binding: tuple[tuple[int, int], ...] = ()
+    header: bytes = b""
+    entry: int = 0
+    thread_local: ThreadLocal | None = None
+    functions: tuple[tuple[int, int], ...] = ()
+    unwind_info: tuple[int, int] = (0, 0)
+    eh_frame: tuple[int, int] = (0, 0)
+    exception_table: tuple[int, int] = (0, 0)
+    install_name: str = ""
+    rpaths: tuple[str, ...] = ()
+    delayed: tuple[str, ...] = ()
     _starts: list[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -150,3 +187,11 @@ def read_word(
             at = address - segment.address
             return int.from_bytes(segment.data[at : at + width].ljust(width, b"\0"), order)
     return None
+
+
+def read_relocated(segments: tuple[Segment, ...], address: int, width: int, name: str) -> int:
+    """Return the number that a relocation changes. Raises BadImage outside every segment."""
+    word = read_word(segments, address, width)
+    if word is None:
+        raise BadImage(f"{name}: a relocation at {address:#x}, outside every segment")
+    return word
