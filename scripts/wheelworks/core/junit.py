@@ -25,8 +25,8 @@ class Results:
     """The results in one or more files.
 
     ``finished`` has the outcome and detail of each test that ended, ``running`` the tests that began and didn't end,
-    ``modules`` the files of loaded modules, ``hooks`` the status of each hook of ``install()``, and ``deaths`` tells
-    how workers ended that did not exit with status 0.
+    ``modules`` the files of loaded modules, ``hooks`` the status of each hook of ``install()``, ``deaths`` tells
+    how workers ended that did not exit with status 0, and ``limits`` what couldn't run here and why.
     """
 
     collected: list[str] = field(default_factory=list)
@@ -35,6 +35,7 @@ class Results:
     modules: dict[str, str] = field(default_factory=dict)
     hooks: dict[str, str] = field(default_factory=dict)
     deaths: list[str] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
 
     def with_outcome(self, outcome: str) -> list[str]:
         """Return the tests with an outcome, in the order in which they ended."""
@@ -84,6 +85,8 @@ class _JUnitTarget:
             self._results.collected.append(value)
         elif kind == "running":
             self._results.running.add(value)
+        elif kind == "limit":
+            self._results.limits.append(value)
         elif kind in ("hook", "module"):
             (self._results.hooks if kind == "hook" else self._results.modules)[key] = value
 

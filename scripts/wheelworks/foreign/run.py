@@ -18,7 +18,7 @@ from wheelworks.core import process
 from wheelworks.core.files import create_cache_folder, get_cache_folder, remove_tree
 from wheelworks.core.text import abbreviate
 from wheelworks.core.verdict import Verdict
-from wheelworks.foreign.cpus import Cpu, find_cpu
+from wheelworks.foreign.cpus import Cpu, find_cpu, is_host
 from wheelworks.foreign.isolation import (
     EMULATOR_ALONE,
     NAMESPACES,
@@ -28,15 +28,18 @@ from wheelworks.foreign.isolation import (
     make_compiled_rootfs,
     probe_isolation,
 )
+from wheelworks.foreign.project_run import CannotRunTests, ForeignProject, prepare_project
 from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs
 from wheelworks.foreign.site_packages import SitePackages, create_site_packages, explain_mismatch
 from wheelworks.testing import suites
+from wheelworks.testing.project import ProjectOptions
 from wheelworks.testing.suites import Update
 
-Tests = Literal["smoke", "package", "tornado"]
+Tests = Literal["smoke", "package", "tornado", "project"]
 
 REPOSITORY_TESTS = Path(__file__).parents[3] / "tests" / "speedups"
-TIME_LIMITS: dict[Tests, float] = {"smoke": 120.0, "package": 900.0, "tornado": 900.0}  # seconds
+# Seconds.
+TIME_LIMITS: dict[Tests, float] = {"smoke": 120.0, "package": 900.0, "tornado": 900.0, "project": 1800.0}
 SHOWN = 10  # tests of a list that share a finding
 DETAIL = 1500  # characters
 NEWER_QEMU = "a newer qemu-user-static may help: Debian's backports and unstable have one"
@@ -76,6 +79,7 @@ def run_wheel(
     python: str,
     tests: Tests,
     tests_folder: Path = REPOSITORY_TESTS,
+    project: ProjectOptions | None = None,
     time_limit: float | None = None,
     update: Update = lambda text: None,
 ) -> Verdict:
@@ -83,8 +87,9 @@ def run_wheel(
 
     ``tests``: "smoke" imports the extension modules and checks what can be checked of any; "package" runs the tests of
     ``tests_folder``; "tornado" runs Tornado's whole suite, after the package's ``install()`` unless the wheel is
-    Tornado itself. They are split over all cores and take ``time_limit`` seconds at most, counted from
-    the tests' start. ``update`` gets reports of progress.
+    Tornado itself; "project" runs the tests of the source that ``project`` names. Those of "package" and "tornado" are
+    split over all cores. Each takes ``time_limit`` seconds at most, counted from the tests' start.
+    ``update`` gets reports of progress.
     Raises WheelworksError for a damaged wheel, UsageError for an unknown CPU or Python. If this machine lacks
     something, the verdict is "unsupported".
     """
@@ -99,6 +104,7 @@ def run_wheel(
         with create_run_folder() as folder:
             site = _create_site(wheel, folder, tests, tests_folder, update)
             rootfs = Rootfs(_require_rootfs(known, python, update), python, known, emulator)
+            own = _prepare_project(project, wheel, site, folder, known, python, update) if project else None
             if tests != "smoke":
                 compile_folder(python, site.folder, "/site")
             isolation, how = _choose_isolation(rootfs, folder, update)
@@ -106,9 +112,12 @@ def run_wheel(
             limit = TIME_LIMITS[tests] if time_limit is None else time_limit
             prepare = partial(prepare_worker, rootfs, isolation, site, folder)
             runner = suites.Runner(prepare, process.count_cores(), limit, update)
-            suite = run_suite(runner, tests, site, limited=bool(isolation.limits))
-            verdict = judge_results(verdict, suite, site.modules)
-    except Unsupported as error:
+            if own:
+                verdict = own.judge(verdict, own.run(prepare, isolation, limit, update))
+            else:
+                suite = run_suite(runner, tests, site, limited=bool(isolation.limits))
+                verdict = judge_results(verdict, suite, site.modules)
+    except (Unsupported, CannotRunTests) as error:
         verdict = replace(verdict, why=str(error))
     return replace(verdict, seconds=time.monotonic() - began)
 
@@ -116,9 +125,22 @@ def run_wheel(
 def _create_site(wheel: Path, folder: Path, tests: Tests, tests_folder: Path, update: Update) -> SitePackages:
     began = time.monotonic()
     chosen = tests_folder if tests == "package" else None
-    site = create_site_packages(wheel, folder / "site", with_dependencies=tests != "smoke", tests_folder=chosen)
+    site = create_site_packages(
+        wheel, folder / "site", with_dependencies=tests in ("package", "tornado"), tests_folder=chosen
+    )
     update(f"{wheel.name} unpacked, with {', '.join(site.modules)} ({time.monotonic() - began:.1f} s)")
     return site
+
+
+def _prepare_project(
+    options: ProjectOptions, wheel: Path, site: SitePackages, folder: Path, cpu: Cpu, python: str, update: Update
+) -> ForeignProject:
+    began = time.monotonic()
+    work = folder / "project-files"
+    work.mkdir()
+    own = prepare_project(options, wheel, site, work, python=python, cpu=cpu.name, emulated=not is_host(cpu))
+    update(f"{own.suite.tests.origin}: {len(own.suite.files.kept)} files ({time.monotonic() - began:.1f} s)")
+    return own
 
 
 def _require_rootfs(cpu: Cpu, python: str, update: Update) -> Path:

@@ -29,7 +29,11 @@ WORKERS, WORKERS_PACKAGE = Path(__file__).with_name("workers"), "wheelworks_work
 KNOWN_FAILURES = Path(__file__).with_name("known_failures.toml")
 SECOND_TRY_LIMIT = 10  # failures: a busy machine may cause so few, but not more
 UPDATE_EVERY = 5.0  # seconds
-LOG_TAIL = 2000  # bytes
+LOG_TAIL = 2000  # characters
+LOG_END = 64 << 10  # bytes that are read
+TIMED_OUT = "the worker did not end"
+UNSUPPORTED = "wheelworks: unsupported: "  # begins a line that the code of ours that foreign modules call may write
+FAULTHANDLER = ("Fatal Python error: ", "Timeout (")  # begin the tracebacks of faulthandler
 
 # Values of pytest's option -m. Tests that need compilers, downloads or emulators don't run in an environment.
 EXHAUSTIVE = "not integration"
@@ -59,6 +63,7 @@ def run_workers(workers: Sequence[Worker], limit: float, update: Update) -> Resu
             update(read_results(files).describe_progress())
     results = read_results(files)
     results.deaths += [death for future in running if (death := future.result())]
+    results.limits += [reason for worker in workers if (reason := read_limit(worker.log))]
     return results
 
 
@@ -68,14 +73,33 @@ def _run_worker(worker: Worker, limit: float) -> str:
     try:
         status = process.run(worker.command, timeout=limit, **options).status  # type: ignore[arg-type]
     except process.TimedOut:
-        death = f"the worker did not end within {limit:.0f} s"
+        death = f"{TIMED_OUT} within {limit:.0f} s"
     else:
         if status == 0:
             return ""
         death = describe_exit(status)
-    with worker.log.open("rb") as log:
-        log.seek(max(0, worker.log.stat().st_size - LOG_TAIL))
-        return f"{death}\n{log.read().decode(errors='replace').strip()}".strip()
+    return f"{death}\n{select_last_words(_read_end(worker.log))}".strip()
+
+
+def _read_end(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_END))
+            return file.read().decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def select_last_words(log: str) -> str:
+    """Return the end of a log, or, from its last traceback by faulthandler, the first lines: where it crashed."""
+    start = max(log.rfind(words) for words in FAULTHANDLER)
+    return log[start:][:LOG_TAIL] if start >= 0 else log[-LOG_TAIL:]
+
+
+def read_limit(log: Path) -> str:
+    """Return why a worker ended itself because something can't be run here; "" if it didn't say so."""
+    lines = [line for line in _read_end(log).splitlines() if line.startswith(UNSUPPORTED)]
+    return lines[-1].removeprefix(UNSUPPORTED).strip() if lines else ""
 
 
 def describe_exit(status: int) -> str:

@@ -5,12 +5,13 @@ packages that tests need, and run on every CPython from 3.11 on.
 
 A file is a plain JUnit report, written element by element: a ``<testcase>`` for each test that has ended, and a
 ``<property>`` for what JUnit has no element for: ``collected`` and ``running`` (the name of a test; one that is running
-without a later ``<testcase>`` has crashed), ``hook:NAME`` (the status of a hook of ``install()``), and ``module:NAME``
-(the file of a loaded module).
+without a later ``<testcase>`` has crashed), ``hook:NAME`` (the status of a hook of ``install()``), ``module:NAME`` (the
+file of a loaded module), and ``limit`` (why something couldn't run here, which isn't the fault of the wheel).
 """
 
 from __future__ import annotations
 
+import faulthandler
 import re
 import sys
 import time
@@ -20,6 +21,16 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 DETAIL = 4000  # characters
 _INVALID = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
+
+
+def watch() -> None:
+    """Let a crash, and the end of the time limit, write where each thread is (`faulthandler`).
+
+    The limit is given as ``-X wheelworks_limit=SECONDS``: unlike a variable, child processes don't inherit it.
+    """
+    faulthandler.enable()
+    if limit := sys._xoptions.get("wheelworks_limit"):
+        faulthandler.dump_traceback_later(float(limit))
 
 
 class JUnitWriter:
@@ -52,6 +63,10 @@ class JUnitWriter:
         """Record the status of each hook, after ``install()``."""
         self._write_properties((f"hook:{name}", text) for name, text in status.items())
 
+    def record_limit(self, reason: str) -> None:
+        """Record why something couldn't run here."""
+        self._write_properties([("limit", reason)])
+
     def close(self, modules: Iterable[str]) -> None:
         """Record the files of those modules that are loaded, and end the file."""
         loaded = {name: sys.modules[name] for name in modules if name in sys.modules}
@@ -59,14 +74,23 @@ class JUnitWriter:
         self._write("</testsuite>")
 
     def _write_properties(self, pairs: Iterable[tuple[str, str]]) -> None:
-        parent = Element("properties")
-        for name, value in pairs:
-            SubElement(parent, "property", name=_replace_invalid(name), value=_replace_invalid(value))
-        self._write(tostring(parent, "unicode"))
+        append_properties(str(self._path), pairs)
 
     def _write(self, text: str) -> None:
-        with self._path.open("ab", buffering=0) as file:
-            file.write(f"{text}\n".encode())
+        _append(str(self._path), text)
+
+
+def append_properties(path: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """Add properties to a file, which may be that of another process."""
+    parent = Element("properties")
+    for name, value in pairs:
+        SubElement(parent, "property", name=_replace_invalid(name), value=_replace_invalid(value))
+    _append(path, tostring(parent, "unicode"))
+
+
+def _append(path: str, text: str) -> None:
+    with open(path, "ab", buffering=0) as file:
+        file.write(f"{text}\n".encode())
 
 
 def _replace_invalid(text: str) -> str:
