@@ -153,7 +153,8 @@ def run_wheels(wheels: Sequence[Path]) -> int:
     from wheelworks.cli import _running  # it takes a second to import, for which a wrong option shouldn't wait
 
     with console.Progress() as progress:
-        verdicts = _running.run_wheels(wheels, "all", _choose_tests(wheels), [_running.FLOOR], progress.update)
+        options = _running.Options("all", _choose_tests(wheels))
+        verdicts = _running.run_wheels(wheels, options, progress.update)
     _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
     return _running.exit_status(wheels, verdicts)
@@ -167,12 +168,14 @@ def run_release_wheels(wheels: Sequence[Path], *, everywhere: bool) -> int:
     """
     from wheelworks.cli import _running
 
-    engines = {wheel: _running.choose_engines(wheel) for wheel in wheels if _running.has_machine_code(wheel)}
+    every = _running.Options("all")
+    engines = {wheel: _running.choose_engines(wheel, every) for wheel in wheels if _running.has_machine_code(wheel)}
     emulated = [wheel for wheel in engines if "emulated" in engines[wheel]]
     real = [wheel for wheel in engines if wheel not in emulated or (everywhere and "cpython" in engines[wheel])]
     tests = _choose_tests(list(engines)) if everywhere else "smoke"
     with console.Progress() as progress:
-        verdicts = _running.run_wheels(emulated, "emulated", _choose_tests(emulated), [], progress.update)
+        options = _running.Options("emulated", _choose_tests(emulated))
+        verdicts = _running.run_wheels(emulated, options, progress.update)
         verdicts += [_running.run_under_oldest_cpython(wheel, tests, progress.update) for wheel in real]
     _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)

@@ -8,33 +8,41 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.interpreters import DEBIAN_SUITES, list_debian_versions
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.emulator.extension import read_extensions
 from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_emulated, is_own_package, run_package_tests, smoke_test
-from wheelworks.foreign.cpus import CPUS, find_cpu
-from wheelworks.foreign.site_packages import explain_mismatch, is_glibc_platform
+from wheelworks.foreign.pythons import Runtime, check_versions, explain_lack, find_cpus, find_runtimes
 
 Engine = Literal["emulated", "cpython"]
 How = Literal["any", "emulated", "cpython", "all"]
 Tests = Literal["smoke", "package", "tornado"]
 Update = Callable[[str, str], None]
 
-# The oldest CPython that the stable ABI of our wheels promises, and the newest that Debian has.
-FLOOR, CEILING = min(DEBIAN_SUITES, key=lambda v: int(v[2:])), max(DEBIAN_SUITES, key=lambda v: int(v[2:]))
 
-NO_CPYTHON = "no CPython for its CPU and ABI is available"
+@dataclass(frozen=True)
+class Options:
+    """What to run, and how: the engines, the tests, and the real CPythons' versions and roots (default: the wheel's).
+
+    Without ``pythons``, a wheel runs under the oldest and the newest CPython that it is for.
+    """
+
+    how: How = "any"
+    tests: Tests = "smoke"
+    pythons: tuple[str, ...] = ()
+    roots: tuple[Path, ...] = ()
+
 
 _COLOURS = {"passed": "green", "unsupported": "yellow", "failed": "red"}
 
 
-def check_options(wheels: Sequence[Path], how: How, tests: Tests) -> None:
+def check_options(wheels: Sequence[Path], options: Options) -> None:
     """Raise UsageError for a missing file, a file that isn't a wheel, and tests that no chosen engine can run."""
     for wheel in wheels:
         if not wheel.is_file():
@@ -43,10 +51,11 @@ def check_options(wheels: Sequence[Path], how: How, tests: Tests) -> None:
             parse_wheel_name(wheel.name)
         except WheelworksError as error:
             raise UsageError(error.message, "name wheel files, such as dist/*.whl") from error
-        if tests == "package" and not is_own_package(wheel):
+        if options.tests == "package" and not is_own_package(wheel):
             raise UsageError(f"{wheel.name}: --tests package runs the tests of {DISTRIBUTION}", "use --tests smoke")
-    if how in ("any", "emulated") and tests == "tornado":
+    if options.how in ("any", "emulated") and options.tests == "tornado":
         raise UsageError("--tests tornado needs a whole CPython", "add --how cpython")
+    check_versions(options.pythons, options.roots)
 
 
 def has_machine_code(wheel: Path) -> bool:
@@ -54,30 +63,32 @@ def has_machine_code(wheel: Path) -> bool:
     return parse_wheel_name(wheel.name).platforms != {"any"} or bool(read_extensions(wheel))
 
 
-def choose_engines(wheel: Path, how: How = "all", pythons: Sequence[str] = ()) -> set[Engine]:
-    """Return the engines of ``how`` that can run a wheel here, under one of ``pythons`` (default: any version).
+def choose_engines(wheel: Path, options: Options) -> set[Engine]:
+    """Return the engines of the options that can run a wheel here.
 
-    An engine counts even if its program isn't installed. It doesn't count if no emulator has the CPU, or if Debian has
-    no CPython for the CPU and ABI: it has none without the GIL.
+    An engine counts even if its program isn't installed. It doesn't count if no emulator has the CPU, or if there is no
+    CPython for the CPU and ABI.
     """
-    found: set[Engine] = {"emulated"} if any(map(is_emulated, parse_wheel_name(wheel.name).platforms)) else set()
-    if platform.system() == "Linux" and _find_cpythons(wheel, pythons or list(DEBIAN_SUITES)):
+    name = parse_wheel_name(wheel.name)
+    found: set[Engine] = {"emulated"} if any(map(is_emulated, name.platforms)) else set()
+    if platform.system() == "Linux" and find_runtimes(name, options.pythons, options.roots):
         found.add("cpython")
-    return {engine for engine in found if how in ("any", "all", engine)}
+    return {engine for engine in found if options.how in ("any", "all", engine)}
 
 
-def run_wheels(wheels: Sequence[Path], how: How, tests: Tests, pythons: Sequence[str], update: Update) -> list[Verdict]:
-    """Run every wheel by every engine of ``how``; by a real CPython, under each of ``pythons``.
+def run_wheels(wheels: Sequence[Path], options: Options, update: Update) -> list[Verdict]:
+    """Run every wheel by every engine of the options.
 
     "any" is the emulated CPU, or a real CPython for a CPU that has no emulator.
     """
     verdicts: list[Verdict] = []
-    emulated, real = _split_by_engine(wheels, how)
-    if emulated and tests != "tornado":
+    emulated, real = _split_by_engine(wheels, options.how)
+    if emulated and options.tests != "tornado":
         update("emulated CPU", f"running {len(emulated)} wheels")
-        verdicts += run_package_tests(emulated) if tests == "package" else [smoke_test(wheel) for wheel in emulated]
+        package = options.tests == "package"
+        verdicts += run_package_tests(emulated) if package else [smoke_test(wheel) for wheel in emulated]
     for wheel in real:
-        verdicts += _run_under_cpythons(wheel, tests, pythons, update, alone=how != "all")
+        verdicts += _run_under_cpythons(wheel, options, update, alone=options.how != "all")
     return verdicts
 
 
@@ -85,58 +96,37 @@ def _split_by_engine(wheels: Sequence[Path], how: How) -> tuple[Sequence[Path], 
     """Return the wheels for the emulated CPU, and those for a real CPython."""
     if how != "any":
         return wheels if how != "cpython" else (), wheels if how != "emulated" else ()
-    emulated = [wheel for wheel in wheels if "emulated" in choose_engines(wheel)]
+    emulated = [wheel for wheel in wheels if "emulated" in choose_engines(wheel, Options())]
     return emulated, [wheel for wheel in wheels if wheel not in emulated]
 
 
 def run_under_oldest_cpython(wheel: Path, tests: Tests, update: Update) -> Verdict:
     """Run a wheel under the oldest real CPython of its CPU and ABI."""
-    found = _find_cpythons(wheel, list(DEBIAN_SUITES)) if platform.system() == "Linux" else []
+    name = parse_wheel_name(wheel.name)
+    found = find_runtimes(name) if platform.system() == "Linux" else []
     if not found:
-        return Verdict(wheel.name, "no CPython", "unsupported", why=NO_CPYTHON)
-    return _run_under(wheel, *found[0], tests, update)
+        return Verdict(wheel.name, "no CPython", "unsupported", why=explain_lack(name))
+    return _run_under(wheel, found[0], Options(tests=tests), update)
 
 
-def _run_under_cpythons(
-    wheel: Path, tests: Tests, pythons: Sequence[str], update: Update, *, alone: bool
-) -> list[Verdict]:
+def _run_under_cpythons(wheel: Path, options: Options, update: Update, *, alone: bool) -> list[Verdict]:
     """Run a wheel under real CPythons. If there are none and no other engine is asked (``alone``), say why not."""
+    name = parse_wheel_name(wheel.name)
     if platform.system() != "Linux":
         why = "a real CPython of another CPU needs Linux's namespaces, which this system doesn't have"
-    elif not _find_cpus(wheel):
+    elif not find_cpus(name):
         why = "Windows, macOS and musl have no CPython that runs on this system: --how emulated runs their code"
-    elif found := _find_cpythons(wheel, pythons):
-        return [_run_under(wheel, cpu, python, tests, update) for cpu, python in found]
+    elif found := find_runtimes(name, options.pythons, options.roots):
+        return [_run_under(wheel, runtime, options, update) for runtime in found]
     else:
-        why = NO_CPYTHON
+        why = explain_lack(name, options.pythons)
     return [Verdict(wheel.name, "CPython", "unsupported", why=why)] if alone else []
 
 
-def _find_cpythons(wheel: Path, pythons: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the CPUs, and those of the versions ``pythons``, whose CPython accepts a wheel.
-
-    Unknown versions are included, so that `run_wheel` reports them.
-    """
-    return [
-        (cpu, python)
-        for cpu in _find_cpus(wheel)
-        for python in pythons
-        if python not in DEBIAN_SUITES
-        or (python in list_debian_versions(find_cpu(cpu).debian) and not explain_mismatch(wheel, cpu, python))
-    ]
-
-
-def _find_cpus(wheel: Path) -> list[str]:
-    """Return the CPUs of a wheel for glibc that Debian has."""
-    platforms = parse_wheel_name(wheel.name).platforms
-    return [cpu.name for cpu in CPUS if any(is_glibc_platform(tag, cpu.name) for tag in platforms)]
-
-
-def _run_under(wheel: Path, cpu: str, python: str, tests: Tests, update: Update) -> Verdict:
+def _run_under(wheel: Path, runtime: Runtime, options: Options, update: Update) -> Verdict:
     from wheelworks.foreign.run import run_wheel  # it imports modules that only POSIX has
 
-    name = f"CPython {python}, {cpu}"
-    return run_wheel(wheel, cpu=cpu, python=python, tests=tests, update=lambda text: update(name, text))
+    return run_wheel(wheel, runtime, tests=options.tests, update=lambda text: update(str(runtime), text))
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:

@@ -10,17 +10,22 @@ from wheelworks.cli import _page, _running
 from wheelworks.cli._command import create_parser
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError
+from wheelworks.core.interpreters import DEBIAN_SUITES
 
+VERSIONS = ", ".join(DEBIAN_SUITES)
 EPILOG = f"""\
 examples:
   nox -s test-foreign -- dist/*.whl                     import each on an emulated CPU and check its definition
   nox -s test-foreign -- dist/*.whl --tests package     run this package's tests on the machine code of each
   nox -s test-foreign -- dist/*linux*.whl --how cpython --tests tornado
-      run all of Tornado's own tests, under CPython {_running.FLOOR} and {_running.CEILING}
+      run all of Tornado's own tests, under the oldest and the newest CPython that the wheel is for
+  nox -s test-foreign -- x-1.0-cp312-cp312-*.whl --how cpython --root DIR
+      use the CPython 3.12 of a root file system of your own
 
 The emulated CPU proves that the machine code runs and uses CPython's C API, its platform's calling convention and
 memory correctly. It doesn't prove that the operating system's loader accepts the file. A real CPython, Debian's under
-qemu-user, proves both, for Linux. Verdicts are written to a manifest.json beside the wheels.
+qemu-user, proves both, for Linux. Debian has {VERSIONS}; --root names another, such as 3.12 or 3.14t.
+Verdicts are written to a manifest.json beside the wheels.
 Wheels that cannot run here, because their CPU isn't emulated and no CPython has their ABI, are reported. They fail the
 command only when named alone. Pure wheels have nothing to run.
 Exit status: 0, 1 (a wheel failed, or wasn't run by an engine that could run it), 2 (wrong use)."""
@@ -43,20 +48,35 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--tests", choices=["smoke", "package", "tornado"], default="smoke", help="the tests to run (default: smoke)"
     )
-    made.add_argument("--python", action="append", default=[], metavar="X.Y", help="only this real CPython; repeatable")
+    made.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="X.Y",
+        help="only this real CPython (default: the oldest and the newest that the wheel is for); repeatable",
+    )
+    made.add_argument(
+        "--root",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a root file system with usr/bin/pythonX.Y, in place of Debian's; repeatable",
+    )
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    _running.check_options(options.wheels, options.how, options.tests)
-    wheels, pythons = _select_with_code(options.wheels), options.python or [_running.FLOOR, _running.CEILING]
+    chosen = _running.Options(options.how, options.tests, tuple(options.python), tuple(options.root))
+    _running.check_options(options.wheels, chosen)
+    wheels = _select_with_code(options.wheels)
     with console.Progress() as progress:
-        verdicts = _running.run_wheels(wheels, options.how, options.tests, pythons, progress.update)
+        verdicts = _running.run_wheels(wheels, chosen, progress.update)
     _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
-    runnable = [wheel for wheel in wheels if _running.choose_engines(wheel, options.how, pythons)]
+    runnable = [wheel for wheel in wheels if _running.choose_engines(wheel, chosen)]
     return _running.exit_status(runnable or wheels, verdicts)
 
 

@@ -73,6 +73,15 @@ def elf_header(cpu: Cpu) -> tuple[bytes, bytes]:
     return magic, mask
 
 
+def recognize_cpu(header: bytes) -> Cpu | None:
+    """Return the CPU of an executable whose first 20 bytes are ``header``; None for an unknown one."""
+    for cpu in CPUS:
+        magic, mask = elf_header(cpu)
+        if len(header) >= len(magic) and all(a & m == b & m for a, b, m in zip(magic, header, mask, strict=False)):
+            return cpu
+    return None
+
+
 def binfmt_rule(cpu: Cpu, interpreter: str) -> str:
     """Return the line for binfmt_misc's ``register`` that starts a CPU's executables by ``interpreter``.
 

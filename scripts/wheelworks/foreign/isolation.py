@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wheelworks.core import process
+from wheelworks.core.files import get_cached_folder
+from wheelworks.core.interpreters import DEBIAN_SUITES
 from wheelworks.foreign import namespace_init
 from wheelworks.foreign.cpus import CPUS, Cpu, binfmt_rule, is_host
 from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs, choose_recipe, die_with_parent, make_rootfs
@@ -55,9 +57,10 @@ class Isolation:
 def enter_namespaces(rootfs: Rootfs, site: Path, work: Path, arguments: list[str]) -> Command:
     """Return the command of a program that sees the root alone, with its own processes, network and binfmt_misc."""
     rule = binfmt_rule(rootfs.cpu, rootfs.emulator) if rootfs.emulator else ""
-    python = [f"/usr/bin/python{rootfs.python}", *arguments]
+    python = [rootfs.interpreter, *arguments]
     environment = {**choose_variables(rootfs.cpu), "PYTHONPATH": "/site"}
-    entry = namespace_init.Entry(str(rootfs.folder), str(site), str(work), rule, python, environment)
+    folder = get_cached_folder("mount-point", lambda _: None) if rootfs.layers else rootfs.folder
+    entry = namespace_init.Entry(str(folder), str(site), str(work), rule, python, environment, rootfs.layers)
     command = [*UNSHARE, sys.executable, "-I", str(namespace_init.__file__), json.dumps(asdict(entry))]
     return die_with_parent(command), None
 
@@ -66,7 +69,7 @@ def run_emulator(rootfs: Rootfs, site: Path, work: Path, arguments: list[str]) -
     """Return the command of an emulator that looks files up in the root first, then on the host."""
     root = str(rootfs.folder)
     words = [re.sub(r"^/site/", f"{site}/", re.sub(r"^/job/", f"{work}/", word)) for word in arguments]
-    command = [rootfs.emulator, "-L", root, f"{root}/usr/bin/python{rootfs.python}", *words]
+    command = [rootfs.emulator, "-L", root, f"{root}{rootfs.interpreter}", *words]
     own = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
     return die_with_parent(command), {**choose_variables(rootfs.cpu), **own}
 
@@ -112,7 +115,7 @@ def compile_folder(python: str, folder: Path, seen_as: str) -> bool:
     for all. Returns whether it could; only speed depends on it. Files that don't compile are left alone.
     """
     native = next((cpu for cpu in CPUS if is_host(cpu)), None)
-    if native is None:
+    if native is None or python not in DEBIAN_SUITES:
         return False
     options = ["-qq", "-j0", "--invalidation-mode=unchecked-hash", "-s/job", f"-p{seen_as}"]
     try:

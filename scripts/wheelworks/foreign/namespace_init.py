@@ -19,11 +19,13 @@ import resource
 import socket
 import struct
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 CANNOT_ENTER = 97
 USER = "1000"
+MOUNT_POINTS = ("dev", "proc", "tmp", "site", "job")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 MEMORY = 6 << 30  # bytes of private memory of one process, the emulator's included
 FILE = 1 << 30  # bytes of one file that the program writes
@@ -37,7 +39,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Entry:
-    """The root to enter and the program to run. ``binfmt`` is empty if this CPU runs the program itself."""
+    """The root to enter and the program to run. ``binfmt`` is empty if this CPU runs the program itself.
+
+    If there are ``layers``, pairs (path in the root, path on the host), the root consists of these alone.
+    """
 
     root: str
     site: str
@@ -45,6 +50,7 @@ class Entry:
     binfmt: str
     command: list[str]
     environment: dict[str, str]
+    layers: Sequence[Sequence[str]] = ()
 
 
 def mount(source: str, target: str, kind: str = "none", flags: int = 0, data: str = "") -> None:
@@ -70,13 +76,37 @@ def register(rule: str) -> None:
     Path("/proc/sys/fs/binfmt_misc/register").write_text(rule)
 
 
+def add_layers(root: str, layers: Sequence[Sequence[str]]) -> None:
+    """Add folders and files of the host to a root, which are bound read-only; links are copied."""
+    for target, source in [(Path(root, target), Path(source)) for target, source in layers]:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            target.symlink_to(source.readlink())
+            continue
+        if source.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            target.touch()
+        bind(str(source), str(target))
+
+
+def make_root(root: str) -> None:
+    """Make an empty root in memory, with its mount points. It is read-only once `set_up` has ended."""
+    mount("tmpfs", root, "tmpfs", data="size=64m,mode=755")
+    for name in MOUNT_POINTS:
+        Path(root, name).mkdir()
+
+
 def set_up(entry: Entry) -> None:
     """Mount everything that the program sees."""
     root = entry.root
     mount("proc", "/proc", "proc")
     if entry.binfmt:
         register(entry.binfmt)
-    bind(root, root)
+    if entry.layers:
+        make_root(root)
+    else:
+        bind(root, root)
     bind(entry.site, f"{root}/site")
     bind(entry.work, f"{root}/job", writable=True)
     mount("proc", f"{root}/proc", "proc")
@@ -88,6 +118,9 @@ def set_up(entry: Entry) -> None:
         bind(f"/dev/{name}", f"{root}/dev/{name}", writable=True)
     Path(root, "dev/shm").mkdir(mode=0o1777)
     Path(root, "dev/fd").symlink_to("/proc/self/fd")
+    if entry.layers:
+        add_layers(root, entry.layers)
+        mount("none", root, flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
 def network_up() -> None:

@@ -21,11 +21,11 @@ from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import get_cached_folder
 from wheelworks.core.interpreters import DEBIAN_SUITES, MMDEBSTRAP_HINT
 from wheelworks.foreign.cpus import Cpu
+from wheelworks.foreign.namespace_init import MOUNT_POINTS
 
 LAYOUT = 3  # increase it when `_complete` changes: roots in the cache are then made again
 TIME_LIMIT = 600.0  # seconds
 PAUSES = (3.0, 20.0)  # seconds before the second and third try: mirrors of unstable are updated four times a day
-MOUNT_POINTS = ("dev", "proc", "tmp", "site", "job")
 
 # The kernel signals a child when its parent dies. If the parent died before setpriv asked for that, the child's parent
 # has another id by now, and the child exits.
@@ -42,12 +42,23 @@ class ArchiveChanged(CannotMakeRootfs):
 
 @dataclass(frozen=True)
 class Rootfs:
-    """A root file system: its folder, its Python's version ("3.11"), its CPU, the emulator's path ("" if native)."""
+    """A root file system: its folder, its Python's version ("3.11"), its CPU, the emulator's path ("" if native).
+
+    ``program`` is the Python's path in it. ``layers`` has pairs (path in the root, path on the host): if there are any,
+    programs see a root that consists of these alone. Links are copied, everything else is bound read-only.
+    """
 
     folder: Path
     python: str
     cpu: Cpu
     emulator: str
+    program: str = ""
+    layers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def interpreter(self) -> str:
+        """Return the Python's path in the root."""
+        return self.program or f"/usr/bin/python{self.python}"
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,13 @@ def _failure(recipe: Recipe, log: IO[bytes], reason: str) -> CannotMakeRootfs:
     errors = [line for line in lines if line.startswith("E:")] or lines
     message = f"no root with {', '.join(recipe.packages)} from Debian {recipe.suite}, {recipe.architecture}: {reason}"
     return CannotMakeRootfs("\n".join([message, *errors[-5:]]), MMDEBSTRAP_HINT)
+
+
+def open_users_root(folder: Path, python: str, program: str, cpu: Cpu, emulator: str) -> Rootfs:
+    """Return a root that the user made, which is never written to: it may lack the mount points."""
+    own = {"dev", "proc", "sys", "run", *MOUNT_POINTS}
+    layers = [(path.name, str(path)) for path in sorted(folder.iterdir()) if path.name not in own]
+    return Rootfs(folder, python, cpu, emulator, program, tuple(layers))
 
 
 def _complete(root: Path) -> None:

@@ -18,7 +18,7 @@ from wheelworks.core import process
 from wheelworks.core.files import create_cache_folder, get_cache_folder, remove_tree
 from wheelworks.core.text import abbreviate
 from wheelworks.core.verdict import Verdict
-from wheelworks.foreign.cpus import Cpu, find_cpu, is_host
+from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.foreign.isolation import (
     EMULATOR_ALONE,
     NAMESPACES,
@@ -28,9 +28,9 @@ from wheelworks.foreign.isolation import (
     make_compiled_rootfs,
     probe_isolation,
 )
-from wheelworks.foreign.project_run import CannotRunTests, ForeignProject, prepare_project
-from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs
-from wheelworks.foreign.site_packages import SitePackages, create_site_packages, explain_mismatch
+from wheelworks.foreign.pythons import Runtime, explain_mismatch
+from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs, open_users_root
+from wheelworks.foreign.site_packages import SitePackages, create_site_packages
 from wheelworks.testing import suites
 from wheelworks.testing.project import ProjectOptions
 from wheelworks.testing.suites import Update
@@ -74,39 +74,34 @@ def run_suite(runner: suites.Runner, tests: Tests, site: SitePackages, limited: 
 
 def run_wheel(
     wheel: Path,
+    runtime: Runtime,
     *,
-    cpu: str,
-    python: str,
     tests: Tests,
     tests_folder: Path = REPOSITORY_TESTS,
     project: ProjectOptions | None = None,
     time_limit: float | None = None,
     update: Update = lambda text: None,
 ) -> Verdict:
-    """Run ``wheel`` under Debian's CPython ``python`` ("3.11") for ``cpu`` ("aarch64"), emulated if necessary.
+    """Run ``wheel`` under the CPython ``runtime``, emulated if necessary.
 
     ``tests``: "smoke" imports the extension modules and checks what can be checked of any; "package" runs the tests of
     ``tests_folder``; "tornado" runs Tornado's whole suite, after the package's ``install()`` unless the wheel is
-    Tornado itself; "project" runs the tests of the source that ``project`` names. Those of "package" and "tornado" are
-    split over all cores. Each takes ``time_limit`` seconds at most, counted from the tests' start.
-    ``update`` gets reports of progress.
-    Raises WheelworksError for a damaged wheel, UsageError for an unknown CPU or Python. If this machine lacks
-    something, the verdict is "unsupported".
+    Tornado itself. They are split over all cores and take ``time_limit`` seconds at most, counted from
+    the tests' start. ``update`` gets reports of progress.
+    Raises WheelworksError for a damaged wheel. If this machine lacks something, the verdict is "unsupported".
     """
     began = time.monotonic()
-    known = find_cpu(cpu)
-    verdict = Verdict(wheel.name, f"CPython {python} for {known.debian}", "unsupported")
+    verdict = Verdict(wheel.name, f"CPython {runtime.python} for {runtime.cpu.debian}", "unsupported")
     try:
-        if why := explain_mismatch(wheel, known.name, python):
+        if why := explain_mismatch(parse_wheel_name(wheel.name), runtime):
             raise Unsupported(why)
-        if (emulator := find_emulator(known)) is None:
-            raise Unsupported(f"{known.emulator} isn't installed: {HOW_TO_GET_QEMU}")
+        if (emulator := find_emulator(runtime.cpu)) is None:
+            raise Unsupported(f"{runtime.cpu.emulator} isn't installed: {HOW_TO_GET_QEMU}")
         with create_run_folder() as folder:
             site = _create_site(wheel, folder, tests, tests_folder, update)
-            rootfs = Rootfs(_require_rootfs(known, python, update), python, known, emulator)
-            own = _prepare_project(project, wheel, site, folder, known, python, update) if project else None
+            rootfs = _require_rootfs(runtime, emulator, update)
             if tests != "smoke":
-                compile_folder(python, site.folder, "/site")
+                compile_folder(runtime.python, site.folder, "/site")
             isolation, how = _choose_isolation(rootfs, folder, update)
             verdict = replace(verdict, how=how)
             limit = TIME_LIMITS[tests] if time_limit is None else time_limit
@@ -132,25 +127,16 @@ def _create_site(wheel: Path, folder: Path, tests: Tests, tests_folder: Path, up
     return site
 
 
-def _prepare_project(
-    options: ProjectOptions, wheel: Path, site: SitePackages, folder: Path, cpu: Cpu, python: str, update: Update
-) -> ForeignProject:
+def _require_rootfs(runtime: Runtime, emulator: str, update: Update) -> Rootfs:
     began = time.monotonic()
-    work = folder / "project-files"
-    work.mkdir()
-    own = prepare_project(options, wheel, site, work, python=python, cpu=cpu.name, emulated=not is_host(cpu))
-    update(f"{own.suite.tests.origin}: {len(own.suite.files.kept)} files ({time.monotonic() - began:.1f} s)")
-    return own
-
-
-def _require_rootfs(cpu: Cpu, python: str, update: Update) -> Path:
-    began = time.monotonic()
+    if runtime.root:
+        return open_users_root(runtime.root, runtime.python, runtime.program, runtime.cpu, emulator)
     try:
-        root = make_compiled_rootfs(cpu, python)
+        root = make_compiled_rootfs(runtime.cpu, runtime.python)
     except CannotMakeRootfs as error:
         raise Unsupported(f"{error.message}\n{error.hint}") from None
-    update(f"root with CPython {python} for {cpu.debian}: {root} ({time.monotonic() - began:.1f} s)")
-    return root
+    update(f"root with {runtime}: {root} ({time.monotonic() - began:.1f} s)")
+    return Rootfs(root, runtime.python, runtime.cpu, emulator)
 
 
 def _choose_isolation(rootfs: Rootfs, folder: Path, update: Update) -> tuple[Isolation, str]:

@@ -2,7 +2,7 @@
 
 Wheels are unpacked on the host, and not by pip in the root: an emulated pip takes half a minute and checks no hash of
 what it unpacks, and a hostile wheel is refused before anything runs. Sources: the PyPA specification of the binary
-distribution format; PEP 600 and PEP 656 for platform tags.
+distribution format.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name
 
 from wheelworks.core import process
 from wheelworks.core.archive import Limits
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cached_folder, remove_tree
-from wheelworks.core.tags import parse_platform
 from wheelworks.core.wheel import check_record, parse_wheel_name, read_members
 from wheelworks.foreign.rootfs import die_with_parent
 from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE
@@ -94,33 +92,6 @@ def _download(folder: Path) -> None:
     for wheel in sorted(wheels.glob("*.whl")):
         unpack_wheel(wheel, folder, native=False)
     remove_tree(wheels)
-
-
-def is_glibc_platform(tag: str, cpu: str) -> bool:
-    """Return whether a platform tag is one of Linux with glibc on a CPU."""
-    platform = parse_platform(tag)
-    return platform is not None and platform.os == "linux" and platform.libc != "musl" and platform.arch == cpu
-
-
-def explain_mismatch(wheel: Path, cpu: str, python: str) -> str:
-    """Return why CPython ``python`` ("3.11", with the GIL) of glibc Linux on ``cpu`` rejects a wheel; "" if it doesn't.
-
-    Raises WheelworksError for a file name that isn't a wheel's.
-    """
-    tags = parse_wheel_name(wheel.name).tags
-    fitting = {tag for tag in tags if is_glibc_platform(tag.platform, cpu)}
-    if not fitting:
-        return f"it is for {_join(tag.platform for tag in tags)}, not for glibc Linux on {cpu}"
-    version, abi = tuple(map(int, python.split("."))), f"cp{python.replace('.', '')}"
-    platforms = [tag.platform for tag in fitting]
-    if fitting.isdisjoint([*cpython_tags(version, [abi], platforms), *compatible_tags(version, abi, platforms)]):
-        abis = _join(f"{tag.interpreter}-{tag.abi}" for tag in fitting)
-        return f"it is for {abis}, not for CPython {python} with the GIL"
-    return ""
-
-
-def _join(words: Iterable[str]) -> str:
-    return ", ".join(sorted(set(words)))
 
 
 def unpack_wheel(wheel: Path, folder: Path, *, native: bool = True) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from wheelworks.cli import _page, _running
 from wheelworks.core import interpreters
 from wheelworks.core.verdict import Verdict
+from wheelworks.foreign.pythons import Runtime
 
 
 @pytest.mark.parametrize(
@@ -25,8 +26,8 @@ def test_the_oldest_cpython_that_there_is(
 ) -> None:
     asked = []
 
-    def note(wheel: Path, cpu: str, python: str, tests: str, update: _running.Update) -> Verdict:
-        asked.append((cpu, python))
+    def note(wheel: Path, runtime: Runtime, options: _running.Options, update: _running.Update) -> Verdict:
+        asked.append((runtime.cpu.name, runtime.python))
         return Verdict(wheel.name, "noted", "passed")
 
     monkeypatch.setattr(_running, "_run_under", note)

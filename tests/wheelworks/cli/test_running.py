@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from wheelworks.cli import _running, test_foreign
+from wheelworks.cli._running import Options
 from wheelworks.core import targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Outcome, Verdict
+from wheelworks.foreign.pythons import NO_FREE_THREADED, Runtime
 
 from tests.fixtures import wheels as made
 
@@ -49,29 +51,29 @@ def test_every_wheel_must_run() -> None:
 
 def test_refuses_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
-        _running.check_options([tmp_path / OURS], "emulated", "smoke")
+        _running.check_options([tmp_path / OURS], Options())
 
 
 def test_refuses_what_is_no_wheel(tmp_path: Path) -> None:
     (tmp_path / "x.zip").touch()
     with pytest.raises(WheelworksError, match="not a wheel's file name"):
-        _running.check_options([tmp_path / "x.zip"], "emulated", "smoke")
+        _running.check_options([tmp_path / "x.zip"], Options())
 
 
 def test_refuses_our_tests_for_another_package(tmp_path: Path) -> None:
     (tmp_path / THEIRS).touch()
     with pytest.raises(UsageError, match="runs the tests of tornado_speedups"):
-        _running.check_options([tmp_path / THEIRS], "emulated", "package")
+        _running.check_options([tmp_path / THEIRS], Options(tests="package"))
 
 
 def test_refuses_a_whole_suite_on_a_bare_cpu(tmp_path: Path) -> None:
     (tmp_path / OURS).touch()
     with pytest.raises(UsageError, match="needs a whole CPython"):
-        _running.check_options([tmp_path / OURS], "emulated", "tornado")
+        _running.check_options([tmp_path / OURS], Options("emulated", "tornado"))
 
 
 def test_says_of_a_windows_wheel_that_no_cpython_runs_it() -> None:
-    [found] = _running.run_wheels([Path(OURS)], "cpython", "smoke", ["3.11"], lambda name, text: None)
+    [found] = _running.run_wheels([Path(OURS)], Options("cpython"), lambda name, text: None)
     assert (found.outcome, "--how emulated" in found.why) == ("unsupported", True)
 
 
@@ -89,8 +91,8 @@ def all_run(monkeypatch: pytest.MonkeyPatch, on_linux: None) -> list[str]:
         asked.append(wheel.name)
         return verdict(wheel.name, "passed")
 
-    def real(wheel: Path, cpu: str, python: str, tests: str, update: _running.Update) -> Verdict:
-        asked.append(f"{wheel.name} {python} {cpu}")
+    def real(wheel: Path, runtime: Runtime, options: Options, update: _running.Update) -> Verdict:
+        asked.append(f"{wheel.name} {runtime.python} {runtime.cpu.name}")
         return Verdict(wheel.name, "CPython", "passed")
 
     monkeypatch.setattr(_running, "smoke_test", emulated)
@@ -103,7 +105,7 @@ PLANNED = targets.plan_wheels("a-1", targets.load_targets(), targets.load_abis()
 
 @pytest.mark.parametrize("planned", PLANNED, ids=str)
 def test_the_ways_of_a_wheel_are_those_of_the_plan(planned: targets.PlannedWheel, on_linux: None) -> None:
-    assert _running.choose_engines(Path(planned.name)) == planned.ways
+    assert _running.choose_engines(Path(planned.name), Options("all")) == planned.ways
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_the_ways_of_a_wheel_are_those_of_the_plan(planned: targets.PlannedWheel
 def test_the_ways_of_any_wheel(
     tags: str, how: _running.How, pythons: tuple[str, ...], ways: set[str], on_linux: None
 ) -> None:
-    assert _running.choose_engines(Path(f"x-1-{tags}.whl"), how, pythons) == ways
+    assert _running.choose_engines(Path(f"x-1-{tags}.whl"), Options(how, pythons=pythons)) == ways
 
 
 def test_a_cpython_stands_in_where_no_cpu_is_emulated(all_run: list[str], tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ def test_what_is_left_out_is_reported(all_run: list[str], tmp_path: Path, capsys
     assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, PURE, POWER_FREE)]) == 0
     told = " ".join(capsys.readouterr().err.split())
     assert f"sample-1.0-{PURE}.whl: no extension: nothing to run" in told
-    assert f"sample-1.0-{POWER_FREE}.whl, CPython: {_running.NO_CPYTHON}" in told
+    assert f"sample-1.0-{POWER_FREE}.whl, CPython: {NO_FREE_THREADED} for ppc64el; --root DIR names" in told
 
 
 def test_code_in_a_wheel_for_any_platform_is_run(tmp_path: Path) -> None:
@@ -181,12 +183,11 @@ def test_refuses_wheels_without_code(tmp_path: Path) -> None:
 def test_other_hosts_have_the_emulated_cpu_alone(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
     linux = Path("x-1.0-cp311-abi3-manylinux_2_17_aarch64.whl")
-    [found] = _running.run_wheels([linux], "cpython", "smoke", ["3.11"], lambda name, text: None)
-    assert (found.outcome, "Linux's namespaces" in found.why) == ("unsupported", True)
+    found = _running.run_wheels([linux], Options("cpython"), lambda name, text: None)
+    assert (found[0].outcome, "Linux's namespaces" in found[0].why) == ("unsupported", True)
     monkeypatch.setattr(_running, "smoke_test", lambda wheel: verdict(wheel.name, "passed"))
-    assert [one.how for one in _running.run_wheels([linux], "all", "smoke", ["3.11"], lambda name, text: None)] == [
-        "emulated CPU"
-    ]
+    found = _running.run_wheels([linux], Options("all"), lambda name, text: None)
+    assert [one.how for one in found] == ["emulated CPU"]
 
 
 def test_the_commands_can_be_imported_where_there_is_no_posix() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,21 @@ def tornado_aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
     what += ["--python-version=3.11", "--implementation=cp", "--abi=abi3", "tornado==6.6.1"]
     subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=120)
     return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def official_wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that downloads a project's own wheel for a platform and CPython 3.13."""
+
+    @cache
+    def download(requirement: str, platform: str) -> Path:
+        folder = tmp_path_factory.mktemp("official")
+        what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", f"--platform={platform}"]
+        what += ["--python-version=3.13", "--implementation=cp", "--abi=cp313", "--abi=abi3", requirement]
+        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=120)
+        return next(folder.glob("*.whl"))
+
+    return download
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from wheelworks.cli import _running
 from wheelworks.core import interpreters
 from wheelworks.foreign.cpus import find_cpu
+from wheelworks.foreign.pythons import NO_FREE_THREADED, find_runtime
 from wheelworks.foreign.run import REPOSITORY_TESTS, run_wheel
 
 from tests.fixtures.commands import wheelworks
@@ -48,7 +48,7 @@ def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, f
     versions = interpreters.list_debian_versions(find_cpu(cpu).debian)
     python, abi = (versions[0], "cp311-abi3") if age == "oldest" else (versions[-1], "cp315-abi3.abi3t")
     (wheel,) = release.glob(f"*-{abi}-*{cpu}.whl")
-    verdict = run_wheel(wheel, cpu=cpu, python=python, tests="package", tests_folder=function_tests)
+    verdict = run_wheel(wheel, find_runtime(cpu, python), tests="package", tests_folder=function_tests)
     if "Mirror sync in progress?" in verdict.why:
         pytest.skip("the archive's index doesn't match its Release file: no root can be made now")
     assert (verdict.outcome, verdict.findings) == ("passed", ()), verdict
@@ -61,4 +61,4 @@ def test_a_whole_release_is_run(release: Path, wheelworks_cache: Path) -> None:
     ended = wheelworks("test-foreign", *wheels, cache=wheelworks_cache, seconds=600)
     assert ended.status == 0, ended.err
     assert "none-any.whl: no extension: nothing to run" in ended.err
-    assert ended.err.count(_running.NO_CPYTHON) == 1
+    assert ended.err.count(NO_FREE_THREADED) == 1

@@ -7,38 +7,11 @@ from hypothesis import strategies as st
 from wheelworks.core.archive import Limits
 from wheelworks.core.errors import WheelworksError
 from wheelworks.foreign import site_packages
-from wheelworks.foreign.site_packages import (
-    create_site_packages,
-    explain_mismatch,
-    list_extension_modules,
-    unpack_wheel,
-)
+from wheelworks.foreign.site_packages import create_site_packages, list_extension_modules, unpack_wheel
 
 from tests.wheelworks.foreign.made import WheelMaker, record_row
 
 GOOD = {"demo/__init__.py": b"", "demo/_c.abi3.so": b"\x7fELF", "demo-1.0.dist-info/METADATA": b"Name: demo"}
-
-
-@pytest.mark.parametrize(
-    ("tag", "python", "why"),
-    [
-        ("cp311-abi3-manylinux_2_17_aarch64", "3.11", ""),
-        ("cp311-abi3-manylinux_2_17_aarch64", "3.15", ""),
-        ("cp311-abi3-manylinux_2_17_aarch64.musllinux_1_2_aarch64", "3.11", ""),
-        ("cp311-cp311-linux_aarch64", "3.11", ""),
-        ("py3-none-manylinux2014_aarch64", "3.11", ""),
-        ("cp313-abi3-manylinux_2_17_aarch64", "3.11", "it is for cp313-abi3, not for CPython 3.11"),
-        ("cp311-cp311-linux_aarch64", "3.12", "it is for cp311-cp311"),
-        ("cp314-cp314t-manylinux_2_17_aarch64", "3.14", "it is for cp314-cp314t, not for CPython 3.14 with the GIL"),
-        ("cp311-abi3-musllinux_1_2_aarch64", "3.11", "it is for musllinux_1_2_aarch64, not for glibc Linux on aarch64"),
-        ("cp311-abi3-manylinux_2_17_x86_64", "3.11", "it is for manylinux_2_17_x86_64"),
-        ("cp311-abi3-win_arm64", "3.11", "it is for win_arm64"),
-        ("py3-none-any", "3.11", "it is for any"),
-    ],
-)
-def test_mismatch(tag: str, python: str, why: str) -> None:
-    said = explain_mismatch(Path(f"demo-1.0-{tag}.whl"), "aarch64", python)
-    assert said.startswith(why) and bool(said) == bool(why)
 
 
 def test_a_name_that_is_no_wheels(tmp_path: Path) -> None:
