@@ -8,8 +8,6 @@ driver.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json
 import os
 import re
@@ -21,8 +19,8 @@ from pathlib import Path
 from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import BuildContext, make_environment
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.files import get_cache_folder
 from wheelworks.core.targets import Abi, Target
+from wheelworks.core.zig import find_zig, find_zig_cache
 
 SYSCONFIGDATA_MODULE = "_sysconfigdata_wheelworks"
 
@@ -142,7 +140,7 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi) -> dict[str, 
         "_PYTHON_HOST_PLATFORM": target.platform,
         "WHEELWORKS_SHIM": str(hooks / "shim.json"),
         "DIST_EXTRA_CONFIG": str(hooks / "distutils.cfg"),
-        "ZIG_GLOBAL_CACHE_DIR": str(_zig_cache()),
+        "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()),
         "ZIG_LOCAL_CACHE_DIR": str(folder / "zig"),
         **tools,
     }
@@ -174,17 +172,5 @@ def _driver_settings(context: BuildContext, target: Target, abi: Abi) -> DriverS
         allowed=(str(tree), str(folder / "tmp"), str(context.environment.folder), headers),
         work=str(folder),
         log=str(log_path(target, abi, context.work)),
-        libc_marker=str(_zig_cache() / f"linked-{target.compiler}"),
+        libc_marker=str(find_zig_cache() / f"linked-{target.compiler}"),
     )
-
-
-def _zig_cache() -> Path:
-    return get_cache_folder() / f"zig-{importlib.metadata.version('ziglang')}"
-
-
-def find_zig() -> str:
-    """Return the path of the compiler's program in the ``ziglang`` package. Raises WheelworksError without it."""
-    spec = importlib.util.find_spec("ziglang")
-    if spec is None or not spec.submodule_search_locations:
-        raise WheelworksError("the compiler isn't installed", "run this through nox, or: pip install ziglang")
-    return str(Path(spec.submodule_search_locations[0], "zig.exe" if os.name == "nt" else "zig"))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import lief
 import pytest
-from wheelworks.build import crossenv, objects
+from wheelworks.build import objects
+from wheelworks.core.zig import find_zig
 
 pytestmark = pytest.mark.integration
 
@@ -55,7 +56,7 @@ def compiled(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]
 
 
 def zig(*words: str, cwd: Path) -> None:
-    subprocess.run([crossenv.find_zig(), *words], cwd=cwd, check=True, capture_output=True)
+    subprocess.run([find_zig(), *words], cwd=cwd, check=True, capture_output=True)
 
 
 def by_lief(path: Path) -> Iterator[tuple[str, bool]]:

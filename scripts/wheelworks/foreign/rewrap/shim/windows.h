@@ -1,0 +1,100 @@
+/* What the files of the Windows shim have in common. Types and constants are those of Windows' headers, by the names
+   that Microsoft's documentation uses (https://learn.microsoft.com/windows/win32/api/). */
+
+#ifndef WHEELWORKS_WINDOWS_H
+#define WHEELWORKS_WINDOWS_H
+
+#include "shim.h"
+
+typedef int BOOL;
+typedef u16 WCHAR; /* a UTF-16 unit; Linux's wchar_t has 32 bits */
+typedef void *HANDLE;
+#define INVALID_HANDLE_VALUE ((HANDLE)(intptr_t)-1)
+#define INFINITE 0xFFFFFFFFu
+
+/* System error codes: https://learn.microsoft.com/windows/win32/debug/system-error-codes */
+enum {
+    ERROR_SUCCESS = 0,
+    ERROR_INVALID_FUNCTION = 1,
+    ERROR_FILE_NOT_FOUND = 2,
+    ERROR_PATH_NOT_FOUND = 3,
+    ERROR_TOO_MANY_OPEN_FILES = 4,
+    ERROR_ACCESS_DENIED = 5,
+    ERROR_INVALID_HANDLE = 6,
+    ERROR_NOT_ENOUGH_MEMORY = 8,
+    ERROR_NOT_SAME_DEVICE = 17,
+    ERROR_NO_MORE_FILES = 18,
+    ERROR_WRITE_FAULT = 29,
+    ERROR_GEN_FAILURE = 31,
+    ERROR_HANDLE_EOF = 38,
+    ERROR_NOT_SUPPORTED = 50,
+    ERROR_FILE_EXISTS = 80,
+    ERROR_INVALID_PARAMETER = 87,
+    ERROR_BROKEN_PIPE = 109,
+    ERROR_DISK_FULL = 112,
+    ERROR_INSUFFICIENT_BUFFER = 122,
+    ERROR_MOD_NOT_FOUND = 126,
+    ERROR_PROC_NOT_FOUND = 127,
+    ERROR_DIR_NOT_EMPTY = 145,
+    ERROR_BUSY = 170,
+    ERROR_ALREADY_EXISTS = 183,
+    ERROR_ENVVAR_NOT_FOUND = 203,
+    ERROR_FILENAME_EXCED_RANGE = 206,
+    ERROR_MORE_DATA = 234,
+    ERROR_DIRECTORY = 267,
+    ERROR_NOT_OWNER = 288,
+    ERROR_TOO_MANY_POSTS = 298,
+    ERROR_INVALID_FLAGS = 1004,
+    ERROR_NO_UNICODE_TRANSLATION = 1113,
+    ERROR_NOT_FOUND = 1168,
+    ERROR_TIMEOUT = 1460,
+};
+
+/* windows_errors.c */
+extern __thread u32 last_error; /* GetLastError() */
+u32 error_of_errno(int number); /* a system error code for one of Linux's errno */
+int errno_of_error(u32 error);  /* the reverse; EINVAL for what has no counterpart */
+BOOL fail(u32 error);           /* set the last error; returns 0 */
+BOOL fail_errno(void);          /* the same from errno */
+const char *describe_error(u32 error);
+
+/* windows_text.c: UTF-16 and UTF-8 */
+size_t wide_length(const WCHAR *text);
+/* Convert to UTF-8. `count` is in units, (size_t)-1 for a text that ends in a zero, which is then converted too. Returns
+   the bytes needed; writes at most `size`. Unpaired surrogates become U+FFFD; where `invalid` isn't NULL, it is set. */
+size_t to_utf8(const WCHAR *text, size_t count, char *to, size_t size, int *invalid);
+/* Convert from UTF-8, likewise; returns the units needed. */
+size_t to_utf16(const char *text, size_t count, WCHAR *to, size_t size, int *invalid);
+char *copy_utf8(const WCHAR *text);   /* a new text, to be freed; NULL without memory or for NULL */
+WCHAR *copy_utf16(const char *text);  /* likewise */
+char *copy_path(const WCHAR *path);   /* as copy_utf8(), with Linux's slashes and without the prefix \\?\ */
+char *copy_narrow_path(const char *path);
+
+/* windows_start.c */
+typedef struct { /* one entry of PE's exception directory on ARM64: https://learn.microsoft.com/cpp/build/arm64-exception-handling */
+    u32 begin;   /* an address relative to the image's base, as in `unwind` where its lower two bits are 0 */
+    u32 unwind;
+} RuntimeFunction;
+
+typedef int EntryPoint(void *base, u32 reason, void *reserved);
+typedef void TlsCallback(void *base, u32 reason, void *reserved);
+
+/* What the rewrapper writes for each image; addresses are 0 where there is nothing. */
+typedef struct {
+    EntryPoint *entry;        /* the CRT's, which calls DllMain */
+    u8 *base;                 /* where the image's header lies */
+    u32 *tls_index;           /* _tls_index, through which the module's code finds its thread-local variables */
+    const u8 *tls_data;       /* the first value of each thread's block ... */
+    u64 tls_filled, tls_size; /* ... bytes of it that aren't zero, and all bytes */
+    u64 tls_alignment;
+    TlsCallback **callbacks;  /* ended by NULL */
+    u64 size;                 /* bytes of memory from `base` on */
+    const RuntimeFunction *functions; /* sorted by address */
+    u64 functions_size;       /* in bytes */
+    const char *name;         /* of the module's file */
+    u64 reserved;
+} Image;
+
+const Image *find_image(const void *address); /* the started image that an address lies in, or NULL */
+
+#endif
