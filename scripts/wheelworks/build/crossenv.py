@@ -18,7 +18,6 @@ from pathlib import Path
 
 from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import BuildContext, make_environment
-from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.zig import find_zig, find_zig_cache
 

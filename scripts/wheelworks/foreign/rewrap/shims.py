@@ -22,7 +22,7 @@ System = Literal["windows", "macos"]
 SOURCES = Path(__file__).with_name("shim")
 SONAMES: dict[System, str] = {"windows": "libwheelworks-windows.so", "macos": "libwheelworks-macos.so"}
 
-# Windows' x86-64 calling convention differs from Linux's, so that only ARM64 images can call what a compiler makes here.
+# Windows' x86-64 calling convention differs from Linux's, so only ARM64 images can call what zig makes here.
 _CPUS: dict[System, tuple[str, ...]] = {"windows": ("aarch64",), "macos": ("aarch64", "x86_64")}
 _ZIG_FOLDER = ".zig"
 _GLIBC = "2.28"  # older than that of every Python that runs rewrapped modules; also this machine's, natively
