@@ -12,7 +12,8 @@ import pytest
 from tests.fixtures import commands, downloads
 
 ROOT = Path(__file__).parents[1]
-SLOW = ("integration", "exhaustive", "release")
+SLOW = ("integration", "exhaustive")
+collect_ignore = ["projects"]  # projects of their own, whose tests are run by tests
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

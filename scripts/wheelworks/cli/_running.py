@@ -19,10 +19,11 @@ from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.emulator.extension import read_extensions
 from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_emulated, is_own_package, run_package_tests, smoke_test
 from wheelworks.foreign.pythons import Runtime, check_versions, explain_lack, find_cpus, find_runtimes
+from wheelworks.testing.project import ProjectOptions
 
 Engine = Literal["emulated", "cpython"]
 How = Literal["any", "emulated", "cpython", "all"]
-Tests = Literal["smoke", "package", "tornado"]
+Tests = Literal["smoke", "package", "tornado", "project"]
 Update = Callable[[str, str], None]
 
 
@@ -30,13 +31,15 @@ Update = Callable[[str, str], None]
 class Options:
     """What to run, and how: the engines, the tests, and the real CPythons' versions and roots (default: the wheel's).
 
-    Without ``pythons``, a wheel runs under the oldest and the newest CPython that it is for.
+    Without ``pythons``, a wheel runs under the oldest and the newest CPython that it is for. ``project`` is the source
+    for the tests "project".
     """
 
     how: How = "any"
     tests: Tests = "smoke"
     pythons: tuple[str, ...] = ()
     roots: tuple[Path, ...] = ()
+    project: ProjectOptions | None = None
 
 
 _COLOURS = {"passed": "green", "unsupported": "yellow", "failed": "red"}
@@ -53,8 +56,11 @@ def check_options(wheels: Sequence[Path], options: Options) -> None:
             raise UsageError(error.message, "name wheel files, such as dist/*.whl") from error
         if options.tests == "package" and not is_own_package(wheel):
             raise UsageError(f"{wheel.name}: --tests package runs the tests of {DISTRIBUTION}", "use --tests smoke")
-    if options.how in ("any", "emulated") and options.tests == "tornado":
-        raise UsageError("--tests tornado needs a whole CPython", "add --how cpython")
+    unfit = {"tornado": ("any", "emulated"), "project": ("any", "emulated", "all")}
+    if options.how in unfit.get(options.tests, ()):
+        raise UsageError(f"--tests {options.tests} needs a whole CPython", "add --how cpython")
+    if (options.tests == "project") != (options.project is not None):
+        raise UsageError("--tests project runs the tests of a source", "name it: --tests project --source SDIST")
     check_versions(options.pythons, options.roots)
 
 
@@ -126,7 +132,13 @@ def _run_under_cpythons(wheel: Path, options: Options, update: Update, *, alone:
 def _run_under(wheel: Path, runtime: Runtime, options: Options, update: Update) -> Verdict:
     from wheelworks.foreign.run import run_wheel  # it imports modules that only POSIX has
 
-    return run_wheel(wheel, runtime, tests=options.tests, update=lambda text: update(str(runtime), text))
+    return run_wheel(
+        wheel,
+        runtime,
+        tests=options.tests,
+        project=options.project,
+        update=lambda text: update(str(runtime), text),
+    )
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.cli import _page, _running
+from wheelworks.cli import _page, _project, _running
 from wheelworks.cli._command import create_parser
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError
@@ -19,6 +19,8 @@ examples:
   nox -s test-foreign -- dist/*.whl --tests package     run this package's tests on the machine code of each
   nox -s test-foreign -- dist/*linux*.whl --how cpython --tests tornado
       run all of Tornado's own tests, under the oldest and the newest CPython that the wheel is for
+  nox -s test-foreign -- x-1.0-*.whl --tests project --source x-1.0.tar.gz
+      run the project's own tests, those of its sdist, on each wheel
   nox -s test-foreign -- x-1.0-cp312-cp312-*.whl --how cpython --root DIR
       use the CPython 3.12 of a root file system of your own
 
@@ -46,7 +48,10 @@ def parser() -> argparse.ArgumentParser:
         help="the engine: an emulated CPU, a real CPython, all, or (default) any: CPython where no CPU is emulated",
     )
     made.add_argument(
-        "--tests", choices=["smoke", "package", "tornado"], default="smoke", help="the tests to run (default: smoke)"
+        "--tests",
+        choices=["smoke", "package", "tornado", "project"],
+        default="smoke",
+        help="the tests to run (default: smoke)",
     )
     made.add_argument(
         "--python",
@@ -63,13 +68,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="a root file system with usr/bin/pythonX.Y, in place of Debian's; repeatable",
     )
+    _project.add_options(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    chosen = _running.Options(options.how, options.tests, tuple(options.python), tuple(options.root))
+    project = _project.read_options(options)
+    how = "cpython" if options.how == "any" and options.tests == "project" else options.how
+    chosen = _running.Options(how, options.tests, tuple(options.python), tuple(options.root), project)
     _running.check_options(options.wheels, chosen)
     wheels = _select_with_code(options.wheels)
     with console.Progress() as progress:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from wheelworks.cli import _page, host_wheel
+from wheelworks.cli import _page, _project, host_wheel
 from wheelworks.cli._command import create_parser, create_work_folder
 from wheelworks.core import console, interpreters
 from wheelworks.core.errors import UsageError, WheelworksError
@@ -28,6 +28,8 @@ examples:
   nox -s test-native -- --wheel dist/A.whl --json results.json
       each CPython gets the wheel that pip would choose for it
   nox -s test-native -- --from dist                        choose from all wheels of a release
+  nox -s test-native -- --source x-1.0.tar.gz x-1.0-*.whl
+      run the own tests of any project, those of its sdist, on its wheel
   nox -s test-native -- --exhaustive --python 3.13         add hundreds of random connections, and 100,000 for leaks
 
 pip installs the wheel in a new environment, and the tests run from an empty folder. The package's own tests must pass.
@@ -41,11 +43,13 @@ def parser() -> argparse.ArgumentParser:
     purpose = "Run the package's tests, and Tornado's own with the speedups off and on, natively on wheels."
     made = create_parser("nox -s test-native --", purpose, EPILOG)
     add = made.add_argument
+    add("wheels", nargs="*", type=Path, metavar="WHEEL", help="wheels of any project, with --source")
     add("--wheel", action="append", default=[], type=Path, metavar="FILE", help="a wheel (default: one built here)")
     add("--from", dest="folder", type=Path, metavar="DIR", help="choose from the wheels in this folder")
     add("--python", action="append", default=[], metavar="X.Y", help="only this CPython: X.Yt, or a path")
     add("--tornado", action="append", default=[], metavar="VERSION", help="only this Tornado")
     add("--exhaustive", action="store_true", help="add the tests with many cases: minutes more")
+    _project.add_options(made)
     add("--json", type=Path, metavar="FILE", help="write all results to this file")
     return made
 
@@ -53,6 +57,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
+    if project := _project.read_options(options):
+        return _project.test_natively([*options.wheels, *options.wheel], options.python, project)
+    if options.wheels:
+        raise UsageError("wheels without --source: which tests are to be run?", _project.SOURCE_HINT)
     versions = options.tornado or list(DEFAULT_TORNADOS)
     named = [*options.wheel, *(sorted(options.folder.glob("*.whl")) if options.folder else ())]
     check_options(named, versions, options.json, options.folder)

@@ -13,7 +13,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import product
 from typing import Any, Literal
 
 from wheelworks.core.errors import WheelworksError
@@ -93,28 +92,22 @@ def is_selected(patterns: str, identifier: str) -> bool:
     return any(fnmatchcase(identifier, one) for pattern in patterns.split() for one in expand_braces(pattern))
 
 
-def expand_braces(pattern: str) -> Iterator[str]:
-    """Yield the words that a shell makes of ``cp3{11,12}-*`` or ``cp3{11..13}-*``. Raises WheelworksError for many."""
-    parts = [_list_alternatives(part) for part in _split_braces(pattern)]
-    count = 1
-    for part in parts:
-        count *= len(part)
-        if count > MAX_PATTERNS:
+def expand_braces(pattern: str) -> set[str]:
+    """Return the words that a shell makes of ``cp3{11,12}-*`` or ``cp3{11..13}-*``. Raises WheelworksError for many."""
+    waiting, known = [pattern], {pattern}
+    found = set()
+    while waiting:
+        word = waiting.pop()
+        groups = ((group, _list_alternatives(group[0])) for group in _BRACES.finditer(word))
+        group, alternatives = next((pair for pair in groups if len(pair[1]) > 1), (None, []))
+        if group is None:
+            found.add(word)
+        new = {f"{word[: group.start()]}{one}{word[group.end() :]}" for one in alternatives} if group else set()
+        waiting += new - known
+        known |= new
+        if len(known) > MAX_PATTERNS:
             raise WheelworksError(f"pyproject.toml: the selector {pattern[:80]!r} stands for too many patterns")
-    for words in product(*parts):
-        word = "".join(words)
-        if _BRACES.search(word) and word != pattern and _has_alternatives(word):
-            yield from expand_braces(word)  # nested braces
-        else:
-            yield word
-
-
-def _split_braces(pattern: str) -> list[str]:
-    return re.split(r"(\{[^{}]*\})", pattern)
-
-
-def _has_alternatives(word: str) -> bool:
-    return any(len(_list_alternatives(part)) > 1 for part in _split_braces(word))
+    return found
 
 
 def _list_alternatives(part: str) -> list[str]:

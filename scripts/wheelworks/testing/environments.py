@@ -61,9 +61,13 @@ def clean_variables(environ: dict[str, str], workers: Path, with_c: bool) -> dic
 
     ``with_c`` makes the package raise an error if its extension is missing.
     """
-    kept = {name: value for name, value in environ.items() if not name.upper().startswith(_STEERING)}
-    extension = "1" if with_c else "0"
-    return {**kept, "PYTHONPATH": str(workers), "TORNADO_SPEEDUPS_EXTENSION": extension, "PYTHONUTF8": "1"}
+    own = {"PYTHONPATH": str(workers), "TORNADO_SPEEDUPS_EXTENSION": "1" if with_c else "0", "PYTHONUTF8": "1"}
+    return {**drop_steering(environ), **own}
+
+
+def drop_steering(environ: dict[str, str]) -> dict[str, str]:
+    """Return the environment variables without those that would steer the interpreter or the packages under test."""
+    return {name: value for name, value in environ.items() if not name.upper().startswith(_STEERING)}
 
 
 def _copy_workers(folder: Path) -> Path:

@@ -140,3 +140,10 @@ def is_test_file(name: str) -> bool:
 def list_packages(modules: Iterable[str]) -> list[str]:
     """Return the top-level names of modules, sorted."""
     return sorted({name.partition(".")[0] for name in modules})
+
+
+def list_extension_modules(files: Iterable[str]) -> list[str]:
+    """Return the import names of the extension modules among a wheel's files, sorted."""
+    paths = [PurePosixPath(name) for name in files if name.endswith((".so", ".pyd"))]
+    names = [".".join([*path.parts[:-1], path.name.partition(".")[0]]) for path in paths]
+    return sorted({name for name in names if all(part.isidentifier() for part in name.split("."))})

@@ -1,0 +1,121 @@
+"""Run a project's own tests on its wheel under an interpreter of this machine, in a new virtual environment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from packaging.markers import default_environment
+
+from wheelworks.core import process, venv
+from wheelworks.core.errors import WheelworksError
+from wheelworks.core.interpreters import Python
+from wheelworks.core.targets import SYSTEMS
+from wheelworks.core.verdict import Verdict
+from wheelworks.core.wheel import check_record, find_dist_info, parse_wheel_name, read_members
+from wheelworks.testing import project, requirements
+from wheelworks.testing.environments import drop_steering
+from wheelworks.testing.project import ProjectOptions
+from wheelworks.testing.project_failures import Run, find_expected_failures
+from wheelworks.testing.project_results import Judge
+from wheelworks.testing.project_source import list_extension_modules, list_packages, open_source, split_project
+from wheelworks.testing.project_suite import ProjectRunner, ProjectSuite
+from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, Task, Update, Worker
+
+TIME_LIMIT = 1800.0  # seconds
+_CPUS = {"arm64": "aarch64", "amd64": "x86_64", "x86": "i686"}  # other systems' names of CPUs
+
+
+@dataclass(frozen=True)
+class ProjectEnvironment:
+    """A virtual environment with the wheel and what its tests need: its interpreter and its site-packages folder."""
+
+    python: Path
+    site: Path
+
+
+def run_natively(wheel: Path, python: Python, options: ProjectOptions, folder: Path, update: Update) -> Verdict:
+    """Run a project's tests on a wheel under ``python``, with everything in the empty ``folder``.
+
+    What this machine or the package index lacks makes the verdict "unsupported". Raises WheelworksError for a damaged
+    wheel or source, UsageError for wrong options.
+    """
+    began = time.monotonic()
+    members = read_members(wheel)
+    check_record(members, wheel.name)
+    metadata = members[f"{find_dist_info(members, wheel.name)}/METADATA"].data.decode(errors="replace")
+    files = split_project(open_source(options.source, folder / "source"), members)
+    seconds = partial(_seconds_since, began)
+    verdict = Verdict(wheel.name, f"CPython {python.label} here", "unsupported")
+    try:
+        tests = project.plan_tests(options, files, parse_wheel_name(wheel.name), list(members), metadata)
+        environment = _make_environment(python)
+        words = requirements.list_requirements(metadata, tests.extras, tests.requires, environment)
+        update("creating an environment")
+        created = create_environment(python, wheel, words, folder / "environment")
+    except (project.NoTests, requirements.NoWheel) as error:
+        return seconds(verdict, why=f"{error.message}; {error.hint}")
+    files.copy_added(created.site)
+    suite = ProjectSuite(tests, files, wheel, tuple(list_extension_modules(members)))
+    runner = ProjectRunner(suite, partial(prepare_worker, created, folder), TIME_LIMIT, update)
+    results = runner.run()
+    distribution = parse_wheel_name(wheel.name).distribution
+    expected = find_expected_failures(distribution, _describe_run(), results.results.finished)
+    sites = (str(created.site), str(created.site.resolve()))
+    judge = Judge(suite.modules, list_packages(suite.modules), sites, expected)
+    return seconds(judge.decide(verdict, results, tests.origin))
+
+
+def _seconds_since(began: float, verdict: Verdict, why: str = "") -> Verdict:
+    seconds = time.monotonic() - began
+    return Verdict(**{**vars(verdict), "seconds": seconds, "why": why or verdict.why})
+
+
+def _make_environment(python: Python) -> Mapping[str, str]:
+    """Return the environment of markers for an interpreter of this machine."""
+    short = ".".join(python.version.split(".")[:2])
+    version = {"python_version": short, "python_full_version": python.version, "implementation_name": "cpython"}
+    return {**default_environment(), **version, "platform_python_implementation": "CPython"}  # type: ignore[dict-item]
+
+
+def _describe_run() -> Run:
+    machine = platform.machine().lower()
+    return Run(SYSTEMS.get(sys.platform, sys.platform), _CPUS.get(machine, machine), "native")
+
+
+def create_environment(python: Python, wheel: Path, words: list[str], folder: Path) -> ProjectEnvironment:
+    """Create a virtual environment with a wheel, requirements and the workers.
+
+    Raises NoWheel if a requirement can't be installed, WheelworksError if the wheel can't.
+    """
+    interpreter = venv.create_venv(python.executable, folder)
+    venv.install_requirements(interpreter, f"can't be installed: {wheel.name}", "--no-deps", wheel)
+    if words:
+        try:
+            venv.install_requirements(interpreter, "not all can be installed", "--only-binary=:all:", "--", *words)
+        except WheelworksError as error:
+            message = f"the tests need {', '.join(words)}: {error.message}"
+            raise requirements.NoWheel(message, "name fewer: --test-requires") from error
+    code = "import sysconfig; print(sysconfig.get_path('platlib'))"
+    site = Path(process.run_checked([interpreter, "-c", code], "the environment doesn't work").output.strip())
+    shutil.copytree(WORKERS, site / WORKERS_PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    return ProjectEnvironment(interpreter, site)
+
+
+def prepare_worker(environment: ProjectEnvironment, work: Path, task: Task) -> Worker:
+    """Return the worker of a task, in a new folder below ``work``."""
+    folder = work / task.name
+    folder.mkdir()
+    results = folder / "results.xml"
+    command = [environment.python, "-m", f"{WORKERS_PACKAGE}.{task.program}", results]
+    variables = drop_steering(dict(os.environ))
+    path = os.pathsep.join([str(environment.python.parent), variables.get("PATH", "")])
+    variables.update({"PATH": path, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"})
+    return Worker(command, variables, folder, results, work / f"{task.name}.log")

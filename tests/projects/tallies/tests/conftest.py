@@ -1,0 +1,6 @@
+import pytest
+
+
+@pytest.fixture
+def block():
+    return bytes(range(256))
