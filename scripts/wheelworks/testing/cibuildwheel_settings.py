@@ -26,7 +26,7 @@ OPTIONS = ("test-command", "test-requires", "test-sources", "test-extras", "test
 _SEPARATORS = {"test-command": " && ", "test-extras": ","}
 _RULES = ("none", "append", "prepend")
 _BRACES = re.compile(r"\{([^{}]*)\}")
-MAX_PATTERNS = 10_000  # after the expansion of braces
+MAX_PATTERNS = 1000  # after the expansion of braces
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import configparser
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from wheelworks.core.errors import WheelworksError
@@ -86,14 +86,19 @@ def plan_tests(
 
 def _read_settings(pyproject: Mapping[str, Any], name: WheelName) -> TestSettings:
     identifiers = format_identifiers(name)
-    return read_test_settings(pyproject, *identifiers[0]) if identifiers else TestSettings()
+    if not identifiers:
+        return TestSettings()
+    settings = read_test_settings(pyproject, *identifiers[0])
+    # Commands for Windows are cmd.exe's. Here, too, paths in them are to work.
+    windows = identifiers[0][1] == "windows"
+    return replace(settings, command=settings.command.replace("\\", "/")) if windows else settings
 
 
 def _add_pytest(tests: ProjectTests) -> ProjectTests:
     """Return the tests with pytest among their requirements, where a step runs it."""
     needed = any(step.kind == "pytest" for step in tests.steps)
     named = any(word.lower().startswith("pytest") and word[6:7] in ("", *"<>=!~;[ ") for word in tests.requires)
-    return ProjectTests(**{**vars(tests), "requires": (*tests.requires, "pytest")}) if needed and not named else tests
+    return replace(tests, requires=(*tests.requires, "pytest")) if needed and not named else tests
 
 
 def _guess_requirements(pyproject: Mapping[str, Any], metadata: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -112,7 +117,8 @@ def find_tests(files: ProjectFiles, wheel_files: Iterable[str], pyproject: Mappi
     for folder in TEST_FOLDERS:
         if any(_is_in(name, folder) and is_test_file(name) for name in files.kept):
             return [folder]
-    if packages := find_test_packages([*wheel_files, *files.added.values()]):
+    installed = [*wheel_files, *files.added.values()]
+    if packages := find_test_packages(installed) or find_test_modules(installed):
         return ["--pyargs", *packages]
     if modules := sorted(name for name in files.kept if "/" not in name and is_test_file(name) and "test" in name):
         return modules
@@ -133,6 +139,12 @@ def find_test_packages(installed: Iterable[str]) -> list[str]:
         if place and name.endswith(".py"):
             found.add(".".join(parts[: place + 1]))
     return sorted(found)
+
+
+def find_test_modules(installed: Iterable[str]) -> list[str]:
+    """Return the import names of test modules among the files of packages, sorted."""
+    found = [PurePosixPath(name) for name in installed if "/" in name and name.endswith(".py")]
+    return sorted(".".join(path.with_suffix("").parts) for path in found if path.name.startswith("test_"))
 
 
 def read_test_paths(tree: Path, pyproject: Mapping[str, Any]) -> list[str]:
