@@ -12,7 +12,8 @@ from packaging.utils import canonicalize_name
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.tags import parse_platform
 from wheelworks.core.verdict import Verdict
-from wheelworks.core.wheel import find_dist_info, parse_wheel_name, read_members
+from wheelworks.core.wheel import parse_wheel_name, read_members
+from wheelworks.foreign.cpus import is_host
 from wheelworks.foreign.isolation import Isolation
 from wheelworks.foreign.site_packages import LIMITS, SitePackages, unpack_wheel
 from wheelworks.testing import project, requirements
@@ -63,8 +64,8 @@ def prepare_project(
     ``work`` is a folder for the source and the downloads. Raises CannotRunTests for what isn't to be had here,
     WheelworksError for a damaged source, UsageError for wrong options.
     """
-    files = list(read_members(wheel, LIMITS))
-    metadata = _read_metadata(wheel)
+    members = read_members(wheel, LIMITS)
+    files, metadata = list(members), requirements.read_metadata(members, wheel.name)
     split = split_project(open_source(options.source, work / "source"), files)
     try:
         tests = project.plan_tests(options, split, parse_wheel_name(wheel.name), files, metadata)
@@ -75,12 +76,6 @@ def prepare_project(
         raise CannotRunTests(error.message, error.hint) from error
     split.copy_added(site.folder)
     return ForeignProject(ProjectSuite(tests, split, wheel, site.modules), site, cpu, emulated)
-
-
-def _read_metadata(wheel: Path) -> str:
-    members = read_members(wheel, LIMITS, lambda name: name.endswith(".dist-info/METADATA"))
-    name = f"{find_dist_info(members, wheel.name)}/METADATA"
-    return members[name].data.decode(errors="replace")
 
 
 def add_wheels(wheels: list[Path], wheel: Path, site: Path, work: Path) -> None:

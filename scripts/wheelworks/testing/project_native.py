@@ -19,7 +19,7 @@ from wheelworks.core.errors import WheelworksError
 from wheelworks.core.interpreters import Python
 from wheelworks.core.targets import SYSTEMS
 from wheelworks.core.verdict import Verdict
-from wheelworks.core.wheel import check_record, find_dist_info, parse_wheel_name, read_members
+from wheelworks.core.wheel import check_record, parse_wheel_name, read_members
 from wheelworks.testing import project, requirements
 from wheelworks.testing.environments import drop_steering
 from wheelworks.testing.project import ProjectOptions
@@ -50,7 +50,7 @@ def run_natively(wheel: Path, python: Python, options: ProjectOptions, folder: P
     began = time.monotonic()
     members = read_members(wheel)
     check_record(members, wheel.name)
-    metadata = members[f"{find_dist_info(members, wheel.name)}/METADATA"].data.decode(errors="replace")
+    metadata = requirements.read_metadata(members, wheel.name)
     files = split_project(open_source(options.source, folder / "source"), members)
     seconds = partial(_seconds_since, began)
     verdict = Verdict(wheel.name, f"CPython {python.label} here", "unsupported")

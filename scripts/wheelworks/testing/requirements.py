@@ -17,7 +17,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from wheelworks.core import process
+from wheelworks.core.archive import Member
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.wheel import find_dist_info
 
 Environment = Mapping[str, str]  # of markers: python_version, sys_platform, extra, ...
 
@@ -74,6 +76,14 @@ def _read_metadata(metadata: str, extras: set[str], environment: Environment) ->
                 waiting += [one for one in map(canonicalize_name, requirement.extras) if one not in seen]
                 seen.update(map(canonicalize_name, requirement.extras))
             yield requirement
+
+
+def read_metadata(members: Mapping[str, Member], name: str) -> str:
+    """Return the METADATA of a wheel by its members. Raises WheelworksError where there is none."""
+    member = members.get(f"{find_dist_info(members, name)}/METADATA")
+    if member is None:
+        raise WheelworksError(f"{name}: it has no METADATA, so that its requirements aren't known")
+    return member.data.decode(errors="replace")
 
 
 def list_extras(metadata: str) -> list[str]:

@@ -1,0 +1,41 @@
+"""A project's own tests on its wheel under this machine's Pythons: `test-native --source`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.commands import wheelworks
+
+TALLIES = Path(__file__).parents[2] / "projects" / "tallies"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["x-1.0-py3-none-any.whl"], "the tests are in the project's source"),
+        (["--source", TALLIES, "none-1.0-py3-none-any.whl"], "no such file"),
+        (["--source", TALLIES], "name wheels for this machine"),
+        (["--source", "none"], "no such file or folder"),
+        (["--source", TALLIES, "--test-requires", "'"], "--test-requires"),
+    ],
+)
+def test_wrong_use(tmp_path: Path, words: list[str | Path], message: str) -> None:
+    ended = wheelworks("test-native", *words, "--python", sys.executable, cache=tmp_path)
+    assert ended.status in (1, 2) and message in " ".join(ended.err.split())
+
+
+@pytest.mark.integration
+def test_the_sample_project(tmp_path: Path, wheelworks_cache: Path) -> None:
+    out = tmp_path / "out"
+    built = wheelworks("host-wheel", TALLIES, "--out", out, cache=wheelworks_cache, seconds=600)
+    assert built.status == 0, built.err
+    [wheel] = out.glob("*.whl")
+    words = ["--source", TALLIES, wheel, "--python", sys.executable]
+    ended = wheelworks("test-native", *words, cache=wheelworks_cache, seconds=600)
+    assert ended.status == 0 and "6 checks" in ended.out, ended.err
+    words += ["--test-command", "python -c 'print(1)'"]
+    ended = wheelworks("test-native", *words, cache=wheelworks_cache, seconds=600)
+    assert ended.status == 1 and "the extension was never loaded" in " ".join(ended.err.split())
