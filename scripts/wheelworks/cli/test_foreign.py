@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     project = _project.read_options(options)
-    how = "cpython" if options.how == "any" and options.tests == "project" else options.how
+    how: _running.How = "cpython" if options.how == "any" and options.tests == "project" else options.how
     chosen = _running.Options(how, options.tests, tuple(options.python), tuple(options.root), project)
     _running.check_options(options.wheels, chosen)
     wheels = _select_with_code(options.wheels)

@@ -16,7 +16,7 @@ from typing import Literal
 Kind = Literal["pytest", "python", "program", "shell", "imports"]
 
 # Expansions, pipes, redirections, lists and compound commands.
-_NEEDS_SHELL = re.compile(r"[|<>`*?~]|\$[({]|(?<!&)&(?!&)|(?:^|&&|;)\s*(?:if|for|while|case|until|!|\(|\{)\s")
+_NEEDS_SHELL = re.compile(r"[|<>`*?~]|\$[({]|(?<!&)&(?!&)|(?:^|&&|;)\s*(?:\(|(?:if|for|while|case|until|!|\{)\s)")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _PYTHON = re.compile(r"(?:\S*/)?python(?:3(?:\.\d+)?)?(?:\.exe)?")
 _PYTHON_FLAGS = re.compile(r"-[bBdEiIOPqRsSuvx]+")  # options without a value

@@ -114,7 +114,7 @@ def prepare_worker(environment: ProjectEnvironment, work: Path, task: Task) -> W
     folder = work / task.name
     folder.mkdir()
     results = folder / "results.xml"
-    command = [environment.python, "-m", f"{WORKERS_PACKAGE}.{task.program}", results]
+    command: list[str | Path] = [environment.python, "-m", f"{WORKERS_PACKAGE}.{task.program}", results]
     variables = drop_steering(dict(os.environ))
     path = os.pathsep.join([str(environment.python.parent), variables.get("PATH", "")])
     variables.update({"PATH": path, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"})

@@ -15,7 +15,7 @@ from wheelworks.core.junit import Results
 from wheelworks.core.text import abbreviate
 from wheelworks.core.verdict import Verdict
 from wheelworks.testing.project_suite import UNSUPPORTED_TEST
-from wheelworks.testing.suites import SuiteResults
+from wheelworks.testing.suites import DEATH, SuiteResults
 
 SHOWN = 10  # tests of a list
 DETAIL = 1500  # characters
@@ -74,7 +74,9 @@ class Judge:
         yield from results.deaths
         for test, detail in self._failed(results).items():
             if not self._find_limit(detail):
-                yield f"{test} failed:\n{detail[-DETAIL:]}"
+                # A failure ends with its error, a crash begins with it.
+                part = detail[:DETAIL] if detail.startswith(DEATH) else detail[-DETAIL:]
+                yield f"{test} failed:\n{part}"
         missing = [test for test in results.collected if test not in results.finished and test not in self.expected]
         if missing and not results.deaths:
             yield f"never ran: {len(missing)}: {abbreviate(missing, SHOWN)}"

@@ -37,9 +37,10 @@ class NoWheel(WheelworksError):
 
 
 def make_environment(python: str, cpu: str) -> dict[str, str]:
-    """Return the environment of markers for CPython ``python`` ("3.13") on Linux on a CPU ("aarch64")."""
+    """Return the environment of markers for CPython ``python`` ("3.13", "3.13t") on Linux on a CPU ("aarch64")."""
     fixed = {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": cpu}
-    version = {"python_version": python, "python_full_version": f"{python}.0", "implementation_name": "cpython"}
+    number = python.removesuffix("t")
+    version = {"python_version": number, "python_full_version": f"{number}.0", "implementation_name": "cpython"}
     return {**default_environment(), **fixed, **version, "platform_python_implementation": "CPython"}  # type: ignore[dict-item]
 
 
@@ -65,10 +66,10 @@ def _read_metadata(metadata: str, extras: set[str], environment: Environment) ->
     """Yield a wheel's requirements; an extra may name others of the same project."""
     message = HeaderParser().parsestr(metadata)
     name, seen = canonicalize_name(message["Name"] or ""), {""}
-    waiting = ["", *extras]
+    waiting = ["", *sorted(extras)]
     requirements = [_parse(word) for word in message.get_all("Requires-Dist", [])]
     while waiting:
-        extra = waiting.pop()
+        extra = waiting.pop(0)
         for requirement in requirements:
             if not _applies(requirement, environment, extra) or (extra and _applies(requirement, environment)):
                 continue
@@ -153,21 +154,29 @@ def _read_file(tree: Path, name: str) -> list[str]:
     ]
 
 
-def download_requirements(words: Sequence[str], python: str, cpu: str, folder: Path) -> list[Path]:
-    """Download wheels of requirements, and of theirs, for CPython ``python`` on glibc Linux on a CPU; return them.
+def list_linux_platforms(cpu: str) -> list[str]:
+    """Return the platform tags of wheels for glibc on a CPU, the newest first."""
+    return [f"manylinux_2_{minor}_{cpu}" for minor in range(_NEWEST_GLIBC, 4, -1)] + [f"{one}_{cpu}" for one in _LEGACY]
 
-    Raises NoWheel, which names the requirements: nothing is built.
+
+def download_requirements(words: Sequence[str], python: str, platforms: Sequence[str], folder: Path) -> list[Path]:
+    """Download wheels of requirements, and of theirs, for CPython ``python`` and platform tags; return them.
+
+    pip adds the tags of older versions of macOS itself. Raises NoWheel, which names the requirements: nothing is built.
     """
     if not words:
         return []
-    platforms = [f"manylinux_2_{minor}_{cpu}" for minor in range(_NEWEST_GLIBC, 4, -1)]
-    platforms += [f"{legacy}_{cpu}" for legacy in _LEGACY]
     abis = [f"cp{python.replace('.', '')}", "abi3", "none"]
-    options = ["--only-binary=:all:", f"--dest={folder}", "--implementation=cp", f"--python-version={python}"]
+    options = [
+        "--only-binary=:all:",
+        f"--dest={folder}",
+        "--implementation=cp",
+        f"--python-version={python.removesuffix('t')}",
+    ]
     options += [f"--abi={abi}" for abi in abis] + [f"--platform={platform}" for platform in platforms]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     ended = process.run([*command, *options, "--", *words], timeout=LIMIT)
     if ended.status:
-        what = f"the tests need {', '.join(words)}: not all have wheels for CPython {python} on Linux {cpu}"
+        what = f"{', '.join(words)}: not all have wheels for CPython {python} and {platforms[0]}"
         raise NoWheel(f"{what}:\n{ended.last_lines(3)}", "name fewer: --test-requires")
     return sorted(folder.glob("*.whl"))

@@ -31,7 +31,8 @@ SECOND_TRY_LIMIT = 10  # failures: a busy machine may cause so few, but not more
 UPDATE_EVERY = 5.0  # seconds
 LOG_TAIL = 2000  # characters
 LOG_END = 64 << 10  # bytes that are read
-TIMED_OUT = "the worker did not end"
+DEATH = "the worker "  # begins the description of a death
+TIMED_OUT = f"{DEATH}did not end"
 UNSUPPORTED = "wheelworks: unsupported: "  # begins a line that the code of ours that foreign modules call may write
 FAULTHANDLER = ("Fatal Python error: ", "Timeout (")  # begin the tracebacks of faulthandler
 
@@ -106,9 +107,9 @@ def describe_exit(status: int) -> str:
     """Return what an exit status means. Shells report signals as 128 and more, Windows has large exceptions' codes."""
     number = -status if status < 0 else status - 128
     with suppress(ValueError):
-        return f"the worker died of {signal.Signals(number).name}"
+        return f"{DEATH}died of {signal.Signals(number).name}"
     code = f"{status:#x}" if status > 255 else str(status)
-    return f"the worker ended with exit code {code}"
+    return f"{DEATH}ended with exit code {code}"
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def test_wrong_use(make_wheel: WheelMaker, tmp_path: Path, words: list[str], mes
 @pytest.mark.integration
 def test_under_qemu(make_tallies: Callable[..., Path], tmp_path: Path) -> None:
     wheel = make_tallies()
-    words = ["--tests", "project", "--source", TALLIES, "--python", "3.13"]
+    words: list[str | Path] = ["--tests", "project", "--source", TALLIES, "--python", "3.13"]
     ended = wheelworks("test-foreign", wheel, *words, cache=get_cache_folder(), seconds=600)
     assert ended.status == 0 and "6 checks" in ended.out, ended.err
     assert "[tool.cibuildwheel]: 6 of 8 tests passed; skipped: 2" in " ".join(ended.err.split())
@@ -111,7 +111,7 @@ def test_under_qemu(make_tallies: Callable[..., Path], tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_a_fallback_under_qemu(make_tallies: Callable[..., Path]) -> None:
-    words = ["--tests", "project", "--source", TALLIES, "--python", "3.13"]
+    words: list[str | Path] = ["--tests", "project", "--source", TALLIES, "--python", "3.13"]
     ended = wheelworks("test-foreign", make_tallies(b"no library"), *words, cache=get_cache_folder(), seconds=600)
     assert ended.status == 1
     assert "the extension was never loaded, so that the tests ran without it" in " ".join(ended.err.split())

@@ -33,7 +33,7 @@ def test_the_sample_project(tmp_path: Path, wheelworks_cache: Path) -> None:
     built = wheelworks("host-wheel", TALLIES, "--out", out, cache=wheelworks_cache, seconds=600)
     assert built.status == 0, built.err
     [wheel] = out.glob("*.whl")
-    words = ["--source", TALLIES, wheel, "--python", sys.executable]
+    words: list[str | Path] = ["--source", TALLIES, wheel, "--python", sys.executable]
     ended = wheelworks("test-native", *words, cache=wheelworks_cache, seconds=600)
     assert ended.status == 0 and "6 checks" in ended.out, ended.err
     words += ["--test-command", "python -c 'print(1)'"]

@@ -72,7 +72,7 @@ def run(tmp_path: Path, site: Path, source: Path) -> Run:
             folder = tmp_path / task.name
             folder.mkdir()
             results = folder / "results.xml"
-            words = [sys.executable, "-m", f"{WORKERS_PACKAGE}.{task.program}", results]
+            words: list[str | Path] = [sys.executable, "-m", f"{WORKERS_PACKAGE}.{task.program}", results]
             environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
             return Worker(words, environment, folder, results, tmp_path / f"{task.name}.log")
 
