@@ -29,7 +29,7 @@ def _wheelworks(*words: str) -> Command:
 
 def _cibuildwheel(source: str, target: str) -> Command:
     words = ("build-wheels", source, "--builder", "cibuildwheel", "--target", target)
-    return _wheelworks(*words, "--abi", targets.get_oldest_abi().id)
+    return _wheelworks(*words, "--abi", targets.get_build_abi().id)
 
 
 def list_cases(source: str, target: str) -> dict[str, dict[str, Command]]:
@@ -40,7 +40,7 @@ def list_cases(source: str, target: str) -> dict[str, dict[str, Command]]:
     """
     if target:
         row = targets.find_target(target).id
-        words = ("build-wheels", source, "--no-run", "--target", row, "--abi", targets.get_oldest_abi().id)
+        words = ("build-wheels", source, "--no-run", "--target", row, "--abi", targets.get_build_abi().id)
         return {f"the wheel for {row}": {"cross": _wheelworks(*words), "cibuildwheel": _cibuildwheel(source, row)}}
     pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", source, "-w")
     native: dict[str, Command] = {"cross": _wheelworks("host-wheel", source), "pip": lambda out: (*pip, str(out))}

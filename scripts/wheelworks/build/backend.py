@@ -116,10 +116,16 @@ class BackendError(WheelworksError):
 
 
 class Backend:
-    """A project's backend in one tree, one build environment and one set of environment variables."""
+    """A project's backend in one tree, one build environment, and one set of variables and configuration."""
 
-    def __init__(self, tree: Path, environment: BuildEnvironment, variables: Mapping[str, str]) -> None:
-        self.tree, self.variables = tree, dict(variables)
+    def __init__(
+        self,
+        tree: Path,
+        environment: BuildEnvironment,
+        variables: Mapping[str, str],
+        config: Mapping[str, str | list[str]] | None = None,
+    ) -> None:
+        self.tree, self.variables, self.config = tree, dict(variables), dict(config or {})
         self.output = ""
         try:
             self._builder = build.ProjectBuilder(tree, str(environment.python), runner=self._run)
@@ -128,12 +134,12 @@ class Backend:
 
     def requires(self, distribution: Distribution) -> set[str]:
         """Return the requirements beyond ``[build-system] requires``. Raises BackendError."""
-        return self._call(lambda: self._builder.get_requires_for_build(distribution))
+        return self._call(lambda: self._builder.get_requires_for_build(distribution, self.config))
 
     def make(self, distribution: Distribution, into: Path) -> Path:
         """Build a distribution into a folder; return its path. Raises BackendError."""
         into.mkdir(parents=True, exist_ok=True)
-        return Path(self._call(lambda: self._builder.build(distribution, into)))
+        return Path(self._call(lambda: self._builder.build(distribution, into, self.config)))
 
     def _run(self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         result = process.run(cmd, cwd=Path(cwd or self.tree), env={**self.variables, **(extra_environ or {})})

@@ -14,25 +14,15 @@ from msgspec.structs import replace
 
 from wheelworks.build.context import BuildContext
 from wheelworks.build.driver import Compilation
+from wheelworks.build.plan import NO_SETTINGS, BuildTask, WheelSettings, accepts_wheel
 from wheelworks.build.wheel import FinishedWheel, build_pure_wheel, build_wheel
-from wheelworks.core import manifest, process, targets
+from wheelworks.core import manifest, process
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import hash_file, write_file
 from wheelworks.core.manifest import Fingerprint, WheelRecord
-from wheelworks.core.targets import Abi, Target, find_family
+from wheelworks.core.targets import Abi, Target
 
 _SUITE = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class BuildTask:
-    """One ABI for targets of one family: usually one wheel. Without targets and ABI it is the pure wheel."""
-
-    targets: tuple[Target, ...]
-    abi: Abi | None
-
-    def __str__(self) -> str:
-        return f"{self.targets[0].id}, {self.abi.id}" if self.abi else targets.PURE
 
 
 @dataclass(frozen=True)
@@ -64,30 +54,39 @@ class Failed:
 BuildResult = Built | UpToDate | Failed
 
 
-def make_tasks(targets: Iterable[Target], abis: Iterable[Abi]) -> list[BuildTask]:
-    """Return a task for each ABI and each family of ``targets``."""
-    families: dict[tuple[str, str], list[Target]] = {}
-    for target in targets:
-        families.setdefault(target.family, []).append(target)
-    return [BuildTask(tuple(family), abi) for abi in abis for family in families.values()]
-
-
 def run_tasks(
     context: BuildContext, tasks: Sequence[BuildTask], done: Callable[[BuildTask], None], *, force: bool = True
 ) -> list[BuildResult]:
     """Run tasks in parallel on this machine's cores; call ``done`` at the end of each.
 
-    Without ``force`` the wheels in ``context.out`` that have the same fingerprint aren't built again.
+    Without ``force`` the wheels in ``context.out`` that have the same fingerprint aren't built again. A task is left
+    out if a wheel of an earlier task with the stable ABI serves its Python, too.
     """
     existing = [] if force else _load_records(context.out)
+    chains: dict[object, list[BuildTask]] = {}
+    for task in tasks:
+        key = (task.targets[0].family, task.abi.free_threaded) if task.abi else None
+        chains.setdefault(key, []).append(task)
 
-    def run(task: BuildTask) -> list[BuildResult]:
-        results = _TaskRun(context, task, existing).run()
-        done(task)
+    def run(chain: list[BuildTask]) -> dict[BuildTask, list[BuildResult]]:
+        results: dict[BuildTask, list[BuildResult]] = {}
+        for task in chain:
+            made = [result.record for one in results.values() for result in one if not isinstance(result, Failed)]
+            results[task] = [] if is_served(task, made) else _TaskRun(context, task, existing).run()
+            done(task)
         return results
 
     with process.thread_pool() as pool:
-        return [result for results in pool.map(run, tasks) for result in results]
+        results = {task: made for chain in pool.map(run, chains.values()) for task, made in chain.items()}
+    return [result for task in tasks for result in results[task]]
+
+
+def is_served(task: BuildTask, made: Iterable[WheelRecord]) -> bool:
+    """Return whether wheels that were made for older Pythons serve all of a task's targets and its Python."""
+    if task.abi is None:
+        return False
+    served = {name for record in made if accepts_wheel(task.abi, record.file) for name in record.targets}
+    return {target.id for target in task.targets} <= served
 
 
 def _load_records(folder: Path) -> list[WheelRecord]:
@@ -101,8 +100,8 @@ def _load_records(folder: Path) -> list[WheelRecord]:
 class _TaskRun:
     def __init__(self, context: BuildContext, task: BuildTask, existing: Sequence[WheelRecord]) -> None:
         self.context, self.task, self.existing = context, task, existing
-        self.family = find_family(task.targets[0]) if task.targets else ()
-        self.fingerprint = compute_fingerprint(context, self.family, task.abi)
+        self.family = task.family
+        self.fingerprint = compute_fingerprint(context, self.family, task.abi, task.settings)
 
     def run(self) -> list[BuildResult]:
         if records := find_up_to_date(self.existing, self.fingerprint, self.task.targets):
@@ -120,12 +119,12 @@ class _TaskRun:
         family = self.family
 
         def build(target: Target, serves: tuple[Target, ...]) -> BuildResult | None:
-            return self._build(lambda: build_wheel(self.context, target, abi, serves, self.task.targets))
+            return self._build(lambda: build_wheel(self.context, self.task, target, abi, serves))
 
         first = build(family[0], family)
         if isinstance(first, Failed) or (isinstance(first, Built) and len(first.record.targets) == len(family)):
             return [first]
-        rest = [build(target, (target,)) for target in self.task.targets if target is not family[0]]
+        rest = [build(target, (target,)) for target in self.task.targets if target != family[0]]
         return [result for result in (first, *rest) if result is not None]
 
     def _build(self, make: Callable[[], FinishedWheel | None]) -> BuildResult | None:
@@ -145,7 +144,9 @@ class _TaskRun:
             return Failed(self.task, WheelworksError(message))
 
 
-def compute_fingerprint(context: BuildContext, family: Sequence[Target], abi: Abi | None) -> Fingerprint:
+def compute_fingerprint(
+    context: BuildContext, family: Sequence[Target], abi: Abi | None, settings: WheelSettings = NO_SETTINGS
+) -> Fingerprint:
     """Return the fingerprint of the wheels of one family and ABI, or of the pure wheel.
 
     ``recipe_sha256`` covers the source, the tools, this builder and the rows of the target table. ``headers_sha256`` is
@@ -160,6 +161,7 @@ def compute_fingerprint(context: BuildContext, family: Sequence[Target], abi: Ab
         "builder": hash_builder(),
         "family": [asdict(target) for target in family],
         "abi": asdict(abi) if abi else {},
+        "settings": asdict(settings),
     }
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     if abi is None:

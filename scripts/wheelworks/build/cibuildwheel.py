@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from wheelworks.build.wheel import describe_wheel
 from wheelworks.core import manifest, process, tags
+from wheelworks.core.cibuildwheel import format_identifier, platform_suffix
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
 from wheelworks.core.manifest import WheelRecord
@@ -71,16 +72,6 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 def host_system(system: str = sys.platform) -> str:
     """Return this system's name for cibuildwheel and the target table: "linux", "macos", "windows", or its own."""
     return SYSTEMS.get(system, system)
-
-
-def platform_suffix(target: Target) -> str:
-    """Return the second half of a target's identifiers: its tag without the version of the libc or system."""
-    return re.sub(r"^(manylinux|musllinux|macosx)_\d+_\d+_", r"\1_", target.id)
-
-
-def format_identifier(target: Target, abi: Abi) -> str:
-    """Return cibuildwheel's identifier of a wheel, ``cp311-manylinux_x86_64``: of the oldest Python that it serves."""
-    return f"cp{abi.nodot}-{platform_suffix(target)}"
 
 
 def map_identifiers(targets: Iterable[Target], abis: Sequence[Abi]) -> dict[str, tuple[Target, Abi]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from wheelworks.build.sdist import write_sdist
 from wheelworks.build.source import SourceTree
 from wheelworks.core import interpreters, manifest, source_tree
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.targets import Abi, get_oldest_abi
+from wheelworks.core.targets import Abi, get_build_abi
 
 Update = Callable[[str], None]
 
@@ -100,16 +100,15 @@ def prepare_context(
     *,
     variables: Mapping[str, str] | None = None,
     python: str = "",
-    abis: Sequence[Abi] = (),
+    abis: Callable[[Path], Iterable[Abi]] | None = None,
 ) -> BuildContext:
-    """Prepare building ``path`` for ``abis``, by default for the oldest Python's.
+    """Prepare building ``path`` for the ABIs that ``abis`` returns for its tree.
 
-    ``python`` is the interpreter that the user chose. Raises WheelworksError if ``path`` is no project, or if
-    something is missing.
+    By default this is the ABI of the Python that runs the build. ``python`` is the interpreter that the user chose.
+    Raises WheelworksError if ``path`` is no project, or if something is missing.
     """
     kind, variables = source_tree.check_source(path), variables or {}
     interpreter = interpreters.find_build_python(chosen=python)
-    headers = {abi.id: _find_headers(abi, interpreter, update) for abi in abis or [get_oldest_abi()]}
     if kind == "directory":
         update(f"making the sdist of {path.resolve().name}")
         tree, archive, environment = _make_sdist(path, interpreter, work, variables, update)
@@ -117,11 +116,13 @@ def prepare_context(
         tree, archive = source.unpack_source(path, work / "unpacked"), path
         passed = make_environment(os.environ, work, tree.epoch, variables)
         environment = _install_build_environment(tree.tree, interpreter, passed, update)
+    wanted = abis(tree.tree) if abis else [get_build_abi()]
+    headers = {abi.id: _find_headers(abi, interpreter, update) for abi in wanted}
     return BuildContext(tree, archive, interpreter, headers, environment, work, out, variables)
 
 
 def _find_headers(abi: Abi, python: interpreters.BuildPython, update: Update) -> Headers:
-    if abi == get_oldest_abi():  # the interpreter that runs the build has this version, and the user may have chosen it
+    if abi == get_build_abi():  # the interpreter that runs the build has this version, and the user may have chosen it
         return adapt_headers(python.headers, abi)
     update(f"looking for the headers of CPython {abi.python}")
     return find_headers(abi)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import BuildContext, make_environment
+from wheelworks.build.plan import WheelSettings
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.zig import find_zig, find_zig_cache
 
@@ -30,6 +31,8 @@ _PLATFORMS = {
     "macos": {"system": "Darwin", "platform": "darwin", "name": "posix", "release": "20.0.0"},
     "windows": {"system": "Windows", "platform": "win32", "name": "nt", "release": "10"},
 }
+# The target has the project's lowest macOS already, and the build environment is made once.
+_OWN_VARIABLES = ("MACOSX_DEPLOYMENT_TARGET", "PIP_CONSTRAINT", "UV_CONSTRAINT")
 _DRIVER_SCRIPT = """\
 import sys
 sys.path.insert(0, {scripts!r})
@@ -45,7 +48,10 @@ def format_soabi(target: Target, abi: Abi) -> str:
     if target.os == "macos":
         return f"cpython-{abi.nodot}-darwin"
     # Debian's names of machines (Misc/platform_triplet.c) are those of the compiler, except x86
-    return f"cpython-{abi.nodot}-{re.sub('^x86-', 'i386-', target.compiler.partition('.')[0])}"
+    triplet = re.sub("^x86-", "i386-", target.compiler.partition(".")[0])
+    if abi.minor < 11:
+        triplet = triplet.replace("-musl", "-gnu")  # CPython didn't tell them apart (python/cpython GH-87278)
+    return f"cpython-{abi.nodot}-{triplet}"
 
 
 def list_suffixes(target: Target, abi: Abi) -> list[str]:
@@ -108,8 +114,11 @@ def log_path(target: Target, abi: Abi, work: Path) -> Path:
     return build_folder(target, abi, work) / "compiler.log"
 
 
-def prepare_hooks(context: BuildContext, target: Target, abi: Abi) -> dict[str, str]:
-    """Write the files of the hooks; return the environment variables with which the backend sees the target."""
+def prepare_hooks(context: BuildContext, target: Target, abi: Abi, project: WheelSettings) -> dict[str, str]:
+    """Write the files of the hooks; return the environment variables with which the backend sees the target.
+
+    They include the ``project``'s own, which the user's replace.
+    """
     folder = build_folder(target, abi, context.work)
     settings = _driver_settings(context, target, abi)
     settings.write(folder / "settings.json")
@@ -123,6 +132,11 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi) -> dict[str, 
         "suffixes": list_suffixes(target, abi),
         "variables": variables,
         "platform": target.platform,
+        "tags": {
+            "python": [3, abi.minor],
+            "abi": f"cp{abi.nodot}",
+            "platform": re.sub("[-.]", "_", target.platform),
+        },
         "view": describe_platform(target, abi),
     }
     contents = {
@@ -132,8 +146,10 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi) -> dict[str, 
     }
     for name, text in contents.items():
         (hooks / name).write_text(text, encoding="utf-8")
+    plain = make_environment(os.environ, folder, context.source.epoch, {})
+    own = {name: value for name, value in project.evaluate(plain).items() if name not in _OWN_VARIABLES}
     return {
-        **make_environment(os.environ, folder, context.source.epoch, context.variables),
+        **make_environment(os.environ, folder, context.source.epoch, {**own, **context.variables}),
         "PYTHONPATH": str(hooks),
         "_PYTHON_SYSCONFIGDATA_NAME": SYSCONFIGDATA_MODULE,
         "_PYTHON_HOST_PLATFORM": target.platform,

@@ -26,6 +26,7 @@ from wheelworks.build import crossenv, source, verify
 from wheelworks.build.backend import LOCK, Backend, BackendError
 from wheelworks.build.context import BuildContext, make_environment
 from wheelworks.build.driver import Compilation, describe_failure, read_log, summarize_log
+from wheelworks.build.plan import BuildTask
 from wheelworks.core import targets, wheel
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.binary import SUFFIXES
@@ -49,16 +50,17 @@ class FinishedWheel:
 
 
 def build_wheel(
-    context: BuildContext, target: Target, abi: Abi, family: tuple[Target, ...], wanted: Sequence[Target]
+    context: BuildContext, task: BuildTask, target: Target, abi: Abi, family: tuple[Target, ...]
 ) -> FinishedWheel | None:
     """Build the wheel of ``target``, which serves all of ``family`` if it uses no libc.
 
-    Returns None if it serves none of the targets ``wanted``. Raises WheelworksError with the target and what failed.
+    Returns None if it serves none of the task's targets. Raises WheelworksError with the target and what failed.
     """
     folder, log = crossenv.build_folder(target, abi, context.work), crossenv.log_path(target, abi, context.work)
     tree = context.source.tree
     shutil.copytree(tree, folder / "source")
-    backend = Backend(folder / "source", context.environment, crossenv.prepare_hooks(context, target, abi))
+    variables = crossenv.prepare_hooks(context, target, abi, task.settings)
+    backend = Backend(folder / "source", context.environment, variables, task.settings.config_settings())
     try:
         made = backend.make("wheel", folder / "wheel")
     except BackendError as error:
@@ -70,7 +72,7 @@ def build_wheel(
         raise WheelworksError(f"{target.id}: {failure}")
     compilation = summarize_log(events)
     serves = family if compilation.freestanding else (target,)
-    if not set(serves) & set(wanted):
+    if not set(serves) & set(task.targets):
         return None
     return _finish(context, made, target, abi, serves, compilation)
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wheelworks.build import crossenv, driver
-from wheelworks.build.builder import BuildResult, BuildTask, Built, Failed, UpToDate, run_tasks
+from wheelworks.build.builder import BuildResult, Built, Failed, UpToDate, run_tasks
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
+from wheelworks.build.plan import BuildTask, Wish
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_work_folder, ensure_writable
 from wheelworks.core import console, manifest, process
-from wheelworks.core.targets import Abi, find_family
+from wheelworks.core.targets import PURE, Abi, Target, find_abi, load_abis, select_targets
 
 if TYPE_CHECKING:
     from wheelworks.cli import _running
@@ -29,18 +30,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("source", nargs="?", default=".", metavar="SOURCE", help="a project's folder or sdist (default: .)")
     add("--target", action="append", default=[], metavar="ID", help="for this target only; repeatable")
     add("--out", default="dist", metavar="DIR", help="folder for the wheels (default: dist)")
+    abi = "for this ABI only, such as cp312, cp314t, abi3; repeatable (default: those that the project supports)"
+    add("--abi", action="append", default=[], metavar="ID", help=abi)
     add("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable for the build; repeatable")
+    ignored = "ignore this option of the project's [tool.cibuildwheel]; repeatable"
+    add("--without", action="append", default=[], metavar="OPTION", help=ignored)
     add("--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)")
     add("--no-run", action="store_true", help="don't run the built wheels")
     add("--verbose", action="store_true", help="print each target's settings and every command")
 
 
 def build_source(
-    options: argparse.Namespace, abis: Sequence[Abi], plan: Callable[[BuildContext], list[BuildTask]], *, force: bool
+    options: argparse.Namespace,
+    plan: Callable[[Path], list[BuildTask]],
+    prepared: Callable[[BuildContext], object] = lambda context: None,
+    *,
+    force: bool,
 ) -> tuple[list[Path], int]:
-    """Build the tasks that ``plan`` returns for the source, and print the results.
+    """Build the tasks that ``plan`` returns for the source's tree, and print the results.
 
-    Returns the wheels, built or up to date, and the exit status.
+    ``prepared`` is called before the first build. Returns the wheels, built or up to date, and the exit status.
     """
     if options.verbose:
         process.print_commands()
@@ -48,10 +57,12 @@ def build_source(
     with create_work_folder() as work, console.Progress() as progress:
         update = partial(progress.update, "source")
         context = prepare_context(
-            Path(options.source), work, out, update, variables=variables, python=options.python, abis=abis
-        )
+            Path(options.source), work, out, update, variables=variables, python=options.python,
+            abis=lambda tree: list_abis(plan(tree)),
+        )  # fmt: skip
         progress.finish("source")
-        tasks = plan(context)
+        prepared(context)
+        tasks = plan(context.source.tree)
         with _report_progress(context, tasks, progress) as done:
             results = run_tasks(context, tasks, done, force=force)
         if options.verbose:
@@ -60,6 +71,26 @@ def build_source(
     _save_manifest(context, wheels)
     _print_results(context, results, time.perf_counter() - start)
     return [wheel.file for wheel in wheels], 0 if len(wheels) == len(results) else 1
+
+
+def list_abis(tasks: Sequence[BuildTask]) -> list[Abi]:
+    """Return the ABIs of tasks, each once."""
+    return list(dict.fromkeys(task.abi for task in tasks if task.abi))
+
+
+def make_wish(options: argparse.Namespace, among: Sequence[Target], *, one_abi: bool) -> Wish:
+    """Return what the options ask for: ``among`` these targets if they name none. Raises UsageError for unknown names.
+
+    With ``one_abi``, one of the project's ABIs is built if they name none.
+    """
+    named = {find_abi(name) for name in options.abi if name != PURE}
+    return Wish(
+        targets=select_targets(options.target) or among,
+        abis=[abi for abi in load_abis() if abi in named],
+        named=bool(options.target),
+        without=options.without,
+        one_abi=one_abi,
+    )
 
 
 @contextmanager
@@ -91,7 +122,7 @@ def _report_progress(
 def _read_events(context: BuildContext, task: BuildTask) -> list[driver.Event]:
     if task.abi is None:
         return []
-    logs = (crossenv.log_path(target, task.abi, context.work) for target in find_family(task.targets[0]))
+    logs = (crossenv.log_path(target, task.abi, context.work) for target in task.family)
     return [event for log in logs for event in driver.read_log(log)]
 
 

@@ -11,14 +11,16 @@ from functools import partial
 from pathlib import Path
 
 from wheelworks.build import cibuildwheel
-from wheelworks.build.builder import BuildTask, make_tasks
-from wheelworks.build.context import BuildContext, prepare_context
+from wheelworks.build.context import BuildContext, parse_variables, prepare_context
+from wheelworks.build.plan import BuildTask, plan_tasks
 from wheelworks.build.source import read_name_version, read_pure_variables, unpack_source
+from wheelworks.build.tags import ask_tags, choose_tags, plan_names
 from wheelworks.cli import _building, _page, ci_matrix
 from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
 from wheelworks.core import console, manifest, targets
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import write_file
+from wheelworks.core.project import read_project, read_stated_abis
 from wheelworks.core.source_tree import check_source
 
 EPILOG = """\
@@ -28,12 +30,19 @@ examples:
   nox -s build-wheels -- --list --json                       the list for programs, such as a CI matrix
   nox -s build-wheels -- tornado-6.6.1.tar.gz --out t        Tornado's
   nox -s build-wheels -- --target win_arm64 --abi cp314t     one wheel
+  nox -s build-wheels -- ../project --abi cp312 --abi cp313  another project's, for two versions of CPython
   nox -s build-wheels -- --builder cibuildwheel --out w      this system's, by its own compilers
   nox -s build-wheels -- --builder cibuildwheel --list       list these without building them
 
 Wheels in DIR with the same source, tools and headers aren't built again, except with --force. Then the machine code of
-each is run on an emulated CPU, or under a real CPython where no CPU is emulated. --list assumes an extension that calls
-only CPython and uses the stable ABI where there is one. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
+each is run on an emulated CPU, or under a real CPython where no CPU is emulated.
+
+Without --abi the wheels are those that the project supports: the tags of [tool.wheelworks] abis, else what its
+[tool.cibuildwheel] selects, else the Pythons of Requires-Python and the classifiers. --abi replaces `build` of
+[tool.cibuildwheel], and together with --target `skip`, too. A wheel with the stable ABI also serves later Pythons.
+--list assumes an extension that calls only CPython: if it calls libc, there is a wheel for each libc.
+
+Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +51,6 @@ def parser() -> argparse.ArgumentParser:
     made = create_parser("nox -s build-wheels --", purpose, EPILOG)
     _building.add_options(made)
     add = made.add_argument
-    add("--abi", action="append", default=[], metavar="ID", help=f"for this ABI only, or {targets.PURE}; repeatable")
     builders = "cross: every platform's (default); cibuildwheel: this system's, by the official toolchains"
     add("--builder", choices=["cross", "cibuildwheel"], default="cross", help=builders)
     engines = "run the wheels on an emulated CPU (default), or all: under qemu's CPython too"
@@ -66,31 +74,38 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    wanted, abis = _select_targets(options), _select_abis(options)
-
-    def plan_tasks(context: BuildContext) -> list[BuildTask]:
+    def save_sdist(context: BuildContext) -> None:
         write_file(context.out / context.sdist.name, context.sdist.read_bytes())
-        pure = _wants_pure(options) and read_pure_variables(context.source.tree) is not None
-        return [*make_tasks(wanted, abis), *([BuildTask((), None)] if pure else [])]
 
-    wheels, status = _building.build_source(options, abis, plan_tasks, force=options.force)
+    wheels, status = _building.build_source(options, lambda tree: _plan(tree, options), save_sdist, force=options.force)
     if options.no_run or not wheels:
         return status
     return max(status, _building.run_release_wheels(wheels, everywhere=options.how == "all"))
 
 
+def _plan(tree: Path, options: argparse.Namespace) -> list[BuildTask]:
+    """Return the tasks that the options ask for; the pure wheel's comes last."""
+    pure = [BuildTask((), None)] if _wants_pure(options) and read_pure_variables(tree) is not None else []
+    if set(options.abi) == {targets.PURE}:
+        return pure
+    return [*plan_tasks(tree, _building.make_wish(options, targets.load_targets(), one_abi=False)), *pure]
+
+
 def _use_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
-    wanted, abis = _select_targets(options), _select_abis(options)
-    if others := [name for name in ("env", "python", "force", "json") if getattr(options, name)]:
+    wish = _building.make_wish(options, targets.load_targets(), one_abi=False)
+    if others := [name for name in ("env", "python", "force", "json", "without") if getattr(options, name)]:
         hint = "configure that builder by [tool.cibuildwheel] in the project's pyproject.toml"
         raise UsageError(f"--{others[0]} is an option of --builder cross", hint)
-    if not abis:
+    if options.abi and not wish.abis:
         raise UsageError(f"cibuildwheel makes no {targets.PURE} wheel", "leave --builder out")
     narrowed = bool(options.target or options.abi)
-    chosen = cibuildwheel.select_host_targets(wanted, narrowed=narrowed)
+    chosen = cibuildwheel.select_host_targets(wish.targets, narrowed=narrowed)
+    with create_work_folder() as work:
+        abis = wish.choose_abis(read_project(_open_tree(source, work)))
     variables = cibuildwheel.make_variables(chosen, abis, os.environ, narrowed=narrowed)
     if options.list:
-        return _list_identifiers(source, variables, cibuildwheel.map_identifiers(wanted, abis))
+        known = cibuildwheel.map_identifiers(wish.targets, targets.load_abis())
+        return _list_identifiers(source, variables, known)
     return _run_cibuildwheel(source, ensure_writable(Path(options.out)), variables)
 
 
@@ -124,12 +139,24 @@ def _list_identifiers(
     return 0
 
 
+def _open_tree(source: Path, work: Path) -> Path:
+    """Return a project's folder, or its sdist unpacked."""
+    return source if source.is_dir() else unpack_source(source, work / "unpacked").tree
+
+
 def _list_wheels(source: Path, options: argparse.Namespace) -> int:
-    with create_work_folder() as work:
-        tree = source if source.is_dir() else unpack_source(source, work / "unpacked").tree
-        pure = read_pure_variables(tree) is not None and _wants_pure(options)
-        release = read_name_version(source)
-    planned = targets.plan_wheels(release, _select_targets(options), _select_abis(options), pure=pure)
+    with create_work_folder() as work, console.Progress() as progress:
+        tree = _open_tree(source, work)
+        release, tasks = read_name_version(source), _plan(tree, options)
+
+        def ask() -> dict[str, str]:
+            context = prepare_context(
+                source, work / "asked", work, partial(progress.update, "source"), python=options.python,
+                variables=parse_variables(options.env), abis=lambda _: _building.list_abis(tasks),
+            )  # fmt: skip
+            return ask_tags(context, tasks)
+
+        planned = plan_names(release, tasks, choose_tags(tree, read_stated_abis(tree), tasks, ask))
     if options.json:
         wanted = dict.fromkeys(target for wheel in planned for target in wheel.targets)
         matrices = {"native": ci_matrix.make_native_rows(planned), **ci_matrix.make_cibuildwheel_rows(wanted)}
@@ -152,15 +179,6 @@ def _describe_ways(wheel: targets.PlannedWheel, *, everywhere: bool) -> str:
     known = {"emulated": "an emulated CPU", "cpython": "a real CPython"}  # the first that is available is the default
     ways = [text for way, text in known.items() if way in wheel.ways]
     return "\n".join(ways if everywhere else ways[:1]) or "nothing here"
-
-
-def _select_targets(options: argparse.Namespace) -> Sequence[targets.Target]:
-    return targets.select_targets(options.target) or targets.load_targets()
-
-
-def _select_abis(options: argparse.Namespace) -> list[targets.Abi]:
-    named = {targets.find_abi(name) for name in options.abi if name != targets.PURE}
-    return [abi for abi in targets.load_abis() if abi in named or not options.abi]
 
 
 def _wants_pure(options: argparse.Namespace) -> bool:

@@ -27,7 +27,7 @@ def make_native_rows(planned: Sequence[PlannedWheel]) -> list[JobRow]:
         for one in planned
         if one.abi
         for target in _select_hosted(one.targets)
-        for python in choose_pythons(one.abi, abis)
+        for python in (choose_pythons(one.abi, abis) if one.is_stable else [_name_python(one.abi)])
     ]
 
 
@@ -54,6 +54,10 @@ def choose_pythons(abi: Abi, abis: Sequence[Abi]) -> list[str]:
         found += [parse_minor(abi), min(later) - 1 if later else parse_minor(abi)]
     names = [f"3.{number}" for number in dict.fromkeys(found)]
     return names + ([f"{abi.python}t"] if abi.free_threaded else [])
+
+
+def _name_python(abi: Abi) -> str:
+    return abi.python + ("t" if abi.free_threaded else "")
 
 
 def parse_minor(abi: Abi) -> int:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.build.builder import make_tasks
+from wheelworks.build.plan import plan_tasks
 from wheelworks.cli import _building
 from wheelworks.cli._command import create_parser
 from wheelworks.core import targets
@@ -17,12 +17,16 @@ examples:
   nox -s cross-arm64                                      this project's wheels into dist/
   nox -s cross-arm64 -- tornado-6.6.1.tar.gz --out t      Tornado's, from its sdist
   nox -s cross-arm64 -- ../project --target win_arm64     one target of another project
+  nox -s cross-arm64 -- ../project --abi cp312            for CPython 3.12
   nox -s cross-arm64 -- . --env TORNADO_EXTENSION=1       with a variable for the project's build
   nox -s cross-arm64 -- --no-run                          build only
 
-A wheel is written to DIR only when it is complete and verified. Then its machine code is run on an emulated CPU and,
-for Linux if qemu is installed, under a real CPython. The build environment is the same everywhere: variables such as CC
-and CFLAGS don't reach it, those of --env do. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
+Without --abi the wheels are for one Python: the oldest that the project supports, but not below the one that runs the
+build. A wheel is written to DIR only when it is complete and verified. Then its machine code is run on an emulated CPU
+and, for Linux if qemu is installed, under a real CPython. The build environment is the same everywhere: variables such
+as CC and CFLAGS don't reach it; those of --env and of the project's [tool.cibuildwheel] do.
+
+Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,8 +40,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    chosen = targets.select_targets(options.target) if options.target else targets.filter_targets_by_cpu("aarch64")
+    wish = _building.make_wish(options, targets.filter_targets_by_cpu("aarch64"), one_abi=True)
     check_source(Path(options.source))
-    tasks = make_tasks(chosen, [targets.get_oldest_abi()])
-    wheels, status = _building.build_source(options, [], lambda context: tasks, force=True)
+    wheels, status = _building.build_source(options, lambda tree: plan_tasks(tree, wish), force=True)
     return status if options.no_run or not wheels else max(status, _building.run_wheels(wheels))

@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.build.builder import Failed, make_tasks, run_tasks
+from wheelworks.build.builder import Failed, run_tasks
 from wheelworks.build.context import prepare_context
+from wheelworks.build.plan import make_tasks
 from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
 from wheelworks.core import console, process, targets
 from wheelworks.core.errors import WheelworksError
@@ -41,7 +42,7 @@ def build_host_wheel(source: Path, out: Path) -> Path:
 def _build_cross(source: Path, out: Path, target: targets.Target) -> Path:
     with create_work_folder() as work:
         context = prepare_context(source, work, out, lambda text: console.err.print(text, markup=False))
-        result = run_tasks(context, make_tasks([target], [targets.get_oldest_abi()]), lambda _: None)[0]
+        result = run_tasks(context, make_tasks([target], [targets.get_build_abi()]), lambda _: None)[0]
     if isinstance(result, Failed):
         raise result.error
     return result.file

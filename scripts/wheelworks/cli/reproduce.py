@@ -107,8 +107,18 @@ def select_variations(names: Sequence[str]) -> tuple[Variation, ...]:
 def select_wheels(options: argparse.Namespace) -> Selection:
     """Return the selection by --target and --abi. Raises UsageError for an unknown one."""
     rows = targets.select_targets(options.target) if options.target else ()
-    abis = [name if name == targets.PURE else targets.find_abi(name).id for name in options.abi]
+    abis = [tags for name in options.abi for tags in _list_tags(name)]
     return Selection(tuple(row.id for row in rows), tuple(dict.fromkeys(abis)))
+
+
+def _list_tags(name: str) -> tuple[str, ...]:
+    """Return the Python and ABI tags that a value of ``--abi`` stands for."""
+    if name == targets.PURE:
+        return (name,)
+    abi = targets.find_abi(name)
+    if name == f"cp{abi.nodot}":  # whether or not the project uses the stable ABI
+        return abi.id, abi.specific
+    return (abi.specific,) if name == abi.specific else (abi.id,)
 
 
 def _resolve_source(options: argparse.Namespace, work: Path, update: Callable[[str], None]) -> RebuildSource:

@@ -20,6 +20,7 @@ import python_discovery
 from wheelworks.core import process
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import get_cache_folder
+from wheelworks.core.targets import BUILD_VERSION
 from wheelworks.core.wheel import parse_wheel_name
 
 SUPPORTED_MINORS = range(11, 16)  # of Python 3: those in the package's classifiers
@@ -27,7 +28,6 @@ INSTALL_HINT = "uv python install {version}, or pyenv install {version}, or name
 
 # Wheels are built with the headers of the oldest supported Python: later headers declare functions that it lacks, and
 # from 3.13 on name others differently.
-BUILD_VERSION = "3.11"
 BUILD_PYTHON_HINT = """\
 install it in one of these ways:
   uv python install {version}                          (any system)

@@ -30,8 +30,6 @@ _WINDOWS_TAGS = {"x86": "win32", "x86_64": "win_amd64", "aarch64": "win_arm64"}
 _LINUX = re.compile(r"(?:(manylinux|musllinux)_(\d+)_(\d+)|linux)_(\w+)")
 _MACOS = re.compile(r"macosx_(\d+)_(\d+)_(\w+)")
 _FIRST_ARM64_MACOS = (11, 0)
-# The macOS versions that python.org's builds of CPython 3.14 and 3.13 require.
-_MACOS_OF_PYTHON = ((14, (10, 15)), (13, (10, 13)))
 
 
 @dataclass(frozen=True)
@@ -156,9 +154,10 @@ def find_minimum_version(target: CompatibilityTarget) -> Version:
 
 
 def _macos_of_python(target: CompatibilityTarget) -> Version:
+    """Return the macOS version that python.org's CPython of a target requires on x86-64; that of the newest known."""
     digits = target.abi.partition("-")[0].removeprefix("cp3")
-    versions = [version for minor, version in _MACOS_OF_PYTHON if digits.isdigit() and int(digits) >= minor]
-    return versions[0] if versions else ()
+    found = [abi.macos for abi in targets.load_abis() if digits.isdigit() and abi.minor <= int(digits)]
+    return tuple(map(int, found[-1].split("."))) if found else ()
 
 
 def find_served_targets(name: WheelName) -> tuple[targets.Target, ...]:

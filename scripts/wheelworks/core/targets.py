@@ -1,17 +1,18 @@
 """The matrix of targets and ABIs, its only reader, and the wheels of a release that follow from it.
 
-The planned names are those of a freestanding extension that keeps to the stable ABI where there is one. A project that
-calls libc gets a wheel for each target of a family; one without the stable ABI gets other tags.
+The planned names are those of a freestanding extension. A project that calls libc gets a wheel for each target of a
+family.
 """
 
 from __future__ import annotations
 
 import difflib
 import platform
+import re
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -27,6 +28,7 @@ T = TypeVar("T", "Target", "Abi")
 
 TABLE = Path(__file__).parents[1] / "targets.toml"
 PURE = "py3-none-any"
+BUILD_VERSION = "3.11"  # the CPython that runs build backends
 SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 _CPU = {"arm64": "aarch64", "amd64": "x86_64", "i686": "x86", "armv7l": "arm", "ppc64le": "powerpc64le"}
 
@@ -61,11 +63,17 @@ class Abi:
     specific: str
     python: str
     free_threaded: bool
+    macos: str
 
     @property
     def nodot(self) -> str:
         """The Python version as in file names: "311", "314t"."""
         return self.python.replace(".", "") + ("t" if self.free_threaded else "")
+
+    @property
+    def minor(self) -> int:
+        """The minor version of its Python."""
+        return int(self.python.partition(".")[2])
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -78,10 +86,14 @@ class Abi:
         A project may keep to the stable ABI of an older Python than the one that it is built with.
         """
         python, _, tags = abi.partition("-")
-        if abi == self.specific or tags != self.id.partition("-")[2]:
-            return abi == self.specific
-        older = python[:3] == "cp3" and python[3:].isdigit() and int(python[3:]) <= int(self.python[2:])
-        return older if "abi3" in self.tags else abi == self.id
+        if abi == self.specific:
+            return True
+        minor = int(python[3:]) if re.fullmatch(r"cp3[1-9]?\d", python) else self.minor + 1
+        return tags in self._stable_tags() and (15 if "abi3t" in tags else 2) <= minor <= self.minor
+
+    def _stable_tags(self) -> set[str]:
+        """Return the tags of the stable ABIs of this Python (PEP 384, PEP 803)."""
+        return {tags for tags in ("abi3", "abi3.abi3t") if not self.free_threaded or tags == "abi3.abi3t"}
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:
@@ -140,9 +152,9 @@ def load_abis() -> tuple[Abi, ...]:
     return parse_abis(TABLE.read_text(encoding="utf-8"))
 
 
-def get_oldest_abi() -> Abi:
-    """Return the ABI of the oldest Python, for a build of one ABI only."""
-    return min(load_abis(), key=lambda abi: int(abi.python.partition(".")[2]))
+def get_build_abi() -> Abi:
+    """Return the ABI of the Python that runs builds, for a build of one ABI only."""
+    return next(abi for abi in load_abis() if abi.python == BUILD_VERSION and not abi.free_threaded)
 
 
 def find_target(name: str, among: Sequence[Target] | None = None) -> Target:
@@ -155,11 +167,16 @@ def find_target(name: str, among: Sequence[Target] | None = None) -> Target:
 
 
 def find_abi(name: str) -> Abi:
-    """Return the ABI with this id, or whose wheels carry this tag. Raises UsageError that suggests the nearest id."""
+    """Return the ABI with this id, or whose wheels carry this tag: "cp312-cp312", "cp312", "abi3t".
+
+    "abi3" is that of the Python that runs builds. Raises UsageError that suggests the nearest name.
+    """
+    if name in get_build_abi().tags:
+        return get_build_abi()
     for abi in load_abis():
-        if name in (abi.id, abi.specific, *abi.tags):
+        if name in (abi.id, abi.specific, f"cp{abi.nodot}", *({*abi.tags} - {"abi3"})):
             return abi
-    raise _unknown("ABI", name, [abi.id for abi in load_abis()])
+    raise _unknown("ABI", name, [known for abi in load_abis() for known in dict.fromkeys((abi.id, abi.specific))])
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> UsageError:
@@ -182,6 +199,22 @@ def filter_targets_by_cpu(cpu: str) -> tuple[Target, ...]:
 def find_family(target: Target) -> tuple[Target, ...]:
     """Return all targets with the operating system and CPU of ``target``, in the table's order."""
     return tuple(other for other in load_targets() if other.family == target.family)
+
+
+def raise_macos_minimum(target: Target, minimum: str) -> Target:
+    """Return a target whose wheels need at least this version of macOS ("10.13"); another system's is unchanged."""
+    if target.os != "macos" or Version(minimum) <= Version(target.minimum):
+        return target
+    release = Version(minimum)
+    version = f"{release.major}.{release.minor if release.major == 10 else 0}"  # as in tags since macOS 11
+    arch = target.platform.rpartition("-")[2]
+    return replace(
+        target,
+        tags=(f"macosx_{version.replace('.', '_')}_{arch}",),
+        compiler=f"{target.cpu}-macos.{version}",
+        minimum=version,
+        platform=f"macosx-{version}-{arch}",
+    )
 
 
 def find_host_target(system: str = sys.platform, machine: str | None = None) -> Target | None:
@@ -208,10 +241,18 @@ class PlannedWheel:
         return parse_wheel_name(self.name).tags
 
     @property
+    def is_stable(self) -> bool:
+        """Whether it has a stable ABI (PEP 384, PEP 803), so that it serves later Pythons too."""
+        return any(tag.abi.startswith("abi3") for tag in self.tags)
+
+    @property
     def ways(self) -> set[str]:
-        """How the building machine can run it: as its targets say, but Debian has no free-threaded CPython."""
+        """How the building machine can run it: as its targets say, if Debian has its CPython."""
+        from wheelworks.core.interpreters import DEBIAN_SUITES  # it imports this module
+
         found = {way for target in self.targets for way in target.run}
-        return found - {"cpython"} if self.abi and self.abi.id == self.abi.specific else found
+        known = {"abi3", *(f"cp{python.replace('.', '')}" for python in DEBIAN_SUITES)}
+        return found if known & {tag.abi for tag in self.tags} else found - {"cpython"}
 
     def record(self) -> dict[str, object]:
         """Return its description for programs, such as a CI matrix."""
@@ -221,7 +262,7 @@ class PlannedWheel:
             "targets": [target.id for target in self.targets],
             "os": first.os if first else "any",
             "cpu": first.cpu if first else "any",
-            "abi": self.abi.id if self.abi else PURE.removesuffix("-any"),
+            "abi": parse_wheel_name(self.name).abi,
             "python": self.abi.python if self.abi else "3",
             "free_threaded": self.abi.free_threaded if self.abi else False,
             "tags": sorted(map(str, self.tags)),
@@ -243,13 +284,15 @@ def list_families(targets: Iterable[Target]) -> list[tuple[Target, ...]]:
     return list(dict.fromkeys(find_family(target) for target in targets))
 
 
+def plan_wheel(name_version: str, tags: str, targets: Sequence[Target], abi: Abi) -> PlannedWheel:
+    """Return a wheel with these Python and ABI tags ("cp312-abi3") that serves all of ``targets``."""
+    platforms = ".".join(sorted(tag for target in targets for tag in target.tags))
+    return PlannedWheel(f"{name_version}-{tags}-{platforms}.whl", tuple(targets), abi)
+
+
 def plan_wheels(
     name_version: str, targets: Sequence[Target], abis: Sequence[Abi], *, pure: bool
 ) -> tuple[PlannedWheel, ...]:
-    """Return the wheels of a release, ABI by ABI, in the table's order; the pure one comes last."""
-    wheels = []
-    for abi in abis:
-        for family in list_families(targets):
-            platforms = ".".join(sorted(tag for target in family for tag in target.tags))
-            wheels.append(PlannedWheel(f"{name_version}-{abi.id}-{platforms}.whl", family, abi))
+    """Return the wheels of a project with the stable ABI, ABI by ABI, in the table's order; the pure one comes last."""
+    wheels = [plan_wheel(name_version, abi.id, family, abi) for abi in abis for family in list_families(targets)]
     return (*wheels, *([PlannedWheel(f"{name_version}-{PURE}.whl", (), None)] if pure else ()))

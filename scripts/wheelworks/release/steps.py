@@ -18,6 +18,7 @@ from msgspec import structs
 from wheelworks.core import manifest, process, targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import hash_file, remove_leftovers, write_file
+from wheelworks.core.project import read_stated_abis
 from wheelworks.release import rehearsal
 from wheelworks.reproduce import provenance
 from wheelworks.reproduce.provenance import PROVENANCE_FILE
@@ -61,7 +62,7 @@ class Release:
         """The wheels."""
         chosen = self.subset.selection
         rows = targets.select_targets(chosen.targets) or targets.load_targets()
-        abis = [abi for abi in targets.load_abis() if not chosen.abis or abi.id in chosen.abis]
+        abis = [abi for abi in read_stated_abis(self.root) if not chosen.abis or abi.id in chosen.abis]
         pure = targets.PURE in chosen.abis if chosen.abis else not chosen.targets
         return targets.plan_wheels(self.stem, rows, abis, pure=pure)
 

@@ -62,7 +62,7 @@ def select_files(files: Iterable[str]) -> Selection:
 
 def is_buildable(wheel: str) -> bool:
     """Return whether targets.toml has a target and an ABI for a wheel. Raises WheelworksError for an invalid name."""
-    known = {one.id for one in targets.load_abis()}
+    known = {tags for one in targets.load_abis() for tags in (one.id, one.specific)}
     return is_pure(wheel) or (bool(find_wheel_targets(wheel)) and get_wheel_abi(wheel) in known)
 
 

@@ -14,7 +14,7 @@ from wheelworks.core.manifest import generate_schema
 
 from tests.fixtures import installers
 from tests.fixtures.commands import wheelworks
-from tests.fixtures.package import STEM
+from tests.fixtures.package import RELEASE_ABIS, STEM
 from tests.fixtures.wheels import read_files
 from tests.wheelworks.core.test_targets import ABIS, PLATFORMS
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 PURE = f"{STEM}-py3-none-any.whl"
 WHEELS = {f"{STEM}-{abi}-{platform}.whl" for abi in ABIS for platform in PLATFORMS} | {PURE}
-PLANNED = {one.name: one for one in targets.plan_wheels(STEM, targets.load_targets(), targets.load_abis(), pure=True)}
+PLANNED = {one.name: one for one in targets.plan_wheels(STEM, targets.load_targets(), RELEASE_ABIS, pure=True)}
 EXTENSIONS = {
     "cp311-abi3": {"windows": "_speedups.pyd", "macos": "_speedups.abi3.so", "linux": "_speedups.abi3.so"},
     "cp314-cp314t": {

@@ -38,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_headers_are_copied_with_our_configuration(tmp_path: Path) -> None:
     theirs = installed(tmp_path / "include", 11, 9)
-    found = headers.adapt_headers(theirs, targets.get_oldest_abi())
+    found = headers.adapt_headers(theirs, targets.get_build_abi())
     ours = Path(headers.__file__).with_name("pyconfig.h").read_text(encoding="utf-8")
     assert {path.relative_to(found.folder).as_posix(): path.read_text() for path in found.folder.rglob("*.h")} == {
         "Python.h": "a",
@@ -48,7 +48,7 @@ def test_headers_are_copied_with_our_configuration(tmp_path: Path) -> None:
     }
     assert found.release == "3.11.9" and found.sha256[:16] in found.folder.name
     (theirs / "pyconfig.h").write_text("another host's")
-    again = headers.adapt_headers(theirs, targets.get_oldest_abi())
+    again = headers.adapt_headers(theirs, targets.get_build_abi())
     assert again == found, "the host's pyconfig.h isn't used"
 
 

@@ -15,10 +15,12 @@ from wheelworks.core.errors import UsageError, WheelworksError
 from tests.fixtures.commands import ROOT
 
 PYPROJECT = '[project]\nname = "A.B"\nversion = "1.0"\n'
-PURE = '[tool.wheelworks]\npure = { SWITCH = "0" }\n'
+ABIS = ["cp311-abi3", "cp314-cp314t", "cp315-abi3.abi3t"]
+STATED = f'[tool.wheelworks]\nabis = {ABIS}\nminimum-macos = "10.9"\n'
+PURE = 'pure = { SWITCH = "0" }\n'
 
 
-def project(folder: Path, text: str = PYPROJECT + PURE) -> str:
+def project(folder: Path, text: str = PYPROJECT + STATED + PURE) -> str:
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")
     return str(folder)
 
@@ -32,7 +34,7 @@ def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
 
 
 def test_everything_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    expected = targets.plan_wheels("a_b-1.0", targets.load_targets(), targets.load_abis(), pure=True)
+    expected = targets.plan_wheels("a_b-1.0", targets.load_targets(), [*map(targets.find_abi, ABIS)], pure=True)
     assert listed(capsys, project(tmp_path)) == [one.name for one in expected]
 
 
@@ -60,7 +62,7 @@ def test_a_row_says_on_what_a_wheel_is_run(
 
 
 def test_a_project_that_declares_no_pure_wheel_gets_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = listed(capsys, project(tmp_path, PYPROJECT))
+    names = listed(capsys, project(tmp_path, PYPROJECT + STATED))
     assert len(names) > 30 and not any("none-any" in name for name in names)
 
 
@@ -83,7 +85,7 @@ def test_json_is_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert build_wheels.main([project(tmp_path), "--list", "--json", "--target", "win_arm64"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["sdist"] == "a_b-1.0.tar.gz"
-    assert [wheel["abi"] for wheel in said["wheels"]] == [abi.id for abi in targets.load_abis()]
+    assert [wheel["abi"] for wheel in said["wheels"]] == ABIS
     assert {wheel["runner"] for wheel in said["wheels"]} == {"windows-11-arm"}
 
 
@@ -95,7 +97,7 @@ def test_a_name_that_only_a_build_knows_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_pure_table_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WheelworksError, match="pure must be a table of strings"):
-        build_wheels.main([project(tmp_path, PYPROJECT + "[tool.wheelworks]\npure = 1\n"), "--list"])
+        build_wheels.main([project(tmp_path, PYPROJECT + STATED + "pure = 1\n"), "--list"])
 
 
 @pytest.mark.parametrize("words", [("--target", "win33"), ("--abi", "cp399")])
@@ -111,6 +113,7 @@ def test_what_there_is_not_is_refused(words: tuple[str, ...], tmp_path: Path) ->
         (("--force",), "--force is an option of --builder cross"),
         (("--python", "/x"), "--python is an option of --builder cross"),
         (("--list", "--json"), "--json is an option of --builder cross"),
+        (("--without", "before-all"), "--without is an option of --builder cross"),
         (("--abi", "py3-none-any"), "cibuildwheel makes no py3-none-any wheel"),
     ],
 )
@@ -122,6 +125,32 @@ def test_what_cibuildwheel_cannot_express(words: tuple[str, ...], says: str, tmp
 def test_json_is_a_form_of_the_list(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--json is a form of --list"):
         build_wheels.main([project(tmp_path), "--json"])
+
+
+def test_a_project_without_the_stable_abi_has_a_wheel_for_each_python(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = PYPROJECT + 'requires-python = ">=3.12"\n[tool.cibuildwheel]\nskip = "cp314t-* *-musllinux_*"\n'
+    names = listed(capsys, project(tmp_path, text), "--target", "macosx_10_9_x86_64")
+    versions = {"cp312-cp312": "10_13", "cp313-cp313": "10_13", "cp314-cp314": "10_15"}
+    versions |= {"cp315-cp315": "10_15", "cp315-cp315t": "10_15"}
+    assert names == [f"a_b-1.0-{abi}-macosx_{version}_x86_64.whl" for abi, version in versions.items()]
+    with pytest.raises(WheelworksError, match="skips them"):
+        build_wheels.main([project(tmp_path, text), "--list", "--target", "musllinux_1_2_s390x"])
+
+
+@pytest.mark.integration
+def test_a_stable_abi_that_only_setup_py_knows_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "setup.py").write_text(
+        "import sys, sysconfig\nfrom setuptools import Extension, setup\n"
+        "stable = sys.version_info >= (3, 12) and not sysconfig.get_config_var('Py_GIL_DISABLED')\n"
+        "setup(ext_modules=[Extension('a', ['a.c'], py_limited_api=stable)],\n"
+        "      options={'bdist_wheel': {'py_limited_api': 'cp312'}} if stable else {})\n",
+        encoding="utf-8",
+    )
+    text = PYPROJECT + 'requires-python = ">=3.11"\n[tool.cibuildwheel]\nskip = "cp315t-*"\n'
+    names = listed(capsys, project(tmp_path, text), "--target", "win_amd64")
+    assert names == [f"a_b-1.0-{abi}-win_amd64.whl" for abi in ("cp311-cp311", "cp312-abi3", "cp314-cp314t")]
 
 
 @pytest.mark.integration

@@ -6,7 +6,9 @@ from wheelworks.cli import ci_matrix
 from wheelworks.core import targets
 from wheelworks.core.wheel import parse_wheel_name
 
-PLANNED = targets.plan_wheels("a-1.0", targets.load_targets(), targets.load_abis(), pure=True)
+from tests.fixtures.package import RELEASE_ABIS
+
+PLANNED = targets.plan_wheels("a-1.0", targets.load_targets(), RELEASE_ABIS, pure=True)
 HOSTED = {target.runner for target in targets.load_targets() if target.runner}
 
 

@@ -58,6 +58,7 @@ id = "cp311-abi3"
 specific = "cp311-cp311"
 python = "3.11"
 free_threaded = false
+macos = "10.9"
 """
 
 
@@ -99,20 +100,57 @@ def test_an_abi_agrees_with_itself(abi: targets.Abi) -> None:
         ("cp315-abi3.abi3t", "cp315-abi3", False),
         ("cp315-abi3.abi3t", "cp315-cp315", False),
         ("cp315-abi3.abi3t", "cp3x-abi3.abi3t", False),
+        ("cp315-abi3.abi3t", "cp316-abi3.abi3t", False),
+        ("cp312-cp312", "cp312-cp312", True),
+        ("cp312-cp312", "cp312-abi3", True),
+        ("cp312-cp312", "cp313-abi3", False),
+        ("cp312-cp312", "cp311-cp311", False),
+        ("cp315-cp315", "cp315-abi3.abi3t", True),
+        ("cp314-cp314", "cp314-cp314t", False),
     ],
 )
 def test_what_a_project_may_build_for_an_abi(abi: str, made: str, right: bool) -> None:
     assert targets.find_abi(abi).accepts(made) is right
 
 
-def test_the_floor_is_the_oldest_python() -> None:
-    assert targets.get_oldest_abi().id == "cp311-abi3"
+def test_builds_run_on_one_python() -> None:
+    assert targets.get_build_abi().id == "cp311-abi3"
 
 
-@pytest.mark.parametrize("typed", ["cp314-cp314t", "cp314t", "cp315-cp315t", "abi3t", "abi3"])
-def test_an_abi_is_found_by_what_its_wheels_are_called(typed: str) -> None:
-    found = targets.find_abi(typed)
-    assert typed in (found.id, found.specific, *found.tags)
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *((f"cp{python}", f"cp{python}-cp{python}") for python in range(310, 316)),
+        ("cp314t", "cp314-cp314t"),
+        ("cp315t", "cp315-cp315t"),
+        ("cp314-cp314t", "cp314-cp314t"),
+        ("cp315-cp315t", "cp315-cp315t"),
+        ("cp311-abi3", "cp311-cp311"),
+        ("cp313-abi3", "cp313-cp313"),
+        ("cp315-abi3.abi3t", "cp315-cp315t"),
+        ("abi3t", "cp315-cp315t"),
+        ("abi3", "cp311-cp311"),
+    ],
+)
+def test_an_abi_is_found_by_what_its_wheels_are_called(typed: str, meant: str) -> None:
+    assert targets.find_abi(typed).specific == meant
+
+
+@pytest.mark.parametrize(
+    ("target", "minimum", "tag", "compiler"),
+    [
+        ("macosx_10_9_x86_64", "10.13", "macosx_10_13_x86_64", "x86_64-macos.10.13"),
+        ("macosx_10_9_x86_64", "12.3", "macosx_12_0_x86_64", "x86_64-macos.12.0"),
+        ("macosx_10_9_x86_64", "10.4", "macosx_10_9_x86_64", "x86_64-macos.10.9"),
+        ("macosx_11_0_arm64", "10.15", "macosx_11_0_arm64", "aarch64-macos.11.0"),
+        ("win32", "10.15", "win32", "x86-windows-gnu"),
+    ],
+)
+def test_a_later_macos_may_be_needed(target: str, minimum: str, tag: str, compiler: str) -> None:
+    row = targets.find_target(target)
+    found = targets.raise_macos_minimum(row, minimum)
+    assert (found.id, found.tags, found.compiler) == (row.id, (tag,), compiler)
+    assert found.platform.replace("-", "_").replace(".", "_") in (tag, row.platform.replace("-", "_"))
 
 
 def test_an_unknown_abi_suggests_the_nearest() -> None:
@@ -203,7 +241,8 @@ ABIS = ("cp311-abi3", "cp314-cp314t", "cp315-abi3.abi3t")
 
 
 def planned(*, pure: bool = True) -> tuple[targets.PlannedWheel, ...]:
-    return targets.plan_wheels("x-1", targets.load_targets(), targets.load_abis(), pure=pure)
+    abis = [targets.find_abi(abi) for abi in ABIS]
+    return targets.plan_wheels("x-1", targets.load_targets(), abis, pure=pure)
 
 
 def test_a_release_is_these_wheels() -> None:
@@ -225,7 +264,7 @@ def test_a_planned_wheel_agrees_with_its_name(one: targets.PlannedWheel) -> None
 
 def test_one_target_brings_its_family() -> None:
     musl = targets.find_target("musllinux_1_2_s390x")
-    (one,) = targets.plan_wheels("x-1", [musl], [targets.get_oldest_abi()], pure=False)
+    (one,) = targets.plan_wheels("x-1", [musl], [targets.get_build_abi()], pure=False)
     assert one.record()["targets"] == ["manylinux_2_17_s390x", "musllinux_1_2_s390x"]
 
 
