@@ -72,21 +72,28 @@ def is_locked(wanted: Sequence[Requirement], lock: str) -> bool:
 
 
 def make_build_environment(
-    python: BuildPython, wanted: Sequence[Requirement], update: Callable[[str], None]
+    python: BuildPython,
+    wanted: Sequence[Requirement],
+    update: Callable[[str], None],
+    constraints: Sequence[Path] = (),
 ) -> BuildEnvironment:
     """Return an environment with the requirements ``wanted``, a cached one if possible.
 
-    It is installed from the lock file if that satisfies all of them. Raises WheelworksError with pip's output.
+    It is installed from the lock file if that satisfies all of them. The project's ``constraints`` replace the lock
+    file. Raises WheelworksError with pip's output.
     """
     lock = LOCK.read_text(encoding="utf-8") if LOCK.is_file() else ""
     words = sorted({str(one) for one in wanted})
-    key = hashlib.sha256("\0".join([str(python.executable), python.version, lock, *words]).encode()).hexdigest()[:16]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in constraints]
+    parts = [str(python.executable), python.version, lock, *words, *texts]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     def make(folder: Path) -> None:
         update(f"installing {', '.join(words) or 'nothing'} for the build")
         environment = venv.create_venv(python.executable, folder)
         if words:
-            options = _pip_options(words, wanted, lock, folder)
+            own: list[str | Path] = [word for path in constraints for word in ("-c", path)]
+            options = [*own, *words] if own else _pip_options(words, wanted, lock, folder)
             venv.install_requirements(environment, "the project's build requirements can't be installed", *options)
 
     folder = get_cached_folder(f"buildenvs/{key}", make)

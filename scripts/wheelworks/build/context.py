@@ -13,7 +13,7 @@ from wheelworks.build.backend import Backend, BackendError, BuildEnvironment, ma
 from wheelworks.build.headers import Headers, adapt_headers, find_headers
 from wheelworks.build.sdist import write_sdist
 from wheelworks.build.source import SourceTree
-from wheelworks.core import interpreters, manifest, source_tree
+from wheelworks.core import cibuildwheel, interpreters, manifest, source_tree
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.targets import Abi, get_build_abi
 
@@ -153,7 +153,8 @@ def _install_build_environment(
     tree: Path, python: interpreters.BuildPython, variables: Mapping[str, str], update: Update
 ) -> BuildEnvironment:
     words = source.read_build_requirements(tree)
-    environment = make_build_environment(python, parse_requirements(words), update)
+    constraints = find_constraints(tree, variables.get("PIP_CONSTRAINT"))
+    environment = make_build_environment(python, parse_requirements(words), update, constraints)
     backend = Backend(tree, environment, variables)
     try:
         more = backend.requires("wheel") | backend.requires("sdist")
@@ -161,4 +162,23 @@ def _install_build_environment(
         raise WheelworksError(f"{tree.name}: {error}") from error
     if more <= set(words):
         return environment
-    return make_build_environment(python, parse_requirements([*words, *sorted(more)]), update)
+    return make_build_environment(python, parse_requirements([*words, *sorted(more)]), update, constraints)
+
+
+def find_constraints(tree: Path, chosen: str | None = None) -> list[Path]:
+    """Return pip's constraint files for a project's build requirements, in its tree.
+
+    They are those of PIP_CONSTRAINT as the user has ``chosen`` it, else in the environment of its [tool.cibuildwheel].
+    Raises WheelworksError for a file that the tree doesn't have.
+    """
+    names = chosen
+    if names is None:
+        settings = cibuildwheel.read_settings(tree)
+        options = settings.select(f"cp{get_build_abi().nodot}-manylinux_x86_64") if settings else None
+        names = options.variables("environment", {}).get("PIP_CONSTRAINT", "") if options else ""
+    paths = [tree / name for name in names.split()]
+    for path in paths:
+        if not path.is_file() or not path.resolve().is_relative_to(tree.resolve()):
+            message = f"{tree.name}: PIP_CONSTRAINT of its [tool.cibuildwheel] names {path.name}, which it doesn't have"
+            raise WheelworksError(message, "--env PIP_CONSTRAINT= builds without it")
+    return paths

@@ -146,7 +146,7 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi, project: Whee
     }
     for name, text in contents.items():
         (hooks / name).write_text(text, encoding="utf-8")
-    plain = make_environment(os.environ, folder, context.source.epoch, {})
+    plain = make_environment(os.environ, folder, context.source.epoch, context.variables)
     own = {name: value for name, value in project.evaluate(plain).items() if name not in _OWN_VARIABLES}
     return {
         **make_environment(os.environ, folder, context.source.epoch, {**own, **context.variables}),

@@ -18,7 +18,7 @@ from wheelworks.core import cibuildwheel
 from wheelworks.core.cibuildwheel import Options, format_identifier
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.project import Project, read_project
-from wheelworks.core.shell_words import Assignment, evaluate_assignments
+from wheelworks.core.shell_words import Assignment, Part, evaluate_assignments
 from wheelworks.core.targets import PURE, Abi, Target, find_family, list_families, raise_macos_minimum
 from wheelworks.core.wheel import parse_wheel_name
 
@@ -32,6 +32,8 @@ _STANDARD_IMAGE = re.compile(r"(many|musl)linux(1|20\d\d|_\d+_\d+)")
 # The compiler is the driver's, and so is the platform.
 _TOOL_VARIABLES = ("CC", "CXX", "LDSHARED", "AR", "RANLIB", "_PYTHON_HOST_PLATFORM", "_PYTHON_SYSCONFIGDATA_NAME")
 _MACOS_MINIMUM = "MACOSX_DEPLOYMENT_TARGET"
+# cibuildwheel sets it, and setup scripts read it: many accept a failing extension only without it.
+IN_CIBUILDWHEEL = Assignment("CIBUILDWHEEL", (Part("1"),))
 _WHERE = "[tool.cibuildwheel] environment"
 
 
@@ -187,7 +189,7 @@ def read_wheel_settings(project: Project, target: Target, abi: Abi, without: Col
         raise _refuse("environment", f"{tools[0]}=...", options.identifier, "the compiler is always zig's")
     table = options.table("config-settings")
     config = tuple((name, value if isinstance(value, str) else tuple(value)) for name, value in table.items())
-    return WheelSettings(variables, config)
+    return WheelSettings((IN_CIBUILDWHEEL, *variables), config)
 
 
 def _check_option(name: str, text: str, identifier: str) -> None:

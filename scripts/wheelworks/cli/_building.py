@@ -22,6 +22,7 @@ from wheelworks.core.targets import PURE, Abi, Target, find_abi, load_abis, sele
 
 if TYPE_CHECKING:
     from wheelworks.cli import _running
+    from wheelworks.core.verdict import Verdict
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -186,9 +187,18 @@ def run_wheels(wheels: Sequence[Path]) -> int:
     with console.Progress() as progress:
         options = _running.Options("all", _choose_tests(wheels))
         verdicts = _running.run_wheels(wheels, options, progress.update)
+    verdicts += import_natively(wheels)
     _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
     return _running.exit_status(wheels, verdicts)
+
+
+def import_natively(wheels: Sequence[Path]) -> list[Verdict]:
+    """Import wheels of one version of CPython under that CPython, where this machine has it."""
+    from wheelworks.testing.native_import import import_wheels
+
+    with create_work_folder() as work, console.Progress() as progress:
+        return import_wheels(wheels, work, progress.update)
 
 
 def run_release_wheels(wheels: Sequence[Path], *, everywhere: bool) -> int:
@@ -208,6 +218,7 @@ def run_release_wheels(wheels: Sequence[Path], *, everywhere: bool) -> int:
         options = _running.Options("emulated", _choose_tests(emulated))
         verdicts = _running.run_wheels(emulated, options, progress.update)
         verdicts += [_running.run_under_oldest_cpython(wheel, tests, progress.update) for wheel in real]
+    verdicts += import_natively(wheels)
     _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
     return _running.exit_status([wheel for wheel in engines if engines[wheel]], verdicts)

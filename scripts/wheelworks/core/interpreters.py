@@ -20,7 +20,7 @@ import python_discovery
 from wheelworks.core import process
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import get_cache_folder
-from wheelworks.core.targets import BUILD_VERSION
+from wheelworks.core.targets import BUILD_VERSION, load_abis
 from wheelworks.core.wheel import parse_wheel_name
 
 SUPPORTED_MINORS = range(11, 16)  # of Python 3: those in the package's classifiers
@@ -73,6 +73,13 @@ def find_pythons(requested: Sequence[str] = ()) -> tuple[list[Python], list[str]
     newest = _select_newest(_iter_installed("cpython>=3.11"))
     missing = [f"3.{minor}" for minor in SUPPORTED_MINORS if (minor, False) not in newest]
     return [_describe_python(newest[key]) for key in sorted(newest) if key[0] in SUPPORTED_MINORS], missing
+
+
+def list_installed() -> list[Python]:
+    """Return the newest release of each installed CPython that wheels are built for, the oldest version first."""
+    newest = _select_newest(_iter_installed(f"cpython>={load_abis()[0].python}"))
+    known = {(abi.minor, abi.free_threaded) for abi in load_abis()}
+    return [_describe_python(newest[key]) for key in sorted(newest.keys() & known)]
 
 
 def choose_wheel(wheels: Iterable[Path], python: Python) -> Path | None:

@@ -15,6 +15,10 @@ from wheelworks.core.targets import find_abi, find_target, load_targets
 LINUX = [find_target(name) for name in ("manylinux_2_17_x86_64", "musllinux_1_2_x86_64")]
 
 
+MARK = {"CIBUILDWHEEL": "1"}
+PLAIN = plan.WheelSettings((plan.IN_CIBUILDWHEEL,))
+
+
 def write(folder: Path, text: str) -> Path:
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")
     return folder
@@ -40,7 +44,7 @@ def test_targets_with_other_settings_share_none(tmp_path: Path) -> None:
     overrides = "[[tool.cibuildwheel.overrides]]\nselect = '*-musllinux_*'\nenvironment = 'MUSL=1'\n"
     first, second = plan.plan_tasks(write(tmp_path, overrides), Wish(LINUX, [find_abi("cp312")]))
     assert (first.family, second.family) == (tuple(LINUX[:1]), tuple(LINUX[1:]))
-    assert (first.settings.evaluate({}), second.settings.evaluate({})) == ({}, {"MUSL": "1"})
+    assert (first.settings.evaluate({}), second.settings.evaluate({})) == (MARK, {**MARK, "MUSL": "1"})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +100,7 @@ def test_a_wrong_macos_is_refused(tmp_path: Path) -> None:
 def test_variables_and_configuration_reach_the_build(tmp_path: Path) -> None:
     text = "[tool.cibuildwheel]\nenvironment = { A = '$HOME/x' }\nconfig-settings = { a = ['1', '2'], b = '3' }\n"
     settings = settings_of(tmp_path, text)
-    assert settings.evaluate({"HOME": "/h"}) == {"A": "/h/x"}
+    assert settings.evaluate({"HOME": "/h"}) == {**MARK, "A": "/h/x"}
     assert settings.config_settings() == {"a": ["1", "2"], "b": "3"}
     assert hash(settings) == hash(settings_of(tmp_path, text))
 
@@ -117,7 +121,7 @@ def test_what_another_tool_does_is_refused_by_name(option: str, value: str, tmp_
     text = f"[tool.cibuildwheel]\n{option} = '{value}'\n"
     with pytest.raises(WheelworksError, match=rf"cp312-win32: \[tool.cibuildwheel\] {option} = .* isn't carried out"):
         settings_of(tmp_path, text)
-    assert settings_of(tmp_path, text, without=[option]) == plan.NO_SETTINGS
+    assert settings_of(tmp_path, text, without=[option]) == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -133,7 +137,7 @@ def test_what_another_tool_does_is_refused_by_name(option: str, value: str, tmp_
     ],
 )
 def test_what_has_no_effect_here_is_accepted(text: str, tmp_path: Path) -> None:
-    assert settings_of(tmp_path, f"[tool.cibuildwheel]\n{text}\n") == plan.NO_SETTINGS
+    assert settings_of(tmp_path, f"[tool.cibuildwheel]\n{text}\n") == PLAIN
 
 
 def test_an_image_of_the_users_own_is_refused(tmp_path: Path) -> None:
