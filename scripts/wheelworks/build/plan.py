@@ -74,7 +74,7 @@ class BuildTask:
         return self.sharing or (find_family(self.targets[0]) if self.targets else ())
 
     def __str__(self) -> str:
-        return f"{self.targets[0].id}, {self.abi.id}" if self.abi else PURE
+        return f"{self.targets[0].id}, cp{self.abi.nodot}" if self.abi else PURE
 
 
 def accepts_wheel(abi: Abi, file: str) -> bool:
@@ -132,11 +132,7 @@ def plan_tasks(tree: Path, wish: Wish) -> list[BuildTask]:
 
 
 def _is_wanted(target: Target, abi: Abi, project: Project, wish: Wish) -> bool:
-    if wish.abis and (wish.named or not project.settings):
-        return True
-    if wish.abis and project.settings:
-        return not project.settings.is_skipped(format_identifier(target, abi))
-    return project.has_wheel(target, abi)
+    return bool(wish.abis and wish.named) or project.has_wheel(target, abi, any_abi=bool(wish.abis))
 
 
 def _plan_family(
@@ -145,7 +141,7 @@ def _plan_family(
     """Return a task for each group of a family's targets that have the same settings."""
     groups: dict[WheelSettings, list[Target]] = {}
     for target in family:
-        if target in wanted or _is_wanted(target, abi, project, wish):
+        if target in wanted or project.has_wheel(target, abi, any_abi=bool(wish.abis)):
             settings = read_wheel_settings(project, target, abi, wish.without)
             groups.setdefault(settings, []).append(_adapt_macos(tree, target, abi, settings))
     ids = {target.id for target in wanted}

@@ -5,6 +5,7 @@ The audit checks any wheel, and far more of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -46,9 +47,11 @@ def check_platform(name: WheelName, target: Target) -> None:
 def check_abi(name: WheelName, target: Target, abi: Abi) -> None:
     """Check that the backend built for the requested ABI. Raises WheelworksError."""
     if not abi.accepts(name.abi):
+        floor = re.fullmatch(r"cp3(\d+)-abi3", name.abi)
+        later = floor is not None and int(floor[1]) > abi.minor
         raise WheelworksError(
             f"{target.id}: the build backend made a wheel for {name.abi}, not {abi.id}",
-            "it ignores the target's sysconfig",
+            f"build for that Python: --abi {name.abi}" if later else "it ignores the target's sysconfig",
         )
 
 

@@ -158,8 +158,8 @@ def _list_wheels(source: Path, options: argparse.Namespace) -> int:
 
         planned = plan_names(release, tasks, choose_tags(tree, read_stated_abis(tree), tasks, ask))
     if options.json:
-        wanted = dict.fromkeys(target for wheel in planned for target in wheel.targets)
-        matrices = {"native": ci_matrix.make_native_rows(planned), **ci_matrix.make_cibuildwheel_rows(wanted)}
+        wanted = {target.id: target for wheel in planned for target in wheel.targets}
+        matrices = {"native": ci_matrix.make_native_rows(planned), **ci_matrix.make_cibuildwheel_rows(wanted.values())}
         wheels = [wheel.record() for wheel in planned]
         listed = {"sdist": f"{release}.tar.gz", "wheels": wheels, "matrices": matrices}
         print(json.dumps(listed))  # noqa: T201  # one line, like the outputs of CI's jobs

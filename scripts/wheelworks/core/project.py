@@ -59,9 +59,12 @@ class Project:
             return False
         return not minors or abi.minor in minors
 
-    def has_wheel(self, target: Target, abi: Abi) -> bool:
-        """Return whether the project's settings select a wheel of a supported ABI."""
-        return self.stated != () or not self.settings or self.settings.is_selected(format_identifier(target, abi))
+    def has_wheel(self, target: Target, abi: Abi, *, any_abi: bool = False) -> bool:
+        """Return whether the project's settings select a wheel of a supported ABI; with ``any_abi``, don't skip it."""
+        if self.stated or not self.settings:
+            return True
+        identifier = format_identifier(target, abi)
+        return not self.settings.is_skipped(identifier) if any_abi else self.settings.is_selected(identifier)
 
     def list_abis(self) -> list[Abi]:
         """Return the ABIs that the project supports, in the table's order. Raises WheelworksError if there are none."""
