@@ -145,6 +145,21 @@ def _open_tree(source: Path, work: Path) -> Path:
 
 
 def _list_wheels(source: Path, options: argparse.Namespace) -> int:
+    release, planned = _plan_wheels(source, options)
+    if options.json:
+        print(json.dumps(_describe_release(release, planned)))  # noqa: T201  # one line, like the outputs of CI's jobs
+        return 0
+    table = console.create_table("", "wheel", "target", "is run on")
+    for wheel in planned:
+        ids = "\n".join(target.id for target in wheel.targets) or "any"
+        table.add_row(console.wrap_wheel_name(wheel.name), ids, _describe_ways(wheel, everywhere=options.how == "all"))
+    console.out.print(table)
+    console.out.print(f"{len(planned)} wheels, built from {release}.tar.gz", markup=False)
+    return 0
+
+
+def _plan_wheels(source: Path, options: argparse.Namespace) -> tuple[str, list[targets.PlannedWheel]]:
+    """Return the release's name-version and its wheels. If the project must be asked for its tags, prepare its build."""
     with create_work_folder() as work, console.Progress() as progress:
         tree = _open_tree(source, work)
         release, tasks = read_name_version(source), _plan(tree, options)
@@ -156,21 +171,14 @@ def _list_wheels(source: Path, options: argparse.Namespace) -> int:
             )  # fmt: skip
             return ask_tags(context, tasks)
 
-        planned = plan_names(release, tasks, choose_tags(tree, read_stated_abis(tree), tasks, ask))
-    if options.json:
-        wanted = {target.id: target for wheel in planned for target in wheel.targets}
-        matrices = {"native": ci_matrix.make_native_rows(planned), **ci_matrix.make_cibuildwheel_rows(wanted.values())}
-        wheels = [wheel.record() for wheel in planned]
-        listed = {"sdist": f"{release}.tar.gz", "wheels": wheels, "matrices": matrices}
-        print(json.dumps(listed))  # noqa: T201  # one line, like the outputs of CI's jobs
-        return 0
-    table = console.create_table("", "wheel", "target", "is run on")
-    for wheel in planned:
-        ids = "\n".join(target.id for target in wheel.targets) or "any"
-        table.add_row(console.wrap_wheel_name(wheel.name), ids, _describe_ways(wheel, everywhere=options.how == "all"))
-    console.out.print(table)
-    console.out.print(f"{len(planned)} wheels, built from {release}.tar.gz", markup=False)
-    return 0
+        return release, plan_names(release, tasks, choose_tags(tree, read_stated_abis(tree), tasks, ask))
+
+
+def _describe_release(release: str, planned: Sequence[targets.PlannedWheel]) -> dict[str, object]:
+    """Return the list for programs: the wheels, and the jobs of CI."""
+    rows = {target.id: target for wheel in planned for target in wheel.targets}
+    matrices = {"native": ci_matrix.make_native_rows(planned), **ci_matrix.make_cibuildwheel_rows(rows.values())}
+    return {"sdist": f"{release}.tar.gz", "wheels": [wheel.record() for wheel in planned], "matrices": matrices}
 
 
 def _describe_ways(wheel: targets.PlannedWheel, *, everywhere: bool) -> str:

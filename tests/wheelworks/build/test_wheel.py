@@ -39,6 +39,12 @@ def test_a_wheel_of_another_abi_is_refused(made: str, abi: str) -> None:
         verify.check_abi(name, TARGET, targets.find_abi(abi))
 
 
+def test_a_later_stable_abi_is_what_to_build_for() -> None:
+    with pytest.raises(WheelworksError) as caught:
+        verify.check_abi(parse_wheel_name("x-1-cp313-abi3-win_arm64.whl"), TARGET, targets.find_abi("cp312"))
+    assert "--abi cp313-abi3" in caught.value.hint
+
+
 def test_a_wheel_of_its_abi_is_taken() -> None:
     verify.check_abi(parse_wheel_name("x-1-cp315-cp315t-win_arm64.whl"), TARGET, targets.find_abi("abi3t"))
 
