@@ -42,6 +42,7 @@ class BuildEnvironment:
     folder: Path
     python: Path
     versions: dict[str, str]
+    requirements: tuple[str, ...] = ()  # as the project states them, for every Python
 
 
 def parse_requirements(words: Sequence[str]) -> list[Requirement]:
@@ -51,6 +52,23 @@ def parse_requirements(words: Sequence[str]) -> list[Requirement]:
     except InvalidRequirement as error:
         raise WheelworksError(f"pyproject.toml: a build requirement can't be read: {error}") from error
     return [one for one in parsed if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+
+def select_requirements(words: Sequence[str], python: str) -> list[Requirement]:
+    """Return the build requirements for a target's Python ("3.13"), which the build's own Python must run.
+
+    Those are the requirements whose markers fit the target, without the markers, and those of further projects that
+    fit the build's Python. Raises WheelworksError for invalid ones.
+    """
+    here, target = parse_requirements(words), {"extra": "", "python_version": python}
+    target["python_full_version"] = f"{python}.0"
+    every = [Requirement(word) for word in words]
+    chosen = [one for one in every if one.marker is None or one.marker.evaluate(dict(target))]
+    names = {canonicalize_name(one.name) for one in chosen}
+    for one in chosen:
+        if str(one) not in set(map(str, here)):
+            one.marker = None
+    return chosen + [one for one in here if canonicalize_name(one.name) not in names]
 
 
 def parse_lock(lock: str) -> dict[str, str]:

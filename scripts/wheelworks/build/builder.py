@@ -99,9 +99,10 @@ def _load_records(folder: Path) -> list[WheelRecord]:
 
 class _TaskRun:
     def __init__(self, context: BuildContext, task: BuildTask, existing: Sequence[WheelRecord]) -> None:
-        self.context, self.task, self.existing = context, task, existing
+        self.context = context.select_abi(task.abi) if task.abi else context
+        self.task, self.existing = task, existing
         self.family = task.family
-        self.fingerprint = compute_fingerprint(context, self.family, task.abi, task.settings)
+        self.fingerprint = compute_fingerprint(self.context, self.family, task.abi, task.settings)
 
     def run(self) -> list[BuildResult]:
         if records := find_up_to_date(self.existing, self.fingerprint, self.task.targets):

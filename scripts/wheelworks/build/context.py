@@ -5,11 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wheelworks.build import source
-from wheelworks.build.backend import Backend, BackendError, BuildEnvironment, make_build_environment, parse_requirements
+from wheelworks.build.backend import (
+    Backend,
+    BackendError,
+    BuildEnvironment,
+    make_build_environment,
+    parse_requirements,
+    select_requirements,
+)
 from wheelworks.build.headers import Headers, adapt_headers, find_headers
 from wheelworks.build.sdist import write_sdist
 from wheelworks.build.source import SourceTree
@@ -68,7 +75,8 @@ class BuildContext:
     """What all builds of one run share.
 
     ``sdist`` is the file that everything is built from, ``headers`` has those of each ABI's id, ``work`` is a temporary
-    folder, ``out`` the folder for the wheels, ``variables`` those that the user passes to the project's build.
+    folder, ``out`` the folder for the wheels, ``variables`` those that the user passes to the project's build, and
+    ``environments`` are the build environments by ABI.
     """
 
     source: SourceTree
@@ -79,6 +87,11 @@ class BuildContext:
     work: Path
     out: Path
     variables: Mapping[str, str]
+    environments: Mapping[str, BuildEnvironment] = field(default_factory=dict)
+
+    def select_abi(self, abi: Abi) -> BuildContext:
+        """Return the context with the environment for an ABI's builds: requirements may depend on the Python."""
+        return replace(self, environment=self.environments.get(abi.id, self.environment))
 
     def toolchain(self) -> manifest.Toolchain:
         """Return the versions that decide a wheel's bytes, besides its headers."""
@@ -116,9 +129,26 @@ def prepare_context(
         tree, archive = source.unpack_source(path, work / "unpacked"), path
         passed = make_environment(os.environ, work, tree.epoch, variables)
         environment = _install_build_environment(tree.tree, interpreter, passed, update)
-    wanted = abis(tree.tree) if abis else [get_build_abi()]
+    wanted = list(abis(tree.tree)) if abis else [get_build_abi()]
     headers = {abi.id: _find_headers(abi, interpreter, update) for abi in wanted}
-    return BuildContext(tree, archive, interpreter, headers, environment, work, out, variables)
+    constraints = find_constraints(tree.tree, variables.get("PIP_CONSTRAINT"))
+    environments = {abi.id: _adapt_environment(environment, abi, interpreter, constraints, update) for abi in wanted}
+    return BuildContext(tree, archive, interpreter, headers, environment, work, out, variables, environments)
+
+
+def _adapt_environment(
+    environment: BuildEnvironment,
+    abi: Abi,
+    python: interpreters.BuildPython,
+    constraints: Sequence[Path],
+    update: Update,
+) -> BuildEnvironment:
+    """Return an environment with the build requirements for an ABI's Python: the given one if these are the same."""
+    words = environment.requirements
+    wanted = select_requirements(words, abi.python)
+    if set(map(str, wanted)) == set(map(str, parse_requirements(words))):
+        return environment
+    return make_build_environment(python, wanted, update, constraints)
 
 
 def _find_headers(abi: Abi, python: interpreters.BuildPython, update: Update) -> Headers:
@@ -160,9 +190,11 @@ def _install_build_environment(
         more = backend.requires("wheel") | backend.requires("sdist")
     except BackendError as error:
         raise WheelworksError(f"{tree.name}: {error}") from error
+    every = [*words, *sorted(more - set(words))]
     if more <= set(words):
-        return environment
-    return make_build_environment(python, parse_requirements([*words, *sorted(more)]), update, constraints)
+        return replace(environment, requirements=tuple(every))
+    environment = make_build_environment(python, parse_requirements(every), update, constraints)
+    return replace(environment, requirements=tuple(every))
 
 
 def find_constraints(tree: Path, chosen: str | None = None) -> list[Path]:

@@ -56,7 +56,7 @@ def ask_tags(context: BuildContext, tasks: Sequence[BuildTask]) -> dict[str, str
 
     Raises WheelworksError with the last lines of setup.py's output.
     """
-    return {task.abi.id: _ask_tag(context, task, task.abi) for task in _pick(tasks) if task.abi}
+    return {task.abi.id: _ask_tag(context.select_abi(task.abi), task, task.abi) for task in _pick(tasks) if task.abi}
 
 
 def _pick(tasks: Iterable[BuildTask]) -> list[BuildTask]:

@@ -159,7 +159,7 @@ def _list_wheels(source: Path, options: argparse.Namespace) -> int:
 
 
 def _plan_wheels(source: Path, options: argparse.Namespace) -> tuple[str, list[targets.PlannedWheel]]:
-    """Return the release's name-version and its wheels. If the project must be asked for its tags, prepare its build."""
+    """Return the release's name-version and its wheels. If its tags must be asked for, its build is prepared."""
     with create_work_folder() as work, console.Progress() as progress:
         tree = _open_tree(source, work)
         release, tasks = read_name_version(source), _plan(tree, options)

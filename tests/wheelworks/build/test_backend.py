@@ -46,6 +46,26 @@ def test_requirements_for_other_pythons_are_left_out() -> None:
     assert [one.name for one in backend.parse_requirements(words)] == ["setuptools"]
 
 
+@pytest.mark.parametrize(
+    ("python", "expected"),
+    [
+        ("3.10", {"setuptools", 'cython<3; python_version < "3.12"', "tomli"}),
+        ("3.11", {"setuptools", 'cython<3; python_version < "3.12"'}),
+        ("3.12", {"setuptools", "cython==3.0.12"}),
+        ("3.14", {"setuptools", "cython>=3.1"}),
+    ],
+)
+def test_requirements_are_those_of_the_targets_python(python: str, expected: set[str]) -> None:
+    words = ["setuptools", "tomli; python_version < '3.11'", "cython<3; python_version < '3.12'"]
+    words += ["cython==3.0.12; python_version == '3.12'", "cython>=3.1; python_version >= '3.13'"]
+    assert {str(one) for one in backend.select_requirements(words, python)} == expected
+
+
+def test_a_requirement_of_the_builds_own_python_stays() -> None:
+    found = backend.select_requirements(["a; python_version < '3.12'", "b"], "3.13")
+    assert [str(one) for one in found] == ["b", 'a; python_version < "3.12"']
+
+
 @pytest.mark.parametrize("word", ["", "///", "a b", "setuptools>>1"])
 def test_what_is_no_requirement_is_reported(word: str) -> None:
     with pytest.raises(WheelworksError, match="a build requirement can't be read"):
