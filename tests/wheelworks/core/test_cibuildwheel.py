@@ -7,7 +7,7 @@ from typing import Any
 
 import bracex
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wheelworks.core import cibuildwheel
 from wheelworks.core.errors import WheelworksError
@@ -38,6 +38,7 @@ def test_a_pattern_selects(pattern: str, identifier: str, expected: bool) -> Non
     assert cibuildwheel.matches(pattern, identifier) is expected
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.text(alphabet="{},.a1-", min_size=1, max_size=12))
 def test_braces_expand_as_cibuildwheel_expands_them(pattern: str) -> None:
     if ".." not in pattern:  # of ranges, only those of plain numbers are known

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.shell_words import evaluate_assignments, parse_assignments
@@ -71,6 +71,7 @@ def test_a_value_that_grows_without_limit_is_refused() -> None:
         evaluate("A=" + "x" * 100 + "".join(' A="$A$A$A$A"' for _ in range(10)))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_evaluated_or_refused(text: str) -> None:
     try:
