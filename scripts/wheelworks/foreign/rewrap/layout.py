@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from wheelworks.core.errors import Unsupported
 from wheelworks.core.image import Image, Segment
@@ -89,7 +90,7 @@ def protect(parts: Iterable[Part], image: Image, relocated: Iterable[int]) -> Pr
     if not places:
         return Protection(tuple(listed))
     run = listed[places[0] : places[-1] + 1]
-    adjoining = all(first.end == second.address for first, second in zip(run, run[1:], strict=False))
+    adjoining = all(first.end == second.address for first, second in pairwise(run))
     if len(run) == len(places) and adjoining and not any(part.rights & Rights.EXECUTE for part in run):
         for place in places:
             listed[place] = replace(listed[place], rights=listed[place].rights | Rights.WRITE)

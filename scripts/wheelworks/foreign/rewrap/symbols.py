@@ -77,10 +77,11 @@ def read_exports(path: Path, soname: str) -> Exports:
     for symbol in binary.dynamic_symbols:
         if symbol.shndx and symbol.name:
             version = symbol.symbol_version if symbol.has_version else None
-            if version is None or version.value < UNVERSIONED or not version.has_auxiliary_version:
+            known = version.symbol_version_auxiliary if version and version.value >= UNVERSIONED else None
+            if known is None:
                 symbols[str(symbol.name)] = ""
-            elif not version.value & HIDDEN:
-                symbols[str(symbol.name)] = str(version.symbol_version_auxiliary.name)
+            elif version and not version.value & HIDDEN:
+                symbols[str(symbol.name)] = str(known.name)
     return Exports(soname, symbols)
 
 
@@ -118,6 +119,7 @@ def read_same_names(os: Os, cpu: str) -> frozenset[str]:
 def read_ordinals() -> dict[str, dict[str, str]]:
     """Return the table of names by DLL (in lower case) and ordinal ("#115")."""
     tables: dict[str, dict[str, str]] = {}
+    table: dict[str, str] = {}
     for line in (FOLDER / "ordinals.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             tables[line.strip("[]")] = table = {}

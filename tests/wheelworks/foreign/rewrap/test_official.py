@@ -52,8 +52,7 @@ def test_markupsafe_escapes(
 ) -> None:
     python = sites.find_python(system, cpu)
     wheel = official("markupsafe==3.0.3", system, cpu, python.version)
-    modules = sites.lay_out(wheel, tmp_path, python)
-    assert {name: made.unresolved for name, made in modules.items()} == {"markupsafe._speedups": ()}
+    assert list(sites.lay_out(wheel, tmp_path, python)) == ["markupsafe._speedups"]
     ended = sites.run(python, tmp_path, ESCAPE)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.strip() == str(tmp_path / "markupsafe" / f"_speedups{python.suffix}")
