@@ -73,7 +73,9 @@ class _Field(IntFlag):
 
 
 _F = _Field
-_MOVES_BETWEEN_FILES = (0, 3, 7, 11, 15)  # bits 10 to 15: FMOV, FCVT, SCVTF; DUP, INS, SMOV, UMOV
+# Masks and values of the instructions that move between the register files: conversions between floating point and
+# integers, with or without a fixed point; DUP, INS, SMOV, UMOV.
+_MOVES = ((0x7F20FC00, 0x1E200000), (0x7F200000, 0x1E000000), (0x9FE08400, 0x0E000400))
 
 
 def _byte_0(byte: int) -> int:
@@ -84,14 +86,10 @@ def _byte_0(byte: int) -> int:
 
 
 def _byte_1(byte: int) -> int:
-    found = _F.RD | _F.RM | _F.EXTRACT_RM
+    found = _F.RD | _F.RM | _F.EXTRACT_RM | _F.FLOAT_RD
     if byte & 3 == PLATFORM_REGISTER >> 3:
         found |= _F.RN | _F.LOGICAL_RN | _F.FLOAT_RN
-    if byte >> 2 & 31 == PLATFORM_REGISTER:
-        found |= _F.RA
-    if byte >> 2 in _MOVES_BETWEEN_FILES:
-        return found | _F.FLOAT_RD
-    return found & ~_F.FLOAT_RN
+    return found | _F.RA if byte >> 2 & 31 == PLATFORM_REGISTER else found
 
 
 def _byte_2(byte: int) -> int:
@@ -115,6 +113,8 @@ def _byte_3(byte: int) -> int:
         return _F.RD | _F.RN
     if byte & 0x0E == 0x0A:  # data processing with registers, three of them in class 0x1B
         return _F.RD | _F.RN | _F.RM | (_F.RA if byte & 0x1F == 0x1B else 0)
+    if byte & 0x1E == 0x04:  # SVE
+        return _F.RD | _F.RN | _F.RM
     return _F.FLOAT_RD | _F.FLOAT_RN if byte & 0x0E == 0x0E else 0
 
 
@@ -141,7 +141,14 @@ def find_register_uses(code: bytes | bytearray) -> list[int]:
     agreed = (1 << 8 * count) - 1
     for place, table in enumerate(_tables()):
         agreed &= int.from_bytes(code[place : 4 * count : 4].translate(table), "little")
-    return [4 * found.start() for found in re.finditer(rb"[^\0]", agreed.to_bytes(count, "little"))]
+    places = [found.start() for found in re.finditer(rb"[^\0]", agreed.to_bytes(count, "little"))]
+    return [4 * place for place in places if _may_name_general_register(code[4 * place : 4 * place + 4])]
+
+
+def _may_name_general_register(data: bytes | bytearray) -> bool:
+    """Return False for an instruction of the class of vectors and floating point that only names those registers."""
+    word = int.from_bytes(data, "little")
+    return word >> 25 & 7 != 7 or any(word & mask == value for mask, value in _MOVES)
 
 
 @cache
