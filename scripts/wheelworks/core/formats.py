@@ -1,35 +1,32 @@
 """Readers of the three binary formats: PE (Windows), ELF (Linux) and Mach-O (macOS), each to an :class:`Image`.
 
-LIEF parses the headers; what they claim is checked by the readers and by :func:`check_image`.
+Headers are never believed: the readers and :func:`check_image` check every offset, size and count.
 """
 
 from __future__ import annotations
 
-import warnings
+import struct
 
-import lief
-
-from wheelworks.core.binary import MACHO_MAGIC
-from wheelworks.core.formats_elf import read_elf
-from wheelworks.core.formats_macho import list_binaries, parse_macho, read_macho
-from wheelworks.core.formats_pe import read_pe
+from wheelworks.core import formats_macho, formats_pe
+from wheelworks.core.errors import Unsupported
 from wheelworks.core.image import MAX_FILE, BadImage, Image, check_image
 
-lief.logging.disable()  # its complaints are reported as BadImage
+MACHO_MAGIC = (formats_macho.MAGIC, *formats_macho.FAT_ARCHITECTURES)
+# What parsing of damaged bytes raises, besides BadImage.
+DAMAGE = (ValueError, TypeError, AttributeError, OverflowError, struct.error)
 
 
 def read_image(data: bytes, name: str, cpu: str | None = None, *, limit: int = MAX_FILE) -> Image:
     """Read a PE, ELF or Mach-O file of at most ``limit`` bytes; ``cpu`` selects a part of a universal one.
 
-    Raises BadImage for a file that no loader accepts, Unsupported for one that can't be emulated.
+    Raises BadImage for a file that no loader accepts, Unsupported for one that this program can't load: of another
+    CPU, with unknown features, or too large.
     """
     if len(data) > limit:
-        raise BadImage(f"{name}: {len(data) >> 20} MiB: larger than any small extension")
+        raise Unsupported(f"{name}: {len(data) >> 20} MiB: larger than {limit >> 20} MiB, the limit here")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # LIEF warns about numbers that it has no name for
-            found = check_image(_read_format(data, name, cpu), name)
-    except (ValueError, TypeError, AttributeError, UnicodeDecodeError, OverflowError) as error:
+        found = check_image(_read_format(data, name, cpu, limit), name, limit)
+    except DAMAGE as error:
         raise BadImage(f"{name}: invalid headers ({type(error).__name__}: {error})") from None
     if cpu not in (None, found.cpu):
         raise BadImage(f"{name}: code for {found.cpu}, not for {cpu}")
@@ -41,20 +38,16 @@ def list_cpus(data: bytes, name: str) -> tuple[str | None, ...]:
 
     Raises BadImage.
     """
-    if data[:4] not in MACHO_MAGIC:
-        return (None,)
-    try:
-        fat = parse_macho(data, name)
-        return tuple(sorted(list_binaries(fat)))
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise BadImage(f"{name}: invalid headers ({error})") from None
+    return formats_macho.list_cpus(data, name) if data[:4] in MACHO_MAGIC else (None,)
 
 
-def _read_format(data: bytes, name: str, cpu: str | None) -> Image:
+def _read_format(data: bytes, name: str, cpu: str | None, limit: int) -> Image:
     if data[:2] == b"MZ":
-        return read_pe(data, name)
+        return formats_pe.read_pe(data, name, limit)
     if data[:4] == b"\x7fELF":
+        from wheelworks.core.formats_elf import read_elf  # it needs LIEF, which takes 0.3 s to import
+
         return read_elf(data, name)
     if data[:4] in MACHO_MAGIC:
-        return read_macho(data, name, cpu)
+        return formats_macho.read_macho(data, name, cpu, limit)
     raise BadImage(f"{name}: neither PE, ELF nor Mach-O")

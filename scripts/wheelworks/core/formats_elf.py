@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import lief
@@ -27,8 +28,17 @@ SLOT = {
 ABSOLUTE = {"AARCH64_ABS64", "X86_64_R64", "X86_64_64", "X86_32", "ARM_ABS32", "RISCV_64", "SYSZ_64"}
 
 
+lief.logging.disable()  # its complaints are reported as BadImage
+
+
 def read_elf(data: bytes, name: str) -> Image:
     """Read an ELF file. Raises BadImage or Unsupported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LIEF warns about numbers that it has no name for
+        return _read_binary(data, name)
+
+
+def _read_binary(data: bytes, name: str) -> Image:
     binary = lief.ELF.parse(data)
     if binary is None:
         raise BadImage(f"{name}: not a readable ELF file")

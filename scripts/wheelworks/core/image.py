@@ -1,24 +1,25 @@
 """A binary as the loader sees it, in any format: segments, relocations, imports and exports.
 
 Every address is relative to the start of the image. Binaries are untrusted: what a header claims is checked against
-the file and against ``MAX_IMAGE``.
+the file, the segments and the limits below.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core.errors import Unsupported, WheelworksError
 
 Os = Literal["windows", "macos", "linux"]
 CPUS_64 = ("aarch64", "x86_64", "riscv64", "s390x")
 CPUS_32 = ("x86", "arm")
 MAX_FILE = 64 << 20
-MAX_IMAGE = 256 << 20
-MAX_ENTRIES = 200_000
+MAX_IMAGE = 256 << 20  # or four times the largest file, if that is more
+BYTES_PER_ENTRY = 32  # a file of the largest size has one relocation in so many bytes at most
 PAGE = 0x1000
 
 
@@ -37,8 +38,7 @@ class Segment:
     executable: bool
 
 
-@dataclass(frozen=True)
-class Rebase:
+class Rebase(NamedTuple):
     """The word at ``address`` is the absolute address of ``target``.
 
     A target may lie outside the image, since a pointer may have flags (the highest bit of C++ type names on macOS).
@@ -48,9 +48,12 @@ class Rebase:
     target: int
 
 
-@dataclass(frozen=True)
-class Bind:
-    """The word at ``address`` is the address of the imported ``name`` plus ``addend``, or 0 if ``weak`` and unknown."""
+class Bind(NamedTuple):
+    """The word at ``address`` is the address of the imported ``name`` plus ``addend``, or 0 if ``weak`` and unknown.
+
+    ``library`` is empty if any library may have the symbol: ELF, and flat or weak lookup on macOS. The name of a
+    Windows import by ordinal is "#" and the ordinal.
+    """
 
     address: int
     name: str
@@ -81,11 +84,13 @@ class ThreadLocal:
 class Image:
     """One binary for one CPU. Fields that a format doesn't have are empty.
 
-    ``header`` is PE's headers, which the loader maps read-only at address 0, and ``entry`` the address of DllMain's
-    caller, or 0. ``functions`` are the starts and ends that unwind data or LC_FUNCTION_STARTS name. ``unwind_info``
-    (__TEXT,__unwind_info), ``eh_frame`` (__TEXT,__eh_frame) and ``exception_table`` (PE's exception directory) are
-    addresses and sizes. ``delayed`` are the libraries whose imports PE binds at their first use; these are among
-    ``binds`` too.
+    ``header`` is PE's headers, which the loader maps read-only at address 0, and ``entry`` the function that the loader
+    of Windows calls with DllMain's arguments, or 0. ``functions`` are the starts and ends that unwind data or
+    LC_FUNCTION_STARTS name, sorted. ``unwind_info`` (__TEXT,__unwind_info), ``eh_frame`` (__TEXT,__eh_frame) and
+    ``exception_table`` (PE's exception directory) are addresses and sizes. ``delayed`` are the libraries whose imports
+    PE binds at their first use; these are among ``binds`` too. ``forwarded`` maps exports to the library and
+    name that they stand for (PE's forwarders, Mach-O's re-exports).
+    No two relocations overlap.
     """
 
     os: Os
@@ -108,6 +113,7 @@ class Image:
     install_name: str = ""
     rpaths: tuple[str, ...] = ()
     delayed: tuple[str, ...] = ()
+    forwarded: dict[str, tuple[str, str]] = field(default_factory=dict)
     _starts: list[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -135,40 +141,96 @@ def sort_symbols(pairs: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...
     return tuple(kept.items())
 
 
-def check_image(image: Image, name: str) -> Image:
-    """Check every range in an image and return it. Raises BadImage."""
-    if not image.segments:
-        raise BadImage(f"{name}: no segments to load")
-    _check_segments(image.segments, name)
-    patched = [rebase.address for rebase in image.rebases] + [bind.address for bind in image.binds]
-    if len(patched) > MAX_ENTRIES:
-        raise BadImage(f"{name}: {len(patched)} relocations: more than a small extension has")
-    width = 4 if image.cpu in CPUS_32 else 8
-    for address in patched:
-        _check_inside(image, address, width, f"{name}: a relocation")
-    for address, size in image.read_only_after_binding:
-        if address < 0 or size < 0 or address + size > -(-image.size // PAGE) * PAGE:
-            raise BadImage(f"{name}: {size:#x} bytes at {address:#x} are to be made read-only, beyond the image")
-    for address in (*image.constructors, *image.exports.values()):
-        if not 0 <= address <= image.size:
-            raise BadImage(f"{name}: refers to {address:#x}, beyond the image of {image.size:#x} bytes")
+# -- checks
+
+
+def check_image(image: Image, name: str, limit: int = MAX_FILE) -> Image:
+    """Check every range in an image and return it. Raises BadImage, or Unsupported for one that is too large."""
+    check_segments(image.segments, name, limit)
+    _check_relocations(image, name, limit)
+    size = image.size
+    for what, ranges in _list_ranges(image).items():
+        for address, length in ranges:
+            if address < 0 or length < 0 or address + length > -(-size // PAGE) * PAGE:
+                raise BadImage(f"{name}: {what}: {length:#x} bytes at {address:#x}, beyond the image")
+    for address in _list_addresses(image):
+        if not 0 <= address <= size:
+            raise BadImage(f"{name}: refers to {address:#x}, beyond the image of {size:#x} bytes")
+    _check_functions(image, name)
     return image
 
 
-def _check_segments(segments: tuple[Segment, ...], name: str) -> None:
+def check_segments(segments: Iterable[Segment], name: str, limit: int = MAX_FILE) -> None:
+    """Check sizes and overlaps. Raises BadImage, or Unsupported for segments that are too large."""
+    if not segments:
+        raise BadImage(f"{name}: no segments to load")
     end = 0
     for segment in sorted(segments, key=lambda segment: segment.address):
         start, size = segment.address, segment.size
-        if start < 0 or size < max(len(segment.data), 1) or start + size > MAX_IMAGE:
+        if start < 0 or size < max(len(segment.data), 1):
             raise BadImage(f"{name}: a segment at {start:#x} claims {size:#x} bytes")
+        if start + size > max(MAX_IMAGE, 4 * limit):
+            raise Unsupported(f"{name}: a segment at {start:#x} claims {size:#x} bytes: too large to be loaded here")
         if start < end:
             raise BadImage(f"{name}: segments overlap at {start:#x}")
         end = start + size
 
 
-def _check_inside(image: Image, address: int, width: int, what: str) -> None:
-    if not any(part.address <= address <= part.address + part.size - width for part in image.segments):
-        raise BadImage(f"{what} at {address:#x}, outside every segment")
+def check_count(count: int, what: str, name: str, limit: int) -> None:
+    """Raise Unsupported for more relocations, functions or symbols than a file of ``limit`` bytes may have here."""
+    if count > limit // BYTES_PER_ENTRY:
+        raise Unsupported(f"{name}: more than {limit // BYTES_PER_ENTRY} {what}: too many to be loaded here")
+
+
+def _check_relocations(image: Image, name: str, limit: int) -> None:
+    """Check that no two relocations overlap and that each is within a segment."""
+    check_count(len(image.rebases) + len(image.binds), "relocations", name, limit)
+    addresses = [rebase.address for rebase in image.rebases]
+    addresses += [bind.address for bind in image.binds]
+    addresses.sort()
+    width = 4 if image.cpu in CPUS_32 else 8
+    for first, second in pairwise(addresses):
+        if second - first < width:
+            raise BadImage(f"{name}: relocations overlap at {second:#x}")
+    inside = [_find_inside(addresses, segment, width) for segment in image.segments]
+    if sum(stop - start for start, stop in inside) != len(addresses):
+        covered = {index for start, stop in inside for index in range(start, stop)}
+        outside = next(address for index, address in enumerate(addresses) if index not in covered)
+        raise BadImage(f"{name}: a relocation at {outside:#x}, outside every segment")
+
+
+def _find_inside(addresses: list[int], segment: Segment, width: int) -> tuple[int, int]:
+    """Return the first and the last plus one of the sorted addresses whose words are in a segment."""
+    start = bisect_left(addresses, segment.address)
+    return start, max(start, bisect_right(addresses, segment.address + segment.size - width))
+
+
+def _list_ranges(image: Image) -> dict[str, tuple[tuple[int, int], ...]]:
+    found = {
+        "data that is read-only after binding": image.read_only_after_binding,
+        "unwind information": (image.unwind_info, image.eh_frame, image.exception_table),
+    }
+    if block := image.thread_local:
+        descriptors = tuple((address, 24) for address in block.descriptors)
+        # A template without data may have any address.
+        found["thread-local variables"] = ((block.address if block.filled else 0, block.filled), *descriptors)
+    return found
+
+
+def _list_addresses(image: Image) -> Iterable[int]:
+    yield from (*image.constructors, *image.exports.values(), image.entry)
+    if block := image.thread_local:
+        yield from (block.index, *block.callbacks)
+
+
+def _check_functions(image: Image, name: str) -> None:
+    code = [(part.address, part.address + part.size) for part in image.segments if part.executable]
+    for start, end in image.functions:
+        if not any(first <= start < end <= last for first, last in code):
+            raise BadImage(f"{name}: a function from {start:#x} to {end:#x} isn't in its code")
+
+
+# -- reading
 
 
 def read_range(data: bytes, offset: int, size: int, name: str) -> bytes:
@@ -189,9 +251,11 @@ def read_word(
     return None
 
 
-def read_relocated(segments: tuple[Segment, ...], address: int, width: int, name: str) -> int:
-    """Return the number that a relocation changes. Raises BadImage outside every segment."""
-    word = read_word(segments, address, width)
-    if word is None:
-        raise BadImage(f"{name}: a relocation at {address:#x}, outside every segment")
-    return word
+def map_segments(segments: Iterable[Segment], header: bytes = b"") -> bytearray:
+    """Return the image in memory at its preferred address, with zeros between the segments."""
+    segments = tuple(segments)
+    memory = bytearray(max(segment.address + segment.size for segment in segments))
+    memory[: len(header)] = header
+    for segment in segments:
+        memory[segment.address : segment.address + len(segment.data)] = segment.data
+    return memory

@@ -39,7 +39,6 @@ def image(*segments: Segment, rebases: tuple[Rebase, ...] = (), exports: dict[st
     [
         (image(), "no segments"),
         (image(Segment(0, 100, b"", True, False), Segment(50, 10, b"", True, False)), "segments overlap at 0x32"),
-        (image(Segment(0, 1 << 40, b"", True, False)), "claims 0x10000000000 bytes"),
         (image(Segment(-4096, 100, b"", True, False)), "claims"),
         (image(Segment(0, 100, b"", True, False), rebases=(Rebase(96, 0),)), "a relocation at 0x60, outside"),
         (image(Segment(0, 100, b"", True, False), exports={"PyInit_x": 5000}), "refers to 0x1388, beyond"),
@@ -49,6 +48,11 @@ def image(*segments: Segment, rebases: tuple[Rebase, ...] = (), exports: dict[st
 def test_an_image_that_lies(wrong: Image, message: str) -> None:
     with pytest.raises(BadImage, match=message):
         check_image(wrong, "x")
+
+
+def test_an_image_that_is_too_large_for_this_program() -> None:
+    with pytest.raises(Unsupported, match="claims 0x10000000000 bytes: too large"):
+        check_image(image(Segment(0, 1 << 40, b"", True, False)), "x")
 
 
 def pe(change: Callable[[bytearray, int], None]) -> bytes:
@@ -87,7 +91,7 @@ def test_a_section_beyond_the_file_or_of_absurd_size(field: int, value: int) -> 
     def change(data: bytearray, start: int) -> None:
         struct.pack_into("<I", data, section(data, start, 0) + field, value)
 
-    with pytest.raises(BadImage):
+    with pytest.raises((BadImage, Unsupported)):
         read_image(pe(change), "x.pyd")
 
 
@@ -98,8 +102,8 @@ def test_an_import_by_ordinal() -> None:
     assert isinstance(parsed, lief.PE.Binary)
     entry = parsed.imports[0].entries[0]
     changed = plain.replace(struct.pack("<Q", entry.data), struct.pack("<Q", 1 << 63 | 7))
-    with pytest.raises(BadImage, match=r"imports ordinal 7 of python3\.dll"):
-        read_image(changed, "x.pyd")
+    found = read_image(changed, "x.pyd")
+    assert ("#7", "python3.dll") in {(bind.name, bind.library) for bind in found.binds}
 
 
 @pytest.mark.integration
