@@ -113,7 +113,7 @@ def _byte_3(byte: int) -> int:
         return _F.RD | _F.RN
     if byte & 0x0E == 0x0A:  # data processing with registers, three of them in class 0x1B
         return _F.RD | _F.RN | _F.RM | (_F.RA if byte & 0x1F == 0x1B else 0)
-    if byte & 0x1E == 0x04:  # SVE
+    if byte & 0x1E == 0x04 or byte & 0x9E == 0x80:  # SVE, SME
         return _F.RD | _F.RN | _F.RM
     return _F.FLOAT_RD | _F.FLOAT_RN if byte & 0x0E == 0x0E else 0
 
@@ -125,7 +125,7 @@ def _loads_and_stores(byte: int) -> int:
         found |= _F.RN
     if exclusive or (byte >> 3 & 7 == 5 and not vector):  # or a pair
         found |= _F.RA
-    if exclusive or byte & 0x3B == 0x38 or byte & 0xBE == 0x0C:  # an index register
+    if exclusive or byte & 0x3B == 0x38 or byte & 0xBE == 0x0C or byte & 0xFB == 0x19:  # an index, a size, a source
         found |= _F.RM
     return found
 

@@ -49,7 +49,8 @@ from wheelworks.foreign.rewrap.symbols import LAZY_BINDER, PREFIXES, Provided, c
 
 __all__ = ["BadImage", "CannotRewrap", "Rewrapped", "rewrap", "rewrap_image"]
 
-MAX_FILE = 512 << 20
+MAX_FILE = 128 << 20  # bytes; the largest modules of the index that fit have a tenth of that
+MAX_RELOCATIONS = 1_000_000
 CPUS = {"windows": ("aarch64",), "macos": ("aarch64", "x86_64")}
 WORD = struct.Struct("<Q")
 
@@ -94,7 +95,18 @@ def rewrap_image(
     name = name or "module"
     if image.cpu not in CPUS.get(image.os, ()):
         raise CannotRewrap(f"{name}: {image.os} code for {image.cpu} can't be rewrapped: only {_list_supported()}")
+    if len(image.rebases) + len(image.binds) > MAX_RELOCATIONS:
+        raise CannotRewrap(f"{name}: more than {MAX_RELOCATIONS} relocations")
+    _check_names(image, name, soname, runpath)
     return _Rewrapper(image, name, provided or Provided()).rewrap(soname, runpath)
+
+
+def _check_names(image: Image, name: str, *others: str) -> None:
+    """Raise BadImage for a name that a string table can't hold."""
+    imports = (text for bind in image.binds for text in (bind.name, bind.library))
+    for text in (name, *others, *image.exports, *imports):
+        if "\0" in text:
+            raise BadImage(f"{name!r}: a zero in a name: {text!r}")
 
 
 def _list_supported() -> str:
@@ -182,11 +194,13 @@ class _Rewrapper:
         return plain | {qualify(soname, name): address for name, address in plain.items()} if soname else plain
 
     def _relocate(self) -> None:
-        """Turn rebases and imports into relocations. An import wins over a rebase of the same word."""
-        self.relative = {rebase.address: rebase.target for rebase in self.image.rebases}
+        """Turn rebases and imports into relocations.
+
+        An import wins over a rebase of the same word, unless nothing has its name: then dyld keeps the image's own
+        definition too.
+        """
+        rebases = dict(self.image.rebases)
         for bind in self.image.binds:
-            self.relative.pop(bind.address, None)
-            self.absolute.pop(bind.address, None)
             chosen = choose_import(bind, self.image, self.provided)
             if isinstance(chosen, Import):
                 self.absolute[bind.address] = (chosen, bind.addend)
@@ -194,8 +208,10 @@ class _Rewrapper:
                 self.relative[bind.address] = chosen + bind.addend
             elif bind.weak or bind.name == LAZY_BINDER:
                 self._write_word(bind.address, bind.addend)
-            else:
+            elif bind.address not in rebases:
                 self.unresolved.setdefault(name_import(bind), []).append(bind.address)
+        bound = self.absolute.keys() | self.relative.keys()
+        self.relative |= {address: target for address, target in rebases.items() if address not in bound}
 
     def _write_word(self, address: int, value: int) -> None:
         part = next(part for part in self.parts if part.address <= address < part.address + part.size)

@@ -158,22 +158,26 @@ def _choose_windows(bind: Bind, image: Image, provided: Provided) -> Import | No
 
 
 def _choose_macos(bind: Bind, image: Image, provided: Provided) -> Import | int | None:
-    name = bind.name
-    if not bind.library and name in image.exports:
-        return image.exports[name]
-    if own := provided.rewrapped.get(bind.library):
-        return _find_rewrapped(name, own)
-    plain = name.partition("$")[0]
-    for variant in (f"m_{name}", f"m_{plain}"):
+    if not bind.library and bind.name in image.exports:
+        return image.exports[bind.name]
+    for library in [bind.library] if bind.library else image.libraries:
+        if (own := provided.rewrapped.get(library)) and (bind.library or bind.name in own.symbols):
+            return _find_rewrapped(bind.name, own)
+    plain = bind.name.partition("$")[0]  # without the variant: stat$INODE64
+    for variant in (f"m_{bind.name}", f"m_{plain}"):
         if variant in provided.shim.symbols:
             return Import(variant, provided.shim.soname)
+    return _choose_system(bind, plain, image, provided)
+
+
+def _choose_system(bind: Bind, plain: str, image: Image, provided: Provided) -> Import | None:
+    """Choose what macOS and Linux have in common: Python, libraries of the same projects, the unwinder, C."""
+    name = bind.name
     if name.lstrip("_").startswith("Py") and name in provided.program.symbols:
         return Import(name)
-    if twin := provided.find_library(TWINS.get(bind.library.rpartition("/")[2], "")):
-        return _find_in(name, twin)
-    if name.startswith("_Unwind_"):
-        unwinder = provided.find_library(UNWINDER)
-        return _find_in(name, unwinder) if unwinder else None
+    twin = UNWINDER if name.startswith("_Unwind_") else TWINS.get(bind.library.rpartition("/")[2], "")
+    if library := provided.find_library(twin):
+        return _find_in(name, library)
     return _find_in_c_libraries(plain, provided) if plain in read_same_names("macos", image.cpu) else None
 
 

@@ -62,10 +62,15 @@ def find_host_program() -> Path:
     return library if library.suffix != ".a" and library.is_file() else Path(sys.executable).resolve()
 
 
-def lay_out(wheel: Path, site: Path, python: Python) -> dict[str, Rewrapped]:
-    """Unpack a wheel; rewrap its modules, which are returned by the names that they are imported by."""
+def copy_shim(python: Python, site: Path) -> None:
+    """Copy the shim to where modules find it."""
     (site / SHIMS).mkdir(parents=True)
     shutil.copy(python.shim, site / SHIMS)
+
+
+def lay_out(wheel: Path, site: Path, python: Python) -> dict[str, Rewrapped]:
+    """Unpack a wheel; rewrap its modules, which are returned by the names that they are imported by."""
+    copy_shim(python, site)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     found = {}

@@ -118,7 +118,7 @@ def test_no_use_is_overlooked(seed: int) -> None:
     code = struct.pack(f"<{len(words)}I", *words)
     found = {words[offset // 4] for offset in find_register_uses(code)}
     uses = [word for word in words if is_use(disassembler, word)]
-    assert len(uses) > 2_000
+    assert len(uses) > 1_500
     assert [f"{word:#010x}" for word in uses if word not in found] == []
 
 
