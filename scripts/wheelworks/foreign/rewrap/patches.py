@@ -31,7 +31,8 @@ from wheelworks.foreign.rewrap.elf import Part, Rights
 from wheelworks.foreign.rewrap.layout import CannotRewrap
 
 CURRENT_EL = b"\x42\x38\xd5"  # the upper bytes of ``mrs Xt, CurrentEL``, Xt below x31
-MAX_FUNCTION = 1 << 20  # bytes, of a function that is searched for reachable instructions
+MAX_SEARCHED = 8 << 20  # bytes, of functions that are searched for reachable instructions
+RUN = 256  # bytes that are decoded at once
 MAX_CANDIDATES = 100_000  # words that name register 18; the largest known image has 2,048
 
 
@@ -48,6 +49,12 @@ class TebField(IntEnum):
     PROCESS_ENVIRONMENT_BLOCK = 0x60
     LAST_ERROR = 0x68
     DEALLOCATION_STACK = 0x1478
+
+
+FIELDS = frozenset(map(int, TebField))
+MOVE_FROM_X18 = 0xAA1203E0  # mov Xt, x18
+# ldr Xt, [x18, #n]; ldr Wt, [x18, #n]; str Wt, [x18, #n]; each with the unit of n
+ACCESSES = {0xF9400240: 8, 0xB9400240: 4, 0xB9000240: 4}
 
 
 @dataclass(frozen=True)
@@ -174,11 +181,11 @@ class _Use:
 
     @property
     def is_teb_access(self) -> bool:
-        """Return whether this has one of the patterns that compilers use, which hardly any data has."""
-        if self.text.startswith("mov x") and self.text.endswith(", x18"):
+        """Return whether this is one of the accesses that compilers make, which hardly any data looks like."""
+        if self.word & 0xFFFFFFE0 == MOVE_FROM_X18:
             return not self.writes
-        found = re.search(r"\[x18, #(0x[0-9a-f]+|\d+)\]$", self.text)
-        return bool(found and int(found[1], 0) in list(TebField)) and not self.writes
+        width = ACCESSES.get(self.word & 0xFFC003E0, 0)
+        return width * (self.word >> 10 & 0xFFF) in FIELDS if width and not self.writes else False
 
     @property
     def can_move(self) -> bool:
@@ -205,32 +212,47 @@ def find_reachable(code: bytes, start: int) -> set[int]:
     pending = [start]
     while pending:
         address = pending.pop()
-        if address in found or not start <= address < start + len(code):
-            continue
-        for instruction in _disassembler().disasm(code[address - start :], address):
-            if instruction.address in found:
-                break
-            found.add(instruction.address)
-            if _BRANCHES.match(instruction.mnemonic) and "#" in instruction.op_str:
-                pending.append(int(instruction.op_str.rpartition("#")[2], 0))
-            if _ENDS.match(instruction.mnemonic):
-                break
+        while address not in found and 0 <= address - start < len(code):
+            targets, address = _follow(code[address - start : address - start + RUN], address, found)
+            pending += targets
     return found
+
+
+def _follow(run: bytes, start: int, found: set[int]) -> tuple[list[int], int]:
+    """Add the addresses of a run of instructions. Return its branches' targets, and where to go on, or -1."""
+    targets: list[int] = []
+    following = start
+    for instruction in _disassembler().disasm(run, start):
+        if instruction.address in found:
+            return targets, -1
+        found.add(instruction.address)
+        following = instruction.address + 4
+        if _BRANCHES.match(instruction.mnemonic) and "#" in instruction.op_str:
+            targets.append(int(instruction.op_str.rpartition("#")[2], 0))
+        if _ENDS.match(instruction.mnemonic):
+            return targets, -1
+    return targets, following if following == start + len(run) else -1
 
 
 class _Functions:
     """The functions that unwind data names, and their reachable instructions."""
 
-    def __init__(self, functions: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, functions: Sequence[tuple[int, int]], name: str) -> None:
         self._ranges = sorted(functions)
         self._known: dict[int, set[int]] = {}
+        self._left = MAX_SEARCHED
+        self._name = name
 
     def is_reachable(self, part: Part, address: int) -> bool:
+        """Return whether an address is an instruction of a known function. Raises CannotRewrap."""
         place = bisect_right(self._ranges, (address, 1 << 64)) - 1
         start, end = self._ranges[place] if place >= 0 else (0, 0)
-        if not (part.address <= start <= address < end <= part.end) or end - start > MAX_FUNCTION:
+        if not part.address <= start <= address < end <= part.end:
             return False
         if start not in self._known:
+            self._left -= end - start
+            if self._left < 0:
+                raise CannotRewrap(f"{self._name}: too many words name x18, the register that Windows reserves")
             self._known[start] = find_reachable(bytes(part.data[start - part.address : end - part.address]), start)
         return address in self._known[start]
 
@@ -240,7 +262,7 @@ def patch_windows(image: Image, parts: Sequence[Part], code: Arm64Code, slot: in
 
     Raises CannotRewrap for a use of x18 that isn't understood.
     """
-    functions = _Functions(image.functions)
+    functions = _Functions(image.functions, name)
     patches = []
     for part in parts:
         if part.rights & Rights.EXECUTE:
@@ -249,11 +271,6 @@ def patch_windows(image: Image, parts: Sequence[Part], code: Arm64Code, slot: in
                 patches.append(Patch(use.address, use.text, "reads the TEB: a veneer asks the shim for it"))
             patches += _remove_current_el(part)
     return sorted(patches, key=lambda patch: patch.address)
-
-
-def has_register_uses(parts: Sequence[Part]) -> bool:
-    """Return whether any executable part has a word that names register 18."""
-    return any(part.rights & Rights.EXECUTE and find_register_uses(part.data) for part in parts)
 
 
 def _find_uses(part: Part, functions: _Functions, name: str) -> Iterator[_Use]:

@@ -44,7 +44,7 @@ from wheelworks.core.image import BadImage, Image
 from wheelworks.foreign.rewrap.code import Arm64Code, X86Code, create_code
 from wheelworks.foreign.rewrap.elf import Import, Part, Rights, SharedLibrary, round_up, write_elf
 from wheelworks.foreign.rewrap.layout import CannotRewrap, lay_out, protect
-from wheelworks.foreign.rewrap.patches import Patch, has_register_uses, patch_windows
+from wheelworks.foreign.rewrap.patches import Patch, patch_windows
 from wheelworks.foreign.rewrap.symbols import LAZY_BINDER, PREFIXES, Provided, choose_import, name_import, qualify
 
 __all__ = ["BadImage", "CannotRewrap", "Rewrapped", "rewrap", "rewrap_image"]
@@ -164,15 +164,13 @@ class _Rewrapper:
 
     def rewrap(self, soname: str, runpath: str) -> Rewrapped:
         self._relocate()
-        code = self._add_code()
-        own = [Part(self.own.address, self.own.data, len(self.own.data), Rights.READ | Rights.WRITE)]
-        own.append(Part(code.address, code.data, len(code.data), Rights.READ | Rights.EXECUTE))
+        own = self._add_parts()
         protected = protect(self.parts, self.image, [*self.relative, *self.absolute])
         absolute = self.absolute | self.own.absolute
         used = {symbol.library for symbol, _ in absolute.values()} - {""}
         library = SharedLibrary(
             cpu=self.image.cpu,
-            parts=(*protected.parts, *(part for part in own if part.size)),
+            parts=(*protected.parts, *own),
             relative=self.relative | self.own.relative,
             absolute=absolute,
             exports=self._list_exports(soname),
@@ -184,6 +182,13 @@ class _Rewrapper:
             text_relocations=protected.text_relocations,
         )
         return Rewrapped(write_elf(library), tuple(sorted(self.unresolved)), tuple(self.patches))
+
+    def _add_parts(self) -> list[Part]:
+        """Add our own data and code, behind the image."""
+        code = self._add_code()
+        data = Part(self.own.address, self.own.data, len(self.own.data), Rights.READ | Rights.WRITE)
+        own = [data, Part(code.address, code.data, len(code.data), Rights.READ | Rights.EXECUTE)]
+        return [part for part in own if part.size]
 
     def _rank(self, soname: str) -> tuple[bool, str]:
         """Order libraries: the shim first, others by name."""
@@ -254,7 +259,7 @@ class _Rewrapper:
         record = self._add_record()
         array = self.own.put_words([None])
         start = self.own.put_slot(self._import_from_shim("start_image"))
-        teb = self.own.put_slot(self._import_from_shim("teb")) if has_register_uses(self.parts) else 0
+        teb = self.own.put_slot(self._import_from_shim("teb"))
         code = Arm64Code(round_up(self.own.address + len(self.own.data)))
         self._add_stubs(code, texts, ending)
         self.own.relative[array] = code.emit_stub(record, start)

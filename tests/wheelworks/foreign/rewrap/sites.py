@@ -64,7 +64,7 @@ def find_host_program() -> Path:
 
 def copy_shim(python: Python, site: Path) -> None:
     """Copy the shim to where modules find it."""
-    (site / SHIMS).mkdir(parents=True)
+    (site / SHIMS).mkdir(parents=True, exist_ok=True)
     shutil.copy(python.shim, site / SHIMS)
 
 
@@ -73,10 +73,9 @@ def lay_out(wheel: Path, site: Path, python: Python) -> dict[str, Rewrapped]:
     copy_shim(python, site)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
+        members = [member for member in archive.namelist() if re.search(r"\.(pyd|so)$", member)]
     found = {}
-    for path in sorted(path for path in site.rglob("*") if re.search(r"\.(pyd|so)$", path.name)):
-        if path.parent.name == SHIMS:
-            continue
+    for path in (site / member for member in sorted(members)):
         inside = path.relative_to(site)
         stem = path.name.partition(".")[0]
         above = "/".join([".."] * (len(inside.parts) - 1))
@@ -89,7 +88,9 @@ def lay_out(wheel: Path, site: Path, python: Python) -> dict[str, Rewrapped]:
     return found
 
 
-def run(python: Python, site: Path, code: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+def run(
+    python: Python, site: Path, code: str, *arguments: str, seconds: float = 300
+) -> subprocess.CompletedProcess[str]:
     """Run Python code that imports from a site-packages folder."""
     variables = {
         "PYTHONPATH": str(site),
@@ -100,5 +101,5 @@ def run(python: Python, site: Path, code: str, seconds: float = 300) -> subproce
         "HOME": str(site),
         "LANG": "C.UTF-8",
     }
-    command = [*python.command, "-c", code]
+    command = [*python.command, "-c", code, *arguments]
     return subprocess.run(command, check=False, capture_output=True, text=True, env=variables, timeout=seconds)

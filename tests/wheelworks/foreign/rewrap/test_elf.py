@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lief
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelworks.foreign.rewrap.elf import PAGE, Import, Part, Rights, SharedLibrary, hash_name, round_up, write_elf
 
@@ -162,6 +162,7 @@ def test_rounding_up(number: int, unit: int) -> None:
     assert rounded % unit == 0 and number <= rounded < number + unit
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1), st.integers(0, 99)))
 def test_any_names_are_exported(exports: dict[str, int]) -> None:
     library = SharedLibrary("x86_64", [Part(0, bytearray(PAGE), PAGE, Rights.READ)], {}, {}, exports, [])

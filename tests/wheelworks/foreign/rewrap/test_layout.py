@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelworks.core.image import Image, Segment
 from wheelworks.foreign.rewrap.elf import PAGE, Part, Rights
@@ -31,6 +31,7 @@ def images(draw: st.DrawFn) -> Image:
     return make_image(*draw(st.permutations(segments)), header=draw(st.binary(max_size=20)))
 
 
+@settings(deadline=None)
 @given(images())
 def test_every_byte_is_where_it_was(image: Image) -> None:
     parts = lay_out(image, "demo")

@@ -29,6 +29,128 @@ assert str(markupsafe.escape("<a href='x'>&\\U0001f600" * 99)) == "&lt;a href=&#
 print(_speedups.__file__)
 """
 
+# Requirements (the first one's modules are all imported, those after it are what it needs) and a statement that runs
+# the extension.
+PROJECTS = {
+    "lxml": (
+        ["lxml==6.1.3"],
+        """
+from lxml import etree, html
+tree = etree.fromstring("<a x='1'><b>text</b><b/></a>")
+assert tree.xpath("//b[1]/text()") == ["text"] and tree.get("x") == "1"
+assert etree.tostring(html.fromstring("<p>A<br>B")) == b"<p>A<br/>B</p>"
+try:
+    etree.fromstring("<a><b></a>")
+except etree.XMLSyntaxError as error:
+    assert error.position == (1, 10), error.position
+""",
+    ),
+    "orjson": (
+        ["orjson==3.13.0"],
+        """
+import orjson
+value = {"text": "\\u00e9\\U0001f600" * 9, "numbers": [1, -2.5, 2**53, None, True]}
+assert orjson.loads(orjson.dumps(value)) == value
+try:
+    orjson.loads("[1, 2")
+except orjson.JSONDecodeError as error:
+    assert error.pos == 6 or error.lineno == 1
+""",
+    ),
+    "pydantic_core": (
+        ["pydantic_core==2.50.5", "typing_extensions"],
+        """
+from pydantic_core import SchemaValidator, ValidationError
+validator = SchemaValidator({"type": "list", "items_schema": {"type": "int", "gt": 3}})
+assert validator.validate_python(["4", 5]) == [4, 5]
+try:
+    validator.validate_json("[1, 5]")
+except ValidationError as error:
+    assert error.errors()[0]["type"] == "greater_than"
+""",
+    ),
+    "msgpack": (
+        ["msgpack==1.2.4"],
+        """
+import msgpack
+value = [{"a": 1.5, "b": b"x" * 300}, -(2**63), 2**64 - 1, "text", None]
+assert msgpack.unpackb(msgpack.packb(value)) == value and msgpack.Packer.__module__ == "msgpack._cmsgpack"
+""",
+    ),
+    "cffi": (
+        ["cffi==2.1.1", "pycparser"],
+        """
+import cffi
+ffi = cffi.FFI()
+ffi.cdef("struct point { int x; double y; };")
+point = ffi.new("struct point *", {"x": 3, "y": 0.5})
+assert (point.x, point.y, ffi.sizeof("struct point")) == (3, 0.5, 16)
+double = ffi.callback("int(int)", lambda number: 2 * number)
+assert double(21) == 42
+""",
+    ),
+    "cryptography": (
+        ["cryptography==46.0.3", "cffi==2.1.1", "pycparser"],
+        """
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
+box = Fernet(Fernet.generate_key())
+assert box.decrypt(box.encrypt(b"secret")) == b"secret"
+digest = hashes.Hash(hashes.SHA256())
+digest.update(b"abc")
+assert digest.finalize().hex().startswith("ba7816bf8f01cfea414140de5dae2223")
+key = ed25519.Ed25519PrivateKey.generate()
+key.public_key().verify(key.sign(b"text"), b"text")
+""",
+    ),
+    "sqlalchemy": (
+        ["sqlalchemy==2.0.44", "typing_extensions"],
+        """
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, select
+engine = create_engine("sqlite://")
+table = Table("t", MetaData(), Column("id", Integer, primary_key=True), Column("name", String))
+with engine.begin() as connection:
+    table.metadata.create_all(connection)
+    connection.execute(table.insert(), [{"name": "a"}, {"name": "b"}])
+    assert [row.name for row in connection.execute(select(table).order_by(table.c.id))] == ["a", "b"]
+""",
+    ),
+    "aiohttp": (
+        [
+            "aiohttp==3.14.5",
+            "multidict",
+            "yarl",
+            "propcache",
+            "frozenlist",
+            "aiosignal",
+            "aiohappyeyeballs",
+            "attrs",
+            "idna",
+            "typing_extensions",
+        ],
+        """
+from aiohttp._http_parser import HttpRequestParser
+from aiohttp import http
+assert http.HttpRequestParser is HttpRequestParser
+import asyncio
+from aiohttp.base_protocol import BaseProtocol
+async def parse():
+    loop = asyncio.get_running_loop()
+    parser = HttpRequestParser(BaseProtocol(loop), loop, 2**16)
+    messages, upgrade, tail = parser.feed_data(b"GET /a HTTP/1.1\\r\\nHost: b\\r\\n\\r\\n")
+    assert messages[0][0].path == "/a" and messages[0][0].headers["Host"] == "b"
+asyncio.run(parse())
+""",
+    ),
+}
+IMPORT_ALL = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    print(name, flush=True)
+"""
+
 
 @pytest.fixture(scope="session")
 def official(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, System, str, str], Path]:
@@ -56,3 +178,19 @@ def test_markupsafe_escapes(
     ended = sites.run(python, tmp_path, ESCAPE)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.strip() == str(tmp_path / "markupsafe" / f"_speedups{python.suffix}")
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+@pytest.mark.parametrize(("system", "cpu"), PLATFORMS)
+def test_a_project_runs(
+    system: System, cpu: str, project: str, official: Callable[[str, System, str, str], Path], tmp_path: Path
+) -> None:
+    """Import every module of a project's wheel, and use it."""
+    python = sites.find_python(system, cpu)
+    requirements, code = PROJECTS[project]
+    laid_out = [sites.lay_out(official(one, system, cpu, python.version), tmp_path, python) for one in requirements]
+    names = [name for name in laid_out[0] if "test" not in name]
+    if not names:
+        pytest.skip("no wheel with machine code")
+    ended = sites.run(python, tmp_path, IMPORT_ALL + code, *names)
+    assert (ended.returncode, ended.stdout.split()) == (0, names), ended.stderr

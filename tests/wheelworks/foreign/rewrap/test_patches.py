@@ -16,7 +16,6 @@ from wheelworks.foreign.rewrap.patches import (
     Patch,
     find_reachable,
     find_register_uses,
-    has_register_uses,
     patch_windows,
 )
 
@@ -26,6 +25,7 @@ MOVE_TEB = 0xAA1203E8  # mov x8, x18
 LOAD_ERROR = 0xB9406A40  # ldr w0, [x18, #0x68]
 LOAD_PAIR = 0xA9400640  # ldp x0, x1, [x18]
 STORE = 0xF9001640  # str x0, [x18, #0x28]
+LOAD_BYTE = 0x39416240  # ldrb w0, [x18, #0x58]
 USE_AS_SCRATCH = 0xAA0003F2  # mov x18, x0
 CURRENT_EL = 0xD5384248  # mrs x8, CurrentEL
 CODE, VENEERS, SLOT = 0x1000, 0x8000, 0x7000
@@ -51,7 +51,7 @@ def test_teb_accesses_are_moved_wherever_they_are(word: int) -> None:
     assert word in [moved for (moved,) in struct.iter_unpack("<I", code.data)]
 
 
-@pytest.mark.parametrize("word", [LOAD_PAIR, STORE])
+@pytest.mark.parametrize("word", [LOAD_PAIR, STORE, LOAD_BYTE])
 def test_other_reads_are_moved_only_if_they_are_code(word: int) -> None:
     assert len(patch(make_image(word, RET, functions=((CODE, CODE + 8),)))[0]) == 1
     assert patch(make_image(word, RET))[:2] == ([], [word, RET])
@@ -86,15 +86,31 @@ def test_an_image_beyond_a_branch_is_refused() -> None:
 
 def test_only_code_is_searched() -> None:
     image = make_image(LOAD_TLS)
-    assert has_register_uses(lay_out(image, "x"))
     data = replace(image, segments=(replace(image.segments[0], executable=False),))
-    assert not has_register_uses(lay_out(data, "x"))
+    assert patch(data)[:2] == ([], [LOAD_TLS])
 
 
 def test_reachable_instructions_follow_branches_and_stop_at_ends() -> None:
     # 0: cbz x0, 12; 4: b 16; 8: data; 12: ret; 16: br x1; 20: data
     words = (0xB4000060, 0x14000003, USE_AS_SCRATCH, RET, 0xD61F0020, USE_AS_SCRATCH)
     assert find_reachable(struct.pack("<6I", *words), CODE) == {CODE, CODE + 4, CODE + 12, CODE + 16}
+
+
+def test_a_long_function_is_followed_to_its_end() -> None:
+    words = [NOP] * 300 + [RET, NOP]
+    assert len(find_reachable(struct.pack("<302I", *words), CODE)) == 301
+    endless = struct.pack("<2I", NOP, 0x17FFFFFF)  # b -4
+    assert find_reachable(endless, CODE) == {CODE, CODE + 4}
+    assert find_reachable(b"\0" * 8, CODE) <= {CODE}
+
+
+def test_the_search_is_bounded() -> None:
+    count = 20
+    functions = tuple((CODE + 4 * n, CODE + (1 << 20)) for n in range(count))
+    code = Segment(CODE, 1 << 20, struct.pack("<2I", STORE, 0x14000000) * count, False, True)
+    image = replace(make_image(), segments=(code,), functions=functions)
+    with pytest.raises(CannotRewrap, match="too many words name x18"):
+        patch(image)
 
 
 def is_use(disassembler: capstone.Cs, word: int) -> bool:
