@@ -120,7 +120,7 @@ def test_the_floor_is_the_same_everywhere() -> None:
     nodot = floor.replace(".", "")
     assert config["mypy"]["python_version"] == floor
     assert config["ruff"]["target-version"] == f"py{nodot}"
-    assert floor == interpreters.BUILD_VERSION
+    assert floor == targets.BUILD_VERSION
     setup = (ROOT / "setup.py").read_text()
     assert f"return ({floor.replace('.', ', ')})" in setup
     assert f"--python-version={floor}" in (ROOT / "noxfile.py").read_text()

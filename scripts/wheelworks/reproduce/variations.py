@@ -16,7 +16,8 @@ import wheelworks
 from wheelworks.core import process
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cache_folder as cache_folder
-from wheelworks.core.interpreters import BUILD_VERSION, list_build_pythons
+from wheelworks.core.interpreters import list_build_pythons
+from wheelworks.core.targets import BUILD_VERSION
 from wheelworks.reproduce import environment
 from wheelworks.reproduce.environment import RebuildEnvironment
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from wheelworks.build import cibuildwheel
-from wheelworks.build.cibuildwheel import archs_name, explain_failure, format_identifier, host_system, map_identifiers
+from wheelworks.build.cibuildwheel import archs_name, explain_failure, host_system, map_identifiers
 from wheelworks.core import targets
+from wheelworks.core.cibuildwheel import format_identifier
 from wheelworks.core.errors import WheelworksError
 
 from tests.fixtures.commands import ROOT

@@ -153,7 +153,7 @@ def test_an_unknown_option_to_leave_is_refused(tmp_path: Path) -> None:
 
 def record(file: str, *targets: str) -> WheelRecord:
     return WheelRecord(
-        file=file, sha256="", size=0, tags=[], targets=list(targets), abi="", link="", libc_calls=[], extensions=[]
+        file=file, sha256="", size=0, tags=[], targets=list(targets), abi="", link="none", libc_calls=[], extensions=[]
     )
 
 
