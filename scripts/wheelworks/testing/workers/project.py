@@ -25,7 +25,7 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from . import JUnitWriter, extensions
 
@@ -53,6 +53,28 @@ def find_moved(word: str, moved: dict[str, str], project: Path, site: Path, fold
         if relative == source or relative.startswith(f"{source}/"):
             return f"{site / (installed + relative.removeprefix(source))}{colons}{rest}"
     return word
+
+
+class Tee:
+    """A stream that keeps the last text that was written to another, where pytest says why it can't start."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._text = stream, ""
+
+    def write(self, text: str) -> int:
+        """Write text to the stream, and keep it."""
+        self._text = (self._text + text)[-DETAIL:]
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def find_error(self) -> str:
+        """Return the line that names an error: of pytest, or of an exception in a file conftest.py."""
+        lines = [line.removeprefix("E").strip() for line in self._text.splitlines() if line.strip()]
+        named = [line for line in lines if re.match(r"(ERROR: \S|\w*Error: )", line)]
+        wrong = [line for line in lines if "error: " in line]  # argparse's
+        return (wrong or named or lines or ["it doesn't say why"])[-1]
 
 
 class StepRunner:
@@ -118,10 +140,11 @@ class StepRunner:
         reporter = Reporter(
             self.results, self.step["only"], self.step["skip"], [self.job / "project", self.folder, SITE]
         )
-        code = pytest.main([*self.words(), *self.pytest_options()], [reporter])
+        with contextlib.redirect_stderr(Tee(sys.stderr)) as errors:
+            code = pytest.main([*self.words(), *self.pytest_options()], [reporter])
         extensions.record_packages(self.path, self.step["packages"])
         if code == pytest.ExitCode.USAGE_ERROR:
-            self.results.record_limit("pytest ended with a usage error")
+            self.results.record_limit(f"pytest can't start: {errors.find_error()}")
             return 0
         explained = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
         # Tests that can't be collected interrupt a run: they are in the results.
