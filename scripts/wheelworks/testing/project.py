@@ -16,7 +16,7 @@ from wheelworks.core.errors import WheelworksError
 from wheelworks.core.source_tree import read_pyproject
 from wheelworks.core.wheel import WheelName
 from wheelworks.testing import requirements
-from wheelworks.testing.cibuildwheel_settings import TestSettings, format_identifiers, read_test_settings
+from wheelworks.testing.cibuildwheel_settings import read_test_settings
 from wheelworks.testing.commands import Step, split_command
 from wheelworks.testing.project_source import TEST_FOLDERS, ProjectFiles, is_test_file
 
@@ -69,7 +69,7 @@ def plan_tests(
     Raises NoTests where none are found, WheelworksError for settings that can't be read, UsageError for wrong options.
     """
     pyproject = read_pyproject(files.tree)
-    settings = _read_settings(pyproject, name)
+    settings = read_test_settings(files.tree, name)
     requires = tuple(requirements.expand_files([*(options.test_requires or settings.requires)], files.tree))
     groups = tuple(requirements.read_groups(pyproject, settings.groups))
     chosen = bool(settings.groups or settings.requires or settings.extras or options.test_requires)
@@ -82,16 +82,6 @@ def plan_tests(
     arguments = find_tests(files, wheel_files, pyproject)
     step = Step("pytest", tuple(arguments))
     return _add_pytest(ProjectTests((step,), f"pytest on {' '.join(arguments)}", start="project", **common))
-
-
-def _read_settings(pyproject: Mapping[str, Any], name: WheelName) -> TestSettings:
-    identifiers = format_identifiers(name)
-    if not identifiers:
-        return TestSettings()
-    settings = read_test_settings(pyproject, *identifiers[0])
-    # Commands for Windows are cmd.exe's. Here, too, paths in them are to work.
-    windows = identifiers[0][1] == "windows"
-    return replace(settings, command=settings.command.replace("\\", "/")) if windows else settings
 
 
 def _add_pytest(tests: ProjectTests) -> ProjectTests:
