@@ -3,12 +3,17 @@
 #ifndef WHEELWORKS_MACOS_H
 #define WHEELWORKS_MACOS_H
 
+#include <locale.h>
+
 #include "macos_abi.h"
 #include "shim.h"
 
 /* macos_errno.c. A function of the shim that the module calls leaves its error in Linux's errno. */
 int to_apple_error(int number);
 int to_linux_error(int number);
+
+/* macos_locale.c: the locale itself, or the "C" locale for NULL. */
+locale_t open_locale(locale_t locale);
 
 /* Apple's `long double` has 64 bits on ARM64, Linux's has 128; on x86-64 both have 80. */
 #if defined(__aarch64__)
@@ -23,12 +28,12 @@ typedef void *AppleList;
 #define USE_LIST(list, given) MAKE_LIST(list, given)
 #else
 typedef va_list AppleList;
-#define USE_LIST(list, given)                                                                                            \
-    va_list list;                                                                                                        \
+#define USE_LIST(list, given)                                                                                          \
+    va_list list;                                                                                                      \
     va_copy(list, given)
 #endif
 
-/* Modules of macOS x86-64 ask for some functions by the name of a later ABI, such as stat$INODE64. The rewrapper looks a
-   name up with its suffix first, then without. */
+/* Modules of macOS x86-64 ask for some functions by the name of a later ABI, such as stat$INODE64. The rewrapper looks
+   a name up with its suffix first, then without. */
 
 #endif

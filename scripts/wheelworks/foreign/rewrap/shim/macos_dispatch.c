@@ -1,7 +1,7 @@
 /* Semaphores of dispatch and of Mach, os_unfair_lock, and waiting for addresses (__ulock_wait).
 
-   Sources: Apple's <dispatch/semaphore.h>, <dispatch/time.h>, <mach/semaphore.h>, <mach/sync_policy.h>, <os/lock.h>, and
-   XNU's <sys/ulock.h>. */
+   Sources: Apple's <dispatch/semaphore.h>, <dispatch/time.h>, <mach/semaphore.h>, <mach/sync_policy.h>, <os/lock.h>,
+   and XNU's <sys/ulock.h>. */
 
 #include <limits.h>
 #include <linux/futex.h>
@@ -134,7 +134,13 @@ EXPORT(dispatch_release, void)(Semaphore *semaphore)
 
 /* ---- Mach's semaphores: named by numbers ---- */
 
-enum { MOST_SEMAPHORES = 4096, KERN_SUCCESS = 0, KERN_INVALID_ARGUMENT = 4, KERN_RESOURCE_SHORTAGE = 6, TIMED_OUT = 49 };
+enum {
+    MOST_SEMAPHORES = 4096,
+    KERN_SUCCESS = 0,
+    KERN_INVALID_ARGUMENT = 4,
+    KERN_RESOURCE_SHORTAGE = 6,
+    KERN_OPERATION_TIMED_OUT = 49,
+};
 
 static Semaphore *semaphores[MOST_SEMAPHORES]; /* number 0 names none */
 static pthread_mutex_t numbering = PTHREAD_MUTEX_INITIALIZER;
@@ -202,10 +208,12 @@ EXPORT(semaphore_timedwait, int)(u32 number, MachTimespec duration)
         return KERN_INVALID_ARGUMENT;
     }
     u64 until = read_clock() + (u64)duration.seconds * BILLION + duration.nanoseconds;
-    return wait_semaphore(semaphore, until) == 0 ? KERN_SUCCESS : TIMED_OUT;
+    return wait_semaphore(semaphore, until) == 0 ? KERN_SUCCESS : KERN_OPERATION_TIMED_OUT;
 }
 
-/* ---- os_unfair_lock: 0 is free, 1 is locked, 2 is locked and waited for (Drepper, "Futexes Are Tricky", mutex 3) ---- */
+/* ---- os_unfair_lock: 0 is free, 1 is locked, 2 is locked and waited for ---- */
+
+/* This is the third mutex of Ulrich Drepper's "Futexes Are Tricky". */
 
 static long
 call_futex(u32 *word, int operation, u32 value, const struct timespec *duration)

@@ -1,9 +1,9 @@
 /* Error numbers. Apple's differ from Linux's from 35 on, and in EDEADLK: EAGAIN is 35 there, and 11 here.
 
    The module reads and writes errno through __error(). Linux's functions and CPython set Linux's errno. So each thread
-   has two: __error() converts Linux's into Apple's and then leaves IN_APPLE_ERRNO in Linux's, which says that Apple's is
-   the newer one; whoever sets Linux's errno later, makes that the newer one. Functions of CPython that raise from errno
-   convert back.
+   has two: __error() converts Linux's into Apple's and then leaves IN_APPLE_ERRNO in Linux's, which says that Apple's
+   is the newer one; whoever sets Linux's errno later, makes that the newer one. Functions of CPython that raise from
+   errno convert back.
    Sources: Apple's <sys/errno.h>; https://docs.python.org/3/c-api/exceptions.html. */
 
 #include <string.h>
@@ -12,7 +12,8 @@
 
 enum {
     IN_APPLE_ERRNO = 0x4170706C, /* no error number of Linux */
-    NO_TWIN = 1000,              /* added to a number that has no twin on the other system, so that it comes back whole */
+    /* Added to a number that has no twin on the other system, so that it comes back whole. */
+    NO_TWIN = 1000,
 };
 
 static __thread int apple_errno;

@@ -23,8 +23,8 @@ static int
 to_linux_open_flags(int flags)
 {
     int found = flags & O_ACCMODE, known = O_ACCMODE;
-#define ROW(name, number)                                                                                                \
-    found |= flags & number ? name : 0;                                                                                  \
+#define ROW(name, number)                                                                                              \
+    found |= flags & number ? name : 0;                                                                                \
     known |= number;
     APPLE_OPEN_FLAGS(ROW)
 #undef ROW
@@ -238,9 +238,19 @@ EXPORT(statvfs, int)(const char *path, AppleStatvfs *to)
     int result = statvfs(path, &found);
     if (result == 0) {
         /* Apple's flags are ST_RDONLY and ST_NOSUID: the same numbers. */
-        *to = (AppleStatvfs){found.f_bsize, found.f_frsize, found.f_blocks, found.f_bfree, found.f_bavail, found.f_files,
-                             found.f_ffree, found.f_favail, found.f_fsid,
-                             found.f_flag & (ST_RDONLY | ST_NOSUID), found.f_namemax};
+        *to = (AppleStatvfs){
+            .f_bsize = found.f_bsize,
+            .f_frsize = found.f_frsize,
+            .f_blocks = found.f_blocks,
+            .f_bfree = found.f_bfree,
+            .f_bavail = found.f_bavail,
+            .f_files = found.f_files,
+            .f_ffree = found.f_ffree,
+            .f_favail = found.f_favail,
+            .f_fsid = found.f_fsid,
+            .f_flag = found.f_flag & (ST_RDONLY | ST_NOSUID),
+            .f_namemax = found.f_namemax,
+        };
     }
     return result;
 }
@@ -335,7 +345,8 @@ EXPORT(unlinkat, int)(int directory, const char *path, int flags)
 
 EXPORT(linkat, int)(int from_directory, const char *from, int to_directory, const char *to, int flags)
 {
-    return linkat(to_linux_directory(from_directory), from, to_linux_directory(to_directory), to, to_linux_at_flags(flags));
+    return linkat(to_linux_directory(from_directory), from, to_linux_directory(to_directory), to,
+                  to_linux_at_flags(flags));
 }
 
 EXPORT(fchmodat, int)(int directory, const char *path, mode_t mode, int flags)

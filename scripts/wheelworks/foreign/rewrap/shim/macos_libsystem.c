@@ -64,9 +64,18 @@ EXPORT(__stack_chk_fail, void)(void)
 
 /* The caller is about to use a large frame. Linux needs no touching of its pages in order. All registers are kept. */
 #if defined(__aarch64__)
-__asm__(".text\n.balign 4\n.global m___chkstk_darwin\n.type m___chkstk_darwin, %function\nm___chkstk_darwin:\n    ret\n");
+__asm__(".text\n"
+        ".balign 4\n"
+        ".global m___chkstk_darwin\n"
+        ".type m___chkstk_darwin, %function\n"
+        "m___chkstk_darwin:\n"
+        "    ret\n");
 #else
-__asm__(".text\n.global m____chkstk_darwin\n.type m____chkstk_darwin, @function\nm____chkstk_darwin:\n    retq\n");
+__asm__(".text\n"
+        ".global m____chkstk_darwin\n"
+        ".type m____chkstk_darwin, @function\n"
+        "m____chkstk_darwin:\n"
+        "    retq\n");
 #endif
 
 /* ---- texts and memory ---- */
@@ -276,8 +285,8 @@ static int
 to_linux_signal(int number)
 {
     switch (number) {
-#define ROW(name, apple)                                                                                                 \
-    case apple:                                                                                                          \
+#define ROW(name, apple)                                                                                               \
+    case apple:                                                                                                        \
         return name;
         APPLE_SIGNALS(ROW)
 #undef ROW

@@ -15,8 +15,8 @@ static int
 to_linux_category(int category)
 {
     switch (category) {
-#define ROW(name, number)                                                                                                \
-    case number:                                                                                                         \
+#define ROW(name, number)                                                                                              \
+    case number:                                                                                                       \
         return name;
         APPLE_LOCALE_CATEGORIES(ROW)
 #undef ROW
@@ -36,7 +36,7 @@ to_linux_mask(int mask)
 }
 
 /* The C locale, for NULL; other locales are glibc's, and so is LC_GLOBAL_LOCALE, -1. */
-static locale_t
+locale_t
 open_locale(locale_t locale)
 {
     static locale_t c_locale;
@@ -51,7 +51,21 @@ open_locale(locale_t locale)
     return found;
 }
 
-EXPORT(setlocale, char *)(int category, const char *name) { return setlocale(to_linux_category(category), name); }
+/* What Apple's MB_CUR_MAX reads: as it is when the shim is loaded, and after the module's own setlocale(). */
+EXPORT(__mb_cur_max, int);
+
+__attribute__((constructor)) static void
+set_mb_cur_max(void)
+{
+    m___mb_cur_max = MB_CUR_MAX;
+}
+
+EXPORT(setlocale, char *)(int category, const char *name)
+{
+    char *found = setlocale(to_linux_category(category), name);
+    set_mb_cur_max();
+    return found;
+}
 
 EXPORT(newlocale, locale_t)(int mask, const char *name, locale_t base)
 {
@@ -71,8 +85,8 @@ EXPORT(duplocale, locale_t)(locale_t locale) { return duplocale(open_locale(loca
 EXPORT(nl_langinfo, char *)(int item)
 {
     switch (item) {
-#define ROW(name, number)                                                                                                \
-    case number:                                                                                                         \
+#define ROW(name, number)                                                                                              \
+    case number:                                                                                                       \
         return nl_langinfo(name);
         APPLE_LANGINFO(ROW)
 #undef ROW
@@ -109,18 +123,16 @@ EXPORT(localeconv, AppleLconv *)(void) { return copy_conventions(localeconv()); 
 
 /* ---- functions with a locale that glibc has only without: the thread's locale is changed for the call ---- */
 
-#define WITH_LOCALE(locale, type, call)                                                                                  \
-    locale_t before = uselocale(open_locale(locale));                                                                    \
-    type result = call;                                                                                                  \
-    uselocale(before);                                                                                                   \
+#define WITH_LOCALE(locale, type, call)                                                                                \
+    locale_t before = uselocale(open_locale(locale));                                                                  \
+    type result = call;                                                                                                \
+    uselocale(before);                                                                                                 \
     return result
 
 EXPORT(localeconv_l, AppleLconv *)(locale_t locale)
 {
     WITH_LOCALE(locale, AppleLconv *, copy_conventions(localeconv()));
 }
-
-EXPORT(__mb_cur_max, int) = 1; /* of the "C" locale, in which a process of Apple starts */
 
 EXPORT(___mb_cur_max, int)(void) { return MB_CUR_MAX; }
 

@@ -1,6 +1,5 @@
-/* Functions of `long double`: on ARM64 Apple's is a double, so that they are those of double; on x86-64 it is the same as
-   Linux's.
-   Source: Apple's <math.h>, <complex.h>, <stdlib.h>, <wchar.h>. */
+/* Functions of `long double`: on ARM64 Apple's is a double, so that they are those of double; on x86-64 it is the same
+   as Linux's. Source: Apple's <math.h>, <complex.h>, <stdlib.h>, <wchar.h>. */
 
 #include <complex.h>
 #include <math.h>
@@ -17,13 +16,13 @@ typedef double complex LC;
 typedef long double complex LC;
 #endif
 
-#define ONE(name)                                                                                                        \
+#define ONE(name)                                                                                                      \
     EXPORT(name##l, LD)(LD x) { return TWIN(name)(x); }
-#define TWO(name)                                                                                                        \
+#define TWO(name)                                                                                                      \
     EXPORT(name##l, LD)(LD x, LD y) { return TWIN(name)(x, y); }
-#define COMPLEX(name)                                                                                                    \
+#define COMPLEX(name)                                                                                                  \
     EXPORT(name##l, LC)(LC z) { return TWIN(name)(z); }
-#define COMPLEX_TO_REAL(name)                                                                                            \
+#define COMPLEX_TO_REAL(name)                                                                                          \
     EXPORT(name##l, LD)(LC z) { return TWIN(name)(z); }
 
 ONE(acos) ONE(asin) ONE(atan) ONE(cos) ONE(sin) ONE(tan) ONE(acosh) ONE(asinh) ONE(atanh) ONE(cosh) ONE(sinh) ONE(tanh)

@@ -16,8 +16,8 @@ static int
 to_linux_clock(u32 clock)
 {
     switch (clock) {
-#define ROW(name, number)                                                                                                \
-    case number:                                                                                                         \
+#define ROW(name, number)                                                                                              \
+    case number:                                                                                                       \
         return name;
         APPLE_CLOCKS(ROW)
 #undef ROW
@@ -68,13 +68,16 @@ EXPORT(mach_timebase_info, int)(Timebase *base)
 /* clock() counts millionths of a second on both systems; gettimeofday()'s microseconds have 32 bits and a padding. */
 EXPORT(gettimeofday, int)(struct timeval *time, void *zone) { return gettimeofday(time, zone); }
 
+/* The name of this process among Mach's tasks, which semaphore_create() takes. */
+EXPORT(mach_task_self_, u32) = 0x103;
+
 /* ---- the machine ---- */
 
 EXPORT(sysconf, long)(int name)
 {
     switch (name) {
-#define ROW(name, number)                                                                                                \
-    case number:                                                                                                         \
+#define ROW(name, number)                                                                                              \
+    case number:                                                                                                       \
         return sysconf(name);
         APPLE_SYSCONF(ROW)
 #undef ROW
@@ -104,15 +107,9 @@ find_number(const char *name, u64 *number)
     return 0;
 }
 
-/* Other names, such as those of features of Apple's CPUs, don't exist: ENOENT, as on a Mac without them. */
-EXPORT(sysctlbyname, int)(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
+static int
+copy_number(u64 number, int size, void *old, size_t *old_size)
 {
-    u64 number;
-    int size = find_number(name, &number);
-    if (size == 0 || new != NULL) {
-        errno = size == 0 ? ENOENT : EPERM;
-        return -1;
-    }
     if (old != NULL && *old_size < (size_t)size) {
         errno = ENOMEM;
         return -1;
@@ -126,6 +123,33 @@ EXPORT(sysctlbyname, int)(const char *name, void *old, size_t *old_size, void *n
     return 0;
 }
 
+/* Other names, such as those of features of Apple's CPUs, don't exist: ENOENT, as on a Mac without them. */
+EXPORT(sysctlbyname, int)(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
+{
+    u64 number;
+    int size = find_number(name, &number);
+    if (size == 0 || new != NULL) {
+        errno = size == 0 ? ENOENT : EPERM;
+        return -1;
+    }
+    return copy_number(number, size, old, old_size);
+}
+
+/* The same by numbers. */
+EXPORT(sysctl, int)(const int *name, u32 count, void *old, size_t *old_size, void *new, size_t new_size)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } known[] = {{3, "hw.ncpu"}, {25, "hw.activecpu"}, {24, "hw.memsize"}, {7, "hw.pagesize"}}; /* HW_NCPU, ... */
+    for (size_t i = 0; count == 2 && name[0] == 6 /* CTL_HW */ && i < sizeof(known) / sizeof(known[0]); i++) {
+        if (name[1] == known[i].number) {
+            return m_sysctlbyname(known[i].name, old, old_size, new, new_size);
+        }
+    }
+    end_unsupported(STATUS_SHIM_FAILED, "sysctl() of the number %d.%d", name[0], count > 1 ? name[1] : 0);
+}
+
 /* ---- limits and use of resources ---- */
 
 #define APPLE_RLIM_INFINITY (UINT64_MAX >> 1)
@@ -134,8 +158,8 @@ static int
 to_linux_limit(int limit)
 {
     switch (limit) {
-#define ROW(name, number)                                                                                                \
-    case number:                                                                                                         \
+#define ROW(name, number)                                                                                              \
+    case number:                                                                                                       \
         return name;
         APPLE_LIMITS(ROW)
 #undef ROW

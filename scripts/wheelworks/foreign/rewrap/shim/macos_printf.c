@@ -11,6 +11,13 @@
 #include "macos.h"
 #include "variadic.h"
 
+/* Change the thread's locale; returns the one before. */
+static locale_t
+enter_locale(locale_t locale)
+{
+    return uselocale(open_locale(locale));
+}
+
 #if defined(__aarch64__)
 
 #define LONGEST_OUTPUT_FORMAT 4096
@@ -157,17 +164,7 @@ VARIADIC(swprintf)
     return vswprintf(POINTER(0), registers[1], format, list);
 }
 
-/* ---- with a locale: NULL is the C locale ---- */
-
-static locale_t
-enter_locale(locale_t locale)
-{
-    static locale_t c_locale;
-    if (locale == NULL && c_locale == NULL) {
-        c_locale = newlocale(LC_ALL_MASK, "C", NULL); /* two threads may make it twice: the same locale */
-    }
-    return uselocale(locale == NULL ? c_locale : locale);
-}
+/* ---- with a locale ---- */
 
 VARIADIC(snprintf_l)
 {
@@ -194,16 +191,6 @@ VARIADIC(sscanf_l)
 }
 
 #else
-
-static locale_t
-enter_locale(locale_t locale)
-{
-    static locale_t c_locale;
-    if (locale == NULL && c_locale == NULL) {
-        c_locale = newlocale(LC_ALL_MASK, "C", NULL);
-    }
-    return uselocale(locale == NULL ? c_locale : locale);
-}
 
 EXPORT(snprintf_l, int)(char *buffer, size_t size, locale_t locale, const char *format, ...)
 {

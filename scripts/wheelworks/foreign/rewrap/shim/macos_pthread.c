@@ -110,8 +110,8 @@ EXPORT(pthread_mutex_unlock, int)(AppleMutex *mutex) { RETURN_ERROR(pthread_mute
 
 /* ---- conditions ---- */
 
-/* Glibc's condition needs the first word too. Its first word counts waits: a condition with Apple's signature there and
-   zeros in all the rest has no waiters, so that a zero in place of the signature is right even after 500 million waits. */
+/* Glibc's condition needs the first word too, where it counts waits. Apple's signature there, with zeros in all the rest,
+   is a new condition, or one without waiters that was waited for 500 million times: a zero is right for both. */
 static pthread_cond_t *
 open_condition(AppleCondition *condition)
 {

@@ -37,23 +37,23 @@ end_setjmp(JumpBuffer *buffer, int save_mask)
 }
 
 #if defined(__aarch64__)
-#define SETJMP(name, set_save_mask)                                                                                      \
-    __asm__(".text\n"                                                                                                    \
-            ".balign 4\n"                                                                                                \
-            ".global m_" name "\n"                                                                                       \
-            ".type m_" name ", %function\n"                                                                              \
-            "m_" name ":\n"                                                                                              \
-            "    stp x19, x20, [x0]\n"                                                                                   \
-            "    stp x21, x22, [x0, #16]\n"                                                                              \
-            "    stp x23, x24, [x0, #32]\n"                                                                              \
-            "    stp x25, x26, [x0, #48]\n"                                                                              \
-            "    stp x27, x28, [x0, #64]\n"                                                                              \
-            "    stp x29, x30, [x0, #80]\n"                                                                              \
-            "    mov x9, sp\n"                                                                                           \
-            "    str x9, [x0, #96]\n"                                                                                    \
-            "    stp d8, d9, [x0, #104]\n"                                                                               \
-            "    stp d10, d11, [x0, #120]\n"                                                                             \
-            "    stp d12, d13, [x0, #136]\n"                                                                             \
+#define SETJMP(name, set_save_mask)                                                                                    \
+    __asm__(".text\n"                                                                                                  \
+            ".balign 4\n"                                                                                              \
+            ".global m_" name "\n"                                                                                     \
+            ".type m_" name ", %function\n"                                                                            \
+            "m_" name ":\n"                                                                                            \
+            "    stp x19, x20, [x0]\n"                                                                                 \
+            "    stp x21, x22, [x0, #16]\n"                                                                            \
+            "    stp x23, x24, [x0, #32]\n"                                                                            \
+            "    stp x25, x26, [x0, #48]\n"                                                                            \
+            "    stp x27, x28, [x0, #64]\n"                                                                            \
+            "    stp x29, x30, [x0, #80]\n"                                                                            \
+            "    mov x9, sp\n"                                                                                         \
+            "    str x9, [x0, #96]\n"                                                                                  \
+            "    stp d8, d9, [x0, #104]\n"                                                                             \
+            "    stp d10, d11, [x0, #120]\n"                                                                           \
+            "    stp d12, d13, [x0, #136]\n"                                                                           \
             "    stp d14, d15, [x0, #152]\n" set_save_mask "    b end_setjmp\n");
 SETJMP("setjmp", "    mov w1, #1\n")
 SETJMP("_setjmp", "    mov w1, #0\n")
@@ -78,21 +78,21 @@ __asm__(".text\n"
         "    mov w0, w1\n"
         "    ret\n");
 #else
-#define SETJMP(name, set_save_mask)                                                                                      \
-    __asm__(".text\n"                                                                                                    \
-            ".balign 16\n"                                                                                               \
-            ".global m_" name "\n"                                                                                       \
-            ".type m_" name ", @function\n"                                                                              \
-            "m_" name ":\n"                                                                                              \
-            "    movq %rbx, (%rdi)\n"                                                                                    \
-            "    movq %rbp, 8(%rdi)\n"                                                                                   \
-            "    movq %r12, 16(%rdi)\n"                                                                                  \
-            "    movq %r13, 24(%rdi)\n"                                                                                  \
-            "    movq %r14, 32(%rdi)\n"                                                                                  \
-            "    movq %r15, 40(%rdi)\n"                                                                                  \
-            "    leaq 8(%rsp), %rax\n" /* the caller's, after the return */                                              \
-            "    movq %rax, 48(%rdi)\n"                                                                                  \
-            "    movq (%rsp), %rax\n"                                                                                    \
+#define SETJMP(name, set_save_mask)                                                                                    \
+    __asm__(".text\n"                                                                                                  \
+            ".balign 16\n"                                                                                             \
+            ".global m_" name "\n"                                                                                     \
+            ".type m_" name ", @function\n"                                                                            \
+            "m_" name ":\n"                                                                                            \
+            "    movq %rbx, (%rdi)\n"                                                                                  \
+            "    movq %rbp, 8(%rdi)\n"                                                                                 \
+            "    movq %r12, 16(%rdi)\n"                                                                                \
+            "    movq %r13, 24(%rdi)\n"                                                                                \
+            "    movq %r14, 32(%rdi)\n"                                                                                \
+            "    movq %r15, 40(%rdi)\n"                                                                                \
+            "    leaq 8(%rsp), %rax\n" /* the caller's, after the return */                                            \
+            "    movq %rax, 48(%rdi)\n"                                                                                \
+            "    movq (%rsp), %rax\n"                                                                                  \
             "    movq %rax, 56(%rdi)\n" set_save_mask "    jmp end_setjmp\n");
 SETJMP("setjmp", "    movl $1, %esi\n")
 SETJMP("_setjmp", "    xorl %esi, %esi\n")

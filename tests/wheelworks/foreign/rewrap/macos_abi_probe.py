@@ -1,0 +1,64 @@
+"""Run the cases of ``macos_abi.c`` in the CPython that loaded it, and print their results as JSON."""
+
+import contextlib
+import gc
+import json
+import tempfile
+import threading
+
+import abi
+
+
+def attempt(function, *args):
+    """Return a function's result, or its exception's type and arguments."""
+    try:
+        return function(*args)
+    except Exception as error:
+        return [type(error).__name__, *map(str, error.args)]
+
+
+def count_in_threads(function):
+    """Return a counter's values in this thread, in another one, and in this one again."""
+    found = [function()]
+    other = threading.Thread(target=lambda: found.append(function()))
+    other.start()
+    other.join()
+    return [*found, function()]
+
+
+def collect_cycle(node_type):
+    """Make a cycle of objects and return how many of them the garbage collector frees."""
+    one, other = node_type(), node_type()
+    one.other, other.other = other, one
+    before = abi.count_freed()
+    del one, other
+    gc.collect()
+    return abi.count_freed() - before
+
+
+def write_twice(function):
+    """Write the same file twice; return what is known of it then."""
+    with tempfile.TemporaryDirectory() as folder:
+        function(folder.encode())
+        return function(folder.encode())
+
+
+def run(kind):
+    """Return the results of the right or the wrong functions."""
+
+    def get(name):
+        return getattr(abi, f"{kind}_{name}")
+
+    plain = "build format snprintf scanf errno raise memory ctype constructor capsule threads recursive semaphore jump"
+    found = {name: attempt(get(name)) for name in plain.split()}
+    found["calls"] = repr(attempt(get("calls")))
+    found["parse"] = attempt(get("parse"), 1, 2.5, -3, "four", 5.5, 6, 7.5, 8)
+    found["parse_overflow"] = attempt(get("parse"), 1, 2.5, 2**63, "four", 5.5, 6, 7.5, 8)[0]
+    found["files"] = write_twice(get("files"))
+    found["thread_local"] = count_in_threads(get("thread_local"))
+    found["collected"] = collect_cycle(get("node_type")())
+    return found
+
+
+with contextlib.suppress(BrokenPipeError):
+    print(json.dumps({kind: run(kind) for kind in ("right", "wrong")}))
