@@ -27,7 +27,7 @@ CPUS = ("aarch64", "x86_64")
 # Not part of the library: code for builds without exceptions, and parallel algorithms on other systems' libraries.
 _LEFT_OUT = ("cxa_noexception.cpp", "int128_builtins.cpp")
 _FOLDERS = ("libcxx/src", "libcxx/src/filesystem", "libcxx/src/ryu", "libcxxabi/src")
-_HEADERS = ("libcxx/include", "libcxxabi/include", "libcxx/src", "libcxx/libc")
+_HEADERS = ("libcxx/include", "libcxxabi/include", "libcxx/libc")
 # What <__config_site> holds for macOS; `zig c++` has such a file's content in its own command line only.
 _CONFIGURATION = (
     "_LIBCPP_ABI_VERSION=1",
@@ -46,13 +46,15 @@ _CONFIGURATION = (
     "_LIBCPP_PSTL_BACKEND_SERIAL",
     "_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_NONE",
     "_LIBCPP_ASSERTION_SEMANTIC_DEFAULT=_LIBCPP_ASSERTION_SEMANTIC_IGNORE",
+)
+_BUILDING = (
     "_LIBCPP_BUILDING_LIBRARY",
     "_LIBCXXABI_BUILDING_LIBRARY",
     "LIBCXX_BUILDING_LIBCXXABI",
     "LIBCXXABI_NON_DEMANGLING_TERMINATE",
 )
 _OPTIONS = (
-    *("-shared", "-nostdlib++", "-nostdinc++", "-O1", "-g0", "-std=c++23", "-fno-sanitize=all", "-w"),
+    *("-shared", "-nostdlib++", "-O1", "-g0", "-std=c++23", "-fno-sanitize=all", "-w"),
     *("-fvisibility-inlines-hidden", f"-Wl,-install_name,{INSTALL_NAMES[0]}"),
 )
 
@@ -68,8 +70,15 @@ def build_libcxx(cpu: str) -> Path:
     return folder / NAME
 
 
+def list_compile_options() -> list[str]:
+    """Return options by which C++ code for macOS is compiled against the library's headers."""
+    library = Path(find_zig()).parent / "lib"
+    headers = [f"-I{library / name}" for name in _HEADERS]
+    return ["-nostdinc++", *headers, *(f"-D{define}" for define in _CONFIGURATION)]
+
+
 def _compute_digest() -> str:
-    words = [read_zig_version(), *_CONFIGURATION, *_OPTIONS, *_FOLDERS, *_LEFT_OUT]
+    words = [read_zig_version(), *_CONFIGURATION, *_BUILDING, *_OPTIONS, *_HEADERS, *_FOLDERS, *_LEFT_OUT]
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
@@ -79,8 +88,8 @@ def _build(cpu: str, folder: Path) -> None:
     sources = [path for name in _FOLDERS for path in sorted((library / name).glob("*.cpp"))]
     if not sources:
         raise WheelworksError(f"the compiler has no sources of libc++ in {library}", "install ziglang again")
-    words = ["c++", "-target", f"{cpu}-macos.11.0", *_OPTIONS]
-    words += [f"-I{library / name}" for name in _HEADERS] + [f"-D{define}" for define in _CONFIGURATION]
+    words = ["c++", "-target", f"{cpu}-macos.11.0", *_OPTIONS, *list_compile_options()]
+    words += [f"-D{define}" for define in _BUILDING] + [f"-I{library / name}" for name in _FOLDERS[:1]]
     words += [str(path) for path in sources if path.name not in _LEFT_OUT]
     caches = {"ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()), "ZIG_LOCAL_CACHE_DIR": str(folder / ".zig")}
     environment = {**os.environ, **caches}

@@ -4,6 +4,7 @@
 #define Py_LIMITED_API 0x030b0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <dispatch/dispatch.h>
@@ -420,7 +421,7 @@ dealloc(PyObject *self)
     Py_DecRef((PyObject *)type);
 }
 
-static PyMemberDef members[] = {{"other", 6 /* T_OBJECT */, offsetof(Node, other), 0, NULL}, {NULL}};
+static PyMemberDef members[] = {{"other", T_OBJECT, offsetof(Node, other), 0, NULL}, {NULL}};
 static PyType_Slot right_slots[] = {{Py_tp_members, members},        {Py_tp_traverse, (void *)traverse},
                                     {Py_tp_clear, (void *)clear},    {Py_tp_dealloc, (void *)dealloc},
                                     {0, NULL}};

@@ -5,11 +5,13 @@ import gc
 import json
 import tempfile
 import threading
+from collections.abc import Callable
+from typing import Any
 
-import abi
+import abi  # type: ignore[import-not-found]
 
 
-def attempt(function, *args):
+def attempt(function: Callable[..., Any], *args: Any) -> Any:
     """Return a function's result, or its exception's type and arguments."""
     try:
         return function(*args)
@@ -17,7 +19,7 @@ def attempt(function, *args):
         return [type(error).__name__, *map(str, error.args)]
 
 
-def count_in_threads(function):
+def count_in_threads(function: Callable[[], int]) -> list[int]:
     """Return a counter's values in this thread, in another one, and in this one again."""
     found = [function()]
     other = threading.Thread(target=lambda: found.append(function()))
@@ -26,27 +28,27 @@ def count_in_threads(function):
     return [*found, function()]
 
 
-def collect_cycle(node_type):
+def collect_cycle(node_type: type[Any]) -> int:
     """Make a cycle of objects and return how many of them the garbage collector frees."""
     one, other = node_type(), node_type()
     one.other, other.other = other, one
     before = abi.count_freed()
     del one, other
     gc.collect()
-    return abi.count_freed() - before
+    return int(abi.count_freed() - before)
 
 
-def write_twice(function):
+def write_twice(function: Callable[[bytes], Any]) -> Any:
     """Write the same file twice; return what is known of it then."""
     with tempfile.TemporaryDirectory() as folder:
         function(folder.encode())
         return function(folder.encode())
 
 
-def run(kind):
+def run(kind: str) -> dict[str, Any]:
     """Return the results of the right or the wrong functions."""
 
-    def get(name):
+    def get(name: str) -> Any:
         return getattr(abi, f"{kind}_{name}")
 
     plain = "build format snprintf scanf errno raise memory ctype constructor capsule threads recursive semaphore jump"

@@ -7,11 +7,10 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from functools import cache
 from pathlib import Path
 
-from wheelworks.core.image import Image
 from wheelworks.core.formats import read_image
+from wheelworks.core.image import Image
 from wheelworks.core.zig import find_zig
 from wheelworks.foreign.rewrap import libcxx
 from wheelworks.foreign.rewrap.rewrapper import Rewrapped, rewrap
@@ -37,7 +36,7 @@ def compile_module(source: str, cpu: str, folder: Path, *flags: str) -> Path:
     driver = "cc"
     if source.endswith(".cpp"):
         driver = "c++"
-        words += ["-std=c++20", "-nostdlib++", str(libcxx.build_libcxx(cpu))]
+        words += ["-std=c++20", "-nostdlib++", *libcxx.list_compile_options(), str(libcxx.build_libcxx(cpu))]
     done = subprocess.run([find_zig(), driver, *words], capture_output=True, text=True, env={**os.environ}, check=False)
     assert done.returncode == 0, done.stderr
     return output
@@ -48,9 +47,17 @@ def read_module(path: Path, cpu: str) -> Image:
     return read_image(path.read_bytes(), path.name, cpu, limit=1 << 28)
 
 
-@cache
+_made: dict[str, tuple[Rewrapped, Exports]] = {}  # by CPU
+
+
 def rewrap_libcxx(python: sites.Python) -> tuple[Rewrapped, Exports]:
     """Rewrap libc++ for a Python; return also what it exports."""
+    if python.cpu not in _made:
+        _made[python.cpu] = _rewrap_libcxx(python)
+    return _made[python.cpu]
+
+
+def _rewrap_libcxx(python: sites.Python) -> tuple[Rewrapped, Exports]:
     library = libcxx.build_libcxx(python.cpu)
     made = rewrap(
         library.read_bytes(), python.cpu, name=libcxx.NAME, soname=libcxx.SONAME, provided=python.provided

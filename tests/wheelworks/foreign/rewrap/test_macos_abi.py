@@ -82,7 +82,8 @@ def test_ctype_has_the_tables_of_ascii(results: dict[str, Any]) -> None:
         tests = (str.isdigit, "d"), (str.isupper, "u"), (str.islower, "l"), (str.isspace, "s"), (str.isprintable, "p")
         return next((kind for test, kind in tests if test(c) and c not in "\x1c\x1d\x1e\x1f"), "-")
 
-    assert results["right"]["ctype"] == ["".join(classify(chr(code)) for code in range(128)), ord("Q"), 0xC0]
+    # On Apple, Python.h makes tolower(c) of bytes towlower(btowc(c)): a byte above 127 alone is no character of UTF-8.
+    assert results["right"]["ctype"] == ["".join(classify(chr(code)) for code in range(128)), ord("Q"), -1]
 
 
 # -- Apple's own headers say what macos_abi.h says

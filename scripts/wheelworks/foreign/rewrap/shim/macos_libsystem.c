@@ -180,6 +180,8 @@ EXPORT(memset_pattern8, void)(char *to, const char *pattern, size_t size) { repe
 
 EXPORT(memset_pattern16, void)(char *to, const char *pattern, size_t size) { repeat_pattern(to, pattern, 16, size); }
 
+EXPORT(__bzero, void)(void *to, size_t size) { memset(to, 0, size); }
+
 EXPORT(memset_s, int)(void *to, size_t room, int value, size_t size)
 {
     memset(to, value, size < room ? size : room);
