@@ -59,9 +59,7 @@ def rewrap_libcxx(python: sites.Python) -> tuple[Rewrapped, Exports]:
 
 def _rewrap_libcxx(python: sites.Python) -> tuple[Rewrapped, Exports]:
     library = libcxx.build_libcxx(python.cpu)
-    made = rewrap(
-        library.read_bytes(), python.cpu, name=libcxx.NAME, soname=libcxx.SONAME, provided=python.provided
-    )
+    made = rewrap(library.read_bytes(), python.cpu, name=libcxx.NAME, soname=libcxx.SONAME, provided=python.provided)
     image = read_image(library.read_bytes(), libcxx.NAME, python.cpu, limit=1 << 28)
     return made, Exports(libcxx.SONAME, dict.fromkeys(image.exports, ""))
 

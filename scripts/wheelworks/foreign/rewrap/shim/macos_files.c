@@ -1,15 +1,14 @@
-/* Files: flags of open(), fcntl() and ioctl(), struct stat, directories, mapped memory.
+/* Files: flags of open(), fcntl() and ioctl(), struct stat, directories.
 
    On ARM64, the variadic arguments of open(), openat(), fcntl() and ioctl() lie on the stack; on x86-64, where Linux's
    functions have them too. A flag or command without a twin ends the process by name.
-   Sources: Apple's <sys/fcntl.h>, <sys/stat.h>, <sys/dirent.h>, <sys/mman.h>, <sys/ioctl.h>, <sys/filio.h>. */
+   Sources: Apple's <sys/fcntl.h>, <sys/stat.h>, <sys/dirent.h>, <sys/ioctl.h>, <sys/filio.h>. */
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -379,40 +378,3 @@ EXPORT(futimens, int)(int file, const struct timespec *given)
 
 /* POLLIN, POLLPRI, POLLOUT, POLLERR, POLLHUP and POLLNVAL are the same; Apple's number of files has 32 bits. */
 EXPORT(poll, int)(struct pollfd *files, u32 count, int milliseconds) { return poll(files, count, milliseconds); }
-
-/* ---- mapped memory; protections are the same ---- */
-
-EXPORT(mmap, void *)(void *address, size_t size, int protection, int flags, int file, off_t offset)
-{
-    const int known =
-        AMAP_SHARED | AMAP_PRIVATE | AMAP_FIXED | AMAP_NORESERVE | AMAP_NOCACHE | AMAP_JIT | AMAP_ANON;
-    if (flags & ~known) {
-        end_unsupported(STATUS_SHIM_FAILED, "mmap() with the flags 0x%x", flags & ~known);
-    }
-    /* The file of an anonymous mapping may be a tag for Apple's tools. */
-    return mmap(address, size, protection,
-                (flags & (AMAP_SHARED | AMAP_PRIVATE | AMAP_FIXED)) | (flags & AMAP_NORESERVE ? MAP_NORESERVE : 0) |
-                    (flags & AMAP_ANON ? MAP_ANONYMOUS : 0),
-                flags & AMAP_ANON ? -1 : file, offset);
-}
-
-/* The first five kinds of advice are the same. MADV_FREE_REUSABLE and MADV_FREE_REUSE are about accounting. */
-EXPORT(madvise, int)(void *address, size_t size, int advice)
-{
-    if (advice == AMADV_FREE || advice == AMADV_FREE_REUSABLE) {
-        return madvise(address, size, MADV_FREE);
-    }
-    if (advice == AMADV_FREE_REUSE) {
-        return 0;
-    }
-    if (advice < 0 || advice > AMADV_FREE) {
-        end_unsupported(STATUS_SHIM_FAILED, "madvise() with the advice %d", advice);
-    }
-    return madvise(address, size, advice);
-}
-
-EXPORT(msync, int)(void *address, size_t size, int flags)
-{
-    return msync(address, size, (flags & AMS_ASYNC ? MS_ASYNC : 0) | (flags & AMS_INVALIDATE ? MS_INVALIDATE : 0) |
-                                    (flags & AMS_SYNC ? MS_SYNC : 0));
-}
