@@ -46,6 +46,7 @@ from wheelworks.foreign.rewrap.elf import Import, Part, Rights, SharedLibrary, r
 from wheelworks.foreign.rewrap.layout import CannotRewrap, lay_out, protect
 from wheelworks.foreign.rewrap.patches import Patch, patch_windows
 from wheelworks.foreign.rewrap.symbols import LAZY_BINDER, PREFIXES, Provided, choose_import, name_import, qualify
+from wheelworks.foreign.rewrap.unwind import make_eh_frame
 
 __all__ = ["BadImage", "CannotRewrap", "Rewrapped", "rewrap", "rewrap_image"]
 
@@ -159,6 +160,7 @@ class _Rewrapper:
         self.relative: dict[int, int] = {}
         self.absolute: dict[int, tuple[Import, int]] = {}
         self.initializers: tuple[int, int] = (0, 0)
+        self.unwinding = (0, 0)
         self.unresolved: dict[str, list[int]] = {}
         self.patches: list[Patch] = []
 
@@ -180,14 +182,19 @@ class _Rewrapper:
             initializers=self.initializers,
             read_only=protected.read_only,
             text_relocations=protected.text_relocations,
+            unwinding=self.unwinding,
         )
         return Rewrapped(write_elf(library), tuple(sorted(self.unresolved)), tuple(self.patches))
 
     def _add_parts(self) -> list[Part]:
-        """Add our own data and code, behind the image."""
+        """Add our own data, code and unwinding tables, behind the image."""
         code = self._add_code()
         data = Part(self.own.address, self.own.data, len(self.own.data), Rights.READ | Rights.WRITE)
         own = [data, Part(code.address, code.data, len(code.data), Rights.READ | Rights.EXECUTE)]
+        if self.image.os == "macos" and (frames := make_eh_frame(self.image, own[-1].end)):
+            tables = bytearray(frames.eh_frame + frames.header)
+            own.append(Part(frames.address, tables, len(tables), Rights.READ))
+            self.unwinding = (frames.header_address, len(frames.header))
         return [part for part in own if part.size]
 
     def _rank(self, soname: str) -> tuple[bool, str]:
