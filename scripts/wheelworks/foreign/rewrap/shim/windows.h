@@ -70,6 +70,14 @@ WCHAR *copy_utf16(const char *text);  /* likewise */
 char *copy_path(const WCHAR *path);   /* as copy_utf8(), with Linux's slashes and without the prefix \\?\ */
 char *copy_narrow_path(const char *path);
 
+/* windows_format.c: Microsoft's printf formats */
+typedef struct {
+    char *data; /* ends in a zero; the caller frees it */
+    size_t length, capacity;
+} Text;
+/* Format all; `slots` is Windows' va_list; `wide_by_default`: %s is a wide text, %S a narrow one. */
+Text format_all(u64 options, const char *format, const u64 *slots, int wide_by_default);
+
 /* windows_start.c */
 typedef struct { /* one entry of PE's exception directory on ARM64: https://learn.microsoft.com/cpp/build/arm64-exception-handling */
     u32 begin;   /* an address relative to the image's base, as in `unwind` where its lower two bits are 0 */
