@@ -70,6 +70,53 @@ WCHAR *copy_utf16(const char *text);  /* likewise */
 char *copy_path(const WCHAR *path);   /* as copy_utf8(), with Linux's slashes and without the prefix \\?\ */
 char *copy_narrow_path(const char *path);
 
+/* windows_handles.c: objects that a handle names */
+typedef enum {
+    KIND_THREAD = 1,
+    KIND_EVENT,
+    KIND_SEMAPHORE,
+    KIND_MUTEX,
+    KIND_FILE,
+    KIND_MAPPING,
+    KIND_SEARCH,
+    ANY_KIND = 0,
+} Kind;
+
+typedef struct {
+    Kind kind;
+    int references; /* handles, and a running thread */
+    char *name;     /* of an event, a semaphore or a mutex, or NULL */
+    BOOL signaled;  /* an event is set, a thread has ended */
+    BOOL manual;    /* an event stays set until it is reset */
+    u32 count;      /* of a semaphore; how often a mutex is owned */
+    u32 limit;      /* of a semaphore */
+    u32 owner;      /* a mutex' thread; a thread's number */
+    u32 exit_code;  /* of a thread */
+    u32 suspended;  /* how often a thread is to be resumed before it starts */
+    int descriptor; /* of a file or a mapping */
+    u64 size;       /* of a mapping */
+    u32 access;     /* of a file: GENERIC_READ ... */
+    void *data;     /* of a search */
+    void (*close)(void *data);
+} Object;
+
+Object *make_object(Kind kind);        /* with one reference; NULL without memory */
+HANDLE make_handle(Object *object);    /* takes the reference over; NULL without memory */
+Object *borrow(HANDLE handle, Kind kind); /* with a reference of its own; NULL and the last error for another kind */
+void release(Object *object);
+Object *find_named(Kind kind, const char *name); /* likewise with a reference, or NULL */
+HANDLE handle_of_descriptor(int descriptor);     /* a new handle of a file */
+extern pthread_mutex_t objects_lock;   /* for the fields of all objects */
+void announce_change(void);            /* wake those that wait for an object; the lock is held */
+u32 current_thread_id(void);
+
+/* windows_locks.c */
+int wait_until(u32 *word, u32 value, u32 milliseconds); /* wait while *word is value, at most so long; 0 on time-out */
+void wake(u32 *word, int count);
+
+/* windows_time.c */
+u64 filetime_of(int64_t seconds, long nanoseconds);
+
 /* windows_format.c: Microsoft's printf formats */
 typedef struct {
     char *data; /* ends in a zero; the caller frees it */
@@ -77,6 +124,10 @@ typedef struct {
 } Text;
 /* Format all; `slots` is Windows' va_list; `wide_by_default`: %s is a wide text, %S a narrow one. */
 Text format_all(u64 options, const char *format, const u64 *slots, int wide_by_default);
+
+/* Copy a text to a caller's buffer: the length without the zero, or the size that is needed, which is larger than `size`. */
+u32 copy_out(const char *text, WCHAR *to, u32 size);
+u32 copy_out_narrow(const char *text, char *to, u32 size);
 
 /* windows_start.c */
 typedef struct { /* one entry of PE's exception directory on ARM64: https://learn.microsoft.com/cpp/build/arm64-exception-handling */

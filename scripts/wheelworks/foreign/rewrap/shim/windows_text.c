@@ -175,3 +175,27 @@ copy_narrow_path(const char *path)
 {
     return path ? convert_path(strdup(path)) : NULL;
 }
+
+u32
+copy_out(const char *text, WCHAR *to, u32 size)
+{
+    WCHAR *wide = copy_utf16(text);
+    u32 length = wide ? (u32)wide_length(wide) : 0;
+    BOOL fits = wide && length < size;
+    if (fits) {
+        memcpy(to, wide, (length + 1) * sizeof(WCHAR));
+    }
+    free(wide);
+    return fits ? length : length + 1;
+}
+
+u32
+copy_out_narrow(const char *text, char *to, u32 size)
+{
+    u32 length = (u32)strlen(text);
+    if (length >= size) {
+        return length + 1;
+    }
+    memcpy(to, text, length + 1);
+    return length;
+}
