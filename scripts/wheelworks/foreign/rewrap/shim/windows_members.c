@@ -261,6 +261,43 @@ EXPORT(PyType_FromMetaclass, PyObject *)(PyTypeObject *meta, PyObject *module, P
     MAKE_TYPE(PyType_FromMetaclass(meta, module, converted, bases));
 }
 
+/* ---- heap types by the slots of 3.15: PEP 820 ---- */
+
+typedef struct { /* PySlot of slots.h */
+    u16 id, flags;
+    u32 reserved;
+    void *value;
+} Slot;
+
+extern __attribute__((weak)) PyObject *PyType_FromSlots(Slot *); /* 3.15 */
+
+EXPORT(PyType_FromSlots, PyObject *)(Slot *slots)
+{
+    if (PyType_FromSlots == NULL) {
+        end_unsupported(STATUS_UNRESOLVED_CALL, "PyType_FromSlots isn't in this Python");
+    }
+    size_t count = 0, members = 0, attributes = 0;
+    for (; slots[count].id; count++) {
+        members = slots[count].id == SLOT_MEMBERS ? count + 1 : members;
+        attributes = slots[count].id == SLOT_GETSET ? count + 1 : attributes;
+    }
+    if (members == 0 || count_long(slots[members - 1].value) == 0) {
+        return PyType_FromSlots(slots);
+    }
+    Slot *copy = calloc(count + 2, sizeof(Slot));
+    if (copy == NULL) {
+        return PyErr_NoMemory();
+    }
+    memcpy(copy, slots, count * sizeof(Slot));
+    Slot *getset = attributes ? &copy[attributes - 1] : &copy[count];
+    getset->id = SLOT_GETSET;
+    getset->flags = slots[members - 1].flags;
+    BOOL done = replace_tables((PyMemberDef **)&copy[members - 1].value, (GetSet **)&getset->value) == 0;
+    PyObject *type = done ? PyType_FromSlots(copy) : PyErr_NoMemory();
+    free(copy);
+    return type;
+}
+
 /* ---- members without a type ---- */
 
 static PyMemberDef

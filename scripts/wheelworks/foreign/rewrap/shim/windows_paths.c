@@ -304,3 +304,23 @@ EXPORT(FindNextFileW, BOOL)(HANDLE handle, FindData *to)
 
 extern BOOL w_CloseHandle(HANDLE);
 EXPORT(FindClose, BOOL)(HANDLE handle) { return w_CloseHandle(handle); }
+
+/* ---- links ---- */
+
+EXPORT(CreateHardLinkW, BOOL)(const WCHAR *path, const WCHAR *existing, void *security)
+{
+    char *target = copy_path(existing), *name = copy_path(path);
+    BOOL linked = target && name && link(target, name) == 0 ? 1 : fail_errno();
+    free(target);
+    free(name);
+    return linked;
+}
+
+EXPORT(CreateSymbolicLinkW, u8)(const WCHAR *path, const WCHAR *existing, u32 flags)
+{
+    char *target = copy_path(existing), *name = copy_path(path);
+    BOOL linked = target && name && symlink(target, name) == 0 ? 1 : fail_errno();
+    free(target);
+    free(name);
+    return (u8)linked;
+}
