@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cached_folder, hash_file, remove_tree
-from wheelworks.core.process import run_checked, thread_pool
+from wheelworks.core.process import run_checked
 from wheelworks.core.zig import find_zig, find_zig_cache, read_zig_version
 
 System = Literal["windows", "macos"]
@@ -24,20 +23,10 @@ SONAMES: dict[System, str] = {"windows": "libwheelworks-windows.so", "macos": "l
 
 # Windows' x86-64 calling convention differs from Linux's, so only ARM64 images can call what zig makes here.
 _CPUS: dict[System, tuple[str, ...]] = {"windows": ("aarch64",), "macos": ("aarch64", "x86_64")}
-_ZIG_FOLDER = ".zig"
 _GLIBC = "2.28"  # older than that of every Python that runs rewrapped modules; also this machine's, natively
 _COMPILE = (
-    *(
-        "-c",
-        "-fPIC",
-        "-O2",
-        "-g0",
-        "-std=gnu17",
-        "-D_GNU_SOURCE",
-        "-fvisibility=hidden",
-        "-fno-stack-protector",
-        "-fno-sanitize=all",
-    ),
+    *("-fPIC", "-O2", "-g0", "-std=gnu17", "-D_GNU_SOURCE"),
+    *("-fvisibility=hidden", "-fno-stack-protector", "-fno-sanitize=all"),
     # Functions of the C library are called as they are declared, and none is replaced by a call of itself.
     *("-fno-builtin", "-fwrapv", "-ffp-contract=off"),
     *("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers"),
@@ -73,27 +62,13 @@ def compute_digest(system: System) -> str:
 
 
 def _build(system: System, cpu: str, folder: Path) -> None:
-    target = ("-target", f"{cpu}-linux-gnu.{_GLIBC}", f"-DSHIM_{system.upper()}")
-    objects = [folder / f"{path.stem}.o" for path in list_sources(system)]
-
-    def compile_file(source: Path) -> None:
-        output = folder / f"{source.stem}.o"
-        _run_zig((*target, *_COMPILE, str(source), "-o", str(output)), folder)
-
-    with thread_pool() as pool:
-        list(pool.map(compile_file, list_sources(system)))
-    soname = SONAMES[system]
-    words = (*target, *_LINK, f"-Wl,-soname,{soname}", *map(str, objects), "-o", str(folder / soname))
-    _run_zig(words, folder)
-    for path in objects:
-        path.unlink()
-    remove_tree(folder / _ZIG_FOLDER)
-
-
-def _run_zig(words: Sequence[str], folder: Path) -> None:
+    soname, local = SONAMES[system], folder / ".zig"
+    options = ("-target", f"{cpu}-linux-gnu.{_GLIBC}", f"-DSHIM_{system.upper()}", *_COMPILE, *_LINK)
     environment = {
         **os.environ,
         "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()),
-        "ZIG_LOCAL_CACHE_DIR": str(folder / _ZIG_FOLDER),
+        "ZIG_LOCAL_CACHE_DIR": str(local),
     }
+    words = [*options, f"-Wl,-soname,{soname}", *list_sources(system), "-o", folder / soname]
     run_checked([find_zig(), "cc", *words], "the shim library can't be built", lines=40, env=environment)
+    remove_tree(local)

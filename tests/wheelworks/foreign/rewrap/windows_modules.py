@@ -28,7 +28,9 @@ def run_zig(folder: Path, *words: str | Path) -> None:
         "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()),
         "ZIG_LOCAL_CACHE_DIR": str(folder / "zig"),
     }
-    ended = subprocess.run([find_zig(), *map(str, words)], env=environment, capture_output=True, text=True, timeout=500, check=False)
+    ended = subprocess.run(
+        [find_zig(), *map(str, words)], env=environment, capture_output=True, text=True, timeout=500, check=False
+    )
     assert ended.returncode == 0, ended.stderr[-3000:]
 
 
