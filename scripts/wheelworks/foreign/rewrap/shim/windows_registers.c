@@ -4,6 +4,7 @@
 
 #define TEXT(line) line "\n"
 #define FUNCTION(name) ".balign 16\n.global " name "\n.type " name ",%function\n" name ":\n"
+#define HIDDEN(name) ".hidden " name "\n" FUNCTION(name)
 
 /* Store the caller's registers into the CONTEXT at x17; x16 is free. The caller's pc is lr. */
 #define CAPTURE                                                                                                          \
@@ -41,7 +42,7 @@ __asm__(TEXT(".text") FUNCTION(PREFIX "RtlCaptureContext")
         TEXT("  mov x17, x0") CAPTURE TEXT("  mov x16, sp") TEXT("  str x16, [x0, #0x100]") TEXT("  ret"));
 
 /* Go on at a context. x16 and x17 are free where a function was called. */
-__asm__(TEXT(".text") FUNCTION("restore_context")
+__asm__(TEXT(".text") HIDDEN("restore_context")
         TEXT("  add x17, x0, #0x110")
         TEXT("  ldr w16, [x17, #0x200]") TEXT("  msr fpcr, x16")
         TEXT("  ldp q0, q1, [x17]") TEXT("  ldp q2, q3, [x17, #0x20]") TEXT("  ldp q4, q5, [x17, #0x40]")
@@ -77,15 +78,15 @@ __asm__(TEXT(".text") FUNCTION("restore_context")
     TEXT("  ldp d12, d13, [" from ", #120]") TEXT("  ldp d14, d15, [" from ", #136]")
 
 /* A block of a function gets that function's registers, and its establisher frame in x1. */
-__asm__(TEXT(".text") FUNCTION("call_catch")
+__asm__(TEXT(".text") HIDDEN("call_catch")
         SAVE_ALL TEXT("  mov x16, x0") TEXT("  mov x17, x2") LOAD_NONVOLATILE("x17") TEXT("  mov x0, x1")
-        TEXT("  blr x16") TEXT(".global after_catch") TEXT("after_catch:") LOAD_ALL TEXT("  ret"));
-__asm__(TEXT(".text") FUNCTION("call_funclet")
+        TEXT("  blr x16") TEXT(".global after_catch") TEXT(".hidden after_catch") TEXT("after_catch:") LOAD_ALL TEXT("  ret"));
+__asm__(TEXT(".text") HIDDEN("call_funclet")
         SAVE_ALL TEXT("  mov x16, x0") TEXT("  mov x17, x3") LOAD_NONVOLATILE("x17") TEXT("  mov x0, x1")
         TEXT("  mov x1, x2") TEXT("  blr x16") LOAD_ALL TEXT("  ret"));
-__asm__(TEXT(".text") FUNCTION("call_consolidated")
+__asm__(TEXT(".text") HIDDEN("call_consolidated")
         TEXT("  stp x29, x30, [sp, #-16]!") TEXT("  mov x29, sp") TEXT("  mov x16, x0") TEXT("  mov x0, x1")
-        TEXT("  blr x16") TEXT(".global after_consolidated") TEXT("after_consolidated:")
+        TEXT("  blr x16") TEXT(".global after_consolidated") TEXT(".hidden after_consolidated") TEXT("after_consolidated:")
         TEXT("  ldp x29, x30, [sp], #16") TEXT("  ret"));
 
 EXPORT(RtlRestoreContext, void)(const Context *context, ExceptionRecord *record)

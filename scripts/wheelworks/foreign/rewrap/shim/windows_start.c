@@ -192,7 +192,7 @@ end_teb(void *argument)
 static void
 renew_after_fork(void)
 {
-    pthread_mutex_init(&loader_lock, &(pthread_mutexattr_t){0});
+    loader_lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
     if (current_teb != NULL) {
         current_teb->process_id = (u64)getpid();
         current_teb->thread_id = (u64)syscall(SYS_gettid);
