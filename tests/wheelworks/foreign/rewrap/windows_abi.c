@@ -7,6 +7,7 @@
 #include <structmember.h>
 #include <windows.h>
 #include <process.h>
+#include <errno.h>
 #include <stdio.h>
 
 PyAPI_FUNC(wchar_t *) PyUnicode_AsWideCharString(PyObject *, Py_ssize_t *);
@@ -52,8 +53,8 @@ CASE(right_build)
 
 CASE(wrong_build) /* 'l' takes 32 bits of the slot */
 {
-    return Py_BuildValue("(idsldLsdkdfO)", 1, 2.5, "three", (1LL << 32) - 5, 5.25, -6LL, "seven", 8.125, (1LL << 32) + 8, 10.5,
-                         11.75, Py_None);
+    return Py_BuildValue("(idsldLsdkdfO)", 1, 2.5, "three", (1LL << 32) - 5, 5.25, -6LL, "seven", 8.125,
+                         (1LL << 32) + 8, 10.5, 11.75, Py_None);
 }
 
 CASE(right_format)
@@ -63,20 +64,23 @@ CASE(right_format)
 
 CASE(wrong_format) /* the arguments of %ld and %s are swapped in size only: 32 bits are read */
 {
-    return PyErr_Format(PyExc_ValueError, "%d %ld %s %lu %lld %zd", -1, (1LL << 32) - 3, "three", (1LL << 32) + 5, -5LL, (Py_ssize_t)6);
+    return PyErr_Format(PyExc_ValueError, "%d %ld %s %lu %lld %zd", -1, (1LL << 32) - 3, "three", (1LL << 32) + 5, -5LL,
+                        (Py_ssize_t)6);
 }
 
 CASE(right_snprintf)
 {
     char text[200];
-    snprintf(text, sizeof(text), "%d %.3f %ld %s %.2f %lu %g %ls", 1, 2.5, -3L, "four", 5.25, 6UL, 7.5, L"\u00e9\U0001F600");
+    snprintf(text, sizeof(text), "%d %.3f %ld %s %.2f %lu %g %ls", 1, 2.5, -3L, "four", 5.25, 6UL, 7.5,
+             L"\u00e9\U0001F600");
     return PyUnicode_FromString(text);
 }
 
 CASE(wrong_snprintf)
 {
     char text[200];
-    snprintf(text, sizeof(text), "%d %.3f %ld %s %.2f %lu %g %ls", 1, 2.5, (1LL << 32) - 4, "four", 5.25, (1LL << 32) + 7, 7.5, L"8");
+    snprintf(text, sizeof(text), "%d %.3f %ld %s %.2f %lu %g %ls", 1, 2.5, (1LL << 32) - 4, "four", 5.25,
+             (1LL << 32) + 7, 7.5, L"8");
     return PyUnicode_FromString(text);
 }
 
@@ -96,8 +100,7 @@ CASE(wrong_long) /* the error isn't looked for, as code does that was only ever 
 }
 
 typedef struct {
-    PyObject_HEAD
-    long number;
+    PyObject_HEAD long number;
     int guard;
     unsigned long size;
 } Members;
@@ -111,10 +114,8 @@ static PyMemberDef right_members[] = {
 };
 static PyMemberDef wrong_members[] = {
     {"number", T_LONGLONG, offsetof(Members, number), 0, NULL}, /* it is a long */
-    {"guard", T_INT, offsetof(Members, guard), 0, NULL},
-    {"size", T_ULONG, offsetof(Members, size), 0, NULL},
-    {"fixed", T_LONG, offsetof(Members, number), READONLY, NULL},
-    {NULL},
+    {"guard", T_INT, offsetof(Members, guard), 0, NULL},          {"size", T_ULONG, offsetof(Members, size), 0, NULL},
+    {"fixed", T_LONG, offsetof(Members, number), READONLY, NULL}, {NULL},
 };
 static PyType_Slot right_slots[] = {{Py_tp_members, right_members}, {0, NULL}};
 static PyType_Slot wrong_slots[] = {{Py_tp_members, wrong_members}, {0, NULL}};
@@ -155,18 +156,35 @@ CASE(wrong_thread_local) { return PyLong_FromLong(++shared_counter); }
 /* ---- constructors ---- */
 
 static int constructed;
-__attribute__((constructor)) static void construct(void) { constructed = 42; }
+__attribute__((constructor)) static void
+construct(void)
+{
+    constructed = 42;
+}
 static int misplaced;
-static void construct_misplaced(void) { misplaced = 42; }
-__attribute__((section(".data$wrong"), used)) static void (*table[])(void) = {construct_misplaced}; /* nobody looks there */
+static void
+construct_misplaced(void)
+{
+    misplaced = 42;
+}
+__attribute__((section(".data$wrong"), used)) static void (*table[])(void) = {
+    construct_misplaced}; /* nobody looks there */
 CASE(right_constructor) { return PyLong_FromLong(constructed); }
 CASE(wrong_constructor) { return PyLong_FromLong(misplaced); }
 
 /* ---- callbacks through capsules ---- */
 
 typedef double Callback(int, double, long, double);
-static double add_all(int a, double b, long c, double d) { return a + b * 10 + (double)c * 100 + d * 1000; }
-static double add_swapped(int a, double d, long c, double b) { return add_all(a, b, c, d); }
+static double
+add_all(int a, double b, long c, double d)
+{
+    return a + b * 10 + (double)c * 100 + d * 1000;
+}
+static double
+add_swapped(int a, double d, long c, double b)
+{
+    return add_all(a, b, c, d);
+}
 
 static PyObject *
 call_capsule(void *function)
@@ -183,7 +201,8 @@ CASE(wrong_capsule) { return call_capsule((void *)add_swapped); }
 
 /* ---- a thread of the module's own ---- */
 
-static unsigned __stdcall work(void *argument)
+static unsigned __stdcall
+work(void *argument)
 {
     Sleep(30);
     PyGILState_STATE state = PyGILState_Ensure();
@@ -201,14 +220,11 @@ run_thread(DWORD wait)
     DWORD code = 0, waited;
     result = 0;
     HANDLE thread = (HANDLE)_beginthreadex(NULL, 0, work, &result, 0, NULL);
-    Py_BEGIN_ALLOW_THREADS
-    waited = WaitForSingleObject(thread, wait);
-    Py_END_ALLOW_THREADS
-    PyObject *found = Py_BuildValue("(klk)", waited, result, GetExitCodeThread(thread, &code) ? code : 0);
-    Py_BEGIN_ALLOW_THREADS
-    WaitForSingleObject(thread, INFINITE);
-    Py_END_ALLOW_THREADS
-    CloseHandle(thread);
+    Py_BEGIN_ALLOW_THREADS waited = WaitForSingleObject(thread, wait);
+    Py_END_ALLOW_THREADS PyObject *found =
+        Py_BuildValue("(klk)", waited, result, GetExitCodeThread(thread, &code) ? code : 0);
+    Py_BEGIN_ALLOW_THREADS WaitForSingleObject(thread, INFINITE);
+    Py_END_ALLOW_THREADS CloseHandle(thread);
     return found;
 }
 
@@ -218,8 +234,7 @@ CASE(wrong_thread) { return run_thread(1); } /* it isn't waited for */
 /* ---- heap types with garbage collection ---- */
 
 typedef struct {
-    PyObject_HEAD
-    PyObject *other;
+    PyObject_HEAD PyObject *other;
 } Node;
 static long freed;
 
@@ -257,8 +272,13 @@ free_node(PyObject *self)
 }
 
 static PyMemberDef node_members[] = {{"other", T_OBJECT, offsetof(Node, other), 0, NULL}, {NULL}};
-#define NODE_SLOTS(visit)                                                                                                \
-    {{Py_tp_traverse, visit}, {Py_tp_clear, clear_node}, {Py_tp_dealloc, free_node}, {Py_tp_members, node_members}, {0, NULL}}
+#define NODE_SLOTS(visit)                                                                                              \
+    {                                                                                                                  \
+        {Py_tp_traverse, visit}, {Py_tp_clear, clear_node}, {Py_tp_dealloc, free_node}, {Py_tp_members, node_members}, \
+        {                                                                                                              \
+            0, NULL                                                                                                    \
+        }                                                                                                              \
+    }
 static PyType_Slot right_node[] = NODE_SLOTS(visit_node), wrong_node[] = NODE_SLOTS(visit_nothing);
 #define NODE_SPEC(slots) {"abi.Node", sizeof(Node), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots}
 static PyType_Spec right_node_spec = NODE_SPEC(right_node), wrong_node_spec = NODE_SPEC(wrong_node);
@@ -280,7 +300,8 @@ CASE(wrong_error) /* errno isn't the last error */
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-#define BOTH(name, flags) {"right_" #name, right_##name, flags, NULL}, {"wrong_" #name, wrong_##name, flags, NULL}
+#define BOTH(name, flags) \
+    {"right_" #name, right_##name, flags, NULL}, { "wrong_" #name, wrong_##name, flags, NULL }
 static PyMethodDef methods[] = {
     BOTH(parse, METH_VARARGS),
     BOTH(build, METH_NOARGS),

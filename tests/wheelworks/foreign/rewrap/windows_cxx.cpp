@@ -30,7 +30,8 @@ struct Derived : Other, Base {
     explicit Derived(int number) : Base(number) {}
 };
 
-static __attribute__((noinline)) void raise(int kind)
+static __attribute__((noinline)) void
+raise(int kind)
 {
     Guard guard;
     switch (kind) {
@@ -41,14 +42,16 @@ static __attribute__((noinline)) void raise(int kind)
     }
 }
 
-static __attribute__((noinline)) void pass_on(int kind)
+static __attribute__((noinline)) void
+pass_on(int kind)
 {
     Guard first, second;
     raise(kind);
 }
 
 // The innermost handler that fits takes an exception; destructors run before it does.
-static __attribute__((noinline)) int catch_any(int kind)
+static __attribute__((noinline)) int
+catch_any(int kind)
 {
     destroyed = 0;
     try {
@@ -63,7 +66,8 @@ static __attribute__((noinline)) int catch_any(int kind)
     return -1000 * destroyed;
 }
 
-static __attribute__((noinline)) int throw_again()
+static __attribute__((noinline)) int
+throw_again()
 {
     int found = 0;
     destroyed = 0;
@@ -81,7 +85,8 @@ static __attribute__((noinline)) int throw_again()
 }
 
 // An exception within a catch block, handled there; then another one that leaves it.
-static __attribute__((noinline)) int nest()
+static __attribute__((noinline)) int
+nest()
 {
     int found = 0;
     try {
@@ -103,7 +108,8 @@ static __attribute__((noinline)) int nest()
     return found;
 }
 
-static __attribute__((noinline)) int catch_copy()
+static __attribute__((noinline)) int
+catch_copy()
 {
     try {
         raise(1);
@@ -114,7 +120,8 @@ static __attribute__((noinline)) int catch_copy()
 }
 
 // Registers and variables of the function are as they were, in a loop that throws often.
-static __attribute__((noinline)) int repeat(int count, double scale)
+static __attribute__((noinline)) int
+repeat(int count, double scale)
 {
     double sum = 0;
     for (int i = 0; i < count; i++) {
@@ -131,7 +138,8 @@ static __attribute__((noinline)) int repeat(int count, double scale)
     return (int)sum;
 }
 
-extern "C" int run_case(int number)
+extern "C" int
+run_case(int number)
 {
     switch (number) {
     case 0: return catch_any(0);

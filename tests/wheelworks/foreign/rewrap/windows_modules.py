@@ -61,7 +61,8 @@ def compile_module(folder: Path, *sources: Path, link: Iterable[str | Path] = ()
     symbols = Symbols()
     for file in objects:
         symbols |= read_symbols(file.read_bytes())
-    python = {name for name in symbols.undefined if name.startswith(("Py", "_Py"))}
+    undefined = {name.removeprefix("__imp_") for name in symbols.undefined}
+    python = {name for name in undefined if name.startswith(("Py", "_Py"))}
     module = folder / f"{sources[0].stem}.pyd"
     library = make_import_library(folder, "python3.dll", python)
     run_zig(folder, "cc", "-target", target, "-shared", "-s", *objects, library, *link, "-o", module)

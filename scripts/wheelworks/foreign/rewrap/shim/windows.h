@@ -60,14 +60,14 @@ const char *describe_error(u32 error);
 
 /* windows_text.c: UTF-16 and UTF-8 */
 size_t wide_length(const WCHAR *text);
-/* Convert to UTF-8. `count` is in units, (size_t)-1 for a text that ends in a zero, which is then converted too. Returns
-   the bytes needed; writes at most `size`. Unpaired surrogates become U+FFFD; where `invalid` isn't NULL, it is set. */
+/* Convert to UTF-8. `count` is in units, (size_t)-1 for a text that ends in a zero, which is then converted too.
+   Returns the bytes needed; writes at most `size`. Unpaired surrogates become U+FFFD; where `invalid` isn't NULL, it is set. */
 size_t to_utf8(const WCHAR *text, size_t count, char *to, size_t size, int *invalid);
 /* Convert from UTF-8, likewise; returns the units needed. */
 size_t to_utf16(const char *text, size_t count, WCHAR *to, size_t size, int *invalid);
-char *copy_utf8(const WCHAR *text);   /* a new text, to be freed; NULL without memory or for NULL */
-WCHAR *copy_utf16(const char *text);  /* likewise */
-char *copy_path(const WCHAR *path);   /* as copy_utf8(), with Linux's slashes and without the prefix \\?\ */
+char *copy_utf8(const WCHAR *text);  /* a new text, to be freed; NULL without memory or for NULL */
+WCHAR *copy_utf16(const char *text); /* likewise */
+char *copy_path(const WCHAR *path);  /* as copy_utf8(), with Linux's slashes and without the prefix \\?\ */
 char *copy_narrow_path(const char *path);
 
 /* windows_handles.c: objects that a handle names */
@@ -100,14 +100,14 @@ typedef struct {
     void (*close)(void *data);
 } Object;
 
-Object *make_object(Kind kind);        /* with one reference; NULL without memory */
-HANDLE make_handle(Object *object);    /* takes the reference over; NULL without memory */
+Object *make_object(Kind kind);           /* with one reference; NULL without memory */
+HANDLE make_handle(Object *object);       /* takes the reference over; NULL without memory */
 Object *borrow(HANDLE handle, Kind kind); /* with a reference of its own; NULL and the last error for another kind */
 void release(Object *object);
 Object *find_named(Kind kind, const char *name); /* likewise with a reference, or NULL */
 HANDLE handle_of_descriptor(int descriptor);     /* a new handle of a file */
-extern pthread_mutex_t objects_lock;   /* for the fields of all objects */
-void announce_change(void);            /* wake those that wait for an object; the lock is held */
+extern pthread_mutex_t objects_lock;             /* for the fields of all objects */
+void announce_change(void);                      /* wake those that wait for an object; the lock is held */
 u32 current_thread_id(void);
 
 /* windows_locks.c */
@@ -125,13 +125,14 @@ typedef struct {
 /* Format all; `slots` is Windows' va_list; `wide_by_default`: %s is a wide text, %S a narrow one. */
 Text format_all(u64 options, const char *format, const u64 *slots, int wide_by_default);
 
-/* Copy a text to a caller's buffer: the length without the zero, or the size that is needed, which is larger than `size`. */
+/* Copy a text to a caller's buffer: the length without the zero, or the size needed, which is larger than `size`. */
 u32 copy_out(const char *text, WCHAR *to, u32 size);
 u32 copy_out_narrow(const char *text, char *to, u32 size);
 
 /* windows_start.c */
-typedef struct { /* one entry of PE's exception directory on ARM64: https://learn.microsoft.com/cpp/build/arm64-exception-handling */
-    u32 begin;   /* an address relative to the image's base, as in `unwind` where its lower two bits are 0 */
+typedef struct
+{ /* one entry of PE's exception directory on ARM64: https://learn.microsoft.com/cpp/build/arm64-exception-handling */
+    u32 begin; /* an address relative to the image's base, as in `unwind` where its lower two bits are 0 */
     u32 unwind;
 } RuntimeFunction;
 
@@ -146,11 +147,11 @@ typedef struct {
     const u8 *tls_data;       /* the first value of each thread's block ... */
     u64 tls_filled, tls_size; /* ... bytes of it that aren't zero, and all bytes */
     u64 tls_alignment;
-    TlsCallback **callbacks;  /* ended by NULL */
-    u64 size;                 /* bytes of memory from `base` on */
+    TlsCallback **callbacks;          /* ended by NULL */
+    u64 size;                         /* bytes of memory from `base` on */
     const RuntimeFunction *functions; /* sorted by address */
-    u64 functions_size;       /* in bytes */
-    const char *name;         /* of the module's file */
+    u64 functions_size;               /* in bytes */
+    const char *name;                 /* of the module's file */
     u64 reserved;
 } Image;
 

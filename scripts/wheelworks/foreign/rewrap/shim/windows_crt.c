@@ -1,5 +1,5 @@
 /* Microsoft's C run-time: start and end of a module, the process, its environment, and the heap.
-   Source: https://learn.microsoft.com/cpp/c-runtime-library/ and the Universal CRT's headers (process.h, corecrt_startup.h). */
+   Source: https://learn.microsoft.com/cpp/c-runtime-library/, process.h and corecrt_startup.h of the Universal CRT. */
 
 #include <malloc.h>
 #include <signal.h>
@@ -87,7 +87,10 @@ EXPORT(_execute_onexit_table, int)(ExitTable *table)
 }
 
 EXPORT(_crt_atexit, int)(FunctionWithResult *function) { return w__register_onexit_function(&process_table, function); }
-EXPORT(_crt_at_quick_exit, int)(FunctionWithResult *function) { return w__register_onexit_function(&process_table, function); }
+EXPORT(_crt_at_quick_exit, int)(FunctionWithResult *function)
+{
+    return w__register_onexit_function(&process_table, function);
+}
 EXPORT(_cexit, void)(void) { w__execute_onexit_table(&process_table); }
 EXPORT(_c_exit, void)(void) {}
 
@@ -107,8 +110,16 @@ EXPORT(_seh_filter_dll, int)(u32 code, void *pointers) { return 0; }
    errno keeps Linux's numbers, which Python's `errno` module has, too. They are Windows' up to 34 (ERANGE). */
 
 EXPORT(_errno, int *)(void) { return &errno; }
-EXPORT(_get_errno, int)(int *value) { *value = errno; return 0; }
-EXPORT(_set_errno, int)(int value) { errno = value; return 0; }
+EXPORT(_get_errno, int)(int *value)
+{
+    *value = errno;
+    return 0;
+}
+EXPORT(_set_errno, int)(int value)
+{
+    errno = value;
+    return 0;
+}
 EXPORT(__doserrno, u32 *)(void) { return &last_error; }
 
 typedef void InvalidParameter(const WCHAR *expression, const WCHAR *function, const WCHAR *file, u32 line, uintptr_t);
@@ -321,7 +332,4 @@ EXPORT(rand, int)(void)
     return (int)(random_state >> 16 & 0x7FFF);
 }
 
-EXPORT(rand_s, int)(u32 *value)
-{
-    return getrandom(value, sizeof(*value), 0) == sizeof(*value) ? 0 : EINVAL;
-}
+EXPORT(rand_s, int)(u32 *value) { return getrandom(value, sizeof(*value), 0) == sizeof(*value) ? 0 : EINVAL; }

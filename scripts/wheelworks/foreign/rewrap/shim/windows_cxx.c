@@ -1,7 +1,7 @@
 /* C++ exceptions of Microsoft's compiler: throwing, catching, and the destructors on the way.
 
-   The compiler describes each function by a FuncInfo: a map from addresses to states, what to call when a state is left,
-   and the try blocks by the states that they span. Addresses are relative to the image. A catch block is a function of
+   The compiler describes each function by a FuncInfo: a map from addresses to states, what to call when a state is
+   left, and the try blocks by the states that they span. Addresses are relative to the image. A catch block is a function of
    its own that runs with the registers of the one that it belongs to; it returns the address to go on at.
    Source: the structures are those of ehdata.h, ehdata_forceinclude.h (Visual C++), "FH3". */
 
@@ -104,8 +104,8 @@ destroy_exception(const ExceptionRecord *record)
 
 /* ---- which catch block fits ---- */
 
-enum { IS_CONST = 1, IS_VOLATILE = 2, IS_UNALIGNED = 4, IS_REFERENCE = 8 };       /* adjectives and attributes */
-enum { SIMPLE_TYPE = 1, BY_REFERENCE_ONLY = 2, HAS_VIRTUAL_BASE = 4 };            /* properties */
+enum { IS_CONST = 1, IS_VOLATILE = 2, IS_UNALIGNED = 4, IS_REFERENCE = 8 }; /* adjectives and attributes */
+enum { SIMPLE_TYPE = 1, BY_REFERENCE_ONLY = 2, HAS_VIRTUAL_BASE = 4 };      /* properties */
 
 static BOOL
 is_same_type(const TypeDescriptor *a, const TypeDescriptor *b)
@@ -182,7 +182,7 @@ typedef struct {
     const TryBlock *owner; /* the try block whose catch block this function is, or NULL */
     u64 frame;             /* the establisher frame of the function with the try block */
     int state;
-    u32 first;             /* the first try block that may handle an exception */
+    u32 first; /* the first try block that may handle an exception */
     Nonvolatile *registers;
 } Frame;
 
@@ -256,8 +256,14 @@ leave_states(const Frame *frame, int target)
 
 /* ---- catching ---- */
 
-enum { BLOCK = 2, TRY_LOW = 3, THROWN = 4, REGISTERS = 5, ESTABLISHER = 6, COUNT = 7 }; /* of the consolidating record */
-
+enum {
+    BLOCK = 2,
+    TRY_LOW = 3,
+    THROWN = 4,
+    REGISTERS = 5,
+    ESTABLISHER = 6,
+    COUNT = 7
+}; /* of the consolidating record */
 
 /* Run the catch block, on top of the frames that are gone; returns where to go on. */
 static u64
@@ -271,7 +277,8 @@ run_block(ExceptionRecord *record)
     block->before = current_exception;
     current_exception = thrown;
     uncaught--;
-    u64 pc = call_catch((void *)record->information[BLOCK], block->frame, (Nonvolatile *)record->information[REGISTERS]);
+    u64 pc =
+        call_catch((void *)record->information[BLOCK], block->frame, (Nonvolatile *)record->information[REGISTERS]);
     current_exception = block->before;
     destroy_exception(thrown);
     return pc;
@@ -287,7 +294,8 @@ __attribute__((noreturn)) static void
 catch_exception(const Frame *frame, const TryBlock *block, const Handler *handler, ExceptionRecord *record, u64 target)
 {
     Nonvolatile registers = *frame->registers; /* the walk to come uses the same memory again */
-    ExceptionRecord consolidating = {.code = STATUS_UNWIND_CONSOLIDATE, .flags = EXCEPTION_NONCONTINUABLE, .count = COUNT};
+    ExceptionRecord consolidating = {
+        .code = STATUS_UNWIND_CONSOLIDATE, .flags = EXCEPTION_NONCONTINUABLE, .count = COUNT};
     consolidating.information[0] = (u64)run_block;
     consolidating.information[BLOCK] = (u64)frame->base + handler->handler;
     consolidating.information[TRY_LOW] = (u64)(int64_t)block->low;
@@ -347,7 +355,11 @@ EXPORT(__AdjustPointer, void *)(void *object, const Adjustment *adjustment)
 }
 
 EXPORT(__current_exception, ExceptionRecord **)(void) { return &current_exception; }
-EXPORT(__current_exception_context, void **)(void) { static __thread void *context; return &context; }
+EXPORT(__current_exception_context, void **)(void)
+{
+    static __thread void *context;
+    return &context;
+}
 EXPORT(__uncaught_exception, BOOL)(void) { return uncaught > 0; }
 EXPORT(__uncaught_exceptions, int)(void) { return uncaught; }
 

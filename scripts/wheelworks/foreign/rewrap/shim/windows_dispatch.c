@@ -19,7 +19,7 @@ static __thread Raised *dispatching; /* where the exception was raised that is b
 
 /* ---- walking ---- */
 
-/* One step: `dispatcher` describes the function that the walk is in, and `next` is in its caller. Returns 0 at the end. */
+/* One step: `dispatcher` describes the function that the walk is in, and `next` is in its caller. 0 at the end. */
 static BOOL
 step(Walk *walk, Walk *next, DispatcherContext *dispatcher, Nonvolatile *registers)
 {
@@ -46,9 +46,15 @@ step(Walk *walk, Walk *next, DispatcherContext *dispatcher, Nonvolatile *registe
     *next = *walk;
     void *data;
     LanguageHandler *handler = unwind_function(base, function, &next->context, &data);
-    *dispatcher = (DispatcherContext){.control_pc = context->pc, .image_base = base, .function = function,
-                                      .frame = next->context.sp, .context = &next->context, .handler = handler,
-                                      .handler_data = data, .pc_is_unwound = 1, .registers = registers};
+    *dispatcher = (DispatcherContext){.control_pc = context->pc,
+                                      .image_base = base,
+                                      .function = function,
+                                      .frame = next->context.sp,
+                                      .context = &next->context,
+                                      .handler = handler,
+                                      .handler_data = data,
+                                      .pc_is_unwound = 1,
+                                      .registers = registers};
     return 1;
 }
 
@@ -68,7 +74,8 @@ end_unhandled(const ExceptionRecord *record)
     if (record->code == CXX_EXCEPTION) {
         end_unsupported(STATUS_EXCEPTION, "C++ exception on Windows that no function of the module handles");
     }
-    end_unsupported(STATUS_EXCEPTION, "exception 0x%08x on Windows that no function of the module handles", record->code);
+    end_unsupported(STATUS_EXCEPTION, "exception 0x%08x on Windows that no function of the module handles",
+                    record->code);
 }
 
 void
@@ -133,7 +140,7 @@ consolidate(ExceptionRecord *record, const Walk *walk, u64 frame)
     Active block = {.context = walk->context, .frame = frame, .try_low = -2, .outer = walk->active};
     leave_blocks(walk->context.sp, find_thrown(record));
     innermost = &block;
-    u64 pc = call_consolidated((u64(*)(ExceptionRecord *))record->information[0], record);
+    u64 pc = call_consolidated((u64 (*)(ExceptionRecord *))record->information[0], record);
     innermost = block.outer;
     leave_blocks(block.context.sp, NULL);
     block.context.pc = pc;
@@ -173,7 +180,7 @@ unwind_to(u64 frame, u64 pc, ExceptionRecord *record, u64 result)
     unwind_through(dispatching->context, frame, pc, record, result);
 }
 
-/* RtlUnwindEx: a handler's call starts where the exception was raised, since the frames of this shim can't be walked. */
+/* RtlUnwindEx: a handler's call starts where the exception was raised: the frames of this shim can't be walked. */
 CALLED_BY_ASSEMBLY void
 unwind_from(u64 frame, u64 pc, ExceptionRecord *record, u64 result, Context *to, void *history, Context *context)
 {
@@ -197,9 +204,9 @@ ask_scope(const Scope *scope, ExceptionRecord *record, Context *context, Dispatc
 {
     u8 *base = dispatcher->image_base;
     ExceptionPointers pointers = {record, context};
-    int answer = scope->handler == 1
-                     ? 1
-                     : (int)call_funclet(base + scope->handler, (u64)&pointers, dispatcher->frame, dispatcher->registers);
+    int answer = scope->handler == 1 ? 1
+                                     : (int)call_funclet(base + scope->handler, (u64)&pointers, dispatcher->frame,
+                                                         dispatcher->registers);
     if (answer > 0) {
         unwind_to(dispatcher->frame, (u64)base + scope->target, record, record->code);
     }

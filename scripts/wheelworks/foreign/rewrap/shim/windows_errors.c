@@ -9,7 +9,8 @@ static const struct {
     u32 error;
     int number;
     const char *text;
-} errors[] = { /* the first row of an errno is the one that error_of_errno() returns */
+} errors[] = {
+    /* the first row of an errno is the one that error_of_errno() returns */
     {ERROR_SUCCESS, 0, "The operation completed successfully."},
     {ERROR_FILE_NOT_FOUND, ENOENT, "The system cannot find the file specified."},
     {ERROR_PATH_NOT_FOUND, ENOENT, "The system cannot find the path specified."},
@@ -37,7 +38,8 @@ static const struct {
     {ERROR_ENVVAR_NOT_FOUND, EINVAL, "The system could not find the environment option that was entered."},
     {ERROR_FILENAME_EXCED_RANGE, ENAMETOOLONG, "The filename or extension is too long."},
     {ERROR_DIRECTORY, ENOTDIR, "The directory name is invalid."},
-    {ERROR_NO_UNICODE_TRANSLATION, EINVAL, "No mapping for the Unicode character exists in the target multi-byte code page."},
+    {ERROR_NO_UNICODE_TRANSLATION, EINVAL,
+     "No mapping for the Unicode character exists in the target multi-byte code page."},
     {ERROR_TIMEOUT, ETIMEDOUT, "This operation returned because the timeout period expired."},
 };
 #define COUNT (sizeof(errors) / sizeof(*errors))
@@ -117,7 +119,8 @@ build_arguments(u32 error, PyObject *file, PyObject *second_file)
 
 /* Raise an exception for a system error code; 0 means the last one. Returns NULL.
    Source: PyErr_SetExcFromWindowsErrWithFilenameObjects() of Python/errors.c. */
-EXPORT(PyErr_SetExcFromWindowsErrWithFilenameObjects, PyObject *)(PyObject *type, int code, PyObject *file, PyObject *second)
+EXPORT(PyErr_SetExcFromWindowsErrWithFilenameObjects, PyObject *)(PyObject *type, int code, PyObject *file,
+                                                                  PyObject *second)
 {
     u32 error = code ? (u32)code : last_error;
     PyObject *arguments = build_arguments(error, file, second);

@@ -33,9 +33,13 @@ static int
 choose_flags(u32 access, u32 disposition)
 {
     static const int creation[] = {0, O_CREAT | O_EXCL, O_CREAT | O_TRUNC, 0, O_CREAT, O_TRUNC};
-    BOOL reads = access & (GENERIC_READ | FILE_READ_DATA), writes = access & (GENERIC_WRITE | FILE_WRITE_DATA | FILE_APPEND_DATA);
+    BOOL reads = access & (GENERIC_READ | FILE_READ_DATA),
+         writes = access & (GENERIC_WRITE | FILE_WRITE_DATA | FILE_APPEND_DATA);
     BOOL appends = access & FILE_APPEND_DATA && !(access & (GENERIC_WRITE | FILE_WRITE_DATA));
-    return (reads && writes ? O_RDWR : writes ? O_WRONLY : O_RDONLY) | (appends ? O_APPEND : 0) | creation[disposition] | O_CLOEXEC;
+    return (reads && writes ? O_RDWR
+            : writes        ? O_WRONLY
+                            : O_RDONLY) |
+           (appends ? O_APPEND : 0) | creation[disposition] | O_CLOEXEC;
 }
 
 static HANDLE
@@ -60,7 +64,8 @@ create_file(char *path, u32 access, u32 disposition, u32 flags)
         fail(error == EEXIST ? ERROR_FILE_EXISTS : error_of_errno(error));
         return INVALID_HANDLE_VALUE;
     }
-    last_error = existed && (disposition == CREATE_ALWAYS || disposition == OPEN_ALWAYS) ? ERROR_ALREADY_EXISTS : ERROR_SUCCESS;
+    last_error =
+        existed && (disposition == CREATE_ALWAYS || disposition == OPEN_ALWAYS) ? ERROR_ALREADY_EXISTS : ERROR_SUCCESS;
     return handle_of_descriptor(descriptor);
 }
 
@@ -131,7 +136,9 @@ EXPORT(GetFileType, u32)(HANDLE handle)
     if (result < 0) {
         return TYPE_UNKNOWN;
     }
-    return S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) ? TYPE_DISK : S_ISCHR(status.st_mode) ? TYPE_CHARACTER : TYPE_PIPE;
+    return S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) ? TYPE_DISK
+           : S_ISCHR(status.st_mode)                          ? TYPE_CHARACTER
+                                                              : TYPE_PIPE;
 }
 
 /* ---- reading and writing ---- */
@@ -167,7 +174,8 @@ EXPORT(ReadFile, BOOL)(HANDLE handle, void *to, u32 count, u32 *done, Overlapped
     if (file == NULL) {
         return 0;
     }
-    ssize_t result = overlapped ? pread(file->descriptor, to, count, (off_t)overlapped->offset) : read(file->descriptor, to, count);
+    ssize_t result =
+        overlapped ? pread(file->descriptor, to, count, (off_t)overlapped->offset) : read(file->descriptor, to, count);
     int error = errno;
     release(file);
     errno = error;
@@ -183,7 +191,8 @@ EXPORT(WriteFile, BOOL)(HANDLE handle, const void *from, u32 count, u32 *done, O
     if (file == NULL) {
         return 0;
     }
-    ssize_t result = overlapped ? pwrite(file->descriptor, from, count, (off_t)overlapped->offset) : write(file->descriptor, from, count);
+    ssize_t result = overlapped ? pwrite(file->descriptor, from, count, (off_t)overlapped->offset)
+                                : write(file->descriptor, from, count);
     int error = errno;
     release(file);
     errno = error;
@@ -191,10 +200,15 @@ EXPORT(WriteFile, BOOL)(HANDLE handle, const void *from, u32 count, u32 *done, O
 }
 
 /* Rust's standard streams. Results are NTSTATUS: https://learn.microsoft.com/windows-hardware/drivers/ddi/ntifs */
-enum { STATUS_INVALID_HANDLE = (int)0xC0000008, STATUS_UNSUCCESSFUL = (int)0xC0000001, STATUS_END_OF_FILE = (int)0xC0000011 };
+enum {
+    STATUS_INVALID_HANDLE = (int)0xC0000008,
+    STATUS_UNSUCCESSFUL = (int)0xC0000001,
+    STATUS_END_OF_FILE = (int)0xC0000011
+};
 
 EXPORT(NtWriteFile, int)
-(HANDLE handle, HANDLE event, void *apc, void *context, u64 *status, const void *from, u32 count, void *offset, void *key)
+(HANDLE handle, HANDLE event, void *apc, void *context, u64 *status, const void *from, u32 count, void *offset,
+ void *key)
 {
     u32 done = 0;
     BOOL written = w_WriteFile(handle, from, count, &done, NULL);

@@ -64,9 +64,10 @@ typedef struct {
 static const struct {
     const char *text;
     Size size;
-} sizes[] = { /* longer ones first */
-    {"I64", SIZE_64}, {"I32", SIZE_INT}, {"hh", SIZE_CHAR}, {"ll", SIZE_64}, {"h", SIZE_SHORT}, {"l", SIZE_LONG}, {"I", SIZE_64},
-    {"j", SIZE_64},   {"z", SIZE_64},    {"t", SIZE_64},    {"w", SIZE_WIDE}, {"L", SIZE_INT},
+} sizes[] = {
+    /* longer ones first */
+    {"I64", SIZE_64}, {"I32", SIZE_INT}, {"hh", SIZE_CHAR}, {"ll", SIZE_64}, {"h", SIZE_SHORT}, {"l", SIZE_LONG},
+    {"I", SIZE_64},   {"j", SIZE_64},    {"z", SIZE_64},    {"t", SIZE_64},  {"w", SIZE_WIDE},  {"L", SIZE_INT},
 };
 
 static int
@@ -141,7 +142,8 @@ append_integer(Text *text, const Conversion *one, u64 slot)
     char format[32];
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wformat-nonliteral"
-    append_formatted(text, make_format(one, "ll", one->conversion, format), one->width, one->precision, (long long)value);
+    append_formatted(text, make_format(one, "ll", one->conversion, format), one->width, one->precision,
+                     (long long)value);
 #pragma clang diagnostic pop
 }
 
@@ -224,10 +226,20 @@ append_conversion(Text *text, const Conversion *one, const u64 **slots, int wide
     case 'C': append_character(text, one, *(*slots)++, other); break;
     case 's': append_text(text, one, (const void *)*(*slots)++, wide); break;
     case 'S': append_text(text, one, (const void *)*(*slots)++, other); break;
-    case 'd': case 'i': case 'u': case 'o': case 'x': case 'X': append_integer(text, one, *(*slots)++); break;
-    case 'a': case 'A': case 'e': case 'E': case 'f': case 'F': case 'g': case 'G':
-        append_double(text, one, *(*slots)++);
-        break;
+    case 'd':
+    case 'i':
+    case 'u':
+    case 'o':
+    case 'x':
+    case 'X': append_integer(text, one, *(*slots)++); break;
+    case 'a':
+    case 'A':
+    case 'e':
+    case 'E':
+    case 'f':
+    case 'F':
+    case 'g':
+    case 'G': append_double(text, one, *(*slots)++); break;
     case 'p': append_formatted(text, "%016llX", (unsigned long long)*(*slots)++); break;
     default: end_unsupported(STATUS_SHIM_FAILED, "printf's conversion '%c' of Windows", one->conversion);
     }

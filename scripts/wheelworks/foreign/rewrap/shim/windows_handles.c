@@ -1,6 +1,6 @@
 /* Handles, and the objects that they name.
 
-   A handle is a small multiple of 4, as on Windows. Objects with names are found by other threads, not by other processes.
+   A handle is a small multiple of 4, as on Windows. Other threads find objects by name, other processes don't.
    Source: https://learn.microsoft.com/windows/win32/sysinfo/handles-and-objects */
 
 #include <sys/syscall.h>

@@ -33,8 +33,9 @@ EXPORT(localeconv, WindowsConventions *)(void)
     static WCHAR point[] = {'.', 0}, none[] = {0};
     const struct lconv *native = localeconv();
     memcpy(result.texts, native, sizeof(result.texts));
-    const char numbers[] = {native->int_frac_digits, native->frac_digits,   native->p_cs_precedes, native->p_sep_by_space,
-                            native->n_cs_precedes,   native->n_sep_by_space, native->p_sign_posn,   native->n_sign_posn};
+    const char numbers[] = {native->int_frac_digits, native->frac_digits,   native->p_cs_precedes,
+                            native->p_sep_by_space,  native->n_cs_precedes, native->n_sep_by_space,
+                            native->p_sign_posn,     native->n_sign_posn};
     memcpy(result.numbers, numbers, sizeof(numbers));
     for (int i = 0; i < 8; i++) {
         result.wide[i] = i == 0 ? point : none;
@@ -46,7 +47,11 @@ EXPORT(___lc_codepage_func, u32)(void) { return UTF8; }
 EXPORT(___lc_collate_cp_func, u32)(void) { return UTF8; }
 EXPORT(___mb_cur_max_func, int)(void) { return 4; }
 /* One name for each category: NULL means the C locale. */
-EXPORT(___lc_locale_name_func, WCHAR **)(void) { static WCHAR *names[6]; return names; }
+EXPORT(___lc_locale_name_func, WCHAR **)(void)
+{
+    static WCHAR *names[6];
+    return names;
+}
 
 static pthread_mutex_t locale_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 EXPORT(_lock_locales, void)(void) { pthread_mutex_lock(&locale_lock); }
@@ -213,7 +218,8 @@ EXPORT(GetStringTypeW, BOOL)(u32 kind, const WCHAR *from, int count, u16 *to)
 }
 
 EXPORT(LCMapStringEx, int)
-(const WCHAR *locale, u32 flags, const WCHAR *from, int count, WCHAR *to, int size, void *version, void *reserved, u64 handle)
+(const WCHAR *locale, u32 flags, const WCHAR *from, int count, WCHAR *to, int size, void *version, void *reserved,
+ u64 handle)
 {
     u32 kind = flags & (LCMAP_LOWERCASE | LCMAP_UPPERCASE);
     if (flags & ~(LCMAP_LOWERCASE | LCMAP_UPPERCASE) || kind == 0 || kind == (LCMAP_LOWERCASE | LCMAP_UPPERCASE)) {

@@ -13,7 +13,8 @@ int
 wait_until(u32 *word, u32 value, u32 milliseconds)
 {
     struct timespec limit = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
-    long result = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, milliseconds == INFINITE ? NULL : &limit, NULL, 0);
+    long result =
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, milliseconds == INFINITE ? NULL : &limit, NULL, 0);
     return !(result < 0 && errno == ETIMEDOUT);
 }
 
@@ -272,7 +273,8 @@ EXPORT(InitOnceBeginInitialize, BOOL)(u64 *once, u32 flags, BOOL *pending, void 
             *pending = 1;
             return fail(ERROR_GEN_FAILURE);
         }
-        if (value == 0 && __atomic_compare_exchange_n(once, &free_value, RUNNING, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        if (value == 0 &&
+            __atomic_compare_exchange_n(once, &free_value, RUNNING, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
             *pending = 1;
             return 1;
         }

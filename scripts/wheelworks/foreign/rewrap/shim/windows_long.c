@@ -110,7 +110,10 @@ EXPORT(PyThread_start_new_thread, u32)(void (*function)(void *), void *argument)
 EXPORT(PyThreadState_SetAsyncExc, int)(u32 identifier, PyObject *exception) { fail_shim("PyThreadState_SetAsyncExc"); }
 
 extern void PyMarshal_WriteLongToFile(long, FILE *, int);
-EXPORT(PyMarshal_WriteLongToFile, void)(int value, FILE *file, int version) { PyMarshal_WriteLongToFile(value, file, version); }
+EXPORT(PyMarshal_WriteLongToFile, void)(int value, FILE *file, int version)
+{
+    PyMarshal_WriteLongToFile(value, file, version);
+}
 
 /* ---- formats ---- */
 

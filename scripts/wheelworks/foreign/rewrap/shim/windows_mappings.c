@@ -71,7 +71,8 @@ EXPORT(MapViewOfFile, void *)(HANDLE handle, u32 access, u32 high, u32 low, size
     BOOL copies = access & FILE_MAP_COPY, writes = access & (FILE_MAP_WRITE | FILE_MAP_COPY);
     int native = PROT_READ | (writes ? PROT_WRITE : 0) | (access & FILE_MAP_EXECUTE ? PROT_EXEC : 0);
     size = size ? size : mapping->size - SIZE_OF_HALVES;
-    void *start = mmap(NULL, size, native, copies ? MAP_PRIVATE : MAP_SHARED, mapping->descriptor, (off_t)SIZE_OF_HALVES);
+    void *start =
+        mmap(NULL, size, native, copies ? MAP_PRIVATE : MAP_SHARED, mapping->descriptor, (off_t)SIZE_OF_HALVES);
     release(mapping);
     if (start == MAP_FAILED) {
         fail_errno();

@@ -1,5 +1,5 @@
-/* Mathematics of Microsoft's C library where it differs from glibc's: classification, `long double`, which is a double on
-   Windows, and the exceptions of floating point.
+/* Mathematics of Microsoft's C library where it differs from glibc's: classification, `long double`, a double on Windows,
+   and the exceptions of floating point.
    Source: corecrt_math.h, fenv.h; https://learn.microsoft.com/cpp/c-runtime-library/floating-point-support */
 
 #include <complex.h>
@@ -13,7 +13,11 @@
 static short
 convert_class(int number)
 {
-    return (short)(number == FP_NAN ? 2 : number == FP_INFINITE ? 1 : number == FP_NORMAL ? -1 : number == FP_SUBNORMAL ? -2 : 0);
+    return (short)(number == FP_NAN         ? 2
+                   : number == FP_INFINITE  ? 1
+                   : number == FP_NORMAL    ? -1
+                   : number == FP_SUBNORMAL ? -2
+                                            : 0);
 }
 
 EXPORT(_dclass, short)(double x) { return convert_class(fpclassify(x)); }
@@ -37,7 +41,14 @@ EXPORT(_dpcomp, int)(double x, double y) { return x < y ? 1 : x == y ? 2 : x > y
 EXPORT(_fdpcomp, int)(float x, float y) { return x < y ? 1 : x == y ? 2 : x > y ? 4 : 0; }
 EXPORT(_ldpcomp, int)(double x, double y) { return x < y ? 1 : x == y ? 2 : x > y ? 4 : 0; }
 
-enum { CLASS_SIGNALING = 1, CLASS_QUIET = 2, CLASS_INFINITE = 4, CLASS_NORMAL = 8, CLASS_SUBNORMAL = 16, CLASS_ZERO = 32 };
+enum {
+    CLASS_SIGNALING = 1,
+    CLASS_QUIET = 2,
+    CLASS_INFINITE = 4,
+    CLASS_NORMAL = 8,
+    CLASS_SUBNORMAL = 16,
+    CLASS_ZERO = 32
+};
 
 EXPORT(_fpclass, int)(double x)
 {
@@ -47,9 +58,16 @@ EXPORT(_fpclass, int)(double x)
     if (number == FP_NAN) {
         return bits >> 51 & 1 ? CLASS_QUIET : CLASS_SIGNALING;
     }
-    int class = number == FP_INFINITE ? CLASS_INFINITE : number == FP_NORMAL ? CLASS_NORMAL : number == FP_ZERO ? CLASS_ZERO : CLASS_SUBNORMAL;
+    int class = number == FP_INFINITE ? CLASS_INFINITE
+                : number == FP_NORMAL ? CLASS_NORMAL
+                : number == FP_ZERO   ? CLASS_ZERO
+                                      : CLASS_SUBNORMAL;
     /* positive ones: zero 0x40, subnormal 0x80, normal 0x100, infinite 0x200 */
-    return signbit(x) ? class : class == CLASS_INFINITE ? 0x200 : class == CLASS_NORMAL ? 0x100 : class == CLASS_SUBNORMAL ? 0x80 : 0x40;
+    return signbit(x)                 ? class
+           : class == CLASS_INFINITE  ? 0x200
+           : class == CLASS_NORMAL    ? 0x100
+           : class == CLASS_SUBNORMAL ? 0x80
+                                      : 0x40;
 }
 
 /* ---- Microsoft's names ---- */
@@ -92,25 +110,38 @@ EXPORT(scalblnf, float)(float x, int n) { return scalbnf(x, n); }
 
 /* ---- long double ---- */
 
-#define LONG_DOUBLE_1(name) EXPORT(name##l, double)(double x) { return name(x); }
-#define LONG_DOUBLE_2(name) EXPORT(name##l, double)(double x, double y) { return name(x, y); }
-#define LONG_COMPLEX(name) EXPORT(name##l, double complex)(double complex x) { return name(x); }
-#define LONG_COMPLEX_PART(name) EXPORT(name##l, double)(double complex x) { return name(x); }
+#define LONG_DOUBLE_1(name) \
+    EXPORT(name##l, double)(double x) { return name(x); }
+#define LONG_DOUBLE_2(name) \
+    EXPORT(name##l, double)(double x, double y) { return name(x, y); }
+#define LONG_COMPLEX(name) \
+    EXPORT(name##l, double complex)(double complex x) { return name(x); }
+#define LONG_COMPLEX_PART(name) \
+    EXPORT(name##l, double)(double complex x) { return name(x); }
 
-LONG_DOUBLE_1(acos) LONG_DOUBLE_1(asin) LONG_DOUBLE_1(atan) LONG_DOUBLE_1(cos) LONG_DOUBLE_1(sin) LONG_DOUBLE_1(tan)
-LONG_DOUBLE_1(acosh) LONG_DOUBLE_1(asinh) LONG_DOUBLE_1(atanh) LONG_DOUBLE_1(cosh) LONG_DOUBLE_1(sinh) LONG_DOUBLE_1(tanh)
-LONG_DOUBLE_1(exp) LONG_DOUBLE_1(exp2) LONG_DOUBLE_1(expm1) LONG_DOUBLE_1(log) LONG_DOUBLE_1(log2) LONG_DOUBLE_1(log10)
-LONG_DOUBLE_1(log1p) LONG_DOUBLE_1(logb) LONG_DOUBLE_1(sqrt) LONG_DOUBLE_1(cbrt) LONG_DOUBLE_1(ceil) LONG_DOUBLE_1(floor)
-LONG_DOUBLE_1(trunc) LONG_DOUBLE_1(round) LONG_DOUBLE_1(rint) LONG_DOUBLE_1(nearbyint) LONG_DOUBLE_1(fabs)
-LONG_DOUBLE_1(erf) LONG_DOUBLE_1(erfc) LONG_DOUBLE_1(tgamma) LONG_DOUBLE_1(lgamma)
-LONG_DOUBLE_2(atan2) LONG_DOUBLE_2(pow) LONG_DOUBLE_2(hypot) LONG_DOUBLE_2(fmod) LONG_DOUBLE_2(remainder)
-LONG_DOUBLE_2(fdim) LONG_DOUBLE_2(fmax) LONG_DOUBLE_2(fmin) LONG_DOUBLE_2(copysign) LONG_DOUBLE_2(nextafter)
-LONG_COMPLEX(ccos) LONG_COMPLEX(ccosh) LONG_COMPLEX(cexp) LONG_COMPLEX(clog) LONG_COMPLEX(conj) LONG_COMPLEX(cproj)
-LONG_COMPLEX(csin) LONG_COMPLEX(csinh) LONG_COMPLEX(csqrt) LONG_COMPLEX(ctan) LONG_COMPLEX(ctanh) LONG_COMPLEX(cacos)
-LONG_COMPLEX(cacosh) LONG_COMPLEX(casin) LONG_COMPLEX(casinh) LONG_COMPLEX(catan) LONG_COMPLEX(catanh)
-LONG_COMPLEX_PART(cabs) LONG_COMPLEX_PART(carg) LONG_COMPLEX_PART(creal) LONG_COMPLEX_PART(cimag)
+LONG_DOUBLE_1(acos)
+LONG_DOUBLE_1(asin) LONG_DOUBLE_1(atan) LONG_DOUBLE_1(cos) LONG_DOUBLE_1(sin) LONG_DOUBLE_1(tan) LONG_DOUBLE_1(acosh)
+    LONG_DOUBLE_1(asinh) LONG_DOUBLE_1(atanh) LONG_DOUBLE_1(cosh) LONG_DOUBLE_1(sinh) LONG_DOUBLE_1(tanh)
+        LONG_DOUBLE_1(exp) LONG_DOUBLE_1(exp2) LONG_DOUBLE_1(expm1) LONG_DOUBLE_1(log) LONG_DOUBLE_1(log2)
+            LONG_DOUBLE_1(log10) LONG_DOUBLE_1(log1p) LONG_DOUBLE_1(logb) LONG_DOUBLE_1(sqrt) LONG_DOUBLE_1(cbrt)
+                LONG_DOUBLE_1(ceil) LONG_DOUBLE_1(floor) LONG_DOUBLE_1(trunc) LONG_DOUBLE_1(round) LONG_DOUBLE_1(rint)
+                    LONG_DOUBLE_1(nearbyint) LONG_DOUBLE_1(fabs) LONG_DOUBLE_1(erf) LONG_DOUBLE_1(erfc)
+                        LONG_DOUBLE_1(tgamma) LONG_DOUBLE_1(lgamma) LONG_DOUBLE_2(atan2) LONG_DOUBLE_2(pow)
+                            LONG_DOUBLE_2(hypot) LONG_DOUBLE_2(fmod) LONG_DOUBLE_2(remainder) LONG_DOUBLE_2(fdim)
+                                LONG_DOUBLE_2(fmax) LONG_DOUBLE_2(fmin) LONG_DOUBLE_2(copysign) LONG_DOUBLE_2(nextafter)
+                                    LONG_COMPLEX(ccos) LONG_COMPLEX(ccosh) LONG_COMPLEX(cexp) LONG_COMPLEX(clog)
+                                        LONG_COMPLEX(conj) LONG_COMPLEX(cproj) LONG_COMPLEX(csin) LONG_COMPLEX(csinh)
+                                            LONG_COMPLEX(csqrt) LONG_COMPLEX(ctan) LONG_COMPLEX(ctanh)
+                                                LONG_COMPLEX(cacos) LONG_COMPLEX(cacosh) LONG_COMPLEX(casin)
+                                                    LONG_COMPLEX(casinh) LONG_COMPLEX(catan) LONG_COMPLEX(catanh)
+                                                        LONG_COMPLEX_PART(cabs) LONG_COMPLEX_PART(carg)
+                                                            LONG_COMPLEX_PART(creal) LONG_COMPLEX_PART(cimag)
 
-EXPORT(cpowl, double complex)(double complex x, double complex y) { return cpow(x, y); }
+                                                                EXPORT(cpowl, double complex)(double complex x,
+                                                                                              double complex y)
+{
+    return cpow(x, y);
+}
 EXPORT(nexttoward, double)(double x, double y) { return nextafter(x, y); }
 EXPORT(nexttowardl, double)(double x, double y) { return nextafter(x, y); }
 EXPORT(ldexpl, double)(double x, int n) { return ldexp(x, n); }
@@ -164,7 +195,4 @@ EXPORT(fegetround, int)(void)
     return i << 8;
 }
 
-EXPORT(fesetround, int)(int rounding)
-{
-    return rounding & ~0x300 ? 1 : fesetround(roundings[rounding >> 8]);
-}
+EXPORT(fesetround, int)(int rounding) { return rounding & ~0x300 ? 1 : fesetround(roundings[rounding >> 8]); }

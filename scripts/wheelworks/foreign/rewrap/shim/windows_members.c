@@ -1,4 +1,4 @@
-/* Members of types that are `long`: T_LONG and T_ULONG of structmember.h (Py_T_LONG, Py_T_ULONG) have 32 bits on Windows.
+/* Members of types that are `long`: T_LONG and T_ULONG of structmember.h (Py_T_LONG, Py_T_ULONG) have 32 bits there.
 
    A read-only one becomes T_INT or T_UINT. A writable one becomes an attribute with a getter and a setter of this file,
    since T_INT accepts values out of range (with a RuntimeWarning), where T_LONG raises OverflowError.
@@ -232,11 +232,11 @@ convert_spec(PyType_Spec *spec, SpecCopy *copy)
     return replace_tables((PyMemberDef **)&members->pfunc, (GetSet **)&attributes->pfunc) < 0 ? NULL : &copy->spec;
 }
 
-#define MAKE_TYPE(call)                                                                                                  \
-    SpecCopy copy;                                                                                                       \
-    PyType_Spec *converted = convert_spec(spec, &copy);                                                                  \
-    PyObject *type = converted ? (call) : PyErr_NoMemory();                                                              \
-    free(copy.slots);                                                                                                    \
+#define MAKE_TYPE(call)                                     \
+    SpecCopy copy;                                          \
+    PyType_Spec *converted = convert_spec(spec, &copy);     \
+    PyObject *type = converted ? (call) : PyErr_NoMemory(); \
+    free(copy.slots);                                       \
     return type
 
 EXPORT(PyType_FromSpec, PyObject *)(PyType_Spec *spec) { MAKE_TYPE(PyType_FromSpec(converted)); }
@@ -251,7 +251,8 @@ EXPORT(PyType_FromModuleAndSpec, PyObject *)(PyObject *module, PyType_Spec *spec
     MAKE_TYPE(PyType_FromModuleAndSpec(module, converted, bases));
 }
 
-extern __attribute__((weak)) PyObject *PyType_FromMetaclass(PyTypeObject *, PyObject *, PyType_Spec *, PyObject *); /* 3.12 */
+extern __attribute__((weak)) PyObject *PyType_FromMetaclass(PyTypeObject *, PyObject *, PyType_Spec *,
+                                                            PyObject *); /* 3.12 */
 
 EXPORT(PyType_FromMetaclass, PyObject *)(PyTypeObject *meta, PyObject *module, PyType_Spec *spec, PyObject *bases)
 {

@@ -10,7 +10,13 @@
 
 enum { PAGE = 0x1000, GRANULARITY = 0x10000 };
 enum { MEM_COMMIT = 0x1000, MEM_RESERVE = 0x2000, MEM_DECOMMIT = 0x4000, MEM_RELEASE = 0x8000, MEM_FREE = 0x10000 };
-enum { MEM_PRIVATE = 0x20000, MEM_MAPPED = 0x40000, MEM_IMAGE = 0x1000000, MEM_TOP_DOWN = 0x100000, MEM_RESET = 0x80000 };
+enum {
+    MEM_PRIVATE = 0x20000,
+    MEM_MAPPED = 0x40000,
+    MEM_IMAGE = 0x1000000,
+    MEM_TOP_DOWN = 0x100000,
+    MEM_RESET = 0x80000
+};
 
 /* PAGE_NOACCESS ... and mmap's protections */
 static const struct {
@@ -76,7 +82,8 @@ reserve(void *wanted, size_t size)
 {
     if (wanted != NULL) {
         u8 *start = (u8 *)((uintptr_t)wanted & ~(uintptr_t)(GRANULARITY - 1));
-        u8 *memory = mmap(start, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
+        u8 *memory =
+            mmap(start, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0);
         if (memory != start && memory != MAP_FAILED) { /* a kernel before 4.17 takes the address as a hint */
             munmap(memory, size);
         }
@@ -130,7 +137,8 @@ allocate_pages(void *wanted, size_t size, u32 kind, int native)
 EXPORT(VirtualAlloc, void *)(void *wanted, size_t size, u32 kind, u32 protection)
 {
     int native = to_native(protection);
-    if (size == 0 || native < 0 || kind & ~(u32)(MEM_COMMIT | MEM_RESERVE | MEM_TOP_DOWN) || !(kind & (MEM_COMMIT | MEM_RESERVE))) {
+    if (size == 0 || native < 0 || kind & ~(u32)(MEM_COMMIT | MEM_RESERVE | MEM_TOP_DOWN) ||
+        !(kind & (MEM_COMMIT | MEM_RESERVE))) {
         fail(ERROR_INVALID_PARAMETER);
         return NULL;
     }
@@ -305,11 +313,20 @@ EXPORT(HeapSize, size_t)(HANDLE heap, u32 flags, const void *memory)
 
 /* LocalAlloc, GlobalAlloc: a movable block never moves, so that its handle is its address. */
 enum { ZERO_INITIALIZED = 0x40 };
-#define MAKE_BLOCK(flags, size) ((flags) & ZERO_INITIALIZED ? calloc(1, (size) ? (size) : 1) : malloc((size) ? (size) : 1))
+#define MAKE_BLOCK(flags, size) \
+    ((flags) & ZERO_INITIALIZED ? calloc(1, (size) ? (size) : 1) : malloc((size) ? (size) : 1))
 EXPORT(LocalAlloc, void *)(u32 flags, size_t size) { return MAKE_BLOCK(flags, size); }
 EXPORT(GlobalAlloc, void *)(u32 flags, size_t size) { return MAKE_BLOCK(flags, size); }
-EXPORT(LocalFree, void *)(void *block) { free(block); return NULL; }
-EXPORT(GlobalFree, void *)(void *block) { free(block); return NULL; }
+EXPORT(LocalFree, void *)(void *block)
+{
+    free(block);
+    return NULL;
+}
+EXPORT(GlobalFree, void *)(void *block)
+{
+    free(block);
+    return NULL;
+}
 EXPORT(GlobalLock, void *)(void *block) { return block; }
 EXPORT(GlobalUnlock, BOOL)(void *block) { return fail(ERROR_SUCCESS); } /* 0: not locked any more */
 EXPORT(GlobalSize, size_t)(void *block) { return malloc_usable_size(block); }

@@ -55,7 +55,7 @@ EXPORT(LoadLibraryA, HANDLE)(const char *name) { return find_module(name); }
 EXPORT(LoadLibraryExA, HANDLE)(const char *name, HANDLE file, u32 flags) { return find_module(name); }
 EXPORT(LoadLibraryW, HANDLE)(const WCHAR *name) { return find_wide_module(name); }
 EXPORT(LoadLibraryExW, HANDLE)(const WCHAR *name, HANDLE file, u32 flags) { return find_wide_module(name); }
-EXPORT(FreeLibrary, BOOL)(HANDLE module) { return 1; } /* each handle is one of a library that stays */
+EXPORT(FreeLibrary, BOOL)(HANDLE module) { return 1; }               /* each handle is one of a library that stays */
 EXPORT(DisableThreadLibraryCalls, BOOL)(HANDLE module) { return 1; } /* allowed to have no effect */
 
 enum { FROM_ADDRESS = 4 };
@@ -121,17 +121,17 @@ find_module_path(HANDLE module, char *buffer, size_t size)
     return buffer;
 }
 
-#define MODULE_PATH(copy)                                                                                                \
-    char buffer[4096];                                                                                                   \
-    const char *path = find_module_path(module, buffer, sizeof(buffer));                                                 \
-    if (path == NULL) {                                                                                                  \
-        return (u32)fail(ERROR_MOD_NOT_FOUND);                                                                           \
-    }                                                                                                                    \
-    u32 length = copy(path, to, size);                                                                                   \
-    if (length > size) {                                                                                                 \
-        fail(ERROR_INSUFFICIENT_BUFFER);                                                                                 \
-        return size;                                                                                                     \
-    }                                                                                                                    \
+#define MODULE_PATH(copy)                                                \
+    char buffer[4096];                                                   \
+    const char *path = find_module_path(module, buffer, sizeof(buffer)); \
+    if (path == NULL) {                                                  \
+        return (u32)fail(ERROR_MOD_NOT_FOUND);                           \
+    }                                                                    \
+    u32 length = copy(path, to, size);                                   \
+    if (length > size) {                                                 \
+        fail(ERROR_INSUFFICIENT_BUFFER);                                 \
+        return size;                                                     \
+    }                                                                    \
     return length
 EXPORT(GetModuleFileNameW, u32)(HANDLE module, WCHAR *to, u32 size) { MODULE_PATH(copy_out); }
 EXPORT(GetModuleFileNameA, u32)(HANDLE module, char *to, u32 size) { MODULE_PATH(copy_out_narrow); }

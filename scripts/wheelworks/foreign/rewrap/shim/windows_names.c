@@ -129,13 +129,13 @@ typedef struct windows_address {
 
 static const struct {
     int windows, native;
-} lookup_flags[] = {{1, AI_PASSIVE},  {2, AI_CANONNAME},  {4, AI_NUMERICHOST}, {8, AI_NUMERICSERV},
-                    {0x100, AI_ALL},  {0x400, AI_ADDRCONFIG}, {0x800, AI_V4MAPPED}};
+} lookup_flags[] = {{1, AI_PASSIVE}, {2, AI_CANONNAME},      {4, AI_NUMERICHOST}, {8, AI_NUMERICSERV},
+                    {0x100, AI_ALL}, {0x400, AI_ADDRCONFIG}, {0x800, AI_V4MAPPED}};
 
 static const struct {
     int native;
     u32 windows;
-} lookup_errors[] = {{EAI_AGAIN, 11002},  {EAI_FAIL, 11003}, {EAI_FAMILY, 10047}, {EAI_MEMORY, 8},
+} lookup_errors[] = {{EAI_AGAIN, 11002},   {EAI_FAIL, 11003},     {EAI_FAMILY, 10047},  {EAI_MEMORY, 8},
                      {EAI_SERVICE, 10109}, {EAI_SOCKTYPE, 10044}, {EAI_BADFLAGS, 10022}};
 
 static int
@@ -171,8 +171,14 @@ convert_address(const struct addrinfo *from)
     }
     memcpy(address, from->ai_addr, from->ai_addrlen);
     *(u16 *)address = (u16)to_windows_family(from->ai_family);
-    *to = (WindowsAddress){0, to_windows_family(from->ai_family), from->ai_socktype, from->ai_protocol, from->ai_addrlen,
-                           from->ai_canonname ? strdup(from->ai_canonname) : NULL, address, NULL};
+    *to = (WindowsAddress){0,
+                           to_windows_family(from->ai_family),
+                           from->ai_socktype,
+                           from->ai_protocol,
+                           from->ai_addrlen,
+                           from->ai_canonname ? strdup(from->ai_canonname) : NULL,
+                           address,
+                           NULL};
     return to;
 }
 
@@ -215,7 +221,8 @@ EXPORT(getnameinfo, int)
     socklen_t length = import_address(address, size, &copy);
     int native = (flags & 1 ? NI_NOFQDN : 0) | (flags & 2 ? NI_NUMERICHOST : 0) | (flags & 4 ? NI_NAMEREQD : 0) |
                  (flags & 8 ? NI_NUMERICSERV : 0) | (flags & 16 ? NI_DGRAM : 0);
-    return convert_lookup_error(getnameinfo((struct sockaddr *)&copy, length, host, host_size, service, service_size, native));
+    return convert_lookup_error(
+        getnameinfo((struct sockaddr *)&copy, length, host, host_size, service, service_size, native));
 }
 
 /* ---- older names ---- */
@@ -234,8 +241,8 @@ convert_host(const struct hostent *host)
         fail_socket(11001);
         return NULL;
     }
-    result = (WindowsHost){host->h_name, host->h_aliases, (short)to_windows_family(host->h_addrtype), (short)host->h_length,
-                           host->h_addr_list};
+    result = (WindowsHost){host->h_name, host->h_aliases, (short)to_windows_family(host->h_addrtype),
+                           (short)host->h_length, host->h_addr_list};
     return &result;
 }
 

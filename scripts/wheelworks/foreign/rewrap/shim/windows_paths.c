@@ -21,13 +21,13 @@ attributes_of(const struct stat *status)
 }
 
 /* Do `call` with the path in `name`, and free it. */
-#define WITH_PATH(copy, call)                                                                                            \
-    char *name = copy;                                                                                                   \
-    if (name == NULL) {                                                                                                  \
-        return fail(ERROR_INVALID_PARAMETER);                                                                            \
-    }                                                                                                                    \
-    BOOL done = (call) == 0 ? 1 : fail_errno();                                                                          \
-    free(name);                                                                                                          \
+#define WITH_PATH(copy, call)                   \
+    char *name = copy;                          \
+    if (name == NULL) {                         \
+        return fail(ERROR_INVALID_PARAMETER);   \
+    }                                           \
+    BOOL done = (call) == 0 ? 1 : fail_errno(); \
+    free(name);                                 \
     return done
 
 static BOOL
@@ -127,8 +127,9 @@ EXPORT(GetFileInformationByHandle, BOOL)(HANDLE handle, FileInformation *to)
     release(file);
     if (known) {
         u64 size = (u64)status.st_size, index = status.st_ino;
-        *to = (FileInformation){attributes_of(&status), times_of(&status), (u32)status.st_dev, (u32)(size >> 32), (u32)size,
-                                (u32)status.st_nlink, (u32)(index >> 32), (u32)index};
+        *to = (FileInformation){attributes_of(&status), times_of(&status), (u32)status.st_dev,
+                                (u32)(size >> 32),      (u32)size,         (u32)status.st_nlink,
+                                (u32)(index >> 32),     (u32)index};
     }
     return known;
 }
@@ -154,7 +155,8 @@ EXPORT(GetTempPathW, u32)(u32 size, WCHAR *to)
 EXPORT(GetFullPathNameW, u32)(const WCHAR *path, u32 size, WCHAR *to, WCHAR **file)
 {
     char *name = copy_path(path), *folder = getcwd(NULL, 0), *whole = NULL;
-    if (name == NULL || folder == NULL || asprintf(&whole, "%s%s%s", *name == '/' ? "" : folder, *name == '/' ? "" : "/", name) < 0) {
+    if (name == NULL || folder == NULL ||
+        asprintf(&whole, "%s%s%s", *name == '/' ? "" : folder, *name == '/' ? "" : "/", name) < 0) {
         whole = NULL;
     }
     u32 length = whole ? copy_out(whole, to, size) : (u32)fail(ERROR_NOT_ENOUGH_MEMORY);
@@ -194,7 +196,8 @@ EXPORT(GetDiskFreeSpaceExW, BOOL)(const WCHAR *path, u64 *available, u64 *total,
     BOOL known = name && statvfs(name, &status) == 0 ? 1 : fail_errno();
     free(name);
     u64 *places[] = {available, total, left};
-    u64 values[] = {status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize, status.f_bfree * status.f_frsize};
+    u64 values[] = {status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize,
+                    status.f_bfree * status.f_frsize};
     for (int i = 0; known && i < 3; i++) {
         if (places[i] != NULL) {
             *places[i] = values[i];
@@ -241,7 +244,9 @@ find_next(Search *search, FindData *to)
             continue;
         }
         u64 size = (u64)status.st_size;
-        *to = (FindData){.attributes = attributes_of(&status), .times = times_of(&status), .size_high = (u32)(size >> 32),
+        *to = (FindData){.attributes = attributes_of(&status),
+                         .times = times_of(&status),
+                         .size_high = (u32)(size >> 32),
                          .size_low = (u32)size};
         if (copy_out(found->d_name, to->name, 260) < 260) {
             return 1;

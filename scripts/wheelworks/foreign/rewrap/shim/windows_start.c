@@ -138,7 +138,7 @@ set_stack(Teb *teb)
     }
 }
 
-/* Windows calls the entry points where a thread starts; here they are called where a thread first asks for its TEB, since
+/* Windows calls the entry points where a thread starts; here they are called where a thread first asks for its TEB:
    most threads are Python's own and never do. */
 static Teb *
 make_teb(void)
@@ -311,7 +311,8 @@ EXPORT(IsProcessorFeaturePresent, BOOL)(u32 feature)
 static void
 map_shared_data(void)
 {
-    u8 *data = mmap((void *)SHARED_DATA, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    u8 *data = mmap((void *)SHARED_DATA, 4096, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (data != (u8 *)SHARED_DATA) {
         fail_shim("the address of Windows' shared data, 0x7ffe0000, isn't free");
     }

@@ -115,8 +115,8 @@ EXPORT(fputws, int)(const WCHAR *text, FILE *stream)
 
 static const struct {
     int windows, native;
-} open_flags[] = {{1, O_WRONLY},      {2, O_RDWR},        {8, O_APPEND},   {0x100, O_CREAT}, {0x200, O_TRUNC},
-                  {0x400, O_EXCL},    {0x80, O_CLOEXEC},  {0x2000, O_DIRECTORY}};
+} open_flags[] = {{1, O_WRONLY},    {2, O_RDWR},     {8, O_APPEND},     {0x100, O_CREAT},
+                  {0x200, O_TRUNC}, {0x400, O_EXCL}, {0x80, O_CLOEXEC}, {0x2000, O_DIRECTORY}};
 enum { IGNORED_FLAGS = 0x8000 | 0x4000 | 0x20 | 0x10 | 0x1000 }; /* binary, text, sequential, random, short-lived */
 
 static int
@@ -148,7 +148,10 @@ open_descriptor(char *path, int flags, int mode)
 }
 
 /* _open and _wopen are variadic: their third argument is in a register all the same. */
-EXPORT(_open, int)(const char *path, int flags, int mode) { return open_descriptor(copy_narrow_path(path), flags, mode); }
+EXPORT(_open, int)(const char *path, int flags, int mode)
+{
+    return open_descriptor(copy_narrow_path(path), flags, mode);
+}
 EXPORT(_wopen, int)(const WCHAR *path, int flags, int mode) { return open_descriptor(copy_path(path), flags, mode); }
 EXPORT(_sopen_s, int)(int *descriptor, const char *path, int flags, int sharing, int mode)
 {
@@ -161,7 +164,10 @@ EXPORT(_wsopen_s, int)(int *descriptor, const WCHAR *path, int flags, int sharin
     return *descriptor < 0 ? errno : 0;
 }
 EXPORT(_close, int)(int descriptor) { return close(descriptor); }
-EXPORT(_read, int)(int descriptor, void *to, u32 count) { return (int)read(descriptor, to, count > INT32_MAX ? INT32_MAX : count); }
+EXPORT(_read, int)(int descriptor, void *to, u32 count)
+{
+    return (int)read(descriptor, to, count > INT32_MAX ? INT32_MAX : count);
+}
 EXPORT(_write, int)(int descriptor, const void *from, u32 count)
 {
     return (int)write(descriptor, from, count > INT32_MAX ? INT32_MAX : count);
@@ -185,11 +191,11 @@ EXPORT(_setmode, int)(int descriptor, int mode) { return fcntl(descriptor, F_GET
 
 /* ---- files by name ---- */
 
-#define WITH_PATH(copy, call)                                                                                            \
-    char *name = copy;                                                                                                   \
-    int result = name ? (call) : -1, error = errno;                                                                      \
-    free(name);                                                                                                          \
-    errno = error;                                                                                                       \
+#define WITH_PATH(copy, call)                       \
+    char *name = copy;                              \
+    int result = name ? (call) : -1, error = errno; \
+    free(name);                                     \
+    errno = error;                                  \
     return result
 
 EXPORT(remove, int)(const char *path) { WITH_PATH(copy_narrow_path(path), unlink(name)); }
@@ -216,7 +222,10 @@ rename_file(char *from, char *to)
     return result;
 }
 
-EXPORT(rename, int)(const char *from, const char *to) { return rename_file(copy_narrow_path(from), copy_narrow_path(to)); }
+EXPORT(rename, int)(const char *from, const char *to)
+{
+    return rename_file(copy_narrow_path(from), copy_narrow_path(to));
+}
 EXPORT(_wrename, int)(const WCHAR *from, const WCHAR *to) { return rename_file(copy_path(from), copy_path(to)); }
 
 EXPORT(_getcwd, char *)(char *to, int size) { return getcwd(to, to ? (size_t)size : 0); }
@@ -258,13 +267,13 @@ typedef struct { /* struct _stat64 */
 } Status64;
 _Static_assert(sizeof(Status32) == 48 && sizeof(Status64) == 56, "the layout of sys/stat.h");
 
-#define FILL_STATUS(to, from)                                                                                            \
-    memset(to, 0, sizeof(*(to)));                                                                                        \
-    (to)->mode = (u16)((from).st_mode & (0777 | S_IFMT)); /* the types of files have Linux's numbers */                  \
-    (to)->links = (int16_t)(from).st_nlink;                                                                              \
-    (to)->size = (__typeof__((to)->size))(from).st_size;                                                                 \
-    (to)->accessed = (from).st_atime;                                                                                    \
-    (to)->modified = (from).st_mtime;                                                                                    \
+#define FILL_STATUS(to, from)                                                                           \
+    memset(to, 0, sizeof(*(to)));                                                                       \
+    (to)->mode = (u16)((from).st_mode & (0777 | S_IFMT)); /* the types of files have Linux's numbers */ \
+    (to)->links = (int16_t)(from).st_nlink;                                                             \
+    (to)->size = (__typeof__((to)->size))(from).st_size;                                                \
+    (to)->accessed = (from).st_atime;                                                                   \
+    (to)->modified = (from).st_mtime;                                                                   \
     (to)->created = (from).st_ctime
 
 static int
@@ -296,9 +305,12 @@ read_status(char *path, struct stat *status)
 }
 
 #define STATUS(fill, call) \
-    struct stat status; \
+    struct stat status;    \
     return fill(call, &status, to)
-EXPORT(_stat64i32, int)(const char *path, Status32 *to) { STATUS(fill_32, read_status(copy_narrow_path(path), &status)); }
+EXPORT(_stat64i32, int)(const char *path, Status32 *to)
+{
+    STATUS(fill_32, read_status(copy_narrow_path(path), &status));
+}
 EXPORT(_wstat64i32, int)(const WCHAR *path, Status32 *to) { STATUS(fill_32, read_status(copy_path(path), &status)); }
 EXPORT(_fstat64i32, int)(int descriptor, Status32 *to) { STATUS(fill_32, fstat(descriptor, &status)); }
 EXPORT(_stat64, int)(const char *path, Status64 *to) { STATUS(fill_64, read_status(copy_narrow_path(path), &status)); }

@@ -1,5 +1,5 @@
 /* Texts in Microsoft's C library: Microsoft's own functions, those whose name ends in _s, and all of wide characters.
-   Source: string.h, wchar.h, corecrt_wstring.h; https://learn.microsoft.com/cpp/c-runtime-library/string-manipulation-crt */
+   Source: string.h, wchar.h, corecrt_wstring.h; learn.microsoft.com/cpp/c-runtime-library/string-manipulation-crt */
 
 #include <ctype.h>
 #include <wchar.h>
@@ -66,7 +66,7 @@ EXPORT(_atoi64, int64_t)(const char *text) { return strtoll(text, NULL, 10); }
 EXPORT(_strtod_l, double)(const char *text, char **end, void *locale) { return strtod(text, end); }
 EXPORT(_strtof_l, float)(const char *text, char **end, void *locale) { return strtof(text, end); }
 
-/* ---- with a size: a text that doesn't fit leaves an empty one, and an error without a handler ends the process ---- */
+/* ---- with a size: a text that doesn't fit leaves an empty one, an error without a handler ends the process ---- */
 
 extern void w__invalid_parameter_noinfo(void);
 
@@ -81,21 +81,21 @@ refuse(void *to, size_t unit, int error)
 }
 
 /* One body for narrow and wide texts: append at most `limit` units of `from` behind the first `used` ones of `to`. */
-#define APPEND_CHECKED(type, length_of)                                                                                  \
-    if (to == NULL || size == 0 || from == NULL) {                                                                       \
-        return refuse(size ? to : NULL, sizeof(type), EINVAL);                                                           \
-    }                                                                                                                    \
-    size_t length = length_of(from, limit == TRUNCATE ? (size_t)-1 : limit);                                             \
-    if (used >= size) {                                                                                                  \
-        return refuse(to, sizeof(type), EINVAL);                                                                         \
-    }                                                                                                                    \
-    if (length >= size - used && limit != TRUNCATE) {                                                                    \
-        return refuse(to, sizeof(type), ERANGE);                                                                         \
-    }                                                                                                                    \
-    int truncated = length >= size - used;                                                                               \
-    length = truncated ? size - used - 1 : length;                                                                       \
-    memcpy(to + used, from, length * sizeof(type));                                                                      \
-    to[used + length] = 0;                                                                                               \
+#define APPEND_CHECKED(type, length_of)                                      \
+    if (to == NULL || size == 0 || from == NULL) {                           \
+        return refuse(size ? to : NULL, sizeof(type), EINVAL);               \
+    }                                                                        \
+    size_t length = length_of(from, limit == TRUNCATE ? (size_t)-1 : limit); \
+    if (used >= size) {                                                      \
+        return refuse(to, sizeof(type), EINVAL);                             \
+    }                                                                        \
+    if (length >= size - used && limit != TRUNCATE) {                        \
+        return refuse(to, sizeof(type), ERANGE);                             \
+    }                                                                        \
+    int truncated = length >= size - used;                                   \
+    length = truncated ? size - used - 1 : length;                           \
+    memcpy(to + used, from, length * sizeof(type));                          \
+    to[used + length] = 0;                                                   \
     return truncated ? STRUNCATE : 0
 
 static size_t
@@ -122,7 +122,10 @@ append_wide(WCHAR *to, size_t size, size_t used, const WCHAR *from, size_t limit
 
 #define NO_LIMIT ((size_t)-2)
 EXPORT(strcpy_s, int)(char *to, size_t size, const char *from) { return append_narrow(to, size, 0, from, NO_LIMIT); }
-EXPORT(strncpy_s, int)(char *to, size_t size, const char *from, size_t limit) { return append_narrow(to, size, 0, from, limit); }
+EXPORT(strncpy_s, int)(char *to, size_t size, const char *from, size_t limit)
+{
+    return append_narrow(to, size, 0, from, limit);
+}
 EXPORT(strcat_s, int)(char *to, size_t size, const char *from)
 {
     return append_narrow(to, size, to ? strnlen(to, size) : 0, from, NO_LIMIT);
@@ -132,7 +135,10 @@ EXPORT(strncat_s, int)(char *to, size_t size, const char *from, size_t limit)
     return append_narrow(to, size, to ? strnlen(to, size) : 0, from, limit);
 }
 EXPORT(wcscpy_s, int)(WCHAR *to, size_t size, const WCHAR *from) { return append_wide(to, size, 0, from, NO_LIMIT); }
-EXPORT(wcsncpy_s, int)(WCHAR *to, size_t size, const WCHAR *from, size_t limit) { return append_wide(to, size, 0, from, limit); }
+EXPORT(wcsncpy_s, int)(WCHAR *to, size_t size, const WCHAR *from, size_t limit)
+{
+    return append_wide(to, size, 0, from, limit);
+}
 EXPORT(wcscat_s, int)(WCHAR *to, size_t size, const WCHAR *from)
 {
     return append_wide(to, size, to ? limited_wide_length(to, size) : 0, from, NO_LIMIT);
@@ -236,7 +242,10 @@ EXPORT(wcsstr, WCHAR *)(const WCHAR *text, const WCHAR *wanted)
     return (WCHAR *)text;
 }
 
-EXPORT(wcscpy, WCHAR *)(WCHAR *to, const WCHAR *from) { return memmove(to, from, (wide_length(from) + 1) * sizeof(WCHAR)); }
+EXPORT(wcscpy, WCHAR *)(WCHAR *to, const WCHAR *from)
+{
+    return memmove(to, from, (wide_length(from) + 1) * sizeof(WCHAR));
+}
 
 EXPORT(wcsncpy, WCHAR *)(WCHAR *to, const WCHAR *from, size_t count)
 {
@@ -260,25 +269,30 @@ EXPORT(_wcsdup, WCHAR *)(const WCHAR *text)
 }
 
 /* Classes: a unit that is half of a pair belongs to none. */
-#define WIDE_CLASS(name) EXPORT(name, int)(WCHAR unit) { return name(unit); }
-WIDE_CLASS(iswalnum) WIDE_CLASS(iswalpha) WIDE_CLASS(iswcntrl) WIDE_CLASS(iswdigit) WIDE_CLASS(iswgraph) WIDE_CLASS(iswlower)
-WIDE_CLASS(iswprint) WIDE_CLASS(iswpunct) WIDE_CLASS(iswspace) WIDE_CLASS(iswupper) WIDE_CLASS(iswxdigit)
-EXPORT(towlower, WCHAR)(WCHAR unit) { return (WCHAR)towlower(unit); }
+#define WIDE_CLASS(name) \
+    EXPORT(name, int)(WCHAR unit) { return name(unit); }
+WIDE_CLASS(iswalnum)
+WIDE_CLASS(iswalpha) WIDE_CLASS(iswcntrl) WIDE_CLASS(iswdigit) WIDE_CLASS(iswgraph) WIDE_CLASS(iswlower)
+    WIDE_CLASS(iswprint) WIDE_CLASS(iswpunct) WIDE_CLASS(iswspace) WIDE_CLASS(iswupper) WIDE_CLASS(iswxdigit)
+        EXPORT(towlower, WCHAR)(WCHAR unit)
+{
+    return (WCHAR)towlower(unit);
+}
 EXPORT(towupper, WCHAR)(WCHAR unit) { return (WCHAR)towupper(unit); }
 
 /* ---- numbers in wide texts ---- */
 
-#define PARSE_WIDE(call, none)                                                                                           \
-    char *narrow = copy_utf8(text), *stop;                                                                               \
-    if (narrow == NULL) {                                                                                                \
-        errno = ENOMEM;                                                                                                  \
-        return none;                                                                                                     \
-    }                                                                                                                    \
-    __typeof__(call) value = call;                                                                                       \
-    if (end != NULL) { /* what was read is ASCII, but for white space: count units */                                    \
-        *end = (WCHAR *)text + to_utf16(narrow, (size_t)(stop - narrow), NULL, 0, NULL);                                 \
-    }                                                                                                                    \
-    free(narrow);                                                                                                        \
+#define PARSE_WIDE(call, none)                                                           \
+    char *narrow = copy_utf8(text), *stop;                                               \
+    if (narrow == NULL) {                                                                \
+        errno = ENOMEM;                                                                  \
+        return none;                                                                     \
+    }                                                                                    \
+    __typeof__(call) value = call;                                                       \
+    if (end != NULL) { /* what was read is ASCII, but for white space: count units */    \
+        *end = (WCHAR *)text + to_utf16(narrow, (size_t)(stop - narrow), NULL, 0, NULL); \
+    }                                                                                    \
+    free(narrow);                                                                        \
     return value
 
 extern int w_strtol(const char *, char **, int);
@@ -311,7 +325,8 @@ EXPORT(qsort_s, void)
 }
 
 EXPORT(bsearch_s, void *)
-(const void *key, const void *base, size_t count, size_t size, int (*compare)(void *, const void *, const void *), void *context)
+(const void *key, const void *base, size_t count, size_t size, int (*compare)(void *, const void *, const void *),
+ void *context)
 {
     size_t low = 0, high = count;
     while (low < high) {

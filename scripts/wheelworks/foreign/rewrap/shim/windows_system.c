@@ -61,7 +61,8 @@ EXPORT(GlobalMemoryStatusEx, BOOL)(MemoryStatus *to)
     u64 all = (u64)now.totalram * now.mem_unit, left = (u64)(now.freeram + now.bufferram) * now.mem_unit;
     u64 swap = (u64)now.totalswap * now.mem_unit, left_swap = (u64)now.freeswap * now.mem_unit;
     u64 space = 0x7FFFFFFE0000;
-    *to = (MemoryStatus){sizeof(*to), (u32)(100 - left * 100 / all), all, left, all + swap, left + left_swap, space, space, 0};
+    *to = (MemoryStatus){
+        sizeof(*to), (u32)(100 - left * 100 / all), all, left, all + swap, left + left_swap, space, space, 0};
     return 1;
 }
 
@@ -169,8 +170,16 @@ EXPORT(FreeEnvironmentStringsW, BOOL)(WCHAR *block)
     return 1;
 }
 
-EXPORT(GetCommandLineA, char *)(void) { static char line[] = "python"; return line; }
-EXPORT(GetCommandLineW, WCHAR *)(void) { static WCHAR line[] = u"python"; return line; }
+EXPORT(GetCommandLineA, char *)(void)
+{
+    static char line[] = "python";
+    return line;
+}
+EXPORT(GetCommandLineW, WCHAR *)(void)
+{
+    static WCHAR line[] = u"python";
+    return line;
+}
 EXPORT(GetStartupInfoW, void)(u32 *to)
 {
     memset(to, 0, 104); /* STARTUPINFOW: nothing is set but its size */
@@ -207,7 +216,8 @@ EXPORT(FormatMessageA, u32)(u32 flags, const void *source, u32 error, u32 langua
     return length < size ? copy_out_narrow(line, to, size) : (u32)fail(ERROR_INSUFFICIENT_BUFFER);
 }
 
-EXPORT(FormatMessageW, u32)(u32 flags, const void *source, u32 error, u32 language, WCHAR *to, u32 size, void *arguments)
+EXPORT(FormatMessageW, u32)(u32 flags, const void *source, u32 error, u32 language, WCHAR *to, u32 size,
+                            void *arguments)
 {
     char line[256];
     const char *text = find_message(flags, error);

@@ -77,7 +77,11 @@ static u32
 read_utf8(const u8 **text, const u8 *end, int *invalid)
 {
     u32 code = *(*text)++;
-    int more = code < 0x80 ? 0 : code >= 0xC2 && code < 0xE0 ? 1 : code >= 0xE0 && code < 0xF0 ? 2 : code >= 0xF0 && code < 0xF5 ? 3 : -1;
+    int more = code < 0x80                   ? 0
+               : code >= 0xC2 && code < 0xE0 ? 1
+               : code >= 0xE0 && code < 0xF0 ? 2
+               : code >= 0xF0 && code < 0xF5 ? 3
+                                             : -1;
     if (more == 0) {
         return code;
     }

@@ -1,5 +1,5 @@
 /* Time: Microsoft's C library (struct tm has 9 numbers, Linux's two fields more) and Windows' own clocks.
-   Source: time.h; https://learn.microsoft.com/windows/win32/sysinfo/time-functions. A FILETIME counts 100 ns from 1601. */
+   Source: time.h; https://learn.microsoft.com/windows/win32/sysinfo/time-functions. A FILETIME is 100 ns, from 1601. */
 
 #include <sys/time.h>
 #include <time.h>
@@ -26,8 +26,14 @@ export_tm(const struct tm *from, WindowsTm *to)
 static struct tm
 import_tm(const WindowsTm *from)
 {
-    return (struct tm){.tm_sec = from->second, .tm_min = from->minute, .tm_hour = from->hour, .tm_mday = from->day,
-                       .tm_mon = from->month, .tm_year = from->year, .tm_wday = from->weekday, .tm_yday = from->yearday,
+    return (struct tm){.tm_sec = from->second,
+                       .tm_min = from->minute,
+                       .tm_hour = from->hour,
+                       .tm_mday = from->day,
+                       .tm_mon = from->month,
+                       .tm_year = from->year,
+                       .tm_wday = from->weekday,
+                       .tm_yday = from->yearday,
                        .tm_isdst = from->is_dst};
 }
 
@@ -57,7 +63,10 @@ EXPORT(_time64, int64_t)(int64_t *to)
 }
 EXPORT(_gmtime64_s, int)(WindowsTm *to, const int64_t *seconds) { return split_time(gmtime_r, to, seconds); }
 EXPORT(_localtime64_s, int)(WindowsTm *to, const int64_t *seconds) { return split_time(localtime_r, to, seconds); }
-EXPORT(_gmtime64, WindowsTm *)(const int64_t *seconds) { return split_time(gmtime_r, &static_tm, seconds) ? NULL : &static_tm; }
+EXPORT(_gmtime64, WindowsTm *)(const int64_t *seconds)
+{
+    return split_time(gmtime_r, &static_tm, seconds) ? NULL : &static_tm;
+}
 EXPORT(_localtime64, WindowsTm *)(const int64_t *seconds)
 {
     return split_time(localtime_r, &static_tm, seconds) ? NULL : &static_tm;
@@ -124,9 +133,24 @@ EXPORT(_timespec64_get, int)(struct timespec *to, int base)
 }
 
 EXPORT(_tzset, void)(void) { tzset(); }
-EXPORT(_get_timezone, int)(int *seconds) { tzset(); *seconds = (int)timezone; return 0; }
-EXPORT(_get_daylight, int)(int *hours) { tzset(); *hours = daylight; return 0; }
-EXPORT(_get_dstbias, int)(int *seconds) { tzset(); *seconds = daylight ? -3600 : 0; return 0; }
+EXPORT(_get_timezone, int)(int *seconds)
+{
+    tzset();
+    *seconds = (int)timezone;
+    return 0;
+}
+EXPORT(_get_daylight, int)(int *hours)
+{
+    tzset();
+    *hours = daylight;
+    return 0;
+}
+EXPORT(_get_dstbias, int)(int *seconds)
+{
+    tzset();
+    *seconds = daylight ? -3600 : 0;
+    return 0;
+}
 
 /* ---- clocks of Windows ---- */
 
@@ -144,8 +168,16 @@ filetime_of(int64_t seconds, long nanoseconds)
     return (u64)(seconds + SECONDS_FROM_1601) * TICKS + (u64)nanoseconds / 100;
 }
 
-EXPORT(QueryPerformanceCounter, BOOL)(u64 *to) { *to = read_clock(CLOCK_MONOTONIC); return 1; }
-EXPORT(QueryPerformanceFrequency, BOOL)(u64 *to) { *to = TICKS; return 1; }
+EXPORT(QueryPerformanceCounter, BOOL)(u64 *to)
+{
+    *to = read_clock(CLOCK_MONOTONIC);
+    return 1;
+}
+EXPORT(QueryPerformanceFrequency, BOOL)(u64 *to)
+{
+    *to = TICKS;
+    return 1;
+}
 EXPORT(GetTickCount64, u64)(void) { return read_clock(CLOCK_BOOTTIME) / (TICKS / 1000); }
 EXPORT(GetTickCount, u32)(void) { return (u32)w_GetTickCount64(); }
 EXPORT(GetSystemTimePreciseAsFileTime, void)(u64 *to)
@@ -154,7 +186,11 @@ EXPORT(GetSystemTimePreciseAsFileTime, void)(u64 *to)
     memcpy(to, &time, sizeof(time)); /* a FILETIME is aligned to 4 bytes */
 }
 EXPORT(GetSystemTimeAsFileTime, void)(u64 *to) { w_GetSystemTimePreciseAsFileTime(to); }
-EXPORT(QueryUnbiasedInterruptTime, BOOL)(u64 *to) { *to = read_clock(CLOCK_MONOTONIC); return 1; }
+EXPORT(QueryUnbiasedInterruptTime, BOOL)(u64 *to)
+{
+    *to = read_clock(CLOCK_MONOTONIC);
+    return 1;
+}
 
 typedef struct {
     u16 year, month, weekday, day, hour, minute, second, milliseconds;
@@ -163,8 +199,9 @@ typedef struct {
 static void
 fill_system_time(SystemTime *to, const struct tm *parts, long nanoseconds)
 {
-    *to = (SystemTime){(u16)(parts->tm_year + 1900), (u16)(parts->tm_mon + 1), (u16)parts->tm_wday, (u16)parts->tm_mday,
-                       (u16)parts->tm_hour, (u16)parts->tm_min, (u16)parts->tm_sec, (u16)(nanoseconds / 1000000)};
+    *to = (SystemTime){(u16)(parts->tm_year + 1900), (u16)(parts->tm_mon + 1),    (u16)parts->tm_wday,
+                       (u16)parts->tm_mday,          (u16)parts->tm_hour,         (u16)parts->tm_min,
+                       (u16)parts->tm_sec,           (u16)(nanoseconds / 1000000)};
 }
 
 static void
@@ -195,8 +232,12 @@ EXPORT(FileTimeToSystemTime, BOOL)(const void *from, SystemTime *to)
 
 EXPORT(SystemTimeToFileTime, BOOL)(const SystemTime *from, void *to)
 {
-    struct tm parts = {.tm_sec = from->second, .tm_min = from->minute, .tm_hour = from->hour, .tm_mday = from->day,
-                       .tm_mon = from->month - 1, .tm_year = from->year - 1900};
+    struct tm parts = {.tm_sec = from->second,
+                       .tm_min = from->minute,
+                       .tm_hour = from->hour,
+                       .tm_mday = from->day,
+                       .tm_mon = from->month - 1,
+                       .tm_year = from->year - 1900};
     if (from->year < 1601 || from->month < 1 || from->month > 12 || from->day < 1 || from->day > 31) {
         return fail(ERROR_INVALID_PARAMETER);
     }

@@ -110,11 +110,13 @@ undo_save(Context *context, Codes *codes, u32 word)
     u32 x4 = word >> 6 & 15, z6 = word & 63, x3 = word >> 6 & 7, z5 = word & 31;
     u64 offset = 8 * (u64)z6, pop = offset + 8;
     switch (word >> 10) {
-    case 0x32: load_pairs(context, codes, 19 + x4, offset, 0, 0); return;              /* save_regp */
-    case 0x33: load_pairs(context, codes, 19 + x4, 0, pop, 0); return;                 /* save_regp_x */
-    case 0x34: load_one(context, 19 + x4, offset, 0, 0); return;                       /* save_reg */
+    case 0x32: load_pairs(context, codes, 19 + x4, offset, 0, 0); return; /* save_regp */
+    case 0x33: load_pairs(context, codes, 19 + x4, 0, pop, 0); return;    /* save_regp_x */
+    case 0x34: load_one(context, 19 + x4, offset, 0, 0); return;          /* save_reg */
     case 0x35: break;
-    case 0x36: load_pairs(context, codes, 8 + x3, word & 0x200 ? 0 : offset, word & 0x200 ? pop : 0, 1); return; /* save_fregp */
+    case 0x36:
+        load_pairs(context, codes, 8 + x3, word & 0x200 ? 0 : offset, word & 0x200 ? pop : 0, 1);
+        return; /* save_fregp */
     case 0x37: break;
     default: end_unsupported(STATUS_EXCEPTION, "the unwind code 0x%04x", word);
     }
@@ -209,7 +211,7 @@ undo_packed(Context *context, u32 data)
 
 /* ---- full data ---- */
 
-/* Walks are from returns of calls, which are never in a prologue or an epilogue: the codes of the prologue are undone. */
+/* Walks are from returns of calls, which are never in a prologue or an epilogue: all of the prologue is undone. */
 static LanguageHandler *
 undo_full(u8 *base, u32 address, Context *context, void **handler_data)
 {

@@ -56,14 +56,15 @@ typedef struct dispatcher_context { /* DISPATCHER_CONTEXT */
     u8 pc_is_unwound;
     Nonvolatile *registers; /* as they are in the function */
 } DispatcherContext;
-_Static_assert(offsetof(DispatcherContext, handler_data) == 0x38 && offsetof(DispatcherContext, registers) == 0x50, "winnt.h");
+_Static_assert(offsetof(DispatcherContext, handler_data) == 0x38 && offsetof(DispatcherContext, registers) == 0x50,
+               "winnt.h");
 
-/* A function that runs in place of frames that have been unwound: a catch block. Who walks the stack and comes to where it
-   was called goes on at `context`, in the function that the block belongs to. */
+/* A function that runs in place of frames that have been unwound: a catch block. Who walks the stack and comes to where
+   it was called goes on at `context`, in the function that the block belongs to. */
 typedef struct active {
     Context context;
-    u64 frame;            /* the establisher frame that the block was given */
-    int try_low;          /* the state of the try block, or -2 where a module's own run-time runs the block */
+    u64 frame;   /* the establisher frame that the block was given */
+    int try_low; /* the state of the try block, or -2 where a module's own run-time runs the block */
     ExceptionRecord *caught;
     ExceptionRecord *before; /* the current exception outside of the block */
     struct active *outer;
@@ -81,18 +82,18 @@ const RuntimeFunction *find_function(u64 pc, u8 **base);
 LanguageHandler *unwind_function(u8 *base, const RuntimeFunction *function, Context *context, void **handler_data);
 
 /* windows_dispatch.c */
-extern __thread const Walk *current_walk;         /* of the handler that is being called */
+extern __thread const Walk *current_walk;           /* of the handler that is being called */
 extern __thread ExceptionRecord *current_exception; /* that a catch block handles */
 __attribute__((noreturn)) void unwind_to(u64 frame, u64 pc, ExceptionRecord *record, u64 result);
 void dispatch(ExceptionRecord *record, Context *context); /* returns where a handler wants the code to go on */
-Active *running_block(void); /* the innermost block */
+Active *running_block(void);                              /* the innermost block */
 
 /* windows_cxx.c */
 void destroy_exception(const ExceptionRecord *record);
 const ExceptionRecord *find_thrown(const ExceptionRecord *record); /* what a record of ours consolidates for, or NULL */
 
 /* windows_registers.c: assembly */
-u64 call_catch(void *handler, u64 frame, const Nonvolatile *registers);   /* its return address marks a catch block */
+u64 call_catch(void *handler, u64 frame, const Nonvolatile *registers); /* its return address marks a catch block */
 u64 call_consolidated(u64 (*callback)(ExceptionRecord *), ExceptionRecord *record); /* likewise */
 u64 call_funclet(void *function, u64 argument, u64 frame, const Nonvolatile *registers);
 __attribute__((noreturn)) void restore_context(const Context *context);

@@ -44,7 +44,7 @@ static BOOL
 would_take(const Object *object)
 {
     return object->kind == KIND_SEMAPHORE ? object->count > 0
-         : object->kind == KIND_MUTEX     ? object->count == 0 || object->owner == current_thread_id()
+           : object->kind == KIND_MUTEX   ? object->count == 0 || object->owner == current_thread_id()
                                           : object->signaled;
 }
 

@@ -19,15 +19,15 @@ static const struct {
     u32 error;
     int number;
 } errors[] = {
-    {10004, EINTR},          {10009, EBADF},         {10013, EACCES},          {10014, EFAULT},
-    {10022, EINVAL},         {10024, EMFILE},        {10035, EAGAIN},          {10036, EINPROGRESS},
-    {10037, EALREADY},       {10038, ENOTSOCK},      {10039, EDESTADDRREQ},    {10040, EMSGSIZE},
-    {10041, EPROTOTYPE},     {10042, ENOPROTOOPT},   {10043, EPROTONOSUPPORT}, {10044, ESOCKTNOSUPPORT},
-    {10045, EOPNOTSUPP},     {10046, EPFNOSUPPORT},  {10047, EAFNOSUPPORT},    {10048, EADDRINUSE},
-    {10049, EADDRNOTAVAIL},  {10050, ENETDOWN},      {10051, ENETUNREACH},     {10052, ENETRESET},
-    {10053, ECONNABORTED},   {10054, ECONNRESET},    {10055, ENOBUFS},         {10056, EISCONN},
-    {10057, ENOTCONN},       {10058, ESHUTDOWN},     {10058, EPIPE},           {10060, ETIMEDOUT},
-    {10061, ECONNREFUSED},   {10064, EHOSTDOWN},     {10065, EHOSTUNREACH},
+    {10004, EINTR},         {10009, EBADF},        {10013, EACCES},          {10014, EFAULT},
+    {10022, EINVAL},        {10024, EMFILE},       {10035, EAGAIN},          {10036, EINPROGRESS},
+    {10037, EALREADY},      {10038, ENOTSOCK},     {10039, EDESTADDRREQ},    {10040, EMSGSIZE},
+    {10041, EPROTOTYPE},    {10042, ENOPROTOOPT},  {10043, EPROTONOSUPPORT}, {10044, ESOCKTNOSUPPORT},
+    {10045, EOPNOTSUPP},    {10046, EPFNOSUPPORT}, {10047, EAFNOSUPPORT},    {10048, EADDRINUSE},
+    {10049, EADDRNOTAVAIL}, {10050, ENETDOWN},     {10051, ENETUNREACH},     {10052, ENETRESET},
+    {10053, ECONNABORTED},  {10054, ECONNRESET},   {10055, ENOBUFS},         {10056, EISCONN},
+    {10057, ENOTCONN},      {10058, ESHUTDOWN},    {10058, EPIPE},           {10060, ETIMEDOUT},
+    {10061, ECONNREFUSED},  {10064, EHOSTDOWN},    {10065, EHOSTUNREACH},
 };
 
 u32
@@ -221,7 +221,8 @@ EXPORT(recvfrom, int)(Socket socket, void *to, int count, int flags, void *addre
 {
     struct sockaddr_storage from;
     socklen_t length = sizeof(from);
-    ssize_t result = recvfrom((int)socket, to, (size_t)count, convert_flags(flags) | MSG_TRUNC, (struct sockaddr *)&from, &length);
+    ssize_t result =
+        recvfrom((int)socket, to, (size_t)count, convert_flags(flags) | MSG_TRUNC, (struct sockaddr *)&from, &length);
     if (result >= 0) {
         export_address(&from, length, address, size);
     }
@@ -231,12 +232,23 @@ EXPORT(recvfrom, int)(Socket socket, void *to, int count, int flags, void *addre
 /* ---- options ---- */
 
 typedef struct {
-    int level, option;             /* of Windows */
+    int level, option; /* of Windows */
     int native_level, native_option;
 } Option;
 
-enum { WINDOWS_SOL_SOCKET = 0xFFFF, WINDOWS_SO_LINGER = 0x80, WINDOWS_SO_SNDTIMEO = 0x1005, WINDOWS_SO_RCVTIMEO = 0x1006 };
-enum { WINDOWS_SO_ERROR = 0x1007, WINDOWS_SO_EXCLUSIVEADDRUSE = -5, IP = IPPROTO_IP, IPV6 = IPPROTO_IPV6, TCP = IPPROTO_TCP };
+enum {
+    WINDOWS_SOL_SOCKET = 0xFFFF,
+    WINDOWS_SO_LINGER = 0x80,
+    WINDOWS_SO_SNDTIMEO = 0x1005,
+    WINDOWS_SO_RCVTIMEO = 0x1006
+};
+enum {
+    WINDOWS_SO_ERROR = 0x1007,
+    WINDOWS_SO_EXCLUSIVEADDRUSE = -5,
+    IP = IPPROTO_IP,
+    IPV6 = IPPROTO_IPV6,
+    TCP = IPPROTO_TCP
+};
 
 static const Option options[] = {
     {WINDOWS_SOL_SOCKET, 1, SOL_SOCKET, SO_DEBUG},
