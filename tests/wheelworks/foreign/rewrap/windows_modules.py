@@ -34,13 +34,11 @@ def run_zig(folder: Path, *words: str | Path) -> None:
     assert ended.returncode == 0, ended.stderr[-3000:]
 
 
-def make_import_library(folder: Path, dll: str, names: Iterable[str]) -> Path:
-    """Make the import library of a DLL; data is marked, since code reaches it otherwise than functions."""
-    lines = [
-        f"{name} DATA" if name.startswith(("PyExc_", "_Py_")) or "_Type" in name else name for name in sorted(names)
-    ]
+def make_import_library(folder: Path, dll: str, functions: Iterable[str], imported: Iterable[str] = ()) -> Path:
+    """Make the import library of a DLL: functions that are called by name, and names only in the import table."""
     definition, library = folder / f"{dll}.def", folder / f"{dll}.lib"
-    definition.write_text("\n".join([f"LIBRARY {dll}", "EXPORTS", *lines, ""]))
+    lines = ["LIBRARY " + dll, "EXPORTS", *sorted(functions), *(f"{name} DATA" for name in sorted(imported)), ""]
+    definition.write_text("\n".join(lines))
     run_zig(folder, "dlltool", "-d", definition, "-m", "arm64", "-l", library)
     return library
 
@@ -61,16 +59,16 @@ def compile_module(folder: Path, *sources: Path, link: Iterable[str | Path] = ()
     symbols = Symbols()
     for file in objects:
         symbols |= read_symbols(file.read_bytes())
-    undefined = {name.removeprefix("__imp_") for name in symbols.undefined}
-    python = {name for name in undefined if name.startswith(("Py", "_Py"))}
+    python = {name for name in symbols.imported if name.startswith(("Py", "_Py"))}
     module = folder / f"{sources[0].stem}.pyd"
-    library = make_import_library(folder, "python3.dll", python)
+    library = make_import_library(folder, "python3.dll", (), python)
     run_zig(folder, "cc", "-target", target, "-shared", "-s", *objects, library, *link, "-o", module)
     return module
 
 
 def get_root() -> Rootfs:
-    return make_rootfs(choose_recipe(find_cpu(CPU), "3.11"))
+    cpu = find_cpu(CPU)
+    return Rootfs(make_rootfs(choose_recipe(cpu, "3.11")), "3.11", cpu, "")
 
 
 def rewrap_module(module: Path, folder: Path, name: str) -> Rewrapped:

@@ -61,7 +61,7 @@ const char *describe_error(u32 error);
 /* windows_text.c: UTF-16 and UTF-8 */
 size_t wide_length(const WCHAR *text);
 /* Convert to UTF-8. `count` is in units, (size_t)-1 for a text that ends in a zero, which is then converted too.
-   Returns the bytes needed; writes at most `size`. Unpaired surrogates become U+FFFD; where `invalid` isn't NULL, it is set. */
+   Returns the bytes needed; writes at most `size`. Unpaired surrogates become U+FFFD, and set *invalid (or NULL). */
 size_t to_utf8(const WCHAR *text, size_t count, char *to, size_t size, int *invalid);
 /* Convert from UTF-8, likewise; returns the units needed. */
 size_t to_utf16(const char *text, size_t count, WCHAR *to, size_t size, int *invalid);

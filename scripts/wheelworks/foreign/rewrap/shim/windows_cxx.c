@@ -1,8 +1,8 @@
 /* C++ exceptions of Microsoft's compiler: throwing, catching, and the destructors on the way.
 
    The compiler describes each function by a FuncInfo: a map from addresses to states, what to call when a state is
-   left, and the try blocks by the states that they span. Addresses are relative to the image. A catch block is a function of
-   its own that runs with the registers of the one that it belongs to; it returns the address to go on at.
+   left, and the try blocks by the states that they span. Addresses are relative to the image. A catch block is a function
+   of its own that runs with the registers of the one that it belongs to; it returns the address to go on at.
    Source: the structures are those of ehdata.h, ehdata_forceinclude.h (Visual C++), "FH3". */
 
 #include "windows_unwind.h"

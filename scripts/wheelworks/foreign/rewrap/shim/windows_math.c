@@ -1,4 +1,4 @@
-/* Mathematics of Microsoft's C library where it differs from glibc's: classification, `long double`, a double on Windows,
+/* Mathematics of Microsoft's C library where it differs from glibc's: classification, `long double`, a double there,
    and the exceptions of floating point.
    Source: corecrt_math.h, fenv.h; https://learn.microsoft.com/cpp/c-runtime-library/floating-point-support */
 
