@@ -116,6 +116,8 @@ def read_fixups(
         name = symbol.removeprefix("_")
         if ordinal == Ordinal.SELF and name in exports:
             found.rebases[address] = exports[name] + addend
+        elif ordinal == Ordinal.WEAK_LOOKUP and address in found.rebases:
+            continue  # the image has a definition of its own, which dyld keeps unless another library has one too
         else:
             found.rebases.pop(address, None)
             binds.append(Bind(address, name, _find_library(ordinal, commands, file.name), addend, weak))

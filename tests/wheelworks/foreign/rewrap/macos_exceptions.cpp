@@ -30,6 +30,14 @@ struct Counted {
     ~Counted() { destroyed += kept; }
 };
 
+/* Made at a thread's first use of it, destroyed when the thread ends. */
+Counted &
+find_own()
+{
+    thread_local Counted own(1000);
+    return own;
+}
+
 struct Failure : std::runtime_error {
     int code;
     Failure(const std::string &text, int number) : std::runtime_error(text), code(number) {}
@@ -137,10 +145,9 @@ CASE(catch_in_thread)
     std::condition_variable changed;
     std::string text;
     bool done = false;
-    thread_local Counted own(1000);
     destroyed = 0;
     std::thread thread([&] {
-        own.kept = 1000; /* made in this thread, destroyed at its end */
+        find_own();
         try {
             descend(3, 1, 2, 3, 4);
         }
