@@ -78,7 +78,11 @@ def plan_tests(
     common["requires"] = requires if options.test_requires else (*requires, *groups, *more)
     if command := options.test_command or settings.command:
         origin = "--test-command" if options.test_command else "[tool.cibuildwheel]"
-        return _add_pytest(ProjectTests(tuple(split_command(command)), origin, sources=settings.sources, **common))
+        # cibuildwheel starts commands in a folder of its own; a user means paths of the project.
+        start = "project" if options.test_command else "run"
+        return _add_pytest(
+            ProjectTests(tuple(split_command(command)), origin, start, sources=settings.sources, **common)
+        )
     arguments = find_tests(files, wheel_files, pyproject)
     step = Step("pytest", tuple(arguments))
     return _add_pytest(ProjectTests((step,), f"pytest on {' '.join(arguments)}", start="project", **common))

@@ -163,6 +163,11 @@ def test_a_missing_plugin_is_no_failure_of_the_wheel(run: Run) -> None:
     assert verdict.outcome == "unsupported" and "unrecognized arguments: --no-such-option" in verdict.why
 
 
+def test_a_path_that_is_not_there_is_no_failure_of_the_wheel(run: Run) -> None:
+    verdict = run("pytest none")
+    assert verdict.outcome == "unsupported" and "ERROR: file or directory not found: none" in verdict.why
+
+
 def test_a_missing_module_of_the_wheel_is_a_failure(run: Run, source: Path) -> None:
     (source / "tests/test_a.py").write_text("import tallies.missing\n")
     assert run().outcome == "failed"

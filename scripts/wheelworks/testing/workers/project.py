@@ -24,6 +24,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -71,7 +72,7 @@ class Tee:
 
     def find_error(self) -> str:
         """Return the line that names an error: of pytest, or of an exception in a file conftest.py."""
-        lines = [line.removeprefix("E").strip() for line in self._text.splitlines() if line.strip()]
+        lines = [re.sub(r"^E\s+", "", line).strip() for line in self._text.splitlines() if line.strip()]
         named = [line for line in lines if re.match(r"(ERROR: \S|\w*Error: )", line)]
         wrong = [line for line in lines if "error: " in line]  # argparse's
         return (wrong or named or lines or ["it doesn't say why"])[-1]
@@ -137,11 +138,12 @@ class StepRunner:
             self.results.record_limit(f"the tests need {error.name}, which isn't installed")
             return 0
         extensions.record_extensions(self.path)
+        options = self.pytest_options()  # before the reporter puts empty modules in place of plugins
         reporter = Reporter(
             self.results, self.step["only"], self.step["skip"], [self.job / "project", self.folder, SITE]
         )
         with contextlib.redirect_stderr(Tee(sys.stderr)) as errors:
-            code = pytest.main([*self.words(), *self.pytest_options()], [reporter])
+            code = pytest.main([*self.words(), *options], [reporter])
         extensions.record_packages(self.path, self.step["packages"])
         if code == pytest.ExitCode.USAGE_ERROR:
             self.results.record_limit(f"pytest can't start: {errors.find_error()}")
@@ -153,8 +155,7 @@ class StepRunner:
     def pytest_options(self) -> list[str]:
         """Return the options that win over the project's: no cache, no parallel runs, all tests even if some fail."""
         options = ["-p", "no:cacheprovider", f"--basetemp={self.job / 'tmp'}", "-o", f"faulthandler_timeout={HANG}"]
-        with contextlib.suppress(ImportError):
-            importlib.import_module("xdist")
+        if find_spec("xdist"):
             options.append("-n0")
         return [*options, "--maxfail=0", "--continue-on-collection-errors"]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,15 @@ COVERAGE_OPTIONS: dict[str, str | int] = {
     "--cov-append": 0, "--no-cov": 0, "--no-cov-on-fail": 0, "--cov-precision": 1,
 }  # fmt: skip
 PARALLEL_OPTIONS: dict[str, str | int] = {"-n": 1, "--numprocesses": 1, "--dist": 1, "--maxprocesses": 1}
-ABSENT = {"pytest_cov": COVERAGE_OPTIONS, "xdist": PARALLEL_OPTIONS}
+PLUGINS = {"pytest_cov": COVERAGE_OPTIONS, "xdist": PARALLEL_OPTIONS}
+
+
+def replace_absent_plugins() -> list[str]:
+    """Put empty modules in place of those plugins that aren't installed, for ``-p pytest_cov``; return their names."""
+    absent = [name for name in PLUGINS if not find_spec(name)]
+    for name in [*absent, *(f"{name}.plugin" for name in absent)]:
+        sys.modules[name] = module_from_spec(ModuleSpec(name, None))
+    return absent
 
 
 class Reporter:
@@ -37,12 +46,13 @@ class Reporter:
         self.results, self.only, self.skip, self.roots = results, set(only), set(skip), roots
         self.outcome, self.detail = "passed", ""
         self.root = Path.cwd()
+        self.absent = replace_absent_plugins()
 
     def pytest_addoption(self, parser: pytest.Parser) -> None:
         """Accept the options of plugins that aren't installed."""
         group = parser.getgroup("accepted and ignored")
-        for module, options in ABSENT.items():
-            for name, values in options.items() if not find_spec(module) else ():
+        for plugin in self.absent:
+            for name, values in PLUGINS[plugin].items():
                 action: dict[str, Any] = {"action": "append", "nargs": values} if values else {"action": "count"}
                 with suppress(ValueError):  # another plugin has it
                     group._addoption(name, dest=f"ignored_{name}", **action)  # it may be a short option
