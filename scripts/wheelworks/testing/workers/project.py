@@ -31,7 +31,6 @@ from typing import Any, TextIO
 from . import JUnitWriter, extensions
 
 SITE = Path(__file__).resolve().parents[1]
-HANG = 300  # seconds after which faulthandler shows where a test hangs
 DETAIL = 4000  # bytes
 
 
@@ -154,7 +153,7 @@ class StepRunner:
 
     def pytest_options(self) -> list[str]:
         """Return the options that win over the project's: no cache, no parallel runs, all tests even if some fail."""
-        options = ["-p", "no:cacheprovider", f"--basetemp={self.job / 'tmp'}", "-o", f"faulthandler_timeout={HANG}"]
+        options = ["-p", "no:cacheprovider", f"--basetemp={self.job / 'tmp'}"]
         if find_spec("xdist"):
             options.append("-n0")
         return [*options, "--maxfail=0", "--continue-on-collection-errors"]
