@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import Literal
 
 OBJECT_SUFFIXES = (".o", ".obj", ".a")
 SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".s", ".S", ".m", ".mm")
@@ -21,11 +22,20 @@ _WITH_VALUE = frozenset(
     | {"-isysroot", "-MF", "-MT", "-MQ", "-framework", "-target", "-undefined", "-install_name", "-Xlinker", "-Xclang"}
 )
 _FOLDER_FLAGS = ("-I", "-L", "-isystem", "-idirafter", "-iquote")
-_HOST_ONLY = re.compile(
-    r"-(march|mcpu|mtune)=native|-mtune=.*|-arch$|-isysroot$|-mmacosx-version-min=.*|-target$|--target=.*|-l:?(lib)?python.*"
-    # debug information, link-time optimization and hardening of the host's own compiler
-    r"|-g.*|-flto.*|-pipe|-fno-semantic-interposition|-fstack-clash-protection|-fuse-ld=.*"
-)
+_OF_THE_HOST = "it describes this machine"
+# Arguments that must not reach the target's compiler, and why.
+_LEFT_OUT = {
+    re.compile(r"-(march|mcpu|mtune)=native|-mtune=.*"): "it is about this machine's CPU",
+    re.compile(r"-arch|-target|--target=.*|-isysroot|-mmacosx-version-min=.*"): _OF_THE_HOST,
+    re.compile(r"-l:?(lib)?python.*"): "an extension gets CPython's functions from the program that loads it",
+    re.compile(r"-g.*"): "wheels have no debug information, which names folders of this machine",
+    re.compile(r"-flto.*|-fuse-ld=.*"): "how to link is decided for each target",
+    re.compile(
+        r"-pipe|-fno-semantic-interposition|-fstack-clash-protection"
+    ): "it is an option of GCC for this machine",
+}
+_SHARED = ("-shared", "-bundle", "-dynamiclib")
+_NOT_LINKING = ("-c", "-S", "-E", "-M", "-MM", "-fsyntax-only")
 _REPLACED_WHEN_LINKING = re.compile(
     r"-shared|-bundle|-dynamiclib|-undefined$|-install_name$|-Wl,-undefined,.*|-s|-pthread"
 )
@@ -70,7 +80,10 @@ class DriverSettings:
 
 @dataclass
 class Invocation:
-    """One parsed invocation of the compiler; ``dropped`` are the arguments that describe the host."""
+    """One parsed invocation of the compiler; ``dropped`` are the arguments that describe the host.
+
+    ``shared`` says that it makes a shared library, such as an extension module.
+    """
 
     output: str = ""
     flags: list[str] = field(default_factory=list)
@@ -78,12 +91,24 @@ class Invocation:
     sources: list[str] = field(default_factory=list)
     libraries: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
-    links: bool = False
+    shared: bool = False
 
     @property
     def compiles(self) -> bool:
         """Return whether the invocation ends before linking."""
-        return any(flag in ("-c", "-S", "-E") for flag in self.flags)
+        return any(flag in _NOT_LINKING for flag in self.flags)
+
+    @property
+    def step(self) -> Literal["query", "compile", "link", "program"]:
+        """What the invocation does; a query, such as ``--version``, has no input.
+
+        A build links extension modules and other shared libraries. It links programs to test the compiler or libc.
+        """
+        if not self.sources and not self.objects:
+            return "query"
+        if self.compiles:
+            return "compile"
+        return "link" if self.shared else "program"
 
 
 def iter_arguments(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -95,9 +120,9 @@ def iter_arguments(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 def parse_arguments(words: Sequence[str], settings: DriverSettings) -> Invocation:
     """Parse an invocation of the compiler, and drop what describes the host."""
-    parsed = Invocation(links="-shared" in words)
+    parsed = Invocation(shared=not set(_SHARED).isdisjoint(words))
     for argument in iter_arguments(words):
-        if parsed.links and _REPLACED_WHEN_LINKING.fullmatch(argument[0]):
+        if parsed.shared and _REPLACED_WHEN_LINKING.fullmatch(argument[0]):
             continue  # link_command adds the target's own
         translated = translate_msvc(argument) if settings.os == "windows" else argument
         if translated is None or _describes_host(translated, settings):
@@ -113,6 +138,8 @@ def _add_argument(argument: tuple[str, ...], parsed: Invocation) -> None:
         parsed.output = value
     elif name.startswith("-l"):
         parsed.libraries.append("-l" + "".join(argument).removeprefix("-l"))
+    elif name == "-":  # standard input
+        parsed.sources.append(name)
     elif name.startswith("-"):
         parsed.flags.extend(argument)
     elif name.endswith(OBJECT_SUFFIXES):
@@ -125,10 +152,19 @@ def _add_argument(argument: tuple[str, ...], parsed: Invocation) -> None:
 
 def _describes_host(argument: tuple[str, ...], settings: DriverSettings) -> bool:
     name = argument[0]
-    if _HOST_ONLY.fullmatch(name):
+    if any(pattern.fullmatch(name) for pattern in _LEFT_OUT):
         return True
     folder = next((flag for flag in _FOLDER_FLAGS if name.startswith(flag)), None)
     return folder is not None and not _is_allowed(argument[-1].removeprefix(folder), settings)
+
+
+def explain_dropped(words: str) -> str:
+    """Return why an argument, with its value after a blank, was left out."""
+    name = words.split(" ")[0]
+    reasons = [reason for pattern, reason in _LEFT_OUT.items() if pattern.fullmatch(name)]
+    if not reasons and name.startswith("/") and _MSVC.fullmatch(words):
+        reasons = ["it is an option of Microsoft's compiler that clang needs no other for"]
+    return reasons[0] if reasons else "the folder is neither the project's nor that of a build requirement"
 
 
 def _is_allowed(path: str, settings: DriverSettings) -> bool:

@@ -13,8 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from wheelworks.build.context import BuildContext
-from wheelworks.build.driver import Compilation
-from wheelworks.build.plan import NO_SETTINGS, BuildTask, WheelSettings, accepts_wheel
+from wheelworks.build.log import Compilation
 from wheelworks.build.wheel import FinishedWheel, build_pure_wheel, build_wheel
 from wheelworks.core import manifest, process
 from wheelworks.core.errors import WheelworksError
@@ -158,6 +157,7 @@ def compute_fingerprint(
         "name": context.source.name,
         "epoch": context.source.epoch,
         "variables": dict(context.variables),
+        "allowed_missing": sorted(context.allowed_missing),
         "toolchain": context.toolchain().versions(),
         "builder": hash_builder(),
         "family": [asdict(target) for target in family],
@@ -175,7 +175,7 @@ def compute_fingerprint(
 def hash_builder() -> str:
     """Return the SHA-256 of the code that builds, and of the lock files, which a wheel's SBOM lists."""
     files = [*_SUITE.glob("*.py"), *(_SUITE / "core").glob("*.py"), _SUITE / "build" / "pyconfig.h"]
-    files += (_SUITE / "build").rglob("*.py")
+    files += (path for pattern in ("*.py", "*.c") for path in (_SUITE / "build").rglob(pattern))
     files += _SUITE.glob("locks/*.txt")
     total = hashlib.sha256()
     for path in sorted(files):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from wheelworks.build.arguments import DriverSettings, Invocation
 from wheelworks.build.objects import Symbols
@@ -66,6 +67,25 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         f"-ffile-prefix-map={settings.source}=.",
         "-Wno-unused-command-line-argument",
     ]
+
+
+def program_command(parsed: Invocation, settings: DriverSettings, language: str = "cc") -> list[str]:
+    """Return the command that compiles and links a program with the target's libc.
+
+    It keeps the order of its libraries after its objects and sources, as a linker for ELF requires.
+    """
+    return [
+        *compile_command(replace(parsed, sources=[*parsed.sources, *parsed.objects]), settings, language),
+        *parsed.libraries,
+    ]
+
+
+def query_command(parsed: Invocation, settings: DriverSettings, language: str = "cc") -> list[str]:
+    """Return the command that asks the compiler about itself or its target, such as ``-dumpmachine``.
+
+    zig hands it on to clang, which knows no libc versions in a target's name.
+    """
+    return [settings.zig, language, "-target", re.sub(r"\.[0-9.]+$", "", settings.compiler), *parsed.flags]
 
 
 def _zig_command(settings: DriverSettings, language: str) -> list[str]:

@@ -75,8 +75,9 @@ class BuildContext:
     """What all builds of one run share.
 
     ``sdist`` is the file that everything is built from, ``headers`` has those of each ABI's id, ``work`` is a temporary
-    folder, ``out`` the folder for the wheels, ``variables`` those that the user passes to the project's build, and
-    ``environments`` are the build environments by ABI.
+    folder, ``out`` the folder for the wheels, ``variables`` those that the user passes to the project's build.
+    ``allowed_missing`` are extension modules that wheels may lack, ``folder`` is the project's folder unless SOURCE is
+    an sdist.
     """
 
     source: SourceTree
@@ -87,11 +88,8 @@ class BuildContext:
     work: Path
     out: Path
     variables: Mapping[str, str]
-    environments: Mapping[str, BuildEnvironment] = field(default_factory=dict)
-
-    def select_abi(self, abi: Abi) -> BuildContext:
-        """Return the context with the environment for an ABI's builds: requirements may depend on the Python."""
-        return replace(self, environment=self.environments.get(abi.id, self.environment))
+    allowed_missing: frozenset[str] = frozenset()
+    folder: Path | None = None
 
     def toolchain(self) -> manifest.Toolchain:
         """Return the versions that decide a wheel's bytes, besides its headers."""
@@ -113,7 +111,8 @@ def prepare_context(
     *,
     variables: Mapping[str, str] | None = None,
     python: str = "",
-    abis: Callable[[Path], Iterable[Abi]] | None = None,
+    abis: Sequence[Abi] = (),
+    allowed_missing: Sequence[str] = (),
 ) -> BuildContext:
     """Prepare building ``path`` for the ABIs that ``abis`` returns for its tree.
 
@@ -129,26 +128,9 @@ def prepare_context(
         tree, archive = source.unpack_source(path, work / "unpacked"), path
         passed = make_environment(os.environ, work, tree.epoch, variables)
         environment = _install_build_environment(tree.tree, interpreter, passed, update)
-    wanted = list(abis(tree.tree)) if abis else [get_build_abi()]
-    headers = {abi.id: _find_headers(abi, interpreter, update) for abi in wanted}
-    constraints = find_constraints(tree.tree, variables.get("PIP_CONSTRAINT"))
-    environments = {abi.id: _adapt_environment(environment, abi, interpreter, constraints, update) for abi in wanted}
-    return BuildContext(tree, archive, interpreter, headers, environment, work, out, variables, environments)
-
-
-def _adapt_environment(
-    environment: BuildEnvironment,
-    abi: Abi,
-    python: interpreters.BuildPython,
-    constraints: Sequence[Path],
-    update: Update,
-) -> BuildEnvironment:
-    """Return an environment with the build requirements for an ABI's Python: the given one if these are the same."""
-    words = environment.requirements
-    wanted = select_requirements(words, abi.python)
-    if set(map(str, wanted)) == set(map(str, parse_requirements(words))):
-        return environment
-    return make_build_environment(python, wanted, update, constraints)
+    folder = path.resolve() if kind == "directory" else None
+    missing = frozenset(allowed_missing)
+    return BuildContext(tree, archive, interpreter, headers, environment, work, out, variables, missing, folder)
 
 
 def _find_headers(abi: Abi, python: interpreters.BuildPython, update: Update) -> Headers:

@@ -2,7 +2,7 @@
 
 CPython has two hooks for cross-compiling (Lib/sysconfig): ``_PYTHON_SYSCONFIGDATA_NAME`` names a module with
 ``build_time_vars``, and ``_PYTHON_HOST_PLATFORM`` is what ``sysconfig.get_platform()`` returns. What they don't cover
-is done by ``shim/sitecustomize.py``, which runs first in the backend's Python. ``CC`` and ``CXX`` are the compiler
+is done by the package ``shim``, which runs first in the backend's Python. ``CC`` and ``CXX`` are the compiler
 driver.
 """
 
@@ -15,6 +15,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import BuildContext, make_environment
@@ -31,8 +32,16 @@ _PLATFORMS = {
     "macos": {"system": "Darwin", "platform": "darwin", "name": "posix", "release": "20.0.0"},
     "windows": {"system": "Windows", "platform": "win32", "name": "nt", "release": "10"},
 }
-# The target has the project's lowest macOS already, and the build environment is made once.
-_OWN_VARIABLES = ("MACOSX_DEPLOYMENT_TARGET", "PIP_CONSTRAINT", "UV_CONSTRAINT")
+# How CPython's own builds name their compiler in ``sys.version``.
+_COMPILERS = {"linux": "GCC 10.2.1 20210130", "macos": "Clang 16.0.0 (clang-1600.0.26.6)", "windows": "MSC v.1942"}
+_MSC_SUFFIXES = {"aarch64": " 64 bit (ARM64)", "x86_64": " 64 bit (AMD64)", "x86": " 32 bit (Intel)"}
+_LONG_DOUBLE = {"x86": 12, "arm": 8}  # on Linux, in bytes; others have 16
+_NOT_PYTHON = shutil.ignore_patterns("__pycache__", "*.c")
+_SITECUSTOMIZE = """\
+import json, os, wheelworks_shim
+with open(os.environ["WHEELWORKS_SHIM"], encoding="utf-8") as file:
+    wheelworks_shim.install(json.load(file))
+"""
 _DRIVER_SCRIPT = """\
 import sys
 sys.path.insert(0, {scripts!r})
@@ -81,19 +90,75 @@ def make_build_time_vars(target: Target, abi: Abi, include: str, tools: Mapping[
         **dict.fromkeys(("Py_DEBUG", "Py_ENABLE_SHARED"), 0),
         "Py_GIL_DISABLED": int(abi.free_threaded),
         "SHLIB_SUFFIX": ".pyd" if target.os == "windows" else ".so",
-        "SIZEOF_VOID_P": _POINTER_SIZE[target.cpu],
+        **_make_size_variables(target),
         "SOABI": format_soabi(target, abi),
         "VERSION": nodot if target.os == "windows" else abi.python,
         "WITH_PYMALLOC": 1,
+        "abiflags": "t" if abi.free_threaded else "",
+        "py_version": f"{abi.python}.0",
         "py_version_nodot": nodot,
         "py_version_short": abi.python,
         **({"MACOSX_DEPLOYMENT_TARGET": target.minimum} if target.os == "macos" else {}),
     }
 
 
-def describe_platform(target: Target, abi: Abi) -> dict[str, str]:
-    """Return what ``platform``, ``sys`` and ``os`` report on the target, for the shim."""
-    return {**_PLATFORMS[target.os], "machine": target.machine, "python": f"{abi.python}.0"}
+def _make_size_variables(target: Target) -> dict[str, str | int]:
+    """Return the variables about C types (of pyconfig.h), and the name of the machine's folder of headers."""
+    layout = describe_layout(target)
+    pointer, long, wchar = layout["pointer"], layout["long"], layout["wchar"]
+    return {
+        **dict.fromkeys(("SIZEOF_VOID_P", "SIZEOF_SIZE_T", "SIZEOF_UINTPTR_T", "ALIGNOF_SIZE_T"), pointer),
+        **dict.fromkeys(("SIZEOF_LONG", "ALIGNOF_LONG"), long),
+        **dict.fromkeys(("SIZEOF_LONG_LONG", "SIZEOF_DOUBLE"), 8),
+        **dict.fromkeys(("SIZEOF_INT", "SIZEOF_FLOAT"), 4),
+        "SIZEOF_SHORT": 2,
+        "SIZEOF_WCHAR_T": wchar,
+        "SIZEOF_LONG_DOUBLE": layout["long_double"],
+        "WORDS_BIGENDIAN": int(layout["order"] == ">"),
+        **({"MULTIARCH": target.compiler.partition(".")[0]} if target.os == "linux" else {}),
+    }
+
+
+def describe_layout(target: Target) -> dict[str, int | str]:
+    """Return the sizes in bytes, alignment and order of C types that differ among targets: `shim.layout.Layout`.
+
+    The sources are the calling conventions: System V ABI (with its supplements), AAPCS64, and Microsoft's x64 ABI.
+    """
+    pointer, windows = _POINTER_SIZE[target.cpu], target.os == "windows"
+    narrow = windows or (target.os, target.cpu) == ("macos", "aarch64")
+    return {
+        "pointer": pointer,
+        "long": 4 if windows else pointer,
+        "wchar": 2 if windows else 4,
+        "long_double": 8 if narrow else _LONG_DOUBLE.get(target.cpu, 16),
+        "widest": 4 if target.cpu == "x86" and not windows else 8,
+        "order": ">" if target.cpu == "s390x" else "<",
+    }
+
+
+def describe_platform(target: Target, abi: Abi) -> dict[str, Any]:
+    """Return what the modules that describe the platform say on the target, for the shim."""
+    libc = ("glibc", target.minimum) if "gnu" in target.compiler and target.os == "linux" else ("", "")
+    ending = {"aarch64": "-arm64", "x86": "-32"}.get(target.cpu, "")
+    return {
+        **_PLATFORMS[target.os],
+        "os": target.os,
+        "machine": target.machine,
+        "python": f"{abi.python}.0",
+        "version": _format_version(target, abi),
+        "winver": f"{abi.python}{'t' * abi.free_threaded}{ending}",
+        "free_threaded": abi.free_threaded,
+        "multiarch": "" if target.os == "windows" else format_soabi(target, abi).partition("-")[2].partition("-")[2],
+        "libc": libc,
+        "minimum": target.minimum,
+        "layout": describe_layout(target),
+    }
+
+
+def _format_version(target: Target, abi: Abi) -> str:
+    """Return ``sys.version`` of the first release, with a date that stands for any."""
+    compiler = _COMPILERS[target.os] + (_MSC_SUFFIXES[target.cpu] if target.os == "windows" else "")
+    return f"{abi.python}.0 {'free-threading build ' * abi.free_threaded}(main, Jan  1 1980, 00:00:00) [{compiler}]"
 
 
 def quote_words(words: Sequence[str]) -> str:
@@ -125,23 +190,9 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi, project: Whee
     tools = _write_drivers(folder, settings.zig)
     variables = make_build_time_vars(target, abi, settings.include, tools)
     hooks = folder / "hooks"
-    hooks.mkdir()
-    shutil.copyfile(Path(__file__).with_name("shim") / "sitecustomize.py", hooks / "sitecustomize.py")
-    shim = {
-        "source": str(folder / "source"),
-        "suffixes": list_suffixes(target, abi),
-        "variables": variables,
-        "platform": target.platform,
-        "tags": {
-            "python": [3, abi.minor],
-            "abi": f"cp{abi.nodot}",
-            "platform": re.sub("[-.]", "_", target.platform),
-        },
-        "view": describe_platform(target, abi),
-    }
+    write_shim(hooks, target, abi, variables, folder / "source", Path(settings.log))
     contents = {
         f"{SYSCONFIGDATA_MODULE}.py": f"build_time_vars = {variables!r}\n",
-        "shim.json": json.dumps(shim),
         "distutils.cfg": "[build_ext]\ncompiler = unix\n[build_clib]\ncompiler = unix\n",
     }
     for name, text in contents.items():
@@ -153,12 +204,34 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi, project: Whee
         "PYTHONPATH": str(hooks),
         "_PYTHON_SYSCONFIGDATA_NAME": SYSCONFIGDATA_MODULE,
         "_PYTHON_HOST_PLATFORM": target.platform,
+        **({"PROCESSOR_ARCHITECTURE": target.machine} if target.os == "windows" else {}),
         "WHEELWORKS_SHIM": str(hooks / "shim.json"),
         "DIST_EXTRA_CONFIG": str(hooks / "distutils.cfg"),
         "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()),
         "ZIG_LOCAL_CACHE_DIR": str(folder / "zig"),
         **tools,
     }
+
+
+def write_shim(
+    hooks: Path, target: Target, abi: Abi, variables: Mapping[str, str | int], source: Path, log: Path
+) -> None:
+    """Write what the backend's Python runs first, and its settings, into the new folder ``hooks``.
+
+    ``source`` is the tree whose code sees the target, ``log`` the file that events are appended to.
+    """
+    shutil.copytree(Path(__file__).with_name("shim"), hooks / "wheelworks_shim", ignore=_NOT_PYTHON)
+    settings = {
+        "target": target.id,
+        "log": str(log),
+        "source": str(source),
+        "suffixes": list_suffixes(target, abi),
+        "variables": dict(variables),
+        "platform": target.platform,
+        "view": describe_platform(target, abi),
+    }
+    (hooks / "sitecustomize.py").write_text(_SITECUSTOMIZE, encoding="utf-8")
+    (hooks / "shim.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _write_drivers(folder: Path, zig: str) -> dict[str, str]:

@@ -1,22 +1,23 @@
 """The compiler driver: a project's build calls it as its compiler; it compiles for the target and logs each step.
 
 It runs as a program of its own, once for each source file, so that this module imports nothing slow. The log holds one
-JSON object a line: one event when a step starts (with its ``command``) and one when it ends (with ``exit``). The second
-half of this module reads the log: progress, compile time, how binaries were linked, and errors.
+JSON object a line: one event when a step starts (with its ``command``) and one when it ends (with ``exit``). A step
+that tests the compiler or the target is a ``probe``. `wheelworks.build.log` reads the log.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,31 +28,73 @@ from wheelworks.core.errors import WheelworksError
 
 Event = dict[str, Any]
 
-_DIAGNOSTIC = re.compile(
-    r"^(?:\x1b\[[0-9;]*m)*(?P<where>(?:[A-Za-z]:)?[^\s:][^:\n]*:\d+(?::\d+)?): (?:fatal )?error: .*", re.MULTILINE
-)
-
 
 def main(settings_file: str, language: str, words: Sequence[str]) -> int:
     """Do what ``cc`` (or ``c++``) does with ``words``, for the target; return the exit status."""
     settings = DriverSettings.read(settings_file)
     parsed = parse_arguments(words, settings)
+    steps = {"query": _query, "compile": _compile, "link": _link, "program": _link_program}
     try:
-        return (_link if parsed.links else _compile)(parsed, settings, language)
+        with _save_stdin(parsed, settings):
+            return steps[parsed.step](parsed, settings, language)
     except (WheelworksError, OSError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{settings.target}: {error}\n")
-        _log(settings, step="link" if parsed.links else "compile", file=parsed.output, exit=1, error=str(error))
+        _log(settings, step=parsed.step, file=parsed.output, exit=1, error=str(error))
         return 1
 
 
+@contextmanager
+def _save_stdin(parsed: Invocation, settings: DriverSettings) -> Iterator[None]:
+    """Replace the source ``-`` by a file with standard input, which zig would compile for the host."""
+    if "-" not in parsed.sources:
+        yield
+        return
+    language = dict(pairwise(parsed.flags)).get("-x", "")
+    suffix = {"c++": ".cpp", "assembler": ".s", "assembler-with-cpp": ".S"}.get(language, ".c")
+    with tempfile.NamedTemporaryFile(dir=settings.work, prefix="stdin-", suffix=suffix) as file:
+        file.write(sys.stdin.buffer.read())
+        file.flush()
+        parsed.sources = [file.name if source == "-" else source for source in parsed.sources]
+        yield
+
+
+def _query(parsed: Invocation, settings: DriverSettings, language: str) -> int:
+    return subprocess.run(command_lines.query_command(parsed, settings, language), check=False).returncode
+
+
 def _compile(parsed: Invocation, settings: DriverSettings, language: str) -> int:
-    if not parsed.sources and not parsed.objects:  # a query such as --version
-        return subprocess.run([settings.zig, language, *parsed.flags], check=False).returncode
     file = " ".join(parsed.sources) or parsed.output
     return _run(command_lines.compile_command(parsed, settings, language), settings, "compile", file, parsed.dropped)
 
 
+def _link_program(parsed: Invocation, settings: DriverSettings, language: str) -> int:
+    """Link a program against the target's libc: most often a test of what the target has."""
+    parsed.output = parsed.output or ("a.exe" if settings.os == "windows" else "a.out")
+    command = command_lines.program_command(parsed, settings, language)
+    return _run(command, settings, "program", parsed.output, parsed.dropped)
+
+
 def _link(parsed: Invocation, settings: DriverSettings, language: str) -> int:
+    # In a separate folder: beside a .pyd the linker writes an import library, which must not get into the wheel.
+    with tempfile.TemporaryDirectory(dir=settings.work) as folder:
+        if status := _compile_sources(parsed, settings, language, Path(folder)):
+            return status
+        return _link_objects(parsed, settings, language, Path(folder))
+
+
+def _compile_sources(parsed: Invocation, settings: DriverSettings, language: str, folder: Path) -> int:
+    """Compile the sources of an invocation that links as well; their objects decide how."""
+    for number, source in enumerate(parsed.sources):
+        made = str(folder / f"{number}.o")
+        if status := _compile(
+            replace(parsed, flags=[*parsed.flags, "-c"], sources=[source], output=made), settings, language
+        ):
+            return status
+        parsed.objects.append(made)
+    return 0
+
+
+def _link_objects(parsed: Invocation, settings: DriverSettings, language: str, folder: Path) -> int:
     _use_static_libraries(parsed)
     symbols = Symbols()
     for name in parsed.objects:
@@ -60,13 +103,11 @@ def _link(parsed: Invocation, settings: DriverSettings, language: str) -> int:
     marker = Path(settings.libc_marker)
     with_libc: Event = {"freestanding": False, "calls": calls, "builds_libc": not marker.exists()}
     event: Event = {"freestanding": True} if command_lines.is_freestanding(symbols) else with_libc
-    # In a separate folder: beside a .pyd the linker writes an import library, which must not get into the wheel.
-    with tempfile.TemporaryDirectory(dir=settings.work) as folder:
-        output = str(Path(folder, Path(parsed.output).name))
-        for command in _link_commands(parsed, settings, language, symbols, output):
-            if status := _run(command, settings, "link", parsed.output, parsed.dropped, **event):
-                return status
-        os.replace(output, parsed.output)
+    output = str(folder / Path(parsed.output).name)
+    for command in _link_commands(parsed, settings, language, symbols, output):
+        if status := _run(command, settings, "link", parsed.output, parsed.dropped, **event):
+            return status
+    os.replace(output, parsed.output)
     if not event["freestanding"]:
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
@@ -119,9 +160,18 @@ def _write_text(path: Path, text: str) -> str:
     return str(path)
 
 
+def is_probe(step: str, file: str, settings: DriverSettings) -> bool:
+    """Return whether a step tests the compiler or the target, so that its failure is an answer."""
+    folder, name = os.path.split(file.split(" ")[0])
+    temporary = os.path.join(os.path.realpath(settings.work), "tmp")
+    of_a_test = name.startswith(("conftest", "_configtest", "testCCompiler", "CMakeC"))
+    return step == "program" or of_a_test or (bool(folder) and os.path.realpath(folder).startswith(temporary))
+
+
 def _run(
     command: list[str], settings: DriverSettings, step: str, file: str, dropped: Sequence[str], **more: object
 ) -> int:
+    more["probe"] = is_probe(step, file, settings)
     _log(settings, step=step, file=file, command=shlex.join(command), dropped=list(dropped), **more)
     start = time.time()
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
@@ -135,69 +185,3 @@ def _log(settings: DriverSettings, **event: object) -> None:
     # One write for each event, so that compilers running in parallel don't mix their lines.
     with open(settings.log, "a", encoding="utf-8") as log:
         log.write(json.dumps(event) + "\n")
-
-
-def read_log(log: Path) -> list[Event]:
-    """Return the events of a log; a last line that is incomplete is left out."""
-    if not log.exists():
-        return []
-    text = log.read_text(encoding="utf-8", errors="replace")
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-
-
-def describe_progress(events: Sequence[Event]) -> str:
-    """Return what is being done, as a progress message; "" before the first compiler has started."""
-    event = next((event for event in reversed(events) if "command" in event), None)
-    if event is None:
-        return ""
-    if event["step"] == "compile":
-        return f"compiling {event['file']}"
-    slow = " with the target's libc, which zig compiles this once: up to two minutes"
-    return f"linking {event['file']}{slow if event.get('builds_libc') else ''}"
-
-
-@dataclass(frozen=True)
-class Compilation:
-    """What the compiler did in one build.
-
-    ``spans`` are the starts and ends of its steps in seconds since 1970. ``freestanding`` says that no link used libc,
-    ``calls`` are functions of libc that the objects call, ``dropped`` the arguments that described the host.
-    """
-
-    spans: tuple[tuple[float, float], ...]
-    freestanding: bool
-    calls: tuple[str, ...]
-    dropped: tuple[str, ...]
-
-
-def summarize_log(events: Sequence[Event]) -> Compilation:
-    """Summarize the log of one build."""
-    done = [event for event in events if "span" in event]
-    links = [event for event in done if event["step"] == "link"]
-    return Compilation(
-        tuple((start, end) for start, end in (event["span"] for event in done)),
-        bool(links) and all(event.get("freestanding", False) for event in links),
-        tuple(sorted({name for event in links for name in event.get("calls", ())})),
-        tuple(sorted({word for event in events for word in event.get("dropped", ())})),
-    )
-
-
-def count_busy_seconds(spans: Iterable[tuple[float, float]]) -> float:
-    """Return the seconds covered by at least one of ``spans``."""
-    total, until = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return total
-
-
-def describe_failure(events: Sequence[Event]) -> str:
-    """Return the first failed step: the compiler's errors with file and line, and its command; "" if none failed."""
-    event = next((event for event in events if event.get("exit", 0) != 0), None)
-    if event is None:
-        return ""
-    lines = event.get("error", "").splitlines()
-    first = next((n for n, line in enumerate(lines) if _DIAGNOSTIC.match(line)), 0)
-    command = next((e["command"] for e in events if "command" in e and e["file"] == event["file"]), "")
-    text = "\n".join([f"{event['step']} of {event['file']} failed:", *(lines[first : first + 12] or [""])])
-    return f"{text}\nthe command was: {command}" if command else text

@@ -18,6 +18,8 @@ from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.wheel import WheelName
 
+_SUFFIXES = re.compile(r"\.[^/]*$")  # of a file's name: ".abi3.so"
+_LIBRARY_FOLDER = re.compile(r"^[^/]+\.data/(platlib|purelib)/")  # whose contents are installed beside the others
 _FORMAT = {"linux": "ELF", "macos": "Mach-O", "windows": "PE"}
 
 
@@ -53,6 +55,13 @@ def check_abi(name: WheelName, target: Target, abi: Abi) -> None:
             f"{target.id}: the build backend made a wheel for {name.abi}, not {abi.id}",
             f"build for that Python: --abi {name.abi}" if later else "it ignores the target's sysconfig",
         )
+
+
+def find_missing_modules(members: Iterable[str], declared: Iterable[str], allowed: Iterable[str]) -> list[str]:
+    """Return the extension modules that a project declares and its wheel lacks, without the ``allowed`` ones."""
+    natives = [_LIBRARY_FOLDER.sub("", name) for name in members if name.endswith(SUFFIXES)]
+    present = {_SUFFIXES.sub("", name) for name in natives}
+    return sorted(name for name in {*declared} - {*allowed} if name.replace(".", "/") not in present)
 
 
 def check_native_files(members: Mapping[str, Member], target: Target) -> list[NativeFile]:

@@ -22,11 +22,11 @@ from msgspec.structs import replace
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name
 
-from wheelworks.build import crossenv, source, verify
+from wheelworks.build import crossenv, log, source, verify
 from wheelworks.build.backend import LOCK, Backend, BackendError
 from wheelworks.build.context import BuildContext, make_environment
-from wheelworks.build.driver import Compilation, describe_failure, read_log, summarize_log
-from wheelworks.build.plan import BuildTask
+from wheelworks.build.driver import Event
+from wheelworks.build.log import Compilation, read_log, summarize_log
 from wheelworks.core import targets, wheel
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.binary import SUFFIXES
@@ -56,25 +56,62 @@ def build_wheel(
 
     Returns None if it serves none of the task's targets. Raises WheelworksError with the target and what failed.
     """
-    folder, log = crossenv.build_folder(target, abi, context.work), crossenv.log_path(target, abi, context.work)
-    tree = context.source.tree
-    shutil.copytree(tree, folder / "source")
-    variables = crossenv.prepare_hooks(context, target, abi, task.settings)
-    backend = Backend(folder / "source", context.environment, variables, task.settings.config_settings())
+    folder, log_file = crossenv.build_folder(target, abi, context.work), crossenv.log_path(target, abi, context.work)
+    shutil.copytree(context.source.tree, folder / "source")
+    backend = Backend(folder / "source", context.environment, crossenv.prepare_hooks(context, target, abi))
     try:
         made = backend.make("wheel", folder / "wheel")
     except BackendError as error:
-        raise WheelworksError(f"{target.id}: {describe_failure(read_log(log)) or error}") from error
-    events = read_log(log)
-    # Files that aren't the project's are configure tests, which may fail.
-    own = [event for event in events if event["step"] == "link" or (tree / str(event["file"])).exists()]
-    if failure := describe_failure(own):
-        raise WheelworksError(f"{target.id}: {failure}")
+        raise _explain_failure(context, target, read_log(log_file), str(error)) from error
+    events = read_log(log_file)
+    _check_events(context, target, events, made)
     compilation = summarize_log(events)
     serves = family if compilation.freestanding else (target,)
     if not set(serves) & set(task.targets):
         return None
     return _finish(context, made, target, abi, serves, compilation)
+
+
+def _check_events(context: BuildContext, target: Target, events: Sequence[Event], made: Path) -> None:
+    """Check that a backend that succeeded left nothing out. Raises WheelworksError that names the cause."""
+    if refused := log.find_refused_program(events):
+        raise _explain_refusal(target, refused)
+    if failure := log.find_own_failure(events, context.source.tree):
+        raise _explain_step(context, target, events, failure)
+    declared = log.list_declared_modules(events)
+    if missing := verify.find_missing_modules(wheel.open_wheel(made).members, declared, context.allowed_missing):
+        lacks = f"the wheel lacks {', '.join(missing)}, which the project declares"
+        error = _explain_failure(context, target, events, "no step of the compiler failed", missing)
+        hint = f"if this platform's wheel is published without it: --allow-missing {missing[0]}"
+        raise WheelworksError(
+            f"{target.id}: {lacks}: {error.message.removeprefix(f'{target.id}: ')}", error.hint or hint
+        )
+
+
+def _explain_failure(
+    context: BuildContext, target: Target, events: Sequence[Event], otherwise: str, missing: Sequence[str] = ()
+) -> WheelworksError:
+    """Return the error of a failed build: the step that failed, or ``otherwise`` where none explains it."""
+    if refused := log.find_refused_program(events):
+        return _explain_refusal(target, refused)
+    declared = log.list_declared_modules(events)
+    modules = {name: sources for name, sources in declared.items() if not missing or name in missing}
+    if cause := log.find_cause(events, modules):
+        return _explain_step(context, target, events, cause)
+    return WheelworksError(f"{target.id}: {otherwise}")
+
+
+def _explain_step(context: BuildContext, target: Target, events: Sequence[Event], failure: Event) -> WheelworksError:
+    file = log.find_missing_file(failure, context.folder, context.source.tree)
+    hint = (
+        f"{file} is in the project's folder but not in its sdist: add `include {file}` to MANIFEST.in" if file else ""
+    )
+    return WheelworksError(f"{target.id}: {log.describe_failure(failure, events)}", hint)
+
+
+def _explain_refusal(target: Target, refused: str) -> WheelworksError:
+    hint = "see whether the project's build takes the answer from a variable (--env NAME=VALUE)"
+    return WheelworksError(f"{target.id}: {refused}", hint)
 
 
 def _finish(

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wheelworks.build import crossenv, driver
-from wheelworks.build.builder import BuildResult, Built, Failed, UpToDate, run_tasks
+from wheelworks.build import crossenv, log
+from wheelworks.build.arguments import explain_dropped
+from wheelworks.build.builder import BuildResult, BuildTask, Built, Failed, UpToDate, run_tasks
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
-from wheelworks.build.plan import BuildTask, Wish
+from wheelworks.build.driver import Event
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_work_folder, ensure_writable
 from wheelworks.core import console, manifest, process
@@ -37,6 +38,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     ignored = "ignore this option of the project's [tool.cibuildwheel]; repeatable"
     add("--without", action="append", default=[], metavar="OPTION", help=ignored)
     add("--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)")
+    add(
+        "--allow-missing",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a declared extension that wheels may lack",
+    )
     add("--no-run", action="store_true", help="don't run the built wheels")
     add("--verbose", action="store_true", help="print each target's settings and every command")
 
@@ -58,9 +66,15 @@ def build_source(
     with create_work_folder() as work, console.Progress() as progress:
         update = partial(progress.update, "source")
         context = prepare_context(
-            Path(options.source), work, out, update, variables=variables, python=options.python,
-            abis=lambda tree: list_abis(plan(tree)),
-        )  # fmt: skip
+            Path(options.source),
+            work,
+            out,
+            update,
+            variables=variables,
+            python=options.python,
+            abis=abis,
+            allowed_missing=options.allow_missing,
+        )
         progress.finish("source")
         prepared(context)
         tasks = plan(context.source.tree)
@@ -104,7 +118,7 @@ def _report_progress(
     def watch() -> None:
         while not finished.wait(0.2):
             for task in [task for task in tasks if task in left]:
-                if text := driver.describe_progress(_read_events(context, task)):
+                if text := log.describe_progress(_read_events(context, task)):
                     progress.update(str(task), text)
 
     def done(task: BuildTask) -> None:
@@ -120,11 +134,11 @@ def _report_progress(
         watcher.join()
 
 
-def _read_events(context: BuildContext, task: BuildTask) -> list[driver.Event]:
+def _read_events(context: BuildContext, task: BuildTask) -> list[Event]:
     if task.abi is None:
         return []
-    logs = (crossenv.log_path(target, task.abi, context.work) for target in task.family)
-    return [event for log in logs for event in driver.read_log(log)]
+    logs = (crossenv.log_path(target, task.abi, context.work) for target in find_family(task.targets[0]))
+    return [event for file in logs for event in log.read_log(file)]
 
 
 def _print_commands(context: BuildContext, tasks: Sequence[BuildTask]) -> None:
@@ -135,7 +149,7 @@ def _print_commands(context: BuildContext, tasks: Sequence[BuildTask]) -> None:
         for event in (event for event in _read_events(context, task) if "command" in event):
             console.err.print(f"  {event['command']}", markup=False)
             for word in event.get("dropped", ()):
-                console.err.print(f"  dropped, because it describes the host: {word}", markup=False)
+                console.err.print(f"  left out: {word} ({explain_dropped(word)})", markup=False)
 
 
 def _save_manifest(context: BuildContext, wheels: Sequence[Built | UpToDate]) -> None:
@@ -164,7 +178,7 @@ def _make_table(context: BuildContext, built: Sequence[Built], seconds: float) -
         imports = "\n".join(dict.fromkeys(map(_describe_imports, wheel.record.extensions)))
         size = f"{wheel.record.size / 1000:.1f} kB"
         table.add_row(console.wrap_wheel_name(wheel.file.name), size, imports, f"{wheel.seconds:.1f}")
-    compiling = driver.count_busy_seconds(span for wheel in built for span in wheel.compilation.spans)
+    compiling = log.count_busy_seconds(span for wheel in built for span in wheel.compilation.spans)
     versions = ", ".join(headers.release for headers in context.headers.values())
     tools = f"headers of CPython {versions}, zig {context.toolchain().ziglang}"
     times = f"{seconds:.1f} s in all, {compiling:.2f} s of them compiling and linking"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
 from pathlib import Path
@@ -67,12 +68,39 @@ def list_git_files(folder: Path) -> list[str] | None:
 
 
 def query_git(folder: Path, *words: str) -> str | None:
-    """Return what git writes about a folder; None where it fails or isn't installed."""
-    try:
-        completed = run_git(folder, *words)
-    except WheelworksError:
-        return None  # git isn't installed
-    return None if completed.status else completed.output.rstrip("\n")  # a file's name may begin or end with a space
+    """Return what git writes about a folder; None where it fails, or where the folder is in no repository.
+
+    Raises WheelworksError where the folder is in a repository that git refuses to read, as it does those of another
+    user and work trees whose repository is gone: without git, its ignore rules and its commit's time would be lost.
+    """
+    if find_repository(folder) is None:
+        return None
+    completed = run_git(folder, *words)
+    if completed.status:
+        _check_repository(folder)
+        return None
+    return completed.output.rstrip("\n")  # a file's name may begin or end with a space
+
+
+def find_repository(folder: Path) -> Path | None:
+    """Return the nearest ``.git`` of a folder or its parents, up to ``GIT_CEILING_DIRECTORIES``; None without one."""
+    names = os.environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
+    ceilings = {Path(os.path.realpath(name)) for name in names if name}
+    start = Path(os.path.realpath(folder))
+    for place in (start, *start.parents):
+        if place in ceilings and place != start:
+            return None
+        if os.path.lexists(place / ".git"):
+            return place / ".git"
+    return None
+
+
+def _check_repository(folder: Path) -> None:
+    completed = run_git(folder, "rev-parse", "--git-dir")
+    if completed.status:
+        reason = completed.last_lines(20).removeprefix("fatal: ")
+        hint = "let git read it, or remove it to build without git's ignore rules and time"
+        raise WheelworksError(f"{find_repository(folder)}: git refuses to read the repository: {reason}", hint)
 
 
 def read_pyproject(tree: Path) -> dict[str, Any]:

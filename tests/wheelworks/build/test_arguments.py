@@ -72,7 +72,7 @@ def test_an_invocation_is_parsed() -> None:
     found = arguments.parse_arguments(
         ["-shared", "-s", "-pthread", "-o", "x.so", "a.o", "b.a", "-lm", "-l", "z"], settings()
     )
-    assert (found.links, found.compiles, found.output) == (True, False, "x.so")
+    assert (found.step, found.output) == ("link", "x.so")
     assert (found.objects, found.libraries, found.flags) == (["a.o", "b.a"], ["-lm", "-lz"], [])
 
 

@@ -55,14 +55,14 @@ def test_an_optional_extension_is_not_optional(tmp_path: Path, wheelworks_cache:
     assert "sample.c:1:16: error: expected expression" in ended.err
 
 
-@pytest.mark.parametrize("target", ["manylinux_2_17_aarch64", "musllinux_1_2_aarch64", "macosx_11_0_arm64"])
+@pytest.mark.parametrize(
+    "target", ["manylinux_2_17_aarch64", "musllinux_1_2_aarch64", "macosx_11_0_arm64", "win_arm64"]
+)
 def test_a_link_error_names_the_symbol(target: str, tmp_path: Path, wheelworks_cache: Path) -> None:
     source = projects.module("return PyLong_FromLong(nowhere());", "long nowhere(void);")
-    ended, wheels = build(
-        projects.sample(tmp_path / "p", source), wheelworks_cache, "--target", "manylinux_2_17_aarch64"
-    )
+    ended, wheels = build(projects.sample(tmp_path / "p", source), wheelworks_cache, "--target", target)
     assert (ended.status, wheels) == (1, [])
-    assert "nowhere" in ended.err
+    assert f"{target}: link of " in ended.err and "nowhere" in ended.err
 
 
 def test_a_project_without_extension(tmp_path: Path, wheelworks_cache: Path) -> None:

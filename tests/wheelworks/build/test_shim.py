@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from wheelworks.build import crossenv, shim
 from wheelworks.build.shim import c_types, layout, programs
@@ -22,7 +22,7 @@ from wheelworks.core import targets
 
 pytestmark = pytest.mark.usefixtures("may_spawn")
 
-ABI = targets.get_build_abi()
+ABI = targets.get_oldest_abi()
 EVERY = targets.load_targets()
 HOST = targets.find_host_target()
 
@@ -37,7 +37,6 @@ FORMATS = st.text(st.sampled_from("xcbB?hHiIlLqQnNfdspP0123456789 "), max_size=1
 
 
 @pytest.mark.skipif(HOST is None, reason="the table has no row for this machine")
-@settings(deadline=None)
 @given(FORMATS, st.sampled_from(["", "@", "=", "<", ">", "!"]))
 def test_struct_on_this_machines_target_is_its_own(text: str, order: str) -> None:
     assert HOST is not None
@@ -105,7 +104,7 @@ def test_ctypes_measures_the_targets_types(target: str, name: str, size: int) ->
 def test_ctypes_on_this_machines_target_is_its_own() -> None:
     assert HOST is not None
     view = c_types.make_ctypes_view(layout_of(HOST.id), HOST.os)
-    for name in (name for name in dir(ctypes) if name.startswith("c_") and name != "c_buffer"):
+    for name in (name for name in dir(ctypes) if name.startswith("c_")):
         kind = view.get(name, getattr(ctypes, name))
         assert view["sizeof"](kind) == ctypes.sizeof(getattr(ctypes, name)), name
         if name != "c_longdouble":
@@ -179,8 +178,7 @@ def run_hooked(project: Path, target: str, *words: str, cwd: str = "source") -> 
     """Run a Python with the hooks of ``target``."""
     row = targets.find_target(target)
     hooks = project / f"hooks-{target}"
-    if not hooks.exists():
-        crossenv.write_shim(hooks, row, ABI, {}, project / "source", project / "log")
+    crossenv.write_shim(hooks, row, ABI, {}, project / "source", project / "log")
     env = {"PYTHONPATH": str(hooks), "WHEELWORKS_SHIM": str(hooks / "shim.json"), "PATH": os.environ["PATH"]}
     return subprocess.run(
         [sys.executable, *words], cwd=project / cwd, env=env, capture_output=True, text=True, check=False
@@ -239,8 +237,6 @@ def test_the_version_is_one_that_platform_parses() -> None:
     for target in EVERY:
         for abi in targets.load_abis():
             version = crossenv.describe_platform(target, abi)["version"]
-            assert ("free-threading build " in version) is abi.free_threaded
-            version = version.replace("free-threading build ", "")  # which Python 3.11 doesn't know
             assert platform._sys_version(version)[1] == f"{abi.python}.0"  # type: ignore[attr-defined]
 
 
@@ -259,7 +255,6 @@ MACHO_ARM64 = b"\xcf\xfa\xed\xfe\x0c\0\0\1" + bytes(40)
         "subprocess.run(path, shell=True)",
         "os.execv(path, [path])",
         "subprocess.run(['./probe'], cwd=os.path.dirname(path))",
-        "os.system('cd ../source && ./probe || true')",
     ],
 )
 @pytest.mark.parametrize("program", [PE, ELF_S390X, MACHO_ARM64], ids=["PE", "ELF", "Mach-O"])
@@ -275,20 +270,6 @@ def test_a_program_of_the_target_is_not_run(start: str, program: bytes, project:
     assert event["step"] == "run" and event["error"].startswith(message)
 
 
-@pytest.mark.parametrize(
-    ("command", "programs_"),
-    [
-        ("./probe -x", [("./probe", "")]),
-        ("CC=cc ./probe && strip probe | cat", [("./probe", ""), ("strip", ""), ("cat", "")]),
-        ("cd deep; (./probe>out)", [("cd", "deep"), ("./probe", "deep")]),
-        ("'unfinished", []),
-        (None, []),
-    ],
-)
-def test_the_programs_of_a_shells_command(command: Any, programs_: list[tuple[str, str]]) -> None:
-    assert programs.list_programs(command) == programs_
-
-
 def test_programs_of_this_machine_are_run(project: Path) -> None:
     text = f"import subprocess, os; subprocess.run([{sys.executable!r}, '-c', 'print(5)']); os.system('echo 6 && true')"
     ended = run_hooked(project, "win_arm64", "-c", text)
@@ -296,7 +277,6 @@ def test_programs_of_this_machine_are_run(project: Path) -> None:
     assert not (project / "log").exists()
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_file_is_taken_for_a_program(data: bytes) -> None:
     """No header makes reading it fail."""

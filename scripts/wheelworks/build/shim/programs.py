@@ -1,0 +1,75 @@
+"""Refuse to run programs that were compiled for the target: a test's result would be this machine's, or nonsense."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from typing import Any
+
+_SIZE_OF_HEADER = 4096  # of an executable: up to the machine in PE's header
+
+
+def read_machine(path: str) -> tuple[bytes, ...] | None:
+    """Return what an executable's header says of its system and CPU; None for a script, and for no file.
+
+    The formats are ELF's (System V ABI), PE's, and that of <mach-o/loader.h>.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_SIZE_OF_HEADER)
+    except OSError:
+        return None
+    if head.startswith(b"\x7fELF"):
+        return b"ELF", head[4:6], head[18:20]
+    if head.startswith(b"MZ"):
+        start = int.from_bytes(head[0x3C:0x40], "little")
+        return b"PE", head[start + 4 : start + 6]
+    return (b"Mach-O", head[4:8]) if head.startswith(b"\xcf\xfa\xed\xfe") else None
+
+
+def install(record: Any, target: str) -> None:
+    """Install the audit hook (PEP 578); ``record`` logs the program that was refused."""
+    own = read_machine(os.path.realpath(sys.executable))
+
+    def check(program: Any, folder: Any) -> None:
+        path = find_program(program, folder)
+        machine = path and read_machine(path)
+        if machine and machine != own:
+            message = f"a program that was compiled for {target} can't be run on this machine: {path}"
+            record(step="run", file=path, exit=1, error=message)
+            raise RuntimeError(message)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "subprocess.Popen":
+            program, words, folder, _ = arguments
+            check(program, folder)
+            if isinstance(words, (list, tuple)) and len(words) > 2 and words[1] == "-c":  # of a shell
+                check(first_word(words[2]), folder)
+        elif event in ("os.exec", "os.posix_spawn", "os.spawn"):
+            check(arguments[1] if event == "os.spawn" else arguments[0], None)
+        elif event == "os.system":
+            check(first_word(arguments[0]), None)
+
+    sys.addaudithook(hook)
+
+
+def first_word(command: Any) -> str:
+    """Return the program that a shell's command starts; "" where it isn't simple."""
+    try:
+        words = shlex.split(os.fsdecode(command))
+    except (TypeError, ValueError):
+        return ""
+    return next((word for word in words if "=" not in word), "")
+
+
+def find_program(program: Any, folder: Any) -> str:
+    """Return the path of the program that would be started in a folder; "" if there is none."""
+    try:
+        name = os.fsdecode(program)
+    except TypeError:
+        return ""
+    if os.sep not in name:
+        name = shutil.which(name) or name
+    return os.path.join(os.fsdecode(folder or ""), name) if name else ""
