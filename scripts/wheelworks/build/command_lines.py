@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from wheelworks.build.arguments import DriverSettings, Invocation
 from wheelworks.build.objects import Symbols
@@ -25,6 +26,8 @@ _COMPILER_SYMBOLS = re.compile(
 )
 _DLLTOOL_MACHINE = {"aarch64": "arm64", "x86_64": "i386:x86-64", "x86": "i386"}
 # 32-bit Arm's tables for C++ exceptions name functions of a library, in C too.
+ENTRY_FLAG = "-Wl,-e,wheelworks_entry"
+_ENTRY = Path(__file__).with_name("shim") / "entry.c"
 _NO_UNWINDING = ("-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
 _SHARED_LIBRARY = {
     "linux": ["-shared", "-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack", "-Wl,--build-id=none"],
@@ -92,6 +95,14 @@ def _zig_command(settings: DriverSettings, language: str) -> list[str]:
     return [settings.zig, language, "-target", settings.compiler]
 
 
+def entry_command(settings: DriverSettings, output: str, *, has_dllmain: bool) -> list[str]:
+    """Return the command that compiles the entry point of a Windows extension without a C runtime."""
+    folder = [f"-ffile-prefix-map={_ENTRY.parent}=.", "-fno-sanitize=undefined", "-fno-stack-protector", "-fno-builtin"]
+    flags = [f"-mcpu={settings.model}", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", *folder]
+    dllmain = ["-DHAS_DLLMAIN"] if has_dllmain else []
+    return [*_zig_command(settings, "cc"), *flags, *dllmain, "-c", str(_ENTRY), "-o", output]
+
+
 def is_python_symbol(symbol: str) -> bool:
     """Return whether a symbol's name is one of CPython's."""
     return symbol.startswith(("Py", "_Py"))
@@ -127,7 +138,7 @@ def link_command(
         *_SHARED_LIBRARY[settings.os],
         *([f"-Wl,-install_name,@rpath/{name}"] if settings.os == "macos" else []),  # by default a path of the host
         *(["-nostdlib"] if freestanding else []),
-        *(["-Wl,--no-entry"] if freestanding and settings.os == "windows" else []),
+        *(["-Wl,--no-entry"] if freestanding and settings.os == "windows" and ENTRY_FLAG not in stubs else []),
         "-s",
         *_link_flags(parsed),
         *parsed.objects,

@@ -23,7 +23,7 @@ from typing import Any
 
 from wheelworks.build import command_lines
 from wheelworks.build.arguments import DriverSettings, Invocation, iter_arguments, parse_arguments
-from wheelworks.build.objects import Symbols, read_symbols
+from wheelworks.build.objects import Symbols, find_dllmain, read_symbols
 from wheelworks.core.errors import WheelworksError
 
 Event = dict[str, Any]
@@ -147,12 +147,22 @@ def _make_stubs(symbols: Symbols, settings: DriverSettings, output: str, folder:
         definition = _write_text(folder / "python.def", library)
         subprocess.run(command_lines.dlltool_command(settings, definition, path), check=True)
         stubs.append(path)
+    if settings.os == "windows" and freestanding and symbols.starts:
+        stubs += _compile_entry(symbols, settings, folder)
     name, text = command_lines.format_export_list(symbols, settings)
     if name:
         script = _write_text(folder / name, text)
         # not -Wl: a temporary folder may have a comma in its name
         stubs += [script] if settings.os == "windows" else ["-Xlinker", f"--version-script={script}"]
     return stubs
+
+
+def _compile_entry(symbols: Symbols, settings: DriverSettings, folder: Path) -> list[str]:
+    """Compile the entry point that calls the functions which a C runtime would; return the arguments that link it."""
+    made = str(folder / "entry.o")
+    command = command_lines.entry_command(settings, made, has_dllmain=find_dllmain(symbols))
+    subprocess.run(command, check=True)
+    return [made, command_lines.ENTRY_FLAG]
 
 
 def _write_text(path: Path, text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 
@@ -30,17 +30,20 @@ _IMAGE_SYM_CLASS_EXTERNAL, _IMAGE_SYM_CLASS_WEAK_EXTERNAL = 2, 105
 class Symbols:
     """The external symbols that an object defines and needs, spelled as in C.
 
-    For Windows, ``imported`` are those needed through a DLL's import table (``__imp_NAME``).
+    For Windows, ``imported`` are those needed through a DLL's import table (``__imp_NAME``), and ``starts`` says that
+    functions must be called when the library is loaded or unloaded: an object lists them, or has a ``DllMain``.
     """
 
     defined: frozenset[str] = frozenset()
     undefined: frozenset[str] = frozenset()
     imported: frozenset[str] = frozenset()
+    starts: bool = False
 
     def __or__(self, other: Symbols) -> Symbols:
         """Return the symbols of the two linked together."""
         defined, imported = self.defined | other.defined, self.imported | other.imported
-        return Symbols(defined, (self.undefined | other.undefined) - defined, imported - defined)
+        undefined, starts = self.undefined | other.undefined, self.starts or other.starts
+        return Symbols(defined, undefined - defined, imported - defined, starts)
 
 
 def read_symbols(data: bytes) -> Symbols:
@@ -148,9 +151,29 @@ def _macho_symbols(data: bytes, offset: int, count: int, names: int, size: int) 
 
 
 def _read_coff(data: bytes) -> Symbols:
-    machine, _, _, table, count, _, _ = struct.unpack_from("<HHIIIHH", data)
+    machine, sections, _, table, count, optional, _ = struct.unpack_from("<HHIIIHH", data)
     prefix = "_" if machine == _IMAGE_FILE_MACHINE_I386 else ""  # only 32-bit x86 decorates C names
-    return _make_symbols((_undecorate(name, prefix), defined) for name, defined in _coff_symbols(data, table, count))
+    found = _make_symbols((_undecorate(name, prefix), defined) for name, defined in _coff_symbols(data, table, count))
+    names = _coff_sections(data, 20 + optional, sections, table + count * 18)
+    return replace(found, starts=find_dllmain(found) or any(map(_lists_functions, names)))
+
+
+def find_dllmain(symbols: Symbols) -> bool:
+    """Return whether objects define the function that Windows' C runtime calls when a library is loaded."""
+    return any(name.partition("@")[0] == "DllMain" for name in symbols.defined)
+
+
+def _lists_functions(section: str) -> bool:
+    """Return whether a section lists functions to be called when the library is loaded or unloaded."""
+    return section.startswith((".ctors", ".dtors", ".CRT$XC", ".CRT$XI"))
+
+
+def _coff_sections(data: bytes, table: int, count: int, strings: int) -> Iterator[str]:
+    """Yield the sections' names; one with more than 8 characters is in the string table, at the decimal after "/"."""
+    for place in range(table, table + count * 40, 40):
+        (raw,) = struct.unpack_from("<8s", data, place)
+        name = raw.rstrip(b"\0").decode("utf-8", "replace")
+        yield _read_name(data, strings + int(name[1:])) if name[:1] == "/" and name[1:].isdigit() else name
 
 
 def _undecorate(name: str, prefix: str) -> str:

@@ -22,6 +22,7 @@ from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.process import EmulatedProcess
 
 SUFFIXES = (".so", ".pyd", ".dylib")
+_PROCESS_ATTACH = 1  # DLL_PROCESS_ATTACH, the reason that Windows gives to an entry point
 UNPACK_LIMITS = Limits(MAX_FILE)  # for all extensions of a wheel together
 
 
@@ -159,11 +160,21 @@ def _import_module(process: EmulatedProcess, extension: ExtensionModule) -> type
     try:
         for address in process.image.constructors:
             process.run_code(process.memory.image_base + address, [0, 0, 0])
+        _run_entry_point(process, extension)
         module = _initialise(process, extension)
         process.state.check_leaks()
     except Fault as found:
         raise found.placed(function=f"import {extension.module}") from None
     return module
+
+
+def _run_entry_point(process: EmulatedProcess, extension: ExtensionModule) -> None:
+    """Call a Windows module's entry point as the loader does, unless it is a C runtime's, which needs libraries."""
+    image, base = process.image, process.memory.image_base
+    if not image.entry or not all(name.lower().startswith("python") for name in image.libraries):
+        return
+    if process.run_code(base + image.entry, [base, _PROCESS_ATTACH, 0]) & 0xFFFFFFFF == 0:
+        raise BadImage(f"{extension.name}: Windows refuses to load it, because its entry point returns 0")
 
 
 def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.ModuleType:

@@ -98,6 +98,48 @@ def test_names_with_blanks_at_their_ends(tmp_path: Path) -> None:
     assert (copy / " first.c").is_file() and (copy / "zz.c\n").is_file()
 
 
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let git take every repository for another user's."""
+    for name, value in {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_NOSYSTEM": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+
+
+def test_a_repository_of_another_user_stops_the_build(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    folder = projects.committed(projects.sample(tmp_path / "p", **{".gitignore": "secret\n", "secret": "x"}))
+    request.getfixturevalue("refusing")
+    for read in (source.read_commit, source.read_directory_epoch, source_tree.list_git_files):
+        with pytest.raises(WheelworksError, match="git refuses to read the repository: .*dubious ownership"):
+            read(folder)
+    with pytest.raises(WheelworksError, match="git refuses"):
+        source_tree.copy_directory(folder, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("place", ["p", "."])
+def test_a_work_tree_whose_repository_is_gone_stops_the_build(place: str, tmp_path: Path) -> None:
+    folder = projects.sample(tmp_path / "p")
+    (tmp_path / place / ".git").write_text("gitdir: /no/such/place/.git/worktrees/p\n")
+    with pytest.raises(WheelworksError, match="git refuses to read the repository: not a git repository"):
+        source_tree.list_git_files(folder)
+
+
+def test_a_repository_without_git_installed_stops_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = projects.committed(projects.sample(tmp_path / "p"))
+    plain = projects.sample(tmp_path / "plain")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(WheelworksError, match="git isn't installed"):
+        source_tree.list_git_files(folder)
+    assert source_tree.list_git_files(plain) is None
+
+
+def test_a_repository_above_a_ceiling_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".git").write_text("gitdir: /no/such/place\n")
+    folder = projects.sample(tmp_path / "deep" / "p")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    assert source_tree.find_repository(folder) is None and source_tree.list_git_files(folder) is None
+
+
 def test_a_submodule_is_copied_with_its_files(tmp_path: Path) -> None:
     inner = projects.committed(projects.write(tmp_path / "inner", {"lib.c": "int x;"}))
     outer = projects.committed(projects.sample(tmp_path / "outer"))
