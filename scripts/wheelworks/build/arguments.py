@@ -8,11 +8,14 @@ module for each source file, so that it must stay light to import.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Literal
+
+from wheelworks.build import msvc
 
 OBJECT_SUFFIXES = (".o", ".obj", ".a")
 SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".s", ".S", ".m", ".mm")
@@ -38,9 +41,6 @@ _SHARED = ("-shared", "-bundle", "-dynamiclib")
 _NOT_LINKING = ("-c", "-S", "-E", "-M", "-MM", "-fsyntax-only")
 _REPLACED_WHEN_LINKING = re.compile(
     r"-shared|-bundle|-dynamiclib|-undefined$|-install_name$|-Wl,-undefined,.*|-s|-pthread"
-)
-_MSVC = re.compile(
-    r"/(?P<name>D|I|std:|O[0-9a-z]+|W[0-9aXl].*|EH.*|G[A-Z].*|M[DT]d?|utf-8|nologo|Z.*|permissive-|bigobj)(?P<value>.*)"
 )
 
 
@@ -124,12 +124,18 @@ def parse_arguments(words: Sequence[str], settings: DriverSettings) -> Invocatio
     for argument in iter_arguments(words):
         if parsed.shared and _REPLACED_WHEN_LINKING.fullmatch(argument[0]):
             continue  # link_command adds the target's own
-        translated = translate_msvc(argument) if settings.os == "windows" else argument
+        translated = msvc.translate(argument, is_file=_is_file) if settings.os == "windows" else argument
         if translated is None or _describes_host(translated, settings):
             parsed.dropped.append(" ".join(argument))
         else:
             _add_argument(translated, parsed)
     return parsed
+
+
+def _is_file(word: str) -> bool:
+    """Return whether a word is a file, which may exist later only, rather than an option."""
+    named = word.endswith(SOURCE_SUFFIXES + OBJECT_SUFFIXES) and not re.search("[:=]", word)
+    return named or os.path.exists(word)
 
 
 def _add_argument(argument: tuple[str, ...], parsed: Invocation) -> None:
@@ -162,36 +168,27 @@ def explain_dropped(words: str) -> str:
     """Return why an argument, with its value after a blank, was left out."""
     name = words.split(" ")[0]
     reasons = [reason for pattern, reason in _LEFT_OUT.items() if pattern.fullmatch(name)]
-    if not reasons and name.startswith("/") and _MSVC.fullmatch(words):
-        reasons = ["it is an option of Microsoft's compiler that clang needs no other for"]
+    if not reasons and not name.startswith(_FOLDER_FLAGS):
+        reasons = ["it is an option of Microsoft's compiler that has no meaning for clang"]
     return reasons[0] if reasons else "the folder is neither the project's nor that of a build requirement"
 
 
 def _is_allowed(path: str, settings: DriverSettings) -> bool:
     """Return whether a folder belongs to the tree that is built or to its build requirements.
 
-    Relative paths do: the tree is a copy, so that a path which leaves it finds nothing.
+    Relative paths do: the tree is a copy, so that a path which leaves it finds nothing. The tree has no links, so that
+    ".." is the folder above.
     """
     given = parse_host_path(path)
     if not given.is_absolute():
         return True
-    return ".." not in given.parts and any(given.is_relative_to(parse_host_path(root)) for root in settings.allowed)
+    parts: list[str] = []
+    for part in given.parts:
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    plain = type(given)(*parts)
+    return any(plain.is_relative_to(parse_host_path(root)) for root in settings.allowed)
 
 
 def parse_host_path(path: str) -> PurePath:
     """Parse a path of the host; a drive or leading backslashes show that the host is Windows."""
     return PureWindowsPath(path) if re.match(r"[A-Za-z]:[\\/]|\\\\", path) else PurePosixPath(path)
-
-
-def translate_msvc(argument: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Translate an argument of Microsoft's compiler for clang.
-
-    Other arguments are returned unchanged. Returns None for an argument that has no meaning for clang.
-    """
-    match = _MSVC.fullmatch(argument[0])
-    if match is None or argument[0].endswith(SOURCE_SUFFIXES + OBJECT_SUFFIXES):  # /Data/a.c is a file
-        return argument
-    name, value = match["name"], match["value"]
-    if name in ("D", "I"):
-        return (f"-{name}{value}",)
-    return (f"-std={value.replace('latest', '2b')}",) if name == "std:" else None

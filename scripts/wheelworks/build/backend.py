@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import re
 import subprocess
 import warnings
@@ -152,10 +153,16 @@ class Backend:
     ) -> None:
         self.tree, self.variables, self.config = tree, dict(variables), dict(config or {})
         self.output = ""
+        self._add_programs(environment)
         try:
             self._builder = build.ProjectBuilder(tree, str(environment.python), runner=self._run)
         except build.BuildException as error:
             raise WheelworksError(f"{tree.name}: {error}") from error
+
+    def _add_programs(self, environment: BuildEnvironment) -> None:
+        """Put the environment's programs, such as cython and cmake, first on PATH, as PEP 517 requires."""
+        inner = [str(environment.python.parent), *filter(None, [self.variables.get("PATH")])]
+        self.variables["PATH"] = os.pathsep.join(inner)
 
     def requires(self, distribution: Distribution) -> set[str]:
         """Return the requirements beyond ``[build-system] requires``. Raises BackendError."""

@@ -27,6 +27,8 @@ _COMPILER_SYMBOLS = re.compile(
 _DLLTOOL_MACHINE = {"aarch64": "arm64", "x86_64": "i386:x86-64", "x86": "i386"}
 # 32-bit Arm's tables for C++ exceptions name functions of a library, in C too.
 ENTRY_FLAG = "-Wl,-e,wheelworks_entry"
+# PEP 489 (names beyond ASCII in Punycode: PyInitU_), PEP 793
+_ENTRY_POINTS = ("PyInit_", "PyInitU_", "PyModExport_", "PyModExportU_")
 _ENTRY = Path(__file__).with_name("shim") / "entry.c"
 _NO_UNWINDING = ("-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
 _SHARED_LIBRARY = {
@@ -177,7 +179,7 @@ def format_export_list(symbols: Symbols, settings: DriverSettings) -> tuple[str,
     MSVC exports no more either. Both are empty for macOS, because zig's linker accepts -exported_symbols_list and
     ignores it, and for a library without entry points.
     """
-    entries = sorted(name for name in symbols.defined if name.startswith(("PyInit_", "PyModExport_")))
+    entries = sorted(name for name in symbols.defined if name.startswith(_ENTRY_POINTS))
     if not entries or settings.os == "macos":
         return "", ""
     if settings.os == "windows":

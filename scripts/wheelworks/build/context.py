@@ -122,6 +122,7 @@ def prepare_context(
     kind, variables = source_tree.check_source(path), variables or {}
     interpreter = interpreters.find_build_python(chosen=python)
     if kind == "directory":
+        source.check_build_system(path.resolve())
         update(f"making the sdist of {path.resolve().name}")
         tree, archive, environment = _make_sdist(path, interpreter, work, variables, update)
     else:
@@ -164,6 +165,7 @@ def _make_sdist(
 def _install_build_environment(
     tree: Path, python: interpreters.BuildPython, variables: Mapping[str, str], update: Update
 ) -> BuildEnvironment:
+    source.check_build_system(tree)
     words = source.read_build_requirements(tree)
     constraints = find_constraints(tree, variables.get("PIP_CONSTRAINT"))
     environment = make_build_environment(python, parse_requirements(words), update, constraints)

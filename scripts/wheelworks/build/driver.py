@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from wheelworks.build import command_lines
-from wheelworks.build.arguments import DriverSettings, Invocation, iter_arguments, parse_arguments
+from wheelworks.build.arguments import SOURCE_SUFFIXES, DriverSettings, Invocation, iter_arguments, parse_arguments
 from wheelworks.build.objects import Symbols, find_dllmain, read_symbols
 from wheelworks.core.errors import WheelworksError
 
@@ -32,14 +32,16 @@ Event = dict[str, Any]
 def main(settings_file: str, language: str, words: Sequence[str]) -> int:
     """Do what ``cc`` (or ``c++``) does with ``words``, for the target; return the exit status."""
     settings = DriverSettings.read(settings_file)
-    parsed = parse_arguments(words, settings)
-    steps = {"query": _query, "compile": _compile, "link": _link, "program": _link_program}
+    parsed = Invocation()
     try:
+        parsed = parse_arguments(words, settings)
         with _save_stdin(parsed, settings):
-            return steps[parsed.step](parsed, settings, language)
+            return _STEPS[parsed.step](parsed, settings, language)
     except (WheelworksError, OSError, subprocess.CalledProcessError) as error:
-        sys.stderr.write(f"{settings.target}: {error}\n")
-        _log(settings, step=parsed.step, file=parsed.output, exit=1, error=str(error))
+        text = f"{error}\nhint: {error.hint}" if isinstance(error, WheelworksError) and error.hint else str(error)
+        sys.stderr.write(f"{settings.target}: {text}\n")
+        file = parsed.output or " ".join(word for word in words if word.endswith(SOURCE_SUFFIXES))
+        _log(settings, step=parsed.step, file=file, exit=1, error=text)
         return 1
 
 
@@ -163,6 +165,9 @@ def _compile_entry(symbols: Symbols, settings: DriverSettings, folder: Path) -> 
     command = command_lines.entry_command(settings, made, has_dllmain=find_dllmain(symbols))
     subprocess.run(command, check=True)
     return [made, command_lines.ENTRY_FLAG]
+
+
+_STEPS = {"query": _query, "compile": _compile, "link": _link, "program": _link_program}
 
 
 def _write_text(path: Path, text: str) -> str:

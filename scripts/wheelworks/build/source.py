@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from packaging.utils import InvalidSdistFilename, parse_sdist_filename
+from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 
 from wheelworks.core import manifest, targets
 from wheelworks.core.errors import UsageError, WheelworksError
@@ -121,6 +122,27 @@ def read_build_requirements(tree: Path) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise WheelworksError(f"pyproject.toml of {tree.name}: [build-system] requires must be a list of strings")
     return words
+
+
+# Build systems that don't ask sysconfig for the compiler: what requires them, and what builds their wheels.
+_OTHER_BUILD_SYSTEMS = {
+    "meson-python": ("Meson (meson-python)", "cibuildwheel on each platform builds it"),
+    "scikit-build-core": ("CMake (scikit-build-core)", "cibuildwheel on each platform builds it"),
+    "scikit-build": ("CMake (scikit-build)", "cibuildwheel on each platform builds it"),
+    "py-build-cmake": ("CMake (py-build-cmake)", "it has cross-compilation settings of its own"),
+    "maturin": ("Rust (maturin)", "`maturin build --zig --target TRIPLE` builds it for other platforms"),
+    "setuptools-rust": ("Rust (setuptools-rust)", "cibuildwheel on each platform builds it"),
+}
+
+
+def check_build_system(tree: Path) -> None:
+    """Check that a project's build system is one that can be shown a target. Raises WheelworksError that names it."""
+    for word in read_build_requirements(tree):
+        match = re.match(r"\s*([A-Za-z0-9._-]+)", word)
+        name = canonicalize_name(match[1]) if match else ""
+        if name in _OTHER_BUILD_SYSTEMS:
+            system, instead = _OTHER_BUILD_SYSTEMS[name]
+            raise WheelworksError(f"{tree.name}: it is built by {system}, which can't be cross-built here", instead)
 
 
 def read_settings(tree: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def check_platform(name: WheelName, target: Target) -> None:
     if name.platforms != {wanted}:
         raise WheelworksError(
             f"{target.id}: the build backend made a wheel for {', '.join(sorted(name.platforms))}, not {wanted}",
-            "it ignores the target's sysconfig",
+            "the project sets plat_name (setup.cfg, [bdist_wheel]), or its backend ignores the target's sysconfig",
         )
 
 
@@ -102,12 +102,17 @@ def _check_target(native: NativeFile, target: Target) -> None:
 
 
 def _check_entry_point(native: NativeFile, target: Target) -> None:
-    """Check the entry point of an extension module (PEP 489, PEP 793); plain shared libraries have none."""
+    """Check the entry point of an extension module (PEP 489, PEP 793).
+
+    Plain shared libraries have none, and call nothing of CPython; projects give them a module's name for ctypes.
+    """
     stem, _, suffix = native.member.rsplit("/", 1)[-1].partition(".")
-    entries = {f"PyInit_{stem}", f"PyModExport_{stem}"}
+    ending = f"_{stem}" if stem.isascii() else "U_" + stem.encode("punycode").decode().replace("-", "_")
+    entries = {f"PyInit{ending}", f"PyModExport{ending}"}
     is_module = suffix == "pyd" or suffix.startswith(("cp", "abi3"))
-    if is_module and not entries & set(native.binary.exports):
-        raise WheelworksError(f"{target.id}: {native.member} exports no PyInit_{stem}: Python could not import it")
+    uses_python = any(symbol.startswith(("Py", "_Py")) for symbol in native.binary.symbols)
+    if is_module and uses_python and not entries & set(native.binary.exports):
+        raise WheelworksError(f"{target.id}: {native.member} exports no PyInit{ending}: Python could not import it")
 
 
 def check_stable_abi(natives: Iterable[NativeFile], name: WheelName, target: Target) -> None:

@@ -110,7 +110,7 @@ def test_a_repository_of_another_user_stops_the_build(tmp_path: Path, request: p
     folder = projects.committed(projects.sample(tmp_path / "p", **{".gitignore": "secret\n", "secret": "x"}))
     request.getfixturevalue("refusing")
     for read in (source.read_commit, source.read_directory_epoch, source_tree.list_git_files):
-        with pytest.raises(WheelworksError, match="git refuses to read the repository: .*dubious ownership"):
+        with pytest.raises(WheelworksError, match=r"(?s)git refuses to read the repository: .*dubious"):
             read(folder)
     with pytest.raises(WheelworksError, match="git refuses"):
         source_tree.copy_directory(folder, tmp_path / "copy")
