@@ -65,7 +65,7 @@ _COMPILER: tuple[tuple[str, Callable[[str], Words]], ...] = (
 # information, how many processes compile, charsets (clang reads and writes UTF-8), checks of Microsoft's own.
 _IGNORED = re.compile(
     r"w[deo1-4]\d+|W[0-4]|Wall|WX-?|Wv:.*|MP\d*|M[DT]d?|EH[scar-]+|G[ACEFHLSTeghmwXyZd]-?|GS-|Gs\d*|Z[7iIlaegWX]|Zc:.*|Zm\d+"
-    r"|Zs|nologo|utf-8|(source|execution|validate)-charset(:.*|-)?|bigobj|permissive-?|sdl-?|guard:.*|Q\w+(:.*|-)?"
+    r"|Zs|nologo|utf-8|(source|execution|validate)-charset(:.*|-)?|bigobj|permissive-?|sdl-?|guard:.*|Q[\w-]+(:.*)?"
     r"|diagnostics:.*|experimental:.*|external:(W\d|anglebrackets|env:.*|templates-)|await(:strict)?|favor:.*|homeparams"
     r"|hotpatch|FC|FS|F[adempRr].*|FA\w*|analyze.*|showIncludes|JMC-?|cgthreads\d|d[12].*|Bt\+?|O[bgiy]\w?-?|Oi|O[bi]\d?"
     r"|errorReport:.*|volatile:.*|Wp64|fp:except-?|doc.*|u|X|V\w*|link|kernel-?|vd\d|vm[bgmsv]|jumptablerdata|fsanitize-.*"
@@ -84,7 +84,7 @@ _IGNORED_BY_LINKER = re.compile(
     re.IGNORECASE,
 )
 # With a dash these are clang's own options, of another meaning or the same.
-_OF_CLANG = re.compile(r"-([DUIcEwJuXV].*|O[123s]|MD|MT|MP?|W[^0-4X].*|F.*|d.*|Zs|f(?!p:).*|std=.*|T.*(?<!-T[CP])|G)")
+_OF_CLANG = re.compile(r"-([DUIX].*|[cEwuS]|O[0123sgz]|M[DTFGQPM]?D?|W(?![0-4X]$).*|F.*|d.*|f(?!p:).*|std=.*|Zs)")
 
 
 def translate(argument: Words, *, is_file: Callable[[str], bool]) -> Words | None:
@@ -98,12 +98,12 @@ def translate(argument: Words, *, is_file: Callable[[str], bool]) -> Words | Non
     if word[0] == "/" and is_file(word):
         return argument
     option = word[1:]
-    for rules, flags in ((_COMPILER, 0), (_LINKER, re.IGNORECASE)):
+    for rules, flags, ignored in ((_LINKER, re.IGNORECASE, _IGNORED_BY_LINKER), (_COMPILER, 0, _IGNORED)):
         for pattern, make in rules:
             if match := re.fullmatch(pattern, option, flags):
                 return make(match["value"]) or None
-    if _IGNORED.fullmatch(option) or _IGNORED_BY_LINKER.fullmatch(option):
-        return None
+        if ignored.fullmatch(option):  # the linker's first: /DEBUG would define EBUG
+            return None
     if word[0] == "-":
         return argument
     raise WheelworksError(

@@ -17,6 +17,8 @@ LEFT_BY_TOOLS = shutil.ignore_patterns(
     "node_modules",
 )
 
+_LIST_FILES = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+
 
 def check_source(path: Path) -> Literal["directory", "sdist"]:
     """Return the kind of ``path``. Raises UsageError if it is neither a project's folder nor an sdist."""
@@ -32,29 +34,58 @@ def check_source(path: Path) -> Literal["directory", "sdist"]:
 
 
 def copy_directory(folder: Path, into: Path) -> Path:
-    """Copy a project's files, so that building leaves its folder unchanged.
+    """Copy a project's files, so that building leaves its folder unchanged; return the copy.
 
     With git these are the files that git tracks or doesn't ignore. ``.git`` becomes a pointer, for backends that get
-    the version from git.
+    the version from git. A project below the top of a repository is copied to the same place below ``into``, with the
+    rest of the repository if it reads the folders above. Raises WheelworksError for links that form a loop.
     """
     files = list_git_files(folder)
     if files is None:
-        shutil.copytree(folder, into, ignore=LEFT_BY_TOOLS, ignore_dangling_symlinks=True)
+        _copy_tree(folder, into, ())
         return into
-    into.mkdir(parents=True)
+    top = Path(query_git(folder, "rev-parse", "--show-toplevel") or folder)
+    place = into / os.path.relpath(os.path.realpath(folder), os.path.realpath(top))
     for name in files:
-        _copy_entry(folder / name, into / name)
+        _copy_entry(folder / name, place / name)
+    if place != into and _reads_folders_above(folder):
+        for name in (query_git(top, *_LIST_FILES) or "").split("\0"):
+            if name and not (into / name).exists():
+                _copy_entry(top / name, into / name)
     if git_folder := query_git(folder, "rev-parse", "--absolute-git-dir"):
         (into / ".git").write_text(f"gitdir: {git_folder}\n", encoding="utf-8")
-    return into
+    return place
+
+
+def _reads_folders_above(folder: Path) -> bool:
+    """Return whether a project's settings name a folder above its own, such as ``root = ".."`` of setuptools-scm."""
+    files = [folder / name for name in ("pyproject.toml", "setup.cfg", "setup.py")]
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
+    return any(".." in text or "search_parent_directories" in text for text in texts)
 
 
 def _copy_entry(path: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():  # a submodule, or a link to a folder
-        shutil.copytree(path, place, ignore=LEFT_BY_TOOLS, dirs_exist_ok=True)
+        _copy_tree(path, place, tuple(Path(os.path.realpath(parent)) for parent in path.parents))
     elif path.is_file():  # a tracked file may have been deleted
         shutil.copy2(path, place)
+
+
+def _copy_tree(folder: Path, into: Path, above: tuple[Path, ...]) -> None:
+    """Copy a folder without what tools leave in one; links become copies. ``above`` are the folders that contain it."""
+    real = Path(os.path.realpath(folder))
+    if real in above:
+        message = f"{folder} is a link to a folder that contains it, so that copying would never end"
+        raise WheelworksError(message, "remove the link, or let git ignore it")
+    into.mkdir(parents=True, exist_ok=True)
+    names = sorted(os.listdir(folder))
+    left_out = LEFT_BY_TOOLS(str(folder), names)
+    for path in (folder / name for name in names if name not in left_out):
+        if path.is_dir():
+            _copy_tree(path, into / path.name, (*above, real))
+        elif path.is_file():
+            shutil.copy2(path, into / path.name)
 
 
 def list_git_files(folder: Path) -> list[str] | None:
@@ -62,7 +93,7 @@ def list_git_files(folder: Path) -> list[str] | None:
 
     Git doesn't know a folder that another project's work tree contains and ignores.
     """
-    listed = query_git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = query_git(folder, *_LIST_FILES)
     files = set((listed or "").split("\0")) - {""}
     return sorted(files) if files & {"pyproject.toml", "setup.py"} else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -35,46 +36,19 @@ TRANSLATED = {
     "external:Idir": ("-isystem", "dir"),
     "Zp8": ("-fpack-struct=8",),
 }
-IGNORED = """\
+IGNORED = """
 wd4996 wd4068 we4013 w14640 W0 W1 W3 W4 Wall WX MP MP4 MD MDd MT MTd EHsc EHa GL GS GS- Gy GF Gw GA Gd Gm- Zi Z7 ZI Zl
-Zc:inline Zc:__cplusplus Zc:preprocessor Zm200 nologo utf-8 source-charset:utf-8 execution-charset:utf-8 bigobj permissive-
-sdl sdl- guard:cf guard:ehcont Qspectre Qpar Qvec-report:2 diagnostics:caret experimental:c11atomics experimental:external
-external:W0 await favor:blend FC FS Fdx.pdb JMC Oi Ob2 Oy- volatile:iso Wp64 analyze- cgthreads8 d2FH4- link Zs
-LTCG DEBUG DEBUG:FULL OPT:REF OPT:ICF INCREMENTAL:NO MANIFEST MANIFEST:NO NODEFAULTLIB:libcmt SUBSYSTEM:WINDOWS NXCOMPAT
-DYNAMICBASE ltcg Debug /opt:ref MACHINE:ARM64 DLL export:PyInit_x""".replace(" /", " ").split()
-OF_CLANG = [
-    "-O2",
-    "-O3",
-    "-c",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-Wno-unused",
-    "-DX",
-    "-Iinclude",
-    "-std=c11",
-    "-fPIC",
-    "-mavx2",
-    "-MD",
-    "-MMD",
-    "-MF",
-    "-g",
-    "-funroll-loops",
-    "-E",
-    "-pthread",
-    "-include",
-    "-xc",
-    "-UX",
-    "-Lfolder",
-    "-lname",
-    "-w",
-    "-dM",
-    "-Wl,-z,now",
-    "-fvisibility=hidden",
-    "-fms-extensions",
-    "-ffp-contract=off",
-    "-shared",
-]
+Zc:inline Zc:__cplusplus Zc:preprocessor Zm200 nologo utf-8 source-charset:utf-8 execution-charset:utf-8 bigobj
+permissive- sdl sdl- guard:cf guard:ehcont Qspectre Qpar Qvec-report:2 diagnostics:caret experimental:c11atomics
+experimental:external external:W0 await favor:blend FC FS Fdx.pdb JMC Oi Ob2 Oy- volatile:iso Wp64 analyze- cgthreads8
+d2FH4- link Zs LTCG DEBUG DEBUG:FULL OPT:REF OPT:ICF INCREMENTAL:NO MANIFEST MANIFEST:NO NODEFAULTLIB:libcmt
+SUBSYSTEM:WINDOWS NXCOMPAT DYNAMICBASE ltcg Debug opt:ref MACHINE:ARM64 DLL export:PyInit_x
+"""
+OF_CLANG = """
+-O2 -O3 -c -Wall -Wextra -Werror -Wno-unused -DX -Iinclude -std=c11 -fPIC -mavx2 -MD -MMD -MF -MP -g -funroll-loops -E
+-pthread -include -xc -UX -Lfolder -lname -w -dM -Wl,-z,now -fvisibility=hidden -fms-extensions -ffp-contract=off
+-shared -march=x86-64-v2 -Ofast
+"""
 
 
 def translate(word: str) -> msvc.Words | None:
@@ -88,19 +62,19 @@ def test_options_with_a_meaning_are_translated(option: str, expected: tuple[str,
         assert translate(f"-{option}") == expected
 
 
-@pytest.mark.parametrize("option", IGNORED)
+@pytest.mark.parametrize("option", IGNORED.split())
 def test_options_without_a_meaning_are_left_out(option: str) -> None:
     assert translate(f"/{option}") is None
 
 
 @pytest.mark.parametrize(
-    "word", ["-wd4996", "-wd4068", "-MP", "-W3", "-EHsc", "-GL", "-GS-", "-Gy", "-Zi", "-nologo", "-utf-8", "-bigobj"]
+    "word", ["-wd4996", "-wd4068", "-W3", "-EHsc", "-GL", "-GS-", "-Gy", "-Zi", "-nologo", "-utf-8", "-bigobj"]
 )
 def test_a_dash_is_as_good_as_a_slash(word: str) -> None:
     assert translate(word) is None
 
 
-@pytest.mark.parametrize("word", OF_CLANG)
+@pytest.mark.parametrize("word", OF_CLANG.split())
 def test_clangs_own_options_stay(word: str) -> None:
     assert translate(word) == (word,)
 
@@ -128,7 +102,5 @@ def test_libraries_of_the_linkers_options() -> None:
 
 @given(st.text(max_size=30))
 def test_any_word_is_translated_or_refused(word: str) -> None:
-    try:
-        translate(word)
-    except WheelworksError as error:
-        assert word in error.message
+    with contextlib.suppress(WheelworksError):
+        assert translate(word) != ("",) or word == ""

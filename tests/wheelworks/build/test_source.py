@@ -210,3 +210,35 @@ def test_a_broken_pyproject_is_reported(data: bytes, tmp_path: Path) -> None:
 def test_git_output_isnt_taken_for_granted(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     assert source.read_commit(tmp_path) == ("", False, None), "no commit yet"
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_a_loop_of_links_stops_the_copy_at_once(with_git: bool, tmp_path: Path) -> None:
+    folder = projects.sample(tmp_path / "p", **{"deep/x.c": ""})
+    (folder / "deep/again").symlink_to("..")
+    if with_git:
+        projects.committed(folder)
+    with pytest.raises(WheelworksError, match="deep/again is a link to a folder that contains it"):
+        source_tree.copy_directory(folder, tmp_path / "copy")
+
+
+def test_links_become_copies(tmp_path: Path) -> None:
+    folder = projects.sample(tmp_path / "p", **{"deep/x.c": "x"})
+    for name, target in {"folder": "deep", "file.c": "deep/x.c", "dangling": "nowhere"}.items():
+        (folder / name).symlink_to(target)
+    copy = source_tree.copy_directory(folder, tmp_path / "copy")
+    assert (copy / "folder/x.c").read_text() == (copy / "file.c").read_text() == "x"
+    assert not (copy / "folder").is_symlink() and not (copy / "dangling").exists()
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_a_project_below_the_top_of_its_repository(above: bool, tmp_path: Path) -> None:
+    setup = 'from setuptools import setup\nsetup(use_scm_version={"root": ".."})\n' if above else None
+    projects.sample(tmp_path / "repository/python", setup_py=setup)
+    projects.write(tmp_path / "repository", {"shared/x.h": "", "python/own.h": ""})
+    projects.committed(tmp_path / "repository")
+    copy = source_tree.copy_directory(tmp_path / "repository/python", tmp_path / "copy")
+    assert copy == tmp_path / "copy/python" and (copy / "own.h").is_file()
+    assert (tmp_path / "copy/shared/x.h").is_file() is above
+    assert projects.git(copy, "rev-parse", "--show-toplevel") == str(tmp_path / "copy")
+    assert (projects.git(copy, "status", "--porcelain") == "") is above
