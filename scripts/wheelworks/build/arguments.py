@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from wheelworks.build import msvc
+from wheelworks.build import msvc, windows_names
 
 OBJECT_SUFFIXES = (".o", ".obj", ".a")
 SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".s", ".S", ".m", ".mm")
@@ -51,7 +51,8 @@ class DriverSettings:
     ``compiler`` is the compiler's target triple, ``model`` its CPU, ``include`` the folder with CPython's headers,
     ``python`` their version ("311", "314t"), ``source`` the tree that is built, ``allowed`` the folders that headers
     and libraries may come from, ``work`` a folder for the driver's own files, ``log`` the file that it appends events
-    to. The file ``libc_marker`` exists if this target's libc has been linked before.
+    to. The file ``libc_marker`` exists if this target's libc has been linked before. ``forwarders`` is a folder of
+    headers for names in Windows' case, or "".
     """
 
     target: str
@@ -67,6 +68,7 @@ class DriverSettings:
     work: str
     log: str
     libc_marker: str
+    forwarders: str = ""
 
     def write(self, path: Path) -> None:
         """Write the settings for the driver to read."""
@@ -92,6 +94,7 @@ class Invocation:
     libraries: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     shared: bool = False
+    for_windows: bool = False
 
     @property
     def compiles(self) -> bool:
@@ -120,7 +123,7 @@ def iter_arguments(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 def parse_arguments(words: Sequence[str], settings: DriverSettings) -> Invocation:
     """Parse an invocation of the compiler, and drop what describes the host."""
-    parsed = Invocation(shared=not set(_SHARED).isdisjoint(words))
+    parsed = Invocation(shared=not set(_SHARED).isdisjoint(words), for_windows=settings.os == "windows")
     for argument in iter_arguments(words):
         if parsed.shared and _REPLACED_WHEN_LINKING.fullmatch(argument[0]):
             continue  # link_command adds the target's own
@@ -142,6 +145,8 @@ def _add_argument(argument: tuple[str, ...], parsed: Invocation) -> None:
     name, value = argument[0], argument[-1]
     if name == "-o":
         parsed.output = value
+    elif parsed.for_windows and name.lower().endswith(".lib") and not os.path.exists(name):
+        parsed.libraries.append(windows_names.plain_library(name))
     elif name.startswith("-l"):
         parsed.libraries.append("-l" + "".join(argument).removeprefix("-l"))
     elif name == "-":  # standard input

@@ -63,6 +63,7 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         *(_NO_UNWINDING if settings.cpu == "arm" and language == "cc" else ()),
         f"-I{settings.include}",
         *parsed.flags,
+        *(["-idirafter", settings.forwarders] if settings.forwarders else []),
         *parsed.sources,
         *(["-o", parsed.output] if parsed.output else []),
         "-g0",

@@ -19,7 +19,7 @@ from typing import Any
 
 from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import BuildContext, make_environment
-from wheelworks.build.plan import WheelSettings
+from wheelworks.build.windows_names import write_forwarding_headers
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.zig import find_zig, find_zig_cache
 
@@ -246,7 +246,9 @@ def _write_drivers(folder: Path, zig: str) -> dict[str, str]:
 
 def _driver_settings(context: BuildContext, target: Target, abi: Abi) -> DriverSettings:
     folder = build_folder(target, abi, context.work)
-    tree, headers = folder / "source", str(context.headers[abi.id].folder)
+    tree, headers, zig = folder / "source", str(context.headers[abi.id].folder), find_zig()
+    windows = target.os == "windows"
+    forwarders = write_forwarding_headers(tree, zig, folder / "headers") if windows else None
     return DriverSettings(
         target=target.id,
         os=target.os,
@@ -254,11 +256,12 @@ def _driver_settings(context: BuildContext, target: Target, abi: Abi) -> DriverS
         compiler=target.compiler,
         model=target.model,
         python=abi.nodot,
-        zig=find_zig(),
+        zig=zig,
         include=headers,
         source=str(tree),
         allowed=(str(tree), str(folder / "tmp"), str(context.environment.folder), headers),
         work=str(folder),
         log=str(log_path(target, abi, context.work)),
         libc_marker=str(find_zig_cache() / f"linked-{target.compiler}"),
+        forwarders=str(forwarders or ""),
     )

@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from wheelworks.build import command_lines
+from wheelworks.build import command_lines, windows_names
 from wheelworks.build.arguments import SOURCE_SUFFIXES, DriverSettings, Invocation, iter_arguments, parse_arguments
 from wheelworks.build.objects import Symbols, find_dllmain, read_symbols
 from wheelworks.core.errors import WheelworksError
@@ -71,6 +71,7 @@ def _compile(parsed: Invocation, settings: DriverSettings, language: str) -> int
 
 def _link_program(parsed: Invocation, settings: DriverSettings, language: str) -> int:
     """Link a program against the target's libc: most often a test of what the target has."""
+    _use_static_libraries(parsed)
     parsed.output = parsed.output or ("a.exe" if settings.os == "windows" else "a.out")
     command = command_lines.program_command(parsed, settings, language)
     return _run(command, settings, "program", parsed.output, parsed.dropped)
@@ -117,13 +118,24 @@ def _link_objects(parsed: Invocation, settings: DriverSettings, language: str, f
 
 
 def _use_static_libraries(parsed: Invocation) -> None:
-    """Replace libraries that the project built itself by their files, because their symbols decide about libc too."""
+    """Replace libraries that the project built itself by their files, because their symbols decide about libc too.
+
+    Names of Windows' own libraries are put into lower case, as zig has them.
+    """
     folders = [words[-1].removeprefix("-L") for words in iter_arguments(parsed.flags) if words[0].startswith("-L")]
-    for library in list(parsed.libraries):
-        files = [Path(folder, f"lib{library.removeprefix('-l')}.a") for folder in folders]
+    for number, library in enumerate(list(parsed.libraries)):
+        name = library.removeprefix("-l")
+        files = [Path(folder, file) for folder in folders for file in (f"lib{name}.a", *_windows_files(parsed, name))]
         if own := next((file for file in files if file.is_file()), None):
-            parsed.libraries.remove(library)
+            parsed.libraries[number] = ""
             parsed.objects.append(str(own))
+        elif parsed.for_windows:
+            parsed.libraries[number] = windows_names.plain_library(library)
+    parsed.libraries = list(filter(None, parsed.libraries))
+
+
+def _windows_files(parsed: Invocation, name: str) -> tuple[str, ...]:
+    return (f"{name}.lib", f"{name}.a", name) if parsed.for_windows else ()
 
 
 def _link_commands(

@@ -20,7 +20,7 @@ TARGETS = ("win_arm64", "win_amd64", "win32", "macosx_11_0_arm64", "manylinux_2_
 NAMES = [word for target in TARGETS for word in ("--target", target)]
 
 CONSTRUCTORS = """\
-static int seen[3], count;
+static volatile int seen[3], count; /* volatile: clang calls constructors when it compiles, if it can */
 __attribute__((constructor(201))) static void second(void) { seen[count++] = 2; }
 __attribute__((constructor(101))) static void first(void) { seen[count++] = 1; }
 __attribute__((constructor)) static void third(void) { seen[count++] = 3; }
@@ -31,13 +31,13 @@ ORDER = "return PyLong_FromLong(seen[0] * 100 + seen[1] * 10 + seen[2]);"
 # Microsoft's compiler lists the functions in these sections.
 MICROSOFT = """\
 #ifdef _WIN32
-static int count, calls;
+static volatile int calls;
 static int initialize(void) { calls = 10 * calls + 1; return 0; }
 static void construct(void) { calls = 10 * calls + 2; }
 __attribute__((section(".CRT$XIU"), used)) static int (*const initializer)(void) = initialize;
 __attribute__((section(".CRT$XCU"), used)) static void (*const constructor)(void) = construct;
 #else
-static int calls = 12;
+static volatile int calls = 12;
 #endif
 """
 

@@ -148,3 +148,48 @@ def extension(wheel: Path) -> bytes:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith((".so", ".pyd"))]
         return archive.read(name)
+
+
+@pytest.mark.parametrize(
+    ("requires", "name"),
+    [
+        ("meson-python>=0.15", "Meson (meson-python)"),
+        ("scikit_build_core", "CMake (scikit-build-core)"),
+        ("maturin>=1,<2", "Rust (maturin)"),
+        ('setuptools", "setuptools-rust', "Rust (setuptools-rust)"),
+    ],
+)
+def test_other_build_systems_are_refused_by_name(
+    requires: str, name: str, tmp_path: Path, wheelworks_cache: Path
+) -> None:
+    pyproject = projects.PYPROJECT.replace('requires = ["setuptools"]', f'requires = ["{requires}"]')
+    ended, wheels = build(projects.sample(tmp_path / "p", **{"pyproject.toml": pyproject}), wheelworks_cache)
+    assert (ended.status, wheels) == (1, [])
+    assert f"p: it is built by {name}, which can't be cross-built here" in " ".join(ended.err.split())
+
+
+def test_programs_of_the_build_requirements_are_on_path(tmp_path: Path, wheelworks_cache: Path) -> None:
+    setup = f"import shutil\nassert shutil.which('cython')\n{projects.setup()}"
+    pyproject = projects.PYPROJECT.replace('["setuptools"]', '["setuptools", "cython"]')
+    project = projects.sample(tmp_path / "p", setup_py=setup, **{"pyproject.toml": pyproject})
+    ended, wheels = build(project, wheelworks_cache, "--target", "win_arm64")
+    assert ended.status == 0, ended.err
+    assert len(wheels) == 1
+
+
+def test_a_library_with_a_modules_name_needs_no_entry_point(tmp_path: Path, wheelworks_cache: Path) -> None:
+    setup = projects.setup('py_limited_api=True, define_macros=[("Py_LIMITED_API", "0x030b0000")]')
+    source = "#ifdef _WIN32\n__declspec(dllexport)\n#endif\nint answer(void) { return 42; }\n"
+    ended, wheels = build(projects.sample(tmp_path / "p", source, setup), wheelworks_cache)
+    assert ended.status == 0, ended.err
+    assert len(wheels) == 3
+
+
+def test_a_modules_name_beyond_ascii(tmp_path: Path, wheelworks_cache: Path) -> None:
+    """PEP 489: PyInitU_ and the name in Punycode."""
+    setup = projects.setup().replace('Extension("sample"', 'Extension("süß"')
+    source = projects.module().replace("PyInit_sample", "PyInitU_s_eca6u")
+    assert "süß".encode("punycode") == b"s-eca6u"
+    ended, wheels = build(projects.sample(tmp_path / "p", source, setup), wheelworks_cache)
+    assert ended.status == 0, ended.err
+    assert len(wheels) == 3
