@@ -54,13 +54,13 @@ def format_soabi(target: Target, abi: Abi) -> str:
     """Return the middle of an extension's file name: ``cpython-311-darwin``, ``cp314t-win_arm64``."""
     if target.os == "windows":
         return f"cp{abi.nodot}-{target.platform.replace('-', '_')}"
-    if target.os == "macos":
-        return f"cpython-{abi.nodot}-darwin"
-    # Debian's names of machines (Misc/platform_triplet.c) are those of the compiler, except x86
+    return f"cpython-{abi.nodot}-{format_multiarch(target)}"
+
+
+def format_multiarch(target: Target) -> str:
+    """Return CPython's name of a platform (Misc/platform_triplet.c): the compiler's, except x86; "" for Windows."""
     triplet = re.sub("^x86-", "i386-", target.compiler.partition(".")[0])
-    if abi.minor < 11:
-        triplet = triplet.replace("-musl", "-gnu")  # CPython didn't tell them apart (python/cpython GH-87278)
-    return f"cpython-{abi.nodot}-{triplet}"
+    return {"macos": "darwin", "windows": ""}.get(target.os, triplet)
 
 
 def list_suffixes(target: Target, abi: Abi) -> list[str]:
@@ -115,7 +115,7 @@ def _make_size_variables(target: Target) -> dict[str, str | int]:
         "SIZEOF_WCHAR_T": wchar,
         "SIZEOF_LONG_DOUBLE": layout["long_double"],
         "WORDS_BIGENDIAN": int(layout["order"] == ">"),
-        **({"MULTIARCH": target.compiler.partition(".")[0]} if target.os == "linux" else {}),
+        **({"MULTIARCH": format_multiarch(target)} if target.os == "linux" else {}),
     }
 
 
@@ -148,7 +148,7 @@ def describe_platform(target: Target, abi: Abi) -> dict[str, Any]:
         "version": _format_version(target, abi),
         "winver": f"{abi.python}{'t' * abi.free_threaded}{ending}",
         "free_threaded": abi.free_threaded,
-        "multiarch": "" if target.os == "windows" else format_soabi(target, abi).partition("-")[2].partition("-")[2],
+        "multiarch": format_multiarch(target),
         "libc": libc,
         "minimum": target.minimum,
         "layout": describe_layout(target),

@@ -188,8 +188,8 @@ def test_a_library_with_a_modules_name_needs_no_entry_point(tmp_path: Path, whee
 def test_a_modules_name_beyond_ascii(tmp_path: Path, wheelworks_cache: Path) -> None:
     """PEP 489: PyInitU_ and the name in Punycode."""
     setup = projects.setup().replace('Extension("sample"', 'Extension("süß"')
-    source = projects.module().replace("PyInit_sample", "PyInitU_s_eca6u")
-    assert "süß".encode("punycode") == b"s-eca6u"
+    source = projects.module().replace("PyInit_sample", "PyInitU_s_qfa0g")
+    assert "süß".encode("punycode") == b"s-qfa0g"
     ended, wheels = build(projects.sample(tmp_path / "p", source, setup), wheelworks_cache)
     assert ended.status == 0, ended.err
     assert len(wheels) == 3

@@ -255,6 +255,7 @@ MACHO_ARM64 = b"\xcf\xfa\xed\xfe\x0c\0\0\1" + bytes(40)
         "subprocess.run(path, shell=True)",
         "os.execv(path, [path])",
         "subprocess.run(['./probe'], cwd=os.path.dirname(path))",
+        "os.system('cd ../source && ./probe || true')",
     ],
 )
 @pytest.mark.parametrize("program", [PE, ELF_S390X, MACHO_ARM64], ids=["PE", "ELF", "Mach-O"])
@@ -268,6 +269,20 @@ def test_a_program_of_the_target_is_not_run(start: str, program: bytes, project:
     assert ended.returncode != 0 and message in ended.stderr
     [event] = [json.loads(line) for line in (project / "log").read_text().splitlines()]
     assert event["step"] == "run" and event["error"].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("command", "programs_"),
+    [
+        ("./probe -x", [("./probe", "")]),
+        ("CC=cc ./probe && strip probe | cat", [("./probe", ""), ("strip", ""), ("cat", "")]),
+        ("cd deep; (./probe>out)", [("cd", "deep"), ("./probe", "deep")]),
+        ("'unfinished", []),
+        (None, []),
+    ],
+)
+def test_the_programs_of_a_shells_command(command: Any, programs_: list[tuple[str, str]]) -> None:
+    assert programs.list_programs(command) == programs_
 
 
 def test_programs_of_this_machine_are_run(project: Path) -> None:

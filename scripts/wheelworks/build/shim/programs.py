@@ -33,35 +33,51 @@ def install(record: Any, target: str) -> None:
     """Install the audit hook (PEP 578); ``record`` logs the program that was refused."""
     own = read_machine(os.path.realpath(sys.executable))
 
-    def check(program: Any, folder: Any) -> None:
-        path = find_program(program, folder)
-        machine = path and read_machine(path)
-        if machine and machine != own:
-            message = f"a program that was compiled for {target} can't be run on this machine: {path}"
-            record(step="run", file=path, exit=1, error=message)
-            raise RuntimeError(message)
-
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "subprocess.Popen":
-            program, words, folder, _ = arguments
-            check(program, folder)
-            if isinstance(words, (list, tuple)) and len(words) > 2 and words[1] == "-c":  # of a shell
-                check(first_word(words[2]), folder)
-        elif event in ("os.exec", "os.posix_spawn", "os.spawn"):
-            check(arguments[1] if event == "os.spawn" else arguments[0], None)
-        elif event == "os.system":
-            check(first_word(arguments[0]), None)
+        for program, folder in list_started(event, arguments):
+            path = find_program(program, folder)
+            machine = path and read_machine(path)
+            if machine and machine != own:
+                message = f"a program that was compiled for {target} can't be run on this machine: {path}"
+                record(step="run", file=path, exit=1, error=message)
+                raise RuntimeError(message)
 
     sys.addaudithook(hook)
 
 
-def first_word(command: Any) -> str:
-    """Return the program that a shell's command starts; "" where it isn't simple."""
+def list_started(event: str, arguments: tuple[Any, ...]) -> list[tuple[Any, Any]]:
+    """Return the programs that an audit event starts, each with its folder, or "" for this process's."""
+    if event == "subprocess.Popen":
+        program, words, folder, _ = arguments
+        is_shell = isinstance(words, (list, tuple)) and len(words) > 2 and words[1] == "-c"
+        inner = list_programs(words[2]) if is_shell else []
+        base = os.fsdecode(folder or "")
+        return [(program, base), *((name, os.path.join(base, changed)) for name, changed in inner)]
+    if event in ("os.exec", "os.posix_spawn"):
+        return [(arguments[0], "")]
+    if event == "os.spawn":
+        return [(arguments[1], "")]
+    return list(list_programs(arguments[0])) if event == "os.system" else []
+
+
+def list_programs(command: Any) -> list[tuple[str, str]]:
+    """Return the programs that a shell's command line starts, each with the folder that it changes to before ("")."""
     try:
-        words = shlex.split(os.fsdecode(command))
+        lexer = shlex.shlex(os.fsdecode(command), posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words = list(lexer)
     except (TypeError, ValueError):
-        return ""
-    return next((word for word in words if "=" not in word), "")
+        return []
+    found, folder, starts = list[tuple[str, str]](), "", True
+    for word, following in zip(words, [*words[1:], ""]):  # noqa: B905  # they have one length
+        if set(word) <= set(";&|()"):
+            starts = True
+        elif starts and "=" not in word:
+            starts = False
+            if word == "cd":
+                folder = os.path.join(folder, following)
+            found.append((word, folder))
+    return found
 
 
 def find_program(program: Any, folder: Any) -> str:
