@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from wheelworks.build import msvc, windows_names
+from wheelworks.build import cpu_options, msvc, windows_names
 
 OBJECT_SUFFIXES = (".o", ".obj", ".a")
 SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".s", ".S", ".m", ".mm")
@@ -130,8 +130,8 @@ def parse_arguments(words: Sequence[str], settings: DriverSettings) -> Invocatio
         translated = msvc.translate(argument, is_file=_is_file) if settings.os == "windows" else argument
         if translated is None or _describes_host(translated, settings):
             parsed.dropped.append(" ".join(argument))
-        else:
-            _add_argument(translated, parsed)
+        elif cpu := cpu_options.translate(translated[0], settings.cpu, settings.model):
+            _add_argument((cpu, *translated[1:]), parsed)
     return parsed
 
 

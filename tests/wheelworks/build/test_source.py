@@ -165,12 +165,6 @@ def test_a_folder_that_another_work_tree_ignores_is_its_own(tmp_path: Path) -> N
     assert sorted(path.name for path in copy.iterdir()) == sorted(path.name for path in inner.iterdir())
 
 
-def test_no_git_program_is_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = projects.committed(projects.sample(tmp_path / "p"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert source_tree.list_git_files(folder) is None and source.read_commit(folder) == ("", False, None)
-
-
 def test_the_hash_is_of_names_modes_and_contents(tmp_path: Path) -> None:
     folder = projects.sample(tmp_path / "p")
     before = source.hash_tree(folder)

@@ -9,6 +9,7 @@ from typing import Any
 from .layout import Layout, refuse
 
 _SAME_EVERYWHERE = tuple("cbB?hHiIfd")  # codes of the types that have one size on all targets
+_POINTERS: tuple[type, ...] = (getattr(ctypes, "_Pointer"), getattr(ctypes, "_CFuncPtr"))  # noqa: B009  # not public
 _OF_THE_SYSTEM = frozenset({"c", "m", "dl", "rt", "pthread", "util", "msvcrt", "System"})
 
 
@@ -57,7 +58,7 @@ def make_ctypes_view(layout: Layout, system: str) -> dict[str, Any]:
         return _measure(asked if isinstance(asked, type) else type(asked), known, layout)
 
     def alignment(asked: Any) -> int:
-        kind = asked if isinstance(asked, type) else type(asked)
+        kind: Any = asked if isinstance(asked, type) else type(asked)
         while hasattr(kind, "_length_"):
             kind = kind._type_
         size = _measure(kind, known, layout)
@@ -78,7 +79,7 @@ def _measure(kind: Any, known: dict[type, int], layout: Layout) -> int:
         return known[kind]
     if hasattr(kind, "_length_"):
         return int(kind._length_) * _measure(kind._type_, known, layout)
-    if issubclass(kind, (ctypes._Pointer, ctypes._CFuncPtr)):
+    if issubclass(kind, _POINTERS) or getattr(kind, "_type_", "") in ("P", "z", "Z", "O"):
         return int(layout.pointer)
     if getattr(kind, "_type_", "") in _SAME_EVERYWHERE:
         return ctypes.sizeof(kind)

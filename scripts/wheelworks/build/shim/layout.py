@@ -31,7 +31,7 @@ def translate_format(text: Any, layout: Layout) -> str:
     if words[:1] in ("<", ">", "!"):
         return words
     if words[:1] == "=":
-        return layout.order + words[1:]
+        return f"{layout.order}{words[1:]}"
     made, offset = [layout.order], 0
     for count, native in _ITEM.findall(words):
         code, size = _choose_code(native, layout)

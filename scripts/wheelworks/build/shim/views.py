@@ -149,7 +149,8 @@ def _make_platform(target: dict[str, Any], layout: Layout) -> dict[str, Any]:
 
     def architecture(executable: str = "", *_: str) -> tuple[str, str]:
         if executable not in ("", sys.executable):
-            return importlib.import_module("platform").architecture(executable)
+            bits, linkage = importlib.import_module("platform").architecture(executable)
+            return bits, linkage
         return f"{8 * layout.pointer}bit", {"linux": "ELF", "windows": "WindowsPE"}.get(target["os"], "")
 
     empty_mac, windows = ("", ("", "", ""), ""), ("10", "10.0.17763", "SP0", "Multiprocessor Free")
