@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelworks.build import crossenv, shim
 from wheelworks.build.shim import c_types, layout, programs
@@ -37,6 +37,7 @@ FORMATS = st.text(st.sampled_from("xcbB?hHiIlLqQnNfdspP0123456789 "), max_size=1
 
 
 @pytest.mark.skipif(HOST is None, reason="the table has no row for this machine")
+@settings(deadline=None)
 @given(FORMATS, st.sampled_from(["", "@", "=", "<", ">", "!"]))
 def test_struct_on_this_machines_target_is_its_own(text: str, order: str) -> None:
     assert HOST is not None
@@ -295,6 +296,7 @@ def test_programs_of_this_machine_are_run(project: Path) -> None:
     assert not (project / "log").exists()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_file_is_taken_for_a_program(data: bytes) -> None:
     """No header makes reading it fail."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelworks.build import windows_names
 from wheelworks.build.windows_names import write_forwarding_headers
@@ -49,6 +49,7 @@ def test_no_header_is_written_outside(tmp_path: Path, zig: str) -> None:
     assert {path.name for path in tmp_path.iterdir()} <= {"zig", "tree", "into"}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_text_is_read(data: bytes) -> None:
     assert all(name.decode().isprintable() for name in windows_names._HEADER_NAME.findall(data))
