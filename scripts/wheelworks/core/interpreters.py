@@ -75,11 +75,11 @@ def find_pythons(requested: Sequence[str] = ()) -> tuple[list[Python], list[str]
     return [_describe_python(newest[key]) for key in sorted(newest) if key[0] in SUPPORTED_MINORS], missing
 
 
-def list_installed() -> list[Python]:
-    """Return the newest release of each installed CPython that wheels are built for, the oldest version first."""
-    newest = _select_newest(_iter_installed(f"cpython>={load_abis()[0].python}"))
-    known = {(abi.minor, abi.free_threaded) for abi in load_abis()}
-    return [_describe_python(newest[key]) for key in sorted(newest.keys() & known)]
+@functools.cache
+def list_installed_pythons() -> Mapping[str, Path]:
+    """Return the program of the newest release of each CPython of this machine, by version: "3.13", "3.13t"."""
+    newest = _select_newest(_iter_installed("cpython>=3.11"))
+    return {f"3.{minor}" + ("t" if free else ""): program for (minor, free), program in sorted(newest.items())}
 
 
 def choose_wheel(wheels: Iterable[Path], python: Python) -> Path | None:

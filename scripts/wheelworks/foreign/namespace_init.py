@@ -41,7 +41,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Entry:
     """The root to enter and the program to run. ``binfmt`` is empty if this CPU runs the program itself.
 
-    If there are ``layers``, pairs (path in the root, path on the host), the root consists of these alone.
+    If there are ``layers``, pairs (path in the root, path on the host, "" for an empty folder), the root consists of
+    these alone.
     """
 
     root: str
@@ -78,16 +79,19 @@ def register(rule: str) -> None:
 
 def add_layers(root: str, layers: Sequence[Sequence[str]]) -> None:
     """Add folders and files of the host to a root, which are bound read-only; links are copied."""
-    for target, source in [(Path(root, target), Path(source)) for target, source in layers]:
+    for name, source in layers:
+        target = Path(root, name.lstrip("/"))
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_symlink():
-            target.symlink_to(source.readlink())
-            continue
-        if source.is_dir():
+        if not source:
+            mount("tmpfs", str(target), "tmpfs", flags=MS_RDONLY)
+        elif Path(source).is_symlink():
+            target.symlink_to(Path(source).readlink())
+        elif Path(source).is_dir():
             target.mkdir(exist_ok=True)
+            bind(source, str(target))
         else:
             target.touch()
-        bind(str(source), str(target))
+            bind(source, str(target))
 
 
 def make_root(root: str) -> None:

@@ -1,28 +1,42 @@
-"""Choose the CPythons that a wheel is for, among those that can run here: Debian's, and those in the user's roots.
+"""Choose the CPythons that a wheel is for, among those that can run here: Debian's, the user's, and this machine's own.
 
-A version is written as in the names of CPython's programs: "3.13", and "3.13t" for the one without the GIL. Sources:
+A version is written as in the names of CPython's programs: "3.13", and "3.13t" for the one without the GIL. Wheels of
+Windows and macOS run under a CPython of Linux: their binaries are rewrapped (`wheelworks.foreign.rewrap`). Sources:
 PEP 425 and the PyPA specification of compatibility tags, as `packaging.tags` implements them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from wheelworks.core.errors import UsageError
-from wheelworks.core.interpreters import DEBIAN_SUITES, list_debian_versions
+from wheelworks.core.interpreters import DEBIAN_SUITES, list_debian_versions, list_installed_pythons
 from wheelworks.core.tags import parse_platform
 from wheelworks.core.wheel import WheelName
-from wheelworks.foreign.cpus import CPUS, Cpu, find_cpu, recognize_cpu
+from wheelworks.foreign.cpus import CPUS, Cpu, find_cpu, is_host, recognize_cpu
 
-System = Literal["linux"]
+System = Literal["linux", "windows", "macos"]
 
+SYSTEM_NAMES: Mapping[System, str] = {"linux": "glibc Linux", "windows": "Windows", "macos": "macOS"}
+# The CPUs of other systems whose calling convention is near enough to that of Linux, so that their code can be called.
+# macOS needs more of the CPU than the model that Linux code runs on: every Mac has Armv8.4's instructions. Without
+# ``pauth=off``, qemu computes the signatures of return addresses so slowly that all takes four times as long.
+REWRAPPED: Mapping[System, Mapping[str, str]] = {
+    "windows": {"aarch64": "cortex-a53"},
+    "macos": {"aarch64": "max,pauth=off", "x86_64": ""},
+}
+HOST_ROOT = Path("/")
 NO_FREE_THREADED = "Debian has no CPython without the GIL"
+EMULATOR_ONLY = (
+    "on x86, Windows' calling convention differs from Linux's in both directions, so that no CPython of Linux can call"
+    " its code: --how emulated runs it"
+)
 ROOT_HINT = "--root DIR names a folder that has one as usr/bin/python{version}"
 _PROGRAMS = ("usr/bin", "usr/local/bin")
 _MAX_LINKS = 16
@@ -32,8 +46,8 @@ _MAX_LINKS = 16
 class Runtime:
     """A CPython that can run wheels of ``system`` here: its CPU, version ("3.13", "3.13t") and root.
 
-    ``root`` is the user's folder with this CPython; None stands for a root that is made of Debian's packages.
-    ``program`` is its path in the root.
+    ``root`` is the user's folder with this CPython, or `HOST_ROOT` for one of this machine; None stands for a root that
+    is made of Debian's packages. ``program`` is its path in the root.
     """
 
     system: System
@@ -43,7 +57,13 @@ class Runtime:
     program: str = ""
 
     def __str__(self) -> str:
-        return f"CPython {self.python}, {self.cpu.name}"
+        system = "" if self.system == "linux" else f" {SYSTEM_NAMES[self.system]}"
+        return f"CPython {self.python}, {self.cpu.name}{system}"
+
+    @property
+    def is_rewrapped(self) -> bool:
+        """Return whether the wheel's binaries must be rewrapped."""
+        return self.system != "linux"
 
 
 def parse_version(python: str) -> tuple[int, int]:
@@ -66,24 +86,27 @@ def find_runtimes(name: WheelName, pythons: Sequence[str] = (), roots: Sequence[
     """
     check_versions(pythons, roots)
     found: list[Runtime] = []
-    for cpu in find_cpus(name):
-        fitting = [one for one in list_runtimes(cpu, roots) if not explain_mismatch(name, one)]
+    for system, cpu in find_platforms(name):
+        fitting = [one for one in list_runtimes(system, cpu, roots) if not explain_mismatch(name, one)]
         chosen = [one for one in fitting if one.python in pythons] if pythons else [*fitting[:1], *fitting[1:][-1:]]
         found += chosen
     return found
 
 
-def find_cpus(name: WheelName) -> list[Cpu]:
-    """Return the CPUs of a wheel whose CPython can be run."""
-    return [cpu for cpu in CPUS if any(_is_for(tag, "linux", cpu) for tag in name.tags)]
+def find_platforms(name: WheelName) -> list[tuple[System, Cpu]]:
+    """Return the systems and CPUs of a wheel whose code a CPython can run; a universal wheel of macOS has two CPUs."""
+    pairs: list[tuple[System, Cpu]] = [("linux", cpu) for cpu in CPUS]
+    for system, models in REWRAPPED.items():
+        pairs += [(system, replace(find_cpu(cpu), model=model)) for cpu, model in models.items()]
+    return [(system, cpu) for system, cpu in pairs if any(_is_for(tag, system, cpu) for tag in name.tags)]
 
 
 def check_versions(pythons: Iterable[str], roots: Sequence[Path] = ()) -> None:
-    """Raise UsageError for a version that neither Debian nor a root has."""
+    """Raise UsageError for a version that neither Debian, nor a root, nor this machine has."""
     known = {*DEBIAN_SUITES, *(python for root in roots for _, python, _ in read_root(root))}
     for python in pythons:
         parse_version(python)
-        if python not in known:
+        if python not in known and python not in list_installed_pythons():
             hint = f"available versions: {', '.join(DEBIAN_SUITES)}; {ROOT_HINT.format(version=python)}"
             raise UsageError(f"{_explain_lack(python)}", hint)
 
@@ -92,16 +115,20 @@ def _explain_lack(python: str) -> str:
     return NO_FREE_THREADED if python.endswith("t") else f"Debian has no CPython {python}"
 
 
-def list_runtimes(cpu: Cpu, roots: Sequence[Path] = ()) -> list[Runtime]:
-    """Return every CPython for a CPU, the oldest first. One of a user's root replaces Debian's of that version.
+def list_runtimes(system: System, cpu: Cpu, roots: Sequence[Path] = ()) -> list[Runtime]:
+    """Return every CPython for code of a system and CPU, the oldest first.
 
-    Raises UsageError for a root without a CPython.
+    For each version, one of a user's root comes before one of this machine, which runs rewrapped code without an
+    emulator, and before Debian's. Raises UsageError for a root without a CPython.
     """
-    found = {python: Runtime("linux", cpu, python) for python in list_debian_versions(cpu.debian)}
+    found = {python: Runtime(system, cpu, python) for python in list_debian_versions(cpu.debian)}
+    if system != "linux" and is_host(cpu):
+        for python, program in list_installed_pythons().items():
+            found[python] = Runtime(system, cpu, python, HOST_ROOT, str(program))
     for root in roots:
         for known, python, program in read_root(root):
-            if known is cpu:
-                found[python] = Runtime("linux", cpu, python, root.absolute(), program)
+            if known.name == cpu.name:
+                found[python] = Runtime(system, cpu, python, root.absolute(), program)
     return sorted(found.values(), key=lambda one: (parse_version(one.python), one.python))
 
 
@@ -124,29 +151,37 @@ def read_root(root: Path) -> list[tuple[Cpu, str, str]]:
 
 
 def _read_start(root: Path, path: Path) -> bytes:
-    """Return the first 20 bytes of a file in a root, where absolute links start at the root; b"" for no such file."""
-    for _ in range(_MAX_LINKS):
-        if not path.is_symlink():
-            break
-        target = path.readlink()
-        path = root / target.relative_to("/") if target.is_absolute() else path.parent / target
+    """Return the first 20 bytes of a file in a root; b"" for no such file."""
+    path = resolve_in_root(root, path)
     if not path.is_file():
         return b""
     with path.open("rb") as file:
         return file.read(20)
 
 
+def resolve_in_root(root: Path, path: Path) -> Path:
+    """Follow a file's links in a root, where absolute ones start at the root."""
+    for _ in range(_MAX_LINKS):
+        if not path.is_symlink():
+            break
+        target = path.readlink()
+        path = root / target.relative_to("/") if target.is_absolute() else path.parent / target
+    return path
+
+
 def _is_for(tag: Tag, system: System, cpu: Cpu) -> bool:
-    """Return whether a tag is for glibc on Linux with a CPU."""
+    """Return whether a tag is for a system (Linux: with glibc) on a CPU."""
     platform = parse_platform(tag.platform)
-    return platform is not None and platform.os == system and platform.libc != "musl" and platform.arch == cpu.name
+    if platform is None or platform.os != system or platform.libc == "musl":
+        return False
+    return platform.arch == cpu.name if system == "linux" else cpu.name in platform.cpus
 
 
 def explain_mismatch(name: WheelName, runtime: Runtime) -> str:
     """Return why a CPython rejects a wheel; "" if it accepts it."""
     fitting = {tag for tag in name.tags if _is_for(tag, runtime.system, runtime.cpu)}
     if not fitting:
-        return f"it is for {_join(name.platforms)}, not for glibc Linux on {runtime.cpu.name}"
+        return f"it is for {_join(name.platforms)}, not for {SYSTEM_NAMES[runtime.system]} on {runtime.cpu.name}"
     version, abi = parse_version(runtime.python), f"cp{runtime.python.replace('.', '')}"
     platforms = [tag.platform for tag in fitting]
     if fitting.isdisjoint([*cpython_tags(version, [abi], platforms), *compatible_tags(version, abi, platforms)]):
@@ -158,11 +193,22 @@ def explain_mismatch(name: WheelName, runtime: Runtime) -> str:
 
 def explain_lack(name: WheelName, pythons: Sequence[str] = ()) -> str:
     """Return why there is no CPython (of the versions ``pythons``) for a wheel here, and how to give one."""
+    platforms = find_platforms(name)
+    if not platforms:
+        return _explain_platforms(name)
     if pythons:
         return f"it is for {_join_abis(name.tags)}, not for CPython {' or '.join(pythons)}"
     python = _name_version(name)
-    lack = f"{_explain_lack(python)} for {', '.join(cpu.debian for cpu in find_cpus(name))}"
+    lack = f"{_explain_lack(python)} for {', '.join(cpu.debian for _, cpu in platforms)}"
     return f"{lack}; {ROOT_HINT.format(version=python)}"
+
+
+def _explain_platforms(name: WheelName) -> str:
+    """Return why no CPython of Linux can run the code of a wheel's platforms."""
+    systems = {platform.os for tag in name.platforms if (platform := parse_platform(tag))}
+    if systems == {"windows"}:
+        return EMULATOR_ONLY
+    return f"no CPython that runs here loads wheels for {_join(name.platforms)}: --how emulated runs their code"
 
 
 def _name_version(name: WheelName) -> str:

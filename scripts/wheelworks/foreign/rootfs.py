@@ -24,6 +24,10 @@ from wheelworks.foreign.cpus import Cpu
 from wheelworks.foreign.namespace_init import MOUNT_POINTS
 
 LAYOUT = 3  # increase it when `_complete` changes: roots in the cache are then made again
+HOST_FOLDERS = (
+    *("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"),
+    *("etc/ld.so.cache", "etc/ld.so.conf", "etc/ld.so.conf.d", "etc/ssl", "etc/localtime", "etc/alternatives"),
+)
 TIME_LIMIT = 600.0  # seconds
 PAUSES = (3.0, 20.0)  # seconds before the second and third try: mirrors of unstable are updated four times a day
 
@@ -45,7 +49,8 @@ class Rootfs:
     """A root file system: its folder, its Python's version ("3.11"), its CPU, the emulator's path ("" if native).
 
     ``program`` is the Python's path in it. ``layers`` has pairs (path in the root, path on the host): if there are any,
-    programs see a root that consists of these alone. Links are copied, everything else is bound read-only.
+    programs see a root that consists of these alone. Links are copied, everything else is bound read-only. In place of
+    a path on the host, "" stands for an empty folder.
     """
 
     folder: Path
@@ -163,6 +168,32 @@ def open_users_root(folder: Path, python: str, program: str, cpu: Cpu, emulator:
     return Rootfs(folder, python, cpu, emulator, program, tuple(layers))
 
 
+def open_host_root(python: str, program: str, cpu: Cpu) -> Rootfs:
+    """Return a root that consists of this machine's programs and libraries, for one of its CPythons.
+
+    Of its settings, only those of the dynamic loader, of TLS and of the time zone are in it; the packages that are
+    installed for that CPython are not.
+    """
+    interpreter = Path(program).resolve()
+    prefix = interpreter.parents[1]
+    paths = [Path("/", name) for name in HOST_FOLDERS if Path("/", name).exists()]
+    if not prefix.is_relative_to("/usr"):
+        paths.append(prefix)
+    layers = [(str(path), str(path)) for path in paths]
+    layers += [(str(folder), "") for folder in _list_installed_packages(python, prefix)]
+    settings = get_cached_folder("settings", _write_settings)
+    layers += [(f"/etc/{path.name}", str(path)) for path in sorted(settings.iterdir())]
+    return Rootfs(Path("/"), python, cpu, "", str(interpreter), tuple(layers))
+
+
+def _list_installed_packages(python: str, prefix: Path) -> list[Path]:
+    """Return the folders from which a CPython of this machine imports installed packages (sysconfig, and Debian's)."""
+    version = python.removesuffix("t")
+    names = [f"{prefix}/lib/python{python}/site-packages", f"{prefix}/lib/python{version}/site-packages"]
+    names += [f"/usr/local/lib/python{version}/dist-packages", "/usr/lib/python3/dist-packages"]
+    return [folder for folder in map(Path, dict.fromkeys(names)) if folder.is_dir()]
+
+
 def _complete(root: Path) -> None:
     """Add what an administrator, or the packages' own scripts, which never ran, would have added."""
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -174,11 +205,15 @@ def _complete(root: Path) -> None:
     (root / "etc").mkdir(exist_ok=True)
     for name in ("resolv.conf", "hostname"):  # copies of the host's
         (root / "etc" / name).unlink(missing_ok=True)
-    (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
-    (root / "etc/host.conf").write_text("multi on\n")  # so that localhost has an IPv4 and an IPv6 address
-    (root / "etc/nsswitch.conf").write_text("hosts: files\npasswd: files\ngroup: files\n")
-    (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nguest:x:1000:1000::/job:/bin/sh\n")
-    (root / "etc/group").write_text("root:x:0:\nguest:x:1000:\n")
+    _write_settings(root / "etc")
+
+
+def _write_settings(folder: Path) -> None:
+    (folder / "hosts").write_text("127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
+    (folder / "host.conf").write_text("multi on\n")  # so that localhost has an IPv4 and an IPv6 address
+    (folder / "nsswitch.conf").write_text("hosts: files\npasswd: files\ngroup: files\n")
+    (folder / "passwd").write_text("root:x:0:0::/:/bin/sh\nguest:x:1000:1000::/job:/bin/sh\n")
+    (folder / "group").write_text("root:x:0:\nguest:x:1000:\n")
 
 
 def _make_links_relative(root: Path) -> None:

@@ -1,24 +1,20 @@
-"""Run a Linux wheel under the real CPython of its CPU, and judge the results."""
+"""Run a wheel under a real CPython: of its CPU for Linux wheels, rewrapped for wheels of Windows and macOS."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from wheelworks.core import process
-from wheelworks.core.files import create_cache_folder, get_cache_folder, remove_tree
-from wheelworks.core.text import abbreviate
+from wheelworks.core.errors import Unsupported
+from wheelworks.core.image import BadImage
 from wheelworks.core.verdict import Verdict
-from wheelworks.core.wheel import parse_wheel_name
+from wheelworks.core.wheel import Wheel
+from wheelworks.foreign.dependencies import download_requirements, read_requirements
 from wheelworks.foreign.isolation import (
     EMULATOR_ALONE,
     NAMESPACES,
@@ -28,8 +24,11 @@ from wheelworks.foreign.isolation import (
     make_compiled_rootfs,
     probe_isolation,
 )
-from wheelworks.foreign.pythons import Runtime, explain_mismatch
-from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs, open_users_root
+from wheelworks.foreign.judging import judge_results
+from wheelworks.foreign.pythons import HOST_ROOT, SYSTEM_NAMES, Runtime, explain_mismatch
+from wheelworks.foreign.rewrapping import make_rewrapper
+from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs, open_host_root, open_users_root
+from wheelworks.foreign.run_folder import create_run_folder
 from wheelworks.foreign.site_packages import SitePackages, create_site_packages
 from wheelworks.testing import suites
 from wheelworks.testing.project import ProjectOptions
@@ -38,42 +37,79 @@ from wheelworks.testing.suites import Update
 Tests = Literal["smoke", "package", "tornado", "project"]
 
 REPOSITORY_TESTS = Path(__file__).parents[3] / "tests" / "speedups"
-# Seconds.
-TIME_LIMITS: dict[Tests, float] = {"smoke": 120.0, "package": 900.0, "tornado": 900.0, "project": 1800.0}
-SHOWN = 10  # tests of a list that share a finding
-DETAIL = 1500  # characters
+TIME_LIMITS: dict[Tests, float] = {"smoke": 120.0, "package": 900.0, "tornado": 900.0}  # seconds
+TRACEBACK_MARGIN = 3.0  # seconds before the end of the time limit when a worker writes where it is
 NEWER_QEMU = "a newer qemu-user-static may help: Debian's backports and unstable have one"
 HOW_TO_GET_QEMU = "apt-get install --no-install-recommends qemu-user-static"
 
 
-class Unsupported(Exception):
-    """This machine can't run the wheel; the text says why and what to do about it."""
-
-
 def prepare_worker(
-    rootfs: Rootfs, isolation: Isolation, site: SitePackages, work: Path, task: suites.Task
+    rootfs: Rootfs, isolation: Isolation, site: SitePackages, work: Path, limit: float, task: suites.Task
 ) -> suites.Worker:
-    """Return the worker of a task, which runs in a root with a work folder below ``work``."""
+    """Return the worker of a task, which runs in a root with a work folder below ``work``, for ``limit`` seconds."""
     folder = work / task.name
-    folder.mkdir()
+    folder.mkdir(parents=True)
+    options = ["-X", "faulthandler", "-X", f"wheelworks_limit={max(limit - TRACEBACK_MARGIN, limit / 2):g}"]
     words = ["-m", f"{suites.WORKERS_PACKAGE}.{task.program}", "/job/results.xml", *task.arguments, *site.modules]
-    command, environment = isolation.command(rootfs, site.folder, folder, words)
+    command, environment = isolation.command(rootfs, site.folder, folder, [*options, *words])
     # The log is outside the work folder, so that the worker can't reach it.
     return suites.Worker(command, environment, folder, folder / "results.xml", folder.with_name(f"{task.name}.log"))
 
 
-def run_suite(runner: suites.Runner, tests: Tests, site: SitePackages, limited: bool) -> suites.SuiteResults:
-    """Run tests; ``limited`` leaves out those that start other programs."""
-    if tests == "smoke":
-        return suites.SuiteResults(runner.run([suites.Task("smoke", "smoke")]))
-    if tests == "package":
-        return suites.run_package_suite(runner, f"/site/{site.tests}")
-    install = "" if site.package == "tornado" else site.package
-    return suites.run_tornado_suite(runner, install, suites.read_known_failures("needs-children") if limited else {})
+@dataclass(frozen=True)
+class Run:
+    """A run of a wheel: under which CPython, with which tests, in which folder; ``limit`` is in seconds."""
+
+    wheel: Wheel
+    runtime: Runtime
+    tests: Tests
+    tests_folder: Path
+    limit: float
+    folder: Path
+    update: Update
+
+    def create_site(self, rootfs: Rootfs, name: str = "site", others: Sequence[Wheel] = ()) -> SitePackages:
+        """Create a site-packages folder with the wheel and the wheels ``others``; the binaries are rewrapped."""
+        began = time.monotonic()
+        site = create_site_packages(
+            self.wheel,
+            self.folder / name,
+            with_dependencies=self.tests != "smoke",
+            tests_folder=self.tests_folder if self.tests == "package" else None,
+            rewrapper=make_rewrapper(self.runtime, rootfs) if self.runtime.is_rewrapped else None,
+            others=others,
+        )
+        done = "unpacked and rewrapped" if self.runtime.is_rewrapped else "unpacked"
+        modules = ", ".join(site.modules or site.libraries)
+        self.update(f"{self.wheel.path.name} {done}, with {modules} ({time.monotonic() - began:.1f} s)")
+        if self.tests != "smoke":
+            compile_folder(self.runtime.python, site.folder, "/site")
+        return site
+
+    def run_tests(self, rootfs: Rootfs, isolation: Isolation, site: SitePackages) -> suites.SuiteResults:
+        """Run the tests."""
+        work = self.folder / f"{site.folder.name}-work"
+        prepare = partial(prepare_worker, rootfs, isolation, site, work, self.limit)
+        runner = suites.Runner(prepare, process.count_cores(), self.limit, self.update)
+        if self.tests == "smoke":
+            return suites.run_smoke_suite(runner, site.libraries, self.runtime.system)
+        if self.tests == "package":
+            return suites.run_package_suite(runner, f"/site/{site.tests}")
+        left_out = suites.read_known_failures("needs-children") if isolation.limits else {}
+        return suites.run_tornado_suite(runner, "" if site.package == "tornado" else site.package, left_out)
+
+    def add_dependencies(self, rootfs: Rootfs) -> SitePackages | None:
+        """Create a second site-packages folder with all that the wheel requires; None if it requires nothing."""
+        requirements = read_requirements(self.wheel, self.runtime.python)
+        if not requirements:
+            return None
+        self.update(f"downloading {', '.join(requirements)}")
+        others = download_requirements(requirements, self.runtime, self.folder / "downloads")
+        return self.create_site(rootfs, "site-with-dependencies", others)
 
 
 def run_wheel(
-    wheel: Path,
+    wheel: Wheel,
     runtime: Runtime,
     *,
     tests: Tests,
@@ -84,62 +120,62 @@ def run_wheel(
 ) -> Verdict:
     """Run ``wheel`` under the CPython ``runtime``, emulated if necessary.
 
-    ``tests``: "smoke" imports the extension modules and checks what can be checked of any; "package" runs the tests of
-    ``tests_folder``; "tornado" runs Tornado's whole suite, after the package's ``install()`` unless the wheel is
-    Tornado itself. They are split over all cores and take ``time_limit`` seconds at most, counted from
-    the tests' start. ``update`` gets reports of progress.
+    ``tests``: "smoke" imports the extension modules and checks what can be checked of any; if that needs other
+    distributions, they are downloaded. "package" runs the tests of ``tests_folder``; "tornado" runs Tornado's whole
+    suite, after the package's ``install()`` unless the wheel is Tornado itself. They are split over all cores and take
+    ``time_limit`` seconds at most, counted from the tests' start. ``update`` gets reports of progress.
     Raises WheelworksError for a damaged wheel. If this machine lacks something, the verdict is "unsupported".
     """
     began = time.monotonic()
-    verdict = Verdict(wheel.name, f"CPython {runtime.python} for {runtime.cpu.debian}", "unsupported")
+    verdict = Verdict(wheel.path.name, f"CPython {runtime.python} for {_name_platform(runtime)}", "unsupported")
+    limit = TIME_LIMITS[tests] if time_limit is None else time_limit
     try:
-        if why := explain_mismatch(parse_wheel_name(wheel.name), runtime):
+        if why := explain_mismatch(wheel.name, runtime):
             raise Unsupported(why)
         if (emulator := find_emulator(runtime.cpu)) is None:
             raise Unsupported(f"{runtime.cpu.emulator} isn't installed: {HOW_TO_GET_QEMU}")
         with create_run_folder() as folder:
-            site = _create_site(wheel, folder, tests, tests_folder, update)
+            run = Run(wheel, runtime, tests, tests_folder, limit, folder, update)
             rootfs = _require_rootfs(runtime, emulator, update)
-            if tests != "smoke":
-                compile_folder(runtime.python, site.folder, "/site")
-            isolation, how = _choose_isolation(rootfs, folder, update)
+            site = run.create_site(rootfs)
+            isolation, how = _choose_isolation(runtime, rootfs, folder, update)
             verdict = replace(verdict, how=how)
-            limit = TIME_LIMITS[tests] if time_limit is None else time_limit
-            prepare = partial(prepare_worker, rootfs, isolation, site, folder)
-            runner = suites.Runner(prepare, process.count_cores(), limit, update)
-            if own:
-                verdict = own.judge(verdict, own.run(prepare, isolation, limit, update))
-            else:
-                suite = run_suite(runner, tests, site, limited=bool(isolation.limits))
-                verdict = judge_results(verdict, suite, site.modules)
-    except (Unsupported, CannotRunTests) as error:
-        verdict = replace(verdict, why=str(error))
+            suite = run.run_tests(rootfs, isolation, site)
+            if suites.list_missing_modules(suite) and (complete := run.add_dependencies(rootfs)):
+                site, suite = complete, run.run_tests(rootfs, isolation, complete)
+            verdict = judge_results(verdict, suite, site)
+    except Unsupported as error:
+        verdict = replace(verdict, why=f"{error.message}\n{error.hint}".strip())
+    except BadImage as error:
+        verdict = replace(verdict, outcome="failed", why=error.message, findings=(error.message,))
     return replace(verdict, seconds=time.monotonic() - began)
 
 
-def _create_site(wheel: Path, folder: Path, tests: Tests, tests_folder: Path, update: Update) -> SitePackages:
-    began = time.monotonic()
-    chosen = tests_folder if tests == "package" else None
-    site = create_site_packages(
-        wheel, folder / "site", with_dependencies=tests in ("package", "tornado"), tests_folder=chosen
-    )
-    update(f"{wheel.name} unpacked, with {', '.join(site.modules)} ({time.monotonic() - began:.1f} s)")
-    return site
+def _name_platform(runtime: Runtime) -> str:
+    """Return how the CPU of a run is named, and of which system the code is if it was rewrapped."""
+    code = f", code of {SYSTEM_NAMES[runtime.system]} rewrapped" if runtime.is_rewrapped else ""
+    return f"{runtime.cpu.debian}{code}"
 
 
 def _require_rootfs(runtime: Runtime, emulator: str, update: Update) -> Rootfs:
+    """Return the root of a run: this machine itself, the user's, or Debian's, which is made if it isn't in the cache.
+
+    Raises Unsupported if it can't be made.
+    """
     began = time.monotonic()
+    if runtime.root == HOST_ROOT:
+        return open_host_root(runtime.python, runtime.program, runtime.cpu)
     if runtime.root:
         return open_users_root(runtime.root, runtime.python, runtime.program, runtime.cpu, emulator)
     try:
         root = make_compiled_rootfs(runtime.cpu, runtime.python)
     except CannotMakeRootfs as error:
-        raise Unsupported(f"{error.message}\n{error.hint}") from None
+        raise Unsupported(error.message, error.hint) from None
     update(f"root with {runtime}: {root} ({time.monotonic() - began:.1f} s)")
     return Rootfs(root, runtime.python, runtime.cpu, emulator)
 
 
-def _choose_isolation(rootfs: Rootfs, folder: Path, update: Update) -> tuple[Isolation, str]:
+def _choose_isolation(runtime: Runtime, rootfs: Rootfs, folder: Path, update: Update) -> tuple[Isolation, str]:
     """Return the first isolation that works here, with the verdict's description of how the wheel was run."""
     candidates = [NAMESPACES, EMULATOR_ALONE] if rootfs.emulator else [NAMESPACES]
     reasons: list[str] = []
@@ -149,90 +185,14 @@ def _choose_isolation(rootfs: Rootfs, folder: Path, update: Update) -> tuple[Iso
             model = f" as {rootfs.cpu.model}" if rootfs.cpu.model else ""
             emulator = f" under {_describe_emulator(rootfs.emulator)}{model}" if rootfs.emulator else ""
             limits = f": {isolation.limits}" if isolation.limits else ""
-            how = f"CPython {version} for {rootfs.cpu.debian}{emulator}, {isolation.name}{limits}"
+            how = f"CPython {version} for {_name_platform(runtime)}{emulator}, {isolation.name}{limits}"
             update(how + (f" ({reasons[0]})" if reasons else ""))
             return isolation, how
         reasons.append(f"{isolation.name}: {why}")
-    raise Unsupported(f"the foreign Python doesn't start; {'; '.join(reasons)}; {NEWER_QEMU}")
+    hint = f"; {NEWER_QEMU}" if rootfs.emulator else ""
+    raise Unsupported(f"the foreign Python doesn't start; {'; '.join(reasons)}{hint}")
 
 
 def _describe_emulator(emulator: str) -> str:
     words = process.run([emulator, "--version"], timeout=30).output.split()
     return f"qemu {words[words.index('version') + 1]}" if "version" in words else "qemu"
-
-
-def judge_results(verdict: Verdict, suite: suites.SuiteResults, modules: Sequence[str]) -> Verdict:
-    """Return the verdict with its outcome, count of checks, reasons and findings. Anything unexplained is a failure."""
-    results = suite.results
-    passed = len(results.with_outcome("passed"))
-    count = f"{passed} of {max(len(results.collected), len(results.finished))} checks passed"
-    if findings := tuple(_find_failures(suite, modules)):
-        why = f"{count}; {findings[0].splitlines()[0]}"
-        return replace(verdict, outcome="failed", checks=passed, findings=findings, why=why)
-    return replace(verdict, outcome="passed", checks=passed, why="; ".join([count, *_describe_exceptions(suite)]))
-
-
-def _find_failures(suite: suites.SuiteResults, modules: Sequence[str]) -> Iterable[str]:
-    results = suite.results
-    for death in results.deaths:
-        where = f" during {', '.join(sorted(results.running))}" if results.running else ""
-        first, _, rest = death.partition("\n")
-        yield f"{first}{where}\n{rest}".strip()
-    for test in results.with_outcome("failed"):
-        yield f"{test} failed:\n{results.finished[test][1][-DETAIL:]}"
-    if skipped := [test for test in results.with_outcome("skipped") if test not in suite.reasons]:
-        details = [f"{test} ({results.finished[test][1]})" for test in skipped]
-        yield f"skipped, but not an expected failure: {len(details)}: {abbreviate(details, SHOWN)}"
-    missing = [test for test in results.collected if test not in results.finished and test not in suite.reasons]
-    if missing and not results.deaths:
-        yield f"never ran, but not an expected failure: {len(missing)}: {abbreviate(missing, SHOWN)}"
-    if unloaded := [name for name in modules if name not in results.modules]:
-        yield f"the extension was never loaded, so that the tests ran without it: {', '.join(unloaded)}"
-    yield from (f"{hook}: {status}" for hook, status in results.hooks.items() if status != "installed")
-    if not results.with_outcome("passed"):
-        yield "not one check passed"
-
-
-def _describe_exceptions(suite: suites.SuiteResults) -> Iterable[str]:
-    """Yield which tests of a good run did not pass, or not at once."""
-    results = suite.results
-    absent = [test for test in (results.collected or results.finished) if results.outcome_of(test) != "passed"]
-    if absent:
-        counts = Counter(suite.reasons[test] for test in absent).most_common()
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in counts)
-        yield f"expected failures: {len(absent)}: {reasons}"
-    if suite.second_try:
-        yield f"passed only at the second try, alone: {', '.join(suite.second_try)}"
-
-
-@contextmanager
-def create_run_folder() -> Iterator[Path]:
-    """Create an empty folder for one run, and remove it afterwards, with those that killed runs left.
-
-    A lock on the folder tells that its run is alive: the kernel drops it when the process ends in any way.
-    Raises WheelworksError if the cache can't be written.
-    """
-    runs = get_cache_folder() / "runs"
-    create_cache_folder(runs)
-    with runs.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _remove_leftovers(runs)
-        folder = Path(tempfile.mkdtemp(dir=runs))
-        alive = os.open(folder, os.O_RDONLY)
-        fcntl.flock(alive, fcntl.LOCK_EX)
-    try:
-        yield folder
-    finally:
-        remove_tree(folder)
-        os.close(alive)
-
-
-def _remove_leftovers(runs: Path) -> None:
-    for folder in runs.iterdir():
-        lock = os.open(folder, os.O_RDONLY)
-        try:
-            with suppress(BlockingIOError):  # its run is alive
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove_tree(folder)
-        finally:
-            os.close(lock)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from packaging.utils import canonicalize_name
@@ -20,47 +20,100 @@ from wheelworks.core import process
 from wheelworks.core.archive import Limits
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cached_folder, remove_tree
-from wheelworks.core.wheel import check_record, parse_wheel_name, read_members
+from wheelworks.core.wheel import Wheel, check_record, open_wheel
+from wheelworks.foreign.rewrap.bundle import (
+    ENTRY_POINTS,
+    Bundle,
+    describe_patches,
+    describe_unresolved,
+    is_native,
+)
 from wheelworks.foreign.rootfs import die_with_parent
 from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE
 
 PINS = Path(__file__).with_name("test-dependencies.txt")
 TIME_LIMIT = 300.0  # seconds
-LIMITS = Limits(200 << 20, 20_000)  # everything that runs in a root is small
+LIMITS = Limits(512 << 20, 20_000)  # of a wheel that is run
 
 
 @dataclass(frozen=True)
 class SitePackages:
     """A site-packages folder, the import names of the wheel's extension modules, and that of its project.
 
-    ``tests`` is the relative path of the project's own tests; "" without them.
+    ``tests`` is the relative path of the project's own tests; "" without them. ``libraries`` are the relative paths of
+    binaries that aren't modules, and that no other binary loads. ``remarks`` say what was changed in the binaries or is
+    missing here, ``defects`` are findings about them.
     """
 
     folder: Path
     modules: tuple[str, ...]
     package: str
     tests: str = ""
+    libraries: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    defects: tuple[str, ...] = ()
+
+
+Rewrapper = Callable[[Mapping[str, bytes]], Bundle]
 
 
 def create_site_packages(
-    wheel: Path, folder: Path, *, with_dependencies: bool, tests_folder: Path | None = None
+    wheel: Wheel,
+    folder: Path,
+    *,
+    with_dependencies: bool,
+    tests_folder: Path | None = None,
+    rewrapper: Rewrapper | None = None,
+    others: Sequence[Wheel] = (),
 ) -> SitePackages:
     """Fill ``folder``. The wheel's files replace those of a test dependency of the same name.
 
-    Raises WheelworksError for a damaged wheel, one without an extension module, and a missing ``tests_folder``.
+    ``rewrapper`` turns the binaries of a wheel of Windows or macOS into ones of Linux, together with those of the
+    wheels ``others``, on which it depends.
+    Raises WheelworksError for a damaged wheel, one without a binary, and a missing ``tests_folder``.
     """
-    project = canonicalize_name(parse_wheel_name(wheel.name).distribution)
+    project = canonicalize_name(wheel.name.distribution)
     if with_dependencies:
         source = download_dependencies()
         same = {project, *(path.name for path in source.glob(f"{project}-*.dist-info"))}
         shutil.copytree(source, folder, ignore=lambda parent, _: same if parent == str(source) else set())
     folder.mkdir(exist_ok=True)
-    modules = list_extension_modules(unpack_wheel(wheel, folder))
-    if not modules:
-        raise WheelworksError(f"{wheel.name}: it has no extension module, so there is no machine code to run")
+    own = list_files(wheel)
+    files = {path: data for other in others for path, data in list_files(other).items()} | own
+    site = _write_rewrapped(files, own, folder, rewrapper) if rewrapper else _write_linux(files, own, folder)
+    if not site.modules and not site.libraries:
+        raise WheelworksError(f"{wheel.path.name}: it has no extension module, so there is no machine code to run")
     shutil.copytree(WORKERS, folder / WORKERS_PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     tests = _copy_tests(tests_folder, folder) if tests_folder else ""
-    return SitePackages(folder, tuple(modules), project.replace("-", "_"), tests)
+    return replace(site, package=project.replace("-", "_"), tests=tests)
+
+
+def _write_linux(files: Mapping[str, bytes], own: Mapping[str, bytes], folder: Path) -> SitePackages:
+    write_files(files, folder)
+    modules, libraries = split_binaries(own)
+    return SitePackages(folder, tuple(modules), "", libraries=tuple(libraries))
+
+
+def _write_rewrapped(
+    files: Mapping[str, bytes], own: Mapping[str, bytes], folder: Path, rewrapper: Rewrapper
+) -> SitePackages:
+    """Write the files of wheels for another system; judge the binaries of ``own`` only."""
+    natives = {path: data for path, data in files.items() if is_native(path, data)}
+    bundle = rewrapper(natives)
+    write_files({path: data for path, data in files.items() if path not in natives}, folder)
+    write_files(bundle.files, folder)
+    for link, target in bundle.links.items():
+        (folder / link).parent.mkdir(parents=True, exist_ok=True)
+        (folder / link).symlink_to(target)
+    mine = [bundle.targets[path] for path in natives if path in own]
+    return SitePackages(
+        folder,
+        tuple(sorted(name for path in bundle.modules if path in mine and (name := name_module(path)))),
+        "",
+        libraries=tuple(path for path in bundle.libraries if path in mine),
+        remarks=tuple(filter(None, [describe_patches(bundle.patches), describe_unresolved(bundle.unresolved)])),
+        defects=tuple(finding for path, finding in bundle.defects if path in own),
+    )
 
 
 def _copy_tests(tests_folder: Path, folder: Path) -> str:
@@ -90,37 +143,64 @@ def _download(folder: Path) -> None:
     failure = "the test dependencies can't be downloaded"
     process.run_checked(die_with_parent(command), failure, "pip must be installed", lines=3, timeout=TIME_LIMIT)
     for wheel in sorted(wheels.glob("*.whl")):
-        unpack_wheel(wheel, folder, native=False)
+        unpack_wheel(open_wheel(wheel, LIMITS), folder, native=False)
     remove_tree(wheels)
 
 
-def unpack_wheel(wheel: Path, folder: Path, *, native: bool = True) -> list[str]:
+def unpack_wheel(wheel: Wheel, folder: Path, *, native: bool = True) -> list[str]:
     """Unpack a wheel into ``folder`` and return the relative paths; without ``native``, no shared objects.
 
-    Every file must be in RECORD with its right SHA-256 hash. Scripts, headers and data are not installed.
-    Raises WheelworksError for a damaged wheel, one beyond the limits, and one that would write outside ``folder``.
+    Raises WheelworksError as `list_files` does.
     """
-    members = read_members(wheel, LIMITS)
-    check_record(members, wheel.name)
-    wanted = [name for name in members if native or not name.endswith(".so")]
-    return sorted(path for name in wanted if (path := _write(name, members[name].data, folder)))
+    files = {path: data for path, data in list_files(wheel).items() if native or not path.endswith(".so")}
+    write_files(files, folder)
+    return sorted(files)
 
 
-def list_extension_modules(files: Iterable[str]) -> list[str]:
-    """Return the import names of the extension modules among a wheel's files, sorted."""
-    paths = [PurePosixPath(name) for name in files if name.endswith(".so")]
-    names = [".".join([*path.parts[:-1], path.name.partition(".")[0]]) for path in paths]
-    return sorted(name for name in names if all(part.isidentifier() for part in name.split(".")))
+def list_files(wheel: Wheel) -> dict[str, bytes]:
+    """Return the files of a wheel by path in site-packages. Scripts, headers and data are not installed.
+
+    Every file must be in RECORD with its right SHA-256 hash. Raises WheelworksError for a damaged wheel.
+    """
+    check_record(wheel.members, wheel.path.name)
+    paths = {_locate(name): member.data for name, member in wheel.members.items()}
+    return {path: data for path, data in paths.items() if path}
 
 
-def _write(name: str, content: bytes, folder: Path) -> str:
-    """Write one file and return its relative path, or "" for a file that isn't installed."""
+def _locate(name: str) -> str:
+    """Return a member's path in site-packages, or "" for a file that isn't installed there."""
     parts = PurePosixPath(name).parts
     if parts[0].endswith(".data"):
-        if len(parts) < 3 or parts[1] not in ("purelib", "platlib"):
-            return ""
-        parts = parts[2:]
-    target = folder.joinpath(*parts)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
+        return "/".join(parts[2:]) if len(parts) > 2 and parts[1] in ("purelib", "platlib") else ""
     return "/".join(parts)
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write files below a folder. `open_wheel` refuses names that lead out of it."""
+    for path, data in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def split_binaries(files: Mapping[str, bytes]) -> tuple[list[str], list[str]]:
+    """Return the import names of the extension modules among the files of a Linux wheel, and the other binaries' paths.
+
+    A module has the entry point of its name, among the strings of its symbol table.
+    """
+    modules, libraries = [], []
+    for path, data in sorted(files.items()):
+        if path.endswith(".so"):
+            stem = PurePosixPath(path).name.partition(".")[0].encode()
+            if not any(start.encode() + stem + b"\0" in data for start in ENTRY_POINTS):
+                libraries.append(path)
+            elif name := name_module(path):
+                modules.append(name)
+    return modules, libraries
+
+
+def name_module(path: str) -> str:
+    """Return the import name of an extension module's file; "" for one that no import statement can name."""
+    parts = PurePosixPath(path).parts
+    names = [*parts[:-1], parts[-1].partition(".")[0]]
+    return ".".join(names) if all(name.isidentifier() for name in names) else ""

@@ -151,6 +151,25 @@ class SuiteResults:
     second_try: tuple[str, ...] = ()
 
 
+NEEDS = "it needs the module "
+
+
+def run_smoke_suite(runner: Runner, libraries: Sequence[str], system: str) -> SuiteResults:
+    """Import the modules of a wheel for a system, and load its ``libraries``, which are paths in site-packages.
+
+    What needs other distributions, or an operating system that isn't there, is skipped with that reason.
+    """
+    settings = json.dumps({"libraries": list(libraries), "system": system})
+    results = runner.run([Task("smoke", "smoke", (settings,))])
+    return SuiteResults(results, {test: results.finished[test][1] for test in results.with_outcome("skipped")})
+
+
+def list_missing_modules(suite: SuiteResults) -> list[str]:
+    """Return the modules of other distributions whose lack made tests of the smoke suite skip."""
+    reasons = (reason for reason in suite.reasons.values() if reason.startswith(NEEDS))
+    return sorted({reason.removeprefix(NEEDS) for reason in reasons})
+
+
 def run_package_suite(runner: Runner, folder: str, *, exhaustive: bool = False) -> SuiteResults:
     """Run the project's own tests by pytest. Skipped tests need not pass, with their own reasons.
 

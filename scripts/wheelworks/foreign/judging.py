@@ -1,0 +1,80 @@
+"""Judge the results of a run: whether they speak against the wheel, or only show what can't run here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from wheelworks.core.text import abbreviate
+from wheelworks.core.verdict import Verdict
+from wheelworks.foreign.site_packages import SitePackages
+from wheelworks.testing import suites
+
+SHOWN = 10  # tests of a list that share a finding
+DETAIL = 1500  # characters
+
+
+def judge_results(verdict: Verdict, suite: suites.SuiteResults, site: SitePackages) -> Verdict:
+    """Return the verdict with its outcome, count of checks, reasons and findings.
+
+    Anything unexplained is a failure. A limit explains how its worker ended, and what didn't run because of it.
+    """
+    results = suite.results
+    passed = len(results.with_outcome("passed"))
+    count = f"{passed} of {max(len(results.collected), len(results.finished))} checks passed"
+    if findings := (*site.defects, *_find_failures(suite, site)):
+        why = f"{count}; {findings[0].splitlines()[0]}"
+        return replace(verdict, outcome="failed", checks=passed, findings=findings, why=why)
+    if reasons := list(dict.fromkeys(results.limits)) or _explain_nothing(suite):
+        why = "; ".join([*reasons[:SHOWN], count, *site.remarks])
+        return replace(verdict, outcome="unsupported", checks=passed, why=why)
+    return replace(
+        verdict, outcome="passed", checks=passed, why="; ".join([count, *_describe_exceptions(suite), *site.remarks])
+    )
+
+
+def _find_failures(suite: suites.SuiteResults, site: SitePackages) -> Iterable[str]:
+    results = suite.results
+    for death in results.deaths:
+        where = f" during {', '.join(sorted(results.running))}" if results.running else ""
+        first, _, rest = death.partition("\n")
+        yield f"{first}{where}\n{rest}".strip()
+    for test in results.with_outcome("failed"):
+        yield f"{test} failed:\n{results.finished[test][1][-DETAIL:]}"
+    if skipped := [test for test in results.with_outcome("skipped") if test not in suite.reasons]:
+        details = [f"{test} ({results.finished[test][1]})" for test in skipped]
+        yield f"skipped, but not an expected failure: {len(details)}: {abbreviate(details, SHOWN)}"
+    if not results.limits:
+        yield from _find_omissions(suite, site)
+    yield from (f"{hook}: {status}" for hook, status in results.hooks.items() if status != "installed")
+
+
+def _find_omissions(suite: suites.SuiteResults, site: SitePackages) -> Iterable[str]:
+    """Yield what should have run, and didn't."""
+    results = suite.results
+    missing = [test for test in results.collected if test not in results.finished and test not in suite.reasons]
+    if missing and not results.deaths:
+        yield f"never ran, but not an expected failure: {len(missing)}: {abbreviate(missing, SHOWN)}"
+    excused = {test.removeprefix("import ") for test in suite.reasons}
+    if unloaded := [name for name in site.modules if name not in results.modules and name not in excused]:
+        yield f"the extension was never loaded, so that the tests ran without it: {', '.join(unloaded)}"
+    if not results.with_outcome("passed") and not suite.reasons:
+        yield "not one check passed"
+
+
+def _explain_nothing(suite: suites.SuiteResults) -> list[str]:
+    """Return why no check passed, if all of them were excused."""
+    return [] if suite.results.with_outcome("passed") else list(dict.fromkeys(suite.reasons.values()))
+
+
+def _describe_exceptions(suite: suites.SuiteResults) -> Iterable[str]:
+    """Yield which tests of a good run did not pass, or not at once."""
+    results = suite.results
+    absent = [test for test in (results.collected or results.finished) if results.outcome_of(test) != "passed"]
+    if absent:
+        counts = Counter(suite.reasons[test] for test in absent).most_common()
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in counts)
+        yield f"expected failures: {len(absent)}: {reasons}"
+    if suite.second_try:
+        yield f"passed only at the second try, alone: {', '.join(suite.second_try)}"
