@@ -46,6 +46,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a declared extension that wheels may lack",
     )
     add("--no-run", action="store_true", help="don't run the built wheels")
+    engines = "run them on an emulated CPU, under a real CPython, by all, or (default) any: CPython where it must be"
+    add("--how", choices=["any", "emulated", "cpython", "all"], default="any", help=engines)
     add("--verbose", action="store_true", help="print each target's settings and every command")
 
 
@@ -194,51 +196,18 @@ def _describe_imports(extension: manifest.ExtensionRecord) -> str:
     return f"{', '.join(libraries) or 'no library'}\n{count} symbols of CPython"
 
 
-def run_wheels(wheels: Sequence[Path]) -> int:
-    """Run wheels in every way, this package's with its own tests; return the exit status."""
-    from wheelworks.cli import _running  # it takes a second to import, for which a wrong option shouldn't wait
+def run_wheels(wheels: Sequence[Path], how: _running.How) -> int:
+    """Run wheels by the engines of ``how``, this package's with its own tests; return the exit status.
 
-    with console.Progress() as progress:
-        options = _running.Options("all", _choose_tests(wheels))
-        verdicts = _running.run_wheels(wheels, options, progress.update)
-    verdicts += import_natively(wheels)
-    _page.record_runs(wheels, verdicts)
-    _running.show_verdicts(verdicts)
-    return _running.exit_status(wheels, verdicts)
-
-
-def import_natively(wheels: Sequence[Path]) -> list[Verdict]:
-    """Import wheels of one version of CPython under that CPython, where this machine has it."""
-    from wheelworks.testing.native_import import import_wheels
-
-    with create_work_folder() as work, console.Progress() as progress:
-        return import_wheels(wheels, work, progress.update)
-
-
-def run_release_wheels(wheels: Sequence[Path], *, everywhere: bool) -> int:
-    """Run wheels on the emulated CPU, or under CPython where there is none; with ``everywhere`` in both ways.
-
-    Returns the exit status. Wheels that nothing here can run are reported, and don't fail the command; pure wheels have
-    no code to run.
+    Wheels that nothing here can run are reported, and don't fail the command; pure wheels have no code to run.
     """
-    from wheelworks.cli import _running
-
-    every = _running.Options("all")
-    engines = {wheel: _running.choose_engines(wheel, every) for wheel in wheels if _running.has_machine_code(wheel)}
-    emulated = [wheel for wheel in engines if "emulated" in engines[wheel]]
-    real = [wheel for wheel in engines if wheel not in emulated or (everywhere and "cpython" in engines[wheel])]
-    tests = _choose_tests(list(engines)) if everywhere else "smoke"
-    with console.Progress() as progress:
-        options = _running.Options("emulated", _choose_tests(emulated))
-        verdicts = _running.run_wheels(emulated, options, progress.update)
-        verdicts += [_running.run_under_oldest_cpython(wheel, tests, progress.update) for wheel in real]
-    verdicts += import_natively(wheels)
-    _page.record_runs(wheels, verdicts)
-    _running.show_verdicts(verdicts)
-    return _running.exit_status([wheel for wheel in engines if engines[wheel]], verdicts)
-
-
-def _choose_tests(wheels: Sequence[Path]) -> _running.Tests:
+    from wheelworks.cli import _running  # it takes a second to import, for which a wrong option shouldn't wait
     from wheelworks.emulator.wheel_tests import is_own_package
 
-    return "package" if all(map(is_own_package, wheels)) else "smoke"
+    native = [wheel for wheel in wheels if _running.has_machine_code(wheel)]
+    options = _running.Options(how, "package" if all(map(is_own_package, native)) else "smoke", oldest=True)
+    with console.Progress() as progress:
+        verdicts = _running.run_wheels(native, options, progress.update)
+    _page.record_runs(wheels, verdicts)
+    _running.show_verdicts(verdicts)
+    return _running.exit_status([wheel for wheel in native if _running.choose_engines(wheel, options)], verdicts)

@@ -1,7 +1,8 @@
 """Run wheels' machine code by every engine that fits, and show the verdicts: for `test-foreign` and `cross-arm64`.
 
-The engines are "emulated", an emulated CPU with an emulated C API (`wheelworks.emulator`), and "cpython", Debian's
-CPython under qemu-user (`wheelworks.foreign`).
+The engines are "emulated", an emulated CPU with an emulated C API (`wheelworks.emulator`), which checks every memory
+access, and "cpython", a real CPython of Linux (`wheelworks.foreign`), which runs everything: for wheels of Windows and
+macOS, their binaries are rewrapped.
 """
 
 from __future__ import annotations
@@ -15,31 +16,41 @@ from typing import Literal
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Verdict
-from wheelworks.core.wheel import parse_wheel_name
+from wheelworks.core.wheel import Wheel, WheelName, open_wheel, parse_wheel_name
 from wheelworks.emulator.extension import read_extensions
 from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_emulated, is_own_package, run_package_tests, smoke_test
-from wheelworks.foreign.pythons import Runtime, check_versions, explain_lack, find_cpus, find_runtimes
-from wheelworks.testing.project import ProjectOptions
+from wheelworks.foreign.pythons import Runtime, check_versions, explain_lack, find_runtimes
 
 Engine = Literal["emulated", "cpython"]
 How = Literal["any", "emulated", "cpython", "all"]
 Tests = Literal["smoke", "package", "tornado", "project"]
 Update = Callable[[str, str], None]
 
+NEED_CPYTHON: tuple[Tests, ...] = ("tornado",)
+NOT_RUN = "CPython"  # how a wheel was not run for which there is no CPython
+
 
 @dataclass(frozen=True)
 class Options:
     """What to run, and how: the engines, the tests, and the real CPythons' versions and roots (default: the wheel's).
 
-    Without ``pythons``, a wheel runs under the oldest and the newest CPython that it is for. ``project`` is the source
-    for the tests "project".
+    Without ``pythons``, a wheel runs under the oldest and the newest CPython that it is for; with ``oldest``, under the
+    oldest alone.
     """
 
     how: How = "any"
     tests: Tests = "smoke"
     pythons: tuple[str, ...] = ()
     roots: tuple[Path, ...] = ()
-    project: ProjectOptions | None = None
+    oldest: bool = False
+
+    def find_runtimes(self, name: WheelName) -> list[Runtime]:
+        """Return the CPythons that run a wheel."""
+        if platform.system() != "Linux":
+            return []
+        found = find_runtimes(name, self.pythons, self.roots)
+        first = {(one.system, one.cpu.name): one for one in reversed(found)}
+        return [one for one in found if not self.oldest or one in first.values()]
 
 
 _COLOURS = {"passed": "green", "unsupported": "yellow", "failed": "red"}
@@ -56,80 +67,85 @@ def check_options(wheels: Sequence[Path], options: Options) -> None:
             raise UsageError(error.message, "name wheel files, such as dist/*.whl") from error
         if options.tests == "package" and not is_own_package(wheel):
             raise UsageError(f"{wheel.name}: --tests package runs the tests of {DISTRIBUTION}", "use --tests smoke")
-    unfit = {"tornado": ("any", "emulated"), "project": ("any", "emulated", "all")}
-    if options.how in unfit.get(options.tests, ()):
-        raise UsageError(f"--tests {options.tests} needs a whole CPython", "add --how cpython")
-    if (options.tests == "project") != (options.project is not None):
-        raise UsageError("--tests project runs the tests of a source", "name it: --tests project --source SDIST")
+    if options.how == "emulated" and options.tests in NEED_CPYTHON:
+        raise UsageError(f"--tests {options.tests} needs a whole CPython", "leave --how out, or add --how cpython")
     check_versions(options.pythons, options.roots)
 
 
-def has_machine_code(wheel: Path) -> bool:
+def has_machine_code(path: Path) -> bool:
     """Return whether a wheel has anything to run. A wheel for any platform may have, as its contents show."""
-    return parse_wheel_name(wheel.name).platforms != {"any"} or bool(read_extensions(wheel))
+    return parse_wheel_name(path.name).platforms != {"any"} or bool(read_extensions(path))
 
 
-def choose_engines(wheel: Path, options: Options) -> set[Engine]:
+def choose_engines(path: Path, options: Options) -> set[Engine]:
     """Return the engines of the options that can run a wheel here.
 
     An engine counts even if its program isn't installed. It doesn't count if no emulator has the CPU, or if there is no
     CPython for the CPU and ABI.
     """
-    name = parse_wheel_name(wheel.name)
-    found: set[Engine] = {"emulated"} if any(map(is_emulated, name.platforms)) else set()
-    if platform.system() == "Linux" and find_runtimes(name, options.pythons, options.roots):
+    name = parse_wheel_name(path.name)
+    found: set[Engine] = set()
+    if options.tests not in NEED_CPYTHON and any(map(is_emulated, name.platforms)):
+        found.add("emulated")
+    if options.find_runtimes(name):
         found.add("cpython")
     return {engine for engine in found if options.how in ("any", "all", engine)}
 
 
-def run_wheels(wheels: Sequence[Path], options: Options, update: Update) -> list[Verdict]:
-    """Run every wheel by every engine of the options.
+def run_wheels(paths: Sequence[Path], options: Options, update: Update) -> list[Verdict]:
+    """Run every wheel by the engines of the options.
 
-    "any" is the emulated CPU, or a real CPython for a CPU that has no emulator.
+    "any" is the emulated CPU, and a real CPython for wheels that it can't run. Each wheel is opened once.
     """
     verdicts: list[Verdict] = []
-    emulated, real = _split_by_engine(wheels, options.how)
-    if emulated and options.tests != "tornado":
-        update("emulated CPU", f"running {len(emulated)} wheels")
-        package = options.tests == "package"
-        verdicts += run_package_tests(emulated) if package else [smoke_test(wheel) for wheel in emulated]
-    for wheel in real:
-        verdicts += _run_under_cpythons(wheel, options, update, alone=options.how != "all")
+    package = run_package_tests(_select_emulated(paths, options)) if options.tests == "package" else []
+    known = {verdict.wheel: verdict for verdict in package}
+    for number, path in enumerate(paths, 1):
+        update("wheels", f"{number} of {len(paths)}: {path.name}")
+        verdicts += _run_wheel(open_wheel(path), options, known.get(path.name), update)
     return verdicts
 
 
-def _split_by_engine(wheels: Sequence[Path], how: How) -> tuple[Sequence[Path], Sequence[Path]]:
-    """Return the wheels for the emulated CPU, and those for a real CPython."""
-    if how != "any":
-        return wheels if how != "cpython" else (), wheels if how != "emulated" else ()
-    emulated = [wheel for wheel in wheels if "emulated" in choose_engines(wheel, Options())]
-    return emulated, [wheel for wheel in wheels if wheel not in emulated]
+def _select_emulated(paths: Sequence[Path], options: Options) -> list[Path]:
+    if options.how in ("emulated", "all"):
+        return list(paths)
+    return [path for path in paths if "emulated" in choose_engines(path, options)]
 
 
-def run_under_oldest_cpython(wheel: Path, tests: Tests, update: Update) -> Verdict:
-    """Run a wheel under the oldest real CPython of its CPU and ABI."""
-    name = parse_wheel_name(wheel.name)
-    found = find_runtimes(name) if platform.system() == "Linux" else []
-    if not found:
-        return Verdict(wheel.name, "no CPython", "unsupported", why=explain_lack(name))
-    return _run_under(wheel, found[0], Options(tests=tests), update)
+def _run_wheel(wheel: Wheel, options: Options, emulated: Verdict | None, update: Update) -> list[Verdict]:
+    """Run a wheel; ``emulated`` is its verdict of the emulated CPU, if there is one already."""
+    verdicts = [emulated] if emulated else []
+    if not emulated and options.tests == "smoke" and _select_emulated([wheel.path], options):
+        verdicts = [smoke_test(wheel)]
+    if options.how == "any":
+        return verdicts + (_run_instead(wheel, options, verdicts, update) if _is_open(verdicts) else [])
+    real = _run_under_cpythons(wheel, options, update) if options.how != "emulated" else []
+    return verdicts + [one for one in real if not verdicts or one.how != NOT_RUN]
 
 
-def _run_under_cpythons(wheel: Path, options: Options, update: Update, *, alone: bool) -> list[Verdict]:
-    """Run a wheel under real CPythons. If there are none and no other engine is asked (``alone``), say why not."""
-    name = parse_wheel_name(wheel.name)
+def _is_open(verdicts: Sequence[Verdict]) -> bool:
+    """Return whether the emulated CPU, if there is one, could not run a wheel."""
+    return all(verdict.outcome == "unsupported" for verdict in verdicts)
+
+
+def _run_instead(wheel: Wheel, options: Options, verdicts: Sequence[Verdict], update: Update) -> list[Verdict]:
+    """Run a wheel under a real CPython after the emulated CPU couldn't; say why not where no engine runs it."""
+    found = _run_under_cpythons(wheel, options, update)
+    return [verdict for verdict in found if verdict.how != NOT_RUN or not verdicts]
+
+
+def _run_under_cpythons(wheel: Wheel, options: Options, update: Update) -> list[Verdict]:
+    """Run a wheel under real CPythons. If there are none, return a verdict that says why not."""
     if platform.system() != "Linux":
         why = "a real CPython of another CPU needs Linux's namespaces, which this system doesn't have"
-    elif not find_cpus(name):
-        why = "Windows, macOS and musl have no CPython that runs on this system: --how emulated runs their code"
-    elif found := find_runtimes(name, options.pythons, options.roots):
+    elif found := options.find_runtimes(wheel.name):
         return [_run_under(wheel, runtime, options, update) for runtime in found]
     else:
-        why = explain_lack(name, options.pythons)
-    return [Verdict(wheel.name, "CPython", "unsupported", why=why)] if alone else []
+        why = explain_lack(wheel.name, options.pythons)
+    return [Verdict(wheel.path.name, NOT_RUN, "unsupported", why=why)]
 
 
-def _run_under(wheel: Path, runtime: Runtime, options: Options, update: Update) -> Verdict:
+def _run_under(wheel: Wheel, runtime: Runtime, options: Options, update: Update) -> Verdict:
     from wheelworks.foreign.run import run_wheel  # it imports modules that only POSIX has
 
     return run_wheel(

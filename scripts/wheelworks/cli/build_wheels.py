@@ -35,13 +35,8 @@ examples:
   nox -s build-wheels -- --builder cibuildwheel --list       list these without building them
 
 Wheels in DIR with the same source, tools and headers aren't built again, except with --force. Then the machine code of
-each is run on an emulated CPU, or under a real CPython where no CPU is emulated.
-
-Without --abi the wheels are those that the project supports: the tags of [tool.wheelworks] abis, else what its
-[tool.cibuildwheel] selects, else the Pythons of Requires-Python and the classifiers. --abi replaces `build` of
-[tool.cibuildwheel], and together with --target `skip`, too. A wheel with the stable ABI also serves later Pythons.
---list assumes an extension that calls only CPython: if it calls libc, there is a wheel for each libc.
-
+each is run on an emulated CPU, or under a real CPython where that can't run it; --how all: by both. --list assumes an
+extension that calls only CPython and uses the stable ABI where there is one.
 Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
 
 
@@ -53,8 +48,6 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     builders = "cross: every platform's (default); cibuildwheel: this system's, by the official toolchains"
     add("--builder", choices=["cross", "cibuildwheel"], default="cross", help=builders)
-    engines = "run the wheels on an emulated CPU (default), or all: under qemu's CPython too"
-    add("--how", choices=["emulated", "all"], default="emulated", help=engines)
     add("--force", action="store_true", help="build wheels that are up to date, too")
     add("--list", action="store_true", help="list what would be built, and build nothing")
     add("--json", action="store_true", help="with --list: for programs")
@@ -80,7 +73,7 @@ def _build(options: argparse.Namespace) -> int:
     wheels, status = _building.build_source(options, lambda tree: _plan(tree, options), save_sdist, force=options.force)
     if options.no_run or not wheels:
         return status
-    return max(status, _building.run_release_wheels(wheels, everywhere=options.how == "all"))
+    return max(status, _building.run_wheels(wheels, options.how))
 
 
 def _plan(tree: Path, options: argparse.Namespace) -> list[BuildTask]:

@@ -21,12 +21,10 @@ examples:
   nox -s cross-arm64 -- . --env TORNADO_EXTENSION=1       with a variable for the project's build
   nox -s cross-arm64 -- --no-run                          build only
 
-Without --abi the wheels are for one Python: the oldest that the project supports, but not below the one that runs the
-build. A wheel is written to DIR only when it is complete and verified. Then its machine code is run on an emulated CPU
-and, for Linux if qemu is installed, under a real CPython. The build environment is the same everywhere: variables such
-as CC and CFLAGS don't reach it; those of --env and of the project's [tool.cibuildwheel] do.
-
-Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
+A wheel is written to DIR only when it is complete and verified. Then its machine code is run on an emulated CPU, which
+checks every memory access, or, if it needs more of the C API than that has, under a real CPython; --how all: both. The
+build environment is the same everywhere: variables such as CC
+and CFLAGS don't reach it, those of --env do. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,5 +40,6 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     wish = _building.make_wish(options, targets.filter_targets_by_cpu("aarch64"), one_abi=True)
     check_source(Path(options.source))
-    wheels, status = _building.build_source(options, lambda tree: plan_tasks(tree, wish), force=True)
-    return status if options.no_run or not wheels else max(status, _building.run_wheels(wheels))
+    tasks = make_tasks(chosen, [targets.get_oldest_abi()])
+    wheels, status = _building.build_source(options, [], lambda context: tasks, force=True)
+    return status if options.no_run or not wheels else max(status, _building.run_wheels(wheels, options.how))

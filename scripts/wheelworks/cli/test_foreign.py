@@ -15,21 +15,29 @@ from wheelworks.core.interpreters import DEBIAN_SUITES
 VERSIONS = ", ".join(DEBIAN_SUITES)
 EPILOG = f"""\
 examples:
-  nox -s test-foreign -- dist/*.whl                     import each on an emulated CPU and check its definition
+  nox -s test-foreign -- dist/*.whl                     import each, by the engine that can run it
   nox -s test-foreign -- dist/*.whl --tests package     run this package's tests on the machine code of each
-  nox -s test-foreign -- dist/*linux*.whl --how cpython --tests tornado
+  nox -s test-foreign -- dist/*.whl --how cpython --tests tornado
       run all of Tornado's own tests, under the oldest and the newest CPython that the wheel is for
   nox -s test-foreign -- x-1.0-*.whl --tests project --source x-1.0.tar.gz
       run the project's own tests, those of its sdist, on each wheel
   nox -s test-foreign -- x-1.0-cp312-cp312-*.whl --how cpython --root DIR
       use the CPython 3.12 of a root file system of your own
 
-The emulated CPU proves that the machine code runs and uses CPython's C API, its platform's calling convention and
-memory correctly. It doesn't prove that the operating system's loader accepts the file. A real CPython, Debian's under
-qemu-user, proves both, for Linux. Debian has {VERSIONS}; --root names another, such as 3.12 or 3.14t.
-Verdicts are written to a manifest.json beside the wheels.
-Wheels that cannot run here, because their CPU isn't emulated and no CPython has their ABI, are reported. They fail the
-command only when named alone. Pure wheels have nothing to run.
+engines:
+  emulated   an emulated CPU and C API, which check every memory access, reference count and call of small extensions
+             for Windows, macOS and Linux
+  cpython    a real CPython of the wheel's version and CPU, under qemu: Debian's {VERSIONS}, or one of --root,
+             such as 3.12 or 3.14t; a macOS x86-64 wheel runs in a CPython of this machine, without qemu.
+             Binaries for Windows ARM64 and macOS are rewrapped as Linux libraries, their instructions unchanged
+  any        the emulated CPU, then a real CPython for what it can't run
+  all        both
+
+Neither engine proves that the loader of Windows or macOS accepts a file, nor what their own C libraries do with it. For
+Linux, a real CPython proves both. Windows x86-64 and x86 have the emulated CPU alone. Verdicts are "passed", "failed"
+(with the evidence against the wheel) and "unsupported" (a limit of this suite, which is named); they are written to a
+manifest.json beside the wheels. Wheels that no engine here can run fail the command only when named alone.
+Pure wheels have nothing to run.
 Exit status: 0, 1 (a wheel failed, or wasn't run by an engine that could run it), 2 (wrong use)."""
 
 
@@ -45,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "--how",
         choices=["any", "emulated", "cpython", "all"],
         default="any",
-        help="the engine: an emulated CPU, a real CPython, all, or (default) any: CPython where no CPU is emulated",
+        help="the engine: see below (default: any)",
     )
     made.add_argument(
         "--tests",

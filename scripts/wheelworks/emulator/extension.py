@@ -12,7 +12,7 @@ from typing import Any
 from wheelworks.core.archive import Limits, Member
 from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
 from wheelworks.core.image import MAX_FILE, BadImage, Image
-from wheelworks.core.wheel import read_members
+from wheelworks.core.wheel import Wheel, read_members
 from wheelworks.emulator.abi import Abi, detect_python_abi
 from wheelworks.emulator.capi import EXPORTS
 from wheelworks.emulator.capi.modules import create_module, run_exec_slots
@@ -38,6 +38,12 @@ class ExtensionModule:
     def module(self) -> str:
         """Return the last part of the module's name, after which its PyInit_ function is named."""
         return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
+
+
+def list_extensions(wheel: Wheel) -> tuple[ExtensionModule, ...]:
+    """Return the extension modules of a wheel that was opened."""
+    tags = _read_tags(wheel.members, wheel.path)
+    return tuple(ExtensionModule(name, m.data, tags) for name, m in wheel.members.items() if name.endswith(SUFFIXES))
 
 
 def read_extensions(path: Path) -> tuple[ExtensionModule, ...]:

@@ -21,10 +21,10 @@ from wheelworks.core.image import BadImage, Image
 from wheelworks.core.junit import read_results
 from wheelworks.core.tags import parse_platform
 from wheelworks.core.verdict import Outcome, Verdict
-from wheelworks.core.wheel import parse_wheel_name, read_members
+from wheelworks.core.wheel import Wheel, parse_wheel_name, read_members
 from wheelworks.emulator.capi.modules import CALLING_FLAGS
 from wheelworks.emulator.cpu import RunLimits
-from wheelworks.emulator.extension import EmulatedModule, ExtensionModule, read_extensions
+from wheelworks.emulator.extension import EmulatedModule, ExtensionModule, list_extensions, read_extensions
 from wheelworks.emulator.faults import Fault
 
 EMULATED_CPUS = frozenset(("x86", "x86_64", "aarch64", "arm", "riscv64", "s390x"))
@@ -55,14 +55,14 @@ class Tally:
             self.outcome, self.why = "unsupported", why
 
 
-def smoke_test(path: str | Path, *, limits: RunLimits | None = None) -> Verdict:
+def smoke_test(wheel: str | Path | Wheel, *, limits: RunLimits | None = None) -> Verdict:
     """Import and check every extension module of a wheel, on each CPU of a universal one.
 
     Raises UsageError only (no such file); anything wrong with the wheel is in the verdict.
     """
-    path, start, tally = Path(path), time.monotonic(), Tally()
+    path, start, tally = wheel.path if isinstance(wheel, Wheel) else Path(wheel), time.monotonic(), Tally()
     try:
-        found = read_extensions(path)
+        found = list_extensions(wheel) if isinstance(wheel, Wheel) else read_extensions(path)
         if not found:
             tally.fail(f"{path.name}: no extension module in it")
         for extension in found:

@@ -32,6 +32,7 @@ from wheelworks.foreign.rootfs import die_with_parent
 from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE
 
 PINS = Path(__file__).with_name("test-dependencies.txt")
+WINDOWS_SITE = Path(__file__).with_name("rewrap") / "site" / "sitecustomize.py"
 TIME_LIMIT = 300.0  # seconds
 LIMITS = Limits(512 << 20, 20_000)  # of a wheel that is run
 
@@ -102,6 +103,8 @@ def _write_rewrapped(
     bundle = rewrapper(natives)
     write_files({path: data for path, data in files.items() if path not in natives}, folder)
     write_files(bundle.files, folder)
+    if bundle.system == "windows":
+        shutil.copy(WINDOWS_SITE, folder)
     for link, target in bundle.links.items():
         (folder / link).parent.mkdir(parents=True, exist_ok=True)
         (folder / link).symlink_to(target)

@@ -7,34 +7,25 @@ from pathlib import Path
 import pytest
 from wheelworks.cli import _page, _running
 from wheelworks.core import interpreters
-from wheelworks.core.verdict import Verdict
-from wheelworks.foreign.pythons import Runtime
+from wheelworks.core.wheel import parse_wheel_name
 
 
 @pytest.mark.parametrize(
-    ("name", "under"),
+    ("tags", "under"),
     [
-        ("x-1-cp311-abi3-manylinux_2_17_s390x.musllinux_1_2_s390x.whl", ("s390x", "3.11")),
-        ("x-1-cp311-abi3-manylinux_2_31_riscv64.whl", ("riscv64", "3.13")),
-        ("x-1-cp315-abi3.abi3t-manylinux_2_19_ppc64le.whl", ("ppc64le", "3.15")),
-        ("x-1-cp314-cp314t-manylinux_2_19_ppc64le.whl", None),
-        ("x-1-cp311-abi3-win32.whl", None),
+        ("cp311-abi3-manylinux_2_17_s390x.musllinux_1_2_s390x", [("s390x", "3.11")]),
+        ("cp311-abi3-manylinux_2_31_riscv64", [("riscv64", "3.13")]),
+        ("cp315-abi3.abi3t-manylinux_2_19_ppc64le", [("ppc64le", "3.15")]),
+        ("cp314-cp314t-manylinux_2_19_ppc64le", []),
+        ("cp311-abi3-win32", []),
     ],
 )
 def test_the_oldest_cpython_that_there_is(
-    name: str, under: tuple[str, str] | None, monkeypatch: pytest.MonkeyPatch
+    tags: str, under: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-
-    def note(wheel: Path, runtime: Runtime, options: _running.Options, update: _running.Update) -> Verdict:
-        asked.append((runtime.cpu.name, runtime.python))
-        return Verdict(wheel.name, "noted", "passed")
-
-    monkeypatch.setattr(_running, "_run_under", note)
     monkeypatch.setattr("platform.system", lambda: "Linux")
-    verdict = _running.run_under_oldest_cpython(Path(name), "smoke", lambda *_: None)
-    assert asked == ([under] if under else [])
-    assert verdict.outcome == ("passed" if under else "unsupported")
+    found = _running.Options(oldest=True).find_runtimes(parse_wheel_name(f"x-1-{tags}.whl"))
+    assert [(one.cpu.name, one.python) for one in found] == under
 
 
 def test_what_debian_has_for_a_cpu() -> None:

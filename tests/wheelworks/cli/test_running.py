@@ -15,6 +15,7 @@ from wheelworks.cli._running import Options
 from wheelworks.core import targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Outcome, Verdict
+from wheelworks.core.wheel import Wheel, open_wheel
 from wheelworks.foreign.pythons import NO_FREE_THREADED, Runtime
 
 from tests.fixtures import wheels as made
@@ -24,6 +25,9 @@ OURS = "tornado_speedups-0.1.0-cp311-abi3-win_arm64.whl"
 THEIRS = "other-1.0-cp311-abi3-win_arm64.whl"
 POWER, POWER_FREE = "cp311-abi3-manylinux_2_19_ppc64le", "cp314-cp314t-manylinux_2_19_ppc64le"
 PURE, WINDOWS = "py3-none-any", "cp314-cp314t-win32"
+
+
+def ignore(name: str, text: str) -> None: ...
 
 
 def verdict(wheel: str, outcome: Outcome, **more: Any) -> Verdict:
@@ -73,8 +77,10 @@ def test_refuses_a_whole_suite_on_a_bare_cpu(tmp_path: Path) -> None:
         _running.check_options([tmp_path / OURS], Options("emulated", "tornado"))
 
 
-def test_says_of_a_windows_wheel_that_no_cpython_runs_it() -> None:
-    [found] = _running.run_wheels([Path(OURS)], Options("cpython"), lambda name, text: None)
+@pytest.mark.parametrize("tag", ["win_amd64", "win32", "musllinux_1_2_x86_64"])
+def test_what_only_the_emulated_cpu_can_run_is_said(tag: str, tmp_path: Path) -> None:
+    wheel = made.wheel(tmp_path, f"cp313-cp313-{tag}")
+    [found] = _running.run_wheels([wheel], Options("cpython"), ignore)
     assert (found.outcome, "--how emulated" in found.why) == ("unsupported", True)
 
 
@@ -88,13 +94,13 @@ def all_run(monkeypatch: pytest.MonkeyPatch, on_linux: None) -> list[str]:
     """Let every run pass without running anything; return the wheels' names, followed by any CPython and its CPU."""
     asked: list[str] = []
 
-    def emulated(wheel: Path) -> Verdict:
-        asked.append(wheel.name)
-        return verdict(wheel.name, "passed")
+    def emulated(wheel: Wheel) -> Verdict:
+        asked.append(wheel.path.name)
+        return verdict(wheel.path.name, "passed")
 
-    def real(wheel: Path, runtime: Runtime, options: Options, update: _running.Update) -> Verdict:
-        asked.append(f"{wheel.name} {runtime.python} {runtime.cpu.name}")
-        return Verdict(wheel.name, "CPython", "passed")
+    def real(wheel: Wheel, runtime: Runtime, options: Options, update: _running.Update) -> Verdict:
+        asked.append(f"{wheel.path.name} {runtime.python} {runtime.cpu.name}")
+        return Verdict(wheel.path.name, str(runtime), "passed")
 
     monkeypatch.setattr(_running, "smoke_test", emulated)
     monkeypatch.setattr(_running, "_run_under", real)
@@ -114,7 +120,10 @@ def test_the_ways_of_a_wheel_are_those_of_the_plan(planned: targets.PlannedWheel
     [
         ("cp315-cp315t-manylinux_2_17_s390x", "all", (), {"emulated"}),
         ("cp310-cp310-manylinux_2_28_aarch64", "all", (), {"emulated"}),
-        ("cp311-abi3-macosx_10_9_universal2", "any", (), {"emulated"}),
+        ("cp311-abi3-macosx_10_9_universal2", "any", (), {"emulated", "cpython"}),
+        ("cp313-cp313-win_arm64", "all", (), {"emulated", "cpython"}),
+        ("cp313-cp313-win_amd64", "all", (), {"emulated"}),
+        ("cp312-cp312-win_arm64", "cpython", (), set()),
         ("cp311-abi3-manylinux_2_17_s390x", "cpython", (), {"cpython"}),
         ("cp311-abi3-manylinux_2_17_s390x", "emulated", (), {"emulated"}),
         ("cp315-abi3t-manylinux_2_17_ppc64le", "all", (), set()),
@@ -159,7 +168,9 @@ def test_what_nothing_runs_fails_only_alone(
 def test_a_wheel_that_was_not_run_in_its_way_fails(
     all_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_running, "_run_under", lambda wheel, *_: verdict(wheel.name, "unsupported", why="no qemu"))
+    monkeypatch.setattr(
+        _running, "_run_under", lambda wheel, *_: verdict(wheel.path.name, "unsupported", why="no qemu")
+    )
     assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, POWER)]) == 1
 
 
@@ -181,13 +192,13 @@ def test_refuses_wheels_without_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("system", ["Windows", "Darwin"])
-def test_other_hosts_have_the_emulated_cpu_alone(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_hosts_have_the_emulated_cpu_alone(system: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
-    linux = Path("x-1.0-cp311-abi3-manylinux_2_17_aarch64.whl")
-    found = _running.run_wheels([linux], Options("cpython"), lambda name, text: None)
+    linux = made.wheel(tmp_path, "cp311-abi3-manylinux_2_17_aarch64")
+    found = _running.run_wheels([linux], Options("cpython"), ignore)
     assert (found[0].outcome, "Linux's namespaces" in found[0].why) == ("unsupported", True)
-    monkeypatch.setattr(_running, "smoke_test", lambda wheel: verdict(wheel.name, "passed"))
-    found = _running.run_wheels([linux], Options("all"), lambda name, text: None)
+    monkeypatch.setattr(_running, "smoke_test", lambda wheel: verdict(wheel.path.name, "passed"))
+    found = _running.run_wheels([linux], Options("all"), ignore)
     assert [one.how for one in found] == ["emulated CPU"]
 
 
@@ -213,3 +224,36 @@ def test_shows_outcomes_and_whole_failures(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr()
     assert "40 checks" in shown.out
     assert finding in " ".join(shown.err.split())
+
+
+def test_a_cpython_runs_what_the_emulated_cpu_cannot(
+    all_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = verdict("sample-1.0-cp313-cp313-win_arm64.whl", "unsupported", why="it calls PyType_FromSpec")
+    monkeypatch.setattr(_running, "smoke_test", lambda wheel: lacking)
+    found = _running.run_wheels([made.wheel(tmp_path, "cp313-cp313-win_arm64")], Options(), ignore)
+    assert [one.how for one in found] == ["emulated CPU", "CPython 3.13, aarch64 Windows"]
+    assert all_run == ["sample-1.0-cp313-cp313-win_arm64.whl 3.13 aarch64"]
+
+
+@pytest.mark.parametrize(("how", "runs"), [("any", 1), ("emulated", 1), ("cpython", 2), ("all", 3)])
+def test_each_engine_runs_where_it_is_asked(how: _running.How, runs: int, all_run: list[str], tmp_path: Path) -> None:
+    assert len(_running.run_wheels([made.wheel(tmp_path)], Options(how), ignore)) == runs
+
+
+def test_each_half_of_a_universal_wheel_runs(all_run: list[str], tmp_path: Path) -> None:
+    wheel = made.wheel(tmp_path, "cp313-cp313-macosx_10_13_universal2")
+    found = _running.run_wheels([wheel], Options("cpython"), ignore)
+    assert [one.how for one in found] == ["CPython 3.13, aarch64 macOS", "CPython 3.13, x86_64 macOS"]
+
+
+def test_a_wheel_is_opened_once(all_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def open_and_count(path: Path) -> Wheel:
+        opened.append(path.name)
+        return open_wheel(path)
+
+    monkeypatch.setattr(_running, "open_wheel", open_and_count)
+    _running.run_wheels([made.wheel(tmp_path)], Options("all"), ignore)
+    assert len(opened) == 1 and len(all_run) == 3

@@ -1,13 +1,18 @@
+from dataclasses import replace
+from pathlib import Path
+
 from wheelworks.core.junit import Results
 from wheelworks.core.verdict import Verdict
-from wheelworks.foreign.run import judge_results
+from wheelworks.foreign.judging import judge_results
+from wheelworks.foreign.site_packages import SitePackages
 from wheelworks.testing.suites import SuiteResults
 
 START = Verdict("x.whl", "somehow", "unsupported")
+SITE = SitePackages(Path("site"), ("pkg._c",), "pkg")
 
 
 def verdict(found: Results, reasons: dict[str, str] | None = None, second_try: tuple[str, ...] = ()) -> Verdict:
-    return judge_results(START, SuiteResults(found, reasons or {}, second_try), ["pkg._c"])
+    return judge_results(START, SuiteResults(found, reasons or {}, second_try), SITE)
 
 
 def results(**finished: str) -> Results:
@@ -76,3 +81,40 @@ def test_a_death_names_the_test() -> None:
 
 def test_nothing_checked_is_a_failure() -> None:
     assert failing(Results(modules={"pkg._c": "pkg/_c.so"})) == "not one check passed"
+
+
+def test_a_limit_that_ended_a_worker_is_no_failure() -> None:
+    """The shim ends the process, so that later checks never run."""
+    seen = Results(["a", "b"], {"a": ("passed", "")}, limits=["it calls KERNEL32.dll!CreateFiber"])
+    found = verdict(seen)
+    assert (found.outcome, found.checks, found.findings) == ("unsupported", 1, ())
+    assert found.why == "it calls KERNEL32.dll!CreateFiber; 1 of 2 checks passed"
+
+
+def test_a_limit_excuses_no_failure() -> None:
+    seen = results(a="failed", b="passed")
+    seen.limits.append("something else")
+    assert verdict(seen).findings == ("a failed:\nsome detail",)
+
+
+def test_nothing_but_excuses_is_unsupported() -> None:
+    found = verdict(results(a="skipped"), {"a": "it needs the module numpy"})
+    assert (found.outcome, found.findings) == ("unsupported", ())
+    assert found.why == "it needs the module numpy; 0 of 1 checks passed"
+
+
+def test_a_module_that_was_excused_need_not_be_loaded() -> None:
+    seen = Results([], {"import pkg": ("passed", ""), "import pkg._c": ("skipped", "x")})
+    good = verdict(seen, {"import pkg._c": "it needs the module cffi"})
+    assert (good.outcome, good.why) == (
+        "passed",
+        "1 of 2 checks passed; expected failures: 1: it needs the module cffi (1)",
+    )
+
+
+def test_what_the_binaries_show_is_said() -> None:
+    site = replace(SITE, remarks=("2 imports unresolved: a, b",), defects=())
+    suite = SuiteResults(results(a="passed"))
+    assert judge_results(START, suite, site).why == "1 of 1 checks passed; 2 imports unresolved: a, b"
+    bad = judge_results(START, suite, replace(site, defects=("pkg/_c.pyd: it imports PyNo_Such",)))
+    assert (bad.outcome, bad.findings) == ("failed", ("pkg/_c.pyd: it imports PyNo_Such",))

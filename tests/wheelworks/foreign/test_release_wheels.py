@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks.core import interpreters
+from wheelworks.core.wheel import open_wheel
 from wheelworks.foreign.cpus import find_cpu
 from wheelworks.foreign.pythons import NO_FREE_THREADED, find_runtime
 from wheelworks.foreign.run import REPOSITORY_TESTS, run_wheel
@@ -48,7 +49,7 @@ def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, f
     versions = interpreters.list_debian_versions(find_cpu(cpu).debian)
     python, abi = (versions[0], "cp311-abi3") if age == "oldest" else (versions[-1], "cp315-abi3.abi3t")
     (wheel,) = release.glob(f"*-{abi}-*{cpu}.whl")
-    verdict = run_wheel(wheel, find_runtime(cpu, python), tests="package", tests_folder=function_tests)
+    verdict = run_wheel(open_wheel(wheel), find_runtime(cpu, python), tests="package", tests_folder=function_tests)
     if "Mirror sync in progress?" in verdict.why:
         pytest.skip("the archive's index doesn't match its Release file: no root can be made now")
     assert (verdict.outcome, verdict.findings) == ("passed", ()), verdict

@@ -6,42 +6,41 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wheelworks.core.archive import Limits
 from wheelworks.core.errors import WheelworksError
-from wheelworks.foreign import site_packages
-from wheelworks.foreign.site_packages import create_site_packages, list_extension_modules, unpack_wheel
+from wheelworks.core.wheel import open_wheel
+from wheelworks.foreign.site_packages import LIMITS, split_binaries, unpack_wheel
 
 from tests.wheelworks.foreign.made import WheelMaker, record_row
 
+CALLS = b"\x7fELF\0PyModuleDef_Init\0"
 GOOD = {"demo/__init__.py": b"", "demo/_c.abi3.so": b"\x7fELF", "demo-1.0.dist-info/METADATA": b"Name: demo"}
 
 
-def test_a_name_that_is_no_wheels(tmp_path: Path) -> None:
-    with pytest.raises(WheelworksError, match=r"demo\.zip"):
-        create_site_packages(Path("demo.zip"), tmp_path / "site", with_dependencies=False)
-
-
 def test_unpacking_gives_the_files(make_wheel: WheelMaker, tmp_path: Path) -> None:
-    files = unpack_wheel(make_wheel({**GOOD, "demo-1.0.data/platlib/demo/_d.so": b"d"}), tmp_path / "site")
+    files = unpack(make_wheel({**GOOD, "demo-1.0.data/platlib/demo/_d.so": b"d"}), tmp_path / "site")
     assert files == sorted([*GOOD, "demo-1.0.dist-info/RECORD", "demo/_d.so"])
-    assert list_extension_modules(files) == ["demo._c", "demo._d"]
     assert (tmp_path / "site/demo/_c.abi3.so").read_bytes() == b"\x7fELF"
 
 
 def test_native_files_can_stay_out(make_wheel: WheelMaker, tmp_path: Path) -> None:
-    files = unpack_wheel(make_wheel(GOOD), tmp_path / "site", native=False)
-    assert list_extension_modules(files) == [] and "demo/__init__.py" in files
+    files = unpack(make_wheel(GOOD), tmp_path / "site", native=False)
+    assert "demo/_c.abi3.so" not in files and "demo/__init__.py" in files
 
 
 def test_scripts_and_data_are_not_installed(make_wheel: WheelMaker, tmp_path: Path) -> None:
-    files = unpack_wheel(
+    files = unpack(
         make_wheel({**GOOD, "demo-1.0.data/scripts/run": b"#!", "demo-1.0.data/data/x": b""}), tmp_path / "s"
     )
     assert not [name for name in files if "run" in name or name.endswith("x")]
 
 
+def unpack(wheel: Path, folder: Path, *, native: bool = True, limits: Limits = LIMITS) -> list[str]:
+    return unpack_wheel(open_wheel(wheel, limits), folder, native=native)
+
+
 @pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside", "a\\..\\outside"])
 def test_a_path_out_of_the_folder_is_refused(name: str, make_wheel: WheelMaker, tmp_path: Path) -> None:
     with pytest.raises(WheelworksError, match="would be written outside its folder"):
-        unpack_wheel(make_wheel({**GOOD, name: b"x"}), tmp_path / "site/deep")
+        unpack(make_wheel({**GOOD, name: b"x"}), tmp_path / "site/deep")
     assert not list(tmp_path.rglob("outside"))
 
 
@@ -58,7 +57,7 @@ def test_what_record_does_not_confirm_is_refused(
     record: str, finding: str, make_wheel: WheelMaker, tmp_path: Path
 ) -> None:
     with pytest.raises(WheelworksError, match=finding):
-        unpack_wheel(make_wheel({"demo/__init__.py": b""}, record=record), tmp_path / "site")
+        unpack(make_wheel({"demo/__init__.py": b""}, record=record), tmp_path / "site")
 
 
 def test_no_record(make_wheel: WheelMaker, tmp_path: Path) -> None:
@@ -66,18 +65,32 @@ def test_no_record(make_wheel: WheelMaker, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("demo/__init__.py", b"")
     with pytest.raises(WheelworksError, match=r"one \.dist-info folder, this one has 0"):
-        unpack_wheel(wheel, tmp_path / "site")
+        unpack(wheel, tmp_path / "site")
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(
-    make_wheel: WheelMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(site_packages, "LIMITS", Limits(size=1 << 20))
+def test_a_bomb_is_refused_before_it_is_unpacked(make_wheel: WheelMaker, tmp_path: Path) -> None:
     with pytest.raises(WheelworksError, match="holds more than 1 MiB"):
-        unpack_wheel(make_wheel({"big": bytes(2 << 20)}), tmp_path / "site")
-    monkeypatch.setattr(site_packages, "LIMITS", Limits(members=2))
+        unpack(make_wheel({"big": bytes(2 << 20)}), tmp_path / "site", limits=Limits(size=1 << 20))
     with pytest.raises(WheelworksError, match="or 2 files"):
-        unpack_wheel(make_wheel(GOOD), tmp_path / "site")
+        unpack(make_wheel(GOOD), tmp_path / "site", limits=Limits(members=2))
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "modules", "libraries"),
+    [
+        ("demo/_c.abi3.so", CALLS + b"PyInit__c\0", ["demo._c"], []),
+        ("demo/_c.cpython-313-aarch64-linux-gnu.so", CALLS + b"PyModExport__c\0", ["demo._c"], []),
+        ("demo/raw.abi3.so", CALLS + b"PyInit_other\0", [], ["demo/raw.abi3.so"]),
+        ("demo/idle.abi3.so", b"\x7fELF\0PyInit_idle\0", [], ["demo/idle.abi3.so"]),
+        ("demo/libx.so", b"\x7fELF", [], ["demo/libx.so"]),
+        ("81d243__mypyc.so", CALLS + b"PyInit_81d243__mypyc\0", [], []),
+        ("demo/data.txt", b"PyInit_data\0", [], []),
+    ],
+)
+def test_modules_have_the_entry_point_of_their_name(
+    path: str, data: bytes, modules: list[str], libraries: list[str]
+) -> None:
+    assert split_binaries({path: data}) == (modules, libraries)
 
 
 def test_a_file_twice(make_wheel: WheelMaker, tmp_path: Path) -> None:
@@ -85,7 +98,7 @@ def test_a_file_twice(make_wheel: WheelMaker, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("demo/__init__.py", b"")
     with pytest.raises(WheelworksError, match="two files with the same name"):
-        unpack_wheel(wheel, tmp_path / "site")
+        unpack(wheel, tmp_path / "site")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -101,7 +114,7 @@ def test_damage_ends_in_words(data: st.DataObject, make_wheel: WheelMaker, tmp_p
         content[at] = data.draw(st.integers(0, 255))
     wheel.write_bytes(content)
     try:
-        unpack_wheel(wheel, tmp_path / "site")
+        unpack(wheel, tmp_path / "site")
     except WheelworksError as error:
         told = error.message
     else:

@@ -1,13 +1,13 @@
 """Rewrap all binaries of a wheel and of its dependencies together: modules, and the libraries that they load.
 
 Each binary of Windows or macOS becomes an ELF file at its own place in site-packages. Modules get names that CPython
-imports on Linux. A library that others import from gets a soname of its own, and a link in the folder `LIBRARIES`, where
-each binary's RUNPATH finds it: so glibc loads the wheel's own file, whatever libraries the root has.
+imports on Linux. A library that others import from gets a soname of its own, and a link in the folder `LIBRARIES`,
+where each binary's RUNPATH finds it: so glibc loads the wheel's own file, whatever libraries the root has.
 
 How the systems find a library
     - Windows (LoadLibraryEx with LOAD_LIBRARY_SEARCH_DEFAULT_DIRS, as CPython calls it): by its file name, without
-      case, in the folder of the module and in those given to ``os.add_dll_directory``. Which code of a wheel gives which
-      folders isn't known here: the folder of the module comes first, then any other of the wheel.
+      case, in the folder of the module and in those given to ``os.add_dll_directory``. Which of a wheel's code gives
+      which folders isn't known here: the folder of the module comes first, then any other of the wheel.
     - macOS (dyld(1)): by its path, in which ``@loader_path`` is the folder of the binary that names it, and ``@rpath``
       each entry of LC_RPATH in turn. A library with that install name that was loaded before is taken, too.
 """
@@ -64,13 +64,14 @@ class NativeFile:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The rewrapped binaries: ``files`` by path in site-packages, and ``links`` from a path there to another.
+    """The rewrapped binaries of a ``system``: ``files`` by path in site-packages, ``links`` from a path to another.
 
     ``targets`` maps a binary's path in the wheel to that in site-packages. ``modules`` are the paths of extension
     modules, ``libraries`` of binaries that nothing here imports. ``patches`` and ``unresolved`` have an entry for each
     rewrapped binary that has any, by its path in the wheel. ``defects`` are such paths with findings.
     """
 
+    system: str
     files: Mapping[str, bytes]
     links: Mapping[str, str]
     targets: Mapping[str, str]
@@ -113,6 +114,7 @@ def rewrap_files(files: Mapping[str, bytes], cpu: str, python: str, provided: Pr
     alone = [path for path, native in natives.items() if not native.is_module and path not in needed]
     unresolved = {path: rewrapped.unresolved for path, rewrapped in made.items() if rewrapped.unresolved}
     return Bundle(
+        system=next((native.image.os for native in natives.values()), ""),
         files={targets[path]: rewrapped.elf for path, rewrapped in made.items()},
         links={f"{LIBRARIES}/{soname}": f"../{targets[path]}" for path, soname in sonames.items()},
         targets=targets,

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from . import JUnitWriter
+from . import JUnitWriter, watch
 
 RESULTS = JUnitWriter(sys.argv[1])
 SHARD, SHARDS, FOLDER, MARKS, MODULES = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5], sys.argv[6:]
@@ -69,6 +69,7 @@ EXPLAINED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.N
 
 
 if __name__ == "__main__":
+    watch()
     code = pytest.main(OPTIONS, [Reporter()])
     RESULTS.close(MODULES)
     sys.exit(0 if code in EXPLAINED else int(code))

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from . import JUnitWriter
+from . import JUnitWriter, watch
 
 RESULTS = JUnitWriter(sys.argv[1])
 SHARD, SHARDS = int(sys.argv[2]), int(sys.argv[3])
@@ -112,4 +112,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    watch()
     main()

@@ -12,6 +12,13 @@ import runpy
 import sys
 from contextlib import suppress
 
+# The sitecustomize.py of the site-packages folder, which this one hides: the next one on the path.
+for folder in sys.path:
+    file = os.path.join(folder, "sitecustomize.py")
+    if os.path.isfile(file) and not os.path.samefile(file, __file__):
+        runpy.run_path(file)
+        break
+
 with suppress(ImportError, KeyError):  # a Python that doesn't see the workers
     from wheelworks_workers import extensions  # type: ignore[import-not-found]
 
