@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from wheelworks.core import console
-from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
 from wheelworks.core.verdict import Verdict
-from wheelworks.core.wheel import Wheel, WheelName, open_wheel, parse_wheel_name
+from wheelworks.core.wheel import DamagedWheel, Wheel, WheelName, open_wheel, parse_wheel_name
 from wheelworks.emulator.extension import read_extensions
 from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_emulated, is_own_package, run_package_tests, smoke_test
 from wheelworks.foreign.pythons import Runtime, check_versions, explain_lack, find_runtimes
@@ -27,6 +27,7 @@ Tests = Literal["smoke", "package", "tornado", "project"]
 Update = Callable[[str, str], None]
 
 NEED_CPYTHON: tuple[Tests, ...] = ("tornado",)
+UNREAD = "unpacking"  # how a wheel was not run that can't be read
 NOT_RUN = "CPython"  # how a wheel was not run for which there is no CPython
 
 
@@ -102,7 +103,12 @@ def run_wheels(paths: Sequence[Path], options: Options, update: Update) -> list[
     known = {verdict.wheel: verdict for verdict in package}
     for number, path in enumerate(paths, 1):
         update("wheels", f"{number} of {len(paths)}: {path.name}")
-        verdicts += _run_wheel(open_wheel(path), options, known.get(path.name), update)
+        try:
+            verdicts += _run_wheel(open_wheel(path), options, known.get(path.name), update)
+        except Unsupported as error:
+            verdicts.append(Verdict(path.name, UNREAD, "unsupported", why=error.message))
+        except DamagedWheel as error:
+            verdicts.append(Verdict(path.name, UNREAD, "failed", why=error.message, findings=(error.message,)))
     return verdicts
 
 

@@ -20,10 +20,14 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from wheelworks.core.archive import DAMAGE, DEFAULT_LIMITS, Limits, Member
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core.errors import Unsupported, WheelworksError
 
 # Windows' separators and streams, and control characters, which no line of RECORD can hold.
 _FORBIDDEN_IN_NAMES = frozenset("\\:\x7f") | frozenset(map(chr, range(32)))
+
+
+class DamagedWheel(WheelworksError):
+    """A file that no installer should accept: not an archive, names that would escape a folder, a wrong RECORD."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ def format_wheel_name(name: WheelName, tags: frozenset[Tag]) -> str:
     return "-".join([*parts, *(".".join(sorted(kind)) for kind in kinds)]) + ".whl"
 
 
+def claims_extension(name: WheelName) -> bool:
+    """Return whether a wheel's tags name an ABI of CPython, so that it must have an extension module."""
+    return all(tag.abi != "none" for tag in name.tags)
+
+
 @dataclass(frozen=True, eq=False)
 class Wheel:
     """A wheel that was opened once: its path, its parsed file name, and its members in the archive's order."""
@@ -93,23 +102,23 @@ def read_members(
             _check_limits(path.name, infos, limits, wanted)
             return {info.filename: _read_member(archive, info) for info in infos if wanted(info.filename)}
     except DAMAGE as error:
-        raise WheelworksError(f"{path.name}: damaged, or not a wheel: {error}") from error
+        raise DamagedWheel(f"{path.name}: damaged, or not a wheel: {error}") from error
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):  # damage in bz2 data, and a position before the file's start
             raise
-        raise WheelworksError(f"{path.name}: damaged, or not a wheel: {error}") from error
+        raise DamagedWheel(f"{path.name}: damaged, or not a wheel: {error}") from error
 
 
 def _check_limits(name: str, infos: list[zipfile.ZipInfo], limits: Limits, wanted: Callable[[str], bool]) -> None:
     size = sum(info.file_size for info in infos if wanted(info.filename))
     if len(infos) > limits.members or size > limits.size:
-        raise WheelworksError(f"{name}: holds more than {limits.size >> 20} MiB or {limits.members} files: refused")
+        raise Unsupported(f"{name}: holds more than {limits.size >> 20} MiB or {limits.members} files: refused")
     for info in infos:
         parts = info.filename.split("/")
         if ".." in parts or "" in parts or set(info.orig_filename) & _FORBIDDEN_IN_NAMES:
-            raise WheelworksError(f"{name}: the member {info.filename!r} would be written outside its folder: refused")
+            raise DamagedWheel(f"{name}: the member {info.filename!r} would be written outside its folder: refused")
     if len({info.filename for info in infos}) != len(infos):
-        raise WheelworksError(f"{name}: holds two files with the same name: refused")
+        raise DamagedWheel(f"{name}: holds two files with the same name: refused")
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
@@ -124,7 +133,7 @@ def find_dist_info(members: Mapping[str, Member], name: str) -> str:
     """Return the one ``*.dist-info`` folder of a wheel. Raises WheelworksError for none, or more than one."""
     found = {member.split("/")[0] for member in members if member.split("/")[0].endswith(".dist-info")}
     if len(found) != 1:
-        raise WheelworksError(f"{name}: a wheel has one .dist-info folder, this one has {len(found)}")
+        raise DamagedWheel(f"{name}: a wheel has one .dist-info folder, this one has {len(found)}")
     return found.pop()
 
 
@@ -132,15 +141,15 @@ def check_record(members: Mapping[str, Member], name: str) -> None:
     """Check that RECORD names every file with its SHA-256 hash. Raises WheelworksError that names the first fault."""
     record = f"{find_dist_info(members, name)}/RECORD"
     if record not in members:
-        raise WheelworksError(f"{name}: it has no RECORD, so its files cannot be checked")
+        raise DamagedWheel(f"{name}: it has no RECORD, so its files cannot be checked")
     try:
         rows = list(csv.reader(io.StringIO(members[record].data.decode())))
     except (csv.Error, UnicodeDecodeError) as error:
-        raise WheelworksError(f"{name}: its RECORD cannot be read: {error}") from error
+        raise DamagedWheel(f"{name}: its RECORD cannot be read: {error}") from error
     hashes = {row[0]: row[1] for row in rows if len(row) == 3}
     for file, member in members.items():
         if not file.startswith(record) and hashes.get(file) != _hash_for_record(member.data):
-            raise WheelworksError(f"{name}: {file} is not in RECORD with its SHA-256 hash")
+            raise DamagedWheel(f"{name}: {file} is not in RECORD with its SHA-256 hash")
 
 
 def _hash_for_record(data: bytes) -> str:

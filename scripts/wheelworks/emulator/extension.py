@@ -190,8 +190,10 @@ def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.M
         slots = _call_init(process, base + exports[f"PyModExport_{name}"], [0])
         return _create_module(process, read_slot_array(process.memory, slots))
     if f"PyInit_{name}" not in exports:
-        raise BadImage(f"{extension.name}: exports no PyInit_{name}", f"it exports {', '.join(exports) or 'nothing'}")
-    result = _call_init(process, base + exports[f"PyInit_{name}"])
+        if not any(export.startswith(("PyInit", "PyModExport")) for export in exports):  # ctypes or cffi loads it
+            raise Unsupported(f"{extension.name}: not an extension module: it exports no PyInit_{name}")
+        raise BadImage(f"{extension.name}: exports no PyInit_{name}", f"it exports {', '.join(exports)}")
+    result = _call_init(process, base + exports[f"PyInit_{name}"], library=len(exports) > 1)
     if result - base in range(process.image.size):
         return _create_module(process, read_definition(process.memory, result))
     made = process.objects.find(result)
@@ -201,8 +203,11 @@ def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.M
     return made.value
 
 
-def _call_init(process: EmulatedProcess, address: int, words: Sequence[int] = ()) -> int:
+def _call_init(process: EmulatedProcess, address: int, words: Sequence[int] = (), *, library: bool = False) -> int:
+    """Call an init function. It may do nothing in a ``library``, which exports more, for ctypes or cffi."""
     result = process.run_code(address, words)
+    if library and result == 0 and process.state.error is None:
+        raise Unsupported("its init function does nothing, and it exports other functions: it isn't used as a module")
     process.state.check_result(result == 0, "the module's init function")
     return result
 

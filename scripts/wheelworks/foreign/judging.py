@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from wheelworks.core.text import abbreviate
 from wheelworks.core.verdict import Verdict
+from wheelworks.foreign.rewrap.bundle import ENTRY_POINTS
+from wheelworks.foreign.rewrap.symbols import read_exports
 from wheelworks.foreign.site_packages import SitePackages
 from wheelworks.testing import suites
 
@@ -42,12 +44,22 @@ def _find_failures(suite: suites.SuiteResults, site: SitePackages) -> Iterable[s
         yield f"{first}{where}\n{rest}".strip()
     for test in results.with_outcome("failed"):
         yield f"{test} failed:\n{results.finished[test][1][-DETAIL:]}"
+    for test, reason in suite.reasons.items():
+        if reason.startswith(suites.NO_MODULE) and not _exports_functions(site, test.removeprefix("import ")):
+            yield f"{test} failed:\n{reason.removeprefix(suites.NO_MODULE)}"
     if skipped := [test for test in results.with_outcome("skipped") if test not in suite.reasons]:
         details = [f"{test} ({results.finished[test][1]})" for test in skipped]
         yield f"skipped, but not an expected failure: {len(details)}: {abbreviate(details, SHOWN)}"
     if not results.limits:
         yield from _find_omissions(suite, site)
     yield from (f"{hook}: {status}" for hook, status in results.hooks.items() if status != "installed")
+
+
+def _exports_functions(site: SitePackages, module: str) -> bool:
+    """Return whether a binary exports more than the entry point of a module: then it may be one for ctypes or cffi."""
+    files = sorted(site.folder.glob(f"{module.replace('.', '/')}.*so"))
+    names = read_exports(files[0], "").symbols if files else {}
+    return any(not name.startswith(ENTRY_POINTS) and "!" not in name for name in names)
 
 
 def _find_omissions(suite: suites.SuiteResults, site: SitePackages) -> Iterable[str]:

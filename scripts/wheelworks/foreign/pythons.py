@@ -123,8 +123,8 @@ def list_runtimes(system: System, cpu: Cpu, roots: Sequence[Path] = ()) -> list[
     """
     found = {python: Runtime(system, cpu, python) for python in list_debian_versions(cpu.debian)}
     if system != "linux" and is_host(cpu):
-        for python, program in list_installed_pythons().items():
-            found[python] = Runtime(system, cpu, python, HOST_ROOT, str(program))
+        for python, path in list_installed_pythons().items():
+            found[python] = Runtime(system, cpu, python, HOST_ROOT, str(path))
     for root in roots:
         for known, python, program in read_root(root):
             if known.name == cpu.name:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from wheelworks.core.errors import Unsupported
+from wheelworks.core.errors import Unsupported, WheelworksError
 from wheelworks.foreign.pythons import Runtime, resolve_in_root
 from wheelworks.foreign.rewrap.bundle import LIBRARIES, TRIPLETS, Bundle, rewrap_files
 from wheelworks.foreign.rewrap.shims import build_shim
@@ -20,10 +20,13 @@ ANY_PYTHON_FUNCTION = "PyModule_Create2"
 def make_rewrapper(runtime: Runtime, rootfs: Rootfs) -> Callable[[Mapping[str, bytes]], Bundle]:
     """Return the function that rewraps the binaries of wheels for a CPython in a root, and adds the shim to them.
 
-    Raises Unsupported for a root without glibc, WheelworksError where the shim can't be built.
+    Raises Unsupported for a root without glibc, and where the shim can't be built.
     """
     assert runtime.system != "linux"
-    shim = build_shim(runtime.system, runtime.cpu.name)
+    try:
+        shim = build_shim(runtime.system, runtime.cpu.name)
+    except WheelworksError as error:
+        raise Unsupported(error.message, error.hint) from error
     provided = _read_symbols(rootfs.folder, rootfs.interpreter, runtime.cpu.name, shim)
 
     def rewrap_all(files: Mapping[str, bytes]) -> Bundle:

@@ -13,8 +13,8 @@ from wheelworks.core import process
 from wheelworks.core.errors import Unsupported
 from wheelworks.core.image import BadImage
 from wheelworks.core.verdict import Verdict
-from wheelworks.core.wheel import Wheel
-from wheelworks.foreign.dependencies import download_requirements, read_requirements
+from wheelworks.core.wheel import Wheel, claims_extension
+from wheelworks.foreign.dependencies import download_dependencies, read_requirements
 from wheelworks.foreign.isolation import (
     EMULATOR_ALONE,
     NAMESPACES,
@@ -29,7 +29,7 @@ from wheelworks.foreign.pythons import HOST_ROOT, SYSTEM_NAMES, Runtime, explain
 from wheelworks.foreign.rewrapping import make_rewrapper
 from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs, open_host_root, open_users_root
 from wheelworks.foreign.run_folder import create_run_folder
-from wheelworks.foreign.site_packages import SitePackages, create_site_packages
+from wheelworks.foreign.site_packages import NoBinary, SitePackages, create_site_packages
 from wheelworks.testing import suites
 from wheelworks.testing.project import ProjectOptions
 from wheelworks.testing.suites import Update
@@ -37,7 +37,10 @@ from wheelworks.testing.suites import Update
 Tests = Literal["smoke", "package", "tornado", "project"]
 
 REPOSITORY_TESTS = Path(__file__).parents[3] / "tests" / "speedups"
-TIME_LIMITS: dict[Tests, float] = {"smoke": 120.0, "package": 900.0, "tornado": 900.0}  # seconds
+# Seconds.
+TIME_LIMITS: dict[Tests, float] = {"smoke": 120.0, "package": 900.0, "tornado": 900.0, "project": 1800.0}
+USUAL_START = 6.0  # seconds, at most, for two starts of Python under an emulator on a machine that does nothing else
+MAX_PATIENCE = 5.0  # times the usual limit
 TRACEBACK_MARGIN = 3.0  # seconds before the end of the time limit when a worker writes where it is
 NEWER_QEMU = "a newer qemu-user-static may help: Debian's backports and unstable have one"
 HOW_TO_GET_QEMU = "apt-get install --no-install-recommends qemu-user-static"
@@ -138,17 +141,26 @@ def run_wheel(
             run = Run(wheel, runtime, tests, tests_folder, limit, folder, update)
             rootfs = _require_rootfs(runtime, emulator, update)
             site = run.create_site(rootfs)
+            start = time.monotonic()
             isolation, how = _choose_isolation(runtime, rootfs, folder, update)
             verdict = replace(verdict, how=how)
-            suite = run.run_tests(rootfs, isolation, site)
-            if suites.list_missing_modules(suite) and (complete := run.add_dependencies(rootfs)):
-                site, suite = complete, run.run_tests(rootfs, isolation, complete)
-            verdict = judge_results(verdict, suite, site)
-    except Unsupported as error:
+            if time_limit is None:
+                run = replace(run, limit=limit * choose_patience(time.monotonic() - start))
+            verdict = run.decide(verdict, rootfs, isolation, site)
+    except (Unsupported, CannotRunTests) as error:
         verdict = replace(verdict, why=f"{error.message}\n{error.hint}".strip())
+    except NoBinary as error:
+        if claims_extension(wheel.name):
+            verdict = replace(verdict, outcome="failed", findings=(error.message,))
+        verdict = replace(verdict, why=error.message)
     except BadImage as error:
         verdict = replace(verdict, outcome="failed", why=error.message, findings=(error.message,))
     return replace(verdict, seconds=time.monotonic() - began)
+
+
+def choose_patience(seconds: float) -> float:
+    """Return by how much time limits grow if the start of Python took ``seconds``: a busy machine is no endless loop."""
+    return min(max(seconds / USUAL_START, 1.0), MAX_PATIENCE)
 
 
 def _name_platform(runtime: Runtime) -> str:

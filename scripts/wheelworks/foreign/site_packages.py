@@ -55,6 +55,10 @@ class SitePackages:
     defects: tuple[str, ...] = ()
 
 
+class NoBinary(WheelworksError):
+    """A wheel has nothing that a CPython can load."""
+
+
 Rewrapper = Callable[[Mapping[str, bytes]], Bundle]
 
 
@@ -83,7 +87,7 @@ def create_site_packages(
     files = {path: data for other in others for path, data in list_files(other).items()} | own
     site = _write_rewrapped(files, own, folder, rewrapper) if rewrapper else _write_linux(files, own, folder)
     if not site.modules and not site.libraries:
-        raise WheelworksError(f"{wheel.path.name}: it has no extension module, so there is no machine code to run")
+        raise NoBinary(f"{wheel.path.name}: it has no extension module or library: there is no machine code to run")
     shutil.copytree(WORKERS, folder / WORKERS_PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     tests = _copy_tests(tests_folder, folder) if tests_folder else ""
     return replace(site, package=project.replace("-", "_"), tests=tests)

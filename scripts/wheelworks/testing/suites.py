@@ -151,7 +151,8 @@ class SuiteResults:
     second_try: tuple[str, ...] = ()
 
 
-NEEDS = "it needs the module "
+NEEDS = "it needs the module "  # the reasons of workers/smoke.py
+NO_MODULE = "it isn't a module: "
 
 
 def run_smoke_suite(runner: Runner, libraries: Sequence[str], system: str) -> SuiteResults:

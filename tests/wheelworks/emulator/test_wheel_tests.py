@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from wheelworks.cli import test_foreign
 from wheelworks.core.errors import UsageError
-from wheelworks.emulator.wheel_tests import smoke_test
+from wheelworks.core.formats import read_image
+from wheelworks.core.image import Bind, ThreadLocal
+from wheelworks.core.wheel import open_wheel
+from wheelworks.emulator import wheel_tests
+from wheelworks.emulator.faults import Fault
+from wheelworks.emulator.wheel_tests import explain_start, smoke_test
 
 from tests.fixtures.builds import build
 
@@ -92,3 +98,46 @@ def test_the_command_refuses_what_can_not_be_right() -> None:
     assert caught.value.code == 2
     with pytest.raises(UsageError):
         smoke_test("no-such-file.whl")
+
+
+@pytest.mark.parametrize("defines", [(), ("-DINIT",)])
+@pytest.mark.parametrize("platform", ["win_arm64", "macosx_11_0_arm64"])
+def test_a_library_under_a_modules_name_is_unsupported(platform: str, defines: tuple[str, ...], tmp_path: Path) -> None:
+    """Those of pycryptodome are loaded by ctypes or cffi, and called failed once."""
+    verdict = smoke_test(wheel(tmp_path, build("raw_library.c", platform, *defines), platform))
+    assert (verdict.outcome, verdict.findings) == ("unsupported", ()), verdict
+    assert "module" in verdict.why
+
+
+FAULT = Fault("null-pointer", "reads 8 bytes at 0x0", function="import fixture")
+
+
+def test_a_start_that_is_not_emulated_may_explain_a_fault(tmp_path: Path) -> None:
+    """Rust's runtime needs thread-local variables, and C++ its constructors: bcrypt, orjson and rpds_py ran without."""
+    path = build("api.c", "win_arm64")
+    image = read_image(path.read_bytes(), path.name)
+    assert explain_start(image, FAULT) == ""
+    assert "thread-local" in explain_start(replace(image, thread_local=ThreadLocal(0, 0, 8, 8)), FAULT)
+    runtime = replace(image, entry=0x1000, binds=(*image.binds, Bind(0, "_initterm", "ucrtbase.dll")))
+    assert "C runtime" in explain_start(runtime, FAULT)
+    assert explain_start(runtime, replace_function(FAULT, "f")) == ""
+
+
+def replace_function(fault: Fault, function: str) -> Fault:
+    return Fault(fault.kind, fault.what, function=function)
+
+
+def test_what_is_too_large_for_the_emulated_cpu_is_unsupported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheel_tests, "MAX_FILE", 1000)
+    found = smoke_test(open_wheel(wheel(tmp_path, build("api.c", "win_arm64"), "win_arm64")))
+    assert (found.outcome, "too large for the emulated CPU" in found.why) == ("unsupported", True)
+
+
+@pytest.mark.parametrize(
+    ("abi", "outcome"), [("cp313-cp313", "failed"), ("cp311-abi3", "failed"), ("py3-none", "unsupported")]
+)
+def test_only_tags_of_an_abi_promise_an_extension(abi: str, outcome: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x-1-{abi}-win_arm64.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x-1.data/scripts/x.exe", "")
+    assert smoke_test(path).outcome == outcome

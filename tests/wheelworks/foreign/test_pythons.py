@@ -74,9 +74,16 @@ def test_a_root_adds_its_pythons(root: Path) -> None:
 
 def test_a_root_replaces_debians(root: Path) -> None:
     (root / "usr/bin/python3.13").write_bytes(elf_header(ARM)[0])
-    [own] = [one for one in list_runtimes(ARM, [root]) if one.python == "3.13"]
+    [own] = [one for one in list_runtimes("linux", ARM, [root]) if one.python == "3.13"]
     assert own == Runtime("linux", ARM, "3.13", root, "/usr/bin/python3.13")
-    assert [one.python for one in list_runtimes(ARM, [root])] == ["3.11", "3.12", "3.13", "3.14", "3.14t", "3.15"]
+    assert [one.python for one in list_runtimes("linux", ARM, [root])] == [
+        "3.11",
+        "3.12",
+        "3.13",
+        "3.14",
+        "3.14t",
+        "3.15",
+    ]
 
 
 def test_a_root_shows_its_cpu(root: Path) -> None:

@@ -103,7 +103,8 @@ def test_a_run_folder_is_gone_afterwards(own_cache: Path) -> None:
 
 
 def test_the_next_run_removes_a_killed_runs_folder_but_no_living_ones(own_cache: Path) -> None:
-    code = "import time\nfrom wheelworks.foreign.run_folder import create_run_folder\nwith create_run_folder() as folder:\n"
+    code = "import time\nfrom wheelworks.foreign.run_folder import create_run_folder\n"
+    code += "with create_run_folder() as folder:\n"
     code += "    print(folder, flush=True)\n    time.sleep(30)"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment(own_cache)
@@ -118,3 +119,8 @@ def test_the_next_run_removes_a_killed_runs_folder_but_no_living_ones(own_cache:
     assert folder.is_dir()
     with create_run_folder():
         assert not folder.exists()
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(0.5, 1.0), (6.0, 1.0), (12.0, 2.0), (99.0, 5.0)])
+def test_a_busy_machine_gets_more_time(seconds: float, times: float) -> None:
+    assert run.choose_patience(seconds) == times

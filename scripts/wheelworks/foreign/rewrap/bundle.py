@@ -23,7 +23,8 @@ from dataclasses import dataclass, field, replace
 from wheelworks.core.binary import MACHO_MAGIC
 from wheelworks.core.formats import list_cpus, read_image
 from wheelworks.core.image import Image
-from wheelworks.foreign.rewrap.rewrapper import MAX_FILE, CannotRewrap, Patch, rewrap_image
+from wheelworks.foreign.rewrap.patches import Patch
+from wheelworks.foreign.rewrap.rewrapper import MAX_FILE, CannotRewrap, rewrap_image
 from wheelworks.foreign.rewrap.symbols import Exports, Provided
 
 LIBRARIES = ".wheelworks-libs"

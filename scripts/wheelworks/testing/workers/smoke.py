@@ -25,6 +25,8 @@ from types import BuiltinFunctionType, ModuleType
 from . import JUnitWriter, watch
 
 NEEDS = "it needs the module "
+NO_MODULE = "it isn't a module: "
+NOTHING = "failed without raising an exception"  # an init function that returned null
 SITE = Path(__file__).parents[1]
 
 
@@ -55,7 +57,7 @@ def check_package(name: str, foreign: bool) -> None:
         importlib.import_module(name)
     except Exception as error:
         excuse_missing(error)
-        if foreign and not isinstance(error, SystemError):  # which CPython raises for a call against the C API's rules
+        if foreign and not isinstance(error, SystemError):
             raise Excused(f"its Python code doesn't run on Linux: {describe(error)}") from error
         raise
 
@@ -64,6 +66,11 @@ def check_module(name: str, foreign: bool) -> ModuleType:
     """Import an extension module and check its definition."""
     try:
         module = importlib.import_module(name)
+    except SystemError as error:
+        if NOTHING in str(error) and (file := find_file(name)):
+            check_library(file)
+            raise Excused(f"{NO_MODULE}{describe(error)}") from error
+        raise
     except Exception as error:
         excuse_missing(error)
         if not foreign:
@@ -75,6 +82,13 @@ def check_module(name: str, foreign: bool) -> ModuleType:
     return module
 
 
+def find_file(name: str) -> str:
+    """Return the path of an extension module in site-packages; "" if it isn't there."""
+    *parents, last = name.split(".")
+    found = sorted(SITE.joinpath(*parents).glob(f"{last}.*so"))
+    return found[0].relative_to(SITE).as_posix() if found else ""
+
+
 def import_alone(name: str) -> ModuleType:
     """Import an extension module of another system without the Python code of its packages."""
     *parents, _ = name.split(".")
@@ -84,7 +98,7 @@ def import_alone(name: str) -> ModuleType:
         sys.modules.setdefault(stand_in.__name__, stand_in)
     try:
         return importlib.import_module(name)
-    except SystemError:
+    except SystemError:  # which CPython raises for a call against the rules of the C API
         raise
     except Exception as error:
         excuse_missing(error)
