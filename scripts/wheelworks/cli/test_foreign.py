@@ -15,23 +15,26 @@ from wheelworks.core.interpreters import DEBIAN_SUITES
 VERSIONS = ", ".join(DEBIAN_SUITES)
 EPILOG = f"""\
 examples:
-  nox -s test-foreign -- dist/*.whl                     import each, by the engine that can run it
-  nox -s test-foreign -- dist/*.whl --tests package     run this package's tests on the machine code of each
+  nox -s test-foreign -- dist/*.whl        import each, by the engine that can run it
+  nox -s test-foreign -- dist/*.whl --tests package
+      run this package's tests on the machine code of each
   nox -s test-foreign -- dist/*.whl --how cpython --tests tornado
-      run all of Tornado's own tests, under the oldest and the newest CPython that the wheel is for
+      run all of Tornado's own tests, under the wheel's oldest and newest CPython
   nox -s test-foreign -- x-1.0-*.whl --tests project --source x-1.0.tar.gz
       run the project's own tests, those of its sdist, on each wheel
-  nox -s test-foreign -- x-1.0-cp312-cp312-*.whl --how cpython --root DIR
+  nox -s test-foreign -- x-1.0-cp312-*.whl --how cpython --root DIR
       use the CPython 3.12 of a root file system of your own
 
 engines:
-  emulated   an emulated CPU and C API, which check every memory access, reference count and call of small extensions
-             for Windows, macOS and Linux
-  cpython    a real CPython of the wheel's version and CPU, under qemu: Debian's {VERSIONS}, or one of --root,
-             such as 3.12 or 3.14t; a macOS x86-64 wheel runs in a CPython of this machine, without qemu.
-             Binaries for Windows ARM64 and macOS are rewrapped as Linux libraries, their instructions unchanged
-  any        the emulated CPU, then a real CPython for what it can't run
-  all        both
+  emulated  an emulated CPU and C API, which check every memory access, reference
+            count and call of small extensions for Windows, macOS and Linux
+  cpython   a real CPython of the wheel's version and CPU under qemu: Debian's
+            {VERSIONS}, or one of --root, such as 3.12 or 3.14t.
+            Binaries for Windows ARM64 and macOS are rewrapped for it as Linux
+            libraries, their instructions unchanged; macOS x86-64 code runs in a
+            CPython of this machine, without qemu
+  any       the emulated CPU, then a real CPython for what it can't run
+  all       both
 
 Neither engine proves that the loader of Windows or macOS accepts a file, nor what their own C libraries do with it. For
 Linux, a real CPython proves both. Windows x86-64 and x86 have the emulated CPU alone. Verdicts are "passed", "failed"

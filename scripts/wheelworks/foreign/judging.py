@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+from wheelworks.core.junit import Results
 from wheelworks.core.text import abbreviate
 from wheelworks.core.verdict import Verdict
 from wheelworks.foreign.rewrap.bundle import ENTRY_POINTS
@@ -15,6 +16,8 @@ from wheelworks.testing import suites
 
 SHOWN = 10  # tests of a list that share a finding
 DETAIL = 1500  # characters
+# The exit codes of `end_unsupported` in rewrap/shim: an exception that can't be handled, a call of a missing function.
+ENDED_BY_SHIM = ("the worker ended with exit code 98", "the worker ended with exit code 99")
 
 
 def judge_results(verdict: Verdict, suite: suites.SuiteResults, site: SitePackages) -> Verdict:
@@ -38,7 +41,7 @@ def judge_results(verdict: Verdict, suite: suites.SuiteResults, site: SitePackag
 
 def _find_failures(suite: suites.SuiteResults, site: SitePackages) -> Iterable[str]:
     results = suite.results
-    for death in results.deaths:
+    for death in filter(lambda death: not _is_limit(results, death), results.deaths):
         where = f" during {', '.join(sorted(results.running))}" if results.running else ""
         first, _, rest = death.partition("\n")
         yield f"{first}{where}\n{rest}".strip()
@@ -53,6 +56,11 @@ def _find_failures(suite: suites.SuiteResults, site: SitePackages) -> Iterable[s
     if not results.limits:
         yield from _find_omissions(suite, site)
     yield from (f"{hook}: {status}" for hook, status in results.hooks.items() if status != "installed")
+
+
+def _is_limit(results: Results, death: str) -> bool:
+    """Return whether a worker ended because code of ours, which the module called, can't go on."""
+    return bool(results.limits) and (suites.UNSUPPORTED in death or death.startswith(ENDED_BY_SHIM))
 
 
 def _exports_functions(site: SitePackages, module: str) -> bool:

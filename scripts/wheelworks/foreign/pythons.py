@@ -196,11 +196,16 @@ def explain_lack(name: WheelName, pythons: Sequence[str] = ()) -> str:
     platforms = find_platforms(name)
     if not platforms:
         return _explain_platforms(name)
-    if pythons:
+    if pythons and not any(_fits(name, python) for python in pythons):
         return f"it is for {_join_abis(name.tags)}, not for CPython {' or '.join(pythons)}"
-    python = _name_version(name)
+    python = pythons[0] if pythons else _name_version(name)
     lack = f"{_explain_lack(python)} for {', '.join(cpu.debian for _, cpu in platforms)}"
     return f"{lack}; {ROOT_HINT.format(version=python)}"
+
+
+def _fits(name: WheelName, python: str) -> bool:
+    """Return whether a wheel is for a version of CPython, whatever its CPU."""
+    return not all(explain_mismatch(name, Runtime(system, cpu, python)) for system, cpu in find_platforms(name))
 
 
 def _explain_platforms(name: WheelName) -> str:

@@ -159,7 +159,7 @@ def run_wheel(
 
 
 def choose_patience(seconds: float) -> float:
-    """Return by how much time limits grow if the start of Python took ``seconds``: a busy machine is no endless loop."""
+    """Return by how much time limits grow if Python started within ``seconds``: a busy machine is no endless loop."""
     return min(max(seconds / USUAL_START, 1.0), MAX_PATIENCE)
 
 

@@ -85,7 +85,8 @@ def test_nothing_checked_is_a_failure() -> None:
 
 def test_a_limit_that_ended_a_worker_is_no_failure() -> None:
     """The shim ends the process, so that later checks never run."""
-    seen = Results(["a", "b"], {"a": ("passed", "")}, limits=["it calls KERNEL32.dll!CreateFiber"])
+    deaths = ["the worker ended with exit code 99\nwheelworks: unsupported: it calls KERNEL32.dll!CreateFiber"]
+    seen = Results(["a", "b"], {"a": ("passed", "")}, deaths=deaths, limits=["it calls KERNEL32.dll!CreateFiber"])
     found = verdict(seen)
     assert (found.outcome, found.checks, found.findings) == ("unsupported", 1, ())
     assert found.why == "it calls KERNEL32.dll!CreateFiber; 1 of 2 checks passed"
@@ -118,3 +119,8 @@ def test_what_the_binaries_show_is_said() -> None:
     assert judge_results(START, suite, site).why == "1 of 1 checks passed; 2 imports unresolved: a, b"
     bad = judge_results(START, suite, replace(site, defects=("pkg/_c.pyd: it imports PyNo_Such",)))
     assert (bad.outcome, bad.findings) == ("failed", ("pkg/_c.pyd: it imports PyNo_Such",))
+
+
+def test_a_crash_beside_a_limit_is_a_failure() -> None:
+    seen = Results([], {"a": ("passed", "")}, {"b"}, deaths=["the worker died of SIGSEGV"], limits=["something"])
+    assert verdict(seen).findings == ("the worker died of SIGSEGV during b",)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cache_folder
+from wheelworks.core.wheel import open_wheel
 from wheelworks.foreign.project_run import add_wheels, prepare_project
 from wheelworks.foreign.pythons import find_runtime
 from wheelworks.foreign.site_packages import SitePackages
@@ -82,7 +83,7 @@ def test_a_wheel_without_metadata_is_refused(tmp_path: Path, make_wheel: WheelMa
     wheel = make_wheel({"demo.abi3.so": b""})
     site = SitePackages(tmp_path / "site", ("demo",), "demo")
     with pytest.raises(WheelworksError, match="no METADATA"):
-        prepare_project(ProjectOptions(TALLIES), wheel, site, tmp_path, find_runtime("aarch64", "3.13"))
+        prepare_project(ProjectOptions(TALLIES), open_wheel(wheel), site, tmp_path, find_runtime("aarch64", "3.13"))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_a_wheel_without_metadata_is_refused(tmp_path: Path, make_wheel: WheelMa
         (["--tests", "project"], "name it: --tests project --source SDIST"),
         (["--source", str(TALLIES)], "name it: --tests project --source SDIST"),
         (["--tests", "project", "--source", "none"], "no such file or folder"),
-        (["--tests", "project", "--source", str(TALLIES), "--how", "all"], "add --how cpython"),
+        (["--tests", "project", "--source", str(TALLIES), "--how", "emulated"], "add --how cpython"),
         (["--test-command", "pytest"], "the tests are in the project's source"),
     ],
 )

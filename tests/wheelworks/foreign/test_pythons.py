@@ -8,6 +8,7 @@ import pytest
 from wheelworks.core.errors import UsageError
 from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.foreign.cpus import elf_header, find_cpu
+from wheelworks.foreign import pythons
 from wheelworks.foreign.pythons import (
     Runtime,
     check_versions,
@@ -112,7 +113,8 @@ def test_a_root_without_a_python_is_refused(content: bytes, tmp_path: Path) -> N
         ("3.13.1", "no version of CPython"),
     ],
 )
-def test_unknown_versions_are_refused(version: str, says: str) -> None:
+def test_unknown_versions_are_refused(version: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pythons, "list_installed_pythons", dict)
     with pytest.raises(UsageError, match=says):
         check_versions([version])
 
@@ -151,3 +153,46 @@ def test_what_is_lacking_is_named(tags: str, why: str) -> None:
 def test_mismatch(tag: str, python: str, why: str) -> None:
     said = explain_mismatch(parse_wheel_name(f"demo-1.0-{tag}.whl"), Runtime("linux", ARM, python))
     assert said.startswith(why) and bool(said) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("tags", "asked", "why"),
+    [
+        ("cp313-cp313-linux_aarch64", ("3.11",), "it is for cp313-cp313, not for CPython 3.11"),
+        ("cp312-cp312-linux_aarch64", ("3.12",), "Debian has no CPython 3.12 for arm64"),
+        ("cp313-cp313-win_amd64", (), "on x86, Windows' calling convention differs"),
+        ("cp313-cp313-musllinux_1_2_aarch64", (), "no CPython that runs here loads wheels for musllinux_1_2_aarch64"),
+    ],
+)
+def test_why_a_version_is_not_to_be_had(tags: str, asked: tuple[str, ...], why: str) -> None:
+    assert explain_lack(parse_wheel_name(f"demo-1.0-{tags}.whl"), asked).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("tags", "chosen"),
+    [
+        ("cp313-cp313-win_arm64", ["CPython 3.13, aarch64 Windows"]),
+        ("cp39-abi3-win_arm64", ["CPython 3.11, aarch64 Windows", "CPython 3.15, aarch64 Windows"]),
+        ("cp313-cp313-macosx_11_0_arm64", ["CPython 3.13, aarch64 macOS"]),
+        ("cp313-cp313-macosx_10_13_universal2", ["CPython 3.13, aarch64 macOS", "CPython 3.13, x86_64 macOS"]),
+        ("cp313-cp313-win_amd64.win32", []),
+        ("cp312-cp312-win_arm64", []),
+    ],
+)
+def test_the_pythons_of_other_systems(tags: str, chosen: list[str]) -> None:
+    assert [str(one) for one in find_runtimes(parse_wheel_name(f"demo-1.0-{tags}.whl"))] == chosen
+
+
+def test_code_of_macos_for_this_cpu_runs_in_this_machines_cpython(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one of that version here, Debian's is taken."""
+    monkeypatch.setattr(pythons, "is_host", lambda cpu: cpu.name == "x86_64")
+    monkeypatch.setattr(pythons, "list_installed_pythons", lambda: {"3.12": Path("/opt/python3.12")})
+    name = parse_wheel_name("demo-1.0-cp312-abi3-macosx_10_13_x86_64.whl")
+    first, last = find_runtimes(name)
+    assert (first.python, first.root, first.program) == ("3.12", pythons.HOST_ROOT, "/opt/python3.12")
+    assert (last.python, last.root) == ("3.15", None)
+
+
+def test_macos_needs_more_of_the_cpu() -> None:
+    [(_, cpu)] = pythons.find_platforms(parse_wheel_name("demo-1.0-cp313-cp313-macosx_11_0_arm64.whl"))
+    assert cpu.model == "max,pauth=off" and cpu.name == "aarch64"

@@ -249,7 +249,8 @@ def describe_patches(patches: Mapping[str, Sequence[Patch]]) -> str:
     counts: dict[str, int] = {}
     for patch in (patch for found in patches.values() for patch in found):
         counts[patch.reason] = counts.get(patch.reason, 0) + 1
-    return ", ".join(f"{count} instructions patched: {reason}" for reason, count in sorted(counts.items()))
+    words = [f"{count} ({reason.partition(':')[0]})" for reason, count in sorted(counts.items())]
+    return f"instructions patched: {', '.join(words)}" if words else ""
 
 
 def find_missing_python_api(unresolved: Mapping[str, Sequence[str]], version: str) -> list[tuple[str, str]]:

@@ -167,8 +167,9 @@ def main() -> None:
         run_check(results, f"import {name}", check_package, name, foreign)
     for name in modules:
         module = run_check(results, f"import {name}", check_module, name, foreign)
-        functions = {key: value for key, value in vars(module).items() if isinstance(value, BuiltinFunctionType)}
-        for key in sorted(functions.keys() & REFERENCES) if module else ():
+        found = {key: getattr(module, key, None) for key in sorted(REFERENCES)}
+        functions = {key: value for key, value in found.items() if isinstance(value, BuiltinFunctionType)}
+        for key in functions:
             run_check(results, f"{name}.{key} without arguments", check_call, functions[key])
             run_check(results, f"{name}.{key} against its reference", REFERENCES[key], functions[key])
     for path in settings["libraries"]:

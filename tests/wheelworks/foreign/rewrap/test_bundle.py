@@ -182,8 +182,8 @@ def test_binaries_are_known_by_name_and_start(path: str, data: bytes, native: bo
 
 
 def test_what_was_changed_is_counted() -> None:
-    patches = {"a": (Patch(0, "mrs", "x18 is the TEB"),) * 12, "b": (Patch(4, "mrs", "CurrentEL"),)}
-    assert describe_patches(patches) == "1 instructions patched: CurrentEL, 12 instructions patched: x18 is the TEB"
+    patches = {"a": (Patch(0, "mrs", "reads the TEB: a veneer"),) * 12, "b": (Patch(4, "mrs", "CurrentEL"),)}
+    assert describe_patches(patches) == "instructions patched: 1 (CurrentEL), 12 (reads the TEB)"
     assert describe_unresolved({"a": ("K!b", "K!a"), "b": ("K!b",)}) == "2 imports unresolved: K!a, K!b"
     assert describe_unresolved({"a": tuple("abcdefg")}) == "7 imports unresolved: a, b, c, d, e and 2 more"
     assert (describe_patches({}), describe_unresolved({})) == ("", "")
