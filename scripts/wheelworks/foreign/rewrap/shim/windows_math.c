@@ -196,3 +196,5 @@ EXPORT(fegetround, int)(void)
 }
 
 EXPORT(fesetround, int)(int rounding) { return rounding & ~0x300 ? 1 : fesetround(roundings[rounding >> 8]); }
+
+EXPORT(_fpreset, void)(void) { fesetenv(FE_DFL_ENV); }
