@@ -87,5 +87,5 @@ def test_a_long_that_is_written_as_a_long_long_overwrites_its_neighbour(results:
 
 def test_texts_that_are_read_by_32_bits_are_wrong(results: dict[str, dict[str, Any]]) -> None:
     units, again = results["wrong"]["wide"]
-    assert units[:2] == [FACES[1] << 16 | FACES[0], FACES[3] << 16 | FACES[2]]
+    assert [unit % 2**32 for unit in units[:2]] == [FACES[1] << 16 | FACES[0], FACES[3] << 16 | FACES[2]]
     assert again == f"a{GRIN}z"
