@@ -89,6 +89,7 @@ def run_python(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[
     root = get_root()
     qemu = ["qemu-aarch64-static", "-cpu", "cortex-a53", "-L", root.folder, root.folder / root.interpreter.lstrip("/")]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder), "PYTHONHOME": str(root.folder / "usr")}
+    environment["TMP"] = str(folder)  # qemu looks for a folder in the root first, and a root has a /tmp
     environment |= {"LC_ALL": "C.UTF-8", "PYTHONFAULTHANDLER": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [*map(str, qemu), *map(str, words)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
