@@ -149,10 +149,9 @@ def check_image(image: Image, name: str, limit: int = MAX_FILE) -> Image:
     check_segments(image.segments, name, limit)
     _check_relocations(image, name, limit)
     size = image.size
-    for what, ranges in _list_ranges(image).items():
-        for address, length in ranges:
-            if address < 0 or length < 0 or address + length > -(-size // PAGE) * PAGE:
-                raise BadImage(f"{name}: {what}: {length:#x} bytes at {address:#x}, beyond the image")
+    for address, length in _list_ranges(image):
+        if address < 0 or length < 0 or address + length > -(-size // PAGE) * PAGE:
+            raise BadImage(f"{name}: a table of {length:#x} bytes at {address:#x}, beyond the image")
     for address in _list_addresses(image):
         if not 0 <= address <= size:
             raise BadImage(f"{name}: refers to {address:#x}, beyond the image of {size:#x} bytes")
@@ -205,16 +204,11 @@ def _find_inside(addresses: list[int], segment: Segment, width: int) -> tuple[in
     return start, max(start, bisect_right(addresses, segment.address + segment.size - width))
 
 
-def _list_ranges(image: Image) -> dict[str, tuple[tuple[int, int], ...]]:
-    found = {
-        "data that is read-only after binding": image.read_only_after_binding,
-        "unwind information": (image.unwind_info, image.eh_frame, image.exception_table),
-    }
+def _list_ranges(image: Image) -> Iterable[tuple[int, int]]:
+    yield from (*image.read_only_after_binding, image.unwind_info, image.eh_frame, image.exception_table)
     if block := image.thread_local:
-        descriptors = tuple((address, 24) for address in block.descriptors)
-        # A template without data may have any address.
-        found["thread-local variables"] = ((block.address if block.filled else 0, block.filled), *descriptors)
-    return found
+        yield (block.address if block.filled else 0), block.filled  # one without data may have any address
+        yield from ((address, 24) for address in block.descriptors)
 
 
 def _list_addresses(image: Image) -> Iterable[int]:
@@ -224,10 +218,15 @@ def _list_addresses(image: Image) -> Iterable[int]:
 
 
 def _check_functions(image: Image, name: str) -> None:
+    """Check that the functions are in the code. Loaders don't, so that a wrong one proves nothing."""
     code = [(part.address, part.address + part.size) for part in image.segments if part.executable]
-    for start, end in image.functions:
-        if not any(first <= start < end <= last for first, last in code):
-            raise BadImage(f"{name}: a function from {start:#x} to {end:#x} isn't in its code")
+    outside = [
+        function
+        for function in image.functions
+        if not any(first <= function[0] < function[1] <= last for first, last in code)
+    ]
+    if outside:
+        raise Unsupported(f"{name}: a function from {outside[0][0]:#x} to {outside[0][1]:#x} isn't in its code")
 
 
 # -- reading

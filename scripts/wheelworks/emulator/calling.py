@@ -202,8 +202,8 @@ def _push_x87(cpu: Cpu, bits: int) -> None:
     cpu.set(x86.UC_X86_REG_FPTAG, cpu.get(x86.UC_X86_REG_FPTAG) & 0x3FFF)
 
 
-def return_to(abi: Abi, cpu: Cpu, back: int) -> None:
-    """Return from the function that has just been entered. The caller removes its stack arguments."""
+def return_to(abi: Abi, cpu: Cpu, back: int, removed: int = 0) -> None:
+    """Return from the function that has just been entered, which removes so many bytes of its stack arguments."""
     if cpu.chip.link is None:
-        cpu.sp = cpu.sp + abi.pointer
+        cpu.sp = cpu.sp + abi.pointer + removed
     cpu.set(cpu.chip.pc, back)

@@ -47,12 +47,16 @@ FAILED = {"void": 0, "double": -1.0}
 
 @dataclass(frozen=True)
 class Export:
-    """An imported function: ``readers`` read its arguments, ``failed`` is its result after an exception."""
+    """An imported function: ``readers`` read its arguments, ``failed`` is its result after an exception.
+
+    On 32-bit Windows, a ``stdcall`` function removes its stack arguments: of one word each.
+    """
 
     function: ExportFunction
     readers: tuple[Reader, ...]
     result: str
     failed: int | float
+    stdcall: bool = False
 
     def call(self, state: ProcessState, arguments: ArgumentReader) -> Any:
         """Read the arguments and call the function."""
@@ -69,10 +73,11 @@ class Variable:
 FUNCTIONS: dict[str, Export] = {}
 
 
-def export(*aliases: str, failed: int | None = None) -> Callable[[Function], Function]:
+def export(*aliases: str, failed: int | None = None, stdcall: bool = False) -> Callable[[Function], Function]:
     """Register a function under its own name and under ``aliases``.
 
-    ``failed`` is its result after an exception, where that is neither NULL nor -1.
+    ``failed`` is its result after an exception, where that is neither NULL nor -1; ``stdcall`` is its calling
+    convention on 32-bit Windows.
     """
 
     def register(function: Function) -> Function:
@@ -80,7 +85,7 @@ def export(*aliases: str, failed: int | None = None) -> Callable[[Function], Fun
         result = hints.pop("return")
         del hints["state"]
         for name in (function.__name__, *aliases):
-            register_function(name, function, tuple(hints.values()), result, failed)
+            register_function(name, function, tuple(hints.values()), result, failed, stdcall)
         return function
 
     return register
@@ -93,13 +98,18 @@ def export_operations(arguments: tuple[Any, ...], result: Any, **operations: Exp
 
 
 def register_function(
-    name: str, function: ExportFunction, arguments: tuple[Any, ...], result: Any, failed: int | None = None
+    name: str,
+    function: ExportFunction,
+    arguments: tuple[Any, ...],
+    result: Any,
+    failed: int | None = None,
+    stdcall: bool = False,
 ) -> None:
     """Register a function that is called with the state and its arguments, whose C types are given."""
     kind = "void" if result is type(None) else str(get_args(result)[1])
     default = 0 if kind in POINTERS else FAILED.get(kind, -1)
     readers = tuple(READERS[get_args(argument)[1]] for argument in arguments)
-    FUNCTIONS[name] = Export(function, readers, kind, default if failed is None else failed)
+    FUNCTIONS[name] = Export(function, readers, kind, default if failed is None else failed, stdcall)
 
 
 def _read_string(state: ProcessState, arguments: ArgumentReader) -> bytes:

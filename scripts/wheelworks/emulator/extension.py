@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import types
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wheelworks.core.archive import Limits, Member
+from wheelworks.core.archive import Limits
 from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
 from wheelworks.core.image import MAX_FILE, BadImage, Image
-from wheelworks.core.wheel import Wheel, read_members
+from wheelworks.core.wheel import open_wheel
 from wheelworks.emulator.abi import Abi, detect_python_abi
 from wheelworks.emulator.capi import EXPORTS
 from wheelworks.emulator.capi.modules import create_module, run_exec_slots
@@ -21,6 +21,7 @@ from wheelworks.emulator.definition import ModuleDefinition, read_definition, re
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.process import EmulatedProcess
 
+DLL_PROCESS_ATTACH = 1
 SUFFIXES = (".so", ".pyd", ".dylib")
 _PROCESS_ATTACH = 1  # DLL_PROCESS_ATTACH, the reason that Windows gives to an entry point
 UNPACK_LIMITS = Limits(MAX_FILE)  # for all extensions of a wheel together
@@ -28,7 +29,7 @@ UNPACK_LIMITS = Limits(MAX_FILE)  # for all extensions of a wheel together
 
 @dataclass(frozen=True)
 class ExtensionModule:
-    """A binary, its name in the wheel, and the wheel's tags."""
+    """A binary, its name in the wheel, and the wheel's tags (none for a bare file)."""
 
     name: str
     data: bytes
@@ -49,15 +50,15 @@ def list_extensions(wheel: Wheel) -> tuple[ExtensionModule, ...]:
 def read_extensions(path: Path) -> tuple[ExtensionModule, ...]:
     """Return the extension modules of a wheel, or the one binary at ``path``.
 
-    Raises WheelworksError if the file can't be read, isn't a zip file, or claims absurd sizes.
+    Raises Unsupported for files beyond the limits, WheelworksError if the file can't be read or isn't a wheel.
     """
     if not path.is_file():
         raise UsageError(f"{path} is a directory" if path.is_dir() else f"{path}: no such file", "give wheel files")
     if path.suffix != ".whl" and not zipfile.is_zipfile(path):
         return (ExtensionModule(path.name, _read_binary(path)),)
-    members = read_members(path, UNPACK_LIMITS, lambda name: name.endswith((*SUFFIXES, ".dist-info/WHEEL")))
-    tags = _read_tags(members, path)
-    return tuple(ExtensionModule(name, m.data, tags) for name, m in members.items() if name.endswith(SUFFIXES))
+    wheel = open_wheel(path, UNPACK_LIMITS, lambda name: name.endswith(SUFFIXES))
+    tags = tuple(sorted(str(tag) for tag in wheel.name.tags))
+    return tuple(ExtensionModule(name, member.data, tags) for name, member in wheel.members.items())
 
 
 def choose_extension(found: tuple[ExtensionModule, ...], member: str | None, path: Path) -> ExtensionModule:
@@ -77,25 +78,19 @@ def _read_binary(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
-        raise WheelworksError(f"{path.name}: more than {MAX_FILE >> 20} MiB: larger than any small extension")
+        raise Unsupported(f"{path.name}: larger than {MAX_FILE >> 20} MiB, the limit here")
     return data
-
-
-def _read_tags(members: Mapping[str, Member], path: Path) -> tuple[str, ...]:
-    """Return the tags in the WHEEL file (the binary distribution format specification), or those of the file name."""
-    for name, member in members.items():
-        if name.endswith(".dist-info/WHEEL") and name.count("/") == 1:
-            lines = member.data.decode("utf-8", "replace").splitlines()
-            return tuple(line.removeprefix("Tag:").strip() for line in lines if line.startswith("Tag:"))
-    return ("-".join(path.stem.split("-")[-3:]),)
 
 
 class EmulatedModule:
     """An imported module: its attributes are the module's, and calling a function runs its machine code.
 
     After a fault, the next call starts a new process, as if a crashed program were started again. Names that end in an
-    underscore belong to this class.
+    underscore belong to this class: ``not_started_`` is empty, or says why the start-up code of a Windows DLL could not
+    be run. Without it, variables may have no value, so that a fault proves nothing.
     """
+
+    not_started_ = ""
 
     def __init__(self, image: Image, extension: ExtensionModule, limits: RunLimits) -> None:
         """Load and import the module. Raises BadImage, Fault, Unsupported, and the exceptions of its import."""
@@ -105,11 +100,25 @@ class EmulatedModule:
 
     def _start(self) -> None:
         self._process = EmulatedProcess(self._image, self.abi_, self._limits, EXPORTS)
+        if self._image.entry and not self.not_started_:
+            self.not_started_ = start_library(self._process)
+        if self.not_started_:  # what has run may have left variables half set
+            self.close()
+            self._process = EmulatedProcess(self._image, self.abi_, self._limits, EXPORTS)
         try:
             self._module = _import_module(self._process, self._extension)
+        except Fault as found:
+            self.close()
+            raise self._judge(found) from None
         except BaseException:
             self.close()
             raise
+
+    def _judge(self, found: Fault) -> Fault | Unsupported:
+        """Return the fault, or Unsupported if variables may have no value because start-up code wasn't run."""
+        if not self.not_started_:
+            return found
+        return Unsupported(f"its start-up code can't be run ({self.not_started_}), and without it: {found.message}")
 
     def close(self) -> None:
         """Free the memory of the emulated process. The module can't be used afterwards."""
@@ -130,7 +139,10 @@ class EmulatedModule:
             if self._process.state.crashed:
                 self.close()
                 self._start()
-            return getattr(self._module, name)(*args, **kwargs)
+            try:
+                return getattr(self._module, name)(*args, **kwargs)
+            except Fault as found:
+                raise self._judge(found) from None
 
         call.__name__ = call.__qualname__ = name
         call.__doc__ = original.__doc__
@@ -161,6 +173,23 @@ class EmulatedModule:
         return self._process.state.definition
 
 
+def start_library(process: EmulatedProcess) -> str:
+    """Run the start-up code of a Windows DLL as its loader does; return "", or why it could not be run.
+
+    It is called with DllMain's arguments: the callbacks for thread-local variables, then the entry point, which
+    prepares the C runtime, calls the constructors of C++ and then DllMain (PE format, "The .tls section").
+    """
+    image, base = process.image, process.memory.image_base
+    callbacks = image.thread_local.callbacks if image.thread_local else ()
+    try:
+        for address in callbacks:
+            process.run_code(base + address, [base, DLL_PROCESS_ATTACH, 0])
+        loaded = process.run_code(base + image.entry, [base, DLL_PROCESS_ATTACH, 0]) & 0xFFFFFFFF
+    except (Fault, Unsupported) as error:
+        return error.message
+    return "" if loaded else "DllMain reported failure"
+
+
 def _import_module(process: EmulatedProcess, extension: ExtensionModule) -> types.ModuleType:
     """Import as CPython does: constructors, the init or export function, the exec slots."""
     try:
@@ -171,6 +200,12 @@ def _import_module(process: EmulatedProcess, extension: ExtensionModule) -> type
         process.state.check_leaks()
     except Fault as found:
         raise found.placed(function=f"import {extension.module}") from None
+    except Exception as error:
+        if error is process.state.api_error:  # the module didn't raise it, and CPython might not have
+            raise Unsupported(
+                f"its import ends with {error!r} of the emulated function {process.state.called}"
+            ) from None
+        raise
     return module
 
 

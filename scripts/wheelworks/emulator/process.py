@@ -3,7 +3,8 @@
 How it works, from the module's side:
 
 1. **Loading.** The image (:mod:`wheelworks.core.formats`) is copied to memory, relocated and bound, as the
-   operating system's loader would. Constructors run; the entry point of a Windows DLL does not.
+   operating system's loader would. Constructors, or the entry point of a Windows DLL, run
+   (:func:`wheelworks.emulator.extension.start_library`).
 2. **Memory.** The image, the stack, the thread's data and the heap are host memory that Unicorn maps into the CPU's
    address space, so that both sides share the bytes. Guard zones lie between the blocks of the heap, freed blocks are
    quarantined, and fresh blocks and the stack below a call hold a pattern, as in AddressSanitizer.
@@ -46,6 +47,7 @@ from wheelworks.emulator.cpu import PAGE, Cpu, RunLimits
 from wheelworks.emulator.exports import Export, Variable
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import MemoryRegion
+from wheelworks.emulator.instructions import LONGEST_INSTRUCTION, find_instruction
 from wheelworks.emulator.memory import Memory
 from wheelworks.emulator.objects import GuestObject, Objects
 from wheelworks.emulator.state import ProcessState
@@ -56,6 +58,9 @@ POISONED_STACK = 32 << 10
 STUB = 16  # bytes from one stub to the next
 TRAP_SIZE = 16 * PAGE
 THREAD_SIZE = 2 * PAGE
+SHARED_DATA = 0x7FFE0000  # KUSER_SHARED_DATA
+# ThreadLocalStoragePointer by pointer size. The fields after it in the thread's environment block aren't emulated.
+THREAD_LOCAL_ARRAY = {4: 0x2C, 8: 0x58}
 
 
 class EmulatedProcess:
@@ -73,7 +78,8 @@ class EmulatedProcess:
         self._stub_names: dict[int, str] = {}
         self._traps: list[mmap.mmap] = []
         stack_guard = secrets.token_bytes(7) + b"\0"
-        self.objects = Objects(abi, self.memory, self._map_thread(stack_guard))
+        self._thread = self._map_thread(stack_guard)
+        self.objects = Objects(abi, self.memory, self._thread)
         self.state = ProcessState(image, self.memory, self.objects, stack_guard[: abi.pointer])
         self.state.run_code = self.run_code
         self._map_traps()
@@ -98,7 +104,31 @@ class EmulatedProcess:
         self.cpu.map(start, memory, UC_PROT_READ | UC_PROT_WRITE)
         self.memory.regions.append(MemoryRegion("the thread's data", start, memory))
         self.cpu.set_thread_pointer(thread, thread + PAGE // 2)
+        if self.abi.os == "windows":
+            self.cpu.watch(thread + THREAD_LOCAL_ARRAY[size] + size, thread + PAGE - 1)
+            self._map_shared_data()
         return thread
+
+    def _map_thread_local(self, image: mmap.mmap) -> None:
+        """Map the thread-local variables of a Windows DLL, and the array that holds their address.
+
+        The DLL finds the array in the thread's environment block, and its own index in ``_tls_index``. On macOS the
+        first use of a variable calls an imported function, on Linux the reader refuses such a file.
+        """
+        block = self.image.thread_local
+        if block is None or self.abi.os != "windows":
+            return
+        size = self.abi.pointer
+        start = 0x4_1000_0000 if size == 8 else 0x2900_0000
+        memory = mmap.mmap(-1, PAGE + -(-max(block.size, 1) // PAGE) * PAGE)
+        memory[:size] = (start + PAGE).to_bytes(size, "little")
+        memory[PAGE : PAGE + block.filled] = image[block.address : block.address + block.filled]
+        if block.index:
+            image[block.index : block.index + 4] = bytes(4)
+        self.cpu.map(start, memory, UC_PROT_READ | UC_PROT_WRITE)
+        self.memory.regions.append(MemoryRegion("thread-local variables", start, memory))
+        array = THREAD_LOCAL_ARRAY[size]
+        self.memory.poke(self._thread + array, start.to_bytes(size, "little"))
 
     def _map_traps(self) -> None:
         """Map and watch the addresses near a null pointer and below the stack, where pages can't be protected.
@@ -114,6 +144,7 @@ class EmulatedProcess:
 
     def _bind(self) -> None:
         memory = mmap.mmap(-1, -(-self.image.size // PAGE) * PAGE)
+        memory[: len(self.image.header)] = self.image.header
         for segment in self.image.segments:
             memory[segment.address : segment.address + len(segment.data)] = segment.data
         stubs = self._map_stubs(sorted({bind.name for bind in self.image.binds}))
@@ -125,9 +156,12 @@ class EmulatedProcess:
             export = self.api.get(bind.name)
             if isinstance(export, Variable):
                 target = export.create(self.state)
+            elif export is None and not bind.library and bind.name in self.image.exports:
+                target = base + self.image.exports[bind.name]  # a C++ definition that any library may replace
             else:
                 target = 0 if bind.weak and export is None else stubs[bind.name]
             memory[bind.address : bind.address + size] = pack(target + bind.addend & mask)
+        self._map_thread_local(memory)
         self._map_image(memory)
 
     def _map_stubs(self, names: Sequence[str]) -> dict[str, int]:
@@ -154,7 +188,8 @@ class EmulatedProcess:
                 watch_alignment(self.cpu, self.abi.cpu, memory[start : start + size], base + start)
 
     def _page_permissions(self, count: int) -> list[int]:
-        permissions = [0] * count
+        headers = -(-len(self.image.header) // PAGE)
+        permissions = [UC_PROT_READ] * headers + [0] * (count - headers)
         for segment in self.image.segments:
             allowed = UC_PROT_READ | UC_PROT_WRITE * segment.writable | UC_PROT_EXEC * segment.executable
             for page in range(segment.address // PAGE, -(-(segment.address + segment.size) // PAGE)):
@@ -164,7 +199,16 @@ class EmulatedProcess:
                 permissions[page] &= ~UC_PROT_WRITE
         return permissions
 
+    def _map_shared_data(self) -> None:
+        """Map KUSER_SHARED_DATA, which the start-up code of ARM64 DLLs reads. Its zeros mean: no optional feature."""
+        if self.abi.pointer == 8:
+            memory = mmap.mmap(-1, PAGE)
+            self.cpu.map(SHARED_DATA, memory, UC_PROT_READ)
+            self.memory.regions.append(MemoryRegion("shared data", SHARED_DATA, memory, writable=False))
+
     def _check_access(self, address: int, size: int, write: bool) -> Fault | Unsupported | None:
+        if self.abi.os == "windows" and THREAD_LOCAL_ARRAY[self.abi.pointer] < address - self._thread < PAGE:
+            return Unsupported(f"it uses the field {address - self._thread:#x} of the thread's environment block")
         name = self._stub_names.get(address - (address - self._stub_start) % STUB)
         if name is not None:
             return Unsupported(f"it uses {name} as data, which isn't emulated")
@@ -189,11 +233,20 @@ class EmulatedProcess:
                 at = self.cpu.run(self._call_import(self._stub_names[at]))
             return self.cpu.get(self.convention.result) & ((1 << 8 * self.abi.pointer) - 1)
         except Fault as found:
+            self._check_instruction(found)
             raise self._locate_fault(found) from None
         finally:
             self.state.depth -= 1
             self.cpu.sp = sp
             self.objects.caller = ""
+
+    def _check_instruction(self, found: Fault) -> None:
+        """Raise Unsupported for an instruction that exists, but not on the emulated CPU."""
+        if found.kind == "illegal-instruction" and self.state.locate(found.address):
+            offset = found.address - self.memory.image_base
+            code = self.memory.peek(found.address, min(LONGEST_INSTRUCTION, self.image.size - offset))
+            if name := find_instruction(self.abi.cpu, code, found.address):
+                raise Unsupported(f"it executes the instruction {name}, which the emulated CPU doesn't have")
 
     def _locate_fault(self, found: Fault) -> Fault:
         """Add the symbol and offset of the instruction, or of the return address after a bad jump."""
@@ -216,7 +269,8 @@ class EmulatedProcess:
             self._return(export, self._call_export(export))
         except Fault as found:
             raise found.placed(address=back) from None
-        calling.return_to(self.abi, self.cpu, back)
+        removed = self.abi.pointer * len(export.readers) if export.stdcall and self.abi.cpu == "x86" else 0
+        calling.return_to(self.abi, self.cpu, back, removed)
         return back
 
     def _call_export(self, export: Export) -> Any:
@@ -230,7 +284,7 @@ class EmulatedProcess:
         except (Fault, Unsupported):
             raise
         except Exception as error:  # what the real function would raise
-            self.state.error = error
+            self.state.error = self.state.api_error = error
             return export.failed
 
     def _return(self, export: Export, result: Any) -> None:

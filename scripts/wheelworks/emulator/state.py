@@ -67,6 +67,7 @@ class ProcessState:
         self.abi: Abi = memory.abi
         self.run_code: Callable[[int, Sequence[int]], int]  # set by the process: call a guest function with words
         self.error: BaseException | None = None
+        self.api_error: BaseException | None = None  # the last one that an emulated function raised by itself
         self.views: dict[int, BufferView] = {}
         self.allocated: dict[int, Block] = {}
         self.module_states: dict[GuestObject, Block] = {}
