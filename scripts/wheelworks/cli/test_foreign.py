@@ -19,7 +19,7 @@ examples:
   nox -s test-foreign -- dist/*.whl --tests package
       run this package's tests on the machine code of each
   nox -s test-foreign -- dist/*.whl --how cpython --tests tornado
-      run all of Tornado's own tests, under the wheel's oldest and newest CPython
+      run Tornado's own tests, under the wheel's oldest and newest CPython
   nox -s test-foreign -- x-1.0-*.whl --tests project --source x-1.0.tar.gz
       run the project's own tests, those of its sdist, on each wheel
   nox -s test-foreign -- x-1.0-cp312-*.whl --how cpython --root DIR

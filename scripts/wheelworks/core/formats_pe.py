@@ -315,13 +315,22 @@ def _read_functions(memory: LimitedReader, headers: _Headers, limit: int) -> tup
     entries = memory.unpack_all(layout, start, size // layout.size)
     if headers.cpu == "x86_64":
         return tuple(sorted({(begin, end) for begin, end, _ in entries if begin}))
-    # A reserved kind of unwind data is for the unwinder to refuse: the loader doesn't read the table.
-    known = ((begin, unwind) for begin, unwind in entries if begin and unwind & 3 != 3)
-    return tuple(sorted({(begin, begin + _read_length(memory, unwind)) for begin, unwind in known}))
+    rows = sorted({(begin, unwind) for begin, unwind in entries if begin})
+    ends = [*(begin for begin, _ in rows[1:]), 0]
+    return tuple(
+        (begin, begin + _read_length(memory, unwind, end - begin))
+        for (begin, unwind), end in zip(rows, ends, strict=True)
+    )
 
 
-def _read_length(memory: LimitedReader, unwind: int) -> int:
-    """Return the length of an ARM64 function in bytes, from its packed unwind data or the record that it points to."""
+def _read_length(memory: LimitedReader, unwind: int, distance: int) -> int:
+    """Return the length of an ARM64 function in bytes, from its packed unwind data or the record that it points to.
+
+    Microsoft calls the flag 3 reserved, but Visual C++ writes it for thunks, with the address of another entry. These
+    end where the next function begins, at a ``distance`` of some bytes (the last one: after an instruction).
+    """
+    if unwind & 3 == 3:
+        return max(distance, 4)
     if unwind & 3:
         return (unwind >> 2 & 0x7FF) * 4
     header: int = memory.unpack(WORDS[4], unwind)[0]

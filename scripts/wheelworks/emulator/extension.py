@@ -225,11 +225,9 @@ def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.M
         slots = _call_init(process, base + exports[f"PyModExport_{name}"], [0])
         return _create_module(process, read_slot_array(process.memory, slots))
     if f"PyInit_{name}" not in exports:
-        if not any(export.startswith(("PyInit", "PyModExport")) for export in exports):  # ctypes or cffi loads it
-            raise Unsupported(f"{extension.name}: not an extension module: it exports no PyInit_{name}")
-        raise BadImage(f"{extension.name}: exports no PyInit_{name}", f"it exports {', '.join(exports)}")
-    result = _call_init(process, base + exports[f"PyInit_{name}"], library=len(exports) > 1)
-    if result - base in range(process.image.size):
+        raise BadImage(f"{extension.name}: exports no PyInit_{name}", f"it exports {', '.join(exports) or 'nothing'}")
+    result = _call_init(process, base + exports[f"PyInit_{name}"])
+    if result in process.state.definitions or result - base in range(process.image.size):
         return _create_module(process, read_definition(process.memory, result))
     made = process.objects.find(result)
     if not isinstance(made.value, types.ModuleType):

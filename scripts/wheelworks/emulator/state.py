@@ -71,6 +71,7 @@ class ProcessState:
         self.views: dict[int, BufferView] = {}
         self.allocated: dict[int, Block] = {}
         self.module_states: dict[GuestObject, Block] = {}
+        self.definitions: set[int] = set()  # those that PyModuleDef_Init prepared, in variables or on the heap
         self.definition: ModuleDefinition | None = None
         self.module: GuestObject | None = None
         self.called = ""  # the exported function that is running, under the name that the guest used

@@ -17,7 +17,7 @@ from pathlib import Path
 from wheelworks.core import process
 from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
 from wheelworks.core.formats import list_cpus, read_image
-from wheelworks.core.image import MAX_FILE, BadImage, Image
+from wheelworks.core.image import BadImage, Image
 from wheelworks.core.junit import read_results
 from wheelworks.core.tags import parse_platform
 from wheelworks.core.verdict import Outcome, Verdict
@@ -51,13 +51,6 @@ class Tally:
         self.findings.append(what)
         self.outcome, self.why = "failed", self.why or what
 
-    def judge_fault(self, fault: Fault, image: Image) -> None:
-        """Record a fault as a defect, unless a part of the module's start that isn't emulated may explain it."""
-        if why := explain_start(image, fault):
-            self.skip(f"{why}: {fault.message}")
-        else:
-            self.fail(fault.message)
-
     def skip(self, why: str) -> None:
         """Record that something can't be emulated."""
         if self.outcome == "passed":
@@ -67,7 +60,8 @@ class Tally:
 def smoke_test(wheel: str | Path | Wheel, *, limits: RunLimits | None = None) -> Verdict:
     """Import and check every extension module of a wheel, on each CPU of a universal one.
 
-    A wheel without extension module failed; one whose binaries are all libraries is unsupported.
+    A wheel whose tags name an ABI failed without an extension module; any other is unsupported, and so is one whose
+    binaries are all libraries.
     Raises UsageError only (no such file); anything wrong with the wheel is in the verdict.
     """
     path, start, tally = wheel.path if isinstance(wheel, Wheel) else Path(wheel), time.monotonic(), Tally()
@@ -174,14 +168,14 @@ def _check_definition(module: EmulatedModule, image: Image, extension: Extension
     tally.checks += len(names)
 
 
-def _call_each(module: EmulatedModule, image: Image, tally: Tally) -> None:
+def _call_each(module: EmulatedModule, tally: Tally) -> None:
     """Call every function without arguments. It may raise any exception, but must not fault."""
     for method in module.definition_.methods:
         tally.checks += 1
         try:
             getattr(module, method.name)()
         except Fault as error:
-            tally.judge_fault(error, image)
+            tally.fail(error.message)
         except Unsupported as error:
             tally.skip(f"{method.name}: {error.message}")
         except Exception:

@@ -96,9 +96,9 @@ def test_functions_of_packed_and_unpacked_unwind_data() -> None:
     image = read(content, {EXCEPTION: (table, 32)})
     assert image.functions == ((code, code + 0x20), (code + 0x20, code + 0x60), (code + 0x60, code + 0x70))
     assert image.exception_table == (table, 32)
-    struct.pack_into("<I", content.data, table - SECTION + 4, 3)
-    with pytest.raises(BadImage, match="reserved unwind data"):
-        read(content, {EXCEPTION: (table, 32)})
+    struct.pack_into("<I", content.data, table - SECTION + 4, code + 3)  # a thunk, which names another entry
+    struct.pack_into("<I", content.data, table - SECTION + 20, code + 3)
+    assert read(content, {EXCEPTION: (table, 32)}).functions[::2] == ((code, code + 0x20), (code + 0x60, code + 0x64))
 
 
 def test_functions_outside_the_code_are_not_believed() -> None:

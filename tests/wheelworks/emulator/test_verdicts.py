@@ -96,6 +96,12 @@ def test_thread_local_variables_of_windows(tag: str) -> None:
     assert [module.count(), module.count()] == [80101, 90201]
 
 
+def test_a_definition_on_the_heap(tmp_path: Path) -> None:
+    """As orjson has: its module is created by what PyInit returns, wherever that is."""
+    verdict = run_source(tmp_path, "heap_definition.c", "win_arm64")
+    assert (verdict.outcome, verdict.why) == ("passed", "")
+
+
 # -- imports, instructions, exceptions, time and size
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from wheelworks.cli import test_foreign
+from wheelworks.core.archive import Limits
 from wheelworks.core.errors import UsageError
-from wheelworks.core.formats import read_image
-from wheelworks.core.image import Bind, ThreadLocal
 from wheelworks.core.wheel import open_wheel
-from wheelworks.emulator import wheel_tests
-from wheelworks.emulator.faults import Fault
-from wheelworks.emulator.wheel_tests import explain_start, smoke_test
+from wheelworks.emulator import extension
+from wheelworks.emulator.wheel_tests import smoke_test
 
 from tests.fixtures.builds import build
 
@@ -58,11 +55,13 @@ def test_an_import_that_raises(tmp_path: Path) -> None:
     assert "its import raises ImportError: not today" in verdict.why
 
 
-def test_a_wheel_without_extension_failed(tmp_path: Path) -> None:
-    path = tmp_path / "x-1-py3-none-any.whl"
+@pytest.mark.parametrize(("tags", "outcome"), [("cp311-abi3-win_arm64", "failed"), ("py3-none-any", "unsupported")])
+def test_a_wheel_without_extension_failed_unless_it_is_pure(tags: str, outcome: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x-1-{tags}.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.py", "")
-    assert smoke_test(path).why == "x-1-py3-none-any.whl: no extension module in it"
+    verdict = smoke_test(path)
+    assert (verdict.outcome, verdict.why) == (outcome, f"x-1-{tags}.whl: no extension module in it")
 
 
 def test_a_module_under_another_name(tmp_path: Path) -> None:
@@ -109,28 +108,10 @@ def test_a_library_under_a_modules_name_is_unsupported(platform: str, defines: t
     assert "module" in verdict.why
 
 
-FAULT = Fault("null-pointer", "reads 8 bytes at 0x0", function="import fixture")
-
-
-def test_a_start_that_is_not_emulated_may_explain_a_fault(tmp_path: Path) -> None:
-    """Rust's runtime needs thread-local variables, and C++ its constructors: bcrypt, orjson and rpds_py ran without."""
-    path = build("api.c", "win_arm64")
-    image = read_image(path.read_bytes(), path.name)
-    assert explain_start(image, FAULT) == ""
-    assert "thread-local" in explain_start(replace(image, thread_local=ThreadLocal(0, 0, 8, 8)), FAULT)
-    runtime = replace(image, entry=0x1000, binds=(*image.binds, Bind(0, "_initterm", "ucrtbase.dll")))
-    assert "C runtime" in explain_start(runtime, FAULT)
-    assert explain_start(runtime, replace_function(FAULT, "f")) == ""
-
-
-def replace_function(fault: Fault, function: str) -> Fault:
-    return Fault(fault.kind, fault.what, function=function)
-
-
 def test_what_is_too_large_for_the_emulated_cpu_is_unsupported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wheel_tests, "MAX_FILE", 1000)
+    monkeypatch.setattr(extension, "UNPACK_LIMITS", Limits(1000))
     found = smoke_test(open_wheel(wheel(tmp_path, build("api.c", "win_arm64"), "win_arm64")))
-    assert (found.outcome, "too large for the emulated CPU" in found.why) == ("unsupported", True)
+    assert (found.outcome, found.findings) == ("unsupported", ()) and "larger than" in found.why
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from wheelworks.core.errors import UsageError
 from wheelworks.core.wheel import parse_wheel_name
-from wheelworks.foreign.cpus import elf_header, find_cpu
 from wheelworks.foreign import pythons
+from wheelworks.foreign.cpus import elf_header, find_cpu
 from wheelworks.foreign.pythons import (
     Runtime,
     check_versions,

@@ -169,6 +169,7 @@ def run_exec_slots(state: ProcessState, module: GuestObject, slots: Sequence[tup
 @c.export()
 def PyModuleDef_Init(state: ProcessState, definition: c.Pointer) -> c.Pointer:
     read_definition(state.memory, definition)
+    state.definitions.add(definition)
     return definition
 
 

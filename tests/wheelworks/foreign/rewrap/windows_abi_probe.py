@@ -4,11 +4,13 @@ import gc
 import json
 import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
-import abi
+import abi  # type: ignore[import-not-found]
 
 
-def attempt(function, *args):
+def attempt(function: Callable[..., Any], *args: Any) -> Any:
     """Return a function's result, or its exception's type and text."""
     try:
         return function(*args)
@@ -16,7 +18,7 @@ def attempt(function, *args):
         return [type(error).__name__, *map(str, error.args), getattr(error, "winerror", "")]
 
 
-def try_members(kind):
+def try_members(kind: str) -> list[Any]:
     """Write to members of types that are narrower than Python's numbers, and read their neighbours."""
     one = getattr(abi, f"{kind}_members_type")()()
     one.guard = 77
@@ -31,7 +33,7 @@ def try_members(kind):
     return found
 
 
-def count_in_threads(function):
+def count_in_threads(function: Callable[[], int]) -> list[int]:
     """Return a counter's values in this thread, in another one, and in this one again."""
     found = [function()]
     other = threading.Thread(target=lambda: found.append(function()))
@@ -40,20 +42,20 @@ def count_in_threads(function):
     return [*found, function()]
 
 
-def collect_cycle(node_type):
+def collect_cycle(node_type: Any) -> int:
     """Make a cycle of objects and return how many of them the garbage collector frees."""
     one, other = node_type(), node_type()
     one.other, other.other = other, one
     before = abi.count_freed()
     del one, other
     gc.collect()
-    return abi.count_freed() - before
+    return int(abi.count_freed() - before)
 
 
-def run(kind):
+def run(kind: str) -> dict[str, Any]:
     """Return the results of the right or the wrong functions."""
 
-    def get(name):
+    def get(name: str) -> Any:
         return getattr(abi, f"{kind}_{name}")
 
     return {

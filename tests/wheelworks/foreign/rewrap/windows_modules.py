@@ -55,7 +55,8 @@ def compile_module(folder: Path, *sources: Path, link: Iterable[str | Path] = ()
             if msvc
             else ["cc", "-target", target]
         )
-        run_zig(folder, *language, *COMPILE, *([] if msvc else ["-I", headers]), source, "-o", objects[-1])
+        include: list[str | Path] = [] if msvc else ["-I", headers]
+        run_zig(folder, *language, *COMPILE, *include, source, "-o", objects[-1])
     symbols = Symbols()
     for file in objects:
         symbols |= read_symbols(file.read_bytes())
