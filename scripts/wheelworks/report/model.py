@@ -16,6 +16,7 @@ from wheelworks.core.wheel import parse_wheel_name
 State = Literal["pass", "fail", "warning", "pending"]
 
 EMULATED, QEMU, NATIVE, CI = "emulated CPU", "CPython under qemu", "this machine's CPython", "natively in CI"
+REWRAPPED = "a real CPython, rewrapped"
 HERE, IN_CI = " here, with Tornado", " in CI, with Tornado"  # parts of the description of a native run
 MAX_WHEELS, MAX_ITEMS = 2000, 300
 MAX_NAME = 255  # the limit of file systems; a longer name could have any number of combined tags
@@ -117,9 +118,11 @@ def _find_platform(ids: Sequence[str], tags: Sequence[str]) -> str:
 
 
 def classify_run(run: RunRecord) -> str:
-    """Return the kind of a run: EMULATED, QEMU, NATIVE, CI, or its own description."""
+    """Return the kind of a run: EMULATED, REWRAPPED, QEMU, NATIVE, CI, or its own description."""
     if run.how.startswith(EMULATED):
         return EMULATED
+    if " rewrapped" in run.how:
+        return REWRAPPED
     if "qemu" in run.how:
         return QEMU
     if IN_CI in run.how:
@@ -182,6 +185,12 @@ def summarize_proofs(wheels: Sequence[Wheel]) -> Iterator[tuple[str, str]]:
     yield f"Run on an emulated CPU: {emulated} of {len(native)}.", f"{checked} {replaced}"
     kinds = f"under qemu {qemu} of {len(native)}, on this machine {here}, natively in CI {ci}"
     yield (f"Run under a real CPython of their CPU: {kinds}.", "The system's loader and a whole CPython accepted them.")
+    rewrapped = _count_passed(native, REWRAPPED)
+    missing = "The loaders and C libraries of Windows and macOS took no part: libraries of this suite replaced them."
+    yield (
+        f"Run under a real CPython of Linux, rewrapped from Windows or macOS: {rewrapped} of {len(native)}.",
+        f"The shipped instructions worked with a whole CPython. {missing}",
+    )
     varied = "A second build in another environment gave the same bytes. Each wheel's details list what was varied."
     yield _summarize_step("reproduced", wheels), varied
 

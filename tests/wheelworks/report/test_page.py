@@ -190,6 +190,18 @@ def test_proofs_are_counted() -> None:
         "Run on an emulated CPU: 1 of 4.",
     ]
     assert heads[3] == "Run under a real CPython of their CPU: under qemu 0 of 4, on this machine 0, natively in CI 0."
+    assert heads[4] == "Run under a real CPython of Linux, rewrapped from Windows or macOS: 0 of 4."
+
+
+@pytest.mark.parametrize("under", [" under qemu 7.2 as cortex-a53", ""])
+def test_a_rewrapped_run_is_a_kind_of_its_own(under: str) -> None:
+    """It doesn't count as one that the system's loader accepted."""
+    how = f"CPython 3.13.5 for arm64, code of Windows rewrapped{under}, in private namespaces"
+    one = model.make_wheel(wheel("a-1-cp313-cp313-win_arm64.whl", runs=[run("passed", how=how)]))
+    assert model.classify_run(one.record.runs[0]) == model.REWRAPPED
+    heads = [head for head, _ in model.summarize_proofs([one])]
+    assert "Run under a real CPython of their CPU: under qemu 0 of 1, on this machine 0, natively in CI 0." in heads
+    assert "Run under a real CPython of Linux, rewrapped from Windows or macOS: 1 of 1." in heads
 
 
 def test_limits_are_listed() -> None:
