@@ -62,7 +62,8 @@ def build(folder: Path, cache: Path, source: str, file: str = "sample.c") -> dic
     ended = wheelworks("cross-arm64", "--no-run", project, "--out", folder / "out", *NAMES, cache=cache, seconds=900)
     assert ended.status == 0, ended.err
     records = json.loads((folder / "out/manifest.json").read_text())["wheels"]
-    assert {record["link"] for record in records} == {"freestanding"}
+    windows = [record for record in records if record["targets"][0].startswith("win")]
+    assert {record["link"] for record in windows} == {"freestanding"}, "a C runtime would call them by itself"
     return {record["targets"][0]: run(folder / "out" / record["file"]) for record in records}
 
 
