@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -51,9 +51,13 @@ class ForeignProject:
         platforms = [found for tag in sorted(name.platforms) if (found := parse_platform(tag))]
         run = Run(platforms[0].os if platforms else "linux", self.cpu, "qemu" if self.emulated else "native")
         expected = find_expected_failures(name.distribution, run, results.results.finished)
-        sites = ("/site", str(self.site.folder))
-        modules = self.suite.modules
-        return Judge(modules, list_packages(modules), sites, expected).decide(verdict, results, self.suite.tests.origin)
+        sites, modules = ("/site", str(self.site.folder)), self.suite.modules
+        judge = Judge(modules, list_packages(modules), sites, expected)
+        decided = judge.decide(verdict, results, self.suite.tests.origin)
+        why = "; ".join([decided.why, *self.site.remarks])
+        if not self.site.defects:
+            return replace(decided, why=why)
+        return replace(decided, outcome="failed", why=why, findings=(*self.site.defects, *decided.findings))
 
 
 def prepare_project(

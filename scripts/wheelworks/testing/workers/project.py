@@ -28,7 +28,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
-from . import JUnitWriter, extensions
+from . import JUnitWriter, extensions, watch
 
 SITE = Path(__file__).resolve().parents[1]
 DETAIL = 4000  # bytes
@@ -196,6 +196,7 @@ class StepRunner:
 
 def main() -> None:
     """Run the step of the folder that the argument is in."""
+    watch()
     runner = StepRunner(sys.argv[1])
     status = runner.run()
     runner.results.close([])
