@@ -12,7 +12,16 @@ from wheelworks.core.junit import Results
 from wheelworks.testing.commands import Step
 from wheelworks.testing.project import ProjectTests
 from wheelworks.testing.project_source import ProjectFiles, list_packages
-from wheelworks.testing.suites import SECOND_TRY_LIMIT, TIMED_OUT, SuiteResults, Task, Update, Worker, run_workers
+from wheelworks.testing.suites import (
+    DEATH,
+    SECOND_TRY_LIMIT,
+    TIMED_OUT,
+    SuiteResults,
+    Task,
+    Update,
+    Worker,
+    run_workers,
+)
 
 PROGRAM = "project"
 CRASH_LIMIT = 10  # crashes of pytest after which the rest of the tests isn't run
@@ -74,8 +83,9 @@ class ProjectRunner:
         return results
 
     def _try_again(self, name: str, step: Step, found: Results) -> list[str]:
-        """Run the failed tests of a step again; their last result counts. Return those that passed now."""
+        """Run the failed tests of a step again, but not those that crashed. Return those that passed now."""
         failed = [test for test in found.with_outcome("failed") if not test.startswith("collect ")]
+        failed = [test for test in failed if not found.finished[test][1].startswith((DEATH, UNSUPPORTED_TEST))]
         if step.kind != "pytest" or found.deaths or not 0 < len(failed) <= SECOND_TRY_LIMIT:
             return []
         self.update(f"running again, alone: {', '.join(failed)}")
