@@ -20,6 +20,7 @@ from wheelworks.testing.suites import DEATH, SuiteResults
 SHOWN = 10  # tests of a list
 DETAIL = 1500  # characters
 _MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+_MISSING_LIBRARY = re.compile(r"ImportError: (\S+): cannot open shared object file")
 _PLUGIN = re.compile(r"(?:unrecognized arguments|Missing required plugins|fixture '\w+' not found)[^\n]*")
 
 
@@ -68,6 +69,8 @@ class Judge:
         if found := _MISSING_MODULE.findall(detail):
             name = found[-1].partition(".")[0]
             return "" if name in self.packages else f"the tests need {name}, which isn't installed: --test-requires"
+        if found := _MISSING_LIBRARY.findall(detail):
+            return f"the library {found[-1]}, which a system has, isn't in the root"
         return f"the tests need a plugin of pytest: {found[0]}" if (found := _PLUGIN.findall(detail)) else ""
 
     def _find_failures(self, results: Results, limits: Sequence[str]) -> Iterator[str]:
@@ -78,7 +81,7 @@ class Judge:
                 part = detail[:DETAIL] if detail.startswith(DEATH) else detail[-DETAIL:]
                 yield f"{test} failed:\n{part}"
         missing = [test for test in results.collected if test not in results.finished and test not in self.expected]
-        if missing and not results.deaths:
+        if missing and not results.deaths and not limits:
             yield f"never ran: {len(missing)}: {abbreviate(missing, SHOWN)}"
         yield from self._find_wrong_files(results.modules)
         if list_tests(results.with_outcome("passed")) and not set(self.modules) & set(results.modules) and not limits:

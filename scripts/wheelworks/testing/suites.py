@@ -33,7 +33,7 @@ LOG_TAIL = 2000  # characters
 LOG_END = 64 << 10  # bytes that are read
 DEATH = "the worker "  # begins the description of a death
 TIMED_OUT = f"{DEATH}did not end"
-UNSUPPORTED = "wheelworks: unsupported: "  # begins a line that the code of ours that foreign modules call may write
+UNSUPPORTED = "wheelworks: unsupported: "  # precedes the reason in a line that the shim writes
 FAULTHANDLER = ("Fatal Python error: ", "Timeout (")  # begin the tracebacks of faulthandler
 
 # Values of pytest's option -m. Tests that need compilers, downloads or emulators don't run in an environment.
@@ -99,8 +99,9 @@ def select_last_words(log: str) -> str:
 
 def read_limit(log: Path) -> str:
     """Return why a worker ended itself because something can't be run here; "" if it didn't say so."""
-    lines = [line for line in _read_end(log).splitlines() if line.startswith(UNSUPPORTED)]
-    return lines[-1].removeprefix(UNSUPPORTED).strip() if lines else ""
+    # A test runner may have begun the line.
+    lines = [line for line in _read_end(log).splitlines() if UNSUPPORTED in line]
+    return lines[-1].partition(UNSUPPORTED)[2].strip() if lines else ""
 
 
 def describe_exit(status: int) -> str:

@@ -125,6 +125,23 @@ def test_a_crash_loses_no_other_result(run: Run, source: Path) -> None:
     assert "Fatal Python error: Segmentation fault" in finding and "test_a.py" in finding.partition("Fatal")[2]
 
 
+@pytest.mark.parametrize("words", ["no such call", ""])
+def test_a_limit_of_this_machine_is_no_crash(run: Run, source: Path, words: str) -> None:
+    line = f"wheelworks: unsupported: {words}\n" if words else ""
+    text = f"import os\ndef test_limit():\n    os.write(2, {line.encode()!r})\n    os._exit(99)\n"
+    (source / "tests/test_a.py").write_text(text)
+    verdict = run()
+    assert (verdict.outcome, verdict.checks) == ("unsupported", 6), verdict
+    assert (words or "without a reason") in verdict.why and "tests/test_a.py::test_limit" in verdict.why
+
+
+def test_a_library_that_the_root_lacks_is_no_failure_of_the_wheel(run: Run, source: Path) -> None:
+    error = "libx.so.6: cannot open shared object file: No such file or directory"
+    (source / "tests/test_a.py").write_text(f"raise ImportError({error!r})\n")
+    verdict = run()
+    assert verdict.outcome == "unsupported" and "libx.so.6" in verdict.why
+
+
 def test_a_failure_can_be_expected(run: Run, source: Path) -> None:
     (source / "tests/test_a.py").write_text("def test_wrong(): assert False\n")
     verdict = run()

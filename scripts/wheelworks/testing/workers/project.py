@@ -152,8 +152,11 @@ class StepRunner:
         return 0 if code in (*explained, pytest.ExitCode.INTERRUPTED) else int(code)
 
     def pytest_options(self) -> list[str]:
-        """Return the options that win over the project's: no cache, no parallel runs, all tests even if some fail."""
-        options = ["-p", "no:cacheprovider", f"--basetemp={self.job / 'tmp'}"]
+        """Return the options that win over the project's: no cache, no parallel runs, all tests even if some fail.
+
+        Only Python's own streams are captured, so that the last words of C code get into the log.
+        """
+        options = ["-p", "no:cacheprovider", f"--basetemp={self.job / 'tmp'}", "--capture=sys"]
         if find_spec("xdist"):
             options.append("-n0")
         return [*options, "--maxfail=0", "--continue-on-collection-errors"]
