@@ -25,11 +25,13 @@ _COMPILER_SYMBOLS = re.compile(
     r"|__(add|sub|mul|div|cmp|eq|ne|lt|le|gt|ge|unord)[sdtx]f[23]"
 )
 _DLLTOOL_MACHINE = {"aarch64": "arm64", "x86_64": "i386:x86-64", "x86": "i386"}
-# 32-bit Arm's tables for C++ exceptions name functions of a library, in C too.
 ENTRY_FLAG = "-Wl,-e,wheelworks_entry"
 # PEP 489 (names beyond ASCII in Punycode: PyInitU_), PEP 793
 _ENTRY_POINTS = ("PyInit_", "PyInitU_", "PyModExport_", "PyModExportU_")
 _ENTRY = Path(__file__).with_name("shim") / "entry.c"
+# A warning of Microsoft's compiler (C4013), whose headers declare more functions, such as _getpid.
+_AS_MSVC = ("-Wno-error=implicit-function-declaration",)
+# 32-bit Arm's tables for C++ exceptions name functions of a library, in C too.
 _NO_UNWINDING = ("-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
 _SHARED_LIBRARY = {
     "linux": ["-shared", "-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack", "-Wl,--build-id=none"],
@@ -61,6 +63,7 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         "-fPIC",
         "-fwrapv",  # as CPython is compiled: signed overflow is defined
         *(_NO_UNWINDING if settings.cpu == "arm" and language == "cc" else ()),
+        *(_AS_MSVC if settings.os == "windows" and language == "cc" else ()),
         f"-I{settings.include}",
         *parsed.flags,
         *(["-idirafter", settings.forwarders] if settings.forwarders else []),
