@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from wheelworks.build import command_lines, windows_names
@@ -27,6 +27,9 @@ from wheelworks.build.objects import Symbols, find_dllmain, read_symbols
 from wheelworks.core.errors import WheelworksError
 
 Event = dict[str, Any]
+
+# Microsoft's C runtime, which objects of its compiler name; zig links its own.
+_RUNTIMES = ("-llibcmt", "-lmsvcrt", "-loldnames", "-llibcpmt", "-lmsvcprt")
 
 
 def main(settings_file: str, language: str, words: Sequence[str]) -> int:
@@ -102,6 +105,8 @@ def _link_objects(parsed: Invocation, settings: DriverSettings, language: str, f
     symbols = Symbols()
     for name in parsed.objects:
         symbols |= read_symbols(Path(name).read_bytes())
+    named = map(windows_names.plain_library, sorted(symbols.libraries))
+    parsed.libraries += [library for library in named if library not in (*_RUNTIMES, *parsed.libraries)]
     calls = sorted(name for name in symbols.undefined if not command_lines.is_python_symbol(name))[:8]
     marker = Path(settings.libc_marker)
     with_libc: Event = {"freestanding": False, "calls": calls, "builds_libc": not marker.exists()}
@@ -152,8 +157,9 @@ def _link_commands(
 
 def _make_stubs(symbols: Symbols, settings: DriverSettings, output: str, folder: Path, freestanding: bool) -> list[str]:
     """Return the arguments for the compiler's library, the stubs of the system and Python, and the export list."""
+    own = _add_pragma_libraries(symbols, folder)
     needs_library = freestanding and any(map(command_lines.is_compiler_symbol, symbols.undefined))
-    stubs = ["-rtlib=compiler-rt"] if needs_library else []
+    stubs = [*own, *(["-rtlib=compiler-rt"] if needs_library else [])]
     if settings.os == "macos" and freestanding:
         stubs.append(_write_text(folder / "libSystem.tbd", command_lines.LIBSYSTEM_STUB))
     if settings.os == "windows":
@@ -169,6 +175,14 @@ def _make_stubs(symbols: Symbols, settings: DriverSettings, output: str, folder:
         # not -Wl: a temporary folder may have a comma in its name
         stubs += [script] if settings.os == "windows" else ["-Xlinker", f"--version-script={script}"]
     return stubs
+
+
+def _add_pragma_libraries(symbols: Symbols, folder: Path) -> list[str]:
+    """Let the linker find the libraries that Windows sources name, empty; they are linked by their zig's names."""
+    for name in symbols.libraries:
+        file = PureWindowsPath(name).name
+        (folder / (file if file.lower().endswith(".lib") else f"{file}.lib")).write_bytes(b"!<arch>\n")
+    return [f"-L{folder}"] if symbols.libraries else []
 
 
 def _compile_entry(symbols: Symbols, settings: DriverSettings, folder: Path) -> list[str]:

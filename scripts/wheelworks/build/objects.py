@@ -7,6 +7,7 @@ ar(5).
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ _COFF_MACHINES = (b"\x64\xaa", b"\x64\x86", b"\x4c\x01")  # ARM64, x86-64, x86
 _ELFCLASS64, _ELFDATA2LSB = 2, 1
 _SHT_SYMTAB, _SHN_UNDEF, _STB_GLOBAL, _STB_WEAK = 2, 0, 1, 2
 _LC_SYMTAB, _N_EXT, _N_STAB, _N_TYPE = 2, 0x01, 0xE0, 0x0E
+_DEFAULT_LIBRARY = re.compile(r'(?i)[-/]defaultlib:"?([^"\s]+)')  # in the linker's arguments of a section
 _IMAGE_FILE_MACHINE_I386 = 0x14C
 _IMAGE_SYM_CLASS_EXTERNAL, _IMAGE_SYM_CLASS_WEAK_EXTERNAL = 2, 105
 
@@ -32,18 +34,20 @@ class Symbols:
 
     For Windows, ``imported`` are those needed through a DLL's import table (``__imp_NAME``), and ``starts`` says that
     functions must be called when the library is loaded or unloaded: an object lists them, or has a ``DllMain``.
+    ``libraries`` are those that the source names itself (``#pragma comment(lib, ...)``).
     """
 
     defined: frozenset[str] = frozenset()
     undefined: frozenset[str] = frozenset()
     imported: frozenset[str] = frozenset()
     starts: bool = False
+    libraries: frozenset[str] = frozenset()
 
     def __or__(self, other: Symbols) -> Symbols:
         """Return the symbols of the two linked together."""
         defined, imported = self.defined | other.defined, self.imported | other.imported
         undefined, starts = self.undefined | other.undefined, self.starts or other.starts
-        return Symbols(defined, undefined - defined, imported - defined, starts)
+        return Symbols(defined, undefined - defined, imported - defined, starts, self.libraries | other.libraries)
 
 
 def read_symbols(data: bytes) -> Symbols:
@@ -154,8 +158,10 @@ def _read_coff(data: bytes) -> Symbols:
     machine, sections, _, table, count, optional, _ = struct.unpack_from("<HHIIIHH", data)
     prefix = "_" if machine == _IMAGE_FILE_MACHINE_I386 else ""  # only 32-bit x86 decorates C names
     found = _make_symbols((_undecorate(name, prefix), defined) for name, defined in _coff_symbols(data, table, count))
-    names = _coff_sections(data, 20 + optional, sections, table + count * 18)
-    return replace(found, starts=find_dllmain(found) or any(map(_lists_functions, names)))
+    contents = dict(_coff_sections(data, 20 + optional, sections, table + count * 18))
+    libraries = _DEFAULT_LIBRARY.findall(contents.get(".drectve", b"").decode("utf-8", "replace"))
+    starts = find_dllmain(found) or any(map(_lists_functions, contents))
+    return replace(found, starts=starts, libraries=frozenset(libraries))
 
 
 def find_dllmain(symbols: Symbols) -> bool:
@@ -168,12 +174,14 @@ def _lists_functions(section: str) -> bool:
     return section.startswith((".ctors", ".dtors", ".CRT$XC", ".CRT$XI"))
 
 
-def _coff_sections(data: bytes, table: int, count: int, strings: int) -> Iterator[str]:
-    """Yield the sections' names; one with more than 8 characters is in the string table, at the decimal after "/"."""
+def _coff_sections(data: bytes, table: int, count: int, strings: int) -> Iterator[tuple[str, bytes]]:
+    """Yield each section's name and contents; long names are in the string table, at the decimal after "/"."""
     for place in range(table, table + count * 40, 40):
-        (raw,) = struct.unpack_from("<8s", data, place)
+        raw, size, start = struct.unpack_from("<8s8xII", data, place)
         name = raw.rstrip(b"\0").decode("utf-8", "replace")
-        yield _read_name(data, strings + int(name[1:])) if name[:1] == "/" and name[1:].isdigit() else name
+        if name[:1] == "/" and name[1:].isdigit():
+            name = _read_name(data, strings + int(name[1:]))
+        yield name, data[start : start + size] if start else b""
 
 
 def _undecorate(name: str, prefix: str) -> str:

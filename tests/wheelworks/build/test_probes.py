@@ -183,3 +183,23 @@ def test_setup_py_sees_the_targets_words(target: str, tmp_path: Path, wheelworks
     ended, wheels = build(tmp_path, wheelworks_cache, BYTE_ORDER, "--target", target, **{"sample.c": source})
     assert ended.status == 0, ended.err
     assert len(wheels) == 1
+
+
+PRAGMA = """\
+#ifdef _WIN32
+#include <WinSock2.h>
+#pragma comment(lib, "Ws2_32.lib")
+static long ask(void) { return WSAGetLastError(); }
+#else
+static long ask(void) { return 0; }
+#endif
+"""
+
+
+@pytest.mark.parametrize("target", ["win_arm64", "win32"])
+def test_a_library_that_the_source_names_is_linked(target: str, tmp_path: Path, wheelworks_cache: Path) -> None:
+    source = projects.module("return PyLong_FromLong(ask());", PRAGMA)
+    ended, _ = build(tmp_path, wheelworks_cache, projects.setup(), "--target", target, **{"sample.c": source})
+    assert ended.status == 0, ended.err
+    [record] = json.loads((tmp_path / "out/manifest.json").read_text())["wheels"]
+    assert any(name.lower() == "ws2_32.dll" for name in record["extensions"][0]["imports"])
