@@ -12,7 +12,7 @@ from typing import Any
 from wheelworks.core.archive import Limits
 from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
 from wheelworks.core.image import MAX_FILE, BadImage, Image
-from wheelworks.core.wheel import open_wheel
+from wheelworks.core.wheel import Wheel, open_wheel
 from wheelworks.emulator.abi import Abi, detect_python_abi
 from wheelworks.emulator.capi import EXPORTS
 from wheelworks.emulator.capi.modules import create_module, run_exec_slots
@@ -23,7 +23,6 @@ from wheelworks.emulator.process import EmulatedProcess
 
 DLL_PROCESS_ATTACH = 1
 SUFFIXES = (".so", ".pyd", ".dylib")
-_PROCESS_ATTACH = 1  # DLL_PROCESS_ATTACH, the reason that Windows gives to an entry point
 UNPACK_LIMITS = Limits(MAX_FILE)  # for all extensions of a wheel together
 
 
@@ -41,12 +40,6 @@ class ExtensionModule:
         return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
 
 
-def list_extensions(wheel: Wheel) -> tuple[ExtensionModule, ...]:
-    """Return the extension modules of a wheel that was opened."""
-    tags = _read_tags(wheel.members, wheel.path)
-    return tuple(ExtensionModule(name, m.data, tags) for name, m in wheel.members.items() if name.endswith(SUFFIXES))
-
-
 def read_extensions(path: Path) -> tuple[ExtensionModule, ...]:
     """Return the extension modules of a wheel, or the one binary at ``path``.
 
@@ -56,9 +49,16 @@ def read_extensions(path: Path) -> tuple[ExtensionModule, ...]:
         raise UsageError(f"{path} is a directory" if path.is_dir() else f"{path}: no such file", "give wheel files")
     if path.suffix != ".whl" and not zipfile.is_zipfile(path):
         return (ExtensionModule(path.name, _read_binary(path)),)
-    wheel = open_wheel(path, UNPACK_LIMITS, lambda name: name.endswith(SUFFIXES))
+    return list_extensions(open_wheel(path, UNPACK_LIMITS, lambda name: name.endswith(SUFFIXES)))
+
+
+def list_extensions(wheel: Wheel) -> tuple[ExtensionModule, ...]:
+    """Return the extension modules of a wheel that was opened. Raises Unsupported for files beyond the limits."""
+    found = {name: member.data for name, member in wheel.members.items() if name.endswith(SUFFIXES)}
+    if sum(map(len, found.values())) > UNPACK_LIMITS.size:
+        raise Unsupported(f"{wheel.path.name}: its binaries are larger than {UNPACK_LIMITS.size >> 20} MiB")
     tags = tuple(sorted(str(tag) for tag in wheel.name.tags))
-    return tuple(ExtensionModule(name, member.data, tags) for name, member in wheel.members.items())
+    return tuple(ExtensionModule(name, data, tags) for name, data in found.items())
 
 
 def choose_extension(found: tuple[ExtensionModule, ...], member: str | None, path: Path) -> ExtensionModule:
@@ -195,7 +195,6 @@ def _import_module(process: EmulatedProcess, extension: ExtensionModule) -> type
     try:
         for address in process.image.constructors:
             process.run_code(process.memory.image_base + address, [0, 0, 0])
-        _run_entry_point(process, extension)
         module = _initialise(process, extension)
         process.state.check_leaks()
     except Fault as found:
@@ -207,15 +206,6 @@ def _import_module(process: EmulatedProcess, extension: ExtensionModule) -> type
             ) from None
         raise
     return module
-
-
-def _run_entry_point(process: EmulatedProcess, extension: ExtensionModule) -> None:
-    """Call a Windows module's entry point as the loader does, unless it is a C runtime's, which needs libraries."""
-    image, base = process.image, process.memory.image_base
-    if not image.entry or not all(name.lower().startswith("python") for name in image.libraries):
-        return
-    if process.run_code(base + image.entry, [base, _PROCESS_ATTACH, 0]) & 0xFFFFFFFF == 0:
-        raise BadImage(f"{extension.name}: Windows refuses to load it, because its entry point returns 0")
 
 
 def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.ModuleType:
@@ -236,11 +226,8 @@ def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.M
     return made.value
 
 
-def _call_init(process: EmulatedProcess, address: int, words: Sequence[int] = (), *, library: bool = False) -> int:
-    """Call an init function. It may do nothing in a ``library``, which exports more, for ctypes or cffi."""
+def _call_init(process: EmulatedProcess, address: int, words: Sequence[int] = ()) -> int:
     result = process.run_code(address, words)
-    if library and result == 0 and process.state.error is None:
-        raise Unsupported("its init function does nothing, and it exports other functions: it isn't used as a module")
     process.state.check_result(result == 0, "the module's init function")
     return result
 
