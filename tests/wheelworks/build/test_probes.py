@@ -36,6 +36,7 @@ PROBES = """\
         found = {name: self.compiler.has_function(name) for name in ("fork", "getrandom", "nowhere_at_all", "malloc")}
         found["sqrt"] = self.compiler.has_function("sqrt", libraries=["m"])
         found["missing library"] = self.compiler.has_function("malloc", libraries=["no_such_library"])
+        os.makedirs(self.build_lib, exist_ok=True)
         with open(os.path.join(self.build_lib, "sample_probes.json"), "w") as file:
             json.dump(found, file)
         super().build_extensions()
@@ -50,6 +51,7 @@ TRY_RUN = """\
             status = subprocess.run(["./probe"]).returncode
         except Exception:
             status = "it doesn't run: then the target has no such thing"
+        os.makedirs(self.build_lib, exist_ok=True)
         with open(os.path.join(self.build_lib, "sample_probes.json"), "w") as file:
             json.dump(status, file)
         super().build_extensions()
