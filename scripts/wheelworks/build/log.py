@@ -46,12 +46,14 @@ class Compilation:
 
     ``spans`` are the starts and ends of its steps in seconds since 1970. ``freestanding`` says that no link used libc,
     ``calls`` are functions of libc that the objects call, ``dropped`` the arguments that described the host.
+    ``tests_libc`` says that the project linked programs to learn what the target's libc has.
     """
 
     spans: tuple[tuple[float, float], ...]
     freestanding: bool
     calls: tuple[str, ...]
     dropped: tuple[str, ...]
+    tests_libc: bool = False
 
 
 def summarize_log(events: Sequence[Event]) -> Compilation:
@@ -63,6 +65,7 @@ def summarize_log(events: Sequence[Event]) -> Compilation:
         bool(links) and all(event.get("freestanding", False) for event in links),
         tuple(sorted({name for event in links for name in event.get("calls", ())})),
         tuple(sorted({word for event in events for word in event.get("dropped", ())})),
+        any(event["step"] == "program" for event in done),
     )
 
 

@@ -66,7 +66,8 @@ def build_wheel(
     events = read_log(log_file)
     _check_events(context, target, events, made)
     compilation = summarize_log(events)
-    serves = family if compilation.freestanding else (target,)
+    # What a project has learned of one libc needn't hold for the other.
+    serves = family if compilation.freestanding and not compilation.tests_libc else (target,)
     if not set(serves) & set(task.targets):
         return None
     return _finish(context, made, target, abi, serves, compilation)

@@ -46,6 +46,12 @@ def test_adds_up() -> None:
     assert found == build_log.Compilation(((1.0, 1.5), (1.0, 1.5)), False, ("strlen",), ("-march=native",))
 
 
+def test_tests_of_libc_are_told() -> None:
+    probe = done({"step": "program", "file": "a.out"}, exit=1)
+    assert build_log.summarize_log([done(LINK, freestanding=True), probe]).tests_libc
+    assert not build_log.summarize_log([done(LINK, freestanding=True)]).tests_libc
+
+
 def test_elapsed_time_counts_what_overlaps_once() -> None:
     assert build_log.count_busy_seconds([]) == 0
     assert build_log.count_busy_seconds([(1.0, 2.0), (1.5, 3.0), (5.0, 6.0), (5.2, 5.4)]) == pytest.approx(3.0)
