@@ -72,7 +72,8 @@ def test_bind_opcodes() -> None:
 def test_lazy_and_weak_binds_take_the_place_of_rebases() -> None:
     rebase = b"\x11\x21\0\x53" + DONE
     lazy = AT_DATA + b"\x11" + symbol("_puts") + b"\x90" + DONE + b"\x71\x08\x12" + symbol("_f") + b"\x90" + DONE
-    weak = symbol("__Znwm") + b"\x51" + b"\x71\x08\x90" + b"\x71\x18\x90" + DONE
+    # The first has a lazy bind already, the second the image's own definition, the third neither.
+    weak = symbol("__Znwm") + b"\x51" + b"\x71\x08\x90" + b"\x71\x10\x90" + b"\x71\x18\x90" + DONE
     found = read(opcodes(rebase, b"", weak, lazy))
     assert sorted(found.binds) == [
         Bind(DATA, "puts", SYSTEM),

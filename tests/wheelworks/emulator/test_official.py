@@ -100,3 +100,19 @@ def test_a_wheel_of_another_project_for_one_cpython_version(platform: str, tmp_p
         module.apply_mask(b"data", b"abc")
     with pytest.raises(Unsupported, match="reads the inside of the object header of a bytearray"):
         module.apply_mask(bytearray(b"data"), b"abcd")
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    ["bcrypt==5.0.0", "cryptography==46.0.3", "lxml==6.1.3", "orjson==3.13.0", "pycryptodome==4.4.0",
+     "rpds_py==2026.9.1", "charset_normalizer==3.5.3"],
+)  # fmt: skip
+def test_good_wheels_of_other_projects_are_not_called_failed(requirement: str, tmp_path: Path) -> None:
+    """They import by ordinal, need start-up code or thread-local variables, or aren't for Python to import."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--abi=abi3"]
+    command += ["--implementation=cp", "--platform=win_arm64", "--abi=cp313", "--python-version=3.13"]
+    done = subprocess.run([*command, f"--dest={tmp_path}", requirement], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    verdict = smoke_test(next(tmp_path.iterdir()))
+    assert (verdict.outcome, verdict.findings) == ("unsupported", ())
+    assert "emulated" in verdict.why or "isn't a Python module" in verdict.why
