@@ -27,6 +27,7 @@ from wheelworks.emulator.faults import Fault, add_address
 unicorn: Any = untyped_unicorn
 PAGE = 0x1000
 SLICE = 20_000_000  # instructions between two checks of the clock
+CALL_COST = 1000  # instructions that a call of an emulated function counts as
 INVALID_ACCESS = (
     uc.UC_HOOK_MEM_READ_UNMAPPED | uc.UC_HOOK_MEM_WRITE_UNMAPPED | uc.UC_HOOK_MEM_FETCH_UNMAPPED
     | uc.UC_HOOK_MEM_READ_PROT | uc.UC_HOOK_MEM_WRITE_PROT | uc.UC_HOOK_MEM_FETCH_PROT
@@ -243,6 +244,11 @@ class Cpu:
     def _thumb(self) -> int:
         """Return bit 0 of the address to continue at: 1 in the Thumb mode of 32-bit Arm."""
         return int(self.chip.arch == uc.UC_ARCH_ARM and bool(self.get(a32.UC_ARM_REG_CPSR) & 1 << 5))
+
+    def charge_call(self, address: int) -> None:
+        """Count a call of an emulated function as some instructions, and check the limits."""
+        self.budget -= CALL_COST
+        self.check_clock(address)
 
     def check_clock(self, address: int) -> None:
         """Raise Fault if the call has used up its instructions, Unsupported if its time, since this machine is slow."""

@@ -259,7 +259,7 @@ class EmulatedProcess:
     def _call_import(self, name: str) -> int:
         """Do what an imported function does, and return the address at which the guest continues."""
         back = calling.get_return_address(self.abi, self.cpu, self.memory)
-        self.cpu.check_clock(back)
+        self.cpu.charge_call(back)
         export = self.api.get(name)
         if not isinstance(export, Export):
             raise Unsupported(f"it calls {name}, which isn't emulated")

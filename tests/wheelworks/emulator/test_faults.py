@@ -11,7 +11,7 @@ from tests.fixtures.builds import ARM64, PLATFORMS, build
 
 pytestmark = pytest.mark.integration
 
-LIMITS = RunLimits(instructions=3_000_000, seconds=0.5)
+LIMITS = RunLimits(instructions=3_000_000, seconds=60)
 INPUT = b"hello, world" * 4 + b"123"
 # The kind of each fault, and whether it has a location: an instruction caused it, not a wrong count after the call.
 FAULTS = {
