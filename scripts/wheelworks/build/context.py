@@ -33,6 +33,9 @@ _PASSED_VARIABLES = (
     "LD_LIBRARY_PATH",
 )
 
+# Constraints of the build requirements: for pip, and for uv where that installs them.
+CONSTRAINT_VARIABLES = ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "UV_CONSTRAINT", "UV_BUILD_CONSTRAINT")
+
 
 def make_environment(outer: Mapping[str, str], work: Path, epoch: int, variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for running the project's code: few variables, and the same on every machine.
@@ -129,9 +132,26 @@ def prepare_context(
         tree, archive = source.unpack_source(path, work / "unpacked"), path
         passed = make_environment(os.environ, work, tree.epoch, variables)
         environment = _install_build_environment(tree.tree, interpreter, passed, update)
-    folder = path.resolve() if kind == "directory" else None
-    missing = frozenset(allowed_missing)
-    return BuildContext(tree, archive, interpreter, headers, environment, work, out, variables, missing, folder)
+    wanted = list(abis(tree.tree)) if abis else [get_build_abi()]
+    headers = {abi.id: _find_headers(abi, interpreter, update) for abi in wanted}
+    constraints = find_constraints(tree.tree, variables)
+    environments = {abi.id: _adapt_environment(environment, abi, interpreter, constraints, update) for abi in wanted}
+    return BuildContext(tree, archive, interpreter, headers, environment, work, out, variables, environments)
+
+
+def _adapt_environment(
+    environment: BuildEnvironment,
+    abi: Abi,
+    python: interpreters.BuildPython,
+    constraints: Sequence[Path],
+    update: Update,
+) -> BuildEnvironment:
+    """Return an environment with the build requirements for an ABI's Python: the given one if these are the same."""
+    words = environment.requirements
+    wanted = select_requirements(words, abi.python)
+    if set(map(str, wanted)) == set(map(str, parse_requirements(words))):
+        return environment
+    return make_build_environment(python, wanted, update, constraints)
 
 
 def _find_headers(abi: Abi, python: interpreters.BuildPython, update: Update) -> Headers:
@@ -167,7 +187,7 @@ def _install_build_environment(
 ) -> BuildEnvironment:
     source.check_build_system(tree)
     words = source.read_build_requirements(tree)
-    constraints = find_constraints(tree, variables.get("PIP_CONSTRAINT"))
+    constraints = find_constraints(tree, variables)
     environment = make_build_environment(python, parse_requirements(words), update, constraints)
     backend = Backend(tree, environment, variables)
     try:
@@ -181,20 +201,18 @@ def _install_build_environment(
     return replace(environment, requirements=tuple(every))
 
 
-def find_constraints(tree: Path, chosen: str | None = None) -> list[Path]:
+def find_constraints(tree: Path, variables: Mapping[str, str]) -> list[Path]:
     """Return pip's constraint files for a project's build requirements, in its tree.
 
-    They are those of PIP_CONSTRAINT as the user has ``chosen`` it, else in the environment of its [tool.cibuildwheel].
-    Raises WheelworksError for a file that the tree doesn't have.
+    They are those of PIP_CONSTRAINT and its like: the user's among ``variables``, else those in the environment of the
+    project's [tool.cibuildwheel]. Raises WheelworksError for a file that the tree doesn't have.
     """
-    names = chosen
-    if names is None:
-        settings = cibuildwheel.read_settings(tree)
-        options = settings.select(f"cp{get_build_abi().nodot}-manylinux_x86_64") if settings else None
-        names = options.variables("environment", {}).get("PIP_CONSTRAINT", "") if options else ""
-    paths = [tree / name for name in names.split()]
-    for path in paths:
-        if not path.is_file() or not path.resolve().is_relative_to(tree.resolve()):
-            message = f"{tree.name}: PIP_CONSTRAINT of its [tool.cibuildwheel] names {path.name}, which it doesn't have"
-            raise WheelworksError(message, "--env PIP_CONSTRAINT= builds without it")
-    return paths
+    settings = cibuildwheel.read_settings(tree)
+    options = settings.select(f"cp{get_build_abi().nodot}-manylinux_x86_64") if settings else None
+    stated = {**(options.variables("environment", {}) if options else {}), **variables}
+    names = {name: variable for variable in CONSTRAINT_VARIABLES for name in stated.get(variable, "").split()}
+    for name, variable in names.items():
+        if not (tree / name).is_file() or not (tree / name).resolve().is_relative_to(tree.resolve()):
+            message = f"{tree.name}: {variable} of its [tool.cibuildwheel] names {name}, which it doesn't have"
+            raise WheelworksError(message, f"--env {variable}= builds without it")
+    return [tree / name for name in names]

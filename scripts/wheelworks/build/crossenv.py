@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from wheelworks.build.arguments import DriverSettings
-from wheelworks.build.context import BuildContext, make_environment
-from wheelworks.build.windows_names import write_forwarding_headers
+from wheelworks.build.context import CONSTRAINT_VARIABLES, BuildContext, make_environment
+from wheelworks.build.plan import WheelSettings
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.zig import find_zig, find_zig_cache
 
@@ -32,16 +32,8 @@ _PLATFORMS = {
     "macos": {"system": "Darwin", "platform": "darwin", "name": "posix", "release": "20.0.0"},
     "windows": {"system": "Windows", "platform": "win32", "name": "nt", "release": "10"},
 }
-# How CPython's own builds name their compiler in ``sys.version``.
-_COMPILERS = {"linux": "GCC 10.2.1 20210130", "macos": "Clang 16.0.0 (clang-1600.0.26.6)", "windows": "MSC v.1942"}
-_MSC_SUFFIXES = {"aarch64": " 64 bit (ARM64)", "x86_64": " 64 bit (AMD64)", "x86": " 32 bit (Intel)"}
-_LONG_DOUBLE = {"x86": 12, "arm": 8}  # on Linux, in bytes; others have 16
-_NOT_PYTHON = shutil.ignore_patterns("__pycache__", "*.c")
-_SITECUSTOMIZE = """\
-import json, os, wheelworks_shim
-with open(os.environ["WHEELWORKS_SHIM"], encoding="utf-8") as file:
-    wheelworks_shim.install(json.load(file))
-"""
+# The target has the project's lowest macOS already, and the build environment is made once.
+_OWN_VARIABLES = ("MACOSX_DEPLOYMENT_TARGET", *CONSTRAINT_VARIABLES)
 _DRIVER_SCRIPT = """\
 import sys
 sys.path.insert(0, {scripts!r})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheelworks.build import plan, tags
+from wheelworks.build import context, plan, tags
 from wheelworks.build.builder import is_served
 from wheelworks.build.plan import Wish
 from wheelworks.core.errors import WheelworksError
@@ -208,3 +208,16 @@ def test_only_projects_that_mention_it_are_asked_for_the_stable_abi(text: str, t
     (tmp_path / "setup.cfg").write_text(text, encoding="utf-8")
     assert tags.choose_tags(tmp_path, (), tasks, lambda: {"x": "y"}) == {"x": "y"}
     assert tags.choose_tags(tmp_path, [find_abi("cp312")], tasks, dict) == {"cp312-abi3": "cp312-abi3"}
+
+
+def test_constraints_of_the_build_requirements_are_files_of_the_tree(tmp_path: Path) -> None:
+    names = "PIP_CONSTRAINT = 'pins/a.txt', UV_BUILD_CONSTRAINT = 'pins/a.txt'"
+    tree = write(tmp_path, f"[tool.cibuildwheel]\nenvironment = {{ {names} }}\n")
+    with pytest.raises(WheelworksError, match="names pins/a.txt, which it doesn't have"):
+        context.find_constraints(tree, {})
+    (tree / "pins").mkdir()
+    (tree / "pins/a.txt").write_text("cython==3.1.0\n", encoding="utf-8")
+    assert context.find_constraints(tree, {}) == [tree / "pins/a.txt"]
+    assert context.find_constraints(tree, {"PIP_CONSTRAINT": "", "UV_BUILD_CONSTRAINT": ""}) == []
+    with pytest.raises(WheelworksError, match="PIP_CONSTRAINT"):
+        context.find_constraints(tree, {"PIP_CONSTRAINT": "../outside.txt"})
