@@ -171,7 +171,9 @@ def _print_results(context: BuildContext, results: Sequence[BuildResult], second
         console.out.print(f"{existing} wheels are up to date", markup=False)
     for result in results:
         if isinstance(result, Failed):
-            console.print_error(result.error.message, result.error.hint)
+            abi = result.task.abi if len(context.headers) > 1 else None
+            prefix = f"cp{abi.nodot}, " if abi else ""
+            console.print_error(prefix + result.error.message, result.error.hint)
 
 
 def _make_table(context: BuildContext, built: Sequence[Built], seconds: float) -> object:

@@ -213,7 +213,7 @@ def test_only_projects_that_mention_it_are_asked_for_the_stable_abi(text: str, t
 def test_constraints_of_the_build_requirements_are_files_of_the_tree(tmp_path: Path) -> None:
     names = "PIP_CONSTRAINT = 'pins/a.txt', UV_BUILD_CONSTRAINT = 'pins/a.txt'"
     tree = write(tmp_path, f"[tool.cibuildwheel]\nenvironment = {{ {names} }}\n")
-    with pytest.raises(WheelworksError, match="names pins/a.txt, which it doesn't have"):
+    with pytest.raises(WheelworksError, match=r"names pins/a\.txt, which it doesn't have"):
         context.find_constraints(tree, {})
     (tree / "pins").mkdir()
     (tree / "pins/a.txt").write_text("cython==3.1.0\n", encoding="utf-8")

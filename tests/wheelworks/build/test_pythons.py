@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 PLAIN = projects.setup("", limited=False)
 # Python 3.11 has Py_Version (a variable) and 3.10 doesn't; the limit of the release says which headers were used.
 SOURCE = projects.module(
-    "#if PY_VERSION_HEX >= 0x030b0000\nreturn PyLong_FromUnsignedLong(Py_Version >> 16);\n#else\n"
+    "\n#if PY_VERSION_HEX >= 0x030b0000\nreturn PyLong_FromUnsignedLong(Py_Version >> 16);\n#else\n"
     "return PyLong_FromLong(PY_VERSION_HEX >> 16);\n#endif\n"
 )
 METADATA = "Metadata-Version: 2.1\nName: sample\nVersion: {version}\n"
@@ -54,7 +54,8 @@ def test_each_version_has_its_own_wheel(tmp_path: Path, wheelworks_cache: Path) 
 def test_wheels_for_this_machine_are_imported_under_each_cpython(tmp_path: Path, wheelworks_cache: Path) -> None:
     installed = {one.label.rpartition(".")[0] for one in interpreters.list_installed()}
     abis = [abi for abi in load_abis() if abi.python in installed and not abi.free_threaded]
-    project = projects.sample(tmp_path / "p", SOURCE, PLAIN)
+    pyproject = projects.PYPROJECT.replace(">=3.11", ">=3.10")
+    project = projects.sample(tmp_path / "p", SOURCE, PLAIN, **{"pyproject.toml": pyproject})
     words = [word for abi in abis for word in ("--abi", f"cp{abi.nodot}")]
     _, wheels = build(project, wheelworks_cache, *words, "--target", "manylinux_2_17_x86_64")
     assert len(wheels) == len(abis) > 0
