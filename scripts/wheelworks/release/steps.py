@@ -62,7 +62,8 @@ class Release:
         """The wheels."""
         chosen = self.subset.selection
         rows = targets.select_targets(chosen.targets) or targets.load_targets()
-        abis = [abi for abi in read_stated_abis(self.root) if not chosen.abis or abi.id in chosen.abis]
+        named = [abi for abi in targets.load_abis() if abi.id in chosen.abis]
+        abis = named if chosen.abis else read_stated_abis(self.root)
         pure = targets.PURE in chosen.abis if chosen.abis else not chosen.targets
         return targets.plan_wheels(self.stem, rows, abis, pure=pure)
 

@@ -32,6 +32,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     """A subset of a release. Its wheels are valid and contain only their own name."""
     folder = tmp_path_factory.mktemp("files")
     chosen = Selection(("win_arm64", "macosx_11_0_arm64", "musllinux_1_2_aarch64"))
+    shutil.copy(ROOT / "pyproject.toml", folder)  # which states the ABIs
     one = Release(folder, folder, "1.0", "c", "sample-1.0", ReleaseSubset(chosen))
     info = "sample-1.0.dist-info"
     for path in [path for path in one.files if path.suffix == ".whl"]:
