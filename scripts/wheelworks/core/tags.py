@@ -160,9 +160,19 @@ def _macos_of_python(target: CompatibilityTarget) -> Version:
     return tuple(map(int, found[-1].split("."))) if found else ()
 
 
+def _needs_macos(target: CompatibilityTarget, version: Version) -> bool:
+    """Return whether the CPython of a target needs this version of macOS."""
+    return target.system == "macos" and version <= _macos_of_python(target)
+
+
 def find_served_targets(name: WheelName) -> tuple[targets.Target, ...]:
-    """Return the rows of targets.toml whose every machine accepts a wheel of this name."""
-    versions = {(target.system, target.cpu): version for target, version in find_compatibility_targets(name).items()}
+    """Return the rows of targets.toml whose every machine accepts a wheel of this name.
+
+    A later macOS than the row's is no restriction if the wheel's CPython needs it anyway.
+    """
+    found = find_compatibility_targets(name)
+    needed = {one: () if _needs_macos(one, version) else version for one, version in found.items()}
+    versions = {(one.system, one.cpu): version for one, version in needed.items()}
     return tuple(target for target in targets.load_targets() if _accepts(target, versions))
 
 

@@ -64,6 +64,21 @@ def test_an_older_floor_serves_and_a_later_one_does_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "served"),
+    [
+        ("cp314-cp314-macosx_10_15_x86_64", ("macosx_10_9_x86_64",)),
+        ("cp312-cp312-macosx_10_13_x86_64", ("macosx_10_9_x86_64",)),
+        ("cp312-cp312-macosx_10_15_x86_64", ()),
+        ("cp311-abi3-macosx_10_13_x86_64", ()),
+        ("cp314-cp314-macosx_11_0_arm64", ("macosx_11_0_arm64",)),
+        ("cp314-cp314-macosx_12_0_arm64", ()),
+    ],
+)
+def test_the_macos_that_a_cpython_needs_is_no_restriction(name: str, served: tuple[str, ...]) -> None:
+    assert tuple(one.id for one in find_served_targets(parse_wheel_name(f"a-1-{name}.whl"))) == served
+
+
+@pytest.mark.parametrize(
     ("abi", "system", "cpu", "floor"),
     [
         ("cp311-abi3", "glibc", "x86_64", (2, 17)),
