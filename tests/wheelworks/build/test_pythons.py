@@ -71,7 +71,7 @@ def test_a_wheel_with_the_headers_of_another_version_fails_its_import(tmp_path: 
     _, (good,) = build(project, wheelworks_cache, "--abi", version, "--target", "manylinux_2_17_x86_64")
     (name,) = [name for name in zipfile.ZipFile(good).namelist() if name.endswith(".so")]
     data = zipfile.ZipFile(good).read(name).replace(b"\0PyModuleDef_Init\0", b"\0PyModuleDef_Zzzz\0")
-    bad = wheel(tmp_path, f"{version}-{version}-manylinux_2_17_x86_64", {name: data}, metadata=METADATA)
+    bad = wheel(tmp_path, f"{version}-{version}-manylinux_2_17_x86_64", {"sample/sample.so": data}, metadata=METADATA)
     (verdict,) = native_import.import_wheels([bad], tmp_path / "work", lambda *_: None)
     assert verdict.outcome == "failed" and "PyModuleDef_Zzzz" in verdict.findings[0]
 
