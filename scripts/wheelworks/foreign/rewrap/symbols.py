@@ -7,6 +7,7 @@ list calls the same there; the twin of a system library that macOS and Linux sha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,6 +27,9 @@ LISTS: dict[Os, tuple[str, ...]] = {
 }
 C_LIBRARIES = ("libc.so.6", "libm.so.6")
 UNWINDER = "libgcc_s.so.1"
+# The DLLs and folders of the system. An import of any other library is only found in the wheel itself.
+C_RUNTIMES = re.compile(r"(api-ms-win-crt-[\w-]+|ucrtbase|msvcrt|vcruntime140(_1)?|msvcp140|kernel32|ntdll)\.dll")
+SYSTEM_FOLDERS = ("/usr/lib/", "/System/Library/")
 # Libraries of macOS and what they are on Linux: the same project, with a stable ABI.
 TWINS = {
     "libz.1.dylib": "libz.so.1",
@@ -154,7 +158,9 @@ def _choose_windows(bind: Bind, image: Image, provided: Provided) -> Import | No
         return Import(f"w_{name}", provided.shim.soname)
     if library.startswith("python3"):
         return Import(name) if name in provided.program.symbols else None
-    return _find_in_c_libraries(name, provided) if name in read_same_names("windows", image.cpu) else None
+    if not C_RUNTIMES.fullmatch(library) or name not in read_same_names("windows"):
+        return None
+    return _find_in_c_libraries(name, provided)
 
 
 def _choose_macos(bind: Bind, image: Image, provided: Provided) -> Import | int | None:
@@ -163,6 +169,8 @@ def _choose_macos(bind: Bind, image: Image, provided: Provided) -> Import | int 
     for library in [bind.library] if bind.library else image.libraries:
         if (own := provided.rewrapped.get(library)) and (bind.library or bind.name in own.symbols):
             return _find_rewrapped(bind.name, own)
+    if bind.library and not bind.library.startswith(SYSTEM_FOLDERS) and not _is_python(bind.name):
+        return None
     plain = bind.name.partition("$")[0]  # without the variant: stat$INODE64
     for variant in (f"m_{bind.name}", f"m_{plain}"):
         if variant in provided.shim.symbols:
@@ -173,12 +181,17 @@ def _choose_macos(bind: Bind, image: Image, provided: Provided) -> Import | int 
 def _choose_system(bind: Bind, plain: str, image: Image, provided: Provided) -> Import | None:
     """Choose what macOS and Linux have in common: Python, libraries of the same projects, the unwinder, C."""
     name = bind.name
-    if name.lstrip("_").startswith("Py") and name in provided.program.symbols:
+    if _is_python(name) and name in provided.program.symbols:
         return Import(name)
     twin = UNWINDER if name.startswith("_Unwind_") else TWINS.get(bind.library.rpartition("/")[2], "")
     if library := provided.find_library(twin):
         return _find_in(name, library)
     return _find_in_c_libraries(plain, provided) if plain in read_same_names("macos", image.cpu) else None
+
+
+def _is_python(name: str) -> bool:
+    """Return whether this is a name of the C API, which the wheel may expect in a framework or libpython."""
+    return name.lstrip("_").startswith("Py")
 
 
 def _find_rewrapped(name: str, library: Exports) -> Import | None:
