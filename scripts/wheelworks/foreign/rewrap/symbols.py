@@ -103,19 +103,18 @@ def read_provided(program: Path, shim: Path, folders: Iterable[Path]) -> Provide
 
 @cache
 def read_same_names(os: Os, cpu: str) -> frozenset[str]:
-    """Return the names of glibc's functions that are the same on a system, from the shim's lists.
+    """Return the names of glibc's functions that are the same on a system, from the shim's list.
 
-    Names after a line ``[cpu]`` are only for that CPU.
+    Names after a line ``[x86_64]`` are only for that CPU.
     """
     names: set[str] = set()
-    for file in LISTS[os]:
-        applies = True
-        for line in (FOLDER / "shim" / file).read_text(encoding="utf-8").splitlines():
-            words = line.partition("#")[0].split()
-            if words and words[0].startswith("["):
-                applies = words == [f"[{cpu}]"]
-            elif applies:
-                names.update(words)
+    section = cpu
+    for line in (FOLDER / "shim" / LISTS[os]).read_text(encoding="utf-8").splitlines():
+        words = line.partition("#")[0].split()
+        if words and words[0].startswith("["):
+            section = words[0].strip("[]")
+        elif section == cpu:
+            names.update(words)
     return frozenset(names)
 
 
@@ -158,7 +157,7 @@ def _choose_windows(bind: Bind, image: Image, provided: Provided) -> Import | No
         return Import(f"w_{name}", provided.shim.soname)
     if library.startswith("python3"):
         return Import(name) if name in provided.program.symbols else None
-    if not C_RUNTIMES.fullmatch(library) or name not in read_same_names("windows"):
+    if not C_RUNTIMES.fullmatch(library) or name not in read_same_names("windows", image.cpu):
         return None
     return _find_in_c_libraries(name, provided)
 
@@ -175,10 +174,10 @@ def _choose_macos(bind: Bind, image: Image, provided: Provided) -> Import | int 
     for variant in (f"m_{bind.name}", f"m_{plain}"):
         if variant in provided.shim.symbols:
             return Import(variant, provided.shim.soname)
-    return _choose_system(bind, plain, image, provided)
+    return _choose_system(bind, plain, image.cpu, provided)
 
 
-def _choose_system(bind: Bind, plain: str, image: Image, provided: Provided) -> Import | None:
+def _choose_system(bind: Bind, plain: str, cpu: str, provided: Provided) -> Import | None:
     """Choose what macOS and Linux have in common: Python, libraries of the same projects, the unwinder, C."""
     name = bind.name
     if _is_python(name) and name in provided.program.symbols:
@@ -186,7 +185,7 @@ def _choose_system(bind: Bind, plain: str, image: Image, provided: Provided) -> 
     twin = UNWINDER if name.startswith("_Unwind_") else TWINS.get(bind.library.rpartition("/")[2], "")
     if library := provided.find_library(twin):
         return _find_in(name, library)
-    return _find_in_c_libraries(plain, provided) if plain in read_same_names("macos", image.cpu) else None
+    return _find_in_c_libraries(plain, provided) if plain in read_same_names("macos", cpu) else None
 
 
 def _is_python(name: str) -> bool:
