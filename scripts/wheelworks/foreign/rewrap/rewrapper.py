@@ -21,7 +21,8 @@ What doesn't change
       is listed in the result.
     - Data: layouts of structures, virtual tables, type descriptions.
     - The calling convention, where it is the same: all of x86-64's between macOS and Linux; ARM64's but for variadic
-      functions, which the shim answers with another va_list. Windows' x86-64 convention has other registers: such an
+      functions, for which the shim makes another va_list, and for small arguments on the stack, which Apple packs: the
+      ninth and later ones, of a function that is imported. Windows' x86-64 convention has other registers, so such an
       image can't be rewrapped.
 
 What a rewrapped run proves: the shipped instructions, given the real CPython, do what the wheel's Python code and its
@@ -29,7 +30,9 @@ tests expect: types, reference counts, garbage collection, threads, numbers, and
 convention.
 
 What it doesn't prove: that Windows' loader or dyld accepts the file; that the real UCRT, kernel32 or libSystem behave
-as the shim does; code for CPU features that Linux reports otherwise; pointer authentication; exceptions of Windows.
+as the shim does; code for CPU features that Linux reports otherwise; pointer authentication.
+
+Pages have 4 KiB here, as on every machine that runs these images by qemu-user or natively.
 """
 
 from __future__ import annotations

@@ -21,10 +21,7 @@ from wheelworks.foreign.rewrap.elf import Import
 
 FOLDER = Path(__file__).parent
 PREFIXES: dict[Os, str] = {"windows": "w_", "macos": "m_"}
-LISTS: dict[Os, tuple[str, ...]] = {
-    "windows": ("same_in_glibc.txt",),
-    "macos": ("same_in_glibc.txt", "same_in_glibc_macos.txt"),
-}
+LISTS: dict[Os, str] = {"windows": "same_in_glibc.txt", "macos": "same_in_glibc_macos.txt"}
 C_LIBRARIES = ("libc.so.6", "libm.so.6")
 UNWINDER = "libgcc_s.so.1"
 # The DLLs and folders of the system. An import of any other library is only found in the wheel itself.
@@ -38,6 +35,8 @@ TWINS = {
     "libsqlite3.dylib": "libsqlite3.so.0",
     "liblzma.5.dylib": "liblzma.so.5",
 }
+# The structure of a closure isn't the same in Apple's libffi: only the shim can have these.
+DIFFERENT = frozenset(("ffi_closure_alloc", "ffi_closure_free", "ffi_prep_closure", "ffi_prep_closure_loc"))
 SYSTEM_LIBRARIES = (*C_LIBRARIES, UNWINDER, *TWINS.values())
 HIDDEN = 0x8000  # of a symbol's version: an older one, which only old programs get
 LAZY_BINDER = "dyld_stub_binder"  # what stubs call at first, where imports are bound lazily; they aren't here
@@ -184,7 +183,7 @@ def _choose_system(bind: Bind, plain: str, cpu: str, provided: Provided) -> Impo
         return Import(name)
     twin = UNWINDER if name.startswith("_Unwind_") else TWINS.get(bind.library.rpartition("/")[2], "")
     if library := provided.find_library(twin):
-        return _find_in(name, library)
+        return None if name in DIFFERENT else _find_in(name, library)
     return _find_in_c_libraries(plain, provided) if plain in read_same_names("macos", cpu) else None
 
 

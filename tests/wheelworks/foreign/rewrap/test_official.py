@@ -42,7 +42,7 @@ assert etree.tostring(html.fromstring("<p>A<br>B")) == b"<p>A<br/>B</p>"
 try:
     etree.fromstring("<a><b></a>")
 except etree.XMLSyntaxError as error:
-    assert error.position == (1, 10), error.position
+    assert error.lineno == 1 and "tag mismatch" in str(error), error
 """,
     ),
     "orjson": (
@@ -85,8 +85,8 @@ ffi = cffi.FFI()
 ffi.cdef("struct point { int x; double y; };")
 point = ffi.new("struct point *", {"x": 3, "y": 0.5})
 assert (point.x, point.y, ffi.sizeof("struct point")) == (3, 0.5, 16)
-double = ffi.callback("int(int)", lambda number: 2 * number)
-assert double(21) == 42
+ffi.cdef("double ldexp(double, int);")
+assert ffi.dlopen("libm.so.6").ldexp(1.5, 3) == 12.0
 """,
     ),
     "cryptography": (
@@ -162,7 +162,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, System,
         what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", f"--python-version={python}"]
         what += ["--implementation=cp", f"--abi=cp{python.replace('.', '')}", "--abi=abi3", requirement]
         what += [f"--platform={tag}" for tag in PLATFORMS[system, cpu]]
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=120)
+        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=300)
         return next(folder.glob("*.whl"))
 
     return download

@@ -23,16 +23,18 @@ from wheelworks.foreign.rewrap.symbols import (
 LIBC = Exports("libc.so.6", dict.fromkeys(("memcpy", "stat", "open", "recv", "snprintf"), "GLIBC_2.17"))
 LIBM = Exports("libm.so.6", {"pow": "GLIBC_2.29", "powl": "GLIBC_2.17"})
 LIBZ = Exports("libz.so.1", {"deflate": "", "crc32": ""})
+LIBFFI = Exports("libffi.so.8", {"ffi_call": "LIBFFI_BASE_8.0", "ffi_closure_alloc": "LIBFFI_CLOSURE_8.0"})
 UNWINDER = Exports("libgcc_s.so.1", {"_Unwind_Resume": "GCC_3.0"})
 PROGRAM = Exports("", dict.fromkeys(("PyList_New", "_Py_NoneStruct", "deflate", "main"), ""))
 SHIM = Exports("libshim.so", dict.fromkeys(("w_recv", "w_PyLong_AsLong", "m_stat", "m_fopen", "m_fopen$DARWIN"), ""))
 OWN = Exports("libfoo.so", {"foo": "", "memcpy": "", "deflate": ""})
-PROVIDED = Provided(SHIM, PROGRAM, (LIBC, LIBM, LIBZ, UNWINDER), {"foo.dll": OWN, "@rpath/libfoo.dylib": OWN})
+PROVIDED = Provided(SHIM, PROGRAM, (LIBC, LIBM, LIBZ, LIBFFI, UNWINDER), {"foo.dll": OWN, "@rpath/libfoo.dylib": OWN})
 SYSTEM = "/usr/lib/libSystem.B.dylib"
 
 
 def make_image(os: Os, cpu: str = "aarch64", **exports: int) -> Image:
-    return Image(os, cpu, (Segment(0, 64, b"", False, False),), (), (), exports, ())
+    segments = (Segment(0, 64, b"", False, False),)
+    return Image(os, cpu, segments, (), (), exports, (), libraries=(SYSTEM, "@rpath/libfoo.dylib"))
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,7 @@ def test_windows_imports(library: str, name: str, expected: Import | None) -> No
     [
         ("", "PyList_New", Import("PyList_New")),
         ("", "main", None),
+        ("", "foo", Import("libfoo.so!foo", "libfoo.so")),
         ("", "own", 24),
         (SYSTEM, "own", None),
         (SYSTEM, "memcpy", Import("memcpy", "libc.so.6", "GLIBC_2.17")),
@@ -77,6 +80,8 @@ def test_windows_imports(library: str, name: str, expected: Import | None) -> No
         (SYSTEM, "_Unwind_Resume", Import("_Unwind_Resume", "libgcc_s.so.1", "GCC_3.0")),
         ("/usr/lib/libz.1.dylib", "deflate", Import("deflate", "libz.so.1")),
         ("/usr/lib/libz.1.dylib", "inflate", None),
+        ("/usr/lib/libffi.dylib", "ffi_call", Import("ffi_call", "libffi.so.8", "LIBFFI_BASE_8.0")),
+        ("/usr/lib/libffi.dylib", "ffi_closure_alloc", None),
         ("@rpath/left_out.dylib", "memcpy", None),
         ("@rpath/left_out.dylib", "fopen", None),
         ("@rpath/Python.framework/Versions/3.13/Python", "PyList_New", Import("PyList_New")),
