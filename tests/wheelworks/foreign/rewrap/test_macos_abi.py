@@ -106,6 +106,7 @@ HEADERS = """
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -150,7 +151,8 @@ def list_layout_checks() -> list[str]:
 def compile_checks(text: str, cpu: str, folder: Path) -> subprocess.CompletedProcess[str]:
     source = folder / "checks.c"
     source.write_text(text, encoding="utf-8")
-    words = ["-target", f"{cpu}-macos.11.0", "-fsyntax-only", f"-I{shims.SOURCES}", str(source)]
+    words = ["-target", f"{cpu}-macos.11.0", "-c", f"-I{shims.SOURCES}", str(source)]
+    words += ["-o", str(folder / "checks.o")]
     return subprocess.run([find_zig(), "cc", *words], capture_output=True, text=True, check=False)
 
 

@@ -1,0 +1,109 @@
+"""Official wheels with C++ raise and catch exceptions, rewrapped, in a real CPython."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from wheelworks.foreign.rewrap import libcxx
+
+from tests.wheelworks.foreign.rewrap import macos_modules, sites
+
+pytestmark = pytest.mark.integration
+
+PLATFORMS = ("macosx_11_0_arm64", "macosx_11_0_universal2", "macosx_12_0_arm64")
+CASES = {
+    "kiwisolver==1.5.1": """
+import kiwisolver
+solver, variable = kiwisolver.Solver(), kiwisolver.Variable("a")
+constraint = variable == 1
+solver.addConstraint(constraint)
+for wrong, kind in ((constraint, kiwisolver.DuplicateConstraint), (variable == 2, kiwisolver.UnsatisfiableConstraint)):
+    try:
+        solver.addConstraint(wrong)
+    except kind:
+        print("raised")
+solver.updateVariables()
+assert variable.value() == 1
+""",
+    "greenlet==3.5.6": """
+import greenlet, threading
+def wait(x):
+    try:
+        greenlet.getcurrent().parent.switch(x + 1)
+    except ValueError as error:
+        return str(error)
+one = greenlet.greenlet(wait)
+assert one.switch(1) == 2
+assert one.throw(ValueError("thrown")) == "thrown"
+try:
+    one.parent = one
+except ValueError:
+    print("raised")
+two = greenlet.greenlet(wait)
+two.switch(1)
+def switch():
+    try:
+        two.switch()
+    except greenlet.error:
+        print("raised")
+thread = threading.Thread(target=switch)
+thread.start()
+thread.join()
+""",
+    "ujson==6.1.0": """
+import ujson
+assert ujson.dumps({"a": [1, 2.5, 1e300]}) == '{"a":[1,2.5,1e+300]}'
+for wrong in ("[1,", "nul"):
+    try:
+        ujson.loads(wrong)
+    except ujson.JSONDecodeError:
+        print("raised")
+""",
+    "can_ada==3.0.0": """
+import can_ada
+assert can_ada.parse("https://user@example.org/a?b#c").hostname == "example.org"
+for wrong in ("no url", ""):
+    try:
+        can_ada.parse(wrong)
+    except ValueError:
+        print("raised")
+""",
+    "lief==1.0.0": """
+import lief, sys
+binary = lief.parse(sys.executable)
+assert len(list(binary.sections)) > 10
+for wrong in (10**6, -(10**6)):
+    try:
+        binary.sections[wrong]
+    except (IndexError, TypeError):
+        print("raised")
+""",
+}  # the last two are made with pybind11 and nanobind
+
+
+def download(requirement: str, folder: Path) -> Path:
+    """Download a wheel of macOS for ARM64."""
+    what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", f"--python-version={sites.DEBIAN}"]
+    what += ["--implementation=cp", f"--abi=cp{sites.DEBIAN.replace('.', '')}", "--abi=abi3", requirement]
+    what += [f"--platform={tag}" for tag in PLATFORMS]
+    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=120)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.mark.parametrize("requirement", CASES)
+def test_exceptions_of_an_official_wheel(requirement: str, tmp_path: Path) -> None:
+    python = sites.find_python("macos", "aarch64")
+    made, exports = macos_modules.rewrap_libcxx(python)
+    provided = dataclasses.replace(python.provided, rewrapped=dict.fromkeys(libcxx.INSTALL_NAMES, exports))
+    python, site = dataclasses.replace(python, provided=provided), tmp_path / "site"
+    sites.copy_shim(python, site)
+    (site / sites.SHIMS / libcxx.SONAME).write_bytes(made.elf)
+    modules = sites.lay_out(download(requirement, tmp_path), site, python)
+    assert [one.unresolved for one in modules.values() if one.unresolved] == []
+    ended = sites.run(python, site, CASES[requirement])
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split() == ["raised", "raised"]
