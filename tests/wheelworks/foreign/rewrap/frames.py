@@ -17,7 +17,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Frame:
-    """An FDE: addresses of its function, personality's slot and LSDA (0: none), and its row after the prologue."""
+    """An FDE: addresses of its function, personality's slot and LSDA (0: none), and its row after the prologue.
+
+    That is the row before the first instruction that undoes it: an epilogue may have rows of its own.
+    """
 
     start: int
     size: int
@@ -67,6 +70,7 @@ class _Cie:
     lsdas: int
     personality: int
     row: Row
+    remembered: list[Row] = field(default_factory=list)
 
 
 def read_frame(data: bytes, base: int, address: int) -> Frame:
@@ -81,8 +85,9 @@ def read_frame(data: bytes, base: int, address: int) -> Frame:
     lsda = reader.take_pointer(cie.lsdas) if length else 0
     reader.at = rest
     row = Row(cie.row.register, cie.row.offset, dict(cie.row.saved))
-    _execute(reader, end, cie, row)
-    return Frame(start, size, cie.personality, lsda, row)
+    body: list[Row] = []
+    _execute(reader, end, cie, row, body)
+    return Frame(start, size, cie.personality, lsda, body[0] if body else row)
 
 
 def _read_cie(data: bytes, base: int, at: int) -> _Cie:
@@ -106,12 +111,13 @@ def _read_cie(data: bytes, base: int, at: int) -> _Cie:
         elif letter == "R":
             cie.pointers = encoding
     reader.at = instructions
-    _execute(reader, end, cie, cie.row)
+    _execute(reader, end, cie, cie.row, [])
     return cie
 
 
-def _execute(reader: _Reader, end: int, cie: _Cie, row: Row) -> None:
+def _execute(reader: _Reader, end: int, cie: _Cie, row: Row, body: list[Row]) -> None:
     while reader.at < end:
+        before = Row(row.register, row.offset, dict(row.saved))
         instruction = reader.take("B")
         kind, operand = instruction & 0xC0, instruction & 0x3F
         if kind == 0x80:  # a register lies at an offset
@@ -120,6 +126,18 @@ def _execute(reader: _Reader, end: int, cie: _Cie, row: Row) -> None:
             row.saved.pop(operand, None)
         elif kind == 0:
             _execute_extended(reader, operand, cie, row)
+        if instruction == 0x0A or _is_undone(before, row):
+            body.append(before)
+
+
+def _is_undone(before: Row, row: Row) -> bool:
+    """Return whether an instruction is part of an epilogue: a register is restored, or the frame given up."""
+    left_frame = before.register in (6, 29) and row.register not in (6, 29)
+    return (
+        left_frame
+        or len(row.saved) < len(before.saved)
+        or (row.offset < before.offset and row.register == before.register)
+    )
 
 
 def _execute_extended(reader: _Reader, operation: int, cie: _Cie, row: Row) -> None:
@@ -132,6 +150,13 @@ def _execute_extended(reader: _Reader, operation: int, cie: _Cie, row: Row) -> N
     elif operation in (0x0C, 0x0D, 0x0E):  # the CFA's register, offset, or both
         row.register = reader.take_unsigned() if operation != 0x0E else row.register
         row.offset = reader.take_unsigned() if operation != 0x0D else row.offset
+    elif operation == 0x06:  # a register has its old value again
+        row.saved.pop(reader.take_unsigned(), None)
+    elif operation == 0x0A:  # remember the row
+        cie.remembered.append(Row(row.register, row.offset, dict(row.saved)))
+    elif operation == 0x0B:  # and restore it
+        kept = cie.remembered.pop()
+        row.register, row.offset, row.saved = kept.register, kept.offset, kept.saved
     elif operation == 0x2E:  # the size of arguments (GNU)
         reader.take_unsigned()
     else:
