@@ -305,5 +305,6 @@ def test_without_frames_an_exception_ends_the_process(
     cpu: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wheelworks.foreign.rewrap.rewrapper.make_eh_frame", lambda image, address: None)
+    monkeypatch.setattr(macos_modules, "_made", {})
     with pytest.raises(AssertionError, match="terminat"):
         run_exceptions(cpu, tmp_path)
