@@ -101,7 +101,7 @@ def test_the_stable_abi_of_a_later_python(setuptools: str, tmp_path: Path, wheel
     assert ended.status == 0, ended.err
     assert [strip_name(one) for one in wheels] == ["cp312-abi3-win_arm64"]
     listed = wheelworks("build-wheels", project, "--list", "--target", "win_arm64", cache=wheelworks_cache)
-    assert "cp312-abi3-win_arm64" in "".join(listed.out.split()) and "1 wheels" in listed.out
+    assert "cp312-abi3-" in listed.out and "1 wheels, built from sample-1.0.tar.gz" in listed.out, listed.err
 
 
 def test_the_settings_of_cibuildwheel_reach_the_build(tmp_path: Path, wheelworks_cache: Path) -> None:
