@@ -69,6 +69,6 @@ def _build(system: System, cpu: str, folder: Path) -> None:
         "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()),
         "ZIG_LOCAL_CACHE_DIR": str(local),
     }
-    words: list[str | Path] = [*options, f"-Wl,-soname,{soname}", *list_sources(system), "-o", folder / soname]
+    words = [*options, f"-Wl,-soname,{soname}", *map(str, list_sources(system)), "-o", str(folder / soname)]
     run_checked([find_zig(), "cc", *words], "the shim library can't be built", lines=40, env=environment)
     remove_tree(local)

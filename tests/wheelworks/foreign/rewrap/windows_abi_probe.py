@@ -1,5 +1,7 @@
 """Run the cases of ``windows_abi.c`` in the CPython that loaded it, and print their results as JSON."""
 
+from __future__ import annotations
+
 import gc
 import json
 import sys
@@ -24,7 +26,7 @@ def try_members(kind: str) -> list[Any]:
     one.guard = 77
     one.number = -7
     one.size = 2**32 - 1
-    found = [one.number, one.guard, one.size, one.fixed]
+    found: list[Any] = [one.number, one.guard, one.size, one.fixed]
     for value in (2**31 - 1, 2**31):
         found.append(attempt(setattr, one, "number", value))
         found.append(one.number)
@@ -42,14 +44,15 @@ def count_in_threads(function: Callable[[], int]) -> list[int]:
     return [*found, function()]
 
 
-def collect_cycle(node_type: Any) -> int:
+def collect_cycle(node_type: Callable[[], Any]) -> int:
     """Make a cycle of objects and return how many of them the garbage collector frees."""
     one, other = node_type(), node_type()
     one.other, other.other = other, one
     before = abi.count_freed()
     del one, other
     gc.collect()
-    return int(abi.count_freed() - before)
+    freed: int = abi.count_freed() - before
+    return freed
 
 
 def run(kind: str) -> dict[str, Any]:

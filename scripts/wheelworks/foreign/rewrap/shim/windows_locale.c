@@ -21,6 +21,15 @@ EXPORT(setlocale, char *)(int category, const char *locale)
     return setlocale(categories[category], locale);
 }
 
+EXPORT(_wsetlocale, WCHAR *)(int category, const WCHAR *locale)
+{
+    static __thread WCHAR name[256];
+    char *narrow = copy_utf8(locale);
+    const char *result = locale && narrow == NULL ? NULL : w_setlocale(category, narrow);
+    free(narrow);
+    return result && copy_out(result, name, 256) < 256 ? name : NULL;
+}
+
 typedef struct { /* struct lconv of Windows: glibc's up to the signs' positions, then wide texts */
     char *texts[10];
     char numbers[8];

@@ -111,6 +111,41 @@ EXPORT(fputws, int)(const WCHAR *text, FILE *stream)
     return result;
 }
 
+/* Microsoft's C++ streams look into a FILE's buffer. glibc's is laid out otherwise: they get an empty one for each stream,
+   so that they read and write by function calls. */
+typedef struct buffer {
+    FILE *stream;
+    char *base, *position;
+    int count;
+    struct buffer *next;
+} StreamBuffer;
+
+EXPORT(_get_stream_buffer_pointers, int)(FILE *stream, char ***base, char ***position, int **count)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static StreamBuffer *buffers;
+    pthread_mutex_lock(&lock);
+    StreamBuffer *found = buffers;
+    while (found != NULL && found->stream != stream) {
+        found = found->next;
+    }
+    if (found == NULL && (found = calloc(1, sizeof(*found))) != NULL) {
+        found->stream = stream;
+        found->next = buffers;
+        buffers = found;
+    }
+    pthread_mutex_unlock(&lock);
+    if (found == NULL) {
+        return ENOMEM;
+    }
+    found->base = found->position = NULL;
+    found->count = 0;
+    *base = &found->base;
+    *position = &found->position;
+    *count = &found->count;
+    return 0;
+}
+
 /* ---- descriptors ---- */
 
 static const struct {
