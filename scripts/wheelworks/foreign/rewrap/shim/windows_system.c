@@ -254,3 +254,29 @@ EXPORT(BCryptGenRandom, int)(HANDLE algorithm, u8 *to, u32 count, u32 flags)
 {
     return fill_random(to, count) ? 0 : (int)0xC0000001; /* STATUS_UNSUCCESSFUL */
 }
+
+/* Providers of the older interface (wincrypt.h): one without keys, which only makes random bytes. */
+#define VERIFY_CONTEXT 0xF0000000u
+#define BAD_FLAGS 0x80090009u /* NTE_BAD_FLAGS */
+enum { PROVIDER = 1 };
+
+EXPORT(CryptAcquireContextW, BOOL)(u64 *to, const WCHAR *container, const WCHAR *name, u32 kind, u32 flags)
+{
+    if (flags != VERIFY_CONTEXT) {
+        return fail(BAD_FLAGS);
+    }
+    *to = PROVIDER;
+    return 1;
+}
+
+EXPORT(CryptAcquireContextA, BOOL)(u64 *to, const char *container, const char *name, u32 kind, u32 flags)
+{
+    return w_CryptAcquireContextW(to, NULL, NULL, kind, flags);
+}
+
+EXPORT(CryptGenRandom, BOOL)(u64 provider, u32 count, u8 *to)
+{
+    return fill_random(to, count) ? 1 : fail(ERROR_GEN_FAILURE);
+}
+
+EXPORT(CryptReleaseContext, BOOL)(u64 provider, u32 flags) { return 1; }
