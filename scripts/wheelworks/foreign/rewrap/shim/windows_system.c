@@ -258,11 +258,11 @@ EXPORT(BCryptGenRandom, int)(HANDLE algorithm, u8 *to, u32 count, u32 flags)
 /* Providers of the older interface (wincrypt.h): one without keys, which only makes random bytes. */
 #define VERIFY_CONTEXT 0xF0000000u
 #define BAD_FLAGS 0x80090009u /* NTE_BAD_FLAGS */
-enum { PROVIDER = 1 };
+enum { PROVIDER = 1, SILENT = 0x40 };
 
 EXPORT(CryptAcquireContextW, BOOL)(u64 *to, const WCHAR *container, const WCHAR *name, u32 kind, u32 flags)
 {
-    if (flags != VERIFY_CONTEXT) {
+    if ((flags & ~(u32)SILENT) != VERIFY_CONTEXT) {
         return fail(BAD_FLAGS);
     }
     *to = PROVIDER;
