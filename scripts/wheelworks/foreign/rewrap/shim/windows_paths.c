@@ -189,6 +189,22 @@ EXPORT(GetFinalPathNameByHandleW, u32)(HANDLE handle, WCHAR *to, u32 size, u32 f
     return copy_out(path, to, size);
 }
 
+/* FileNameInfo (2): a length in bytes and the name. Other kinds of information aren't supported. */
+EXPORT(GetFileInformationByHandleEx, BOOL)(HANDLE handle, u32 kind, u32 *to, u32 size)
+{
+    WCHAR name[4096];
+    u32 length = kind == 2 ? w_GetFinalPathNameByHandleW(handle, name, 4096, 0) : (u32)fail(ERROR_NOT_SUPPORTED);
+    if (length == 0 || length >= 4096) {
+        return 0;
+    }
+    if (size < 4 + 2 * length) {
+        return fail(ERROR_MORE_DATA);
+    }
+    *to = 2 * length;
+    memcpy(to + 1, name, 2 * length);
+    return 1;
+}
+
 EXPORT(GetDiskFreeSpaceExW, BOOL)(const WCHAR *path, u64 *available, u64 *total, u64 *left)
 {
     struct statvfs status;
