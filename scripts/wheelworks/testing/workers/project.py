@@ -142,7 +142,11 @@ class StepRunner:
             self.results, self.step["only"], self.step["skip"], [self.job / "project", self.folder, SITE]
         )
         with contextlib.redirect_stderr(Tee(sys.stderr)) as errors:
-            code = pytest.main([*self.words(), *options], [reporter])
+            try:
+                code = pytest.main([*self.words(), *options], [reporter])
+            except Exception as error:  # of pytest or a plugin, before any test
+                self.results.record_limit(f"pytest can't start: {type(error).__name__}: {error}")
+                return 0
         extensions.record_packages(self.path, self.step["packages"])
         if code == pytest.ExitCode.USAGE_ERROR:
             self.results.record_limit(f"pytest can't start: {errors.find_error()}")
