@@ -32,6 +32,7 @@ def replace_absent_plugins() -> list[str]:
     absent = [name for name in PLUGINS if not find_spec(name)]
     for name in [*absent, *(f"{name}.plugin" for name in absent)]:
         sys.modules[name] = module_from_spec(ModuleSpec(name, None))
+        sys.modules[name].__doc__ = "PYTEST_DONT_REWRITE"  # else pytest warns that it was imported before
     return absent
 
 
