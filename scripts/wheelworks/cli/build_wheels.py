@@ -145,7 +145,7 @@ def _list_wheels(source: Path, options: argparse.Namespace) -> int:
     table = console.create_table("", "wheel", "target", "is run on")
     for wheel in planned:
         ids = "\n".join(target.id for target in wheel.targets) or "any"
-        table.add_row(console.wrap_wheel_name(wheel.name), ids, _describe_ways(wheel, everywhere=options.how == "all"))
+        table.add_row(console.wrap_wheel_name(wheel.name), ids, _describe_ways(wheel, options.how))
     console.out.print(table)
     console.out.print(f"{len(planned)} wheels, built from {release}.tar.gz", markup=False)
     return 0
@@ -174,12 +174,12 @@ def _describe_release(release: str, planned: Sequence[targets.PlannedWheel]) -> 
     return {"sdist": f"{release}.tar.gz", "wheels": [wheel.record() for wheel in planned], "matrices": matrices}
 
 
-def _describe_ways(wheel: targets.PlannedWheel, *, everywhere: bool) -> str:
+def _describe_ways(wheel: targets.PlannedWheel, how: str) -> str:
     if not wheel.targets:
         return "no code to run"
-    known = {"emulated": "an emulated CPU", "cpython": "a real CPython"}  # the first that is available is the default
-    ways = [text for way, text in known.items() if way in wheel.ways]
-    return "\n".join(ways if everywhere else ways[:1]) or "nothing here"
+    known = {"emulated": "an emulated CPU", "cpython": "a real CPython"}  # "any": the first that is available
+    ways = [text for way, text in known.items() if way in wheel.ways and how in ("any", "all", way)]
+    return "\n".join(ways[:1] if how == "any" else ways) or "nothing here"
 
 
 def _wants_pure(options: argparse.Namespace) -> bool:

@@ -49,6 +49,8 @@ def test_everything_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ),
         (("--target", "manylinux_2_19_ppc64le"), ["a_b-1.0-", "manylinux_2_19_ppc64le", "a real CPython"]),
         (("--target", "manylinux_2_19_ppc64le"), ["a_b-1.0-", "manylinux_2_19_ppc64le", "nothing here"]),
+        (("--target", "win_arm64", "--how", "cpython"), ["a_b-1.0-", "win_arm64", "a real CPython"]),
+        (("--target", "win32", "--how", "cpython"), ["a_b-1.0-", "win32", "nothing here"]),
         (("--abi", "py3-none-any"), ["a_b-1.0-", "any", "no code to run"]),
     ],
 )
