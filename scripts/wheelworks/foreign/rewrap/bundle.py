@@ -92,11 +92,10 @@ def rewrap_files(files: Mapping[str, bytes], cpu: str, python: str, provided: Pr
     """Rewrap binaries, given by path in site-packages, for CPython ``python`` ("3.13") of Linux on a CPU.
 
     ``provided`` are the symbols of CPython, of the shim and of the system. Raises CannotRewrap for what isn't
-    understood: a part for another CPU, a library that isn't there, libraries that load each other; BadImage for what no
-    loader accepts.
+    understood: a part for another CPU, a library that isn't there; BadImage for what no loader accepts. Libraries may
+    load each other, as FreeType and HarfBuzz do in Pillow's wheels: glibc then starts one of them first, as dyld does.
     """
     natives = find_libraries(read_files(files, cpu))
-    check_cycles(natives)
     needed = {path for native in natives.values() for path in native.loads.values()}
     sonames = {path: make_soname(path) for path in sorted(needed)}
     targets = {path: rename(native, cpu) for path, native in natives.items()}
@@ -186,29 +185,6 @@ def _find_by_install_name(name: str, natives: Mapping[str, NativeFile]) -> list[
     """Return the libraries with an install name, or, if they say none, with the same file name."""
     same = [path for path, native in natives.items() if native.image.install_name == name]
     return same or [path for path in natives if posixpath.basename(path) == posixpath.basename(name)]
-
-
-def check_cycles(natives: Mapping[str, NativeFile]) -> None:
-    """Raise CannotRewrap for libraries that load each other: then no order of their initializers is right."""
-    done: set[str] = set()
-    for start in natives:
-        _walk(start, natives, done)
-
-
-def _walk(start: str, natives: Mapping[str, NativeFile], done: set[str]) -> None:
-    """Walk along loaded libraries, depth first and without recursion, since a wheel may have thousands."""
-    path, stack = [start], [iter(natives[start].loads.values())]
-    while stack:
-        following = next(stack[-1], None)
-        if following is None:
-            done.add(path.pop())
-            stack.pop()
-        elif following in path:
-            names = [*path[path.index(following) :], following]
-            raise CannotRewrap(f"libraries of the wheel load each other: {' -> '.join(names)}")
-        elif following not in done:
-            path.append(following)
-            stack.append(iter(natives[following].loads.values()))
 
 
 def make_soname(path: str) -> str:
