@@ -78,9 +78,9 @@ class BuildContext:
     """What all builds of one run share.
 
     ``sdist`` is the file that everything is built from, ``headers`` has those of each ABI's id, ``work`` is a temporary
-    folder, ``out`` the folder for the wheels, ``variables`` those that the user passes to the project's build.
-    ``allowed_missing`` are extension modules that wheels may lack, ``folder`` is the project's folder unless SOURCE is
-    an sdist.
+    folder, ``out`` the folder for the wheels, ``variables`` those that the user passes to the project's build, and
+    ``environments`` are the build environments by ABI. ``allowed_missing`` are extension modules that wheels may lack,
+    ``folder`` is the project's folder unless SOURCE is an sdist.
     """
 
     source: SourceTree
@@ -91,8 +91,13 @@ class BuildContext:
     work: Path
     out: Path
     variables: Mapping[str, str]
+    environments: Mapping[str, BuildEnvironment] = field(default_factory=dict)
     allowed_missing: frozenset[str] = frozenset()
     folder: Path | None = None
+
+    def select_abi(self, abi: Abi) -> BuildContext:
+        """Return the context with the environment for an ABI's builds: requirements may depend on the Python."""
+        return replace(self, environment=self.environments.get(abi.id, self.environment))
 
     def toolchain(self) -> manifest.Toolchain:
         """Return the versions that decide a wheel's bytes, besides its headers."""
@@ -114,7 +119,7 @@ def prepare_context(
     *,
     variables: Mapping[str, str] | None = None,
     python: str = "",
-    abis: Sequence[Abi] = (),
+    abis: Callable[[Path], Iterable[Abi]] | None = None,
     allowed_missing: Sequence[str] = (),
 ) -> BuildContext:
     """Prepare building ``path`` for the ABIs that ``abis`` returns for its tree.
@@ -136,7 +141,9 @@ def prepare_context(
     headers = {abi.id: _find_headers(abi, interpreter, update) for abi in wanted}
     constraints = find_constraints(tree.tree, variables)
     environments = {abi.id: _adapt_environment(environment, abi, interpreter, constraints, update) for abi in wanted}
-    return BuildContext(tree, archive, interpreter, headers, environment, work, out, variables, environments)
+    context = BuildContext(tree, archive, interpreter, headers, environment, work, out, variables, environments)
+    folder = path.resolve() if kind == "directory" else None
+    return replace(context, allowed_missing=frozenset(allowed_missing), folder=folder)
 
 
 def _adapt_environment(
@@ -189,7 +196,7 @@ def _install_build_environment(
     words = source.read_build_requirements(tree)
     constraints = find_constraints(tree, variables)
     environment = make_build_environment(python, parse_requirements(words), update, constraints)
-    backend = Backend(tree, environment, variables)
+    backend = Backend(tree, environment, {**_read_project_variables(tree, variables), **variables})
     try:
         more = backend.requires("wheel") | backend.requires("sdist")
     except BackendError as error:
@@ -201,15 +208,20 @@ def _install_build_environment(
     return replace(environment, requirements=tuple(every))
 
 
+def _read_project_variables(tree: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a project's [tool.cibuildwheel]: it may decide which requirements a build has."""
+    settings = cibuildwheel.read_settings(tree)
+    options = settings.select(f"cp{get_build_abi().nodot}-manylinux_x86_64") if settings else None
+    return options.variables("environment", variables) if options else {}
+
+
 def find_constraints(tree: Path, variables: Mapping[str, str]) -> list[Path]:
     """Return pip's constraint files for a project's build requirements, in its tree.
 
     They are those of PIP_CONSTRAINT and its like: the user's among ``variables``, else those in the environment of the
     project's [tool.cibuildwheel]. Raises WheelworksError for a file that the tree doesn't have.
     """
-    settings = cibuildwheel.read_settings(tree)
-    options = settings.select(f"cp{get_build_abi().nodot}-manylinux_x86_64") if settings else None
-    stated = {**(options.variables("environment", {}) if options else {}), **variables}
+    stated = {**_read_project_variables(tree, {}), **variables}
     names = {name: variable for variable in CONSTRAINT_VARIABLES for name in stated.get(variable, "").split()}
     for name, variable in names.items():
         if not (tree / name).is_file() or not (tree / name).resolve().is_relative_to(tree.resolve()):

@@ -112,7 +112,8 @@ def test_the_settings_of_cibuildwheel_reach_the_build(tmp_path: Path, wheelworks
     )
     setup = (
         "import os\nfrom setuptools import Extension, setup\n"
-        "setup(ext_modules=[Extension('sample', ['sample.c'], define_macros=[('ANSWER', os.environ['ANSWER'])])])\n"
+        "macros = [('ANSWER', os.environ.get('ANSWER', '0'))]\n"
+        "setup(ext_modules=[Extension('sample', ['sample.c'], define_macros=macros)])\n"
     )
     source = projects.module("return PyLong_FromLong(1);", "const char *answer = STRING(ANSWER);")
     source = source.replace("#include", '#define TEXT(x) #x\n#define STRING(x) "answer=" TEXT(x)\n#include', 1)
