@@ -51,7 +51,7 @@ def test_files_that_contributing_names_exist() -> None:
 
 def test_pages_show_commands() -> None:
     assert len(calls()) > 40 and len(contributing()) > 15
-    assert len(PAGES) == 13
+    assert len(PAGES) == 14
 
 
 def test_every_other_line_is_known() -> None:

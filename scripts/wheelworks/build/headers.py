@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wheelworks.core import interpreters, process
+from wheelworks.core import debian, process
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cached_folder, remove_tree
 from wheelworks.core.targets import Abi
@@ -101,13 +101,13 @@ def fetch_debian_headers(version: str) -> Path:
 
 def _download_package(version: str, folder: Path) -> None:
     missing = f"no headers of CPython {version} on this machine"
-    hint = INSTALL_HINT.format(version=version) + interpreters.MMDEBSTRAP_HINT
-    if version not in interpreters.DEBIAN_SUITES or not shutil.which("mmdebstrap"):
+    hint = INSTALL_HINT.format(version=version) + debian.MMDEBSTRAP_HINT
+    if version not in debian.DEBIAN_SUITES or not shutil.which("mmdebstrap"):
         raise WheelworksError(missing, hint)
     hook = f'cd "$1" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download libpython{version}-dev'
     archive = folder / "root.tar"
-    suite = interpreters.DEBIAN_SUITES[version]
-    command = interpreters.make_mmdebstrap_command("custom", suite, f"--customize-hook={hook}")
+    suite = debian.DEBIAN_SUITES[version]
+    command = debian.make_mmdebstrap_command("custom", suite, f"--customize-hook={hook}")
     ended = process.run([*command[:-1], archive], timeout=600)
     if ended.status != 0:
         lines = [line for line in ended.output.splitlines() if line.startswith("E:")]

@@ -9,8 +9,8 @@ from pathlib import Path
 from wheelworks.cli import _page, _project, _running
 from wheelworks.cli._command import create_parser
 from wheelworks.core import console
+from wheelworks.core.debian import DEBIAN_SUITES
 from wheelworks.core.errors import UsageError
-from wheelworks.core.interpreters import DEBIAN_SUITES
 
 VERSIONS = ", ".join(DEBIAN_SUITES)
 EPILOG = f"""\

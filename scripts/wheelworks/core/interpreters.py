@@ -1,4 +1,4 @@
-"""Find CPythons on this machine and in Debian's archive: to run build backends, and to test wheels under.
+"""Find CPythons on this machine: to run build backends, and to test wheels under.
 
 python-discovery looks at this interpreter, PATH, uv's installations and the Windows registry; pyenv's are added here.
 """
@@ -80,6 +80,13 @@ def list_installed_pythons() -> Mapping[str, Path]:
     """Return the program of the newest release of each CPython of this machine, by version: "3.13", "3.13t"."""
     newest = _select_newest(_iter_installed("cpython>=3.11"))
     return {f"3.{minor}" + ("t" if free else ""): program for (minor, free), program in sorted(newest.items())}
+
+
+def list_installed() -> list[Python]:
+    """Return the newest release of each installed CPython that wheels are built for, the oldest version first."""
+    newest = _select_newest(_iter_installed(f"cpython>={load_abis()[0].python}"))
+    known = {(abi.minor, abi.free_threaded) for abi in load_abis()}
+    return [_describe_python(newest[key]) for key in sorted(newest.keys() & known)]
 
 
 def choose_wheel(wheels: Iterable[Path], python: Python) -> Path | None:
@@ -209,31 +216,3 @@ def list_build_pythons() -> tuple[BuildPython, ...]:
 def _describe_build_python(info: python_discovery.PythonInfo) -> BuildPython:
     version = ".".join(map(str, info.version_info[:3]))
     return BuildPython(Path(info.system_executable or info.executable), version, Path(info.system_include))
-
-
-# --- Debian's archive as a source of CPython --------------------------------------------------------------------------
-
-DEBIAN_SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "unstable", "3.15": "unstable"}
-_MISSING_ARCHITECTURES = {"bookworm": {"riscv64", "loong64"}, "trixie": {"loong64"}}  # by Debian's names
-
-MMDEBSTRAP_HINT = """apt-get install --no-install-recommends mmdebstrap uidmap gpg debian-archive-keyring
-(an ordinary user also needs a line in /etc/subuid and /etc/subgid; adduser writes them)"""
-
-
-def list_debian_versions(architecture: str) -> list[str]:
-    """Return the CPython versions that Debian has for an architecture, the oldest first."""
-    lacking = {suite for suite, architectures in _MISSING_ARCHITECTURES.items() if architecture in architectures}
-    having = [version for version, suite in DEBIAN_SUITES.items() if suite not in lacking]
-    return sorted(having, key=lambda version: int(version.partition(".")[2]))
-
-
-def make_mmdebstrap_command(variant: str, suite: str, *options: str) -> list[str]:
-    """Return mmdebstrap's command line, which writes a tar file to stdout.
-
-    mmdebstrap chooses the mirror, and has apt check the archive's signature.
-    """
-    # Mirrors that serve a frozen state of the archive keep its signature, but its validity date has passed.
-    common = [f"--variant={variant}", "--format=tar", '--aptopt=Acquire::Check-Valid-Until "false"']
-    # Without -updates and -security a suite changes a few times a year only, and no further archive may be down.
-    common += ["--setup-hook=sed -i '/-updates\\|-security/d' \"$1/etc/apt/sources.list\""]
-    return ["mmdebstrap", *common, *options, suite, "-"]

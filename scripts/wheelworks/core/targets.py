@@ -21,6 +21,7 @@ from packaging.tags import Tag
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from wheelworks.core.debian import DEBIAN_SUITES
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.wheel import parse_wheel_name
 
@@ -248,8 +249,6 @@ class PlannedWheel:
     @property
     def ways(self) -> set[str]:
         """How the building machine can run it: as its targets say, if Debian has its CPython."""
-        from wheelworks.core.interpreters import DEBIAN_SUITES  # it imports this module
-
         found = {way for target in self.targets for way in target.run}
         known = {"abi3", *(f"cp{python.replace('.', '')}" for python in DEBIAN_SUITES)}
         return found if known & {tag.abi for tag in self.tags} else found - {"cpython"}

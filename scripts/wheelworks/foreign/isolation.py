@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wheelworks.core import process
+from wheelworks.core.debian import DEBIAN_SUITES
 from wheelworks.core.files import get_cached_folder
-from wheelworks.core.interpreters import DEBIAN_SUITES
 from wheelworks.foreign import namespace_init
 from wheelworks.foreign.cpus import CPUS, Cpu, binfmt_rule, is_host
 from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs, choose_recipe, die_with_parent, make_rootfs

@@ -15,8 +15,9 @@ from typing import Literal
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
+from wheelworks.core.debian import DEBIAN_SUITES, list_debian_versions
 from wheelworks.core.errors import UsageError
-from wheelworks.core.interpreters import DEBIAN_SUITES, list_debian_versions, list_installed_pythons
+from wheelworks.core.interpreters import list_installed_pythons
 from wheelworks.core.tags import parse_platform
 from wheelworks.core.wheel import WheelName
 from wheelworks.foreign.cpus import CPUS, Cpu, find_cpu, is_host, recognize_cpu

@@ -16,10 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from wheelworks.core import interpreters
+from wheelworks.core.debian import DEBIAN_SUITES, MMDEBSTRAP_HINT, make_mmdebstrap_command
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import get_cached_folder
-from wheelworks.core.interpreters import DEBIAN_SUITES, MMDEBSTRAP_HINT
 from wheelworks.foreign.cpus import Cpu
 from wheelworks.foreign.namespace_init import MOUNT_POINTS
 
@@ -108,7 +107,7 @@ def _keep(recipe: Recipe) -> Path:
 def mmdebstrap_command(recipe: Recipe) -> list[str]:
     """Return mmdebstrap's command line, which writes the root as a tar file to standard output."""
     options = [f"--architectures={recipe.architecture}", f"--include={','.join(recipe.packages)}"]
-    return interpreters.make_mmdebstrap_command("extract", recipe.suite, *options)
+    return make_mmdebstrap_command("extract", recipe.suite, *options)
 
 
 def die_with_parent(command: list[str], signal: str = "KILL") -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks.cli import _page, _running
-from wheelworks.core import interpreters
+from wheelworks.core import debian
 from wheelworks.core.wheel import parse_wheel_name
 
 
@@ -29,9 +29,9 @@ def test_the_oldest_cpython_that_there_is(
 
 
 def test_what_debian_has_for_a_cpu() -> None:
-    assert interpreters.list_debian_versions("arm64") == list(interpreters.DEBIAN_SUITES)
-    assert interpreters.list_debian_versions("riscv64")[0] == "3.13"
-    assert interpreters.list_debian_versions("loong64") == ["3.14", "3.15"]
+    assert debian.list_debian_versions("arm64") == list(debian.DEBIAN_SUITES)
+    assert debian.list_debian_versions("riscv64")[0] == "3.13"
+    assert debian.list_debian_versions("loong64") == ["3.14", "3.15"]
 
 
 @pytest.mark.parametrize(("text", "says"), [("{", "manifest.json: no manifest of this version"), (None, "")])

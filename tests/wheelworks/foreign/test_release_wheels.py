@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from wheelworks.core import interpreters
+from wheelworks.core import debian
 from wheelworks.core.wheel import open_wheel
 from wheelworks.foreign.cpus import find_cpu
 from wheelworks.foreign.pythons import NO_FREE_THREADED, find_runtime
@@ -46,7 +46,7 @@ def function_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("age", AGES)
 @pytest.mark.parametrize("cpu", CPUS)
 def test_the_functions_under_a_real_cpython(cpu: str, age: str, release: Path, function_tests: Path) -> None:
-    versions = interpreters.list_debian_versions(find_cpu(cpu).debian)
+    versions = debian.list_debian_versions(find_cpu(cpu).debian)
     python, abi = (versions[0], "cp311-abi3") if age == "oldest" else (versions[-1], "cp315-abi3.abi3t")
     (wheel,) = release.glob(f"*-{abi}-*{cpu}.whl")
     verdict = run_wheel(open_wheel(wheel), find_runtime(cpu, python), tests="package", tests_folder=function_tests)
