@@ -52,7 +52,7 @@ class DriverSettings:
     ``python`` their version ("311", "314t"), ``source`` the tree that is built, ``allowed`` the folders that headers
     and libraries may come from, ``work`` a folder for the driver's own files, ``log`` the file that it appends events
     to. The file ``libc_marker`` exists if this target's libc has been linked before. ``forwarders`` is a folder of
-    headers for names in Windows' case, or "".
+    headers for names in Windows' case, or "". ``ms_extensions`` says that the source is in Microsoft's C.
     """
 
     target: str
@@ -69,6 +69,7 @@ class DriverSettings:
     log: str
     libc_marker: str
     forwarders: str = ""
+    ms_extensions: bool = False
 
     def write(self, path: Path) -> None:
         """Write the settings for the driver to read."""

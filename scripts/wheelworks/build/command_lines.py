@@ -29,9 +29,8 @@ ENTRY_FLAG = "-Wl,-e,wheelworks_entry"
 # PEP 489 (names beyond ASCII in Punycode: PyInitU_), PEP 793
 _ENTRY_POINTS = ("PyInit_", "PyInitU_", "PyModExport_", "PyModExportU_")
 _ENTRY = Path(__file__).with_name("shim") / "entry.c"
-# #pragma comment(lib, ...) and __int64, as in GCC for Windows; and a warning only where Microsoft's compiler has one
-# (C4013), whose headers declare more functions, such as _getpid.
-_AS_MSVC = ("-fms-extensions", "-Wno-error=implicit-function-declaration")
+# A warning only where Microsoft's compiler has one (C4013), whose headers declare more functions, such as _getpid.
+_AS_MSVC = ("-Wno-error=implicit-function-declaration",)
 # 32-bit Arm's tables for C++ exceptions name functions of a library, in C too.
 _NO_UNWINDING = ("-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
 _SHARED_LIBRARY = {
@@ -65,6 +64,7 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         "-fwrapv",  # as CPython is compiled: signed overflow is defined
         *(_NO_UNWINDING if settings.cpu == "arm" and language == "cc" else ()),
         *(_AS_MSVC if settings.os == "windows" else ()),
+        *(("-fms-extensions",) if settings.ms_extensions else ()),
         f"-I{settings.include}",
         *parsed.flags,
         *(["-idirafter", settings.forwarders] if settings.forwarders else []),

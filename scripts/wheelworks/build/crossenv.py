@@ -20,6 +20,7 @@ from typing import Any
 from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import CONSTRAINT_VARIABLES, BuildContext, make_environment
 from wheelworks.build.plan import WheelSettings
+from wheelworks.build.windows_names import uses_microsoft_extensions, write_forwarding_headers
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.zig import find_zig, find_zig_cache
 
@@ -256,4 +257,5 @@ def _driver_settings(context: BuildContext, target: Target, abi: Abi) -> DriverS
         log=str(log_path(target, abi, context.work)),
         libc_marker=str(find_zig_cache() / f"linked-{target.compiler}"),
         forwarders=str(forwarders or ""),
+        ms_extensions=windows and uses_microsoft_extensions(tree),
     )

@@ -17,6 +17,8 @@ _HEADERS = Path("lib", "libc", "include", "any-windows-any")
 _SOURCES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".hh", ".hxx", ".inc", ".pyx", ".pxd", ".pxi", ".py", ".def")
 _LARGEST = 8 << 20  # bytes; no source that a person wrote is longer
 _HEADER_NAME = re.compile(rb"[\w+-][\w+./\\-]*\.h(?:pp)?\b")
+# `#pragma comment(lib, ...)` and what else of Microsoft's C clang accepts with -fms-extensions only.
+_MICROSOFT = re.compile(rb"#\s*pragma\s+comment\b|\b(?:__pragma|__int(?:8|16|32|64)|__uuidof|__if_(?:not_)?exists)\b")
 
 
 def write_forwarding_headers(tree: Path, zig: str, into: Path) -> Path | None:
@@ -38,11 +40,23 @@ def write_forwarding_headers(tree: Path, zig: str, into: Path) -> Path | None:
 
 def find_header_names(tree: Path) -> set[str]:
     """Return every text in the sources of a tree that looks like a header's name."""
-    found: set[bytes] = set()
+    found = (name for text in _read_sources(tree) for name in _HEADER_NAME.findall(text))
+    return {name.decode("utf-8", "replace") for name in set(found)}
+
+
+def uses_microsoft_extensions(tree: Path) -> bool:
+    """Return whether a source of a tree is written in Microsoft's C, such as ``#pragma comment(lib, ...)``.
+
+    Without need clang's -fms-extensions isn't passed: it changes the code of CPython's own headers (the intrinsic
+    __readgsqword of ``_Py_ThreadId`` in place of MinGW's function).
+    """
+    return any(_MICROSOFT.search(text) for text in _read_sources(tree))
+
+
+def _read_sources(tree: Path) -> Iterator[bytes]:
     for path in tree.rglob("*"):
         if path.suffix.lower() in _SOURCES and path.is_file() and path.stat().st_size <= _LARGEST:
-            found.update(_HEADER_NAME.findall(path.read_bytes()))
-    return {name.decode("utf-8", "replace") for name in found}
+            yield path.read_bytes()
 
 
 def _list_headers(folder: Path) -> Iterator[str]:
