@@ -115,7 +115,7 @@ def test_the_settings_of_cibuildwheel_reach_the_build(tmp_path: Path, wheelworks
         "macros = [('ANSWER', os.environ.get('ANSWER', '0'))]\n"
         "setup(ext_modules=[Extension('sample', ['sample.c'], define_macros=macros)])\n"
     )
-    source = projects.module("return PyLong_FromLong(1);", "const char *answer = STRING(ANSWER);")
+    source = projects.module("return PyLong_FromLong(1);", "const char *marker = STRING(ANSWER);")
     source = source.replace("#include", '#define TEXT(x) #x\n#define STRING(x) "answer=" TEXT(x)\n#include', 1)
     project = projects.sample(tmp_path / "p", source, setup, **{"pyproject.toml": text})
     ended, wheels = build(project, wheelworks_cache, "--target", "win_arm64", "--env", "BASE=3")

@@ -80,13 +80,17 @@ assert msgpack.unpackb(msgpack.packb(value)) == value and msgpack.Packer.__modul
     "cffi": (
         ["cffi==2.1.1", "pycparser"],
         """
-import cffi
+import cffi, _cffi_backend
 ffi = cffi.FFI()
 ffi.cdef("struct point { int x; double y; };")
 point = ffi.new("struct point *", {"x": 3, "y": 0.5})
 assert (point.x, point.y, ffi.sizeof("struct point")) == (3, 0.5, 16)
-ffi.cdef("double ldexp(double, int);")
-assert ffi.dlopen("libm.so.6").ldexp(1.5, 3) == 12.0
+ffi.cdef("double hypot(double, double); double _hypot(double, double);")
+if hasattr(_cffi_backend, "getwinerror"):  # compiled for Windows, where LoadLibrary knows no libm.so.6
+    found = ffi.dlopen("ucrtbase.dll")._hypot
+else:
+    found = ffi.dlopen("libm.so.6").hypot
+assert found(3.0, 4.0) == 5.0
 """,
     ),
     "cryptography": (
