@@ -13,6 +13,7 @@ from tests.fixtures import commands, downloads
 
 ROOT = Path(__file__).parents[1]
 SLOW = ("integration", "exhaustive")
+SLOWEST = "release"
 collect_ignore = ["projects"]  # projects of their own, whose tests are run by tests
 
 
@@ -33,12 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="also build by cibuildwheel for this CPU, under qemu: aarch64; repeatable",
     )
     parser.addoption("--integration", action="store_true", help="also run the slow tests: real builds, real wheels")
-    parser.addoption("--release", action="store_true", help="run every test: also those that CI leaves out")
+    parser.addoption("--release", action="store_true", help="also run the slow tests and what only releases wait for")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    left_out = ", ".join(_choose_left_out(config)) or "none"
-    return f"kinds of tests left out: {left_out} (--integration runs all but release, --release runs all)"
+    if config.getoption("--release"):
+        return "kinds of tests: fast, exhaustive, integration, release"
+    if config.getoption("--integration"):
+        return "kinds of tests: fast, exhaustive, integration; left out: release (minutes each): --release"
+    return "kinds of tests: fast; left out: exhaustive, integration (real builds, real wheels): --integration; release"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -58,7 +62,10 @@ def _left_out(item: pytest.Item, config: pytest.Config) -> bool:
     if config.getoption("--only-wheels"):
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         return parameters.get("speedups") not in config.getoption("--wheel")
-    return any(item.get_closest_marker(kind) for kind in _choose_left_out(config))
+    if config.getoption("--release"):
+        return False
+    kinds = (SLOWEST,) if config.getoption("--integration") else (*SLOW, SLOWEST)
+    return any(item.get_closest_marker(kind) for kind in kinds)
 
 
 @pytest.fixture(scope="session")

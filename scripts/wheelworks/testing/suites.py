@@ -37,7 +37,7 @@ UNSUPPORTED = "wheelworks: unsupported: "  # precedes the reason in a line that 
 FAULTHANDLER = ("Fatal Python error: ", "Timeout (")  # begin the tracebacks of faulthandler
 
 # Values of pytest's option -m. Tests that need compilers, downloads or emulators don't run in an environment.
-EXHAUSTIVE = "not integration"
+EXHAUSTIVE = "not integration and not release"
 QUICK = f"{EXHAUSTIVE} and not exhaustive"
 
 

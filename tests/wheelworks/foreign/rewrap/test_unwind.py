@@ -252,9 +252,13 @@ def compile_dwarf(cpu: str, folder: Path) -> dict[str, frames.Frame]:
     flags = ["-fasynchronous-unwind-tables"]
     flags += ["-c", "-femit-dwarf-unwind=always"] if cpu == X86 else []
     path = macos_modules.compile_module("macos_exceptions.cpp", cpu, folder, *flags)
-    binary = lief.MachO.parse(str(path)).at(0)
+    parsed = lief.MachO.parse(str(path))
+    assert parsed is not None
+    binary = parsed.at(0)
+    assert binary is not None
     names = {symbol.value: str(symbol.name)[1:] for symbol in binary.symbols if str(symbol.name).startswith("_")}
     section = binary.get_section("__eh_frame")
+    assert section is not None
     data, base = bytes(section.content), section.virtual_address
     found, at = {}, 0
     while at + 8 <= len(data):
