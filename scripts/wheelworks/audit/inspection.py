@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 import wheelworks
-from wheelworks.audit import archive, code, extension, hardening, imports, sdist, wheel
+from wheelworks.audit import archive, code, extension, hardening, imports, libraries, sdist, wheel
 from wheelworks.audit.findings import FileAudit, Finding, sanitize
 from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, MemberContent, NativeFile, Policy
 from wheelworks.core import binary, process
@@ -41,12 +41,12 @@ NAME_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
 WHEEL_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
     archive.check_record, archive.check_metadata, archive.check_wheel_file, archive.check_licence_files,
     archive.check_sboms, archive.check_entry_points, extension.check_extension_present, extension.check_pure_wheel,
-    extension.check_universal_halves, extension.check_suffix,
+    extension.check_universal_halves, extension.check_suffix, libraries.check_libraries,
 )  # fmt: skip
 # A binary in which one of these finds something isn't checked further.
 FIRST_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (extension.check_damage, extension.check_machine)
 BINARY_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (
-    extension.check_entry_point, extension.check_exports, imports.check_libraries, imports.check_symbol_versions,
+    extension.check_entry_point, extension.check_exports, imports.check_symbol_versions,
     imports.check_undefined_symbols, imports.check_stable_abi, hardening.check_macos_version,
     hardening.check_signature, hardening.check_stack, hardening.check_text_relocations,
     hardening.check_writable_code, hardening.check_pe_flags, hardening.check_relro, hardening.check_rpath,
@@ -93,6 +93,8 @@ def _run_checks(audited: AuditedWheel, opened: zipfile.ZipFile, packed: int) -> 
 
 def _check_member(content: MemberContent, audited: AuditedWheel) -> Iterator[Finding]:
     audited.hashes[content.name] = (content.sha256, content.size)
+    if content.loading_code and sum(map(len, audited.loading_code.values())) < wheel.MOST_CODE:
+        audited.loading_code[content.name] = content.loading_code
     if content.path:
         yield Finding("W024", content.path, sanitize(content.name))
     if content.is_binary:
@@ -113,6 +115,8 @@ def _check_binary(content: MemberContent, audited: AuditedWheel) -> Iterator[Fin
         start = parsed.fat_offset if isinstance(parsed, lief.MachO.Binary) else 0
         native = NativeFile(audited, content.name, data[start:] if start else data, parsed, facts, machines)
         wrong = [finding for check in FIRST_CHECKS for finding in check(native)]
+        if not wrong:
+            audited.linkages.append(native.linkage)
         yield from wrong[:1] or (finding for check in BINARY_CHECKS for finding in check(native))
     if not readable:
         audited.natives.append((content.name, Binary("", "", {}, ())))

@@ -19,6 +19,7 @@ from functools import cached_property
 from wheelworks.audit import platforms
 from wheelworks.audit.disassembly import CodeRegion, find_code_regions
 from wheelworks.audit.findings import Finding, sanitize
+from wheelworks.audit.linkage import Linkage, read_links
 from wheelworks.core.archive import Limits
 from wheelworks.core.binary import SUFFIXES, Binary, Parsed
 from wheelworks.core.tags import Platform, parse_platforms
@@ -49,6 +50,14 @@ _LITERALS = {
 # Folders of the images that wheels are built in. Not searched for in binaries: their static libraries may contain them.
 _IMAGES = re.compile(rb"(?:(?<=-[IL])|(?<![\w.)}\]-]))/(?:io|build|opt/_internal)/[\w.@+-]+/[ -~]{1,120}")
 _GENERATED = re.compile(r"(^|/)(__config__\.py|direct_url\.json|DELVEWHEEL|[^/]+\.(pc|cmake|la|pyc))$")
+# Python code that loads libraries by itself, or adds to the folders that the loader searches.
+_LOADING_CODE = re.compile(
+    rb"\b(add_dll_directory|CDLL|WinDLL|OleDLL|PyDLL|(cdll|windll)\.|LoadLibrary\w*|load_library|dlopen|AddDllDirectory"
+    rb"|setdlopenflags|RTLD_GLOBAL)"
+)
+_CODE = (".py", ".pth")
+_LARGEST_CODE = 1 << 20  # of one file of Python code
+MOST_CODE = 8 << 20  # of those that load libraries, together
 # The end of a module's file name, before .so, that distinguishes it from a plain library (PEP 3149, PEP 384, PEP 803).
 _MODULE_INFIX = re.compile(r"abi3t?|(cpython-|cp|pypy|graalpy).*")
 
@@ -86,6 +95,8 @@ class AuditedWheel:
     hashes: dict[str, tuple[str, int]] = field(default_factory=dict)  # by member: SHA-256 as in RECORD, and bytes
     texts: dict[str, bytes] = field(default_factory=dict)  # the members below .dist-info
     natives: list[tuple[str, Binary]] = field(default_factory=list)
+    linkages: list[Linkage] = field(default_factory=list)
+    loading_code: dict[str, bytes] = field(default_factory=dict)  # Python files that load libraries
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -166,6 +177,11 @@ class NativeFile:
         """The sections with instructions."""
         return find_code_regions(self.parsed)
 
+    @cached_property
+    def linkage(self) -> Linkage:
+        """What the loader does with it. It may be kept longer than this object."""
+        return Linkage(self.member, self.facts, self.platforms, read_links(self.parsed), bool(self.module))
+
     @property
     def module(self) -> str:
         """The name of the extension module; "" for a plain library or a program."""
@@ -206,7 +222,10 @@ def check_limits(entries: tuple[ArchiveEntry, ...], packed: int) -> Iterator[Fin
 
 @dataclass(frozen=True)
 class MemberContent:
-    """A member that was read: its hash as in RECORD, its size, its bytes where a check needs them, a build path."""
+    """A member that was read: its hash as in RECORD, its size, its bytes where a check needs them, and a build path.
+
+    ``loading_code`` is the text of Python code that loads libraries.
+    """
 
     name: str
     sha256: str
@@ -214,6 +233,7 @@ class MemberContent:
     data: bytes | None
     is_binary: bool
     path: str
+    loading_code: bytes = b""
 
 
 def read_members(archive: zipfile.ZipFile, wheel: AuditedWheel) -> Iterator[MemberContent]:
@@ -240,7 +260,8 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> 
             if not size:
                 is_binary = bool(_BINARY.match(piece))
                 patterns = _path_patterns(info.filename, is_binary=is_binary)
-                keep = info.file_size <= (LARGEST_BINARY if is_binary else most)
+                text = max(most, _LARGEST_CODE if info.filename.endswith(_CODE) else 0)
+                keep = info.file_size <= (LARGEST_BINARY if is_binary else text)
             size += len(piece)
             digest.update(piece)
             path = path or _find_build_path(tail + piece, patterns)
@@ -251,7 +272,10 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> 
         raise zipfile.BadZipFile(f"{sanitize(info.filename)} does not have its declared size")
     sha256 = "sha256=" + base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
     data = b"".join(pieces) if keep or not size else None
-    return MemberContent(info.filename, sha256, size, data, is_binary, path)
+    if data is None or is_binary or not info.filename.endswith(_CODE):
+        return MemberContent(info.filename, sha256, size, data, is_binary, path)
+    code = data if _LOADING_CODE.search(data) else b""
+    return MemberContent(info.filename, sha256, size, data if most or not size else None, is_binary, path, code)
 
 
 def _path_patterns(name: str, *, is_binary: bool) -> Sequence[re.Pattern[bytes]]:

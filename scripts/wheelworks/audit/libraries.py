@@ -1,0 +1,213 @@
+"""Check that the loader finds every library that a binary needs: in the system, or where it lies in the wheel."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from wheelworks.audit import archive, platforms
+from wheelworks.audit.findings import Finding, abbreviate, sanitize
+from wheelworks.audit.linkage import Library, Linkage, Need
+from wheelworks.audit.loading import (
+    SITE_PACKAGES,
+    Chain,
+    Loader,
+    find_folder,
+    leads_outside,
+    list_search_folders,
+    make_loaders,
+)
+from wheelworks.audit.symbol_lists import find_api_set, load_api_sets
+from wheelworks.audit.wheel import AuditedWheel
+
+_PYTHON_DLL = re.compile(r"(?:lib)?python(\d+)(t?)(_d)?\.dll")
+_PYPY_DLL = re.compile(r"libpypy\d[\w.]*-c\.dll")
+_DEBUG_DLL = re.compile(r"(ucrtbased|(vcruntime|msvcp|concrt|vccorlib|mfc|msvcr)\d+(_\w+)?d)\.dll")
+_MSVC_DLL = re.compile(r"(msvcp|msvcr|vcomp|concrt|vccorlib|mfc|atl|vcamp)\d+(_\w+)?\.dll|vcruntime140_threads\.dll")
+_GLIBC_LOADER = re.compile(r"ld-(linux|musl)\S*\.so\.\d|ld64\.so\.\d")
+_MUSL_LIBC = re.compile(r"libc\.(musl-\w+\.so\.1|so)|ld-musl-\w+\.so\.1")
+_LIBPYTHON = re.compile(r"libpython3[\w.]*\.(so|dylib)|Python$")
+_APPLE_FOLDERS = ("/usr/lib/", "/System/Library/")
+_RELATIVE_PATHS = ("@loader_path", "@rpath", "@executable_path")
+_HASH = re.compile(r"-[0-9a-f]{6,}$")  # what auditwheel and delvewheel append to the names of libraries
+_LEAST_NAME = 4  # letters of a project's name that a library's must contain, to be taken for that project's
+
+
+@dataclass
+class _Missing:
+    """A library that some loads didn't find: the binaries that need it, and the chain of the first of them."""
+
+    library: Library
+    chain: Chain
+    members: set[str] = field(default_factory=set)
+
+
+def check_libraries(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W108 to W111, W121, W122: each library must be promised by the platform tag, or be found in the wheel."""
+    for loader in make_loaders(wheel):
+        for missing in _list_missing(loader, wheel):
+            code, why = _judge(missing, loader, wheel)
+            if code:
+                evidence = f"{sanitize(missing.library.name)}{why}{_name_others(missing)}"
+                yield Finding(code, evidence, missing.chain[0].member)
+        if not loader.is_complete:
+            yield Finding("W122", "too many libraries need each other: the search was given up")
+
+
+def _list_missing(loader: Loader, wheel: AuditedWheel) -> Iterator[_Missing]:
+    """Yield the libraries that the system doesn't promise and that at least one load didn't find, each once."""
+    found: dict[tuple[str, Need], _Missing] = {}
+    for load in loader.loads:
+        for binary, library, chain in load.missing:
+            if library.need is not Need.WEAK and binary.platforms and _find_fault(library.name, binary, wheel):
+                one = found.setdefault((library.name, library.need), _Missing(library, chain))
+                one.members.add(binary.member)
+    for key in sorted(found, key=lambda key: (key[0], key[1].value)):
+        yield found[key]
+
+
+def _judge(missing: _Missing, loader: Loader, wheel: AuditedWheel) -> tuple[str, str]:
+    """Return the code and the reason; no code if the wheel's Python code loads the library."""
+    library, chain = missing.library, missing.chain
+    folders = list_search_folders(chain)
+    bundled = loader.find_bundled(library.name)
+    if bundled is None:
+        return _judge_foreign(missing, folders, wheel)
+    if _is_loaded_by_code(bundled, wheel):
+        return "", ""
+    place = _show_folder(find_folder(bundled))
+    shown = f", which lies in {place} as {sanitize(bundled.file_name)}"
+    if library.need is Need.DELAYED:
+        return "W122", f"{shown}, and is loaded at its first use"
+    if _is_found_elsewhere(missing, loader):
+        return "W122", f"{shown}, and is found only if another module of the wheel has loaded it before"
+    if wheel.loading_code:
+        return "W122", f"{shown}; Python code of the wheel loads libraries, but doesn't name this one or its folder"
+    return "W121", f"{shown}; the loader searches {_show_folders(folders)}"
+
+
+def _judge_foreign(missing: _Missing, folders: list[str], wheel: AuditedWheel) -> tuple[str, str]:
+    fault = _find_fault(missing.library.name, missing.chain[0], wheel)
+    assert fault is not None  # else it wouldn't be missing
+    if fault[0] not in ("W108", "W111"):
+        return fault
+    if missing.library.need is Need.DELAYED:
+        return "W122", f"{fault[1]}; it is loaded at its first use"
+    required = list(_list_required(wheel))
+    if required and leads_outside(folders, wheel):
+        return "W122", f": the loader searches the folder of another project for it, {_show_folders(folders)}"
+    if owner := _find_owner(missing.library.name, required):
+        return "W122", f": {owner}, which the wheel requires, may have loaded it before"
+    return fault
+
+
+def _is_found_elsewhere(missing: _Missing, loader: Loader) -> bool:
+    """Return whether loading some other module or program loads the library under the name that is looked for."""
+    return any(name == missing.library.name and load.root.is_root for load in loader.loads for _, name in load.found)
+
+
+def _is_loaded_by_code(bundled: Linkage, wheel: AuditedWheel) -> bool:
+    """Return whether Python code that loads libraries names this one, or the folder that it lies in."""
+    stem = bundled.file_name.partition(".")[0]
+    names = {bundled.file_name, stem, _HASH.sub("", stem), _HASH.sub("", stem).removeprefix("lib")}
+    folder = posixpath.basename(posixpath.dirname(bundled.member))
+    words = "|".join(re.escape(one) for one in {*names, folder} if one)
+    pattern = re.compile(rf"['\"/\\](?:{words})(?:['\"/\\.*{{-]|$)".encode())
+    return any(pattern.search(code) for code in wheel.loading_code.values())
+
+
+def _list_required(wheel: AuditedWheel) -> Iterator[str]:
+    """Yield the names of the projects that the wheel requires in any case."""
+    for line in archive.read_metadata(wheel, "Requires-Dist"):
+        try:
+            one = Requirement(line)
+        except InvalidRequirement:
+            continue  # reported as W017
+        if one.marker is None or "extra" not in str(one.marker):
+            yield one.name
+
+
+def _find_owner(library: str, required: list[str]) -> str:
+    """Return the required project that a library seems to belong to, by its name; "" if none does."""
+    plain = re.sub(r"[^a-z0-9]", "", posixpath.basename(library).partition(".")[0].casefold().removeprefix("lib"))
+    for name in required:
+        word = re.sub(r"[^a-z0-9]", "", name.casefold()).removeprefix("py")
+        if len(word) >= _LEAST_NAME and (word in plain or (len(plain) >= _LEAST_NAME and plain in word)):
+            return name
+    return ""
+
+
+def _show_folder(folder: str) -> str:
+    inside = folder.removeprefix(SITE_PACKAGES).lstrip("/")
+    return sanitize(inside if folder.startswith(SITE_PACKAGES) else f"PREFIX/{folder}") or "site-packages"
+
+
+def _show_folders(folders: list[str]) -> str:
+    return abbreviate(map(_show_folder, folders)) or "no folder of the wheel"
+
+
+def _name_others(missing: _Missing) -> str:
+    others = missing.members - {missing.chain[0].member}
+    return f"; so do {abbreviate(map(sanitize, others))}" if others else ""
+
+
+# -- what the systems promise
+
+
+def _find_fault(name: str, binary: Linkage, wheel: AuditedWheel) -> tuple[str, str] | None:
+    """Return a code and a reason for a library that the system of the tag doesn't promise; None for the others."""
+    check = {"PE": _check_dll, "ELF": _check_shared_object, "Mach-O": _check_dylib}[binary.facts.format]
+    return check(name, binary, wheel)
+
+
+def _check_dll(name: str, binary: Linkage, wheel: AuditedWheel) -> tuple[str, str] | None:
+    lower = name.casefold()
+    if found := _PYTHON_DLL.fullmatch(lower):
+        return _check_python_dll(found, wheel)
+    if _PYPY_DLL.fullmatch(lower) and any(tag.interpreter.startswith("pp") for tag in wheel.name.tags):
+        return None
+    if _DEBUG_DLL.fullmatch(lower):
+        return "W110", ""
+    if _MSVC_DLL.fullmatch(lower):
+        return "W111", ""
+    windows = platforms.load_table()["windows"]
+    promised = lower in windows["system"] or lower in windows["python"] or find_api_set(lower) in load_api_sets()
+    return None if promised else ("W108", ", which neither Windows nor Python has")
+
+
+def _check_python_dll(found: re.Match[str], wheel: AuditedWheel) -> tuple[str, str] | None:
+    if found[3]:
+        return "W110", ""
+    wanted = {
+        f"python3{abi[4:]}.dll" if abi in ("abi3", "abi3t") else f"python{abi.removeprefix('cp')}.dll"
+        for abi in wheel.abis - {"none"}
+    }
+    name = f"python{found[1]}{found[2]}.dll"
+    if name == "python3.dll" and not any(abi.endswith("t") for abi in wheel.abis):
+        return None  # every version with the GIL has it
+    if "python3t.dll" in wanted:  # it serves both kinds of Python, python3.dll only those with the GIL
+        wanted = {"python3t.dll"}
+    return None if name in wanted or not wanted else ("W109", f", where the tag needs {abbreviate(wanted)}")
+
+
+def _check_shared_object(name: str, binary: Linkage, wheel: AuditedWheel) -> tuple[str, str] | None:
+    if _LIBPYTHON.search(name):
+        return "W109", ", which most Pythons don't have as a separate library"
+    for platform in binary.platforms:
+        policy = platforms.find_policy(platform.libc, platform.version)
+        own = _MUSL_LIBC if platform.libc == "musl" else _GLIBC_LOADER
+        if policy and name not in policy["lib_whitelist"] and not own.fullmatch(name):
+            return "W108", f", which {platform.tag} doesn't promise"
+    return None
+
+
+def _check_dylib(name: str, binary: Linkage, wheel: AuditedWheel) -> tuple[str, str] | None:
+    if _LIBPYTHON.search(name):
+        return "W109", ", which belongs to one Python"
+    if name.startswith(_RELATIVE_PATHS):
+        return "W108", ", which the wheel doesn't hold"
+    return None if name.startswith(_APPLE_FOLDERS) else ("W108", ", which macOS doesn't have")
