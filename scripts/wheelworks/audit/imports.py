@@ -57,19 +57,6 @@ def _list_symbols(parsed: lief.ELF.Binary) -> dict[str, str]:
     return {version: f" ({abbreviate(names)})" for version, names in found.items()}
 
 
-def check_undefined_symbols(native: NativeFile) -> Iterator[Finding]:
-    """W118: a binary that needs no library may use no symbols except Python's."""
-    if not isinstance(native.parsed, lief.ELF.Binary) or native.facts.libraries or not native.module:
-        return
-    needed = {
-        str(symbol.name)
-        for symbol in native.parsed.dynamic_symbols
-        if symbol.shndx == 0 and symbol.name and symbol.binding != lief.ELF.Symbol.BINDING.WEAK
-    }
-    if wrong := [name for name in needed if not name.startswith(("Py", "_Py"))]:
-        yield native.finding("W118", abbreviate(map(sanitize, wrong)))
-
-
 def check_stable_abi(native: NativeFile) -> Iterator[Finding]:
     """W116 (PEP 384, PEP 803), by CPython's list of the stable ABI."""
     wheel = native.wheel

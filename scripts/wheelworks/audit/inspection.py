@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 import wheelworks
-from wheelworks.audit import archive, code, extension, hardening, imports, libraries, sdist, wheel
+from wheelworks.audit import archive, code, extension, hardening, imports, libraries, sdist, symbols, wheel
 from wheelworks.audit.findings import FileAudit, Finding, sanitize
 from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, MemberContent, NativeFile, Policy
 from wheelworks.core import binary, process
@@ -42,12 +42,13 @@ WHEEL_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
     archive.check_record, archive.check_metadata, archive.check_wheel_file, archive.check_licence_files,
     archive.check_sboms, archive.check_entry_points, extension.check_extension_present, extension.check_pure_wheel,
     extension.check_universal_halves, extension.check_suffix, libraries.check_libraries,
+    symbols.check_undefined_symbols,
 )  # fmt: skip
 # A binary in which one of these finds something isn't checked further.
 FIRST_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (extension.check_damage, extension.check_machine)
 BINARY_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (
     extension.check_entry_point, extension.check_exports, imports.check_symbol_versions,
-    imports.check_undefined_symbols, imports.check_stable_abi, hardening.check_macos_version,
+    imports.check_stable_abi, hardening.check_macos_version,
     hardening.check_signature, hardening.check_stack, hardening.check_text_relocations,
     hardening.check_writable_code, hardening.check_pe_flags, hardening.check_relro, hardening.check_rpath,
     hardening.check_build_time, hardening.check_debug_information, hardening.check_debug_path, code.check_baseline,

@@ -158,6 +158,11 @@ def _name_others(missing: _Missing) -> str:
 # -- what the systems promise
 
 
+def is_promised(name: str, binary: Linkage, wheel: AuditedWheel) -> bool:
+    """Return whether the system of the wheel's tags has a library."""
+    return _find_fault(name, binary, wheel) is None
+
+
 def _find_fault(name: str, binary: Linkage, wheel: AuditedWheel) -> tuple[str, str] | None:
     """Return a code and a reason for a library that the system of the tag doesn't promise; None for the others."""
     check = {"PE": _check_dll, "ELF": _check_shared_object, "Mach-O": _check_dylib}[binary.facts.format]
