@@ -27,6 +27,8 @@ def check_extension_present(wheel: AuditedWheel) -> Iterator[Finding]:
         return
     if not wheel.natives:
         yield Finding("W103", f"no member is a PE, ELF or Mach-O file, yet the tag is {_list_tags(wheel)}")
+    elif wheel.loading_code:
+        return  # Python code may load a library by ctypes or cffi
     elif "none" not in wheel.abis and not any(module_name(member) for member, _ in wheel.natives):
         found = abbreviate(member for member, _ in wheel.natives)
         yield Finding("W103", f"none of the native files is an extension module: {found}")

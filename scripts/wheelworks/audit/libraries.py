@@ -135,9 +135,10 @@ def _find_owner(library: str, required: list[str]) -> str:
     """Return the required project that a library seems to belong to, by its name; "" if none does."""
     plain = re.sub(r"[^a-z0-9]", "", posixpath.basename(library).partition(".")[0].casefold().removeprefix("lib"))
     for name in required:
-        word = re.sub(r"[^a-z0-9]", "", name.casefold()).removeprefix("py")
-        if len(word) >= _LEAST_NAME and (word in plain or (len(plain) >= _LEAST_NAME and plain in word)):
-            return name
+        for part in re.split(r"[-_.]", name.casefold()):
+            word = part.removeprefix("lib").removeprefix("py")
+            if len(word) >= _LEAST_NAME and (word in plain or (len(plain) >= _LEAST_NAME and plain in word)):
+                return name
     return ""
 
 

@@ -49,7 +49,10 @@ class Library:
 
 @dataclass(frozen=True)
 class Symbol:
-    """A symbol that a binary needs. ``library`` is "" where any may have it; ``version`` is ELF's."""
+    """A symbol that a binary needs. ``library`` is "" where any may have it; ``version`` is ELF's.
+
+    In ELF, the library is the one that had the symbol when it was linked; loaders accept it from any other.
+    """
 
     name: str
     library: str = ""
@@ -133,11 +136,17 @@ def _read_elf(parsed: lief.ELF.Binary) -> Links:
 
 def _list_elf_symbols(parsed: lief.ELF.Binary) -> Iterator[Symbol]:
     weak = lief.ELF.Symbol.BINDING.WEAK
+    libraries: dict[str, set[str]] = {}
+    for requirement in parsed.symbols_version_requirement:
+        for auxiliary in requirement.get_auxiliary_symbols():
+            libraries.setdefault(str(auxiliary.name), set()).add(str(requirement.name))
     for one in parsed.dynamic_symbols:
         if one.shndx == 0 and one.name and one.binding != weak:
             version = one.symbol_version
             known = version.symbol_version_auxiliary if version and version.has_auxiliary_version else None
-            yield Symbol(str(one.name), version=str(known.name) if known else "")
+            named = str(known.name) if known else ""
+            owners = libraries.get(named, set())
+            yield Symbol(str(one.name), min(owners) if len(owners) == 1 else "", named)
 
 
 # -- Mach-O

@@ -40,15 +40,17 @@ class Load:
     order: list[Linkage] = field(default_factory=list)
     found: dict[tuple[str, str], Linkage] = field(default_factory=dict)  # by member and the library's name
     missing: list[tuple[Linkage, Library, Chain]] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)  # names that led to files which the audit couldn't read
 
 
 class Loader:
     """The binaries of a wheel that one process can load: those of one format and machine."""
 
-    def __init__(self, linkages: Sequence[Linkage]) -> None:
+    def __init__(self, linkages: Sequence[Linkage], members: Iterable[str]) -> None:
         self.linkages = linkages
         self.format = linkages[0].facts.format
         self.by_path = {self._fold(find_installed_path(one.member)): one for one in linkages}
+        self.paths = frozenset(self._fold(find_installed_path(one)) for one in members)
         self.is_complete = True
         self._steps = 0
 
@@ -119,7 +121,7 @@ def make_loaders(wheel: AuditedWheel) -> list[Loader]:
     groups: dict[tuple[str, str], list[Linkage]] = {}
     for one in wheel.linkages:
         groups.setdefault(one.kind, []).append(one)
-    return [Loader(group) for _, group in sorted(groups.items())]
+    return [Loader(group, wheel.names) for _, group in sorted(groups.items())]
 
 
 def find_installed_path(member: str) -> str:
@@ -209,8 +211,6 @@ def _find_program_folder(chain: Chain) -> str:
 
 
 def leads_outside(folders: Iterable[str], wheel: AuditedWheel) -> bool:
-    """Return whether one of the folders belongs to another distribution that is installed beside this one."""
-    own = {find_installed_path(name) for name in wheel.names}
-    tops = {"/".join(one.split("/")[:4]) for one in own if one.startswith(f"{SITE_PACKAGES}/")}
-    inside = [one for one in folders if one.startswith(f"{SITE_PACKAGES}/")]
-    return any("/".join(one.split("/")[:4]) not in tops for one in inside)
+    """Return whether one of the folders is in site-packages, but none that the wheel installs a file into."""
+    own = {posixpath.dirname(find_installed_path(name)) for name in wheel.names}
+    return any(one not in own for one in folders if one.startswith(f"{SITE_PACKAGES}/"))

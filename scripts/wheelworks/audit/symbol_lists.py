@@ -30,6 +30,7 @@ _DEF_INCLUDE = re.compile(r'#include "([\w.-]+)"')
 # NAME, NAME@8, ALIAS == NAME, NAME = OTHER, F_X64(NAME), each with an ordinal, DATA or a comment behind it. The macros
 # ADD_UNDERSCORE and ADD_DOUBLE_UNDERSCORE define the name with underscores before it, too.
 _DEF_MACRO = re.compile(r"(F|ADD)_?\w*\((.*)\)")
+_DEF_LEFT_OUT = re.compile(r";\s*(\w+)(?:\s+DATA)?\s*(?:;|==|$)")
 _DEF_STACK = re.compile(r"(?<=\w)@\d+$")
 _API_SET = re.compile(r"((?:api|ext)-ms-[\w-]+?-l\d+-\d+)(-\d+)?(?:\.dll)?")
 _CRT_API_SET = "api-ms-win-crt-"
@@ -170,6 +171,8 @@ def _read_definition(path: Path, seen: set[str]) -> Iterator[str]:
 
 
 def _read_definition_line(line: str) -> Iterator[str]:
+    if left_out := _DEF_LEFT_OUT.match(line):  # by mingw, which defines it itself; the DLL has it
+        yield left_out[1]
     plain = line.partition(";")[0].strip()
     if not plain or plain.startswith(("#", "//", "LIBRARY", "EXPORTS")):
         return

@@ -93,7 +93,7 @@ def _find_elf_faults(load: Load, exported: _Exports, wheel: AuditedWheel) -> Ite
     A loader looks for each symbol in Python, and in all binaries of the load (gABI, "Shared Object Dependencies").
     """
     defined = {name for one in load.order for name in one.facts.exports} | _LINKER_NAMES
-    foreign = {library.name for _, library, _ in load.missing}
+    foreign = {library.name for _, library, _ in load.missing} | load.unread
     for platform in load.root.platforms:
         is_libc = _MUSL_LIBRARY if platform.libc == "musl" else _GLIBC_LIBRARY
         unknown = {name for name in foreign if not is_libc.fullmatch(name)}
@@ -131,7 +131,7 @@ def _load_libc(platform: Platform) -> Mapping[str, tuple[int, int]] | None:
 
 
 def _judge_unknown_name(symbol: Symbol, platform: Platform, unknown: set[str]) -> _Fault | None:
-    is_libc_version = symbol.version.startswith("GLIBC_") and symbol.version != "GLIBC_PRIVATE"
+    is_libc_version = symbol.version.startswith("GLIBC_") and bool(_GLIBC_LIBRARY.fullmatch(symbol.library))
     others = {name for name in unknown if not _RUNTIME_LIBRARY.fullmatch(name)}
     if not is_libc_version and (others or symbol.version):
         return None  # the version or one of these libraries may have it
@@ -186,7 +186,7 @@ def _judge_flat_symbol(symbol: Symbol, load: Load, exported: _Exports) -> _Fault
     known = symbol.name.startswith(_PYTHON_NAMES) or symbol.name in load_libsystem() or exported.has(symbol.name)
     if known or _APPLE_NAMES.fullmatch(symbol.name):
         return None
-    foreign = {library.name for _, library, _ in load.missing if library.need is Need.REQUIRED}
+    foreign = {library.name for _, library, _ in load.missing if library.need is Need.REQUIRED} | load.unread
     if any(not _LIBSYSTEM.fullmatch(name) and not _LIBCXX.fullmatch(name) for name in foreign):
         return None
     return _Fault("W118", symbol.name, " (dynamic lookup; neither Python, macOS nor the wheel has it)")
