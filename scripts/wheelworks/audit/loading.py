@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 from wheelworks.audit.linkage import Library, Linkage
 from wheelworks.audit.wheel import AuditedWheel
@@ -28,6 +29,9 @@ SITE_PACKAGES = "lib/python3/site-packages"  # below the prefix of an installati
 _DATA = {"purelib": SITE_PACKAGES, "platlib": SITE_PACKAGES, "scripts": "bin", "headers": "include", "data": ""}
 _PROGRAM = "bin/python3"
 MOST_STEPS = 200_000  # names that are looked up for one wheel; the largest real ones need some thousands
+
+_DEEPEST = 50  # binaries in a chain
+_MOST_PLACES = 500  # that are looked at for one name
 
 Chain = tuple[Linkage, ...]  # a binary, the one that loaded it, and so on up to the root
 
@@ -85,26 +89,29 @@ class Loader:
             current, chain = waiting.popleft()
             load.order.append(current)
             for library in current.links.libraries:
-                self._steps += 1
-                if self._steps > MOST_STEPS:
-                    self.is_complete = False
-                    return load
-                name = self._fold(library.name)
-                hit = loaded.get(name) or next(
-                    filter(None, map(self.by_path.get, self._list_places(name, chain))), None
-                )
-                if hit is None:
-                    load.missing.append((current, library, chain))
-                    continue
-                load.found[current.member, library.name] = hit
-                loaded.update({name: hit, self._fold(hit.name): hit})
-                if hit.member not in members:
+                hit = self._follow(library, chain, load, loaded)
+                if hit is not None and hit.member not in members:
                     members.add(hit.member)
-                    waiting.append((hit, (hit, *chain)))
+                    waiting.append((hit, (hit, *chain[:_DEEPEST])))
         return load
 
-    def _find(self, name: str, chain: Chain) -> Linkage | None:
-        return next((self.by_path[place] for place in self._list_places(name, chain) if place in self.by_path), None)
+    def _follow(self, library: Library, chain: Chain, load: Load, loaded: dict[str, Linkage]) -> Linkage | None:
+        """Find one library of the first binary of a chain, and note the result."""
+        name = self._fold(library.name)
+        places = list(islice(self._list_places(name, chain), _MOST_PLACES)) if name not in loaded else []
+        self._steps += 1 + len(places)
+        if self._steps > MOST_STEPS:
+            self.is_complete = False
+            return None
+        hit = loaded.get(name) or next((self.by_path[place] for place in places if place in self.by_path), None)
+        if hit is not None:
+            load.found[chain[0].member, library.name] = hit
+            loaded.update({one: hit for one in (name, self._fold(hit.name)) if one})
+        elif self.paths.isdisjoint(places):
+            load.missing.append((chain[0], library, chain))
+        else:
+            load.unread.add(library.name)
+        return hit
 
     def _list_places(self, name: str, chain: Chain) -> Iterator[str]:
         """Yield the installed paths at which the loader looks for a library of the first binary of a chain."""
