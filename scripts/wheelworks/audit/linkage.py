@@ -177,12 +177,22 @@ def _list_macho_symbols(parsed: lief.MachO.Binary, libraries: list[Library]) -> 
         kind, description = int(one.raw_type), int(one.description)
         if kind & _N_STAB or kind & (_N_TYPE | _N_EXT) != _N_EXT or one.value or description & _N_WEAK_REF:
             continue
-        ordinal = Ordinal.DYNAMIC_LOOKUP if is_flat else description >> 8 & 0xFF
+        ordinal = Ordinal.DYNAMIC_LOOKUP if is_flat else _find_ordinal(one)
         if 0 < ordinal <= len(libraries):
             if libraries[ordinal - 1].need is Need.REQUIRED:
                 yield Symbol(str(one.name).removeprefix("_"), libraries[ordinal - 1].name)
         elif ordinal == Ordinal.DYNAMIC_LOOKUP:
             yield Symbol(str(one.name).removeprefix("_"))
+
+
+def _find_ordinal(symbol: lief.MachO.Symbol) -> int:
+    """Return the ordinal of an undefined symbol's library: the one that dyld binds it by, else that of the table.
+
+    They are one byte in the table, signed numbers in what dyld reads. zig writes SELF into the table for all symbols
+    that dyld shall look up in every image.
+    """
+    binding = symbol.binding_info if symbol.has_binding_info else None
+    return int(binding.library_ordinal) & 0xFF if binding else int(symbol.description) >> 8 & 0xFF
 
 
 # -- PE

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from wheelworks.audit.inspection import inspect_wheel
 
-from tests.fixtures.defects import OFFICIAL, OURS, Defect, other_format
+from tests.fixtures.defects import GOOD, OFFICIAL, OURS, Defect, other_format
 from tests.fixtures.downloads import Published
 from tests.fixtures.drafts import draft
 from tests.wheelworks.audit.conftest import ABIS
@@ -31,6 +31,14 @@ def test_a_defect_is_found_and_nothing_else(defect: Defect, ours: dict[str, Path
     one = draft(ours[defect.base])
     defect.spoil(one)
     assert found(one.write(tmp_path)) - TOLD.get(defect.base, set()) == {defect.code}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("twin", GOOD, ids=str)
+def test_what_only_looks_like_a_defect_is_not_reported(twin: Defect, ours: dict[str, Path], tmp_path: Path) -> None:
+    one = draft(ours[twin.base])
+    twin.spoil(one)
+    assert found(one.write(tmp_path)) == TOLD.get(twin.base, set())
 
 
 @pytest.mark.integration
