@@ -268,7 +268,7 @@ def check_entry_points(wheel: AuditedWheel) -> Iterator[Finding]:
 
 def check_platform_tags(wheel: AuditedWheel) -> Iterator[Finding]:
     """W026."""
-    known = {platform.tag for platform in wheel.platforms}
+    known = {one.tag for one in wheel.platforms} | {one.tag for one in wheel.other_platforms}
     if unknown := wheel.name.platforms - known - {"any"}:
         yield Finding("W026", abbreviate(map(sanitize, unknown)))
 

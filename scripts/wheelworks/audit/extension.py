@@ -11,6 +11,7 @@ import lief
 from wheelworks.audit import platforms
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
 from wheelworks.audit.wheel import AuditedWheel, NativeFile, module_name
+from wheelworks.core.binary import Binary
 from wheelworks.core.tags import find_compatibility_targets
 
 # Names that linkers and runtimes export by themselves.
@@ -18,6 +19,7 @@ _LINKER_SYMBOLS = re.compile(
     r"_init|_fini|_edata|_end|__?bss_start(__)?|__bss_end__|_bss_end__|__end__|__data_start|data_start|"
     r"__odr_asan.*|__rust_no_alloc_shim_is_unstable|rust_eh_personality"
 )
+_IOS_SYSTEMS = ("IOS", "TVOS", "WATCHOS", "VISIONOS")  # of LC_BUILD_VERSION; dyld refuses them on macOS
 _ENTRY_POINTS = ("PyInit_", "PyModExport_", "PyInitU_")
 
 
@@ -67,6 +69,45 @@ def check_machine(native: NativeFile) -> Iterator[Finding]:
         yield Finding("W102", f"{native.facts.format} in a wheel for {_list_tags(wheel)}", native.member)
     elif not native.machines & cpus or len(native.machines) == 1:  # else another half is for the tag's CPU
         yield Finding("W101", f"for {native.facts.machine}, in a wheel for {_list_tags(wheel)}", native.member)
+
+
+def check_other_platforms(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W101, W102, W105 and W123 for Android, iOS and Pyodide; W102 for a dylib of iOS in a wheel for macOS."""
+    faults = list(_find_other_kinds(wheel))
+    yield from faults
+    for one in wheel.other_platforms if not faults else ():
+        yield Finding("W123", f"{one.tag}: {one.name}'s libraries, symbols and instructions")
+
+
+def _find_other_kinds(wheel: AuditedWheel) -> Iterator[Finding]:
+    systems = {one.member: one.links.system for one in wheel.linkages}
+    for member, facts in wheel.natives:
+        if not wheel.platforms and wheel.other_platforms and facts.format:
+            yield from _check_kind(member, facts, systems.get(member, ""), wheel)
+        elif wheel.platforms and systems.get(member, "").startswith(_IOS_SYSTEMS):
+            yield Finding("W102", f"built for {systems[member]}, in a wheel for {_list_tags(wheel)}", member)
+
+
+def _check_kind(member: str, facts: Binary, system: str, wheel: AuditedWheel) -> Iterator[Finding]:
+    others = wheel.other_platforms
+    shown = f"in a wheel for {_list_tags(wheel)}"
+    if facts.format not in {one.format for one in others}:
+        yield Finding("W102", f"{facts.format} {shown}", member)
+    elif facts.machine not in {one.machine for one in others}:
+        yield Finding("W101", f"for {facts.machine}, {shown}", member)
+    elif system and system not in {one.system for one in others}:
+        yield Finding("W102", f"built for {system}, {shown}", member)
+    elif module_name(member) and not any(_imports_suffix(member, one, wheel) for one in others):
+        suffix = sanitize(member.rsplit("/", 1)[-1].partition(".")[2])
+        yield Finding("W105", f"the suffix is .{suffix}, {shown}", member)
+
+
+def _imports_suffix(member: str, platform: platforms.OtherPlatform, wheel: AuditedWheel) -> bool:
+    """Return whether a Python of the tags on this platform imports a module with the member's suffix."""
+    infix = member.rsplit("/", 1)[-1].partition(".")[2].removesuffix("so").rstrip(".")
+    versions = {abi.removeprefix("cp") for abi in wheel.abis if abi.startswith("cp")}
+    stable = {"abi3", "abi3t"} - ({"abi3"} if any(abi.endswith("t") for abi in wheel.abis) else set())
+    return infix in {"", *stable, *(f"cpython-{version}-{platform.infix}" for version in versions)}
 
 
 def check_universal_halves(wheel: AuditedWheel) -> Iterator[Finding]:

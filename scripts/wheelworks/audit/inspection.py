@@ -41,8 +41,8 @@ NAME_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
 WHEEL_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
     archive.check_record, archive.check_metadata, archive.check_wheel_file, archive.check_licence_files,
     archive.check_sboms, archive.check_entry_points, extension.check_extension_present, extension.check_pure_wheel,
-    extension.check_universal_halves, extension.check_suffix, libraries.check_libraries,
-    symbols.check_undefined_symbols,
+    extension.check_other_platforms, extension.check_universal_halves, extension.check_suffix,
+    libraries.check_libraries, symbols.check_undefined_symbols,
 )  # fmt: skip
 # A binary in which one of these finds something isn't checked further.
 FIRST_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (extension.check_damage, extension.check_machine)
@@ -109,6 +109,9 @@ def _check_member(content: MemberContent, audited: AuditedWheel) -> Iterator[Fin
 
 def _check_binary(content: MemberContent, audited: AuditedWheel) -> Iterator[Finding]:
     readable, data = False, content.data or b""
+    if wheel.is_wasm_module(content.name, data):
+        audited.natives.append((content.name, Binary("WebAssembly", "wasm32", {}, ())))
+        return
     refused = list(_check_binary_size(content))
     for parsed, facts, machines in binary.parts(data) if not refused else ():
         readable = True

@@ -65,7 +65,7 @@ class Links:
 
     ``name`` is its SONAME or install name. ``paths`` are the folders that it adds to the search: RUNPATH, or RPATH if
     ``inherits``, which then holds for the libraries below it, too; LC_RPATH. ``forwards`` maps an export to the DLL and
-    the symbol that it stands for.
+    the symbol that it stands for. ``system`` is the one that a Mach-O file was built for, such as MACOS or IOS.
     """
 
     libraries: tuple[Library, ...]
@@ -75,6 +75,7 @@ class Links:
     inherits: bool = False
     is_program: bool = False
     forwards: dict[str, tuple[str, str]] = field(default_factory=dict)
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ def _read_macho(parsed: lief.MachO.Binary) -> Links:
         tuple(str(one.path) for one in parsed.rpaths),
         inherits=True,
         is_program=parsed.header.file_type == lief.MachO.Header.FILE_TYPE.EXECUTE,
+        system=parsed.build_version.platform.name if parsed.build_version else "",
     )
 
 

@@ -7,12 +7,50 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import re
 import tomllib
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 FORMATS = {"linux": "ELF", "macos": "Mach-O", "windows": "PE"}
+_ANDROID_CPUS = {
+    "arm64_v8a": ("aarch64", "aarch64-linux-android"),
+    "x86_64": ("x86_64", "x86_64-linux-android"),
+    "armeabi_v7a": ("arm", "arm-linux-androideabi"),
+    "x86": ("x86", "i686-linux-android"),
+}
+_IOS_CPUS = {"arm64": "aarch64", "x86_64": "x86_64"}
+_ANDROID = re.compile(r"android_\d+_(\w+)")
+_IOS = re.compile(r"ios_\d+_\d+_(arm64|x86_64)_(iphoneos|iphonesimulator)")
+_WASM = re.compile(r"(?:pyodide|pyemscripten|emscripten)_\d+_\d+(?:_\d+)?_wasm32")
+
+
+@dataclass(frozen=True)
+class OtherPlatform:
+    """A platform whose wheels are checked for the kind of their binaries only: no table says what it promises.
+
+    ``system`` is the one that a Mach-O file names, ``infix`` the end of a module's version-specific file name.
+    """
+
+    tag: str
+    name: str
+    format: str
+    machine: str
+    infix: str
+    system: str = ""
+
+
+def parse_other_platform(tag: str) -> OtherPlatform | None:
+    """Parse a platform tag of Android (PEP 738), iOS (PEP 730) or Pyodide (PEP 776, PEP 783); None for another."""
+    if (found := _ANDROID.fullmatch(tag)) and found[1] in _ANDROID_CPUS:
+        machine, triplet = _ANDROID_CPUS[found[1]]
+        return OtherPlatform(tag, "Android", "ELF", machine, triplet)
+    if found := _IOS.fullmatch(tag):
+        system = "IOS" if found[2] == "iphoneos" else "IOS_SIMULATOR"
+        return OtherPlatform(tag, "iOS", "Mach-O", _IOS_CPUS[found[1]], found[2], system)
+    return OtherPlatform(tag, "Pyodide", "WebAssembly", "wasm32", "wasm32-emscripten") if _WASM.fullmatch(tag) else None
 
 
 @cache

@@ -23,7 +23,7 @@ from wheelworks.audit.symbol_lists import load_dll, load_glibc, load_libsystem, 
 from wheelworks.audit.wheel import AuditedWheel
 from wheelworks.core.tags import Platform
 
-_PYTHON_NAMES = ("Py", "_Py")
+_PYTHON_NAMES = ("Py", "_Py", "GraalPy", "_GraalPy")
 _GLIBC_LIBRARY = re.compile(r"lib(c|m|dl|rt|util|pthread|resolv)\.so\.\d+|ld-linux[\w.-]*\.so\.\d|ld64\.so\.\d")
 _MUSL_LIBRARY = re.compile(r"lib(c|m|dl|rt|util|pthread|resolv)\.(musl-\w+\.)?so(\.\d)?|ld-musl-\w+\.so\.1")
 # Run-time libraries of compilers, by name, and what their symbols look like. Linkers record a version for each of them;
@@ -62,7 +62,7 @@ def check_undefined_symbols(wheel: AuditedWheel) -> Iterator[Finding]:
         reported: set[str] = set()
         for load in loader.loads:
             faults: dict[tuple[str, str], list[str]] = {}
-            for member, fault in find(load, exported, wheel) if load.root.is_root else ():
+            for member, fault in find(load, exported, wheel) if load.root.is_root and load.root.platforms else ():
                 if member not in reported:
                     faults.setdefault((member, fault.code), []).append(f"{sanitize(fault.symbol)}{fault.why}")
             for (member, code), symbols in faults.items():

@@ -20,6 +20,7 @@ from wheelworks.audit import platforms
 from wheelworks.audit.disassembly import CodeRegion, find_code_regions
 from wheelworks.audit.findings import Finding, sanitize
 from wheelworks.audit.linkage import Linkage, read_links
+from wheelworks.audit.platforms import OtherPlatform
 from wheelworks.core.archive import Limits
 from wheelworks.core.binary import SUFFIXES, Binary, Parsed
 from wheelworks.core.tags import Platform, parse_platforms
@@ -34,6 +35,7 @@ _OVERLAP = 256  # bytes of the last piece that are searched again with the next
 _BOMB = 200  # unpacked size by packed size; deflate reaches 3 to 20 with real code and text
 
 _BINARY = re.compile(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe|\xce\xfa\xed\xfe|\xca\xfe\xba[\xbe\xbf]\0\0\0[\x01-\x10]")
+_WASM = b"\0asm"  # WebAssembly Core Specification, 5.5.16
 # Folders that only a build machine has. Those of hosted runners and build tools are searched for in every file, home
 # folders only in binaries and generated files: in other texts they are examples more often than not.
 _BUILD_FOLDERS = re.compile(
@@ -114,6 +116,11 @@ class AuditedWheel:
     def platforms(self) -> tuple[Platform, ...]:
         """The known platforms of the tags, the oldest system first."""
         return parse_platforms(self.name.platforms)
+
+    @cached_property
+    def other_platforms(self) -> tuple[OtherPlatform, ...]:
+        """The platforms of the tags that only the kind of binaries is known of."""
+        return tuple(filter(None, map(platforms.parse_other_platform, sorted(self.name.platforms))))
 
     @cached_property
     def is_pure(self) -> bool:
@@ -198,6 +205,11 @@ def module_name(member: str) -> str:
     return stem if is_module or (last == "so" and not middle and not stem.startswith("lib")) else ""
 
 
+def is_wasm_module(name: str, data: bytes) -> bool:
+    """Return whether a file is WebAssembly that Python imports; other WebAssembly is data."""
+    return data.startswith(_WASM) and name.endswith(".so")
+
+
 def list_entries(archive: zipfile.ZipFile) -> tuple[ArchiveEntry, ...]:
     """Return the files in an archive's directory, with their unchanged names."""
     return tuple(
@@ -258,7 +270,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> 
     with archive.open(info) as file:
         while piece := file.read(_PIECE):
             if not size:
-                is_binary = bool(_BINARY.match(piece))
+                is_binary = bool(_BINARY.match(piece)) or is_wasm_module(info.filename, piece)
                 patterns = _path_patterns(info.filename, is_binary=is_binary)
                 text = max(most, _LARGEST_CODE if info.filename.endswith(_CODE) else 0)
                 keep = info.file_size <= (LARGEST_BINARY if is_binary else text)
