@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import lief
 
@@ -43,9 +45,14 @@ def check_baseline(native: NativeFile) -> Iterator[Finding]:
         return
     usage = _Usage(native)
     yield from usage.read_code()
-    if above := sorted(usage.features.keys() - allowed - native.wheel.policy.cpu):
+    allowed |= native.wheel.policy.cpu
+    if above := sorted(usage.features.keys() - allowed):
         shown = "; ".join(f"{name}: {', '.join(usage.features[name])}" for name in above)
-        yield native.finding("W202" if usage.queries_cpu else "W201", shown)
+        is_guarded = usage.queries_cpu or any(_CPU_MODULE.search(name) for name in native.wheel.names)
+        yield native.finding("W202" if is_guarded else "W201", shown)
+    elif guarded := sorted(usage.guarded.keys() - allowed):
+        shown = "; ".join(f"{name}: {', '.join(usage.guarded[name])}" for name in guarded)
+        yield native.finding("W202", f"{shown}, each behind a test of a flag, as in compilers' run-time libraries")
 
 
 def _is_arm64x(native: NativeFile) -> bool:
@@ -56,14 +63,25 @@ def _is_arm64x(native: NativeFile) -> bool:
     return bool(getattr(parsed.load_configuration, "chpe_metadata_pointer", 0))
 
 
+# What compilers' run-time libraries (libgcc, compiler-rt, libunwind) execute on AArch64 only if a flag says that the
+# CPU has it, and in how many instructions before the flag is tested: outlined atomics (LSE), tags of the unwound stack
+# (MTE), the state of the matrix extension (SME), whose functions read the thread's register for it first.
+_GUARDS = {"lse": 4, "mte": 20, "sme": 40}
+_FLAG_LOAD = re.compile(r"ldu?rb w(\d+),")
+_FLAG_TEST = re.compile(r"(?:cbn?z|tbn?z) [wx](\d+),")
+# Modules by which a package's Python code asks for the CPU's features before it imports others.
+_CPU_MODULE = re.compile(r"(^|/)_?cpu_?(features|info|id)[^/]*\.(so|pyd)$")
+
+
 @dataclass
 class _Usage:
     """The instruction sets that a binary's code uses, with the first places of each, and whether it queries the CPU."""
 
     native: NativeFile
     features: dict[str, list[str]] = field(default_factory=dict)
+    guarded: dict[str, list[str]] = field(default_factory=dict)
+    recent: deque[str] = field(default_factory=lambda: deque(maxlen=max(_GUARDS.values())))
     argument: int = 0
-    before: str = ""
     counted: int = 0
 
     def __post_init__(self) -> None:
@@ -96,11 +114,11 @@ class _Usage:
         machine = self.native.facts.machine
         feature = isa.find_feature(machine, mnemonic, operands)
         self.counted += 1
-        if feature == "lse" and self.before.startswith("cbz w16"):
-            self.queries_cpu = True  # libgcc's outline atomics, behind a flag that is set when the library is loaded
-        self.before = f"{mnemonic} {operands}" if machine == "aarch64" else ""
+        is_guarded = feature in _GUARDS and machine == "aarch64" and self._is_guarded(feature)
+        if machine == "aarch64":
+            self.recent.append(f"{mnemonic} {operands}")
         if feature:
-            places = self.features.setdefault(feature, [])
+            places = (self.guarded if is_guarded else self.features).setdefault(feature, [])
             if len(places) < 3:
                 places.append(f"{address:#x} {mnemonic or 'bytes'} {operands}".rstrip())
         elif mnemonic == "cpuid":
@@ -109,6 +127,16 @@ class _Usage:
             self.queries_cpu = True
         elif self.native.facts.format == "PE":
             self._add_feature_call(mnemonic, operands)
+
+    def _is_guarded(self, feature: str) -> bool:
+        """Return whether a flag was tested shortly before: a byte that was loaded, or the thread's SME register."""
+        loaded: set[str] = set()
+        for text in islice(self.recent, max(0, len(self.recent) - _GUARDS[feature]), None):
+            if found := _FLAG_LOAD.match(text):
+                loaded.add(found[1])
+            elif (found := _FLAG_TEST.match(text)) and found[1] in loaded:
+                return True
+        return feature == "sme" and any("tpidr2_el0" in text for text in self.recent)
 
     def _add_feature_call(self, mnemonic: str, operands: str) -> None:
         """Notice a call of IsProcessorFeaturePresent for an instruction set."""

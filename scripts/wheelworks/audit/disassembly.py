@@ -12,6 +12,7 @@ import itertools
 import re
 import struct
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +29,8 @@ MOST_INSTRUCTIONS = 1_500_000  # of one binary; some ten seconds and 200 MB
 ENOUGH = 300_000  # where the binary is known to query the CPU, so that nothing can be an error
 _RUN = 64  # instructions that are decoded at once
 _LONGEST = 15  # bytes of an x86 instruction
+_STEPS = {"aarch64": 4, "powerpc64le": 4, "s390x": 2, "riscv64": 2}  # bytes to which instructions are aligned
+_NEAR = 4  # instructions before and after one that tell code from data
 _MODES = {
     "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     "x86": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
@@ -56,6 +59,11 @@ class CodeRegion:
     def end(self) -> int:
         """The address after the last byte."""
         return self.start + len(self.data)
+
+    def align(self, step: int) -> CodeRegion:
+        """Return the region from the first multiple of ``step``."""
+        skipped = -self.start % step
+        return CodeRegion(self.start + skipped, self.data[skipped:], self.name) if skipped else self
 
 
 def find_code_regions(parsed: Parsed) -> list[CodeRegion]:
@@ -95,12 +103,35 @@ def read_instructions(parsed: Parsed, machine: str, regions: list[CodeRegion]) -
         return
     holes = _data_in_code(parsed)
     starts = (int(one.address) for one in parsed.functions)
-    edges = sorted({*starts, *(edge for hole in holes for edge in hole)})
-    for region in regions:
+    step = _STEPS.get(machine, 1)  # a symbol elsewhere than at a multiple of it names data
+    edges = sorted(one for one in {*starts, *(edge for hole in holes for edge in hole)} if one % step == 0)
+    for region in (one.align(step) for one in regions):
         inside = edges[bisect_right(edges, region.start) : bisect_left(edges, region.end)]
         for start, end in itertools.pairwise((region.start, *inside, region.end)):
             if not _is_in(start, holes):
-                yield from _sweep(machine, region, start, end)
+                swept = _sweep(machine, region, start, end)
+                yield from _leave_out_data(swept) if machine == "aarch64" else swept
+
+
+def _leave_out_data(instructions: Iterator[Instruction]) -> Iterator[Instruction]:
+    """Yield AArch64's instructions, those beside words that are none as bytes that aren't known.
+
+    Jump tables and constants in the code look like instructions here and there. Zeros (``udf #0``) are padding.
+    """
+    waiting: deque[Instruction] = deque()
+    latest = -2 * _NEAR - 1  # the number of the last word that is no instruction
+    for number, one in enumerate(itertools.chain(instructions, itertools.repeat(None, _NEAR))):
+        if one is not None:
+            waiting.append(one)
+            latest = number if _is_data(one) else latest
+        if number >= _NEAR and waiting:
+            middle = waiting.popleft()
+            is_beside = middle[2] and latest >= number - 2 * _NEAR
+            yield (middle[0], middle[1], "", "") if is_beside else middle
+
+
+def _is_data(one: Instruction) -> bool:
+    return not one[2] or (one[2] == "udf" and one[3] != "#0")
 
 
 def _data_in_code(parsed: lief.ELF.Binary | lief.MachO.Binary) -> list[tuple[int, int]]:

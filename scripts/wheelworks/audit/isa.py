@@ -117,7 +117,8 @@ _AARCH64_SETS = {
     "mte": "irg addg subg gmi stg st2g stzg stgp ldg",
 }
 _AARCH64_RULES: tuple[Rule, ...] = (
-    _rule(r"(rdvl|addvl|ptrue|smstart|smstop) |.*(\bz\d+\.[bhsdq]\b|\bp\d+(/[mz]|\.[bhsd]))", "sve"),
+    _rule(r"(rdsvl|addsvl|addspl|smstart|smstop) |.*\bza(\d|\b)", "sme"),
+    _rule(r"(rdvl|addvl|ptrue) |.*(\bz\d+\.[bhsdq]\b|\bp\d+(/[mz]|\.[bhsd]))", "sve"),
     _by_mnemonic(_AARCH64_SETS),
     _rule(r"(casp?|swp|(ld|st)(add|clr|eor|set|smax|smin|umax|umin))(a|l|al)?[bh]? ", "lse"),
     _rule(r"pmull.*\.1q", "aes"),

@@ -55,6 +55,26 @@ def test_what_is_no_instruction_is_stepped_over_by_its_length(machine: int, code
     ]
 
 
+NOP, LDADDAL, TABLE = bytes.fromhex("1f2003d5"), bytes.fromhex("2000e1f8"), struct.pack("<i", -200)
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (NOP * 10 + LDADDAL + NOP * 10, ["ldaddal"]),
+        (LDADDAL, ["ldaddal"]),
+        (bytes(8) + LDADDAL + NOP * 10, ["ldaddal"]),  # after padding
+        (TABLE * 3 + LDADDAL + TABLE * 3, []),
+        (NOP * 10 + LDADDAL + NOP * 3 + TABLE, []),
+        (TABLE + NOP * 4 + LDADDAL + NOP * 4 + TABLE, ["ldaddal"]),
+    ],
+)
+def test_words_of_a_table_in_aarch64_code_are_no_instructions(code: bytes, found: list[str]) -> None:
+    read = instructions(binaries.elf(code, machine=183))
+    assert [one[0] - 128 for one in read] == list(range(0, len(code), 4))
+    assert [one[2] for one in read if one[2] not in ("", "nop", "udf")] == found
+
+
 def test_a_table_that_leads_to_no_instruction_is_not_followed_for_ever() -> None:
     code = b"\xc3".ljust(16, b"\x06") + struct.pack("<I", 0x1028) + b"\x06" * 44
     found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x1040, 0)))

@@ -9,9 +9,14 @@ from pathlib import Path
 import capstone
 import pytest
 from wheelworks.audit import isa
+from wheelworks.audit.code import check_baseline
 from wheelworks.audit.inspection import inspect_wheel
+from wheelworks.audit.wheel import DEFAULT_POLICY, ArchiveEntry, AuditedWheel, NativeFile
+from wheelworks.core import binary
+from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import wheels
+from tests.fixtures.binaries import elf
 
 X86 = {
     "f30f58c1": "",  # addss
@@ -47,6 +52,8 @@ ARM = {
     "2048284e": "aes",
     "2040c21a": "crc",
     "ff0b5fd6": "pauth",  # retaa
+    "7f4403d5": "sme",  # smstop za
+    "000020e1": "sme",  # str za[w12, 0]
 }
 
 
@@ -175,3 +182,33 @@ def test_a_module_that_asks_is_not_an_error(tmp_path: Path) -> None:
     subprocess.run([*command, "-nostdlib", "-shared", "-s", "-o", str(made), str(source)], check=True)
     wheel = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_19_ppc64le", {"sample.abi3.so": made.read_bytes()})
     assert {one.code for one in inspect_wheel(wheel).findings} & {"W201", "W202"} == {"W202"}
+
+
+GUARDED = {
+    "outlined atomics": ("10024039500000342000e1f8", "ldrb w16, [x16]; cbz w16; ldaddal"),
+    "stack tags": ("a8c35b3848000036080920d9", "ldurb w8, [x29, #-0x44]; tbz w8, #0; stg x8, [x8]"),
+    "matrix state": ("b0d03bd5500000b47f4403d5", "mrs x16, tpidr2_el0; cbz x16; smstop za"),
+}
+NOPS = "1f2003d5" * 20
+
+
+@pytest.mark.parametrize("code", [code for code, _ in GUARDED.values()], ids=list(GUARDED))
+def test_what_run_time_libraries_guard_by_a_flag_is_information(code: str, tmp_path: Path) -> None:
+    assert _audit_aarch64(NOPS + code + NOPS, tmp_path) == ["W202"]
+    assert _audit_aarch64(NOPS + code[-8:] + NOPS, tmp_path) == ["W201"]
+    assert _audit_aarch64(NOPS + code + NOPS * 3 + code[-8:] + NOPS, tmp_path) == ["W201"]
+
+
+def test_a_package_may_ask_the_cpu_in_a_module_of_its_own(tmp_path: Path) -> None:
+    code = NOPS + GUARDED["outlined atomics"][0][-8:] + NOPS
+    assert _audit_aarch64(code, tmp_path, "sample/_cpu_features.abi3.so") == ["W202"]
+    assert _audit_aarch64(code, tmp_path, "sample/_other.abi3.so") == ["W201"]
+
+
+def _audit_aarch64(code: str, folder: Path, another: str = "") -> list[str]:
+    """Return the findings about the instructions of a wheel whose module contains this code, in hex."""
+    name = "sample-1.0-cp311-abi3-manylinux_2_17_aarch64.whl"
+    audited = AuditedWheel(name, parse_wheel_name(name), (ArchiveEntry(another, 1, 0),), DEFAULT_POLICY)
+    [(parsed, facts, machines)] = binary.parts(elf(bytes.fromhex(code), machine=183))
+    native = NativeFile(audited, "sample/_native.abi3.so", b"", parsed, facts, machines)
+    return [one.code for one in check_baseline(native)]
