@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -34,6 +35,7 @@ _LIBPYTHON = re.compile(r"libpython3[\w.]*\.(so|dylib)|Python$")
 _APPLE_FOLDERS = ("/usr/lib/", "/System/Library/")
 _RELATIVE_PATHS = ("@loader_path", "@rpath", "@executable_path")
 _HASH = re.compile(r"-[0-9a-f]{6,}$")  # what auditwheel and delvewheel append to the names of libraries
+_MOST_MISSING = 200  # libraries that are reported
 _LEAST_NAME = 4  # letters of a project's name that a library's must contain, to be taken for that project's
 
 
@@ -49,7 +51,7 @@ class _Missing:
 def check_libraries(wheel: AuditedWheel) -> Iterator[Finding]:
     """W108 to W111, W121, W122: each library must be promised by the platform tag, or be found in the wheel."""
     for loader in make_loaders(wheel):
-        for missing in _list_missing(loader, wheel):
+        for missing in islice(_list_missing(loader, wheel), _MOST_MISSING):
             code, why = _judge(missing, loader, wheel)
             if code:
                 evidence = f"{sanitize(missing.library.name)}{why}{_name_others(missing)}"

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from wheelworks.audit.inspection import inspect_wheel
 
-from tests.fixtures.defects import GOOD, OFFICIAL, OURS, Defect, other_format
+from tests.fixtures.defects import OFFICIAL, OURS, other_format
 from tests.fixtures.downloads import Published
 from tests.fixtures.drafts import draft
+from tests.fixtures.linking import GOOD
+from tests.fixtures.spoilers import Defect
 from tests.wheelworks.audit.conftest import ABIS
 
 # Masking uses AVX2 only where it detects AVX2 at run time, so the audit reports information and not an error.
