@@ -26,7 +26,7 @@ from wheelworks.audit.symbol_lists import find_api_set, load_api_sets
 from wheelworks.audit.wheel import AuditedWheel
 
 _PYTHON_DLL = re.compile(r"(?:lib)?python(\d+)(t?)(_d)?\.dll")
-_PYPY_DLL = re.compile(r"libpypy\d[\w.]*-c\.dll")
+_OTHER_PYTHON_DLLS = {"pp": re.compile(r"libpypy\d[\w.]*-c\.dll"), "graalpy": re.compile(r"python-native\.dll")}
 _DEBUG_DLL = re.compile(r"(ucrtbased|(vcruntime|msvcp|concrt|vccorlib|mfc|msvcr)\d+(_\w+)?d)\.dll")
 _MSVC_DLL = re.compile(r"(msvcp|msvcr|vcomp|concrt|vccorlib|mfc|atl|vcamp)\d+(_\w+)?\.dll|vcruntime140_threads\.dll")
 _GLIBC_LOADER = re.compile(r"ld-(linux|musl)\S*\.so\.\d|ld64\.so\.\d")
@@ -176,7 +176,7 @@ def _check_dll(name: str, binary: Linkage, wheel: AuditedWheel) -> tuple[str, st
     lower = name.casefold()
     if found := _PYTHON_DLL.fullmatch(lower):
         return _check_python_dll(found, wheel)
-    if _PYPY_DLL.fullmatch(lower) and any(tag.interpreter.startswith("pp") for tag in wheel.name.tags):
+    if any(pattern.fullmatch(lower) and _is_for(start, wheel) for start, pattern in _OTHER_PYTHON_DLLS.items()):
         return None
     if _DEBUG_DLL.fullmatch(lower):
         return "W110", ""
@@ -185,6 +185,11 @@ def _check_dll(name: str, binary: Linkage, wheel: AuditedWheel) -> tuple[str, st
     windows = platforms.load_table()["windows"]
     promised = lower in windows["system"] or lower in windows["python"] or find_api_set(lower) in load_api_sets()
     return None if promised else ("W108", ", which neither Windows nor Python has")
+
+
+def _is_for(interpreter: str, wheel: AuditedWheel) -> bool:
+    """Return whether a wheel is for an interpreter, by the start of its tag."""
+    return any(tag.interpreter.startswith(interpreter) for tag in wheel.name.tags)
 
 
 def _check_python_dll(found: re.Match[str], wheel: AuditedWheel) -> tuple[str, str] | None:

@@ -145,6 +145,21 @@ def test_api_sets_are_known_by_name(name: str, *, good: bool) -> None:
     assert codes(wheel(linked("sample/_native.pyd", name, tag=WINDOWS), tag=WINDOWS)) == ([] if good else ["W108"])
 
 
+@pytest.mark.parametrize(
+    ("abi", "name", "good"),
+    [
+        ("pp311-pypy311_pp73", "libpypy3.11-c.dll", True),
+        ("graalpy312-graalpy250_312_native", "python-native.dll", True),
+        ("cp313-cp313", "libpypy3.11-c.dll", False),
+        ("cp313-cp313", "python-native.dll", False),
+        ("pp311-pypy311_pp73", "python-native.dll", False),
+    ],
+)
+def test_the_dll_of_another_python_is_promised_to_its_wheels_only(abi: str, name: str, *, good: bool) -> None:
+    made = wheel(linked("sample/_native.pyd", name, tag=WINDOWS), tag=WINDOWS, abi=abi)
+    assert codes(made) == ([] if good else ["W108"])
+
+
 def test_a_library_of_a_required_project_is_information() -> None:
     there = linked(MODULE, "libother.so.1", paths=("$ORIGIN/../other/lib",))
     assert codes(wheel(there, requires="other-cu13")) == ["W122"]

@@ -30,6 +30,8 @@ def elf(symbol: str, *more: str, tag: str = LINUX, version: str = "", library: s
         ("__tls_get_addr", LINUX, []),
         ("environ", LINUX, []),
         ("PyList_New", LINUX, []),
+        ("PyPyList_New", LINUX, []),
+        ("GraalPyTuple_GET_ITEM", LINUX, []),
         ("forgotten_function", LINUX, ["W118"]),
         ("arc4random", LINUX, ["W112"]),  # glibc 2.36
         ("memcpy", MUSL, []),
