@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -48,16 +50,33 @@ class _Missing:
     members: set[str] = field(default_factory=set)
 
 
+class _Verdict(NamedTuple):
+    """The code of a missing library, and the reason, which libraries with the same cause share."""
+
+    code: str
+    why: str
+    cause: str = ""
+
+
 def check_libraries(wheel: AuditedWheel) -> Iterator[Finding]:
     """W108 to W111, W121, W122: each library must be promised by the platform tag, or be found in the wheel."""
     for loader in make_loaders(wheel):
+        groups: dict[tuple[str, str], list[tuple[_Missing, str]]] = defaultdict(list)
         for missing in islice(_list_missing(loader, wheel), _MOST_MISSING):
-            code, why = _judge(missing, loader, wheel)
-            if code:
-                evidence = f"{sanitize(missing.library.name)}{why}{_name_others(missing)}"
-                yield Finding(code, evidence, missing.chain[0].member)
+            if verdict := _judge(missing, loader, wheel):
+                groups[verdict.code, verdict.cause or missing.library.name].append((missing, verdict.why))
+        for (code, _), rows in groups.items():
+            yield _report(code, [missing for missing, _ in rows], rows[0][1])
         if not loader.is_complete:
             yield Finding("W122", "too many libraries need each other: the search was given up")
+
+
+def _report(code: str, missing: list[_Missing], why: str) -> Finding:
+    """Return the finding about all libraries that are missing for one reason."""
+    first = missing[0].chain[0].member
+    others = {member for one in missing for member in one.members} - {first}
+    also = f"; so do {abbreviate(map(sanitize, others))}" if others else ""
+    return Finding(code, f"needs {abbreviate(sanitize(one.library.name) for one in missing)}{why}{also}", first)
 
 
 def _list_missing(loader: Loader, wheel: AuditedWheel) -> Iterator[_Missing]:
@@ -72,39 +91,39 @@ def _list_missing(loader: Loader, wheel: AuditedWheel) -> Iterator[_Missing]:
         yield found[key]
 
 
-def _judge(missing: _Missing, loader: Loader, wheel: AuditedWheel) -> tuple[str, str]:
-    """Return the code and the reason; no code if the wheel's Python code loads the library."""
-    library, chain = missing.library, missing.chain
-    folders = list_search_folders(chain)
+def _judge(missing: _Missing, loader: Loader, wheel: AuditedWheel) -> _Verdict | None:
+    """Return what is wrong; None if the wheel's Python code loads the library."""
+    library, folders = missing.library, list_search_folders(missing.chain)
     bundled = loader.find_bundled(library.name)
     if bundled is None:
         return _judge_foreign(missing, folders, wheel)
     if _is_loaded_by_code(bundled, wheel):
-        return "", ""
+        return None
     place = _show_folder(find_folder(bundled))
-    shown = f", which lies in {place} as {sanitize(bundled.file_name)}"
     if library.need is Need.DELAYED:
-        return "W122", f"{shown}, and is loaded at its first use"
+        return _Verdict("W122", f", in {place}, at the first use", f"delayed {place}")
     if _is_found_elsewhere(missing, loader):
-        return "W122", f"{shown}, and is found only if another module of the wheel has loaded it before"
+        return _Verdict("W122", f", in {place}, which another module must have loaded before", f"before {place}")
     if wheel.loading_code:
-        return "W122", f"{shown}; Python code of the wheel loads libraries, but doesn't name this one or its folder"
-    return "W121", f"{shown}; the loader searches {_show_folders(folders)}"
+        why = f", in {place}; Python code of the wheel loads libraries, but doesn't name this folder"
+        return _Verdict("W122", why, f"code {place}")
+    return _Verdict("W121", f", in {place}; the loader searches {_show_folders(folders)}", f"folder {place}")
 
 
-def _judge_foreign(missing: _Missing, folders: list[str], wheel: AuditedWheel) -> tuple[str, str]:
+def _judge_foreign(missing: _Missing, folders: list[str], wheel: AuditedWheel) -> _Verdict:
+    """Judge a library that the wheel doesn't hold."""
     fault = _find_fault(missing.library.name, missing.chain[0], wheel)
     assert fault is not None  # else it wouldn't be missing
     if fault[0] not in ("W108", "W111"):
-        return fault
+        return _Verdict(*fault)
     if missing.library.need is Need.DELAYED:
-        return "W122", f"{fault[1]}; it is loaded at its first use"
+        return _Verdict("W122", f"{fault[1]}, at the first use", f"delayed{fault[1]}")
     required = list(_list_required(wheel))
     if required and leads_outside(folders, wheel):
-        return "W122", f": the loader searches the folder of another project for it, {_show_folders(folders)}"
+        return _Verdict("W122", f", in a folder of another project: {_show_folders(folders)}", "another project")
     if owner := _find_owner(missing.library.name, required):
-        return "W122", f": {owner}, which the wheel requires, may have loaded it before"
-    return fault
+        return _Verdict("W122", f", which {owner}, a requirement, may have loaded before", f"owner {owner}")
+    return _Verdict(*fault)
 
 
 def _is_found_elsewhere(missing: _Missing, loader: Loader) -> bool:
@@ -151,11 +170,6 @@ def _show_folder(folder: str) -> str:
 
 def _show_folders(folders: list[str]) -> str:
     return abbreviate(map(_show_folder, folders)) or "no folder of the wheel"
-
-
-def _name_others(missing: _Missing) -> str:
-    others = missing.members - {missing.chain[0].member}
-    return f"; so do {abbreviate(map(sanitize, others))}" if others else ""
 
 
 # -- what the systems promise

@@ -64,6 +64,13 @@ def test_each_missing_library_is_reported_once_with_all_that_need_it() -> None:
     assert "sample/libs" in finding.evidence and "no folder of the wheel" in finding.evidence
 
 
+def test_libraries_in_one_folder_that_is_not_searched_are_one_finding() -> None:
+    module = linked(MODULE, *(f"lib{letter}.so" for letter in "abd"))
+    parts = [linked(f"sample.libs/lib{letter}.so", name=f"lib{letter}.so") for letter in "abd"]
+    (finding,) = check(wheel(module, *parts))
+    assert finding.code == "W121" and "liba.so, libb.so, libd.so, in sample.libs" in finding.evidence
+
+
 @pytest.mark.parametrize(
     ("path", "place", "good"),
     [
