@@ -19,7 +19,7 @@ _LINKER_SYMBOLS = re.compile(
     r"_init|_fini|_edata|_end|__?bss_start(__)?|__bss_end__|_bss_end__|__end__|__data_start|data_start|"
     r"__odr_asan.*|__rust_no_alloc_shim_is_unstable|rust_eh_personality"
 )
-_IOS_SYSTEMS = ("IOS", "TVOS", "WATCHOS", "VISIONOS")  # of LC_BUILD_VERSION; dyld refuses them on macOS
+_MACOS = "MACOS"  # in LC_BUILD_VERSION; dyld refuses other systems' files
 _ENTRY_POINTS = ("PyInit_", "PyModExport_", "PyInitU_")
 
 
@@ -72,7 +72,7 @@ def check_machine(native: NativeFile) -> Iterator[Finding]:
 
 
 def check_other_platforms(wheel: AuditedWheel) -> Iterator[Finding]:
-    """W101, W102, W105 and W123 for Android, iOS and Pyodide; W102 for a dylib of iOS in a wheel for macOS."""
+    """W101, W102, W105 and W123 for Android, iOS and Pyodide; W102 for another system's dylib in a wheel for macOS."""
     faults = list(_find_other_kinds(wheel))
     yield from faults
     for one in wheel.other_platforms if not faults else ():
@@ -84,7 +84,7 @@ def _find_other_kinds(wheel: AuditedWheel) -> Iterator[Finding]:
     for member, facts in wheel.natives:
         if not wheel.platforms and wheel.other_platforms and facts.format:
             yield from _check_kind(member, facts, systems.get(member, ""), wheel)
-        elif wheel.platforms and systems.get(member, "").startswith(_IOS_SYSTEMS):
+        elif wheel.platforms and systems.get(member, _MACOS) not in ("", _MACOS):
             yield Finding("W102", f"built for {systems[member]}, in a wheel for {_list_tags(wheel)}", member)
 
 

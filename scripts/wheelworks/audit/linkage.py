@@ -5,6 +5,7 @@ The descriptions outlive LIEF's objects, so that the checks can follow libraries
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
@@ -162,8 +163,18 @@ def _read_macho(parsed: lief.MachO.Binary) -> Links:
         tuple(str(one.path) for one in parsed.rpaths),
         inherits=True,
         is_program=parsed.header.file_type == lief.MachO.Header.FILE_TYPE.EXECUTE,
-        system=parsed.build_version.platform.name if parsed.build_version else "",
+        system=_read_system(parsed),
     )
+
+
+def _read_system(parsed: lief.MachO.Binary) -> str:
+    """Return the name of LC_BUILD_VERSION's platform, or its number if that has no name; "" without the command."""
+    if parsed.build_version is None:
+        return ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LIEF warns about numbers that it has no name for
+        system = parsed.build_version.platform
+    return str(getattr(system, "name", system))
 
 
 def _read_dylib(command: lief.MachO.DylibCommand) -> Library:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from wheelworks.audit import loading
-from wheelworks.audit.linkage import Library, Need
+from wheelworks.audit.linkage import Library, Linkage, Need, Symbol
 
 from tests.wheelworks.audit.linked import LINUX, MACOS, MUSL, WINDOWS, check, codes, linked, wheel
 
@@ -191,3 +193,30 @@ def test_a_wheel_that_would_take_too_long_is_given_up(monkeypatch: pytest.Monkey
     monkeypatch.setattr(loading, "MOST_STEPS", 50)
     parts = [linked(f"sample/_m{one}.so", *(f"_m{other}.so" for other in range(20))) for one in range(20)]
     assert "W122" in codes(wheel(*parts))
+
+
+NAMES = st.sampled_from(
+    ["liba.so", "libb.so", "", ".", "..", "/", "@rpath/liba.so", "@loader_path/../../../../../liba.so", "@rpath",
+     "$ORIGIN", "$ORIGIN/../liba.so", "${LIB}/liba.so", "@executable_path/x", "kernel32.dll", "A.DLL", "\udcff",
+     "api-ms-win-crt-x"]
+)  # fmt: skip
+MEMBERS = st.sampled_from(["liba.so", "sample/liba.so", "a.dll", "s-1.data/platlib/x.so", "s-1.data/x.so", "x.pyd"])
+
+
+@st.composite
+def linkages(draw: st.DrawFn, tag: str) -> Linkage:
+    symbols = [Symbol(draw(NAMES), draw(NAMES), draw(st.sampled_from(["", "GLIBC_2.17"])))]
+    return linked(
+        draw(MEMBERS), *draw(st.lists(NAMES)), tag=tag, name=draw(NAMES), paths=draw(st.lists(NAMES)),
+        inherits=draw(st.booleans()), symbols=symbols, exports=draw(st.lists(NAMES)),
+        forwards={draw(NAMES): (draw(NAMES), draw(NAMES))},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("tag", [LINUX, MUSL, MACOS, WINDOWS])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_names_make_the_checks_fail(tag: str, data: st.DataObject) -> None:
+    found = check(wheel(*data.draw(st.lists(linkages(tag))), tag=tag, code=data.draw(st.sampled_from(["", "CDLL"]))))
+    assert {one.code for one in found} <= {"W108", "W109", "W110", "W111", "W112", "W116", "W118", "W121", "W122"}
+    assert all(one.evidence.isprintable() for one in found)
