@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import struct
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import capstone
 import pytest
 from wheelworks.audit import disassembly
 from wheelworks.audit.disassembly import Instruction
 from wheelworks.core import binary
+from wheelworks.core.binary import Parsed
 
 from tests.fixtures import binaries
 from tests.fixtures.commands import wheelworks
@@ -73,6 +76,16 @@ def test_words_of_a_table_in_aarch64_code_are_no_instructions(code: bytes, found
     read = instructions(binaries.elf(code, machine=183))
     assert [one[0] - 128 for one in read] == list(range(0, len(code), 4))
     assert [one[2] for one in read if one[2] not in ("", "nop", "udf")] == found
+
+
+@pytest.mark.parametrize("start", [128, 129, 130])
+def test_aarch64_code_is_read_from_multiples_of_four_only(start: int) -> None:
+    """Symbols of data in the code, and sections that begin with data, don't move the instructions."""
+    code = bytes(-start % 4) + NOP * 8
+    region = disassembly.CodeRegion(start, code)
+    parsed = cast(Parsed, SimpleNamespace(functions=[SimpleNamespace(address=141), SimpleNamespace(address=146)]))
+    found = list(disassembly.read_instructions(parsed, "aarch64", [region]))
+    assert [one[2] for one in found] == ["nop"] * 8 and found[0][0] == start + -start % 4
 
 
 def test_a_table_that_leads_to_no_instruction_is_not_followed_for_ever() -> None:
