@@ -11,6 +11,7 @@ import io
 import json
 import re
 import stat
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from email.message import Message
@@ -40,6 +41,8 @@ _COMMON_NAMES = frozenset(
 )  # fmt: skip
 _HASH_LENGTHS = {"sha256": 43, "sha384": 64, "sha512": 86}  # characters in base64; what the wheel format allows
 _LICENCE = re.compile(r"(licen[cs]e|copying|notice|authors)", re.IGNORECASE)
+_SCRIPTS = ("console_scripts", "gui_scripts")
+_SCRIPT_NAME = re.compile(r"[\w.-]*[\w-][\w.-]*")  # as the index has it, without names of dots alone
 _ENTRY_POINT = re.compile(r"[\w.]+(\s*:\s*[\w.]+)?(\s*\[[^\]]*\])?")
 
 
@@ -55,7 +58,7 @@ def check_duplicates(wheel: AuditedWheel) -> Iterator[Finding]:
     """W005."""
     same: dict[str, list[str]] = defaultdict(list)
     for entry in wheel.entries:
-        same[entry.name.casefold()].append(entry.name)
+        same[unicodedata.normalize("NFC", unicodedata.normalize("NFC", entry.name).casefold())].append(entry.name)
     for names in same.values():
         if len(names) > 1:
             yield Finding("W005", f"{len(names)} members: {', '.join(map(sanitize, names[:5]))}", sanitize(names[0]))
@@ -131,11 +134,17 @@ def check_stray_files(wheel: AuditedWheel) -> Iterator[Finding]:
 def check_top_levels(wheel: AuditedWheel) -> Iterator[Finding]:
     """W015, W016."""
     tops = {top for name in wheel.names if (top := _find_top_level(name, wheel.info))}
-    if common := tops & _COMMON_NAMES:
+    if common := (tops & _COMMON_NAMES) - _find_source_folder(wheel):
         yield Finding("W016", abbreviate(common))
     own = {top.partition(".")[0].removeprefix("_") for top in tops - _COMMON_NAMES}  # `_x` beside `x` is one project's
     if len(own) > 1:
         yield Finding("W015", abbreviate(map(sanitize, tops)))
+
+
+def _find_source_folder(wheel: AuditedWheel) -> set[str]:
+    """Return ``src`` where all code was packed with it, which is W047."""
+    code = (name for name in wheel.names if name.startswith("src/") and name.endswith((".py", ".so", ".pyd")))
+    return {"src"} if next(code, "") else set()
 
 
 def _find_top_level(name: str, info: str) -> str:
@@ -146,7 +155,8 @@ def _find_top_level(name: str, info: str) -> str:
         return rest.split("/")[0] if scheme in ("purelib", "platlib") else ""
     if head in ("", ".", "..", info) or set(name) & _FORBIDDEN_IN_NAMES:  # such names are W004
         return ""
-    return "" if head.endswith((".libs", ".dist-info", ".pth")) else head
+    is_editable = head.startswith(("__editable__", "_editable_impl_"))  # W044
+    return "" if is_editable or head.endswith((".libs", ".dist-info", ".pth")) else head
 
 
 def check_metadata(wheel: AuditedWheel) -> Iterator[Finding]:
@@ -252,18 +262,39 @@ def check_sboms(wheel: AuditedWheel) -> Iterator[Finding]:
 def check_entry_points(wheel: AuditedWheel) -> Iterator[Finding]:
     """W025."""
     place = f"{wheel.info}/entry_points.txt"
-    if place not in wheel.texts:
-        return
-    parser = configparser.ConfigParser(delimiters=("=",), strict=True, interpolation=None)
     try:
-        parser.read_string(wheel.texts[place].decode())
+        entries = _parse_entry_points(wheel)
     except (configparser.Error, UnicodeDecodeError) as error:
         yield Finding("W025", sanitize(str(error)), place)
         return
-    for section in parser.sections():
-        for name, value in parser.items(section):
-            if not _ENTRY_POINT.fullmatch(value.strip()):
-                yield Finding("W025", f"[{sanitize(section)}] {sanitize(name)} = {sanitize(value)}", place)
+    for section, name, value in entries:
+        shown = f"[{sanitize(section)}] {sanitize(name)} = {sanitize(value)}"
+        if not _ENTRY_POINT.fullmatch(value.strip()):
+            yield Finding("W025", shown, place)
+        elif section in _SCRIPTS and ":" not in value:
+            yield Finding("W025", f"{shown}: a script needs a module and a function", place)
+        elif section in _SCRIPTS and not _SCRIPT_NAME.fullmatch(name):
+            yield Finding("W025", f"{shown}: the script's name isn't a file name", place)
+
+
+def _parse_entry_points(wheel: AuditedWheel) -> list[tuple[str, str, str]]:
+    """Return each entry point's group, name and value. Names are case-sensitive (entry points specification).
+
+    Raises configparser.Error and UnicodeDecodeError.
+    """
+    parser = configparser.ConfigParser(delimiters=("=",), strict=True, interpolation=None)
+    parser.optionxform = str  # type: ignore[method-assign,assignment]
+    parser.read_string(wheel.texts.get(f"{wheel.info}/entry_points.txt", b"").decode())
+    return [(section, name, value) for section in parser.sections() for name, value in parser.items(section)]
+
+
+def list_entry_points(wheel: AuditedWheel) -> list[tuple[str, str, str]]:
+    """Return the group, name and value of each entry point that names an object; none for an unreadable file."""
+    try:
+        found = _parse_entry_points(wheel)
+    except (configparser.Error, UnicodeDecodeError):
+        return []
+    return [one for one in found if _ENTRY_POINT.fullmatch(one[2].strip())]
 
 
 def check_platform_tags(wheel: AuditedWheel) -> Iterator[Finding]:

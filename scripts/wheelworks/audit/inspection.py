@@ -19,7 +19,19 @@ import msgspec
 from msgspec.structs import replace
 
 import wheelworks
-from wheelworks.audit import archive, code, extension, hardening, imports, libraries, sdist, symbols, wheel
+from wheelworks.audit import (
+    archive,
+    code,
+    compatibility,
+    container,
+    extension,
+    hardening,
+    imports,
+    installation,
+    sdist,
+    upload,
+    wheel,
+)
 from wheelworks.audit.findings import FileAudit, Finding, sanitize
 from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, MemberContent, NativeFile, Policy
 from wheelworks.core import binary, process
@@ -37,12 +49,16 @@ _CLAIMS = 4  # times a file's size: sound sections cover each byte once, segment
 NAME_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
     archive.check_member_names, archive.check_duplicates, archive.check_file_types, archive.check_modes,
     archive.check_bytecode, archive.check_stray_files, archive.check_top_levels, archive.check_platform_tags,
+    compatibility.check_requested, compatibility.check_index_platform, installation.check_info_folders,
+    installation.check_data_folders, installation.check_source_layout,
 )  # fmt: skip
 WHEEL_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
     archive.check_record, archive.check_metadata, archive.check_wheel_file, archive.check_licence_files,
-    archive.check_sboms, archive.check_entry_points, extension.check_extension_present, extension.check_pure_wheel,
-    extension.check_other_platforms, extension.check_universal_halves, extension.check_suffix,
-    libraries.check_libraries, symbols.check_undefined_symbols,
+    archive.check_sboms, archive.check_entry_points, upload.check_wheel, compatibility.check_python,
+    installation.check_emptiness, installation.check_startup_files, installation.check_record_rows,
+    installation.check_build_number, installation.check_named_modules, installation.check_spelling,
+    extension.check_extension_present, extension.check_pure_wheel,
+    extension.check_universal_halves, extension.check_suffix,
 )  # fmt: skip
 # A binary in which one of these finds something isn't checked further.
 FIRST_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (extension.check_damage, extension.check_machine)
@@ -83,13 +99,17 @@ def inspect_wheel(path: Path, policy: Policy = DEFAULT_POLICY) -> FileAudit:
 def _run_checks(audited: AuditedWheel, opened: zipfile.ZipFile, packed: int) -> Iterator[Finding]:
     refused = list(wheel.check_limits(audited.entries, packed))
     yield from refused
-    if not refused:
-        for check in NAME_CHECKS:
-            yield from check(audited)
-        for content in wheel.read_members(opened, audited):
-            yield from _check_member(content, audited)
-        for check in WHEEL_CHECKS:
-            yield from check(audited)
+    ambiguous = [] if refused else list(container.check_container(opened, packed))
+    yield from ambiguous
+    if refused or any(one.code == container.DIFFERENT for one in ambiguous):
+        return  # what is in the wheel depends on who reads it
+    yield from upload.check_size(packed)
+    for check in NAME_CHECKS:
+        yield from check(audited)
+    for content in wheel.read_members(opened, audited):
+        yield from _check_member(content, audited)
+    for check in WHEEL_CHECKS:
+        yield from check(audited)
 
 
 def _check_member(content: MemberContent, audited: AuditedWheel) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
-from wheelworks.audit import archive
+from wheelworks.audit import archive, upload
 from wheelworks.audit.findings import FileAudit, Finding, abbreviate, sanitize
 from wheelworks.audit.wheel import DEFAULT_POLICY, ArchiveEntry, AuditedWheel
 from wheelworks.core.archive import MAX_HEADER_SIZE, LimitedReader, Limits
@@ -57,6 +57,7 @@ def inspect_sdist(path: Path) -> FileAudit:
         name, version = parse_sdist_filename(path.name)
         sdist = Sdist(name, str(version))
         _read_members(path, sdist)
+        found += upload.check_size(path.stat().st_size)
         found += (finding for check in SDIST_CHECKS for finding in check(sdist))
     except InvalidSdistFilename as error:
         found.append(Finding("W003", sanitize(str(error))))
@@ -141,13 +142,14 @@ def _check_top_folder(sdist: Sdist) -> Iterator[Finding]:
 
 
 def _check_metadata(sdist: Sdist) -> Iterator[Finding]:
-    """W017, W018, W021, W022, W027."""
+    """W017, W018, W021, W022, W027, W031 to W036."""
     place = f"{sdist.top}/PKG-INFO"
     if place not in sdist.texts:
         yield Finding("W017", f"there is no {sanitize(place)}")
         return
     text, place = sdist.texts[place], sanitize(place)
     yield from archive.check_core_metadata(text, place, sdist.distribution, sdist.version)
+    yield from upload.check_metadata(text, place)
     for stated in archive.read_field(text, "License-File"):
         if f"{sdist.top}/{stated}" not in sdist.names:
             yield Finding("W021", f"PKG-INFO names {sanitize(stated)}", place)

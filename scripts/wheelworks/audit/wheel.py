@@ -29,6 +29,7 @@ from wheelworks.core.wheel import WheelName
 LIMITS = Limits(size=4 << 30)
 LARGEST_BINARY = 200 << 20
 _LARGEST_TEXT = 2 << 20
+_LARGEST_PTH = 64 << 10
 _LARGEST_LIST = 32 << 20  # of RECORD, which has a row for each file, and of an SBOM
 _PIECE = 1 << 20
 _OVERLAP = 256  # bytes of the last piece that are searched again with the next
@@ -95,7 +96,7 @@ class AuditedWheel:
     entries: tuple[ArchiveEntry, ...]
     policy: Policy
     hashes: dict[str, tuple[str, int]] = field(default_factory=dict)  # by member: SHA-256 as in RECORD, and bytes
-    texts: dict[str, bytes] = field(default_factory=dict)  # the members below .dist-info
+    texts: dict[str, bytes] = field(default_factory=dict)  # the members below .dist-info, and .pth files
     natives: list[tuple[str, Binary]] = field(default_factory=list)
     linkages: list[Linkage] = field(default_factory=list)
     loading_code: dict[str, bytes] = field(default_factory=dict)  # Python files that load libraries
@@ -256,7 +257,9 @@ def read_members(archive: zipfile.ZipFile, wheel: AuditedWheel) -> Iterator[Memb
 
 
 def text_limit(name: str, wheel: AuditedWheel) -> int:
-    """Return how many bytes of a text are kept for the checks: 0 outside of .dist-info."""
+    """Return how many bytes of a text are kept for the checks: 0 outside of .dist-info, but for ``.pth`` files."""
+    if name.endswith(".pth"):
+        return _LARGEST_PTH
     if not name.startswith(f"{wheel.info}/"):
         return 0
     return _LARGEST_LIST if name.endswith("/RECORD") or "/sboms/" in name else _LARGEST_TEXT

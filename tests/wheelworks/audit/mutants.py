@@ -27,11 +27,14 @@ TABLES = ("NAME_CHECKS", "WHEEL_CHECKS", "FIRST_CHECKS", "BINARY_CHECKS")
 
 def checks() -> list[str]:
     """Return ``module.function`` of every check."""
-    from wheelworks.audit import inspection, sdist, wheel
+    from wheelworks.audit import container, inspection, sdist, upload, wheel
 
     tables = [getattr(inspection, table) for table in TABLES]
     listed = [one for table in (*tables, sdist.SDIST_CHECKS) for one in table]
-    found = [f"{one.__module__}.{one.__name__}" for one in (*listed, wheel.check_limits)]
+    found = [
+        f"{one.__module__}.{one.__name__}"
+        for one in (*listed, wheel.check_limits, container.check_container, upload.check_size)
+    ]
     places = ["dependencies._find_holes", "dependencies.has_optional_extensions", "dependencies.parse_pip_audit"]
     places += ["hardening.find_signature_fault", "wheel._find_build_path"]
     lint = [f"wheelworks.cli.lint_project.{name}" for name in ("_check_versions", "check_locks", "check_workflows")]

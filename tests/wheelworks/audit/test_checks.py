@@ -17,6 +17,8 @@ from wheelworks.audit.inspection import inspect_wheel
 from tests.fixtures.defects import OFFICIAL, OURS
 from tests.fixtures.downloads import Published
 from tests.fixtures.drafts import draft
+from tests.fixtures.release_defects import DEFECTS
+from tests.wheelworks.audit import made
 
 Check = Callable[[Any], Iterator[Finding]]
 TABLES = ("NAME_CHECKS", "WHEEL_CHECKS", "FIRST_CHECKS", "BINARY_CHECKS")
@@ -43,11 +45,13 @@ def witnesses(
 ) -> dict[str, tuple[Path, str]]:
     """A defective wheel for each check that finds a defect, and the code that the check reports."""
     found: dict[str, tuple[Path, str]] = {}
-    for defect in (*OURS, *OFFICIAL):
+    for defect in (*OURS, *OFFICIAL, *DEFECTS):
         if defect.code in {code for _, code in found.values()}:
             continue
-        official = defect in OFFICIAL
-        one = draft(published.wheel("tornado==6.6.1", defect.base) if official else ours[defect.base])
+        if defect in DEFECTS:
+            one = draft(made.wheel(tmp_path_factory.mktemp("good")))
+        else:
+            one = draft(published.wheel("tornado==6.6.1", defect.base) if defect in OFFICIAL else ours[defect.base])
         defect.spoil(one)
         path, seen = one.write(tmp_path_factory.mktemp("bad")), dict[str, set[str]]()
         with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,196 @@
+"""Check what breaks when a wheel is installed or used: its folders, and the modules that its metadata name.
+
+Sources: the binary distribution format and the entry points specification of the PyPA, PEP 660 (editable installs),
+and what pip and uv refuse.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from wheelworks.audit import archive
+from wheelworks.audit.findings import Finding, abbreviate, sanitize
+from wheelworks.audit.wheel import AuditedWheel, module_name
+
+_SCHEMES = ("data", "headers", "platlib", "purelib", "scripts")
+_LIBRARIES = ("platlib", "purelib")
+_EDITABLE = re.compile(r"(^|/)(__editable__|_editable_impl_|__editables_)[^/]*\.(py|pth)$")
+_ABSOLUTE = re.compile(rb"^(/|[A-Za-z]:[\\/])", re.MULTILINE)
+_CODE = re.compile(rb"^import[ \t]", re.MULTILINE)  # what site.py executes (its documentation)
+
+
+def check_info_folders(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W040: pip accepts one folder of metadata."""
+    found = {name.split("/")[0] for name in wheel.names if "/" in name}
+    if len(folders := {one for one in found if one.endswith(".dist-info")}) > 1:
+        yield Finding("W040", abbreviate(map(sanitize, folders)))
+
+
+def check_data_folders(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W041: the files of ``.data`` are in a folder of each scheme, and of no others."""
+    wrong = []
+    for name in wheel.names:
+        head, *rest = name.split("/")
+        if head.endswith(".data") and rest and (len(rest) < 2 or rest[0] not in _SCHEMES):
+            wrong.append(name)
+    if wrong:
+        yield Finding("W041", f"{abbreviate(map(sanitize, wrong))}; the schemes are {', '.join(_SCHEMES)}")
+
+
+def list_installed(wheel: AuditedWheel) -> frozenset[str]:
+    """Return the paths below site-packages that a wheel's files are installed to."""
+    found = set()
+    for name in wheel.names:
+        head, _, rest = name.partition("/")
+        scheme, _, inner = rest.partition("/")
+        if head.endswith(".data"):
+            found.update([inner] if scheme in _LIBRARIES else [])
+        elif not head.endswith(".dist-info"):
+            found.add(name)
+    return frozenset(found)
+
+
+@cache
+def _list_modules(paths: frozenset[str]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return the dotted names of the modules, of the packages with an ``__init__``, and of all folders."""
+    modules, packages, folders = set(), set(), set()
+    for path in paths:
+        parts = path.split("/")
+        folders.update(".".join(parts[:depth]) for depth in range(1, min(len(parts), 20)))
+        stem = parts[-1][:-3] if parts[-1].endswith(".py") else module_name(path)
+        if stem == "__init__":
+            packages.add(".".join(parts[:-1]))
+        elif stem:
+            modules.add(".".join([*parts[:-1], stem]))
+    return frozenset(modules), frozenset(packages), frozenset(folders)
+
+
+def is_source_layout(wheel: AuditedWheel) -> bool:
+    """Return whether the wheel installs its code below a folder ``src``."""
+    return any(path.startswith("src/") and path.endswith((".py", ".so", ".pyd")) for path in wheel.names)
+
+
+def check_source_layout(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W047."""
+    if is_source_layout(wheel):
+        yield Finding("W047", abbreviate(sanitize(one) for one in list_installed(wheel) if one.startswith("src/")))
+
+
+def check_emptiness(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W046: a wheel without files; one that only has requirements is meant to be empty."""
+    files = [name for name in wheel.names if not name.split("/")[0].endswith(".dist-info")]
+    if wheel.is_pure and not files and not archive.read_metadata(wheel, "Requires-Dist"):
+        yield Finding("W046", f"{len(wheel.names)} files, all of them below .dist-info, and no requirement")
+
+
+def check_startup_files(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W044, W045: files that Python reads at each start (`site`), and those of editable installs."""
+    for name in sorted(wheel.names):
+        text = wheel.texts.get(name, b"") if name.endswith(".pth") else b""
+        if _EDITABLE.search(name) or _ABSOLUTE.search(text):
+            yield Finding("W044", "it leads to the folder of the sources on the build machine", sanitize(name))
+        elif found := _CODE.search(text):
+            line = text[found.start() :].splitlines()[0].decode("utf-8", "replace")
+            yield Finding("W045", sanitize(line, 80), sanitize(name))
+
+
+def check_record_rows(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W049: RECORD names a file twice."""
+    try:
+        text = wheel.texts.get(f"{wheel.info}/RECORD", b"").decode()
+        rows = Counter(row[0] for row in csv.reader(io.StringIO(text)) if row)
+    except (csv.Error, UnicodeDecodeError):
+        return  # reported as W008
+    members = Counter(entry.name for entry in wheel.entries)
+    twice = [name for name, count in rows.items() if count > 1 and members[name] == 1]  # more members: W005
+    if twice:
+        yield Finding("W049", abbreviate(map(sanitize, twice)), f"{wheel.info}/RECORD")
+
+
+def check_build_number(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W050."""
+    stated = archive.read_field(wheel.texts.get(f"{wheel.info}/WHEEL", b""), "Build")
+    if f"{wheel.info}/WHEEL" in wheel.texts and "".join(stated).strip() != wheel.name.build:
+        shown = sanitize("".join(stated)) or "no build number"
+        evidence = f"WHEEL says {shown}, the file's name {wheel.name.build or 'none'}"
+        yield Finding("W050", evidence, f"{wheel.info}/WHEEL")
+
+
+def check_named_modules(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W043: the module of each entry point is in the wheel, unless another project may have it."""
+    if is_source_layout(wheel):
+        return  # all are missing, for one cause: W047
+    for group, name, value in archive.list_entry_points(wheel):
+        target, _, _ = value.partition("[")
+        module, colon, _ = (part.strip() for part in target.partition(":"))
+        # Some groups name an object without a colon.
+        names = [module] if colon else [module, module.rpartition(".")[0] or module]
+        if "[" not in value and all(_lacks_module(wheel, one) for one in names) and not _differs_in_case(wheel, module):
+            evidence = f"[{sanitize(group)}] {sanitize(name)} needs the module {sanitize(module)}"
+            yield Finding("W043", evidence, f"{wheel.info}/entry_points.txt")
+
+
+def _lacks_module(wheel: AuditedWheel, module: str) -> bool:
+    """Return whether no installation can have a module. Other projects may add to a namespace, not to a package."""
+    modules, packages, folders = _list_modules(list_installed(wheel))
+    parts, closed = module.split("."), False
+    for depth in range(1, len(parts) + 1):
+        name = ".".join(parts[:depth])
+        if name in packages:
+            closed = True
+        elif name in modules:
+            return depth < len(parts)
+        elif name in folders:
+            closed = False
+        else:
+            return closed or not _has_requirements(wheel)
+    return False
+
+
+def _has_requirements(wheel: AuditedWheel) -> bool:
+    for line in archive.read_metadata(wheel, "Requires-Dist"):
+        try:
+            marker = Requirement(line).marker
+        except InvalidRequirement:
+            continue  # reported as W017
+        if marker is None or "extra" not in str(marker):
+            return True
+    return False
+
+
+def check_spelling(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W048: a module that the metadata name, but in other upper and lower case than the file."""
+    for wanted in sorted(_list_wanted_modules(wheel)):
+        if found := _differs_in_case(wheel, wanted):
+            yield Finding("W048", f"the metadata name {sanitize(wanted)}, the file is {sanitize(found)}")
+
+
+def _differs_in_case(wheel: AuditedWheel, module: str) -> str:
+    """Return the top-level file or folder that differs from a module only in case; "" where the module exists."""
+    top = module.partition(".")[0]
+    tops = {path.split("/")[0] for path in list_installed(wheel)}
+    names = {one: one[:-3] if one.endswith(".py") else module_name(one) or one for one in tops}
+    if top in names.values():
+        return ""
+    return min((one for one, name in names.items() if name.casefold() == top.casefold()), default="")
+
+
+def _list_wanted_modules(wheel: AuditedWheel) -> set[str]:
+    """Return the modules that top_level.txt, Import-Name (PEP 794) and the entry points name, and the project's own.
+
+    A project's name counts only for a single file that isn't spelt like the name: many packages have capitals.
+    """
+    lines = wheel.texts.get(f"{wheel.info}/top_level.txt", b"").decode("utf-8", "replace").split()
+    found = {*lines, *(one.partition(";")[0].strip() for one in archive.read_metadata(wheel, "Import-Name"))}
+    found |= {value.partition(":")[0].strip() for _, _, value in archive.list_entry_points(wheel)}
+    for name in archive.read_metadata(wheel, "Name")[:1]:
+        own = re.sub(r"[-.]+", "_", name.strip())
+        found |= {own} if _differs_in_case(wheel, own).endswith(".py") else set()
+    return {one for one in found if one}
