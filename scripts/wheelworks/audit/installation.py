@@ -60,7 +60,9 @@ def list_installed(wheel: AuditedWheel) -> frozenset[str]:
 @cache
 def _list_modules(paths: frozenset[str]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """Return the dotted names of the modules, of the packages with an ``__init__``, and of all folders."""
-    modules, packages, folders = set(), set(), set()
+    modules: set[str] = set()
+    packages: set[str] = set()
+    folders: set[str] = set()
     for path in paths:
         parts = path.split("/")
         folders.update(".".join(parts[:depth]) for depth in range(1, min(len(parts), 20)))

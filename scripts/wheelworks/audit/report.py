@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from wheelworks import __version__
+from wheelworks.audit import screen
 from wheelworks.audit.findings import CODES, GROUPS, RANK, FileAudit, Finding, Severity
 from wheelworks.core import console, manifest
 
@@ -51,24 +52,31 @@ def add_output_options(parser: argparse.ArgumentParser) -> argparse._MutuallyExc
     form.add_argument("--json", action="store_true", help="print JSON instead of the table")
     form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0 instead of the table")
     parser.add_argument("--strict", action="store_true", help="fail on warnings too, such as a check that was skipped")
-    parser.add_argument("--verbose", action="store_true", help="show every finding with its place")
+    parser.add_argument("--verbose", action="store_true", help="show every file, and each finding with its remedy")
     return form
 
 
 def print_audit(audit: Audit, options: argparse.Namespace) -> None:
-    """Print an audit in the form that the options ask for."""
+    """Print an audit in the form that the options ask for: by default, several files as one screen."""
     if options.json or options.sarif:
         sys.stdout.write((to_json(audit) if options.json else to_sarif(audit)) + "\n")
         return
-    if audit.files:
-        console.out.print(make_table(audit.files))
-    if audit.findings:
-        console.out.print(render_details(audit.findings, everything=options.verbose))
+    if len(audit.files) > 1 and not options.verbose:
+        console.out.print(screen.render_release(audit.files, audit.findings))
+    else:
+        _print_details(audit, everything=options.verbose)
     for note in audit.notes:
         console.print_note(note)
     severities = [one.severity for one in audit.findings]
     counts = ", ".join(_count(severities.count(kind), kind) for kind in ("error", "warning"))
     console.out.print(f"{_count(len(audit.files), 'file')}: {counts}" if audit.files else counts)
+
+
+def _print_details(audit: Audit, *, everything: bool) -> None:
+    if audit.files:
+        console.out.print(make_table(audit.files))
+    if audit.findings:
+        console.out.print(render_details(audit.findings, everything=everything))
 
 
 def _count(number: int, word: str) -> str:
