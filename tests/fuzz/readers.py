@@ -25,7 +25,7 @@ with atheris.instrument_imports(include=["wheelworks", "packaging", "zipfile", "
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 INFO = "sample-1.0.dist-info"
-TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "sboms/a.json", "RECORD")
+TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "sboms/a.json", "RECORD", "top_level.txt")
 
 
 def wheel(data: bytes) -> None:

@@ -56,7 +56,8 @@ def check_container(archive: zipfile.ZipFile, length: int) -> Iterator[Finding]:
     directory = file.read(length - archive.start_dir)
     members, end = _read_directory(directory, [info.header_offset for info in archive.filelist])
     position = 0
-    for (offset, central), (following, _) in zip(members, [*members[1:], (archive.start_dir, None)], strict=True):
+    ends = [offset for offset, _ in members[1:]] + [archive.start_dir]
+    for (offset, central), following in zip(members, ends, strict=False):  # an empty archive has no member
         yield from _check_gap(file, position, offset)
         local = _read_local(file, offset)
         if local is None:  # `zipfile` reports it when it reads the member: W001

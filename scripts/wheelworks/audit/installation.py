@@ -187,12 +187,13 @@ def _differs_in_case(wheel: AuditedWheel, module: str) -> str:
 def _list_wanted_modules(wheel: AuditedWheel) -> set[str]:
     """Return the modules that top_level.txt, Import-Name (PEP 794) and the entry points name, and the project's own.
 
-    A project's name counts only for a single file that isn't spelt like the name: many packages have capitals.
+    A project's name counts only for a single file with capitals: many names and packages have them on purpose.
     """
     lines = wheel.texts.get(f"{wheel.info}/top_level.txt", b"").decode("utf-8", "replace").split()
     found = {*lines, *(one.partition(";")[0].strip() for one in archive.read_metadata(wheel, "Import-Name"))}
     found |= {value.partition(":")[0].strip() for _, _, value in archive.list_entry_points(wheel)}
     for name in archive.read_metadata(wheel, "Name")[:1]:
         own = re.sub(r"[-.]+", "_", name.strip())
-        found |= {own} if _differs_in_case(wheel, own).endswith(".py") else set()
+        file = _differs_in_case(wheel, own)
+        found |= {own} if file.endswith(".py") and file != file.lower() else set()
     return {one for one in found if one}

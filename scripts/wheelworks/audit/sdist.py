@@ -142,7 +142,7 @@ def _check_top_folder(sdist: Sdist) -> Iterator[Finding]:
 
 
 def _check_metadata(sdist: Sdist) -> Iterator[Finding]:
-    """W017, W018, W021, W022, W027, W031 to W036."""
+    """W017, W018, W021, W022, W027, W031 to W036, W051."""
     place = f"{sdist.top}/PKG-INFO"
     if place not in sdist.texts:
         yield Finding("W017", f"there is no {sanitize(place)}")

@@ -28,14 +28,14 @@ _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 
 
 def check_wheel(wheel: AuditedWheel) -> Iterator[Finding]:
-    """W031 to W036, of a wheel's METADATA."""
+    """W031 to W036 and W051, of a wheel's METADATA."""
     place = f"{wheel.info}/METADATA"
     if place in wheel.texts:  # else it is reported as W017
         yield from check_metadata(wheel.texts[place], place)
 
 
 def check_metadata(text: bytes, place: str) -> Iterator[Finding]:
-    """W031 to W036: check core metadata against the index's rules."""
+    """W031 to W036, W051: check core metadata against the index's rules."""
     try:
         found, _ = parse_email(text)
     except (ValueError, TypeError):
@@ -44,6 +44,7 @@ def check_metadata(text: bytes, place: str) -> Iterator[Finding]:
         ("W031", _list_local_versions(found)), ("W032", _list_direct_requirements(found)),
         ("W033", _list_wrong_classifiers(found)), ("W034", _list_licence_conflicts(found)),
         ("W035", _list_refused_fields(found)), ("W036", _list_render_faults(found)),
+        ("W051", _list_licence_classifiers(found)),
     ):  # fmt: skip
         if shown := abbreviate(sanitize(one) for one in faults):
             yield Finding(code, shown, place)
@@ -91,10 +92,15 @@ def _list_wrong_classifiers(found: RawMetadata) -> Iterator[str]:
 
 
 def _list_licence_conflicts(found: RawMetadata) -> Iterator[str]:
-    """PEP 639: an expression replaces the License field and the licence classifiers."""
-    stated = ["License"] if found.get("license") else []
-    stated += [one for one in found.get("classifiers", ()) if one.startswith("License ::")]
-    yield from (f"{one} beside License-Expression" for one in stated if found.get("license_expression"))
+    """PEP 639: an expression replaces the License field."""
+    if found.get("license_expression") and found.get("license"):
+        yield "License beside License-Expression"
+
+
+def _list_licence_classifiers(found: RawMetadata) -> Iterator[str]:
+    """PEP 639: an expression replaces the licence classifiers, too. The index accepts these beside it."""
+    if found.get("license_expression"):
+        yield from (one for one in found.get("classifiers", ()) if one.startswith("License ::"))
 
 
 def _list_refused_fields(found: RawMetadata) -> Iterator[str]:

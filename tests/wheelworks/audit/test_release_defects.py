@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zipfile
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from wheelworks.audit import upload
 from wheelworks.audit.inspection import inspect_wheel
 
+from tests.fixtures import archives
 from tests.fixtures.defects import Defect
 from tests.fixtures.drafts import draft
 from tests.fixtures.release_defects import DEFECTS, GOOD
@@ -34,3 +39,30 @@ def test_a_file_that_is_too_large_for_the_index(tmp_path: Path, monkeypatch: pyt
     assert inspect_wheel(path).findings == ()
     monkeypatch.setattr(upload, "_LARGEST_FILE", path.stat().st_size - 1)
     assert [one.code for one in inspect_wheel(path).findings] == ["W037"]
+
+
+def test_an_empty_archive_is_read(tmp_path: Path) -> None:
+    path = archives.wheel(tmp_path / made.NAME)
+    assert [one.code for one in inspect_wheel(path).findings] == ["W008", "W017", "W020", "W022", "W046"]
+
+
+def test_sizes_after_the_data_are_part_of_the_archive(tmp_path: Path) -> None:
+    path = tmp_path / made.NAME
+    with open(path, "wb") as file, zipfile.ZipFile(Unseekable(file), "w") as archive:
+        for name, member in made.members().items():
+            with archive.open(name, "w", force_zip64=True) as out:
+                out.write(member.data)
+    assert inspect_wheel(path).findings == ()
+
+
+class Unseekable(io.RawIOBase):
+    """A file that can only be written to at its end, for which `zipfile` writes the sizes after the data."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self.file.write(data)
