@@ -52,6 +52,17 @@ def test_sizes_after_the_data_are_part_of_the_archive(tmp_path: Path) -> None:
         for name, member in made.members().items():
             with archive.open(name, "w", force_zip64=True) as out:
                 out.write(member.data)
+    assert {one.code for one in inspect_wheel(path).findings} == {"W007"}  # `open` gives members the mode 600
+
+
+def test_the_records_of_large_archives_are_part_of_the_archive(tmp_path: Path) -> None:
+    path = made.wheel(tmp_path)
+    data = path.read_bytes()
+    start, end = data.index(b"PK\1\2"), data.rindex(b"PK\5\6")
+    count = len(made.members())
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, count, count, end - start, start)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, end, 1)
+    path.write_bytes(data[:end] + record + locator + b"PK\5\6" + bytes(4) + b"\xff" * 12 + bytes(2))
     assert inspect_wheel(path).findings == ()
 
 
