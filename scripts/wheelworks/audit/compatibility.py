@@ -31,6 +31,7 @@ _OLDEST_GLIBC = {"x86_64": 5, "i686": 5}
 _CPYTHON = re.compile(r"cp(\d)(\d+)")
 _OLD_FLAGS = frozenset({"", "m", "d", "dm", "u", "mu", "du", "dmu"})  # PEP 3149, and of 2.x also the width of a char
 _NEWEST_MINOR = 40  # of Pythons that may ever ask for a wheel
+_LONGEST_SPECIFIER = 1000  # characters; no project's is as long
 _MICROS = range(31)
 
 
@@ -118,7 +119,9 @@ def check_python(wheel: AuditedWheel) -> Iterator[Finding]:
             wanted = SpecifierSet(stated)
         except InvalidSpecifier:
             return  # reported as W017
-        if not any(_satisfies(wanted, version) for version in _list_pythons(wheel)):
+        if len(stated) <= _LONGEST_SPECIFIER and not any(
+            _satisfies(wanted, version) for version in _list_pythons(wheel)
+        ):
             shown = f"{sanitize(stated)}, which no Python of {abbreviate(map(sanitize, _list_interpreters(wheel)))} is"
             yield Finding("W042", shown, f"{wheel.info}/METADATA")
 

@@ -11,7 +11,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
+from dataclasses import dataclass
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -21,6 +21,7 @@ from wheelworks.audit.wheel import AuditedWheel, module_name
 
 _SCHEMES = ("data", "headers", "platlib", "purelib", "scripts")
 _LIBRARIES = ("platlib", "purelib")
+_DEEPEST = 20  # folders of a package
 _EDITABLE = re.compile(r"(^|/)(__editable__|_editable_impl_|__editables_)[^/]*\.(py|pth)$")
 _ABSOLUTE = re.compile(rb"^(/|[A-Za-z]:[\\/])", re.MULTILINE)
 _CODE = re.compile(rb"^import[ \t]", re.MULTILINE)  # what site.py executes (its documentation)
@@ -57,21 +58,55 @@ def list_installed(wheel: AuditedWheel) -> frozenset[str]:
     return frozenset(found)
 
 
-@cache
-def _list_modules(paths: frozenset[str]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Return the dotted names of the modules, of the packages with an ``__init__``, and of all folders."""
+@dataclass(frozen=True)
+class Layout:
+    """What a wheel installs, as dotted names: modules, packages with an ``__init__``, and all folders.
+
+    ``tops`` has each top-level file and folder by its name in lower case; ``is_alone`` is whether no other project is
+    required, which may have more modules of a namespace.
+    """
+
+    modules: frozenset[str]
+    packages: frozenset[str]
+    folders: frozenset[str]
+    tops: dict[str, str]
+    is_alone: bool
+
+    def lacks(self, module: str) -> bool:
+        """Return whether no installation has a module. Other projects may add to a namespace, not to a package."""
+        parts, closed = module.split("."), False
+        for depth in range(1, len(parts) + 1):
+            name = ".".join(parts[:depth])
+            if name in self.modules:
+                return depth < len(parts)
+            if name not in self.packages and name not in self.folders:
+                return closed or self.is_alone
+            closed = name in self.packages
+        return False
+
+    def find_other_case(self, module: str) -> str:
+        """Return the top-level file or folder that differs from a module only in case; "" if there is none."""
+        top = module.partition(".")[0]
+        exists = top in self.modules or top in self.folders
+        return "" if exists else self.tops.get(top.casefold(), "")
+
+
+def read_layout(wheel: AuditedWheel) -> Layout:
+    """Return the layout of a wheel."""
     modules: set[str] = set()
     packages: set[str] = set()
     folders: set[str] = set()
-    for path in paths:
-        parts = path.split("/")
-        folders.update(".".join(parts[:depth]) for depth in range(1, min(len(parts), 20)))
-        stem = parts[-1][:-3] if parts[-1].endswith(".py") else module_name(path)
+    tops: dict[str, str] = {}
+    for path in sorted(list_installed(wheel)):
+        *parts, file = path.split("/")
+        folders.update(".".join(parts[:depth]) for depth in range(1, min(len(parts), _DEEPEST) + 1))
+        stem = file[:-3] if file.endswith(".py") else module_name(path)
         if stem == "__init__":
-            packages.add(".".join(parts[:-1]))
+            packages.add(".".join(parts))
         elif stem:
-            modules.add(".".join([*parts[:-1], stem]))
-    return frozenset(modules), frozenset(packages), frozenset(folders)
+            modules.add(".".join([*parts, stem]))
+        tops.setdefault((parts[0] if parts else stem or file).casefold(), parts[0] if parts else file)
+    return Layout(frozenset(modules), frozenset(packages), frozenset(folders), tops, not _has_requirements(wheel))
 
 
 def is_source_layout(wheel: AuditedWheel) -> bool:
@@ -127,33 +162,15 @@ def check_build_number(wheel: AuditedWheel) -> Iterator[Finding]:
 
 def check_named_modules(wheel: AuditedWheel) -> Iterator[Finding]:
     """W043: the module of each entry point is in the wheel, unless another project may have it."""
-    if is_source_layout(wheel):
-        return  # all are missing, for one cause: W047
-    for group, name, value in archive.list_entry_points(wheel):
-        target, _, _ = value.partition("[")
+    layout = read_layout(wheel)
+    for group, name, value in () if is_source_layout(wheel) else archive.list_entry_points(wheel):
+        target, extra, _ = value.partition("[")
         module, colon, _ = (part.strip() for part in target.partition(":"))
         # Some groups name an object without a colon.
         names = [module] if colon else [module, module.rpartition(".")[0] or module]
-        if "[" not in value and all(_lacks_module(wheel, one) for one in names) and not _differs_in_case(wheel, module):
+        if not extra and all(map(layout.lacks, names)) and not layout.find_other_case(module):
             evidence = f"[{sanitize(group)}] {sanitize(name)} needs the module {sanitize(module)}"
             yield Finding("W043", evidence, f"{wheel.info}/entry_points.txt")
-
-
-def _lacks_module(wheel: AuditedWheel, module: str) -> bool:
-    """Return whether no installation can have a module. Other projects may add to a namespace, not to a package."""
-    modules, packages, folders = _list_modules(list_installed(wheel))
-    parts, closed = module.split("."), False
-    for depth in range(1, len(parts) + 1):
-        name = ".".join(parts[:depth])
-        if name in packages:
-            closed = True
-        elif name in modules:
-            return depth < len(parts)
-        elif name in folders:
-            closed = False
-        else:
-            return closed or not _has_requirements(wheel)
-    return False
 
 
 def _has_requirements(wheel: AuditedWheel) -> bool:
@@ -169,22 +186,13 @@ def _has_requirements(wheel: AuditedWheel) -> bool:
 
 def check_spelling(wheel: AuditedWheel) -> Iterator[Finding]:
     """W048: a module that the metadata name, but in other upper and lower case than the file."""
-    for wanted in sorted(_list_wanted_modules(wheel)):
-        if found := _differs_in_case(wheel, wanted):
+    layout = read_layout(wheel)
+    for wanted in sorted(_list_wanted_modules(wheel, layout)):
+        if found := layout.find_other_case(wanted):
             yield Finding("W048", f"the metadata name {sanitize(wanted)}, the file is {sanitize(found)}")
 
 
-def _differs_in_case(wheel: AuditedWheel, module: str) -> str:
-    """Return the top-level file or folder that differs from a module only in case; "" where the module exists."""
-    top = module.partition(".")[0]
-    tops = {path.split("/")[0] for path in list_installed(wheel)}
-    names = {one: one[:-3] if one.endswith(".py") else module_name(one) or one for one in tops}
-    if top in names.values():
-        return ""
-    return min((one for one, name in names.items() if name.casefold() == top.casefold()), default="")
-
-
-def _list_wanted_modules(wheel: AuditedWheel) -> set[str]:
+def _list_wanted_modules(wheel: AuditedWheel, layout: Layout) -> set[str]:
     """Return the modules that top_level.txt, Import-Name (PEP 794) and the entry points name, and the project's own.
 
     A project's name counts only for a single file with capitals: many names and packages have them on purpose.
@@ -194,6 +202,6 @@ def _list_wanted_modules(wheel: AuditedWheel) -> set[str]:
     found |= {value.partition(":")[0].strip() for _, _, value in archive.list_entry_points(wheel)}
     for name in archive.read_metadata(wheel, "Name")[:1]:
         own = re.sub(r"[-.]+", "_", name.strip())
-        file = _differs_in_case(wheel, own)
+        file = layout.find_other_case(own)
         found |= {own} if file.endswith(".py") and file != file.lower() else set()
     return {one for one in found if one}

@@ -77,7 +77,7 @@ def long(folder: Path, name: str, line: bytes, size: int) -> Path:
     return archives.wheel(folder / made.NAME, noise=random.Random(1).randbytes(1 << 20), **texts)
 
 
-LINES = {"METADATA": b"Name: x\n", "WHEEL": b"Tag: py3-none-any\n", "entry_points.txt": b"[a]\nx=y:z\n"}
+LINES = {"METADATA": b"Requires-Dist: x\n", "WHEEL": b"Tag: py3-none-any\n", "entry_points.txt": b"[a]\nx=y:z\n"}
 
 
 @pytest.mark.integration
@@ -85,6 +85,24 @@ LINES = {"METADATA": b"Name: x\n", "WHEEL": b"Tag: py3-none-any\n", "entry_point
 def test_long_metadata_are_read_to_a_limit(name: str, tmp_path: Path, wheelworks_cache: Path) -> None:
     assert "W002" not in bounded(long(tmp_path, name, LINES[name], 2 << 20), wheelworks_cache)
     assert "W002" in codes(long(tmp_path, name, LINES[name], (2 << 20) + len(LINES[name])))
+
+
+@pytest.mark.parametrize("text", ["Requires-Python: " + ">=3," * 100_000, "Author-email: " + "a@" * 500_000])
+def test_long_values_take_no_time(text: str, tmp_path: Path) -> None:
+    codes(made.wheel(tmp_path, **{f"{made.INFO}/METADATA": f"{made.METADATA}{text}\n".encode()}))
+
+
+def test_many_entry_points_and_modules_take_linear_time(tmp_path: Path) -> None:
+    points = "[x]\n" + "".join(f"a{number} = m{number}:f\n" for number in range(20_000))
+    more = {f"m{number}/x{number}.py": b"" for number in range(3_000)}
+    assert "W043" in codes(made.wheel(tmp_path, **more, **{f"{made.INFO}/entry_points.txt": points.encode()}))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("unit", ["a\n=\n\n", "* " * 4_000 + "\n\n", "`a <a_>`_ " * 900 + "\n\n"])
+def test_descriptions_that_are_slow_to_render(unit: str, tmp_path: Path) -> None:
+    text = f"{made.METADATA}Description-Content-Type: text/x-rst\n\n{unit * ((128 << 10) // len(unit))}"
+    codes(made.wheel(tmp_path, **{f"{made.INFO}/METADATA": text.encode()}))
 
 
 @pytest.mark.integration
