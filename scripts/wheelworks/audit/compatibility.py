@@ -119,11 +119,10 @@ def check_python(wheel: AuditedWheel) -> Iterator[Finding]:
             wanted = SpecifierSet(stated)
         except InvalidSpecifier:
             return  # reported as W017
-        if len(stated) <= _LONGEST_SPECIFIER and not any(
-            _satisfies(wanted, version) for version in _list_pythons(wheel)
-        ):
-            shown = f"{sanitize(stated)}, which no Python of {abbreviate(map(sanitize, _list_interpreters(wheel)))} is"
-            yield Finding("W042", shown, f"{wheel.info}/METADATA")
+        if len(stated) > _LONGEST_SPECIFIER or any(_satisfies(wanted, version) for version in _list_pythons(wheel)):
+            return
+        shown = f"{sanitize(stated)}, which no Python of {abbreviate(map(sanitize, _list_interpreters(wheel)))} is"
+        yield Finding("W042", shown, f"{wheel.info}/METADATA")
 
 
 def _list_interpreters(wheel: AuditedWheel) -> set[str]:
