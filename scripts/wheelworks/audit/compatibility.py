@@ -58,7 +58,7 @@ def is_platform_requested(tag: str) -> bool:
     if tag.startswith("macosx_"):
         return tag in _list_macos_tags()
     platform = parse_platform(tag)
-    if platform is None or not platform.libc:
+    if platform is None or platform.libc not in ("glibc", "musl"):
         return True
     major, minor = platform.version
     if platform.libc == "musl":
