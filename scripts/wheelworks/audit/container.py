@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from wheelworks.audit.findings import Finding, sanitize
+from wheelworks.audit.findings import Finding, abbreviate, sanitize
 
 _LOCAL = struct.Struct("<4s2xHH4xIIIHH")  # flags, method, CRC-32, packed and unpacked size, lengths of name and extra
 _CENTRAL = struct.Struct("<4s4xHH4xIIIHHH12x")  # the same, and the length of the comment
@@ -25,6 +25,7 @@ _STREAMED, _ENCODING = 8, 0x801  # flags: sizes come after the data; encrypted, 
 _DESCRIPTORS = (12, 16, 20, 24)  # bytes that may come after the data of a streamed member
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075  # extra fields (APPNOTE 4.5.3, 4.6.9)
 DIFFERENT = "W039"  # a finding of this kind means that two readers find two wheels
+_BOMB, _LEAST_BOMB = 50, 64 << 20  # what the index accepts: unpacked size by packed size, above this size in bytes
 _LARGEST_DIRECTORY = 256 << 20
 
 
@@ -66,6 +67,22 @@ def check_container(archive: zipfile.ZipFile, length: int) -> Iterator[Finding]:
         position = _skip_descriptor(offset + local.end + central.packed, following, local)
     yield from _check_gap(file, position, archive.start_dir)
     yield from _check_end(directory, end)
+
+
+def check_index_archive(archive: zipfile.ZipFile, length: int) -> Iterator[Finding]:
+    """W052: what the index refuses in an archive of ``length`` bytes, although it is sound."""
+    infos = archive.infolist()
+    streamed = [info.filename for info in infos if info.flag_bits & _STREAMED]
+    commented = [info.filename for info in infos if info.comment]
+    packed = [info.filename for info in infos if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
+    for names, why in (
+        (streamed, "with sizes after the data"), (commented, "with comments"), (packed, "packed by another method"),
+    ):  # fmt: skip
+        if names:
+            yield Finding("W052", f"{len(names)} members {why}: {abbreviate(map(sanitize, names))}")
+    size = sum(info.file_size for info in infos)
+    if size > _LEAST_BOMB and size > _BOMB * length:
+        yield Finding("W052", f"{length} bytes unpack to {size}, more than {_BOMB} times as many")
 
 
 def _read_directory(data: bytes, offsets: list[int]) -> tuple[list[tuple[int, Header]], int]:

@@ -28,7 +28,9 @@ from wheelworks.audit import (
     hardening,
     imports,
     installation,
+    libraries,
     sdist,
+    symbols,
     upload,
     wheel,
 )
@@ -57,8 +59,9 @@ WHEEL_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
     archive.check_sboms, archive.check_entry_points, upload.check_wheel, compatibility.check_python,
     installation.check_emptiness, installation.check_startup_files, installation.check_record_rows,
     installation.check_build_number, installation.check_named_modules, installation.check_spelling,
-    extension.check_extension_present, extension.check_pure_wheel,
-    extension.check_universal_halves, extension.check_suffix,
+    extension.check_extension_present, extension.check_pure_wheel, extension.check_other_platforms,
+    extension.check_universal_halves, extension.check_suffix, libraries.check_libraries,
+    symbols.check_undefined_symbols,
 )  # fmt: skip
 # A binary in which one of these finds something isn't checked further.
 FIRST_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (extension.check_damage, extension.check_machine)
@@ -104,6 +107,7 @@ def _run_checks(audited: AuditedWheel, opened: zipfile.ZipFile, packed: int) -> 
     if refused or any(one.code == container.DIFFERENT for one in ambiguous):
         return  # what is in the wheel depends on who reads it
     yield from upload.check_size(packed)
+    yield from container.check_index_archive(opened, packed)
     for check in NAME_CHECKS:
         yield from check(audited)
     for content in wheel.read_members(opened, audited):

@@ -31,10 +31,8 @@ def checks() -> list[str]:
 
     tables = [getattr(inspection, table) for table in TABLES]
     listed = [one for table in (*tables, sdist.SDIST_CHECKS) for one in table]
-    found = [
-        f"{one.__module__}.{one.__name__}"
-        for one in (*listed, wheel.check_limits, container.check_container, upload.check_size)
-    ]
+    listed += [wheel.check_limits, container.check_container, container.check_index_archive, upload.check_size]
+    found = [f"{one.__module__}.{one.__name__}" for one in listed]
     places = ["dependencies._find_holes", "dependencies.has_optional_extensions", "dependencies.parse_pip_audit"]
     places += ["hardening.find_signature_fault", "wheel._find_build_path"]
     lint = [f"wheelworks.cli.lint_project.{name}" for name in ("_check_versions", "check_locks", "check_workflows")]
