@@ -13,9 +13,9 @@ from wheelworks.audit import upload
 from wheelworks.audit.inspection import inspect_wheel
 
 from tests.fixtures import archives
-from tests.fixtures.defects import Defect
 from tests.fixtures.drafts import draft
 from tests.fixtures.release_defects import DEFECTS, GOOD
+from tests.fixtures.spoilers import Defect
 from tests.wheelworks.audit import made
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelworks.audit import sdist
+from wheelworks.audit import sdist, upload
 from wheelworks.core.archive import Limits
 
 from tests.fixtures import archives
@@ -55,6 +55,9 @@ DEFECTS = {
     "no-such-licence": ("W021", lambda: members(licence="COPYING")),
     "no-licence": ("W022", lambda: members(INFO.replace(b"License-File: LICENSE\n", b""), "readme")),
     "newer-field": ("W027", lambda: members(INFO.replace(b"2.4", b"2.2"))),
+    "direct-requirement": ("W032", lambda: members(INFO + b"Requires-Dist: x @ https://example.org/x.tar.gz\n")),
+    "classifier": ("W033", lambda: members(INFO + b"Classifier: Topic :: Nonsense\n")),
+    "description": ("W036", lambda: members(INFO + b"Description-Content-Type: text/x-rst\n\n.. nonsense:: x\n")),
     "second-top": ("W028", a(file("other/x"))),
 }
 
@@ -64,6 +67,11 @@ def test_a_defect_is_found(name: str, tmp_path: Path) -> None:
     code, made = DEFECTS[name]
     found = codes(archives.sdist(tmp_path / NAME, *made()))
     assert code in found and found <= {code, "W028"}  # a member that escapes is also outside the top folder
+
+
+def test_a_file_that_is_too_large_for_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "_LARGEST_FILE", 10)
+    assert codes(archives.sdist(tmp_path / NAME, *members())) == {"W037"}
 
 
 def test_another_projects_folder(tmp_path: Path) -> None:
