@@ -23,6 +23,8 @@ from tests.fixtures import wheels
 from tests.fixtures.drafts import draft
 from tests.wheelworks.audit import made
 
+# pip looks at setuptools' distutils when it is imported, wherever another test has imported distutils before.
+pytestmark = pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils")
 CPUS = ["x86_64", "i686", "aarch64", "armv7l", "armv6l", "ppc64", "ppc64le", "s390x", "riscv64", "loongarch64", "mips"]
 MACS = ["x86_64", "arm64", "i386", "ppc", "intel", "fat64", "universal2", "universal"]
 LEGACY = ["manylinux1", "manylinux2010", "manylinux2014"]

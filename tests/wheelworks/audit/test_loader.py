@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 import lief
 import pytest
@@ -22,6 +23,7 @@ pytestmark = [
     pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or platform.machine() != "x86_64", reason="glibc on x86-64"),
 ]
 RPATH, RUNPATH = lief.ELF.DynamicEntryRpath, lief.ELF.DynamicEntryRunPath
+PathEntry: TypeAlias = "lief.ELF.DynamicEntryRpath | lief.ELF.DynamicEntryRunPath"
 TARGET = "x86_64-linux-gnu.2.17"
 SITE = "lib/python3/site-packages"
 
@@ -45,7 +47,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in functions}
 
 
-def _with_paths(data: bytes, kind: type[RPATH] | type[RUNPATH], *paths: str) -> bytes:
+def _with_paths(data: bytes, kind: type[PathEntry], *paths: str) -> bytes:
     parsed = lief.ELF.parse(list(data))
     assert parsed is not None
     if paths:
@@ -67,7 +69,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 def test_the_loader_agrees(
-    case: tuple[type[RPATH] | type[RUNPATH], list[str], list[str], str], built: dict[str, bytes], tmp_path: Path
+    case: tuple[type[PathEntry], list[str], list[str], str], built: dict[str, bytes], tmp_path: Path
 ) -> None:
     kind, own, below, place = case
     files = {

@@ -245,6 +245,6 @@ def test_tests_inside_of_the_package_run_in_the_installed_one(run: Run, source: 
 
 def test_a_hang_is_a_finding(run: Run, source: Path) -> None:
     (source / "tests/test_a.py").write_text("import time\ndef test_hang(): time.sleep(600)\n")
-    verdict = run(limit=40.0)
+    verdict = run(limit=10.0)
     assert verdict.outcome == "failed"
-    assert "tests/test_a.py::test_hang failed:\nthe worker did not end within 40 s" in verdict.findings[0]
+    assert "tests/test_a.py::test_hang failed:\nthe worker did not end within 10 s" in verdict.findings[0]
