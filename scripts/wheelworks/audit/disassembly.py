@@ -1,9 +1,10 @@
 """Read the instructions of a binary without mistaking data between them for code.
 
 Compilers for ELF and Mach-O keep tables out of the code, or record where they are: there, everything from one
-function's start to the next is read (a linear sweep). Microsoft's put tables and constants between functions: there,
-only reachable code is read (recursive descent), starting from the exports, the functions of the exception table, every
-address that the loader relocates, and jump tables. 32-bit ARM has a reader of its own, `thumb`.
+function's start to the next is read (a linear sweep), and what lies beside bytes that are no instruction is left out.
+Microsoft's put tables and constants between functions: there, only reachable code is read (recursive descent), starting
+from the exports, the functions of the exception table, the pointers in data that the loader relocates, and jump tables.
+32-bit ARM has a reader of its own, `thumb`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _RUN = 64  # instructions that are decoded at once
 _LONGEST = 15  # bytes of an x86 instruction
 _STEPS = {"aarch64": 4, "powerpc64le": 4, "s390x": 2, "riscv64": 2}  # bytes to which instructions are aligned
 _NEAR = 4  # instructions before and after one that tell code from data
+_WITH_TABLES = ("aarch64", "x86", "x86_64")  # for the others, bytes that capstone doesn't know are newer instructions
 _MODES = {
     "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     "x86": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
@@ -44,6 +46,7 @@ _ENDS = frozenset(
 )
 _BRANCH = re.compile(r"j\w+|call|b(l|\.\w+)?|cbn?z|tbn?z|loop\w*|bnd jmp|bnd call")
 _TARGET = re.compile(r"(?:^|, )#?(0x[0-9a-f]+)$")
+_POINTERS = (lief.PE.RelocationEntry.BASE_TYPES.HIGHLOW, lief.PE.RelocationEntry.BASE_TYPES.DIR64)
 _MACHO_CODE = int(lief.MachO.Section.FLAGS.PURE_INSTRUCTIONS) | int(lief.MachO.Section.FLAGS.SOME_INSTRUCTIONS)
 
 
@@ -110,13 +113,14 @@ def read_instructions(parsed: Parsed, machine: str, regions: list[CodeRegion]) -
         for start, end in itertools.pairwise((region.start, *inside, region.end)):
             if not _is_in(start, holes):
                 swept = _sweep(machine, region, start, end)
-                yield from _leave_out_data(swept) if machine == "aarch64" else swept
+                yield from _leave_out_data(swept) if machine in _WITH_TABLES else swept
 
 
 def _leave_out_data(instructions: Iterator[Instruction]) -> Iterator[Instruction]:
-    """Yield AArch64's instructions, those beside words that are none as bytes that aren't known.
+    """Yield AArch64's and x86's instructions, those beside bytes that are none as bytes that aren't known.
 
-    Jump tables and constants in the code look like instructions here and there. Zeros (``udf #0``) are padding.
+    Jump tables and constants in the code look like instructions here and there. Zeros (``udf #0``) are padding. CPUID
+    stays, so that a guard beside a table isn't missed.
     """
     waiting: deque[Instruction] = deque()
     latest = -2 * _NEAR - 1  # the number of the last word that is no instruction
@@ -126,7 +130,7 @@ def _leave_out_data(instructions: Iterator[Instruction]) -> Iterator[Instruction
             latest = number if _is_data(one) else latest
         if number >= _NEAR and waiting:
             middle = waiting.popleft()
-            is_beside = middle[2] and latest >= number - 2 * _NEAR
+            is_beside = middle[2] not in ("", "cpuid") and latest >= number - 2 * _NEAR
             yield (middle[0], middle[1], "", "") if is_beside else middle
 
 
@@ -186,10 +190,46 @@ def _instruction_length(machine: str, first: int) -> int:
 def _read_reachable(parsed: lief.PE.Binary, machine: str, regions: list[CodeRegion]) -> Iterator[Instruction]:
     decoder, functions = _decoder(machine), _read_exception_table(parsed, machine)
     seen: set[int] = set()
-    roots = [*_find_roots(parsed, machine), *(start for start, _ in functions)]
-    yield from _walk(decoder, regions, roots, seen)
+    roots, pointers = list(_find_roots(parsed)), _read_pointers(parsed, machine)
+    if machine == "x86":
+        yield from _walk_relocated(decoder, regions, roots, pointers)
+        return
+    yield from _walk(decoder, regions, [*roots, *pointers.values(), *(start for start, _ in functions)], seen)
     # One pass is enough: the more code is known, the fewer words remain that can be tables.
     yield from _walk(decoder, regions, list(_find_table_targets(regions, functions, parsed.imagebase, seen)), seen)
+
+
+def _walk_relocated(
+    decoder: capstone.Cs, regions: list[CodeRegion], roots: list[int], pointers: dict[int, int]
+) -> Iterator[Instruction]:
+    """Yield the instructions of 32-bit x86, where the loader relocates every address, those in the code, too.
+
+    Such an address in the code is a constant operand (of code, as a rule), the address of a table (in a memory operand
+    such as ``[eax*4 + 0x10001234]``), or an entry of a jump table. ``pointers`` has each place and its value. No
+    instruction begins with an address, so a place with one is a table.
+    """
+    seen: set[int] = set()
+    inside = {place for place in pointers if find_region(regions, place)}
+    waiting = roots + [value for place, value in pointers.items() if place not in inside]
+    while waiting:
+        found: list[int] = []
+        for one in _walk(decoder, regions, [value for value in waiting if value not in pointers], seen):
+            yield one
+            places = inside.intersection(range(one[0] + 1, one[0] + one[1] - 3))
+            inside -= places
+            found += [pointers[place] for place in places if not _is_memory_operand(one[3], pointers[place])]
+        waiting = found or [pointers[place] for place in _take_tables(inside)]
+
+
+def _take_tables(places: set[int]) -> set[int]:
+    """Remove from ``places`` those that lie side by side, and return them."""
+    found = {place for place in places if {place - 4, place + 4} & places}
+    places -= found
+    return found
+
+
+def _is_memory_operand(operands: str, address: int) -> bool:
+    return re.search(rf"\[[^]]*{address:#x}\b", operands) is not None
 
 
 def _walk(decoder: capstone.Cs, regions: list[CodeRegion], waiting: list[int], seen: set[int]) -> Iterator[Instruction]:
@@ -215,17 +255,22 @@ def _walk(decoder: capstone.Cs, regions: list[CodeRegion], waiting: list[int], s
                     break
 
 
-def _find_roots(parsed: lief.PE.Binary, machine: str) -> Iterator[int]:
-    """Yield the exports, the entry point, and every pointer that the loader relocates (handlers, method tables)."""
+def _find_roots(parsed: lief.PE.Binary) -> Iterator[int]:
+    """Yield the exports and the entry point."""
     export = parsed.get_export()
     yield from (parsed.imagebase + one.address for one in (export.entries if export else ()))
     yield parsed.imagebase + parsed.optional_header.addressof_entrypoint
-    size = 8 if machine != "x86" else 4
+
+
+def _read_pointers(parsed: lief.PE.Binary, machine: str) -> dict[int, int]:
+    """Return the places of all pointers that the loader relocates (handlers, method tables), with their values."""
+    size, found = 8 if machine != "x86" else 4, {}
     for block in parsed.relocations:
-        for entry in block.entries:
+        for entry in (one for one in block.entries if one.type in _POINTERS):  # the others pad a block
             raw = bytes(parsed.get_content_from_virtual_address(entry.address, size))
             if len(raw) == size:
-                yield int.from_bytes(raw, "little")
+                found[parsed.imagebase + entry.address] = int.from_bytes(raw, "little")
+    return found
 
 
 def _read_exception_table(parsed: lief.PE.Binary, machine: str) -> list[tuple[int, int]]:

@@ -88,6 +88,50 @@ def test_aarch64_code_is_read_from_multiples_of_four_only(start: int) -> None:
     assert [one[2] for one in found] == ["nop"] * 8 and found[0][0] == start + -start % 4
 
 
+AVX, X86_NOP, X86_TABLE = bytes.fromhex("c5f877"), b"\x90", struct.pack("<i", -200)
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (X86_NOP * 10 + AVX + X86_NOP * 10, ["vzeroupper"]),
+        (AVX, ["vzeroupper"]),
+        (bytes(8) + AVX + X86_NOP * 10, ["vzeroupper"]),  # after padding
+        (X86_TABLE * 3 + AVX + b"\xff" + X86_TABLE * 3, []),
+        (X86_NOP * 10 + AVX + X86_NOP * 2 + X86_TABLE, []),
+        (X86_TABLE + X86_NOP * 12 + AVX + X86_NOP * 12 + X86_TABLE, ["vzeroupper"]),
+        (b"\x0f\xa2" + X86_TABLE, ["cpuid"]),
+    ],
+)
+@pytest.mark.parametrize("machine", ["x86", "x86_64"])
+def test_bytes_of_a_table_in_x86_code_are_no_instructions(machine: str, code: bytes, found: list[str]) -> None:
+    parsed = cast(Parsed, SimpleNamespace(functions=[]))
+    read = list(disassembly.read_instructions(parsed, machine, [disassembly.CodeRegion(128, code)]))
+    assert [one[2] for one in read if one[2] in ("vzeroupper", "cpuid")] == found
+    assert sum(one[1] for one in read) == len(code)
+
+
+def _switch(table: bytes, pointers: int) -> tuple[bytes, list[int]]:
+    """Return `jmp [eax*4 + TABLE]`, the table at 0x10001010, and the places of the relocated addresses."""
+    code = bytes.fromhex("ff248510100010").ljust(16, b"\xcc") + table
+    return code, [3, *range(16, 16 + 4 * pointers, 4)]
+
+
+def test_a_jump_table_in_32_bit_windows_code_is_followed_and_not_read_as_code() -> None:
+    """The bytes of the first entry, 0x1077f8c5, are those of `vzeroupper` and one more."""
+    entries = struct.pack("<III", 0x1077F8C5, 0x1000101C, 0x1000101E)
+    code, places = _switch(entries + b"\x40\xc3\x48\xc3", 3)
+    assert [one[2] for one in instructions(binaries.pe_x86(code, places))] == ["jmp", "inc", "ret", "dec", "ret"]
+
+
+def test_a_table_of_bytes_in_32_bit_windows_code_is_no_code() -> None:
+    """`movzx eax, byte ptr [eax + 0x10001010]; ret`; and the good twin, `push 0x10001010; ret`, which is code."""
+    table = bytes.fromhex("0fb68010100010c3").ljust(16, b"\xcc") + AVX + b"\xc3"
+    assert [one[2] for one in instructions(binaries.pe_x86(table, [3]))] == ["movzx", "ret"]
+    code = bytes.fromhex("6810100010c3").ljust(16, b"\xcc") + AVX + b"\xc3"
+    assert [one[2] for one in instructions(binaries.pe_x86(code, [1]))] == ["push", "ret", "vzeroupper", "ret"]
+
+
 def test_a_table_that_leads_to_no_instruction_is_not_followed_for_ever() -> None:
     code = b"\xc3".ljust(16, b"\x06") + struct.pack("<I", 0x1028) + b"\x06" * 44
     found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x1040, 0)))
