@@ -155,6 +155,7 @@ def _read_thin(file: LimitedReader, cpu: str, limit: int) -> Image:
         install_name=commands.install_name,
         rpaths=tuple(commands.rpaths),
         forwarded=forwarded,
+        reexported=tuple(commands.reexported),
     )
 
 

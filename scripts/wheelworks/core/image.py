@@ -89,7 +89,7 @@ class Image:
     LC_FUNCTION_STARTS name, sorted. ``unwind_info`` (__TEXT,__unwind_info), ``eh_frame`` (__TEXT,__eh_frame) and
     ``exception_table`` (PE's exception directory) are addresses and sizes. ``delayed`` are the libraries whose imports
     PE binds at their first use; these are among ``binds`` too. ``forwarded`` maps exports to the library and
-    name that they stand for (PE's forwarders, Mach-O's re-exports).
+    name that they stand for (PE's forwarders, Mach-O's re-exports); of ``reexported`` libraries, all exports are too.
     No two relocations overlap.
     """
 
@@ -114,6 +114,7 @@ class Image:
     rpaths: tuple[str, ...] = ()
     delayed: tuple[str, ...] = ()
     forwarded: dict[str, tuple[str, str]] = field(default_factory=dict)
+    reexported: tuple[str, ...] = ()
     _starts: list[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

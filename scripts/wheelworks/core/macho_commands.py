@@ -91,12 +91,14 @@ class Section:
 class Commands:
     """What the load commands say. Addresses are absolute, offsets count from the start of the (thin) file.
 
-    ``libraries`` are in the order of their ordinals. The base is the address of the header, that of __TEXT.
+    ``libraries`` are in the order of their ordinals, ``reexported`` ones are among them. The base is the address of the
+    header, that of __TEXT.
     """
 
     segments: list[SegmentCommand] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     libraries: list[str] = field(default_factory=list)
+    reexported: list[str] = field(default_factory=list)
     rpaths: list[str] = field(default_factory=list)
     install_name: str = ""
     constructor: int = 0
@@ -188,6 +190,11 @@ def _read_library(command: LimitedReader, found: Commands) -> None:
     found.libraries.append(_read_string(command))
 
 
+def _read_reexported_library(command: LimitedReader, found: Commands) -> None:
+    _read_library(command, found)
+    found.reexported.append(found.libraries[-1])
+
+
 def _read_table(name: str) -> Callable[[LimitedReader, Commands], None]:
     """Return a reader of a linkedit_data_command to the field ``name``."""
 
@@ -210,7 +217,7 @@ READERS: dict[int, Callable[[LimitedReader, Commands], None]] = {
     LoadCommand.RPATH: lambda command, found: found.rpaths.append(_read_string(command)),
     LoadCommand.LOAD_DYLIB: _read_library,
     LoadCommand.LOAD_WEAK_DYLIB: _read_library,
-    LoadCommand.REEXPORT_DYLIB: _read_library,
+    LoadCommand.REEXPORT_DYLIB: _read_reexported_library,
     LoadCommand.LAZY_LOAD_DYLIB: _read_library,
     LoadCommand.LOAD_UPWARD_DYLIB: _read_library,
 }

@@ -36,7 +36,10 @@ def create_run_folder() -> Iterator[Path]:
 
 def _remove_leftovers(runs: Path) -> None:
     for folder in runs.iterdir():
-        lock = os.open(folder, os.O_RDONLY)
+        try:
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # its run has just ended
+            continue
         try:
             with suppress(BlockingIOError):  # its run is alive
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

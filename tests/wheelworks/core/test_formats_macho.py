@@ -206,7 +206,7 @@ def test_names_of_libraries_and_of_the_file() -> None:
              (0x8000001F, "c"), (0x80000023, "d")]  # fmt: skip
     found = read(MachO(strings=names))
     assert (found.install_name, found.rpaths) == ("@rpath/me.so", ("@loader_path/.dylibs",))
-    assert found.libraries == ("a", "b", "c", "d")
+    assert (found.libraries, found.reexported) == (("a", "b", "c", "d"), ("c",))
 
 
 def test_symbols_and_exports_without_a_trie() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -175,6 +176,53 @@ def test_a_call_of_a_function_that_is_not_here_is_a_limit(kind: Kind, make: Make
 def test_null_without_an_exception_is_a_finding(kind: Kind, make: Maker) -> None:
     verdict = run(make(kind, "return 0;"))
     assert verdict.outcome == "failed" and "import demo._c failed:\nSystemError" in verdict.findings[0]
+
+
+# The library's own helper_add is forwarded to another one's `sum`; that one has a helper_add that isn't meant.
+FORWARDING = """
+__declspec(dllexport) int helper_one(void) { return 1; }
+"""
+FORWARDED = """
+__declspec(dllimport) int helper_one(void);
+__declspec(dllexport) int sum(int a, int b) { return a + b + helper_one() - 1; }
+__declspec(dllexport) int helper_add(int a, int b) { return a - b; }
+"""
+
+
+def test_a_forwarded_export_is_the_function_of_the_other_library(make: Maker, tmp_path: Path) -> None:
+    """The two libraries also load each other."""
+    for name, text in (("forwarding.c", FORWARDING), ("forwarded.c", FORWARDED)):
+        (tmp_path / name).write_text(text)
+    first, second, exports = tmp_path / "first.dll", tmp_path / "second-2.dll", tmp_path / "exports.def"
+    exports.write_text("LIBRARY helper-1.dll\nEXPORTS\nhelper_one\nhelper_add=second-2.sum\n")
+    compiler = ("cc", "-target", WINDOWS.target, *FREE, "-Wl,--no-entry")
+    zig(*compiler, tmp_path / "forwarding.c", exports, "-o", first)
+    linked = make_import_library(tmp_path, "helper-1.dll", "helper_one")
+    zig(*compiler, tmp_path / "forwarded.c", linked, "-o", second)
+    libraries = {WINDOWS.library: first.read_bytes(), "demo.libs/second-2.dll": second.read_bytes()}
+    verdict = run(make(WINDOWS, CALLS_LIBRARY, libraries))
+    assert (verdict.outcome, verdict.findings, verdict.checks) == ("passed", (), 2), verdict
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="runs natively on x86-64")
+def test_a_library_has_the_functions_of_those_that_it_reexports(make: Maker, tmp_path: Path) -> None:
+    compiler = ("cc", "-target", INTEL.target, *FREE)
+    (tmp_path / "other.c").write_text(LIBRARY)
+    zig(*compiler, "-Wl,-install_name,@rpath/libother.dylib", tmp_path / "other.c", "-o", tmp_path / "libother.dylib")
+    (tmp_path / "empty.c").write_text("int helper_add(int, int); int helper_use(void) { return helper_add(1, 2); }")
+    name = "-Wl,-install_name,@rpath/libhelper.1.dylib"
+    zig(*compiler, name, tmp_path / "empty.c", tmp_path / "libother.dylib", "-o", tmp_path / "empty.dylib")
+    libraries = {INTEL.library: reexport((tmp_path / "empty.dylib").read_bytes(), b"@rpath/libother.dylib")}
+    libraries["demo/.dylibs/libother.dylib"] = (tmp_path / "libother.dylib").read_bytes()
+    verdict = run(make(INTEL, CALLS_LIBRARY, libraries))
+    assert (verdict.outcome, verdict.findings, verdict.checks) == ("passed", (), 2), verdict
+
+
+def reexport(data: bytes, library: bytes) -> bytes:
+    """Turn the LC_LOAD_DYLIB command of a library into LC_REEXPORT_DYLIB: zig's linker makes none."""
+    start = data.index(library + b"\0") - 24
+    assert data[start : start + 4] == struct.pack("<I", 0xC)
+    return data[:start] + struct.pack("<I", 0x8000001F) + data[start + 4 :]
 
 
 def test_a_missing_library_is_named(make: Maker) -> None:

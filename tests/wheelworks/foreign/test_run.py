@@ -96,6 +96,12 @@ def test_the_site_has_the_wheel_the_programs_and_the_tests(make_wheel: WheelMake
         assert (site.folder / name).exists()
 
 
+def test_a_run_that_ends_meanwhile_stops_no_other_one(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([folder / "gone"]))
+    with create_run_folder() as folder:
+        assert folder.is_dir()
+
+
 def test_a_run_folder_is_gone_afterwards(own_cache: Path) -> None:
     with create_run_folder() as folder:
         (folder / "sub").mkdir()

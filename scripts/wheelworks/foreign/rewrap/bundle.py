@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from wheelworks.core.binary import MACHO_MAGIC
 from wheelworks.core.formats import list_cpus, read_image
 from wheelworks.core.image import Image
+from wheelworks.foreign.rewrap.forwards import follow_forwards, list_forwarding_libraries
 from wheelworks.foreign.rewrap.patches import Patch
 from wheelworks.foreign.rewrap.rewrapper import MAX_FILE, CannotRewrap, rewrap_image
 from wheelworks.foreign.rewrap.symbols import Exports, Provided
@@ -59,8 +60,13 @@ class NativeFile:
 
     @property
     def is_module(self) -> bool:
-        """Return whether CPython can import it: whether it has the entry point of its name."""
-        return any(f"{start}{self.stem}" in self.image.exports for start in ENTRY_POINTS)
+        """Return whether CPython can import it: whether it has the entry point of its name, and calls CPython.
+
+        PyCryptodome's libraries have an entry point that does nothing: ctypes or cffi loads them.
+        """
+        if not any(f"{start}{self.stem}" in self.image.exports for start in ENTRY_POINTS):
+            return False
+        return any(bind.name.startswith(("Py", "_Py")) for bind in self.image.binds)
 
 
 @dataclass(frozen=True)
@@ -101,15 +107,16 @@ def rewrap_files(files: Mapping[str, bytes], cpu: str, python: str, provided: Pr
     targets = {path: rename(native, cpu) for path, native in natives.items()}
     if twice := sorted({path for path in targets.values() if list(targets.values()).count(path) > 1}):
         raise CannotRewrap(f"{twice[0]}: two binaries of the wheel would have this name on Linux")
+    images = {path: native.image for path, native in natives.items()}
+    loads = {path: native.loads for path, native in natives.items()}
+    exports = {path: Exports(soname, dict.fromkeys(images[path].exports, "")) for path, soname in sonames.items()}
     made = {}
     for path, native in natives.items():
-        known = {_spell(name, native.image): _exports(natives[to], sonames[to]) for name, to in native.loads.items()}
+        known = {_spell(name, native.image): exports[to] for name, to in native.loads.items()}
+        own = replace(provided, rewrapped={**provided.rewrapped, **known})
+        image, own = follow_forwards(path, images, loads, exports, own)
         made[path] = rewrap_image(
-            native.image,
-            name=path,
-            soname=sonames.get(path, ""),
-            provided=replace(provided, rewrapped={**provided.rewrapped, **known}),
-            runpath=make_runpath(path),
+            image, name=path, soname=sonames.get(path, ""), provided=own, runpath=make_runpath(path)
         )
     alone = [path for path, native in natives.items() if not native.is_module and path not in needed]
     unresolved = {path: rewrapped.unresolved for path, rewrapped in made.items() if rewrapped.unresolved}
@@ -141,7 +148,7 @@ def find_libraries(natives: Mapping[str, NativeFile]) -> dict[str, NativeFile]:
     """Return the binaries with the libraries of the wheel that each loads. Raises CannotRewrap for a missing one."""
     found = {}
     for path, native in natives.items():
-        names = [*native.image.libraries, *native.image.delayed]
+        names = [*native.image.libraries, *native.image.delayed, *list_forwarding_libraries(native.image)]
         wanted = [name for name in names if not _PROVIDED[native.image.os].fullmatch(_spell(name, native.image))]
         loads = {name: _find(name, native, natives) for name in wanted}
         found[path] = replace(native, loads={name: target for name, target in loads.items() if target})
@@ -150,10 +157,6 @@ def find_libraries(natives: Mapping[str, NativeFile]) -> dict[str, NativeFile]:
 
 def _spell(name: str, image: Image) -> str:
     return name.lower() if image.os == "windows" else name
-
-
-def _exports(native: NativeFile, soname: str) -> Exports:
-    return Exports(soname, dict.fromkeys(native.image.exports, ""))
 
 
 def _find(name: str, native: NativeFile, natives: Mapping[str, NativeFile]) -> str:

@@ -172,7 +172,7 @@ class _Rewrapper:
         own = self._add_parts()
         protected = protect(self.parts, self.image, [*self.relative, *self.absolute])
         absolute = self.absolute | self.own.absolute
-        used = {symbol.library for symbol, _ in absolute.values()} - {""}
+        used = {symbol.library for symbol, _ in absolute.values()} - {""} | self._list_named_libraries()
         library = SharedLibrary(
             cpu=self.image.cpu,
             parts=(*protected.parts, *own),
@@ -199,6 +199,11 @@ class _Rewrapper:
             own.append(Part(frames.address, tables, len(tables), Rights.READ))
             self.unwinding = (frames.header_address, len(frames.header))
         return [part for part in own if part.size]
+
+    def _list_named_libraries(self) -> set[str]:
+        """Return the rewrapped libraries that the image names: they are loaded and started, used or not."""
+        names = {name.lower() if self.image.os == "windows" else name for name in self.image.libraries}
+        return {one.soname for name, one in self.provided.rewrapped.items() if name in names}
 
     def _rank(self, soname: str) -> tuple[bool, str]:
         """Order libraries: the shim first, others by name."""

@@ -86,11 +86,22 @@ ffi.cdef("struct point { int x; double y; };")
 point = ffi.new("struct point *", {"x": 3, "y": 0.5})
 assert (point.x, point.y, ffi.sizeof("struct point")) == (3, 0.5, 16)
 ffi.cdef("double hypot(double, double); double _hypot(double, double);")
+ffi.cdef("void qsort(void *, size_t, size_t, int (*)(const void *, const void *));")
 if hasattr(_cffi_backend, "getwinerror"):  # compiled for Windows, where LoadLibrary knows no libm.so.6
-    found = ffi.dlopen("ucrtbase.dll")._hypot
+    libc, found = None, ffi.dlopen("ucrtbase.dll")._hypot
 else:
-    found = ffi.dlopen("libm.so.6").hypot
+    libc, found = ffi.dlopen("libc.so.6"), ffi.dlopen("libm.so.6").hypot
 assert found(3.0, 4.0) == 5.0
+for number in range(300):
+    add = ffi.callback("double(int, double, signed char, float)", lambda a, b, c, d: a + b + c + d + number)
+    assert add(1, 2.5, -3, 0.25) == 0.75 + number
+compare = ffi.callback(
+    "int(void *, void *)", lambda one, other: ffi.cast("int *", one)[0] - ffi.cast("int *", other)[0]
+)
+numbers = ffi.new("int[]", [3, -1, 2, -7])
+if libc:
+    libc.qsort(numbers, 4, 4, compare)
+    assert list(numbers) == [-7, -1, 2, 3]
 """,
     ),
     "cryptography": (
