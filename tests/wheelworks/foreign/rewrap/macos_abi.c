@@ -119,6 +119,68 @@ CASE(right_calls)
 
 CASE(wrong_calls) { return PyObject_CallMethod(args, "no_such_method", NULL); }
 
+/* ---- numbers: a long has 64 bits ---- */
+
+typedef struct {
+    PyObject_HEAD
+    long number;
+    int guard;
+    unsigned long size;
+} Members;
+
+static PyMemberDef right_members[] = {{"number", T_LONG, offsetof(Members, number)},
+                                      {"guard", T_INT, offsetof(Members, guard)},
+                                      {"size", T_ULONG, offsetof(Members, size)},
+                                      {NULL}};
+static PyMemberDef wrong_members[] = {{"number", T_INT, offsetof(Members, number)}, /* it is a long */
+                                      {"guard", T_LONG, offsetof(Members, guard)},  /* it is an int */
+                                      {"size", T_UINT, offsetof(Members, size)},
+                                      {NULL}};
+static PyType_Slot right_number_slots[] = {{Py_tp_members, right_members}, {0, NULL}};
+static PyType_Slot wrong_number_slots[] = {{Py_tp_members, wrong_members}, {0, NULL}};
+static PyType_Spec right_numbers = {"abi.RightNumbers", sizeof(Members), 0, Py_TPFLAGS_DEFAULT, right_number_slots};
+static PyType_Spec wrong_numbers = {"abi.WrongNumbers", sizeof(Members), 0, Py_TPFLAGS_DEFAULT, wrong_number_slots};
+CASE(right_members_type) { return PyType_FromSpec(&right_numbers); }
+CASE(wrong_members_type) { return PyType_FromSpec(&wrong_numbers); }
+
+/* The first two items of a buffer of longs are negated. */
+#define NEGATE_TWO(type)                                                    \
+    Py_buffer view;                                                         \
+    if (PyObject_GetBuffer(args, &view, PyBUF_WRITABLE)) {                  \
+        return NULL;                                                        \
+    }                                                                       \
+    for (int i = 0; i < 2; i++) {                                           \
+        ((type *)view.buf)[i] = -(int)((char *)view.buf)[i * sizeof(type)]; \
+    }                                                                       \
+    PyBuffer_Release(&view);                                                \
+    return PyLong_FromLong(0)
+CASE(right_buffer) { NEGATE_TWO(long); }
+CASE(wrong_buffer) { NEGATE_TWO(int); } /* the size of a long on Windows */
+
+/* ---- wchar_t has 32 bits ---- */
+
+PyAPI_FUNC(wchar_t *) PyUnicode_AsWideCharString(PyObject *, Py_ssize_t *);
+PyAPI_FUNC(PyObject *) PyUnicode_FromWideChar(const wchar_t *, Py_ssize_t);
+
+static PyObject *
+list_units(PyObject *text, int size)
+{
+    Py_ssize_t count;
+    wchar_t *wide = PyUnicode_AsWideCharString(text, &count);
+    PyObject *list = wide ? PyList_New(0) : NULL;
+    for (Py_ssize_t i = 0; list && i < count; i++) {
+        PyObject *unit = PyLong_FromLong(size == 4 ? wide[i] : ((unsigned short *)wide)[i]);
+        PyList_Append(list, unit);
+        Py_DecRef(unit);
+    }
+    PyObject *again = wide ? PyUnicode_FromWideChar(wide, count) : NULL;
+    PyMem_Free(wide);
+    return Py_BuildValue("(NN)", list, again);
+}
+
+CASE(right_wide) { return list_units(args, 4); }
+CASE(wrong_wide) { return list_units(args, 2); } /* units of 16 bits */
+
 /* ---- error numbers ---- */
 
 static int
@@ -260,6 +322,24 @@ call_capsule(Callback *function)
 
 CASE(right_capsule) { return call_capsule(add_all); }
 CASE(wrong_capsule) { return call_capsule(add_swapped); }
+
+/* The start of datetime's capsule, <datetime.h>: functions of Linux, one with more arguments than registers. */
+typedef struct {
+    PyTypeObject *date, *datetime, *time, *delta, *zone;
+    PyObject *utc;
+    PyObject *(*make_date)(int, int, int, PyTypeObject *);
+    PyObject *(*make_datetime)(int, int, int, int, int, int, int, PyObject *, PyTypeObject *);
+} DatetimeAPI;
+
+static PyObject *
+make_datetime(int month, int day)
+{
+    DatetimeAPI *api = (DatetimeAPI *)PyCapsule_Import("datetime.datetime_CAPI", 0);
+    return api ? api->make_datetime(2026, month, day, 1, 2, 3, 4, Py_None, api->datetime) : NULL;
+}
+
+CASE(right_datetime) { return make_datetime(11, 29); }
+CASE(wrong_datetime) { return make_datetime(29, 11); } /* two arguments are swapped */
 
 /* ---- threads and locks with static initializers ---- */
 
@@ -444,6 +524,7 @@ static PyMethodDef methods[] = {
     BOTH(memory, METH_NOARGS),      BOTH(ctype, METH_NOARGS),   BOTH(thread_local, METH_NOARGS),
     BOTH(constructor, METH_NOARGS), BOTH(capsule, METH_NOARGS), BOTH(threads, METH_NOARGS),
     BOTH(recursive, METH_NOARGS),   BOTH(semaphore, METH_NOARGS), BOTH(jump, METH_NOARGS),
+    BOTH(datetime, METH_NOARGS),    BOTH(members_type, METH_NOARGS), BOTH(buffer, METH_O),     BOTH(wide, METH_O),
     BOTH(node_type, METH_NOARGS),   {"count_freed", count_freed, METH_NOARGS},
     {NULL},
 };

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import struct
 import sys
 import tempfile
 import threading
@@ -38,6 +39,21 @@ def collect_cycle(node_type: type[Any]) -> int:
     return int(abi.count_freed() - before)
 
 
+def try_members(kind: str) -> list[Any]:
+    """Write the largest numbers to members, and read their neighbours."""
+    one = getattr(abi, f"{kind}_members_type")()()
+    one.guard = 77
+    found = [attempt(setattr, one, "number", 2**63 - 1), attempt(setattr, one, "size", 2**64 - 1)]
+    return [*found, one.number, one.guard, one.size, attempt(setattr, one, "number", 2**63)]
+
+
+def write_longs(function: Callable[[bytearray], int]) -> list[int]:
+    """Return what a function leaves of an array of four longs."""
+    data = bytearray(struct.pack("<4q", 1, 2, 3, 4))
+    function(data)
+    return list(struct.unpack("<4q", data))
+
+
 def write_twice(function: Callable[[bytes], Any]) -> Any:
     """Write the same file twice; return what is known of it then."""
     with tempfile.TemporaryDirectory() as folder:
@@ -53,10 +69,13 @@ def run(kind: str) -> dict[str, Any]:
 
     plain = "build format snprintf scanf errno raise memory ctype constructor capsule threads recursive semaphore jump"
     found = {name: attempt(get(name)) for name in plain.split()}
+    found["datetime"] = str(attempt(get("datetime")))
     found["calls"] = repr(attempt(get("calls")))
     found["parse"] = attempt(get("parse"), 1, 2.5, -3, "four", 5.5, 6, 7.5, 8)
     found["parse_overflow"] = attempt(get("parse"), 1, 2.5, 2**63, "four", 5.5, 6, 7.5, 8)[0]
     found["files"] = write_twice(get("files"))
+    found["members"], found["buffer"] = try_members(kind), write_longs(get("buffer"))
+    found["wide"] = attempt(get("wide"), "a\N{GRINNING FACE}z")
     found["thread_local"] = count_in_threads(get("thread_local"))
     found["collected"] = collect_cycle(get("node_type")())
     return found

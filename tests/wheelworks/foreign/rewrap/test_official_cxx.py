@@ -14,7 +14,10 @@ from tests.wheelworks.foreign.rewrap import macos_modules, sites
 
 pytestmark = pytest.mark.integration
 
-PLATFORMS = ("macosx_11_0_arm64", "macosx_11_0_universal2", "macosx_12_0_arm64")
+PLATFORMS = {
+    "aarch64": ("macosx_11_0_arm64", "macosx_11_0_universal2", "macosx_12_0_arm64"),
+    "x86_64": tuple(f"macosx_{version}_x86_64" for version in ("10_9", "10_12", "10_13", "10_14", "10_15", "11_0")),
+}
 CASES = {
     "kiwisolver==1.5.1": """
 import kiwisolver
@@ -83,26 +86,38 @@ for wrong in (10**6, -(10**6)):
         print("raised")
 """,
 }  # the last two are made with pybind11 and nanobind
+QUICK = {  # each kind of code once; the others run for releases
+    ("aarch64", "greenlet==3.5.6"),
+    ("aarch64", "ujson==6.1.0"),
+    ("x86_64", "kiwisolver==1.5.1"),
+    ("x86_64", "can_ada==3.0.0"),
+}
+RUNS = [
+    pytest.param(cpu, requirement, marks=() if (cpu, requirement) in QUICK else pytest.mark.release)
+    for cpu in PLATFORMS
+    for requirement in CASES
+]
 
 
-def download(requirement: str, folder: Path) -> Path:
-    """Download a wheel of macOS for ARM64."""
-    what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", f"--python-version={sites.DEBIAN}"]
-    what += ["--implementation=cp", f"--abi=cp{sites.DEBIAN.replace('.', '')}", "--abi=abi3", requirement]
-    what += [f"--platform={tag}" for tag in PLATFORMS]
+def download(requirement: str, python: sites.Python, folder: Path) -> Path:
+    """Download a wheel of macOS for a Python's CPU and version."""
+    what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", f"--python-version={python.version}"]
+    what += ["--implementation=cp", f"--abi=cp{python.version.replace('.', '')}", "--abi=abi3", requirement]
+    what += [f"--platform={tag}" for tag in PLATFORMS[python.cpu]]
     subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=120)
     return next(folder.glob("*.whl"))
 
 
-@pytest.mark.parametrize("requirement", CASES)
-def test_exceptions_of_an_official_wheel(requirement: str, tmp_path: Path) -> None:
-    python = sites.find_python("macos", "aarch64")
+@pytest.mark.parametrize(("cpu", "requirement"), RUNS)
+def test_exceptions_of_an_official_wheel(cpu: str, requirement: str, tmp_path: Path) -> None:
+    """They run under qemu for ARM64, and natively for x86-64."""
+    python = sites.find_python("macos", cpu)
     made, exports = macos_modules.rewrap_libcxx(python)
     provided = dataclasses.replace(python.provided, rewrapped=dict.fromkeys(libcxx.INSTALL_NAMES, exports))
     python, site = dataclasses.replace(python, provided=provided), tmp_path / "site"
     sites.copy_shim(python, site)
     (site / sites.SHIMS / libcxx.SONAME).write_bytes(made.elf)
-    modules = sites.lay_out(download(requirement, tmp_path), site, python)
+    modules = sites.lay_out(download(requirement, python, tmp_path), site, python)
     assert [one.unresolved for one in modules.values() if one.unresolved] == []
     ended = sites.run(python, site, CASES[requirement])
     assert ended.returncode == 0, ended.stderr

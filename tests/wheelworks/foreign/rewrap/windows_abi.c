@@ -125,6 +125,21 @@ static PyType_Spec wrong_spec = {"abi.Wrong", sizeof(Members), 0, Py_TPFLAGS_DEF
 CASE(right_members_type) { return PyType_FromSpec(&right_spec); }
 CASE(wrong_members_type) { return PyType_FromSpec(&wrong_spec); }
 
+/* ---- a buffer of longs: the first two items are negated ---- */
+
+#define NEGATE_TWO(type)                                    \
+    Py_buffer view;                                         \
+    if (PyObject_GetBuffer(args, &view, PyBUF_WRITABLE)) {  \
+        return NULL;                                        \
+    }                                                       \
+    for (int i = 0; i < 2; i++) {                           \
+        ((type *)view.buf)[i] = -(int)((char *)view.buf)[i * sizeof(type)]; \
+    }                                                       \
+    PyBuffer_Release(&view);                                \
+    return PyLong_FromLong(0)
+CASE(right_buffer) { NEGATE_TWO(long); }
+CASE(wrong_buffer) { NEGATE_TWO(long long); } /* the size of a long elsewhere */
+
 /* ---- wchar_t ---- */
 
 static PyObject *
@@ -198,6 +213,24 @@ call_capsule(void *function)
 
 CASE(right_capsule) { return call_capsule((void *)add_all); }
 CASE(wrong_capsule) { return call_capsule((void *)add_swapped); }
+
+/* The start of datetime's capsule, <datetime.h>: functions of Linux, one with more arguments than registers. */
+typedef struct {
+    PyTypeObject *date, *datetime, *time, *delta, *zone;
+    PyObject *utc;
+    PyObject *(*make_date)(int, int, int, PyTypeObject *);
+    PyObject *(*make_datetime)(int, int, int, int, int, int, int, PyObject *, PyTypeObject *);
+} DatetimeAPI;
+
+static PyObject *
+make_datetime(int month, int day)
+{
+    DatetimeAPI *api = (DatetimeAPI *)PyCapsule_Import("datetime.datetime_CAPI", 0);
+    return api ? api->make_datetime(2026, month, day, 1, 2, 3, 4, Py_None, api->datetime) : NULL;
+}
+
+CASE(right_datetime) { return make_datetime(11, 29); }
+CASE(wrong_datetime) { return make_datetime(29, 11); } /* two arguments are swapped */
 
 /* ---- a thread of the module's own ---- */
 
@@ -309,10 +342,12 @@ static PyMethodDef methods[] = {
     BOTH(snprintf, METH_NOARGS),
     BOTH(long, METH_O),
     BOTH(members_type, METH_NOARGS),
+    BOTH(buffer, METH_O),
     BOTH(wide, METH_O),
     BOTH(thread_local, METH_NOARGS),
     BOTH(constructor, METH_NOARGS),
     BOTH(capsule, METH_NOARGS),
+    BOTH(datetime, METH_NOARGS),
     BOTH(thread, METH_NOARGS),
     BOTH(node_type, METH_NOARGS),
     BOTH(error, METH_NOARGS),

@@ -1,9 +1,8 @@
 """Run the cases of ``windows_abi.c`` in the CPython that loaded it, and print their results as JSON."""
 
-from __future__ import annotations
-
 import gc
 import json
+import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -26,13 +25,20 @@ def try_members(kind: str) -> list[Any]:
     one.guard = 77
     one.number = -7
     one.size = 2**32 - 1
-    found: list[Any] = [one.number, one.guard, one.size, one.fixed]
+    found = [one.number, one.guard, one.size, one.fixed]
     for value in (2**31 - 1, 2**31):
         found.append(attempt(setattr, one, "number", value))
         found.append(one.number)
     found.append(attempt(setattr, one, "size", 2**32))
     found.append(attempt(delattr, one, "number"))
     return found
+
+
+def write_longs(function: Callable[[bytearray], int]) -> list[int]:
+    """Return what a function leaves of an array of four longs of Windows."""
+    data = bytearray(struct.pack("<4i", 1, 2, 3, 4))
+    function(data)
+    return list(struct.unpack("<4i", data))
 
 
 def count_in_threads(function: Callable[[], int]) -> list[int]:
@@ -44,15 +50,14 @@ def count_in_threads(function: Callable[[], int]) -> list[int]:
     return [*found, function()]
 
 
-def collect_cycle(node_type: Callable[[], Any]) -> int:
+def collect_cycle(node_type: Any) -> int:
     """Make a cycle of objects and return how many of them the garbage collector frees."""
     one, other = node_type(), node_type()
     one.other, other.other = other, one
     before = abi.count_freed()
     del one, other
     gc.collect()
-    freed: int = abi.count_freed() - before
-    return freed
+    return int(abi.count_freed() - before)
 
 
 def run(kind: str) -> dict[str, Any]:
@@ -69,10 +74,12 @@ def run(kind: str) -> dict[str, Any]:
         "snprintf": get("snprintf")(),
         "long": [attempt(get("long"), value) for value in (5, -5, 2**31 - 1, -(2**31), 2**31, 2**63)],
         "members": try_members(kind),
+        "buffer": write_longs(get("buffer")),
         "wide": attempt(get("wide"), "a\N{GRINNING FACE}z"),
         "thread_local": count_in_threads(get("thread_local")),
         "constructor": get("constructor")(),
         "capsule": get("capsule")(),
+        "datetime": str(attempt(get("datetime"))),
         "thread": get("thread")(),
         "collected": collect_cycle(get("node_type")()),
         "error": attempt(get("error")),
