@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,10 +29,6 @@ VARIABLES = {
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONNOUSERSITE": "1",
-    # For Tornado's suite: the seconds that its tests wait (default 5, too few for an emulator), and its own profile
-    # with fewer generated examples.
-    "ASYNC_TEST_TIMEOUT": "60",
-    "HYPOTHESIS_PROFILE": "tornado-quick",
 }
 PROBE = """import subprocess, sys
 subprocess.run([sys.executable, '-c', ''], check=True) if sys.argv[1] == 'children' else None
@@ -46,32 +42,35 @@ Command = tuple[list[str], dict[str, str] | None]  # the host's command line, an
 class Isolation:
     """A way of running ``python ARGUMENTS`` in a root; ``limits`` says what the program can't do, or is empty.
 
-    ``command`` takes the root, the folders for ``/site`` and ``/job``, and the arguments, which may be paths in both.
+    ``command`` takes the root, the folders for ``/site`` and ``/job``, the arguments, which may be paths in both, and
+    environment variables besides those of every program.
     """
 
     name: str
     limits: str
-    command: Callable[[Rootfs, Path, Path, list[str]], Command]
+    command: Callable[[Rootfs, Path, Path, list[str], Mapping[str, str]], Command]
 
 
-def enter_namespaces(rootfs: Rootfs, site: Path, work: Path, arguments: list[str]) -> Command:
+def enter_namespaces(
+    rootfs: Rootfs, site: Path, work: Path, arguments: list[str], variables: Mapping[str, str]
+) -> Command:
     """Return the command of a program that sees the root alone, with its own processes, network and binfmt_misc."""
     rule = binfmt_rule(rootfs.cpu, rootfs.emulator) if rootfs.emulator else ""
     python = [rootfs.interpreter, *arguments]
-    environment = {**choose_variables(rootfs.cpu), "PYTHONPATH": "/site"}
+    environment = {**choose_variables(rootfs.cpu), **variables, "PYTHONPATH": "/site"}
     folder = get_cached_folder("mount-point", lambda _: None) if rootfs.layers else rootfs.folder
     entry = namespace_init.Entry(str(folder), str(site), str(work), rule, python, environment, rootfs.layers)
     command = [*UNSHARE, sys.executable, "-I", str(namespace_init.__file__), json.dumps(asdict(entry))]
     return die_with_parent(command), None
 
 
-def run_emulator(rootfs: Rootfs, site: Path, work: Path, arguments: list[str]) -> Command:
+def run_emulator(rootfs: Rootfs, site: Path, work: Path, arguments: list[str], variables: Mapping[str, str]) -> Command:
     """Return the command of an emulator that looks files up in the root first, then on the host."""
     root = str(rootfs.folder)
     words = [re.sub(r"^/site/", f"{site}/", re.sub(r"^/job/", f"{work}/", word)) for word in arguments]
     command = [rootfs.emulator, "-L", root, f"{root}{rootfs.interpreter}", *words]
     own = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
-    return die_with_parent(command), {**choose_variables(rootfs.cpu), **own}
+    return die_with_parent(command), {**choose_variables(rootfs.cpu), **variables, **own}
 
 
 NAMESPACES = Isolation("in private namespaces", "", enter_namespaces)
@@ -80,9 +79,8 @@ EMULATOR_ALONE = Isolation("by the emulator alone", NO_NAMESPACES, run_emulator)
 
 
 def choose_variables(cpu: Cpu) -> dict[str, str]:
-    """Return the environment variables of every program. EMULATION makes Tornado's tests wait 0.5 s, not 0.1 s."""
-    model = {"QEMU_CPU": cpu.model} if cpu.model else {}
-    return VARIABLES if is_host(cpu) else {**VARIABLES, "EMULATION": "1", **model}
+    """Return the environment variables of every program, which must not change what a project's tests do."""
+    return {**VARIABLES, "QEMU_CPU": cpu.model} if cpu.model and not is_host(cpu) else VARIABLES
 
 
 def find_emulator(cpu: Cpu) -> str | None:
@@ -98,7 +96,7 @@ def find_emulator(cpu: Cpu) -> str | None:
 def probe_isolation(isolation: Isolation, rootfs: Rootfs, folder: Path) -> tuple[str, str]:
     """Start the root's Python in a work folder. Return its full version; or "", and why it doesn't start."""
     arguments = ["-c", PROBE, "" if isolation.limits else "children"]
-    command, environment = isolation.command(rootfs, folder, folder, arguments)
+    command, environment = isolation.command(rootfs, folder, folder, arguments, {})
     try:
         ended = process.run(command, env=environment, timeout=PROBE_LIMIT, separate_stderr=True)
     except process.TimedOut:
@@ -120,7 +118,7 @@ def compile_folder(python: str, folder: Path, seen_as: str) -> bool:
     options = ["-qq", "-j0", "--invalidation-mode=unchecked-hash", "-s/job", f"-p{seen_as}"]
     try:
         rootfs = Rootfs(make_rootfs(choose_recipe(native, python)), python, native, "")
-        command, environment = enter_namespaces(rootfs, folder, folder, ["-m", "compileall", *options, "/job"])
+        command, environment = enter_namespaces(rootfs, folder, folder, ["-m", "compileall", *options, "/job"], {})
         process.run(command, env=environment, timeout=180)
     except (CannotMakeRootfs, process.TimedOut):
         return False

@@ -14,6 +14,7 @@ from wheelworks.core.errors import Unsupported
 from wheelworks.core.image import BadImage
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import Wheel, claims_extension
+from wheelworks.foreign.cpus import Cpu, is_host
 from wheelworks.foreign.dependencies import download_dependencies, read_requirements
 from wheelworks.foreign.isolation import (
     EMULATOR_ALONE,
@@ -54,9 +55,25 @@ def prepare_worker(
     folder.mkdir(parents=True)
     options = ["-X", "faulthandler", "-X", f"wheelworks_limit={max(limit - TRACEBACK_MARGIN, limit / 2):g}"]
     words = ["-m", f"{suites.WORKERS_PACKAGE}.{task.program}", "/job/results.xml", *task.arguments, *site.modules]
-    command, environment = isolation.command(rootfs, site.folder, folder, [*options, *words])
+    variables = choose_tornado_variables(rootfs.cpu, task)
+    command, environment = isolation.command(rootfs, site.folder, folder, [*options, *words], variables)
     # The log is outside the work folder, so that the worker can't reach it.
     return suites.Worker(command, environment, folder, folder / "results.xml", folder.with_name(f"{task.name}.log"))
+
+
+def choose_tornado_variables(cpu: Cpu, task: suites.Task) -> dict[str, str]:
+    """Return the variables of Tornado's suite and of the package's tests, which both use ``tornado.testing``.
+
+    ASYNC_TEST_TIMEOUT is how many seconds a test waits (default 5, too few for an emulator). The suite has a profile of
+    hypothesis with fewer examples; EMULATION makes it wait 0.5 s, not 0.1 s. Other projects' suites may read variables
+    of these names, too, and expect values of their own.
+    """
+    if task.program not in ("tornado_suite", "package"):
+        return {}
+    variables = {"ASYNC_TEST_TIMEOUT": "60"}
+    if task.program == "tornado_suite":
+        variables["HYPOTHESIS_PROFILE"] = "tornado-quick"
+    return variables if is_host(cpu) else {**variables, "EMULATION": "1"}
 
 
 @dataclass(frozen=True)
