@@ -15,7 +15,7 @@ from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.source_tree import check_source
 from wheelworks.core.verdict import Verdict
 from wheelworks.testing.project import ProjectOptions
-from wheelworks.testing.project_native import run_natively
+from wheelworks.testing.project_native import TIME_LIMIT, run_natively
 
 SOURCE_HINT = "the tests are in the project's source: --source SDIST, or --source DIR"
 
@@ -37,6 +37,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="WORDS",
         help="what the tests need, such as 'pytest>=8 hypothesis', in place of what the project says; repeatable",
     )
+    add(
+        "--time-limit",
+        type=parse_seconds,
+        metavar="SECONDS",
+        help="the longest that a run of tests under a real CPython may take (default: up to 1800, more where it starts"
+        " slowly); a test that takes half of it without an end counts as a hang",
+    )
+
+
+def parse_seconds(text: str) -> float:
+    """Return a positive number of seconds. Raises argparse.ArgumentTypeError, which argparse reports."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
 
 
 def read_options(options: argparse.Namespace) -> ProjectOptions | None:
@@ -53,9 +71,12 @@ def read_options(options: argparse.Namespace) -> ProjectOptions | None:
     return ProjectOptions(options.source, options.test_command, tuple(words))
 
 
-def test_natively(wheels: Sequence[Path], pythons: Sequence[str], project: ProjectOptions) -> int:
+def test_natively(
+    wheels: Sequence[Path], pythons: Sequence[str], project: ProjectOptions, time_limit: float | None
+) -> int:
     """Run a project's tests on the wheel that each CPython here takes; return the exit status.
 
+    Each step of the tests takes ``time_limit`` seconds at most (default: that of `run_natively`).
     Raises UsageError for files that aren't wheels, WheelworksError for damaged ones.
     """
     _running.check_options(wheels, _running.Options("cpython"))
@@ -67,7 +88,8 @@ def test_natively(wheels: Sequence[Path], pythons: Sequence[str], project: Proje
             if wheel:
                 name, folder = f"CPython {python.label}", work / python.label
                 folder.mkdir()
-                verdicts.append(run_natively(wheel, python, project, folder, partial(progress.update, name)))
+                update = partial(progress.update, name)
+                verdicts.append(run_natively(wheel, python, project, folder, update, time_limit or TIME_LIMIT))
                 progress.finish(name)
     if not verdicts:
         raise WheelworksError("no CPython here takes one of the wheels", "name wheels for this machine")

@@ -36,7 +36,8 @@ class Options:
     """What to run, and how: the engines, the tests, and the real CPythons' versions and roots (default: the wheel's).
 
     Without ``pythons``, a wheel runs under the oldest and the newest CPython that it is for; with ``oldest``, under the
-    oldest alone.
+    oldest alone. ``project`` is the source for the tests "project". Tests take ``time_limit`` seconds at most (default:
+    that of `wheelworks.foreign.run`).
     """
 
     how: How = "any"
@@ -44,6 +45,7 @@ class Options:
     pythons: tuple[str, ...] = ()
     roots: tuple[Path, ...] = ()
     oldest: bool = False
+    time_limit: float | None = None
 
     def find_runtimes(self, name: WheelName) -> list[Runtime]:
         """Return the CPythons that run a wheel."""
@@ -159,6 +161,7 @@ def _run_under(wheel: Wheel, runtime: Runtime, options: Options, update: Update)
         runtime,
         tests=options.tests,
         project=options.project,
+        time_limit=options.time_limit,
         update=lambda text: update(str(runtime), text),
     )
 

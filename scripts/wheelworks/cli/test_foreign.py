@@ -87,8 +87,14 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     project = _project.read_options(options)
-    how: _running.How = "cpython" if options.how == "any" and options.tests == "project" else options.how
-    chosen = _running.Options(how, options.tests, tuple(options.python), tuple(options.root), project)
+    chosen = _running.Options(
+        options.how,
+        options.tests,
+        tuple(options.python),
+        tuple(options.root),
+        project,
+        time_limit=options.time_limit,
+    )
     _running.check_options(options.wheels, chosen)
     wheels = _select_with_code(options.wheels)
     with console.Progress() as progress:

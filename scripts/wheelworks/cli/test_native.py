@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from wheelworks.core.interpreters import Python
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.testing.environments import DEFAULT_TORNADOS, parse_tornado
-from wheelworks.testing.native import PACKAGE, NativeResult, run_native_tests
+from wheelworks.testing.native import PACKAGE, TIME_LIMIT, NativeResult, run_native_tests
+from wheelworks.testing.suites import Update
 
 EPILOG = """\
 examples:
@@ -58,7 +59,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     if project := _project.read_options(options):
-        return _project.test_natively([*options.wheels, *options.wheel], options.python, project)
+        wheels = [*options.wheels, *options.wheel]
+        return _project.test_natively(wheels, options.python, project, options.time_limit)
     if options.wheels:
         raise UsageError("wheels without --source: which tests are to be run?", _project.SOURCE_HINT)
     versions = options.tornado or list(DEFAULT_TORNADOS)
@@ -70,7 +72,8 @@ def main(argv: Sequence[str]) -> int:
     with create_work_folder() as work, console.Progress() as progress:
         wheels = named or [build_host_wheel(work / "wheel", progress)]
         chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
-        results = _run_all(chosen, versions, options.exhaustive, work, progress)
+        run = partial(run_native_tests, exhaustive=options.exhaustive, time_limit=options.time_limit or TIME_LIMIT)
+        results = _run_all(chosen, versions, run, work, progress)
     if options.json:
         text = json.dumps([asdict(result) for result in results], indent=2, sort_keys=True)
         write_file(options.json, f"{text}\n".encode())
@@ -157,7 +160,11 @@ def build_host_wheel(folder: Path, progress: console.Progress) -> Path:
 
 
 def _run_all(
-    chosen: dict[Python, Path | None], versions: Sequence[str], exhaustive: bool, work: Path, progress: console.Progress
+    chosen: dict[Python, Path | None],
+    versions: Sequence[str],
+    run: Callable[[Path, Python, str, Path, Update], NativeResult],
+    work: Path,
+    progress: console.Progress,
 ) -> list[NativeResult]:
     results = []
     for python, wheel in chosen.items():
@@ -167,6 +174,6 @@ def _run_all(
             folder.mkdir()
             assert wheel
             update = partial(progress.update, name)
-            results.append(run_native_tests(wheel, python, version, folder, update, exhaustive=exhaustive))
+            results.append(run(wheel, python, version, folder, update))
             progress.finish(name)
     return results

@@ -66,11 +66,19 @@ class NativeResult:
 
 
 def run_native_tests(
-    wheel: Path, python: Python, version: str, folder: Path, update: Update, *, exhaustive: bool
+    wheel: Path,
+    python: Python,
+    version: str,
+    folder: Path,
+    update: Update,
+    *,
+    exhaustive: bool,
+    time_limit: float = TIME_LIMIT,
 ) -> NativeResult:
     """Install a wheel and a Tornado ("6.6", "6.6.1") in a new environment in ``folder``, and run all tests there.
 
-    ``exhaustive`` adds the package's tests that take long. Raises WheelworksError if the environment can't be created.
+    ``exhaustive`` adds the package's tests that take long. Each run of a suite takes ``time_limit`` seconds at most.
+    Raises WheelworksError if the environment can't be created.
     """
     began = time.monotonic()
     with_c = has_extension(wheel)
@@ -81,7 +89,7 @@ def run_native_tests(
     def make_runner(name: str, words: str) -> Runner:
         prepare = partial(prepare_worker, environment, folder / name, ("tornado", PACKAGE, EXTENSION), with_c)
         described = f"Tornado {tornado.version}: {words}"
-        return Runner(prepare, process.count_cores(), TIME_LIMIT, lambda text: update(f"{described}: {text}"))
+        return Runner(prepare, process.count_cores(), time_limit, lambda text: update(f"{described}: {text}"))
 
     tests = str(environment.workers / "tests" / environments.TESTS.name)
     package = run_package_suite(make_runner("package", "the package's tests"), tests, exhaustive=exhaustive)
@@ -188,6 +196,7 @@ def _find_deaths(results: Results, when: str) -> Iterator[str]:
     for death in results.deaths:
         during = f", during {', '.join(sorted(results.running))}" if results.running else ""
         yield f"{when}{during}: {death}"
+    yield from (f"{when}: {limit}" for limit in results.limits)  # not all tests have run
 
 
 def find_wrong_modules(results: Results, environment: Path, with_c: bool, on: bool) -> Iterator[str]:

@@ -41,11 +41,18 @@ class ProjectEnvironment:
     site: Path
 
 
-def run_natively(wheel: Path, python: Python, options: ProjectOptions, folder: Path, update: Update) -> Verdict:
+def run_natively(
+    wheel: Path,
+    python: Python,
+    options: ProjectOptions,
+    folder: Path,
+    update: Update,
+    time_limit: float = TIME_LIMIT,
+) -> Verdict:
     """Run a project's tests on a wheel under ``python``, with everything in the empty ``folder``.
 
-    What this machine or the package index lacks makes the verdict "unsupported". Raises WheelworksError for a damaged
-    wheel or source, UsageError for wrong options.
+    Each step takes ``time_limit`` seconds at most. What this machine or the package index lacks makes the verdict
+    "unsupported". Raises WheelworksError for a damaged wheel or source, UsageError for wrong options.
     """
     began = time.monotonic()
     members = read_members(wheel)
@@ -64,7 +71,7 @@ def run_natively(wheel: Path, python: Python, options: ProjectOptions, folder: P
         return seconds(verdict, why=f"{error.message}; {error.hint}")
     files.copy_added(created.site)
     suite = ProjectSuite(tests, files, wheel, tuple(list_extension_modules(members)))
-    runner = ProjectRunner(suite, partial(prepare_worker, created, folder), TIME_LIMIT, update)
+    runner = ProjectRunner(suite, partial(prepare_worker, created, folder), time_limit, update)
     results = runner.run()
     distribution = parse_wheel_name(wheel.name).distribution
     expected = find_expected_failures(distribution, _describe_run(), results.results.finished)

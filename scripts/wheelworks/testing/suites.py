@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -33,11 +34,14 @@ LOG_TAIL = 2000  # characters
 LOG_END = 64 << 10  # bytes that are read
 DEATH = "the worker "  # begins the description of a death
 TIMED_OUT = f"{DEATH}did not end"
+START_TIME = 20.0  # seconds that an emulated Python may need to start on a busy machine
+HANG_SHARE = 0.5  # of the time limit without the start: a worker that wrote nothing for longer hangs, others are slow
+PROGRAM_LOG = "program.log"  # beside the results: the output of the program that workers/project.py started
 UNSUPPORTED = "wheelworks: unsupported: "  # precedes the reason in a line that the shim writes
 FAULTHANDLER = ("Fatal Python error: ", "Timeout (")  # begin the tracebacks of faulthandler
 
 # Values of pytest's option -m. Tests that need compilers, downloads or emulators don't run in an environment.
-EXHAUSTIVE = "not integration and not release"
+EXHAUSTIVE = "not integration"
 QUICK = f"{EXHAUSTIVE} and not exhaustive"
 
 
@@ -62,24 +66,44 @@ def run_workers(workers: Sequence[Worker], limit: float, update: Update) -> Resu
         running = [pool.submit(_run_worker, worker, limit) for worker in workers]
         while wait(running, timeout=UPDATE_EVERY).not_done:
             update(read_results(files).describe_progress())
-    results = read_results(files)
-    results.deaths += [death for future in running if (death := future.result())]
+    results, ends = read_results(files), [future.result() for future in running]
+    results.deaths += [death for death, _ in ends if death]
+    results.limits += [reason for _, reason in ends if reason]
     results.limits += [reason for worker in workers if (reason := read_limit(worker.log))]
     return results
 
 
-def _run_worker(worker: Worker, limit: float) -> str:
-    """Run a worker to its end. Return how it died, with the end of its output; "" if it exited with status 0."""
+def _run_worker(worker: Worker, limit: float) -> tuple[str, str]:
+    """Run a worker to its end. Return how it died, with the end of its output, and why that says nothing about a test.
+
+    Both are "" if it exited with status 0. A worker that hangs has died; one that was only too slow met a limit.
+    """
     options = {"env": worker.environment, "cwd": worker.folder, "log": worker.log}
     try:
         status = process.run(worker.command, timeout=limit, **options).status  # type: ignore[arg-type]
     except process.TimedOut:
+        if reason := _describe_slowness(worker, limit):
+            return "", reason
         death = f"{TIMED_OUT} within {limit:.0f} s"
     else:
         if status == 0:
-            return ""
+            return "", ""
         death = describe_exit(status)
-    return f"{death}\n{select_last_words(_read_end(worker.log))}".strip()
+    return f"{death}\n{select_last_words(_read_end(worker.log))}".strip(), ""
+
+
+def _describe_slowness(worker: Worker, limit: float) -> str:
+    """Return how far a worker came that went on until the end of its time; "" for one that hung.
+
+    The last sign of life is the last result, or output of the program that it started.
+    """
+    count = len(read_results([worker.results]).finished)
+    program = worker.results.with_name(PROGRAM_LOG)
+    signs = [path.lstat().st_mtime for path in (worker.results, program) if path.is_file()]
+    hangs = time.time() - max(signs, default=0.0) > HANG_SHARE * (limit - min(START_TIME, limit / 2))
+    if hangs or not (count or program.is_file()):
+        return ""
+    return f"the time limit of {limit:.0f} s ended the run after {count} tests: --time-limit SECONDS raises it"
 
 
 def _read_end(log: Path) -> str:
@@ -152,8 +176,7 @@ class SuiteResults:
     second_try: tuple[str, ...] = ()
 
 
-NEEDS = "it needs the module "  # the reasons of workers/smoke.py
-NO_MODULE = "it isn't a module: "
+NEEDS = "it needs the module "  # a reason of workers/smoke.py
 
 
 def run_smoke_suite(runner: Runner, libraries: Sequence[str], system: str) -> SuiteResults:

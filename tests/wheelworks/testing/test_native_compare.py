@@ -73,6 +73,12 @@ def test_a_death_in_either_run(which: str) -> None:
     assert findings(off, on) == [f"with the speedups {which}, during b: the worker died of SIGSEGV"]
 
 
+def test_a_run_that_is_out_of_time_proves_nothing() -> None:
+    late = results(a="passed")
+    late.limits.append("the time limit is over")
+    assert list(native.find_package_failures(late)) == ["in the package's own tests: the time limit is over"]
+
+
 def test_nothing_to_compare_with() -> None:
     [finding] = findings(results(a="failed"), results(a="failed"))
     assert "nothing to compare with" in finding

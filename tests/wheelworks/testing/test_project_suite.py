@@ -248,3 +248,11 @@ def test_a_hang_is_a_finding(run: Run, source: Path) -> None:
     verdict = run(limit=10.0)
     assert verdict.outcome == "failed"
     assert "tests/test_a.py::test_hang failed:\nthe worker did not end within 10 s" in verdict.findings[0]
+
+
+def test_a_run_out_of_time_is_no_evidence(run: Run, source: Path) -> None:
+    code = "import time, pytest\n@pytest.mark.parametrize('n', range(600))\ndef test_slow(n): time.sleep(0.2)\n"
+    (source / "tests/test_z.py").write_text(code)
+    verdict = run("pytest {project}/tests/test_z.py", limit=10.0)
+    assert verdict.outcome == "unsupported" and not verdict.findings, verdict
+    assert verdict.why.startswith("the time limit of 10 s ended the run after ") and "--time-limit" in verdict.why

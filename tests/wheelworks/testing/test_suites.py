@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -88,8 +89,21 @@ def test_pytests_own_files_are_read(tmp_path: Path) -> None:
 def test_a_hanging_worker_is_ended_and_named(tmp_path: Path) -> None:
     began = time.monotonic()
     found = run(worker(tmp_path / "x", "results.start('t')\nos.fork()\nwhile True: pass"), limit=1.0)
-    assert found.deaths == ["the worker did not end within 1 s"] and found.running == {"t"}
+    assert found.deaths == ["the worker did not end within 1 s"]
+    assert found.running == {"t"} and not found.limits
     assert time.monotonic() - began < 5
+
+
+@posix
+@pytest.mark.parametrize(
+    "step", ["results.start(str(n)); results.finish(str(n), 'passed')", "open('program.log', 'a').write('.')"]
+)
+def test_a_slow_worker_meets_the_time_limit_and_does_not_hang(tmp_path: Path, step: str) -> None:
+    """The test that was running is no evidence against a wheel: it may have run for a second."""
+    code = f"import time\nfor n in range(1000): {step}; time.sleep(0.1)"
+    found = run(worker(tmp_path / "x", code), limit=4.0)
+    assert not found.deaths and len(found.limits) == 1
+    assert re.fullmatch(r"the time limit of 4 s ended the run after \d+ tests: --time-limit .*", found.limits[0])
 
 
 @posix
