@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from wheelworks.core.junit import Results
@@ -37,6 +37,17 @@ def judge_results(verdict: Verdict, suite: suites.SuiteResults, site: SitePackag
     return replace(
         verdict, outcome="passed", checks=passed, why="; ".join([count, *_describe_exceptions(suite), *site.remarks])
     )
+
+
+def apply_limits(verdict: Verdict, site: SitePackages, loaded: Container[str]) -> Verdict:
+    """Return "unsupported" for failures of a run that has ``loaded`` a module which can't run here (`limits`).
+
+    Such a module is no excuse as long as it isn't loaded, nor for what is wrong with the binaries themselves.
+    """
+    reasons = [reason for module, reason in site.limits.items() if module in loaded]
+    if verdict.outcome != "failed" or site.defects or not reasons:
+        return verdict
+    return replace(verdict, outcome="unsupported", findings=(), why="; ".join([*reasons, verdict.why]))
 
 
 def _find_failures(suite: suites.SuiteResults, site: SitePackages) -> Iterable[str]:

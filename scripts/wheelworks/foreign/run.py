@@ -25,7 +25,8 @@ from wheelworks.foreign.isolation import (
     make_compiled_rootfs,
     probe_isolation,
 )
-from wheelworks.foreign.judging import judge_results
+from wheelworks.foreign.judging import apply_limits, judge_results
+from wheelworks.foreign.project_run import CannotRunTests, ForeignProject, prepare_project
 from wheelworks.foreign.pythons import HOST_ROOT, SYSTEM_NAMES, Runtime, explain_mismatch
 from wheelworks.foreign.rewrapping import make_rewrapper
 from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs, open_host_root, open_users_root
@@ -102,6 +103,29 @@ class Run:
         done = "unpacked and rewrapped" if self.runtime.is_rewrapped else "unpacked"
         modules = ", ".join(site.modules or site.libraries)
         self.update(f"{self.wheel.path.name} {done}, with {modules} ({time.monotonic() - began:.1f} s)")
+        return site
+
+    def decide(self, verdict: Verdict, rootfs: Rootfs, isolation: Isolation, site: SitePackages) -> Verdict:
+        """Run the tests and return the verdict on their results."""
+        if self.project:
+            own = self.prepare_project(self.project, site)
+            prepare = self.make_prepare(rootfs, isolation, site)
+            results = own.run(prepare, isolation, self.limit, self.update)
+            return apply_limits(own.judge(verdict, results), site, results.results.modules)
+        suite = self.run_tests(rootfs, isolation, site)
+        if suites.list_missing_modules(suite) and (complete := self.add_dependencies(rootfs)):
+            site, suite = complete, self.run_tests(rootfs, isolation, complete)
+        return apply_limits(judge_results(verdict, suite, site), site, suite.results.modules)
+
+    def make_prepare(
+        self, rootfs: Rootfs, isolation: Isolation, site: SitePackages
+    ) -> Callable[[suites.Task], suites.Worker]:
+        """Return the function that makes a task's worker."""
+        work = self.folder / f"{site.folder.name}-work"
+        return partial(prepare_worker, rootfs, isolation, site, work, self.limit)
+
+    def run_tests(self, rootfs: Rootfs, isolation: Isolation, site: SitePackages) -> suites.SuiteResults:
+        """Run the tests of this suite, of this repository, or of Tornado."""
         if self.tests != "smoke":
             compile_folder(self.runtime.python, site.folder, "/site")
         return site

@@ -8,10 +8,11 @@ distribution format.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from packaging.utils import canonicalize_name
@@ -28,10 +29,12 @@ from wheelworks.foreign.rewrap.bundle import (
     describe_unresolved,
     is_native,
 )
+from wheelworks.foreign.rewrap.limits import find_limits
 from wheelworks.foreign.rootfs import die_with_parent
 from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE
 
 PINS = Path(__file__).with_name("test-dependencies.txt")
+_CALLS = re.compile(rb"\0_?Py(?!Init_|InitU_|ModExport_)[A-Z_]\w*\0")  # names of CPython's C API in a table of strings
 WINDOWS_SITE = Path(__file__).with_name("rewrap") / "site" / "sitecustomize.py"
 TIME_LIMIT = 300.0  # seconds
 LIMITS = Limits(512 << 20, 20_000)  # of a wheel that is run
@@ -43,7 +46,8 @@ class SitePackages:
 
     ``tests`` is the relative path of the project's own tests; "" without them. ``libraries`` are the relative paths of
     binaries that aren't modules, and that no other binary loads. ``remarks`` say what was changed in the binaries or is
-    missing here, ``defects`` are findings about them.
+    missing here, ``defects`` are findings about them. ``limits`` are rewrapped modules, those of dependencies too, that
+    can't run here as on their own system, with the reasons.
     """
 
     folder: Path
@@ -53,6 +57,7 @@ class SitePackages:
     libraries: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     defects: tuple[str, ...] = ()
+    limits: Mapping[str, str] = field(default_factory=dict)
 
 
 class NoBinary(WheelworksError):
@@ -112,14 +117,16 @@ def _write_rewrapped(
     for link, target in bundle.links.items():
         (folder / link).parent.mkdir(parents=True, exist_ok=True)
         (folder / link).symlink_to(target)
+    modules = {path: name for path in bundle.modules if (name := name_module(path))}
     mine = [bundle.targets[path] for path in natives if path in own]
     return SitePackages(
         folder,
-        tuple(sorted(name for path in bundle.modules if path in mine and (name := name_module(path)))),
+        tuple(sorted(name for path, name in modules.items() if path in mine)),
         "",
         libraries=tuple(path for path in bundle.libraries if path in mine),
         remarks=tuple(filter(None, [describe_patches(bundle.patches), describe_unresolved(bundle.unresolved)])),
         defects=tuple(finding for path, finding in bundle.defects if path in own),
+        limits=find_limits(bundle.system, modules.values()),
     )
 
 
@@ -193,13 +200,13 @@ def write_files(files: Mapping[str, bytes], folder: Path) -> None:
 def split_binaries(files: Mapping[str, bytes]) -> tuple[list[str], list[str]]:
     """Return the import names of the extension modules among the files of a Linux wheel, and the other binaries' paths.
 
-    A module has the entry point of its name, among the strings of its symbol table.
+    A module has the entry point of its name, and calls CPython, as the strings of its symbol table say.
     """
     modules, libraries = [], []
     for path, data in sorted(files.items()):
         if path.endswith(".so"):
             stem = PurePosixPath(path).name.partition(".")[0].encode()
-            if not any(start.encode() + stem + b"\0" in data for start in ENTRY_POINTS):
+            if not (any(start.encode() + stem + b"\0" in data for start in ENTRY_POINTS) and _CALLS.search(data)):
                 libraries.append(path)
             elif name := name_module(path):
                 modules.append(name)

@@ -3,7 +3,8 @@ from pathlib import Path
 
 from wheelworks.core.junit import Results
 from wheelworks.core.verdict import Verdict
-from wheelworks.foreign.judging import judge_results
+from wheelworks.foreign.judging import apply_limits, judge_results
+from wheelworks.foreign.rewrap.limits import find_limits
 from wheelworks.foreign.site_packages import SitePackages
 from wheelworks.testing.suites import SuiteResults
 
@@ -124,3 +125,32 @@ def test_what_the_binaries_show_is_said() -> None:
 def test_a_crash_beside_a_limit_is_a_failure() -> None:
     seen = Results([], {"a": ("passed", "")}, {"b"}, deaths=["the worker died of SIGSEGV"], limits=["something"])
     assert verdict(seen).findings == ("the worker died of SIGSEGV during b",)
+
+
+GREENLET = {"greenlet._greenlet": "its thread state differs"}
+
+
+def test_a_module_that_cannot_run_here_explains_failures_once_it_is_loaded() -> None:
+    seen = results(a="passed", b="failed")
+    seen.modules["greenlet._greenlet"] = "/site/greenlet/_greenlet.so"
+    site = replace(SITE, limits=GREENLET)
+    judged = apply_limits(judge_results(START, SuiteResults(seen), site), site, seen.modules)
+    assert (judged.outcome, judged.findings, judged.checks) == ("unsupported", (), 1)
+    assert judged.why.startswith("its thread state differs; 1 of 2 checks passed; b failed")
+
+
+def test_such_a_module_excuses_nothing_else() -> None:
+    good, bad, site = results(a="passed"), results(a="passed", b="failed"), replace(SITE, limits=GREENLET)
+    loaded = {"greenlet._greenlet"}
+    assert apply_limits(judge_results(START, SuiteResults(good), site), site, loaded).outcome == "passed"
+    assert apply_limits(judge_results(START, SuiteResults(bad), site), site, set()).outcome == "failed"
+    assert apply_limits(judge_results(START, SuiteResults(bad), SITE), SITE, loaded).outcome == "failed"
+    wrong = replace(site, defects=("no CPython has PyNo_Such",))
+    assert apply_limits(judge_results(START, SuiteResults(good), wrong), wrong, loaded).outcome == "failed"
+
+
+def test_the_limit_is_one_of_windows() -> None:
+    modules = ("greenlet._greenlet", "greenlet.tests._test_extension")
+    [(name, reason)] = find_limits("windows", modules).items()
+    assert name == modules[0] and "PyThreadState" in reason
+    assert not find_limits("macos", modules) and not find_limits("windows", ["demo._c"])

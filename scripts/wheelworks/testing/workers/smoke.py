@@ -22,11 +22,9 @@ from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import BuiltinFunctionType, ModuleType
 
-from . import JUnitWriter, watch
+from . import JUnitWriter, extensions, watch
 
 NEEDS = "it needs the module "
-NO_MODULE = "it isn't a module: "
-NOTHING = "failed without raising an exception"  # an init function that returned null
 SITE = Path(__file__).parents[1]
 
 
@@ -66,26 +64,14 @@ def check_module(name: str, foreign: bool) -> ModuleType:
     """Import an extension module and check its definition."""
     try:
         module = importlib.import_module(name)
-    except SystemError as error:
-        if NOTHING in str(error) and (file := find_file(name)):
-            check_library(file)
-            raise Excused(f"{NO_MODULE}{describe(error)}") from error
-        raise
     except Exception as error:
         excuse_missing(error)
-        if not foreign:
+        if not foreign or isinstance(error, SystemError):
             raise
         module = import_alone(name)
     assert module.__spec__ and isinstance(module.__spec__.loader, ExtensionFileLoader), "not an extension module"
     assert str(module.__file__).endswith(".so"), f"loaded from {module.__file__}"
     return module
-
-
-def find_file(name: str) -> str:
-    """Return the path of an extension module in site-packages; "" if it isn't there."""
-    *parents, last = name.split(".")
-    found = sorted(SITE.joinpath(*parents).glob(f"{last}.*so"))
-    return found[0].relative_to(SITE).as_posix() if found else ""
 
 
 def import_alone(name: str) -> ModuleType:
@@ -162,6 +148,7 @@ def main() -> None:
     watch()
     results, settings, modules = JUnitWriter(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
     foreign = settings["system"] != "linux"
+    extensions.record_extensions(sys.argv[1])
     for name in list_packages(modules):
         run_check(results, f"import {name}", check_package, name, foreign)
     for name in modules:
