@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from wheelworks.build import command_lines, windows_names
+from wheelworks.build import command_lines, cpu_requests, windows_names
 from wheelworks.build.arguments import SOURCE_SUFFIXES, DriverSettings, Invocation, iter_arguments, parse_arguments
 from wheelworks.build.objects import Symbols, find_dllmain, read_symbols
 from wheelworks.core.errors import WheelworksError
@@ -69,13 +69,25 @@ def _query(parsed: Invocation, settings: DriverSettings, language: str) -> int:
 
 def _compile(parsed: Invocation, settings: DriverSettings, language: str) -> int:
     file = " ".join(parsed.sources) or parsed.output
-    return _run(command_lines.compile_command(parsed, settings, language), settings, "compile", file, parsed.dropped)
+    parsed, translated = _translate_requests(parsed, settings)
+    command = command_lines.compile_command(parsed, settings, language)
+    return _run(command, settings, "compile", file, parsed.dropped, translated=translated)
+
+
+def _translate_requests(parsed: Invocation, settings: DriverSettings) -> tuple[Invocation, list[str]]:
+    """Replace sources with requests for CPU features in GCC's form by their translations; return their names too."""
+    into = Path(settings.work, "translated")
+    sources = [cpu_requests.write_translation(source, settings.cpu, into) for source in parsed.sources]
+    changed = [source for source, made in zip(parsed.sources, sources, strict=True) if made != source]
+    beside = [word for source in changed for word in ("-iquote", os.path.dirname(source) or ".")]
+    return replace(parsed, sources=sources, flags=[*beside, *parsed.flags]), changed
 
 
 def _link_program(parsed: Invocation, settings: DriverSettings, language: str) -> int:
     """Link a program against the target's libc: most often a test of what the target has."""
     _use_static_libraries(parsed)
     parsed.output = parsed.output or ("a.exe" if settings.os == "windows" else "a.out")
+    parsed, _ = _translate_requests(parsed, settings)
     command = command_lines.program_command(parsed, settings, language)
     return _run(command, settings, "program", parsed.output, parsed.dropped)
 

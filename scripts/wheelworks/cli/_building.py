@@ -152,6 +152,8 @@ def _print_commands(context: BuildContext, tasks: Sequence[BuildTask]) -> None:
             console.err.print(f"  {event['command']}", markup=False)
             for word in event.get("dropped", ()):
                 console.err.print(f"  left out: {word} ({explain_dropped(word)})", markup=False)
+            for file in event.get("translated", ()):
+                console.err.print(f"  translated: {file} (its requests for CPU features, for clang)", markup=False)
 
 
 def _save_manifest(context: BuildContext, wheels: Sequence[Built | UpToDate]) -> None:
