@@ -176,7 +176,7 @@ def _check_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Findi
 
 
 def has_optional_extensions(setup: str) -> bool:
-    """Return whether a setup.py has extensions, all of which may fail to build (setuptools' ``optional``)."""
+    """Return whether a setup.py has extensions, and each may fail to build (setuptools' ``optional``)."""
     try:
         calls = [one for one in ast.walk(ast.parse(setup)) if isinstance(one, ast.Call)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):

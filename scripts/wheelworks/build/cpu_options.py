@@ -1,8 +1,8 @@
 """Translate GCC's options for CPU features into zig's, which has one option, ``-mcpu``, and names of its own.
 
 GCC's are in "AArch64 Options", "ARM Options", "x86 Options" and so on of its manual; zig's names are LLVM's with
-underscores. A project names a CPU that its code needs, in a file of which the functions are chosen when it runs, or in
-all of them. What zig doesn't know, it refuses by name.
+underscores. A project names the CPU that its code needs: for one file, whose functions are called only on such a CPU,
+or for all files. What zig doesn't know, it refuses by name.
 """
 
 from __future__ import annotations

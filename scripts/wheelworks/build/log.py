@@ -97,7 +97,7 @@ def find_own_failure(events: Sequence[Event], tree: Path) -> Event | None:
 
 
 def find_cause(events: Sequence[Event], modules: Mapping[str, Sequence[str]]) -> Event | None:
-    """Return the failed step because of which one of ``modules`` is missing; None if no step explains it.
+    """Return the failed step that explains why one of ``modules`` is missing; None if no step does.
 
     That is the first failure of one of its sources, of a file generated from one, or of its link; else the last failure
     that isn't a test of the compiler.

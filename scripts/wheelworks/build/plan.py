@@ -24,7 +24,7 @@ from wheelworks.core.wheel import parse_wheel_name
 
 # Options that other tools carry out, on the machine and in the environment of cibuildwheel.
 _COMMANDS = ("before-all", "before-build", "xbuild-tools", "xbuild-files")
-# What these copy into a wheel are libraries that it is linked with, of which ours have none.
+# These copy the libraries that a wheel is linked with into it. Ours are linked with none.
 _REPAIR = re.compile(r"(python -m )?(auditwheel|delocate-wheel|delocate|delvewheel)(\.exe)?(\s+[^;&|`$<>]*)?")
 # In an isolated build (PEP 517), packages that are installed outside of it have no effect.
 _OUTSIDE = re.compile(r"((python3? -m |uv )?pip|pip3?) install\s[^;&|`$<>]*")

@@ -65,7 +65,7 @@ def find_missing_modules(members: Iterable[str], declared: Iterable[str], allowe
 
 
 def check_native_files(members: Mapping[str, Member], target: Target) -> list[NativeFile]:
-    """Return the native files of a wheel, all of which are for ``target``.
+    """Return the native files of a wheel. Each is for ``target``.
 
     Raises WheelworksError for a wheel without one (an optional extension whose compilation failed is left out), or with
     one of another format or machine (something bypassed the target's compiler).

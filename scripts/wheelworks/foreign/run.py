@@ -205,7 +205,7 @@ def choose_patience(seconds: float) -> float:
 
 
 def _name_platform(runtime: Runtime) -> str:
-    """Return how the CPU of a run is named, and of which system the code is if it was rewrapped."""
+    """Return the name of a run's CPU, and of the system whose code was rewrapped, if it was."""
     code = f", code of {SYSTEM_NAMES[runtime.system]} rewrapped" if runtime.is_rewrapped else ""
     return f"{runtime.cpu.debian}{code}"
 

@@ -87,7 +87,7 @@ def _cut(text: str) -> str:
 
 
 def _join(texts: Iterable[str], separator: str) -> Markup:
-    """Join texts, each of which is finalized by itself: a line break within a line can't pose as two lines."""
+    """Join texts. Each is finalized by itself, so that a line break within a line can't pose as two lines."""
     from markupsafe import Markup
 
     return Markup(separator).join(map(_finalize, texts))

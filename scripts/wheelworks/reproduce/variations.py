@@ -167,7 +167,7 @@ def _change_cores(now: RebuildEnvironment) -> RebuildEnvironment:
 
 
 def _empty_compiler_cache(now: RebuildEnvironment) -> RebuildEnvironment:
-    """Use an empty cache, except for downloads, of which nothing was compiled."""
+    """Use an empty cache, except for downloads, since nothing in these was compiled."""
     cold = now.work / "cold"
     cold.mkdir()
     for name in ("buildenvs", "debian-headers"):

@@ -171,7 +171,7 @@ raise_missing(const char *function, const char *const *names, Py_ssize_t count)
     return NULL;
 }
 
-/* Raise the TypeError of a Python function with these parameters, `least` of which have no default; return NULL. */
+/* Raise the TypeError of a Python function with these parameters (`least` have no default), and return NULL. */
 static PyObject *
 raise_wrong_count(const char *function, Py_ssize_t given, const char *const *names, Py_ssize_t least, Py_ssize_t most)
 {

@@ -41,7 +41,7 @@ websocket_mask(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize
     return masked;
 }
 
-/* Rotate the mask for a payload of which `offset` bytes came before. Returns 0, or -1 with an exception. */
+/* Rotate the mask for the rest of a payload after `offset` bytes. Returns 0, or -1 with an exception. */
 static int
 rotate_mask_arg(uint32_t *rotated, const BytesArg *mask, PyObject *offset)
 {

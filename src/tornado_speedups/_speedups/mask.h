@@ -26,7 +26,7 @@ load_mask(const unsigned char *bytes)
     return mask;
 }
 
-/* Rotate a mask for a payload of which `passed` bytes came before. */
+/* Rotate a mask for the rest of a payload after `passed` bytes. */
 static inline uint32_t
 rotate_mask(uint32_t mask, size_t passed)
 {

@@ -166,7 +166,7 @@ class FrameReader:
 
 
 class _LongFrame:
-    """A frame with a length of 64 bits, of which at least the header has arrived."""
+    """A frame with a length of 64 bits. At least its header has arrived."""
 
     def __init__(self, begin: bytes | bytearray, size: int) -> None:
         self._header = 14 if begin[1] & 0x80 else 10

@@ -49,7 +49,7 @@ def test_the_same_source_optimised_otherwise_is_no_difference(platform: str, tmp
         ("-DNAME=thrice", "definition", "method twice: flags 0x8, doc 'Twice.' against nothing"),
         ("-DCONSTANT=8", "attributes", "CONSTANT: 7 against 8"),
         ("-DDOC=Double.", "definition", "'Twice.' against flags 0x8, doc 'Double.'"),
-        ("-DEXPORTED", "exports", "of the second wheel alone exports surplus"),
+        ("-DEXPORTED", "exports", "of the second wheel alone exports extra"),
         ("-DCRASHES", "calls", "fault: "),
         ("-DDIES", "definition", "import: works against fault: null-pointer"),
     ],

@@ -87,5 +87,5 @@ def _measure(kind: Any, known: dict[type, int], layout: Layout) -> int:
 
 
 def find_library(name: str) -> str | None:
-    """Answer as `ctypes.util.find_library` for a target of which only the system's own libraries are here."""
+    """Answer as `ctypes.util.find_library` for a target that has only its system's own libraries here."""
     return None if name not in _OF_THE_SYSTEM else str(refuse(f"ctypes.util.find_library({name!r})"))

@@ -166,7 +166,7 @@ def hash_name(name: bytes) -> int:
 
 
 def make_hash_table(names: Sequence[str], first: int, count: int) -> bytes:
-    """Return DT_HASH of ``count`` symbols, of which those from ``first`` on, called ``names``, can be found."""
+    """Return DT_HASH of ``count`` symbols. Those from ``first`` on, called ``names``, can be found."""
     buckets = [0] * max(1, len(names))
     chains = [0] * count
     for number, name in enumerate(names, first):

@@ -77,7 +77,7 @@ def rewrap(
     provided: Provided | None = None,
     runpath: str = "$ORIGIN",
 ) -> Rewrapped:
-    """Rewrap a PE or Mach-O file for a CPU ("aarch64", "x86_64"), of which a universal file needs to have code.
+    """Rewrap a PE or Mach-O file for a CPU ("aarch64", "x86_64"). A universal file must have code for it.
 
     ``name`` is the file's name in messages. A library that other rewrapped ones import from has a ``soname``.
     ``runpath`` is the folder of the shim and of such libraries.

@@ -1,4 +1,4 @@
-/* Locales: numbers of categories differ, and many more functions take a locale_t, of which NULL is the "C" locale.
+/* Locales: numbers of categories differ, and many more functions take a locale_t. NULL is the "C" locale.
 
    Sources: Apple's <locale.h>, <_locale_posix2008.h>, <xlocale.h>, <langinfo.h>. */
 

@@ -175,7 +175,7 @@ EXPORT(LeaveCriticalSection, void)(CriticalSection *section)
     }
 }
 
-/* ---- condition variables: 8 bytes, of which the first four count the calls that wake ---- */
+/* ---- condition variables: 8 bytes; the first four count the calls that wake ---- */
 
 EXPORT(InitializeConditionVariable, void)(u32 *condition) { condition[0] = condition[1] = 0; }
 

@@ -106,7 +106,7 @@ EXPORT(PyThread_start_new_thread, u32)(void (*function)(void *), void *argument)
     return (u32)PyThread_start_new_thread(function, argument);
 }
 
-/* The identifier of another thread, of which the module has half: there is no way to find the rest. */
+/* The identifier of another thread. The module has half of it, and there is no way to find the rest. */
 EXPORT(PyThreadState_SetAsyncExc, int)(u32 identifier, PyObject *exception) { fail_shim("PyThreadState_SetAsyncExc"); }
 
 extern void PyMarshal_WriteLongToFile(long, FILE *, int);

@@ -1,4 +1,4 @@
-/* UTF-16, of which Windows' wchar_t is a unit, to and from UTF-8, which narrow texts are here (code page 65001).
+/* UTF-16 (Windows' wchar_t is one unit of it) to and from UTF-8 (narrow texts are in it here: code page 65001).
    Source: RFC 3629 (UTF-8), RFC 2781 (UTF-16). */
 
 #include "windows.h"
