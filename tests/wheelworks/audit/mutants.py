@@ -1,12 +1,13 @@
 """Remove each check of the audit in turn, and see whether a test fails.
 
-Run this by hand: it takes minutes, so CI doesn't run it.
+Run this by hand: it takes an hour with all checks, so CI doesn't run it.
 
-    PYTHONPATH=scripts python -m tests.wheelworks.audit.mutants [--integration]
+    PYTHONPATH=scripts python -m tests.wheelworks.audit.mutants [WORD ...] [--integration]
 
-It prints the checks whose removal makes no test fail, and exits with status 1 if there is one. A removed check returns
-no finding, or False. Each pytest process loads this file because of the option ``-p``, and this file reads the check to
-remove from the environment.
+Words select the checks whose names contain one of them. The program prints the checks whose removal makes no test fail,
+and exits with status 1 if there is one. A check is a function that yields findings, or the evidence for them; a removed
+one yields nothing, or returns False. Each pytest process loads this file because of the option ``-p``, and this file
+reads the check to remove from the environment.
 """
 
 from __future__ import annotations
@@ -15,28 +16,39 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 VARIABLE = "WHEELWORKS_LOST_CHECK"
-TESTS = ("tests/wheelworks/audit", "tests/wheelworks/cli/test_lint_project.py")
 HERE = "tests.wheelworks.audit.mutants"
+FOLDER = "tests/wheelworks/audit"
+QUICK = ("test_release_defects", "test_defects", "test_loading", "test_platforms", "test_symbols", "test_sdist")
+TESTS = (*(f"{FOLDER}/{name}.py" for name in QUICK), FOLDER, "tests/wheelworks/cli/test_lint_project.py")
 TABLES = ("NAME_CHECKS", "WHEEL_CHECKS", "FIRST_CHECKS", "BINARY_CHECKS")
+MODULES = (
+    "archive", "code", "compatibility", "container", "dependencies", "extension", "hardening", "imports", "inspection",
+    "installation", "libraries", "sdist", "symbols", "upload", "wheel",
+)  # fmt: skip
+EVIDENCE = ("hardening", "upload")  # in these modules, functions yield the evidence of findings, too
+OTHERS = {
+    "wheelworks.audit.dependencies._find_holes": [],
+    "wheelworks.audit.dependencies.has_optional_extensions": False,
+    "wheelworks.audit.hardening.find_signature_fault": "",
+    "wheelworks.audit.wheel._find_build_path": "",
+}
 
 
-def checks() -> list[str]:
+def list_checks() -> list[str]:
     """Return ``module.function`` of every check."""
-    from wheelworks.audit import container, inspection, sdist, upload, wheel
-
-    tables = [getattr(inspection, table) for table in TABLES]
-    listed = [one for table in (*tables, sdist.SDIST_CHECKS) for one in table]
-    listed += [wheel.check_limits, container.check_container, container.check_index_archive, upload.check_size]
-    found = [f"{one.__module__}.{one.__name__}" for one in listed]
-    places = ["dependencies._find_holes", "dependencies.has_optional_extensions", "dependencies.parse_pip_audit"]
-    places += ["hardening.find_signature_fault", "wheel._find_build_path"]
-    lint = [f"wheelworks.cli.lint_project.{name}" for name in ("_check_versions", "check_locks", "check_workflows")]
-    return sorted({*found, *lint, *(f"wheelworks.audit.{place}" for place in places)})
+    found = [*OTHERS]
+    for name in (*(f"wheelworks.audit.{one}" for one in MODULES), "wheelworks.cli.lint_project"):
+        yields = {"Iterator[Finding]"} | ({"Iterator[str]"} if name.rpartition(".")[2] in EVIDENCE else set())
+        for function in vars(importlib.import_module(name)).values():
+            annotations = getattr(function, "__annotations__", {})
+            if annotations.get("return") in yields and function.__module__ == name:
+                found.append(f"{name}.{function.__name__}")
+    return sorted(found)
 
 
 def lose(place: str) -> None:
@@ -46,21 +58,15 @@ def lose(place: str) -> None:
     module_name, _, name = place.rpartition(".")
     module = importlib.import_module(module_name)
     real = getattr(module, name)
-    empty = {
-        "find_signature_fault": "",
-        "_find_build_path": "",
-        "has_optional_extensions": False,
-        "_find_holes": [],
-    }.get(name, ())
-    setattr(module, name, lambda *args, **kwargs: iter(()) if empty == () else empty)
+    setattr(module, name, lambda *args, **kwargs: OTHERS.get(place, iter(())))
     for holder, table in (*((inspection, table) for table in TABLES), (sdist, "SDIST_CHECKS")):
         setattr(holder, table, tuple(one for one in getattr(holder, table) if one is not real))
 
 
-def survivors(options: list[str]) -> Iterator[str]:
+def find_survivors(words: Sequence[str], options: Sequence[str]) -> Iterator[str]:
     """Yield the checks whose removal makes no test fail."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", HERE, *TESTS, *options]
-    for place in checks():
+    for place in (one for one in list_checks() if not words or any(word in one for word in words)):
         env = {**os.environ, VARIABLE: place}
         ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
         if ended.returncode == 0:
@@ -74,6 +80,7 @@ if place_lost := os.environ.get(VARIABLE):
     lose(place_lost)
 
 if __name__ == "__main__":
-    lost = list(survivors(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    lost = list(find_survivors(*([one for one in arguments if one.startswith("-") is dash] for dash in (False, True))))
     sys.stdout.write("".join(f"{one}: no test notices\n" for one in lost) or "every check is noticed\n")
     sys.exit(bool(lost))

@@ -1,6 +1,6 @@
 """Test that each check is needed: without it, a defect is not found.
 
-`mutants.py` asks the same of all tests, and takes minutes.
+`mutants.py` asks the same of all tests and of every function that finds something. It takes an hour.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.fixtures.defects import OFFICIAL, OURS
 from tests.fixtures.downloads import Published
 from tests.fixtures.drafts import draft
 from tests.fixtures.release_defects import DEFECTS
-from tests.wheelworks.audit import made
+from tests.wheelworks.audit import made, mutants
 
 Check = Callable[[Any], Iterator[Finding]]
 TABLES = ("NAME_CHECKS", "WHEEL_CHECKS", "FIRST_CHECKS", "BINARY_CHECKS")
@@ -60,6 +60,10 @@ def witnesses(
             inspect_wheel(path)
         found.update({name: (path, defect.code) for name, codes in seen.items() if defect.code in codes})
     return found
+
+
+def test_the_program_that_removes_checks_knows_all_of_them() -> None:
+    assert {*CHECKS} <= {*mutants.list_checks()}
 
 
 @pytest.mark.integration
