@@ -26,6 +26,9 @@ _INSTRUCTION_FEATURES = frozenset({30, 31, 34, *range(36, 42), *range(43, 68)})
 _ARGUMENT = re.compile(r"(?:ecx|w0), #?(0x[0-9a-f]+|\d+)$|^(0x[0-9a-f]+|\d+)$")
 # Microsoft's C runtime executes CPUID when it starts, in every DLL. Near it are these two CPU families.
 _RUNTIME_FAMILIES = (bytes.fromhex("f03fff0f"), bytes.fromhex("c0060100"))
+# It notes what it found in the variable __isa_available, first 1 (SSE2). Where Microsoft's compiler vectorises loops, and
+# in the functions of the static C runtime, the code compares this variable before it uses newer instructions.
+_VARIABLE = re.compile(r"dword ptr \[(?:(?:rip ([+-]) )?(0x[0-9a-f]+|\d+))\]")
 _NEAR = 0x200
 _CPUID = b"\x0f\xa2"
 _LEAST_READ = 0.9  # of 32-bit ARM code: in files that were read completely, the rest is padding of stubs and tables
@@ -45,6 +48,7 @@ def check_baseline(native: NativeFile) -> Iterator[Finding]:
         return
     usage = _Usage(native)
     yield from usage.read_code()
+    usage.queries_cpu |= usage.tests_runtime_flag()
     allowed |= native.wheel.policy.cpu
     if above := sorted(usage.features.keys() - allowed):
         shown = "; ".join(f"{name}: {', '.join(usage.features[name])}" for name in above)
@@ -81,6 +85,8 @@ class _Usage:
     features: dict[str, list[str]] = field(default_factory=dict)
     guarded: dict[str, list[str]] = field(default_factory=dict)
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=max(_GUARDS.values())))
+    flags: set[int] = field(default_factory=set)  # variables that Microsoft's C runtime sets to 1 after CPUID
+    reads: dict[int, list[int]] = field(default_factory=dict)  # variables, and where they are read
     argument: int = 0
     counted: int = 0
 
@@ -127,6 +133,8 @@ class _Usage:
             self.queries_cpu = True
         elif self.native.facts.format == "PE":
             self._add_feature_call(mnemonic, operands)
+            if mnemonic in ("mov", "cmp") and (found := _VARIABLE.search(operands)):
+                self._add_variable(one, found)
 
     def _is_guarded(self, feature: str) -> bool:
         """Return whether a flag was tested shortly before: a byte that was loaded, or the thread's SME register."""
@@ -148,8 +156,23 @@ class _Usage:
                 self.queries_cpu |= "IsProcessorFeaturePresent" in self.native.facts.symbols
             self.argument = 0
 
+    def _add_variable(self, one: Instruction, found: re.Match[str]) -> None:
+        """Notice a variable that the C runtime sets to 1, and the places where variables are read."""
+        address, size, mnemonic, operands = one
+        place = int(found[2], 0)
+        if found[1]:
+            place = address + size + (place if found[1] == "+" else -place)
+        if mnemonic == "cmp" or not operands.startswith("dword"):
+            self.reads.setdefault(place, []).append(address)
+        elif operands.endswith(", 1") and self._is_in_runtime(address):
+            self.flags.add(place)
+
+    def tests_runtime_flag(self) -> bool:
+        """Return whether code outside of Microsoft's C runtime's start reads what that found out about the CPU."""
+        return any(not self._is_in_runtime(place) for flag in self.flags for place in self.reads.get(flag, ()))
+
     def _is_in_runtime(self, address: int) -> bool:
-        """Return whether a CPUID instruction belongs to Microsoft's C runtime."""
+        """Return whether an instruction is beside the CPUID of Microsoft's C runtime."""
         if self.native.facts.format != "PE":
             return False
         region = find_region(self.native.regions, address)

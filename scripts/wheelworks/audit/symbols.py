@@ -34,10 +34,10 @@ _RUNTIME_NAMES = re.compile(
     r"|\w+q|__atomic_\w+|__emutls_\w+|__(de)?register_frame\w*|__gcc_\w+|__aeabi_\w+|__gnu_\w+|__(aarch64|cpu)_\w+"
 )
 _LINKER_NAMES = frozenset({"_DYNAMIC", "_GLOBAL_OFFSET_TABLE_", "__dso_handle", "_init", "_fini", "_edata", "_end"})
-# What libc++ and the Objective-C run-time library define. Python's own modules load both on macOS.
+# What libc++, the Objective-C run-time library and CoreFoundation define. Python and its modules load them on macOS.
 _APPLE_NAMES = re.compile(
     r"_Z(T[ISV])?N?K?(St|S[abdios]|3std|10__cxxabiv1)\w*|_Z(n|d)[wal]\w+|_ZT[ISV]P?K?[a-z]|_ZTh\w+|__cxa_\w+|__gxx_\w+"
-    r"|objc_\w+|_objc_\w+|OBJC_\w+|CF[A-Z]\w+|kCF\w+|NS[A-Z]\w+|_Unwind_\w+|__dynamic_cast|_ZSt\w+|_ZNK?St\w+"
+    r"|objc_\w+|_objc_\w+|OBJC_\w+|_{0,2}(CF|NS)[A-Z]\w+|kCF\w+|_Unwind_\w+|__dynamic_cast|_ZSt\w+|_ZNK?St\w+"
 )
 _LIBSYSTEM = re.compile(r"/usr/lib/(libSystem(\.B)?|libc|libm|libpthread|libdl)\.dylib")
 _LIBCXX = re.compile(r"/usr/lib/(libc\+\+(\.1)?|libc\+\+abi|libobjc(\.A)?)\.dylib|/System/Library/Frameworks/Python\S*")

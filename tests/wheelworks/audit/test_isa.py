@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from wheelworks.core import binary
 from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import wheels
-from tests.fixtures.binaries import elf
+from tests.fixtures.binaries import elf, pe
 
 X86 = {
     "f30f58c1": "",  # addss
@@ -205,12 +206,36 @@ def test_a_package_may_ask_the_cpu_in_a_module_of_its_own() -> None:
     assert _audit_aarch64(code, "sample/_other.abi3.so") == ["W201"]
 
 
+# What Microsoft's C runtime does at the start: CPUID, two CPU families, 1 in the variable at 0x1800.
+MSVC_START = "0fa2" "25f03fff0f" "3dc0060100" "c705ea07000001000000" "c3"
+PMAXUD = "660f383fdc"
+
+
+@pytest.mark.parametrize(
+    ("guard", "code"),
+    [
+        ("833df903000002" "7c05", "W202"),  # cmp dword ptr [rip + 0x3f9], 2; jl
+        ("8b05fa030000" "83f802" "7c05", "W202"),  # mov eax, dword ptr [rip + 0x3fa]; cmp eax, 2; jl
+        ("833dfd03000002" "7c05", "W201"),  # another variable
+        ("", "W201"),
+    ],
+)
+def test_what_microsofts_compiler_guards_by_its_run_time_librarys_variable(guard: str, code: str) -> None:
+    text = bytes.fromhex(MSVC_START).ljust(0x400, b"\xcc") + bytes.fromhex(f"{guard}{PMAXUD}c3")
+    table = struct.pack("<IIIIII", 0x1000, 0x1000 + len(bytes.fromhex(MSVC_START)), 0, 0x1400, 0x1000 + len(text), 0)
+    assert _audit(pe(text.ljust(0x900, b"\xcc"), table), "win_amd64") == [code]
+
+
 def _audit_aarch64(code: str, another: str = "") -> list[str]:
-    """Return the findings about the instructions of a wheel whose module contains this code, in hex."""
-    name = "sample-1.0-cp311-abi3-manylinux_2_17_aarch64.whl"
+    return _audit(elf(bytes.fromhex(code), machine=183), "manylinux_2_17_aarch64", another)
+
+
+def _audit(data: bytes, platform: str, another: str = "") -> list[str]:
+    """Return the findings about the instructions of a wheel for a platform, whose module is this binary."""
+    name = f"sample-1.0-cp311-abi3-{platform}.whl"
     audited = AuditedWheel(name, parse_wheel_name(name), (ArchiveEntry(another, 1, 0),), DEFAULT_POLICY)
     found: list[str] = []
-    for parsed, facts, machines in binary.parts(elf(bytes.fromhex(code), machine=183)):
+    for parsed, facts, machines in binary.parts(data):
         native = NativeFile(audited, "sample/_native.abi3.so", b"", parsed, facts, machines)
         found += [one.code for one in check_baseline(native)]
     return found
