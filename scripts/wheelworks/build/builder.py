@@ -122,6 +122,8 @@ class _TaskRun:
             return self._build(lambda: build_wheel(self.context, self.task, target, abi, serves))
 
         first = build(family[0], family)
+        if isinstance(first, Failed) and family[0] not in self.task.targets:
+            first = None  # nobody asked for that target: the error to show, if any, is of one that was requested
         if isinstance(first, Failed) or (isinstance(first, Built) and len(first.record.targets) == len(family)):
             return [first]
         rest = [build(target, (target,)) for target in self.task.targets if target != family[0]]

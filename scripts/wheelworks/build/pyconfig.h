@@ -64,7 +64,14 @@
 #define NT_THREADS 1
 #define PLATLIBDIR "DLLs"
 #if defined(Py_GIL_DISABLED) && defined(__aarch64__) && !defined(_MSC_VER)
-/* Python.h asks for register 18, the thread, by an intrinsic that only Microsoft's compiler has. */
+/* Python.h asks for register 18, the thread, by an intrinsic of Microsoft's compiler, which is a builtin function of
+   clang only where the source is Microsoft's C (-fms-extensions). */
+#if __has_builtin(__getReg)
+#ifdef __cplusplus
+extern "C"
+#endif
+unsigned long long __getReg(int number);
+#else
 static inline unsigned long long
 __getReg(int number)
 {
@@ -73,6 +80,7 @@ __getReg(int number)
     __asm__("mov %0, x18" : "=r"(value));
     return value;
 }
+#endif
 #endif
 #define Py_ENABLE_SHARED 1 /* functions and data come from a DLL: __declspec(dllimport) */
 #else /* POSIX */

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
+import lief
 import pytest
 from wheelworks.build import headers
-from wheelworks.core import targets
+from wheelworks.core import targets, zig
 from wheelworks.core.errors import WheelworksError
 
 PATCHLEVEL = """\
@@ -20,6 +23,13 @@ PATCHLEVEL = """\
 #define PYTHON_API_VERSION 1013
 """
 FREE = targets.find_abi("cp314t")
+PYCONFIG = Path(headers.__file__).with_name("pyconfig.h").as_posix()
+THREAD = """
+#ifdef __cplusplus
+extern "C"
+#endif
+unsigned long long get_thread(void) { return __getReg(18); }
+"""
 
 
 def installed(folder: Path, minor: int = 14, micro: int = 2) -> Path:
@@ -136,3 +146,18 @@ def test_debian_has_them(wheelworks_cache: Path, monkeypatch: pytest.MonkeyPatch
     assert not [
         path for path in (wheelworks_cache / "debian-headers/3.14").iterdir() if path.suffix in (".tar", ".deb")
     ]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("language", ["c", "c++"])
+@pytest.mark.parametrize("dialect", [[], ["-fms-extensions"]], ids=["gnu", "microsoft"])
+def test_a_thread_is_told_by_its_register_in_every_dialect(language: str, dialect: list[str], tmp_path: Path) -> None:
+    """Python.h without the GIL calls __getReg on Windows, which clang knows only in Microsoft's C."""
+    source, made = tmp_path / "a.c", tmp_path / "a.o"
+    source.write_text(f'#define Py_GIL_DISABLED 1\n#include "{PYCONFIG}"\n' + THREAD)
+    flags = ["-target", "aarch64-windows-gnu", "-O2", "-g0", "-x", language, *dialect, "-c", source, "-o", made]
+    subprocess.run([zig.find_zig(), "cc", *flags], check=True, env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(tmp_path / "zig")})
+    parsed = lief.COFF.parse(made)
+    assert parsed is not None
+    [code] = [bytes(section.content) for section in parsed.sections if section.name == ".text"]
+    assert code == bytes.fromhex("e00312aa c0035fd6"), "mov x0, x18; ret"
