@@ -5,6 +5,7 @@ pytest reads options only from initial conftest files, so this file also defines
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,18 @@ def _left_out(item: pytest.Item, config: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session")
 def wheelworks_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder for headers, build environments and libcs. All builds of a run share it, and it starts empty."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache folder for headers, build environments and libcs. All builds of a run share it, and it starts empty.
+
+    The processes of pytest-xdist share zig's part of it: libcs take minutes, and zig locks what it writes.
+    """
+    from wheelworks.core.zig import read_zig_version  # the package's own tests run where the suite isn't installed
+
+    cache = tmp_path_factory.mktemp("cache")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = tmp_path_factory.getbasetemp().parent / "zig"
+        shared.mkdir(exist_ok=True)
+        (cache / f"zig-{read_zig_version()}").symlink_to(shared)
+    return cache
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from typing import Any
 
 from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import CONSTRAINT_VARIABLES, BuildContext, make_environment
-from wheelworks.build.plan import WheelSettings
+from wheelworks.build.plan import MACOS_MINIMUM, WheelSettings
 from wheelworks.build.windows_names import uses_microsoft_extensions, write_forwarding_headers
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.zig import find_zig, find_zig_cache
@@ -34,7 +34,7 @@ _PLATFORMS = {
     "windows": {"system": "Windows", "platform": "win32", "name": "nt", "release": "10"},
 }
 # The target has the project's lowest macOS already, and the build environment is made once.
-_OWN_VARIABLES = ("MACOSX_DEPLOYMENT_TARGET", *CONSTRAINT_VARIABLES)
+_OWN_VARIABLES = (MACOS_MINIMUM, *CONSTRAINT_VARIABLES)
 _DRIVER_SCRIPT = """\
 import sys
 sys.path.insert(0, {scripts!r})
@@ -91,7 +91,7 @@ def make_build_time_vars(target: Target, abi: Abi, include: str, tools: Mapping[
         "py_version": f"{abi.python}.0",
         "py_version_nodot": nodot,
         "py_version_short": abi.python,
-        **({"MACOSX_DEPLOYMENT_TARGET": target.minimum} if target.os == "macos" else {}),
+        **({MACOS_MINIMUM: target.minimum} if target.os == "macos" else {}),
     }
 
 
@@ -192,8 +192,9 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi, project: Whee
         (hooks / name).write_text(text, encoding="utf-8")
     plain = make_environment(os.environ, folder, context.source.epoch, context.variables)
     own = {name: value for name, value in project.evaluate(plain).items() if name not in _OWN_VARIABLES}
+    users = {name: value for name, value in context.variables.items() if name != MACOS_MINIMUM}
     return {
-        **make_environment(os.environ, folder, context.source.epoch, {**own, **context.variables}),
+        **make_environment(os.environ, folder, context.source.epoch, {**own, **users}),
         "PYTHONPATH": str(hooks),
         "_PYTHON_SYSCONFIGDATA_NAME": SYSCONFIGDATA_MODULE,
         "_PYTHON_HOST_PLATFORM": target.platform,

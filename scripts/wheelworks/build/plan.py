@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.tags import cpython_tags
@@ -31,7 +31,7 @@ _OUTSIDE = re.compile(r"((python3? -m |uv )?pip|pip3?) install\s[^;&|`$<>]*")
 _STANDARD_IMAGE = re.compile(r"(many|musl)linux(1|20\d\d|_\d+_\d+)")
 # The compiler is the driver's, and so is the platform.
 _TOOL_VARIABLES = ("CC", "CXX", "LDSHARED", "AR", "RANLIB", "_PYTHON_HOST_PLATFORM", "_PYTHON_SYSCONFIGDATA_NAME")
-_MACOS_MINIMUM = "MACOSX_DEPLOYMENT_TARGET"
+MACOS_MINIMUM = "MACOSX_DEPLOYMENT_TARGET"
 # cibuildwheel sets it, and setup scripts read it: many accept a failing extension only without it.
 IN_CIBUILDWHEEL = Assignment("CIBUILDWHEEL", (Part("1"),))
 _WHERE = "[tool.cibuildwheel] environment"
@@ -97,6 +97,7 @@ class Wish:
     """What the user asks for: targets, ABIs (those that the project supports if there are none), and options to leave.
 
     ``named`` says that the user named the targets. ``without`` are options of ``[tool.cibuildwheel]`` to ignore.
+    ``variables`` are those of ``--env``.
     """
 
     targets: Sequence[Target]
@@ -104,6 +105,7 @@ class Wish:
     named: bool = False
     without: Collection[str] = ()
     one_abi: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def choose_abis(self, project: Project) -> Sequence[Abi]:
         """Return the ABIs to build."""
@@ -143,7 +145,7 @@ def _plan_family(
     for target in family:
         if target in wanted or project.has_wheel(target, abi, any_abi=bool(wish.abis)):
             settings = read_wheel_settings(project, target, abi, wish.without)
-            groups.setdefault(settings, []).append(_adapt_macos(tree, target, abi, settings))
+            groups.setdefault(settings, []).append(_adapt_macos(tree, target, abi, settings, wish))
     ids = {target.id for target in wanted}
     tasks = [
         BuildTask(tuple(one for one in group if one.id in ids), abi, tuple(group), settings)
@@ -152,18 +154,18 @@ def _plan_family(
     return [task for task in tasks if task.targets]
 
 
-def _adapt_macos(tree: Path, target: Target, abi: Abi, settings: WheelSettings) -> Target:
-    """Return a target with the lowest macOS that its wheel may need: as the project, else as the CPython says.
+def _adapt_macos(tree: Path, target: Target, abi: Abi, settings: WheelSettings, wish: Wish) -> Target:
+    """Return a target with the lowest macOS that its wheel may need: as user or project, else as the CPython says.
 
     As in cibuildwheel, a project can't go below what the CPython needs, except by ``[tool.wheelworks] minimum-macos``.
     """
     if target.os != "macos":
         return target
     floor = source.read_settings(tree).get("minimum-macos", abi.macos if target.cpu == "x86_64" else target.minimum)
-    wanted = settings.evaluate({}).get(_MACOS_MINIMUM, target.minimum)
+    wanted = {**settings.evaluate({}), **wish.variables}.get(MACOS_MINIMUM, target.minimum)
     for minimum in (floor, wanted):
         if not isinstance(minimum, str) or not re.fullmatch(r"1\d\.\d{1,2}", minimum):
-            raise WheelworksError(f"{minimum!r} is no version of macOS", f"{_MACOS_MINIMUM} and minimum-macos: 11.0")
+            raise WheelworksError(f"{minimum!r} is no version of macOS", f"{MACOS_MINIMUM} and minimum-macos: 11.0")
         target = raise_macos_minimum(target, minimum)
     return target
 

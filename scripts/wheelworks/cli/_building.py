@@ -107,6 +107,7 @@ def make_wish(options: argparse.Namespace, among: Sequence[Target], *, one_abi: 
         named=bool(options.target),
         without=options.without,
         one_abi=one_abi,
+        variables=parse_variables(options.env),
     )
 
 

@@ -156,7 +156,8 @@ def test_a_thread_is_told_by_its_register_in_every_dialect(language: str, dialec
     source, made = tmp_path / "a.c", tmp_path / "a.o"
     source.write_text(f'#define Py_GIL_DISABLED 1\n#include "{PYCONFIG}"\n' + THREAD)
     flags = ["-target", "aarch64-windows-gnu", "-O2", "-g0", "-x", language, *dialect, "-c", source, "-o", made]
-    subprocess.run([zig.find_zig(), "cc", *flags], check=True, env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(tmp_path / "zig")})
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(tmp_path / "zig")}
+    subprocess.run([zig.find_zig(), "cc", *flags], check=True, env=environment)
     parsed = lief.COFF.parse(made)
     assert parsed is not None
     [code] = [bytes(section.content) for section in parsed.sections if section.name == ".text"]

@@ -91,6 +91,15 @@ def test_the_lowest_macos(abi: str, text: str, tag: str, tmp_path: Path) -> None
     assert task.targets[0].tags == (tag,) and task.targets == task.family
 
 
+@pytest.mark.parametrize(("variable", "tag"), [("11.0", "macosx_11_0_x86_64"), ("10.9", "macosx_10_15_x86_64")])
+def test_the_users_lowest_macos_comes_before_the_projects(variable: str, tag: str, tmp_path: Path) -> None:
+    tree = write(tmp_path, "[tool.cibuildwheel.macos]\nenvironment = { MACOSX_DEPLOYMENT_TARGET = '12.0' }\n")
+    variables = {"MACOSX_DEPLOYMENT_TARGET": variable}
+    wish = Wish([find_target("macosx_10_9_x86_64")], [find_abi("cp314")], variables=variables)
+    (task,) = plan.plan_tasks(tree, wish)
+    assert task.targets[0].tags == (tag,)
+
+
 def test_a_wrong_macos_is_refused(tmp_path: Path) -> None:
     wish = Wish([find_target("macosx_10_9_x86_64")], [find_abi("cp311")])
     with pytest.raises(WheelworksError, match="'ten' is no version of macOS"):
