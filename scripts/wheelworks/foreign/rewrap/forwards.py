@@ -5,17 +5,20 @@
 - Mach-O: an export can be re-exported by its symbol (EXPORT_SYMBOL_FLAGS_REEXPORT of <mach-o/loader.h>), or with a
   whole library (LC_REEXPORT_DYLIB), as libgcc_s.1.dylib does for libgcc_s.1.1.dylib.
 
-glibc knows neither, so an import is bound to the library that has the definition. Chains that never end there, such as
-two libraries that forward a name to each other, leave the import unresolved.
+glibc knows neither, so an import is bound to the library that has the definition. Chains that don't end there, such as
+two libraries that forward a name to each other, and very long ones leave the import unresolved.
 """
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from wheelworks.core.image import Bind, Image
 from wheelworks.foreign.rewrap.symbols import Exports, Provided, choose_import
+
+MAX_STEPS = 50  # for one import: chains of Windows' own libraries have two or three
 
 
 def list_forwarding_libraries(image: Image) -> list[str]:
@@ -60,7 +63,9 @@ def _list_definitions(
 ) -> Iterator[tuple[str, str]]:
     """Yield where a library's export may be defined: the path, or the system's library, and its name there."""
     waiting, seen = [(path, name)], set()
-    while waiting:
+    for _ in range(MAX_STEPS):
+        if not waiting:
+            return
         at = path, name = waiting.pop()
         if at in seen:
             continue
@@ -69,8 +74,14 @@ def _list_definitions(
         if image is None or name in image.exports:
             yield at
         else:
-            next_ones = _list_next(image, name)
-            waiting += [(loads[path].get(library, library), other) for library, other in reversed(next_ones)]
+            found = [(_locate(library, path, loads[path]), other) for library, other in _list_next(image, name)]
+            waiting += reversed(found)
+
+
+def _locate(library: str, path: str, loads: Mapping[str, str]) -> str:
+    """Return the path of a library that another one, or itself, names; the name if the wheel doesn't have it."""
+    own = posixpath.basename(path).lower() == library.lower()
+    return path if own else loads.get(library, library)
 
 
 def _list_next(image: Image, name: str) -> list[tuple[str, str]]:

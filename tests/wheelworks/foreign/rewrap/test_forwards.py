@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from wheelworks.core.image import Bind, Image, Os, Segment
 from wheelworks.foreign.rewrap.bundle import NativeFile, find_libraries
 from wheelworks.foreign.rewrap.forwards import follow_forwards, list_forwarding_libraries
@@ -72,6 +76,39 @@ def test_reexports_of_macos(library: str, name: str, expected: tuple[str, str] |
     b = make_image("macos", "a.dylib", exports=("add", "whole"), reexported=("a.dylib",))
     assert bind("macos", library, name, a=a, b=b) == (expected or (library, name))
     assert bind("macos", "a.dylib", "fopen", a=a, b=b) == ("/usr/lib/libSystem.B.dylib", "fopen")
+
+
+def test_a_chain_without_end_takes_bounded_time() -> None:
+    """Two libraries with 60,000 exports each, which forward to each other: each import could take all of them."""
+    names = [f"f{number}" for number in range(60_000)]
+    following = dict(itertools.pairwise(names))
+    a = make_image("windows", forwarded={name: ("b", to) for name, to in following.items()})
+    b = make_image("windows", exports=(names[-1],), forwarded={name: ("a", to) for name, to in following.items()})
+    began = time.process_time()
+    assert bind("windows", "a.dll", names[0], a=a, b=b) == ("a.dll", names[0])
+    assert time.process_time() - began < 5
+    assert bind("windows", "a.dll", names[-10], a=a, b=b) == ("So-b.dll", names[-1])
+
+
+Forwards = dict[str, tuple[str, str]]
+forwards = st.dictionaries(st.sampled_from("fgh"), st.tuples(st.sampled_from("ABC"), st.sampled_from("fgh")))
+
+
+@settings(deadline=None)
+@given(forwards, forwards, st.sampled_from("fgh"))
+def test_any_forwards_end_where_a_loader_would(first: Forwards, second: Forwards, name: str) -> None:
+    images = {stem: make_image("windows", forwarded=found) for stem, found in (("a", first), ("b", second))}
+    found = bind("windows", "a.dll", name, **images, c=make_image("windows", exports=("f",)))
+    assert found == (follow(first, second, "A", name) or ("a.dll", name))
+
+
+def follow(first: Forwards, second: Forwards, library: str, name: str) -> tuple[str, str] | None:
+    """Follow forwards one by one; of the third library, only ``f`` is there."""
+    for _ in range(7):  # more than there are forwards
+        if library == "C":
+            return ("So-c.dll", "f") if name == "f" else None
+        library, name = {"A": first, "B": second}[library].get(name, ("C", "absent"))
+    return None
 
 
 def test_libraries_that_are_forwarded_to_are_found() -> None:
