@@ -52,7 +52,8 @@ class DriverSettings:
     ``python`` their version ("311", "314t"), ``source`` the tree that is built, ``allowed`` the folders that headers
     and libraries may come from, ``work`` a folder for the driver's own files, ``log`` the file that it appends events
     to. The file ``libc_marker`` exists if this target's libc has been linked before. ``forwarders`` is a folder of
-    headers for names in Windows' case, or "". ``ms_extensions`` says that the source is in Microsoft's C.
+    headers for names in Windows' case, or "". ``ms_extensions`` says that the source is in Microsoft's C. ``prefixes``,
+    ``prefix_include`` and ``prefix_libraries`` are the folders of libraries that the user brings for the target.
     """
 
     target: str
@@ -70,6 +71,9 @@ class DriverSettings:
     libc_marker: str
     forwarders: str = ""
     ms_extensions: bool = False
+    prefixes: Sequence[str] = ()
+    prefix_include: Sequence[str] = ()
+    prefix_libraries: Sequence[str] = ()
 
     def write(self, path: Path) -> None:
         """Write the settings for the driver to read."""
@@ -176,7 +180,9 @@ def explain_dropped(words: str) -> str:
     reasons = [reason for pattern, reason in _LEFT_OUT.items() if pattern.fullmatch(name)]
     if not reasons and not name.startswith(_FOLDER_FLAGS):
         reasons = ["it is an option of Microsoft's compiler that has no meaning for clang"]
-    return reasons[0] if reasons else "the folder is neither the project's nor that of a build requirement"
+    return (
+        reasons[0] if reasons else "the folder is neither the project's nor that of a build requirement or a --prefix"
+    )
 
 
 def _is_allowed(path: str, settings: DriverSettings) -> bool:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from wheelworks.build.context import BuildContext
 from wheelworks.build.log import Compilation
+from wheelworks.build.plan import BuildTask, accepts_wheel
 from wheelworks.build.wheel import FinishedWheel, build_pure_wheel, build_wheel
 from wheelworks.core import manifest, process
 from wheelworks.core.errors import WheelworksError
@@ -101,7 +102,7 @@ class _TaskRun:
         self.context = context.select_abi(task.abi) if task.abi else context
         self.task, self.existing = task, existing
         self.family = task.family
-        self.fingerprint = compute_fingerprint(self.context, self.family, task.abi, task.settings)
+        self.fingerprint = compute_fingerprint(self.context, task)
 
     def run(self) -> list[BuildResult]:
         if records := find_up_to_date(self.existing, self.fingerprint, self.task.targets):
@@ -146,10 +147,8 @@ class _TaskRun:
             return Failed(self.task, WheelworksError(message))
 
 
-def compute_fingerprint(
-    context: BuildContext, family: Sequence[Target], abi: Abi | None, settings: WheelSettings = NO_SETTINGS
-) -> Fingerprint:
-    """Return the fingerprint of the wheels of one family and ABI, or of the pure wheel.
+def compute_fingerprint(context: BuildContext, task: BuildTask) -> Fingerprint:
+    """Return the fingerprint of a task's wheels: those of one family and ABI, or the pure wheel.
 
     ``recipe_sha256`` covers the source, the tools, this builder and the rows of the target table. ``headers_sha256`` is
     separate, because another release's headers should make no difference.
@@ -162,14 +161,15 @@ def compute_fingerprint(
         "allowed_missing": sorted(context.allowed_missing),
         "toolchain": context.toolchain().versions(),
         "builder": hash_builder(),
-        "family": [asdict(target) for target in family],
-        "abi": asdict(abi) if abi else {},
-        "settings": asdict(settings),
+        "family": [asdict(target) for target in task.family],
+        "abi": asdict(task.abi) if task.abi else {},
+        "settings": asdict(task.settings),
+        "prefixes": [prefix.sha256 for prefix in task.prefixes],
     }
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    if abi is None:
+    if task.abi is None:
         return Fingerprint(recipe_sha256=digest)
-    headers = context.headers[abi.id]
+    headers = context.headers[task.abi.id]
     return Fingerprint(recipe_sha256=digest, headers=headers.release, headers_sha256=headers.sha256)
 
 

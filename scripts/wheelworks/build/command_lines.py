@@ -67,6 +67,7 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         *(("-fms-extensions",) if settings.ms_extensions else ()),
         f"-I{settings.include}",
         *parsed.flags,
+        *(f"-I{folder}" for folder in settings.prefix_include),  # as CPATH: after the project's own, before libc's
         *(["-idirafter", settings.forwarders] if settings.forwarders else []),
         *parsed.sources,
         *(["-o", parsed.output] if parsed.output else []),
@@ -75,6 +76,7 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         "-Wno-date-time",  # an error in zig; the date is that of SOURCE_DATE_EPOCH
         "-fno-stack-protector",  # its check calls a function of libc
         f"-ffile-prefix-map={settings.source}=.",
+        *(f"-ffile-prefix-map={folder}=prefix" for folder in settings.prefixes),
         "-Wno-unused-command-line-argument",
     ]
 

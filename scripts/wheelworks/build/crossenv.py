@@ -20,6 +20,7 @@ from typing import Any
 from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import CONSTRAINT_VARIABLES, BuildContext, make_environment
 from wheelworks.build.plan import MACOS_MINIMUM, WheelSettings
+from wheelworks.build.prefixes import Prefix, make_variables
 from wheelworks.build.windows_names import uses_microsoft_extensions, write_forwarding_headers
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.zig import find_zig, find_zig_cache
@@ -33,6 +34,16 @@ _PLATFORMS = {
     "macos": {"system": "Darwin", "platform": "darwin", "name": "posix", "release": "20.0.0"},
     "windows": {"system": "Windows", "platform": "win32", "name": "nt", "release": "10"},
 }
+# How CPython's own builds name their compiler in ``sys.version``.
+_COMPILERS = {"linux": "GCC 10.2.1 20210130", "macos": "Clang 16.0.0 (clang-1600.0.26.6)", "windows": "MSC v.1942"}
+_MSC_SUFFIXES = {"aarch64": " 64 bit (ARM64)", "x86_64": " 64 bit (AMD64)", "x86": " 32 bit (Intel)"}
+_LONG_DOUBLE = {"x86": 12, "arm": 8}  # on Linux, in bytes; others have 16
+_NOT_PYTHON = shutil.ignore_patterns("__pycache__", "*.c")
+_SITECUSTOMIZE = """\
+import json, os, wheelworks_shim
+with open(os.environ["WHEELWORKS_SHIM"], encoding="utf-8") as file:
+    wheelworks_shim.install(json.load(file))
+"""
 # The target has the project's lowest macOS already, and the build environment is made once.
 _OWN_VARIABLES = (MACOS_MINIMUM, *CONSTRAINT_VARIABLES)
 _DRIVER_SCRIPT = """\
@@ -47,7 +58,10 @@ def format_soabi(target: Target, abi: Abi) -> str:
     """Return the middle of an extension's file name: ``cpython-311-darwin``, ``cp314t-win_arm64``."""
     if target.os == "windows":
         return f"cp{abi.nodot}-{target.platform.replace('-', '_')}"
-    return f"cpython-{abi.nodot}-{format_multiarch(target)}"
+    triplet = format_multiarch(target)
+    if abi.minor < 11:
+        triplet = triplet.replace("-musl", "-gnu")  # CPython didn't tell them apart (python/cpython GH-87278)
+    return f"cpython-{abi.nodot}-{triplet}"
 
 
 def format_multiarch(target: Target) -> str:
@@ -64,10 +78,13 @@ def list_suffixes(target: Target, abi: Abi) -> list[str]:
     return [f".{format_soabi(target, abi)}.so", *stable, *([".abi3t.so"] if "abi3t" in abi.tags else []), ".so"]
 
 
-def make_build_time_vars(target: Target, abi: Abi, include: str, tools: Mapping[str, str]) -> dict[str, str | int]:
+def make_build_time_vars(
+    target: Target, abi: Abi, include: str, tools: Mapping[str, str], prefixes: Sequence[Prefix] = ()
+) -> dict[str, str | int]:
     """Return the sysconfig variables that build backends read; none describes the host.
 
-    ``tools`` are the command lines of the compiler's programs, CC, CXX, AR and RANLIB, quoted by `quote_words`.
+    ``tools`` are the command lines of the compiler's programs, CC, CXX, AR and RANLIB, quoted by `quote_words`. Setup
+    scripts look for libraries in INCLUDEDIR and LIBDIR, which are those of the first of ``prefixes``.
     """
     suffix, nodot = list_suffixes(target, abi)[0], abi.python.replace(".", "")
     return {
@@ -79,7 +96,9 @@ def make_build_time_vars(target: Target, abi: Abi, include: str, tools: Mapping[
         **dict.fromkeys(("BLDSHARED", "LDSHARED"), f"{tools['CC']} -shared"),
         **dict.fromkeys(("CONFINCLUDEPY", "INCLUDEPY"), include),
         **dict.fromkeys(("EXT_SUFFIX", "SO"), suffix),
-        **dict.fromkeys(("CFLAGS", "LDFLAGS", "LIBDIR", "OPT"), ""),
+        **dict.fromkeys(("CFLAGS", "LDFLAGS", "OPT"), ""),
+        "INCLUDEDIR": next((folder for prefix in prefixes for folder in prefix.include), ""),
+        "LIBDIR": next((folder for prefix in prefixes for folder in prefix.libraries), ""),
         **dict.fromkeys(("Py_DEBUG", "Py_ENABLE_SHARED"), 0),
         "Py_GIL_DISABLED": int(abi.free_threaded),
         "SHLIB_SUFFIX": ".pyd" if target.os == "windows" else ".so",
@@ -172,18 +191,20 @@ def log_path(target: Target, abi: Abi, work: Path) -> Path:
     return build_folder(target, abi, work) / "compiler.log"
 
 
-def prepare_hooks(context: BuildContext, target: Target, abi: Abi, project: WheelSettings) -> dict[str, str]:
+def prepare_hooks(
+    context: BuildContext, target: Target, abi: Abi, project: WheelSettings, prefixes: Sequence[Prefix] = ()
+) -> dict[str, str]:
     """Write the files of the hooks; return the environment variables with which the backend sees the target.
 
-    They include the ``project``'s own, which the user's replace.
+    They include those of ``prefixes``, and the ``project``'s own, which the user's replace.
     """
     folder = build_folder(target, abi, context.work)
-    settings = _driver_settings(context, target, abi)
+    settings = _driver_settings(context, target, abi, prefixes)
     settings.write(folder / "settings.json")
     tools = _write_drivers(folder, settings.zig)
-    variables = make_build_time_vars(target, abi, settings.include, tools)
+    variables = make_build_time_vars(target, abi, settings.include, tools, prefixes)
     hooks = folder / "hooks"
-    write_shim(hooks, target, abi, variables, folder / "source", Path(settings.log))
+    write_shim(hooks, target, abi, variables, folder / "source", Path(settings.log), prefixes)
     contents = {
         f"{SYSCONFIGDATA_MODULE}.py": f"build_time_vars = {variables!r}\n",
         "distutils.cfg": "[build_ext]\ncompiler = unix\n[build_clib]\ncompiler = unix\n",
@@ -194,7 +215,7 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi, project: Whee
     own = {name: value for name, value in project.evaluate(plain).items() if name not in _OWN_VARIABLES}
     users = {name: value for name, value in context.variables.items() if name != MACOS_MINIMUM}
     return {
-        **make_environment(os.environ, folder, context.source.epoch, {**own, **users}),
+        **make_environment(os.environ, folder, context.source.epoch, {**make_variables(prefixes), **own, **users}),
         "PYTHONPATH": str(hooks),
         "_PYTHON_SYSCONFIGDATA_NAME": SYSCONFIGDATA_MODULE,
         "_PYTHON_HOST_PLATFORM": target.platform,
@@ -208,7 +229,13 @@ def prepare_hooks(context: BuildContext, target: Target, abi: Abi, project: Whee
 
 
 def write_shim(
-    hooks: Path, target: Target, abi: Abi, variables: Mapping[str, str | int], source: Path, log: Path
+    hooks: Path,
+    target: Target,
+    abi: Abi,
+    variables: Mapping[str, str | int],
+    source: Path,
+    log: Path,
+    prefixes: Sequence[Prefix] = (),
 ) -> None:
     """Write what the backend's Python runs first, and its settings, into the new folder ``hooks``.
 
@@ -222,7 +249,14 @@ def write_shim(
         "suffixes": list_suffixes(target, abi),
         "variables": dict(variables),
         "platform": target.platform,
+        "tags": {
+            "python": [3, abi.minor],
+            "abi": f"cp{abi.nodot}",
+            "platform": re.sub("[-.]", "_", target.platform),
+        },
         "view": describe_platform(target, abi),
+        "include_dirs": [folder for prefix in prefixes for folder in prefix.include],
+        "library_dirs": [folder for prefix in prefixes for folder in prefix.libraries],
     }
     (hooks / "sitecustomize.py").write_text(_SITECUSTOMIZE, encoding="utf-8")
     (hooks / "shim.json").write_text(json.dumps(settings), encoding="utf-8")
@@ -238,11 +272,12 @@ def _write_drivers(folder: Path, zig: str) -> dict[str, str]:
     return {name: quote_words(words) for name, words in commands.items()}
 
 
-def _driver_settings(context: BuildContext, target: Target, abi: Abi) -> DriverSettings:
+def _driver_settings(context: BuildContext, target: Target, abi: Abi, prefixes: Sequence[Prefix]) -> DriverSettings:
     folder = build_folder(target, abi, context.work)
     tree, headers, zig = folder / "source", str(context.headers[abi.id].folder), find_zig()
     windows = target.os == "windows"
     forwarders = write_forwarding_headers(tree, zig, folder / "headers") if windows else None
+    brought = [str(prefix.folder) for prefix in prefixes]
     return DriverSettings(
         target=target.id,
         os=target.os,
@@ -253,10 +288,13 @@ def _driver_settings(context: BuildContext, target: Target, abi: Abi) -> DriverS
         zig=zig,
         include=headers,
         source=str(tree),
-        allowed=(str(tree), str(folder / "tmp"), str(context.environment.folder), headers),
+        allowed=(str(tree), str(folder / "tmp"), str(context.environment.folder), headers, *brought),
         work=str(folder),
         log=str(log_path(target, abi, context.work)),
         libc_marker=str(find_zig_cache() / f"linked-{target.compiler}"),
         forwarders=str(forwarders or ""),
         ms_extensions=windows and uses_microsoft_extensions(tree),
+        prefixes=brought,
+        prefix_include=[folder for prefix in prefixes for folder in prefix.include],
+        prefix_libraries=[folder for prefix in prefixes for folder in prefix.libraries],
     )

@@ -85,7 +85,7 @@ def _translate_requests(parsed: Invocation, settings: DriverSettings) -> tuple[I
 
 def _link_program(parsed: Invocation, settings: DriverSettings, language: str) -> int:
     """Link a program against the target's libc: most often a test of what the target has."""
-    _use_static_libraries(parsed)
+    _use_static_libraries(parsed, settings)
     parsed.output = parsed.output or ("a.exe" if settings.os == "windows" else "a.out")
     parsed, _ = _translate_requests(parsed, settings)
     command = command_lines.program_command(parsed, settings, language)
@@ -113,10 +113,10 @@ def _compile_sources(parsed: Invocation, settings: DriverSettings, language: str
 
 
 def _link_objects(parsed: Invocation, settings: DriverSettings, language: str, folder: Path) -> int:
-    _use_static_libraries(parsed)
+    _use_static_libraries(parsed, settings)
     symbols = Symbols()
     for name in parsed.objects:
-        symbols |= read_symbols(Path(name).read_bytes())
+        symbols |= _read_file_symbols(name)
     named = map(windows_names.plain_library, sorted(symbols.libraries))
     parsed.libraries += [library for library in named if library not in (*_RUNTIMES, *parsed.libraries)]
     calls = sorted(name for name in symbols.undefined if not command_lines.is_python_symbol(name))[:8]
@@ -134,21 +134,40 @@ def _link_objects(parsed: Invocation, settings: DriverSettings, language: str, f
     return 0
 
 
-def _use_static_libraries(parsed: Invocation) -> None:
-    """Replace libraries that the project built itself by their files, because their symbols decide about libc too.
+def _read_file_symbols(name: str) -> Symbols:
+    try:
+        return read_symbols(Path(name).read_bytes())
+    except WheelworksError as error:
+        raise WheelworksError(f"{name}: {error.message}", error.hint) from error
 
-    Names of Windows' own libraries are put into lower case, as zig has them.
+
+def _use_static_libraries(parsed: Invocation, settings: DriverSettings) -> None:
+    """Replace libraries that the project or the user built by their files: their symbols decide about libc too.
+
+    Names of Windows' own libraries are put into lower case, as zig has them. Raises WheelworksError for a library that
+    a prefix has as a shared one only.
     """
     folders = [words[-1].removeprefix("-L") for words in iter_arguments(parsed.flags) if words[0].startswith("-L")]
+    folders += settings.prefix_libraries
     for number, library in enumerate(list(parsed.libraries)):
         name = library.removeprefix("-l")
         files = [Path(folder, file) for folder in folders for file in (f"lib{name}.a", *_windows_files(parsed, name))]
         if own := next((file for file in files if file.is_file()), None):
             parsed.libraries[number] = ""
             parsed.objects.append(str(own))
+        elif shared := _find_shared_library(name, settings):
+            hint = "build it as a static library: --disable-shared --enable-static, or -DBUILD_SHARED_LIBS=OFF"
+            raise WheelworksError(f"{shared} is a shared library, which the wheel won't have", hint)
         elif parsed.for_windows:
             parsed.libraries[number] = windows_names.plain_library(library)
     parsed.libraries = list(filter(None, parsed.libraries))
+
+
+def _find_shared_library(name: str, settings: DriverSettings) -> Path | None:
+    """Return the shared library, or its import library, that a prefix has in place of a static one."""
+    files = (f"lib{name}.so", f"lib{name}.dylib", f"lib{name}.dll.a", f"{name}.dll.lib")
+    paths = (Path(folder, file) for folder in settings.prefix_libraries for file in files)
+    return next((path for path in paths if path.exists()), None)
 
 
 def _windows_files(parsed: Invocation, name: str) -> tuple[str, ...]:

@@ -18,7 +18,20 @@ from wheelworks.core.errors import WheelworksError
 
 _ARCHIVE = b"!<arch>\n"
 _ELF, _MACHO = b"\x7fELF", b"\xcf\xfa\xed\xfe"
-_COFF_MACHINES = (b"\x64\xaa", b"\x64\x86", b"\x4c\x01")  # ARM64, x86-64, x86
+_COFF_MACHINES = {b"\x64\xaa": "aarch64", b"\x64\x86": "x86_64", b"\x4c\x01": "x86"}
+_ELF_MACHINES = {3: "x86", 21: "powerpc64le", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
+_MACHO_CPUS = {0x0100_0007: "x86_64", 0x0100_000C: "aarch64"}
+# What static libraries hold instead of object files: the first bytes, what they are, and what to do.
+_OTHERS = {
+    b"\0\0\xff\xff\0\0": (
+        "it is an import library of a DLL, which the wheel won't have",
+        "build it as a static library",
+    ),
+    b"BC\xc0\xde": ("it is LLVM's intermediate code, not machine code", "compile it without -flto"),
+    b"\xde\xc0\x17\x0b": ("it is LLVM's intermediate code, not machine code", "compile it without -flto"),
+    b"\xca\xfe\xba\xbe": ("it is a universal file, with code for several CPUs", "extract one CPU's part by lipo -thin"),
+    b"!<thin>\n": ("it is a thin library, which only names its object files", "make it by `ar rcs`, without T"),
+}
 
 _ELFCLASS64, _ELFDATA2LSB = 2, 1
 _SHT_SYMTAB, _SHN_UNDEF, _STB_GLOBAL, _STB_WEAK = 2, 0, 1, 2
@@ -70,9 +83,40 @@ def _read_object(data: bytes) -> Symbols:
         return _read_elf(data)
     if data.startswith(_MACHO):
         return _read_macho(data)
-    if data.startswith(_COFF_MACHINES):
+    if data[:2] in _COFF_MACHINES:
         return _read_coff(data)
-    raise WheelworksError(f"not an object file of ELF, COFF or Mach-O: it starts with {data[:4].hex(' ')}")
+    raise _refuse(data)
+
+
+def _refuse(data: bytes) -> WheelworksError:
+    """Return the error for a file that is no object file."""
+    other = next((text for start, text in _OTHERS.items() if data.startswith(start)), None)
+    what, hint = other or (f"it starts with {data[:4].hex(' ')}", "")
+    return WheelworksError(f"not an object file of ELF, COFF or Mach-O: {what}", hint)
+
+
+def identify_objects(data: bytes) -> set[tuple[str, str]]:
+    """Return the format and CPU of an object file, or of a static library's members: {("ELF", "aarch64")}.
+
+    A CPU that no target has is named by its number. Raises WheelworksError for any other or damaged file.
+    """
+    try:
+        members = _archive_members(data) if data.startswith(_ARCHIVE) else iter([data])
+        return {_identify_object(member) for member in members}
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
+        raise WheelworksError(f"the library is damaged: {error}") from error
+
+
+def _identify_object(data: bytes) -> tuple[str, str]:
+    if data.startswith(_ELF):
+        number = struct.unpack_from("<H" if data[5] == _ELFDATA2LSB else ">H", data, 18)[0]
+        return "ELF", _ELF_MACHINES.get(number, f"CPU {number}")
+    if data.startswith(_MACHO):
+        number = struct.unpack_from("<I", data, 4)[0]
+        return "Mach-O", _MACHO_CPUS.get(number, f"CPU {number:#x}")
+    if data[:2] in _COFF_MACHINES:
+        return "COFF", _COFF_MACHINES[data[:2]]
+    raise _refuse(data)
 
 
 def _archive_members(data: bytes) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from packaging.tags import cpython_tags
 
 from wheelworks.build import source
+from wheelworks.build.prefixes import Prefix
 from wheelworks.core import cibuildwheel
 from wheelworks.core.cibuildwheel import Options, format_identifier
 from wheelworks.core.errors import WheelworksError
@@ -61,12 +62,14 @@ class BuildTask:
     """One ABI for targets of one family: usually one wheel. Without targets and ABI it is the pure wheel.
 
     ``sharing`` are the targets that a binary without libc serves, requested or not: by default the whole family.
+    ``prefixes`` are the libraries that the user brings for all of them.
     """
 
     targets: tuple[Target, ...]
     abi: Abi | None
     sharing: tuple[Target, ...] = ()
     settings: WheelSettings = NO_SETTINGS
+    prefixes: tuple[Prefix, ...] = ()
 
     @property
     def family(self) -> tuple[Target, ...]:
@@ -96,8 +99,8 @@ def make_tasks(targets: Iterable[Target], abis: Iterable[Abi]) -> list[BuildTask
 class Wish:
     """What the user asks for: targets, ABIs (those that the project supports if there are none), and options to leave.
 
-    ``named`` says that the user named the targets. ``without`` are options of ``[tool.cibuildwheel]`` to ignore.
-    ``variables`` are those of ``--env``.
+    ``named`` says that the user named the targets. ``without`` are options of ``[tool.cibuildwheel]`` to ignore,
+    ``prefixes`` the libraries that the user brings, by the target's id.
     """
 
     targets: Sequence[Target]
@@ -105,7 +108,7 @@ class Wish:
     named: bool = False
     without: Collection[str] = ()
     one_abi: bool = False
-    variables: Mapping[str, str] = field(default_factory=dict)
+    prefixes: Mapping[str, tuple[Prefix, ...]] = field(default_factory=dict)
 
     def choose_abis(self, project: Project) -> Sequence[Abi]:
         """Return the ABIs to build."""
@@ -140,16 +143,17 @@ def _is_wanted(target: Target, abi: Abi, project: Project, wish: Wish) -> bool:
 def _plan_family(
     tree: Path, family: Sequence[Target], wanted: Sequence[Target], abi: Abi, project: Project, wish: Wish
 ) -> list[BuildTask]:
-    """Return a task for each group of a family's targets that have the same settings."""
-    groups: dict[WheelSettings, list[Target]] = {}
+    """Return a task for each group of a family's targets that have the same settings and prefixes."""
+    groups: dict[tuple[WheelSettings, tuple[Prefix, ...]], list[Target]] = {}
     for target in family:
         if target in wanted or project.has_wheel(target, abi, any_abi=bool(wish.abis)):
             settings = read_wheel_settings(project, target, abi, wish.without)
-            groups.setdefault(settings, []).append(_adapt_macos(tree, target, abi, settings, wish))
+            key = settings, wish.prefixes.get(target.id, ())
+            groups.setdefault(key, []).append(_adapt_macos(tree, target, abi, settings))
     ids = {target.id for target in wanted}
     tasks = [
-        BuildTask(tuple(one for one in group if one.id in ids), abi, tuple(group), settings)
-        for settings, group in groups.items()
+        BuildTask(tuple(one for one in group if one.id in ids), abi, tuple(group), settings, prefixes)
+        for (settings, prefixes), group in groups.items()
     ]
     return [task for task in tasks if task.targets]
 

@@ -67,7 +67,7 @@ def _ask_tag(context: BuildContext, task: BuildTask, abi: Abi) -> str:
     target = task.targets[0]
     folder = crossenv.build_folder(target, abi, context.work)
     shutil.copytree(context.source.tree, folder / "source")
-    variables = crossenv.prepare_hooks(context, target, abi, task.settings)
+    variables = crossenv.prepare_hooks(context, target, abi, task.settings, task.prefixes)
     ended = process.run(
         [context.environment.python, "-c", _ASK], cwd=folder / "source", env=variables, timeout=_TIME_LIMIT
     )

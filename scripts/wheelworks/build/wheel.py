@@ -58,7 +58,8 @@ def build_wheel(
     """
     folder, log_file = crossenv.build_folder(target, abi, context.work), crossenv.log_path(target, abi, context.work)
     shutil.copytree(context.source.tree, folder / "source")
-    backend = Backend(folder / "source", context.environment, crossenv.prepare_hooks(context, target, abi))
+    variables = crossenv.prepare_hooks(context, target, abi, task.settings, task.prefixes)
+    backend = Backend(folder / "source", context.environment, variables, task.settings.config_settings())
     try:
         made = backend.make("wheel", folder / "wheel")
     except BackendError as error:

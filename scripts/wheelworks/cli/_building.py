@@ -16,6 +16,8 @@ from wheelworks.build.arguments import explain_dropped
 from wheelworks.build.builder import BuildResult, BuildTask, Built, Failed, UpToDate, run_tasks
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
 from wheelworks.build.driver import Event
+from wheelworks.build.plan import BuildTask, Wish
+from wheelworks.build.prefixes import check_targets, parse_prefixes
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_work_folder, ensure_writable
 from wheelworks.core import console, manifest, process
@@ -35,6 +37,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     abi = "for this ABI only, such as cp312, cp314t, abi3; repeatable (default: those that the project supports)"
     add("--abi", action="append", default=[], metavar="ID", help=abi)
     add("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable for the build; repeatable")
+    brought = "headers and static libraries for a target: DIR/include, DIR/lib; repeatable"
+    add("--prefix", action="append", default=[], metavar="TARGET=DIR", help=brought)
     ignored = "ignore this option of the project's [tool.cibuildwheel]; repeatable"
     add("--without", action="append", default=[], metavar="OPTION", help=ignored)
     add("--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)")
@@ -100,14 +104,16 @@ def make_wish(options: argparse.Namespace, among: Sequence[Target], *, one_abi: 
 
     With ``one_abi``, one of the project's ABIs is built if they name none.
     """
+    wanted, prefixes = select_targets(options.target) or among, parse_prefixes(options.prefix)
+    check_targets(prefixes, wanted)
     named = {find_abi(name) for name in options.abi if name != PURE}
     return Wish(
-        targets=select_targets(options.target) or among,
+        targets=wanted,
         abis=[abi for abi in load_abis() if abi in named],
         named=bool(options.target),
         without=options.without,
         one_abi=one_abi,
-        variables=parse_variables(options.env),
+        prefixes=prefixes,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wheelworks.build import cibuildwheel
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
-from wheelworks.build.plan import BuildTask, plan_tasks
+from wheelworks.build.plan import BuildTask, Wish, plan_tasks
 from wheelworks.build.source import read_name_version, read_pure_variables, unpack_source
 from wheelworks.build.tags import ask_tags, choose_tags, plan_names
 from wheelworks.cli import _building, _page, ci_matrix
@@ -31,6 +31,8 @@ examples:
   nox -s build-wheels -- tornado-6.6.1.tar.gz --out t        Tornado's
   nox -s build-wheels -- --target win_arm64 --abi cp314t     one wheel
   nox -s build-wheels -- ../project --abi cp312 --abi cp313  another project's, for two versions of CPython
+  nox -s build-wheels -- ../project --target win_arm64 --prefix win_arm64=DIR
+      with libraries that you built for that target: DIR/include, DIR/lib/lib*.a
   nox -s build-wheels -- --builder cibuildwheel --out w      this system's, by its own compilers
   nox -s build-wheels -- --builder cibuildwheel --list       list these without building them
 
@@ -70,23 +72,30 @@ def _build(options: argparse.Namespace) -> int:
     def save_sdist(context: BuildContext) -> None:
         write_file(context.out / context.sdist.name, context.sdist.read_bytes())
 
-    wheels, status = _building.build_source(options, lambda tree: _plan(tree, options), save_sdist, force=options.force)
+    wish = _make_wish(options)
+    wheels, status = _building.build_source(
+        options, lambda tree: _plan(tree, options, wish), save_sdist, force=options.force
+    )
     if options.no_run or not wheels:
         return status
     return max(status, _building.run_wheels(wheels, options.how))
 
 
-def _plan(tree: Path, options: argparse.Namespace) -> list[BuildTask]:
+def _make_wish(options: argparse.Namespace) -> Wish:
+    return _building.make_wish(options, targets.load_targets(), one_abi=False)
+
+
+def _plan(tree: Path, options: argparse.Namespace, wish: Wish) -> list[BuildTask]:
     """Return the tasks that the options ask for; the pure wheel's comes last."""
     pure = [BuildTask((), None)] if _wants_pure(options) and read_pure_variables(tree) is not None else []
     if set(options.abi) == {targets.PURE}:
         return pure
-    return [*plan_tasks(tree, _building.make_wish(options, targets.load_targets(), one_abi=False)), *pure]
+    return [*plan_tasks(tree, wish), *pure]
 
 
 def _use_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
-    wish = _building.make_wish(options, targets.load_targets(), one_abi=False)
-    if others := [name for name in ("env", "python", "force", "json", "without") if getattr(options, name)]:
+    wish = _make_wish(options)
+    if others := [name for name in ("env", "python", "force", "json", "without", "prefix") if getattr(options, name)]:
         hint = "configure that builder by [tool.cibuildwheel] in the project's pyproject.toml"
         raise UsageError(f"--{others[0]} is an option of --builder cross", hint)
     if options.abi and not wish.abis:
@@ -155,7 +164,7 @@ def _plan_wheels(source: Path, options: argparse.Namespace) -> tuple[str, list[t
     """Return the release's name-version and its wheels. If its tags must be asked for, its build is prepared."""
     with create_work_folder() as work, console.Progress() as progress:
         tree = _open_tree(source, work)
-        release, tasks = read_name_version(source), _plan(tree, options)
+        release, tasks = read_name_version(source), _plan(tree, options, _make_wish(options))
 
         def ask() -> dict[str, str]:
             context = prepare_context(

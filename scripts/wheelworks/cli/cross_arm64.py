@@ -20,6 +20,8 @@ examples:
   nox -s cross-arm64 -- ../project --abi cp312            for CPython 3.12
   nox -s cross-arm64 -- . --env TORNADO_EXTENSION=1       with a variable for the project's build
   nox -s cross-arm64 -- --no-run                          build only
+  nox -s cross-arm64 -- ../project --target win_arm64 --prefix win_arm64=DIR
+      with libraries that you built for that target: DIR/include, DIR/lib/lib*.a
 
 A wheel is written to DIR only when it is complete and verified. Then its machine code is run on an emulated CPU, which
 checks every memory access, or, if it needs more of the C API than that has, under a real CPython; --how all: both. The

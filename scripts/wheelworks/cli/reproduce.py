@@ -12,6 +12,7 @@ from msgspec import structs
 from rich.markup import escape
 
 from wheelworks.build.context import parse_variables
+from wheelworks.build.prefixes import parse_prefixes
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
 from wheelworks.core import console, index, manifest, targets
@@ -32,6 +33,7 @@ examples:
   nox -s reproduce -- tornado==6.6.1 --target win_arm64   the wheels that Tornado has published, file by file
   nox -s reproduce -- dist/NAME.whl --vary clock          one wheel, varying the clock only
   nox -s reproduce -- dist --source .                     wheels and sdist in dist/, from this commit
+  nox -s reproduce -- x --prefix win_arm64=pre/win_arm64  wheels that were built with this library
 
 The first build varies everything at once. If it differs, further builds vary one thing at a time to find the cause.
 A single wheel needs its sdist beside it, or --source. A manifest.json or provenance.json beside it states the
@@ -57,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
     add("--abi", action="append", default=[], metavar="ID", help="this ABI only; repeatable")
     add("--vary", action="append", default=[], metavar="NAME", help="vary this only; repeatable")
     add("--env", action="append", default=[], metavar="NAME=VALUE", help="set for the build; repeatable")
+    brought = "headers and static libraries with which a target's wheels were built; repeatable"
+    add("--prefix", action="append", default=[], metavar="TARGET=DIR", help=brought)
     add("--keep", type=Path, metavar="DIR", help="keep the built files, and diffoscope's report on those that differ")
     return made
 
@@ -66,6 +70,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     variations = select_variations(options.vary)
     parse_variables(options.env)
+    parse_prefixes(options.prefix)
     if options.keep:
         ensure_writable(options.keep)
     try:
@@ -135,7 +140,15 @@ def _resolve_source(options: argparse.Namespace, work: Path, update: Callable[[s
         found = source.use_project(found, origin, work)
     recipe = found.recipe
     passed_env = (*recipe.passed_env, *options.env)
-    return replace(found, recipe=replace(recipe, source=recipe.source.resolve(), passed_env=passed_env))
+    prefixes = tuple(map(_resolve_prefix, options.prefix))
+    changed = replace(recipe, source=recipe.source.resolve(), passed_env=passed_env, prefixes=prefixes)
+    return replace(found, recipe=changed)
+
+
+def _resolve_prefix(word: str) -> str:
+    """Return a word ``TARGET=DIR`` with an absolute folder: each build has a current folder of its own."""
+    target, _, folder = word.partition("=")
+    return f"{target}={Path(folder).expanduser().absolute()}"
 
 
 def _find_source(

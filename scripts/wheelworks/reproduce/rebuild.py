@@ -33,6 +33,11 @@ def repeat_option(option: str, values: Iterable[str]) -> list[str]:
     return [word for value in values for word in (option, value)]
 
 
+def filter_prefixes(prefixes: Iterable[str], ids: Sequence[str]) -> list[str]:
+    """Return the words ``TARGET=DIR`` of these targets; all if there are no ids."""
+    return [word for word in prefixes if not ids or targets.find_target(word.partition("=")[0]).id in ids]
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which wheels of a release are meant, by the ids of targets and ABIs; an empty tuple means all."""
@@ -93,6 +98,7 @@ class BuildRecipe:
     selection: Selection
     epoch: int | None = None  # the timestamp of the files, in seconds since 1970; None for the source's own
     passed_env: tuple[str, ...] = ()  # the variables (NAME=VALUE) that the project's build gets
+    prefixes: tuple[str, ...] = ()  # the libraries (TARGET=DIR, absolute) that the user brings
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class Rebuilder:
         """Build the recipe's selection, or a part of it, under ``variations``."""
         now = self._create_environment(variations)
         now.out.mkdir()
-        ended = environment.run_command(now, _format_command(now, selection or self.recipe.selection))
+        ended = environment.run_command(now, self._format_command(now, selection or self.recipe.selection))
         failure = _extract_errors(ended.output) if ended.status else ""
         # An sdist that is the source is copied, not built again.
         built = (".whl", ".gz") if self.recipe.source.is_dir() else (".whl",)
@@ -139,6 +145,12 @@ class Rebuilder:
             now = variation.apply(now)
         return now
 
+    def _format_command(self, now: RebuildEnvironment, selection: Selection) -> list[str]:
+        words = ["build-wheels", str(now.source), "--out", str(now.out), "--no-run", *selection.format_options()]
+        words += repeat_option("--env", now.passed_env)
+        words += repeat_option("--prefix", filter_prefixes(self.recipe.prefixes, selection.targets))
+        return [*words, "--python", now.python] if now.python else words
+
     def download_inputs(self, variations: Sequence[Variation]) -> None:
         """Run a small build that downloads what the later ones need, if a variation prevents downloads.
 
@@ -148,12 +160,6 @@ class Rebuilder:
             return
         first = self.recipe.selection.targets or (targets.load_targets()[0].id,)
         self([one for one in variations if one.downloads], Selection(first[:1], self.recipe.selection.abis))
-
-
-def _format_command(now: RebuildEnvironment, selection: Selection) -> list[str]:
-    words = ["build-wheels", str(now.source), "--out", str(now.out), "--no-run", *selection.format_options()]
-    words += repeat_option("--env", now.passed_env)
-    return [*words, "--python", now.python] if now.python else words
 
 
 def _extract_errors(output: str) -> str:

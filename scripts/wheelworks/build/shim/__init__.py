@@ -18,7 +18,7 @@ import sysconfig
 from types import FrameType
 from typing import Any
 
-from . import declarations, programs
+from . import declarations, prefixes, programs, tags
 from .layout import refuse
 from .views import Uname, View, make_views
 
@@ -33,12 +33,18 @@ def install(settings: dict[str, Any]) -> None:
         sysconfig.get_platform = lambda: settings["platform"]
     # The pyconfig.h of CPython's headers is the compiler's business: its numbers are macros of the compiler.
     sysconfig.get_config_h_filename = lambda: refuse("for CPython's pyconfig.h (sysconfig.get_config_h_filename)")
+    tags.answer_tags(settings["tags"])
     record = functools.partial(_record, settings["log"])
     programs.install(record, settings["target"])
-    _replace_imports(os.path.join(os.path.realpath(settings["source"]), ""), settings["view"], record)
+
+    def watch() -> None:
+        declarations.watch_setuptools(record)
+        prefixes.show_to_setuptools(settings["include_dirs"], settings["library_dirs"])
+
+    _replace_imports(os.path.join(os.path.realpath(settings["source"]), ""), settings["view"], watch)
 
 
-def _replace_imports(source: str, target: dict[str, Any], record: Any) -> None:
+def _replace_imports(source: str, target: dict[str, Any], watch: Any) -> None:
     views = make_views(target)
     real_import, real_import_module = builtins.__import__, importlib.import_module
 
@@ -54,15 +60,15 @@ def _replace_imports(source: str, target: dict[str, Any], record: Any) -> None:
             bound = name if fromlist else name.partition(".")[0]  # `import os.path` binds os
             if bound in views and is_project_code(sys._getframe(1), source):
                 return views[bound]()
-            if bound == "setuptools":
-                declarations.watch_setuptools(record)
+            if name.partition(".")[0] == "setuptools":
+                watch()
             elif bound == "Cython":
                 describe_target_to_cython(views["platform"]().uname())
         return module
 
     def target_import_module(name: str, package: Any = None) -> Any:
         module = real_import_module(name, package)
-        declarations.watch_setuptools(record)
+        watch()
         return views[name]() if name in views and is_project_code(sys._getframe(1), source) else module
 
     builtins.__import__ = target_import
