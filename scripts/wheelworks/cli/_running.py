@@ -120,26 +120,22 @@ def _select_emulated(paths: Sequence[Path], options: Options) -> list[Path]:
     return [path for path in paths if "emulated" in choose_engines(path, options)]
 
 
-def _run_wheel(wheel: Wheel, options: Options, emulated: Verdict | None, update: Update) -> list[Verdict]:
-    """Run a wheel; ``emulated`` is its verdict of the emulated CPU, if there is one already."""
-    verdicts = [emulated] if emulated else []
-    if not emulated and options.tests == "smoke" and _select_emulated([wheel.path], options):
-        verdicts = [smoke_test(wheel)]
-    if options.how == "any":
-        return verdicts + (_run_instead(wheel, options, verdicts, update) if _is_open(verdicts) else [])
-    real = _run_under_cpythons(wheel, options, update) if options.how != "emulated" else []
-    return verdicts + [one for one in real if not verdicts or one.how != NOT_RUN]
+def _run_wheel(wheel: Wheel, options: Options, package: Verdict | None, update: Update) -> list[Verdict]:
+    """Run a wheel; ``package`` is the emulated CPU's verdict on the package's tests, if they were run."""
+    emulated = _run_emulated(wheel, options, package)
+    unsupported = all(verdict.outcome == "unsupported" for verdict in emulated)
+    if options.how == "emulated" or (options.how == "any" and not unsupported):
+        return emulated
+    real = _run_under_cpythons(wheel, options, update)
+    return emulated + [verdict for verdict in real if not emulated or verdict.how != NOT_RUN]
 
 
-def _is_open(verdicts: Sequence[Verdict]) -> bool:
-    """Return whether the emulated CPU, if there is one, could not run a wheel."""
-    return all(verdict.outcome == "unsupported" for verdict in verdicts)
-
-
-def _run_instead(wheel: Wheel, options: Options, verdicts: Sequence[Verdict], update: Update) -> list[Verdict]:
-    """Run a wheel under a real CPython after the emulated CPU couldn't; say why not where no engine runs it."""
-    found = _run_under_cpythons(wheel, options, update)
-    return [verdict for verdict in found if verdict.how != NOT_RUN or not verdicts]
+def _run_emulated(wheel: Wheel, options: Options, package: Verdict | None) -> list[Verdict]:
+    """Return the verdict of the emulated CPU; [] if the options exclude it, or no emulator has the CPU."""
+    if package:
+        return [package]
+    chosen = options.tests == "smoke" and _select_emulated([wheel.path], options)
+    return [smoke_test(wheel)] if chosen else []
 
 
 def _run_under_cpythons(wheel: Wheel, options: Options, update: Update) -> list[Verdict]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.tags import parse_platform
 from wheelworks.core.verdict import Verdict
-from wheelworks.core.wheel import parse_wheel_name, read_members
+from wheelworks.core.wheel import Wheel, open_wheel, parse_wheel_name
 from wheelworks.foreign.cpus import is_host
 from wheelworks.foreign.isolation import Isolation
+from wheelworks.foreign.pythons import Runtime
 from wheelworks.foreign.site_packages import LIMITS, SitePackages, unpack_wheel
 from wheelworks.testing import project, requirements
 from wheelworks.testing.project import ProjectOptions
@@ -31,12 +31,11 @@ class CannotRunTests(WheelworksError):
 
 @dataclass(frozen=True)
 class ForeignProject:
-    """A project's tests, ready to run under CPython ``python`` for ``cpu``, with the site-packages they import from."""
+    """A project's tests, ready to run under a CPython, with the site-packages that they import from."""
 
     suite: ProjectSuite
     site: SitePackages
-    cpu: str
-    emulated: bool
+    runtime: Runtime
 
     def run(
         self, prepare: Callable[[Task], Worker], isolation: Isolation, limit: float, update: Update
@@ -47,9 +46,8 @@ class ForeignProject:
 
     def judge(self, verdict: Verdict, results: SuiteResults) -> Verdict:
         """Return the verdict on the results."""
-        name = parse_wheel_name(self.suite.wheel.name)
-        platforms = [found for tag in sorted(name.platforms) if (found := parse_platform(tag))]
-        run = Run(platforms[0].os if platforms else "linux", self.cpu, "qemu" if self.emulated else "native")
+        name, runtime = parse_wheel_name(self.suite.wheel.name), self.runtime
+        run = Run(runtime.system, runtime.cpu.name, "native" if is_host(runtime.cpu) else "qemu")
         expected = find_expected_failures(name.distribution, run, results.results.finished)
         sites, modules = ("/site", str(self.site.folder)), self.suite.modules
         judge = Judge(modules, list_packages(modules), sites, expected)
@@ -61,25 +59,31 @@ class ForeignProject:
 
 
 def prepare_project(
-    options: ProjectOptions, wheel: Path, site: SitePackages, work: Path, *, python: str, cpu: str, emulated: bool
+    options: ProjectOptions, wheel: Wheel, site: SitePackages, work: Path, runtime: Runtime
 ) -> ForeignProject:
     """Plan a project's tests for a wheel that is unpacked in ``site``, and add there what they need.
 
     ``work`` is a folder for the source and the downloads. Raises CannotRunTests for what isn't to be had here,
     WheelworksError for a damaged source, UsageError for wrong options.
     """
-    members = read_members(wheel, LIMITS)
-    files, metadata = list(members), requirements.read_metadata(members, wheel.name)
+    files, metadata = list(wheel.members), requirements.read_metadata(wheel.members, wheel.path.name)
     split = split_project(open_source(options.source, work / "source"), files)
     try:
-        tests = project.plan_tests(options, split, parse_wheel_name(wheel.name), files, metadata)
-        environment = requirements.make_environment(python, cpu)
-        words = requirements.list_requirements(metadata, tests.extras, tests.requires, environment)
-        add_wheels(requirements.download_requirements(words, python, cpu, work / "wheels"), wheel, site.folder, work)
+        tests = project.plan_tests(options, split, wheel.name, files, metadata)
+        wheels = _download_requirements(tests, metadata, runtime, work / "wheels")
     except (project.NoTests, requirements.NoWheel) as error:
         raise CannotRunTests(error.message, error.hint) from error
+    add_wheels(wheels, wheel.path, site.folder, work)
     split.copy_added(site.folder)
-    return ForeignProject(ProjectSuite(tests, split, wheel, site.modules), site, cpu, emulated)
+    return ForeignProject(ProjectSuite(tests, split, wheel.path, site.modules), site, runtime)
+
+
+def _download_requirements(tests: project.ProjectTests, metadata: str, runtime: Runtime, folder: Path) -> list[Path]:
+    """Download what a wheel and its tests require, as wheels of Linux, into ``folder``. Raises NoWheel."""
+    python, cpu = runtime.python, runtime.cpu.name
+    environment = requirements.make_environment(python, cpu)
+    words = requirements.list_requirements(metadata, tests.extras, tests.requires, environment)
+    return requirements.download_requirements(words, python, requirements.list_linux_platforms(cpu), folder)
 
 
 def add_wheels(wheels: list[Path], wheel: Path, site: Path, work: Path) -> None:
@@ -89,7 +93,7 @@ def add_wheels(wheels: list[Path], wheel: Path, site: Path, work: Path) -> None:
         if canonicalize_name(parse_wheel_name(other.name).distribution) == own:
             continue
         folder = work / f"requirement{number}"
-        unpack_wheel(other, folder)
+        unpack_wheel(open_wheel(other, LIMITS), folder)
         for path in sorted(folder.rglob("*")):
             target = site / path.relative_to(folder)
             if path.is_dir():

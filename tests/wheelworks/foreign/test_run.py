@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.wheel import Wheel, open_wheel, parse_wheel_name
-from wheelworks.foreign import run
+from wheelworks.foreign import machine, run
 from wheelworks.foreign.pythons import find_runtime
 from wheelworks.foreign.rootfs import CannotMakeRootfs
 from wheelworks.foreign.run import run_wheel
@@ -45,8 +45,8 @@ def test_a_root_that_cannot_be_made_is_no_pass(
     def fail(*_: object) -> Path:
         raise CannotMakeRootfs("mmdebstrap isn't installed", "apt-get install mmdebstrap")
 
-    monkeypatch.setattr(run, "find_emulator", lambda cpu: "/usr/bin/qemu")
-    monkeypatch.setattr(run, "make_compiled_rootfs", fail)
+    monkeypatch.setattr(machine, "find_emulator", lambda cpu: "/usr/bin/qemu")
+    monkeypatch.setattr(machine, "make_compiled_rootfs", fail)
     wheel = make_wheel({"demo.abi3.so": b""})
     verdict = run_wheel(open_wheel(wheel), find_runtime("aarch64", "3.11"), tests="smoke")
     assert (verdict.outcome, verdict.why) == (
@@ -58,8 +58,8 @@ def test_a_root_that_cannot_be_made_is_no_pass(
 def test_a_wheel_beyond_its_record_is_refused(
     make_wheel: WheelMaker, own_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(run, "find_emulator", lambda cpu: "/usr/bin/qemu")
-    monkeypatch.setattr(run, "make_compiled_rootfs", lambda *_: tmp_path)
+    monkeypatch.setattr(machine, "find_emulator", lambda cpu: "/usr/bin/qemu")
+    monkeypatch.setattr(machine, "make_compiled_rootfs", lambda *_: tmp_path)
     wheel = open_wheel(make_wheel({"demo.abi3.so": b""}, record="demo.abi3.so,sha256=x,0"))
     with pytest.raises(WheelworksError, match=r"demo.abi3.so is not in RECORD"):
         run_wheel(wheel, find_runtime("aarch64", "3.11"), tests="smoke")
@@ -85,7 +85,7 @@ def test_the_site_has_the_wheel_the_programs_and_the_tests(make_wheel: WheelMake
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/test_x.py").touch()
     site = create_site_packages(
-        open_wheel(make_wheel({"demo/_c.abi3.so": b"PyInit__c\0", "demo/x.so": b""})),
+        open_wheel(make_wheel({"demo/_c.abi3.so": b"\0PyModuleDef_Init\0PyInit__c\0", "demo/x.so": b""})),
         tmp_path / "s",
         with_dependencies=False,
         tests_folder=tmp_path / "mine",
