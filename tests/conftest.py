@@ -9,12 +9,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.fixtures import commands, downloads
 
 ROOT = Path(__file__).parents[1]
-SLOW = ("integration", "exhaustive")
-SLOWEST = "release"
+SLOW = ("integration", "exhaustive", "release")
+# On a busy machine, any example may take long. Hypothesis's own profile for CI stays the parent.
+settings.register_profile("without-deadline", parent=settings(), deadline=None)
+settings.load_profile("without-deadline")
 collect_ignore = ["projects"]  # projects of their own, whose tests are run by tests
 
 
@@ -35,15 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="also build by cibuildwheel for this CPU, under qemu: aarch64; repeatable",
     )
     parser.addoption("--integration", action="store_true", help="also run the slow tests: real builds, real wheels")
-    parser.addoption("--release", action="store_true", help="also run the slow tests and what only releases wait for")
+    parser.addoption("--release", action="store_true", help="run every test: also those that CI leaves out")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    if config.getoption("--release"):
-        return "kinds of tests: fast, exhaustive, integration, release"
-    if config.getoption("--integration"):
-        return "kinds of tests: fast, exhaustive, integration; left out: release (minutes each): --release"
-    return "kinds of tests: fast; left out: exhaustive, integration (real builds, real wheels): --integration; release"
+    left_out = ", ".join(_choose_left_out(config)) or "none"
+    return f"kinds of tests left out: {left_out} (--integration runs all but release, --release runs all)"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -63,10 +63,7 @@ def _left_out(item: pytest.Item, config: pytest.Config) -> bool:
     if config.getoption("--only-wheels"):
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         return parameters.get("speedups") not in config.getoption("--wheel")
-    if config.getoption("--release"):
-        return False
-    kinds = (SLOWEST,) if config.getoption("--integration") else (*SLOW, SLOWEST)
-    return any(item.get_closest_marker(kind) for kind in kinds)
+    return any(item.get_closest_marker(kind) for kind in _choose_left_out(config))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from wheelworks.cli import _page, _running
 from wheelworks.cli._command import create_work_folder
 from wheelworks.core import console, interpreters
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.interpreters import Python
 from wheelworks.core.source_tree import check_source
 from wheelworks.core.verdict import Verdict
 from wheelworks.testing.project import ProjectOptions
@@ -77,22 +78,31 @@ def test_natively(
     """Run a project's tests on the wheel that each CPython here takes; return the exit status.
 
     Each step of the tests takes ``time_limit`` seconds at most (default: that of `run_natively`).
-    Raises UsageError for files that aren't wheels, WheelworksError for damaged ones.
+    Raises UsageError for no wheels and files that aren't wheels, WheelworksError for damaged ones.
     """
+    if not wheels:
+        raise UsageError("--source, but no wheel to test", "name wheels of that project, for this machine")
     _running.check_options(wheels, _running.Options("cpython"))
     found, _ = interpreters.find_pythons(pythons)
     chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
-    verdicts: list[Verdict] = []
-    with create_work_folder() as work, console.Progress() as progress:
-        for python, wheel in chosen.items():
-            if wheel:
-                name, folder = f"CPython {python.label}", work / python.label
-                folder.mkdir()
-                update = partial(progress.update, name)
-                verdicts.append(run_natively(wheel, python, project, folder, update, time_limit or TIME_LIMIT))
-                progress.finish(name)
+    verdicts = _run_all({python: wheel for python, wheel in chosen.items() if wheel}, project, time_limit or TIME_LIMIT)
     if not verdicts:
         raise WheelworksError("no CPython here takes one of the wheels", "name wheels for this machine")
     _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
-    return _running.exit_status(wheels, verdicts)
+    unfit = [python for python, wheel in chosen.items() if pythons and not wheel]
+    for python in unfit:
+        console.print_error(f"CPython {python.label}: not tested: it takes none of the wheels")
+    return max(_running.exit_status(wheels, verdicts), int(bool(unfit)))
+
+
+def _run_all(chosen: Mapping[Python, Path], project: ProjectOptions, time_limit: float) -> list[Verdict]:
+    """Run a project's tests on the wheel of each CPython."""
+    verdicts: list[Verdict] = []
+    with create_work_folder() as work, console.Progress() as progress:
+        for python, wheel in chosen.items():
+            name, folder = f"CPython {python.label}", work / python.label
+            folder.mkdir()
+            verdicts.append(run_natively(wheel, python, project, folder, partial(progress.update, name), time_limit))
+            progress.finish(name)
+    return verdicts

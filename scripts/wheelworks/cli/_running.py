@@ -127,7 +127,8 @@ def _run_wheel(wheel: Wheel, options: Options, package: Verdict | None, update: 
     if options.how == "emulated" or (options.how == "any" and not unsupported):
         return emulated
     real = _run_under_cpythons(wheel, options, update)
-    return emulated + [verdict for verdict in real if not emulated or verdict.how != NOT_RUN]
+    # A user wants to know why there is no CPython for a wheel only if the emulated CPU didn't run it.
+    return emulated + [verdict for verdict in real if unsupported or verdict.how != NOT_RUN]
 
 
 def _run_emulated(wheel: Wheel, options: Options, package: Verdict | None) -> list[Verdict]:

@@ -59,6 +59,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     if project := _project.read_options(options):
+        _refuse_other_options(options)
         wheels = [*options.wheels, *options.wheel]
         return _project.test_natively(wheels, options.python, project, options.time_limit)
     if options.wheels:
@@ -80,6 +81,14 @@ def main(argv: Sequence[str]) -> int:
     _page.record_runs(named, [make_verdict(result) for result in results])
     show_results(results)
     return report_untested(chosen, options.wheel or ([] if options.folder else wheels), bool(options.python), results)
+
+
+def _refuse_other_options(options: argparse.Namespace) -> None:
+    """Raise UsageError for an option that has no effect with ``--source``."""
+    others = {"--from": options.folder, "--tornado": options.tornado, "--json": options.json}
+    for name, value in {**others, "--exhaustive": options.exhaustive}.items():
+        if value:
+            raise UsageError(f"{name} is for the tests of {PACKAGE}", "leave it out, or leave out --source")
 
 
 def check_options(

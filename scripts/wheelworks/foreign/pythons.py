@@ -35,8 +35,8 @@ REWRAPPED: Mapping[System, Mapping[str, str]] = {
 HOST_ROOT = Path("/")
 NO_FREE_THREADED = "Debian has no CPython without the GIL"
 EMULATOR_ONLY = (
-    "on x86, Windows' calling convention differs from Linux's in both directions, so that no CPython of Linux can call"
-    " its code: --how emulated runs it"
+    "Windows x86-64 and x86 have the emulated CPU alone (--how emulated): their calling convention differs from Linux's"
+    " in both directions, so that no CPython of Linux can call their code"
 )
 ROOT_HINT = "--root DIR names a folder that has one as usr/bin/python{version}"
 _PROGRAMS = ("usr/bin", "usr/local/bin")
@@ -214,7 +214,8 @@ def _explain_platforms(name: WheelName) -> str:
     systems = {platform.os for tag in name.platforms if (platform := parse_platform(tag))}
     if systems == {"windows"}:
         return EMULATOR_ONLY
-    return f"no CPython that runs here loads wheels for {_join(name.platforms)}: --how emulated runs their code"
+    where = _join(name.platforms)
+    return f"no CPython that runs here loads wheels for {where}; the emulated CPU may run their code (--how emulated)"
 
 
 def _name_version(name: WheelName) -> str:

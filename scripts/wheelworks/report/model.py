@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,9 +16,11 @@ from wheelworks.core.wheel import parse_wheel_name
 
 State = Literal["pass", "fail", "warning", "pending"]
 
-EMULATED, QEMU, NATIVE, CI = "emulated CPU", "CPython under qemu", "this machine's CPython", "natively in CI"
+EMULATED, QEMU, NATIVE, CI = "emulated CPU", "CPython under qemu", "CPython on this CPU", "natively in CI"
 REWRAPPED = "a real CPython, rewrapped"
 HERE, IN_CI = " here, with Tornado", " in CI, with Tornado"  # parts of the description of a native run
+# The descriptions of all runs on this machine's own CPU: by its Pythons, and by one in a root without an emulator.
+_ON_THIS_CPU = re.compile(r"CPython \S+ (?:here\b|of this machine\b|for \w+, in private namespaces)")
 MAX_WHEELS, MAX_ITEMS = 2000, 300
 MAX_NAME = 255  # the limit of file systems; a longer name could have any number of combined tags
 _SYSTEMS = {"windows": "Windows", "macos": "macOS", "linux": "Linux"}
@@ -127,7 +130,7 @@ def classify_run(run: RunRecord) -> str:
         return QEMU
     if IN_CI in run.how:
         return CI
-    return NATIVE if HERE in run.how else run.how
+    return NATIVE if _ON_THIS_CPU.match(run.how) else run.how
 
 
 def _built(record: WheelRecord) -> Step:
@@ -211,6 +214,11 @@ def _summarize_step(step: str, wheels: Sequence[Wheel]) -> str:
 def summarize_limits(wheels: Sequence[Wheel]) -> Iterator[str]:
     """Yield what isn't proven."""
     yield "That Windows or macOS load a wheel: their loaders run only on these systems, which CI has."
+    if any(run.outcome == "passed" and classify_run(run) == REWRAPPED for one in wheels for run in one.record.runs):
+        yield (
+            "What rewrapped code does with the real C libraries of Windows and macOS, and on newer CPUs: pointer"
+            " authentication (PAC) was off, and code of Windows ran without LSE's atomic instructions."
+        )
     yield "That a wheel is fast: emulation counts instructions, not time."
     for step in ("audited", "executed", "reproduced"):
         if left := sum(each.name == step and each.state == "pending" for one in wheels for each in one.steps):

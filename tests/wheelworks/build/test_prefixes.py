@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,6 @@ from wheelworks.build.shim import prefixes as shim_prefixes
 from wheelworks.cli import _building, cross_arm64, reproduce
 from wheelworks.core import targets
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.reproduce import rebuild
 from wheelworks.reproduce.rebuild import filter_prefixes
 
 from tests.fixtures.settings import settings
@@ -228,7 +228,7 @@ def test_what_setup_scripts_search_names_the_prefix(tmp_path: Path, monkeypatch:
         def finalize_options(self) -> None:
             self.include_dirs, self.library_dirs = ["own"], list[str]()
 
-    monkeypatch.setitem(shim_prefixes.sys.modules, "setuptools.command.build_ext", SimpleNamespace(build_ext=BuildExt))
+    monkeypatch.setitem(sys.modules, "setuptools.command.build_ext", SimpleNamespace(build_ext=BuildExt))
     for _ in range(2):
         shim_prefixes.show_to_setuptools(found.include, found.libraries)
     command = BuildExt()
@@ -250,7 +250,7 @@ def test_reproduce_passes_prefixes_on(tmp_path: Path, monkeypatch: pytest.Monkey
         commands.append(command)
         return SimpleNamespace(status=1, output="error: enough")
 
-    monkeypatch.setattr(rebuild.environment, "run_command", run)
+    monkeypatch.setattr("wheelworks.reproduce.environment.run_command", run)
     (tmp_path / "sample-1.0.tar.gz").write_bytes(b"an sdist")
     with pytest.raises(WheelworksError, match="enough"):
         reproduce.main(["sample-1.0.tar.gz", "--target", "win_arm64", "--prefix", "win_arm64=p", "--vary", "umask"])

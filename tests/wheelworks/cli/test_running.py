@@ -236,6 +236,18 @@ def test_a_cpython_runs_what_the_emulated_cpu_cannot(
     assert all_run == ["sample-1.0-cp313-cp313-win_arm64.whl 3.13 aarch64"]
 
 
+@pytest.mark.parametrize("how", ["any", "all"])
+def test_both_reasons_are_given_for_a_wheel_that_no_engine_runs(
+    how: _running.How, on_linux: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = made.wheel(tmp_path, "cp312-cp312-win_arm64")
+    lacking = verdict(wheel.name, "unsupported", why="it calls PyType_FromSpec")
+    monkeypatch.setattr(_running, "smoke_test", lambda wheel: lacking)
+    first, second = _running.run_wheels([wheel], Options(how), ignore)
+    assert first == lacking
+    assert second.why.startswith("Debian has no CPython 3.12 for arm64; --root DIR")
+
+
 @pytest.mark.parametrize(("how", "runs"), [("any", 1), ("emulated", 1), ("cpython", 2), ("all", 3)])
 def test_each_engine_runs_where_it_is_asked(how: _running.How, runs: int, all_run: list[str], tmp_path: Path) -> None:
     assert len(_running.run_wheels([made.wheel(tmp_path)], Options(how), ignore)) == runs

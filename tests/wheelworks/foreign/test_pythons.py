@@ -160,7 +160,7 @@ def test_mismatch(tag: str, python: str, why: str) -> None:
     [
         ("cp313-cp313-linux_aarch64", ("3.11",), "it is for cp313-cp313, not for CPython 3.11"),
         ("cp312-cp312-linux_aarch64", ("3.12",), "Debian has no CPython 3.12 for arm64"),
-        ("cp313-cp313-win_amd64", (), "on x86, Windows' calling convention differs"),
+        ("cp313-cp313-win_amd64", (), "Windows x86-64 and x86 have the emulated CPU alone (--how emulated)"),
         ("cp313-cp313-musllinux_1_2_aarch64", (), "no CPython that runs here loads wheels for musllinux_1_2_aarch64"),
     ],
 )

@@ -204,6 +204,34 @@ def test_a_rewrapped_run_is_a_kind_of_its_own(under: str) -> None:
     assert "Run under a real CPython of Linux, rewrapped from Windows or macOS: 1 of 1." in heads
 
 
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    [
+        ("emulated CPU, aarch64 Windows, CPython 3.12", model.EMULATED),
+        ("CPython 3.13.5 for arm64 under qemu 7.2.22 as cortex-a53, in private namespaces", model.QEMU),
+        ("CPython 3.13.5 for amd64, in private namespaces", model.NATIVE),
+        ("CPython 3.14t of this machine", model.NATIVE),
+        ("CPython 3.13 here", model.NATIVE),
+        ("CPython 3.13 here, with Tornado 6.5", model.NATIVE),
+        ("CPython 3.13 in CI, with Tornado 6.5", model.CI),
+        ("CPython", "CPython"),
+    ],
+)
+def test_a_run_is_of_the_kind_that_its_description_says(how: str, kind: str) -> None:
+    assert model.classify_run(run("passed", how=how)) == kind
+
+
+def test_the_limits_of_rewrapped_runs_are_listed_where_there_are_any() -> None:
+    how = "CPython 3.13.5 for arm64, code of Windows rewrapped under qemu 7.2, in private namespaces"
+    passed, not_run = (
+        model.make_wheel(wheel("a-1-cp313-cp313-win_arm64.whl", runs=[run(outcome, how=how)]))
+        for outcome in ("passed", "unsupported")
+    )
+    limit = "pointer authentication (PAC) was off"
+    assert limit in "\n".join(model.summarize_limits([passed]))
+    assert limit not in "\n".join(model.summarize_limits([not_run]))
+
+
 def test_limits_are_listed() -> None:
     text = "\n".join(model.summarize_limits(model.list_wheels(SAMPLE)))
     assert "1 could not be run here: there is no CPython of its CPU" in text

@@ -17,7 +17,8 @@ TALLIES = Path(__file__).parents[2] / "projects" / "tallies"
     [
         (["x-1.0-py3-none-any.whl"], "the tests are in the project's source"),
         (["--source", TALLIES, "none-1.0-py3-none-any.whl"], "no such file"),
-        (["--source", TALLIES], "name wheels for this machine"),
+        (["--source", TALLIES], "no wheel to test"),
+        (["--source", TALLIES, "x.whl", "--tornado", "6.5"], "--tornado is for the tests of tornado_speedups"),
         (["--source", "none"], "no such file or folder"),
         (["--source", TALLIES, "--test-requires", "'"], "--test-requires"),
     ],
