@@ -7,19 +7,26 @@ shared libraries beside its modules, so that a library must be a static one.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from wheelworks.build.objects import identify_objects
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import hash_file
 from wheelworks.core.targets import Target, find_target
+from wheelworks.core.zig import find_zig, find_zig_cache
 
 _FORMATS = {"linux": "ELF", "macos": "Mach-O", "windows": "COFF"}
+_MISSING_HEADER = re.compile(r"error: '([^'\n]+)' file not found")
+_MISSING_LIBRARY = re.compile(r"unable to find (?:\w+ )?system library ['\"]([^'\"\n]+)['\"]")
+_UNDEFINED = re.compile(r"undefined symbol: (\w+)$", re.MULTILINE)
 _LAYOUT_HINT = "name the folder that `make install` fills: its headers are in include/, its libraries in lib/ or lib64/"
 
 
@@ -89,6 +96,51 @@ def make_variables(prefixes: Sequence[Prefix]) -> dict[str, str]:
     return {name: value for name, value in {**found, **shown}.items() if value}
 
 
+def suggest_prefix(error: str, target: Target, tree: Path) -> str:
+    """Return the hint to bring a library, if the compiler or linker missed a part of one; "" if it isn't a library's.
+
+    A header of the source ``tree`` isn't, nor one of another system, nor a symbol of CPython or the compiler.
+    """
+    if (header := _MISSING_HEADER.search(error)) and not _is_known_header(header[1], tree):
+        return _format_suggestion(header[1], target)
+    if library := _MISSING_LIBRARY.search(error):
+        return _format_suggestion(f"lib{library[1]}", target)
+    symbols = (name.removeprefix("_" * (target.os == "macos")) for name in _UNDEFINED.findall(error))
+    symbol = next((name for name in symbols if not name.startswith(("Py", "_"))), "")
+    return f"{_format_suggestion(symbol, target)}; its name belongs in the extension's `libraries`" if symbol else ""
+
+
+def _is_known_header(name: str, tree: Path) -> bool:
+    """Return whether the project has a header, or zig for any system."""
+    own = any(path.as_posix().endswith(f"/{name}") for path in tree.rglob(PurePosixPath(name).name))
+    return own or any((Path(find_zig()).parent / "lib/libc/include").glob(f"*/{glob.escape(name)}"))
+
+
+def _format_suggestion(what: str, target: Target) -> str:
+    return (
+        f"if {what} belongs to a C library of others, build that as a static library for {target.id} "
+        f"(--show-compiler {target.id} prints the compiler), and name its folder: --prefix {target.id}=DIR"
+    )
+
+
+def format_compiler(target: Target) -> str:
+    """Return shell commands that set the variables with which autoconf and make build a library for a target.
+
+    It is the compiler of the wheels. Its options are those that a static library needs to be linked into them.
+    """
+    zig, chosen = shlex.quote(find_zig()), f"-target {target.compiler} -mcpu={target.model}"
+    flags = "-O2 -g0 -fPIC -fno-sanitize=undefined -fno-stack-protector"  # as command_lines.compile_command
+    variables = {
+        "CC": f"{zig} cc {chosen}",
+        "CXX": f"{zig} c++ {chosen}",
+        "AR": f"{zig} ar",
+        "RANLIB": f"{zig} ranlib",
+        **dict.fromkeys(("CFLAGS", "CXXFLAGS"), flags),
+        "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()),
+    }
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+
+
 def _open_prefix(word: str, folder: Path, target: Target) -> Prefix:
     if not folder.is_dir():
         raise UsageError(f"--prefix {word}: there is no such folder", _LAYOUT_HINT)
@@ -117,7 +169,7 @@ def _check_library(what: str, library: Path, target: Target) -> None:
 
 
 def _format_hint(target: Target) -> str:
-    return f"build the library for {target.id}: python -m ziglang cc -target {target.compiler} -O2 -fPIC -c FILE.c"
+    return f"build the library for {target.id}: --show-compiler {target.id} prints the compiler"
 
 
 def _hash_files(folder: Path) -> str:

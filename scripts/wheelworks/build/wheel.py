@@ -27,6 +27,8 @@ from wheelworks.build.backend import LOCK, Backend, BackendError
 from wheelworks.build.context import BuildContext, make_environment
 from wheelworks.build.driver import Event
 from wheelworks.build.log import Compilation, read_log, summarize_log
+from wheelworks.build.plan import BuildTask
+from wheelworks.build.prefixes import suggest_prefix
 from wheelworks.core import targets, wheel
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.binary import SUFFIXES
@@ -85,9 +87,8 @@ def _check_events(context: BuildContext, target: Target, events: Sequence[Event]
         lacks = f"the wheel lacks {', '.join(missing)}, which the project declares"
         error = _explain_failure(context, target, events, "no step of the compiler failed", missing)
         hint = f"if this platform's wheel is published without it: --allow-missing {missing[0]}"
-        raise WheelworksError(
-            f"{target.id}: {lacks}: {error.message.removeprefix(f'{target.id}: ')}", error.hint or hint
-        )
+        message = f"{target.id}: {lacks}: {error.message.removeprefix(f'{target.id}: ')}"
+        raise WheelworksError(message, "; ".join(filter(None, (error.hint, hint))))
 
 
 def _explain_failure(
@@ -105,9 +106,8 @@ def _explain_failure(
 
 def _explain_step(context: BuildContext, target: Target, events: Sequence[Event], failure: Event) -> WheelworksError:
     file = log.find_missing_file(failure, context.folder, context.source.tree)
-    hint = (
-        f"{file} is in the project's folder but not in its sdist: add `include {file}` to MANIFEST.in" if file else ""
-    )
+    in_folder = f"{file} is in the project's folder but not in its sdist: add `include {file}` to MANIFEST.in"
+    hint = in_folder if file else suggest_prefix(str(failure.get("error", "")), target, context.source.tree)
     return WheelworksError(f"{target.id}: {log.describe_failure(failure, events)}", hint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from wheelworks.build import crossenv, log
 from wheelworks.build.arguments import explain_dropped
-from wheelworks.build.builder import BuildResult, BuildTask, Built, Failed, UpToDate, run_tasks
+from wheelworks.build.builder import BuildResult, Built, Failed, UpToDate, run_tasks
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
 from wheelworks.build.driver import Event
 from wheelworks.build.plan import BuildTask, Wish
-from wheelworks.build.prefixes import check_targets, parse_prefixes
+from wheelworks.build.prefixes import check_targets, format_compiler, parse_prefixes
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_work_folder, ensure_writable
 from wheelworks.core import console, manifest, process
-from wheelworks.core.targets import PURE, Abi, Target, find_abi, load_abis, select_targets
+from wheelworks.core.targets import PURE, Abi, Target, find_abi, find_target, load_abis, select_targets
 
 if TYPE_CHECKING:
     from wheelworks.cli import _running
@@ -39,6 +40,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable for the build; repeatable")
     brought = "headers and static libraries for a target: DIR/include, DIR/lib; repeatable"
     add("--prefix", action="append", default=[], metavar="TARGET=DIR", help=brought)
+    compiler = "print the compiler for building a library, as shell commands, and build nothing"
+    add("--show-compiler", metavar="ID", help=compiler)
     ignored = "ignore this option of the project's [tool.cibuildwheel]; repeatable"
     add("--without", action="append", default=[], metavar="OPTION", help=ignored)
     add("--python", default="", metavar="PATH", help="the CPython 3.11 whose headers are used (default: found)")
@@ -72,15 +75,9 @@ def build_source(
     with create_work_folder() as work, console.Progress() as progress:
         update = partial(progress.update, "source")
         context = prepare_context(
-            Path(options.source),
-            work,
-            out,
-            update,
-            variables=variables,
-            python=options.python,
-            abis=abis,
-            allowed_missing=options.allow_missing,
-        )
+            Path(options.source), work, out, update, variables=variables, python=options.python,
+            abis=lambda tree: list_abis(plan(tree)), allowed_missing=options.allow_missing,
+        )  # fmt: skip
         progress.finish("source")
         prepared(context)
         tasks = plan(context.source.tree)
@@ -92,6 +89,12 @@ def build_source(
     _save_manifest(context, wheels)
     _print_results(context, results, time.perf_counter() - start)
     return [wheel.file for wheel in wheels], 0 if len(wheels) == len(results) else 1
+
+
+def show_compiler(name: str) -> int:
+    """Print a target's compiler, for a shell to evaluate; return the exit status. Raises UsageError."""
+    sys.stdout.write(format_compiler(find_target(name)))
+    return 0
 
 
 def list_abis(tasks: Sequence[BuildTask]) -> list[Abi]:
@@ -114,6 +117,7 @@ def make_wish(options: argparse.Namespace, among: Sequence[Target], *, one_abi: 
         without=options.without,
         one_abi=one_abi,
         prefixes=prefixes,
+        variables=parse_variables(options.env),
     )
 
 
@@ -146,7 +150,7 @@ def _report_progress(
 def _read_events(context: BuildContext, task: BuildTask) -> list[Event]:
     if task.abi is None:
         return []
-    logs = (crossenv.log_path(target, task.abi, context.work) for target in find_family(task.targets[0]))
+    logs = (crossenv.log_path(target, task.abi, context.work) for target in task.family)
     return [event for file in logs for event in log.read_log(file)]
 
 
@@ -219,6 +223,15 @@ def run_wheels(wheels: Sequence[Path], how: _running.How) -> int:
     options = _running.Options(how, "package" if all(map(is_own_package, native)) else "smoke", oldest=True)
     with console.Progress() as progress:
         verdicts = _running.run_wheels(native, options, progress.update)
+    verdicts += import_natively(wheels)
     _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
     return _running.exit_status([wheel for wheel in native if _running.choose_engines(wheel, options)], verdicts)
+
+
+def import_natively(wheels: Sequence[Path]) -> list[Verdict]:
+    """Import wheels of one version of CPython under that CPython, where this machine has it."""
+    from wheelworks.testing.native_import import import_wheels
+
+    with create_work_folder() as work, console.Progress() as progress:
+        return import_wheels(wheels, work, progress.update)

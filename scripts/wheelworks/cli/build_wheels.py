@@ -37,8 +37,13 @@ examples:
   nox -s build-wheels -- --builder cibuildwheel --list       list these without building them
 
 Wheels in DIR with the same source, tools and headers aren't built again, except with --force. Then the machine code of
-each is run on an emulated CPU, or under a real CPython where that can't run it; --how all: by both. --list assumes an
-extension that calls only CPython and uses the stable ABI where there is one.
+each is run on an emulated CPU, or under a real CPython where that can't run it; --how all: by both.
+
+Without --abi the wheels are those that the project supports: the tags of [tool.wheelworks] abis, else what its
+[tool.cibuildwheel] selects, else the Pythons of Requires-Python and the classifiers. --abi replaces `build` of
+[tool.cibuildwheel], and together with --target `skip`, too. A wheel with the stable ABI also serves later Pythons.
+--list assumes an extension that calls only CPython: if it calls libc, there is a wheel for each libc.
+
 Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
 
 
@@ -59,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
+    if options.show_compiler:
+        return _building.show_compiler(options.show_compiler)
     source = Path(options.source)
     check_source(source)
     if options.json and not options.list:

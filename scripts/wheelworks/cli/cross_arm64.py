@@ -23,10 +23,13 @@ examples:
   nox -s cross-arm64 -- ../project --target win_arm64 --prefix win_arm64=DIR
       with libraries that you built for that target: DIR/include, DIR/lib/lib*.a
 
-A wheel is written to DIR only when it is complete and verified. Then its machine code is run on an emulated CPU, which
-checks every memory access, or, if it needs more of the C API than that has, under a real CPython; --how all: both. The
-build environment is the same everywhere: variables such as CC
-and CFLAGS don't reach it, those of --env do. Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
+Without --abi the wheels are for one Python: the oldest that the project supports, but not below the one that runs the
+build. A wheel is written to DIR only when it is complete and verified. Then its machine code is run on an emulated CPU,
+which checks every memory access, or, if it needs more of the C API than that has, under a real CPython; --how all: by
+both. The build environment is the same everywhere: variables such as CC and CFLAGS don't reach it; those of --env and
+of the project's [tool.cibuildwheel] do.
+
+Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,8 +43,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
+    if options.show_compiler:
+        return _building.show_compiler(options.show_compiler)
     wish = _building.make_wish(options, targets.filter_targets_by_cpu("aarch64"), one_abi=True)
     check_source(Path(options.source))
-    tasks = make_tasks(chosen, [targets.get_oldest_abi()])
-    wheels, status = _building.build_source(options, [], lambda context: tasks, force=True)
+    wheels, status = _building.build_source(options, lambda tree: plan_tasks(tree, wish), force=True)
     return status if options.no_run or not wheels else max(status, _building.run_wheels(wheels, options.how))
