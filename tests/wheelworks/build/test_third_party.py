@@ -44,8 +44,8 @@ def build_library(folder: Path, target: str, cache: Path) -> Path:
     (folder / "lib").mkdir()
     (folder / "include/third.h").write_text("const char *third(void);\n")
     (folder / "third.c").write_text(f'const char *third(void) {{ return "built for {target}"; }}\n')
-    suite = f"{sys.executable} -m wheelworks cross-arm64"
-    script = f'eval "$({suite} --show-compiler {target})" && $CC $CFLAGS -c third.c && $AR rcs lib/libthird.a third.o'
+    shown = f"{sys.executable} -m wheelworks cross-arm64 --show-compiler {target}"
+    script = f'eval "$({shown})"; $CC $CFLAGS -c third.c -o third.o; $AR rcs lib/libthird.a third.o'
     subprocess.run(["sh", "-ec", script], cwd=folder, env=environment(cache), check=True)
     return folder
 
