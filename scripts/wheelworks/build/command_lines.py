@@ -30,7 +30,8 @@ ENTRY_FLAG = "-Wl,-e,wheelworks_entry"
 _ENTRY_POINTS = ("PyInit_", "PyInitU_", "PyModExport_", "PyModExportU_")
 _ENTRY = Path(__file__).with_name("shim") / "entry.c"
 # A warning only where Microsoft's compiler has one (C4013), whose headers declare more functions, such as _getpid.
-_AS_MSVC = ("-Wno-error=implicit-function-declaration",)
+# Assembler in GNU's form is left out of the sources for Windows, because MSVC has another; zstd decides by __GNUC__.
+_AS_MSVC = ("-Wno-error=implicit-function-declaration", "-DZSTD_DISABLE_ASM")
 # 32-bit Arm's tables for C++ exceptions name functions of a library, in C too.
 _NO_UNWINDING = ("-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
 _SHARED_LIBRARY = {

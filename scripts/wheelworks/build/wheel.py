@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name
 
-from wheelworks.build import crossenv, log, source, verify
+from wheelworks.build import advice, crossenv, log, source, verify
 from wheelworks.build.backend import LOCK, Backend, BackendError
 from wheelworks.build.context import BuildContext, make_environment
 from wheelworks.build.driver import Event
@@ -107,7 +107,8 @@ def _explain_failure(
 def _explain_step(context: BuildContext, target: Target, events: Sequence[Event], failure: Event) -> WheelworksError:
     file = log.find_missing_file(failure, context.folder, context.source.tree)
     in_folder = f"{file} is in the project's folder but not in its sdist: add `include {file}` to MANIFEST.in"
-    hint = in_folder if file else suggest_prefix(str(failure.get("error", "")), target, context.source.tree)
+    tree, error = context.source.tree, str(failure.get("error", ""))
+    hint = in_folder if file else advice.advise(failure, target, tree) or suggest_prefix(error, target, tree)
     return WheelworksError(f"{target.id}: {log.describe_failure(failure, events)}", hint)
 
 

@@ -1,0 +1,73 @@
+"""Say what to do about a failed compile or link whose cause lies outside the project: the hint of its error.
+
+The compiler's own message names the header or symbol, but not why this machine lacks what another has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from wheelworks.build.driver import Event
+from wheelworks.core.targets import Target
+
+_MISSING_HEADER = re.compile(r"error: '([^'\n]+)' file not found")
+_UNDEFINED = re.compile(r"undefined symbol: (\w+)")
+_REDEFINED = re.compile(
+    r"error: (?:redefinition of|typedef redefinition|conflicting types for)[^\n']*'(\w+)'"
+    r"(?:.*\n){1,6}?.*any-windows-any/(\S+?):\d+:\d+: note: previous (?:definition|declaration)"
+)
+# Headers of the macOS SDK of which zig brings no copy: those of frameworks, and some of the kernel's.
+_FRAMEWORKS = (
+    "Accelerate|AppKit|ApplicationServices|AudioToolbox|AudioUnit|AVFoundation|Carbon|CFNetwork|Cocoa|CoreAudio|CoreData"
+    "|CoreFoundation|CoreGraphics|CoreImage|CoreLocation|CoreMedia|CoreMIDI|CoreServices|CoreText|CoreVideo"
+    "|CoreWLAN|DiskArbitration|Foundation|GLUT|ImageIO|IOBluetooth|IOKit|IOSurface|JavaScriptCore|LocalAuthentication"
+    "|Metal|MetalKit|Network|objc|OpenAL|OpenCL|OpenDirectory|OpenGL|PCSC|QuartzCore|QuickTime|Security"
+    "|ServiceManagement|SystemConfiguration|Tcl|Tk|vecLib|VideoToolbox|WebKit"
+)
+_OF_THE_MACOS_SDK = re.compile(
+    rf"(?:{_FRAMEWORKS})/.+"
+    r"|netinet/(?:tcp_\w+|tcpip|ip_\w+|ip6|icmp\w*|icmp_var|udp_var|in_pcb|in_var|if_ether|igmp\w*|bootp)\.h"
+    r"|net/(?:if_arp|if_media|if_types|if_utun|if_mib|bpf|pfkeyv2|kext_net)\.h|netinet6/\w+\.h|libproc_internal\.h"
+)
+_ASSEMBLER = (".s", ".asm")
+
+
+def advise(failure: Event, target: Target, tree: Path) -> str:
+    """Return what to do about a failed step in the source tree ``tree``; "" if its own message says it."""
+    text = str(failure.get("error", ""))
+    if missing := _MISSING_HEADER.search(text):
+        return _advise_header(missing[1], target)
+    if redefined := _REDEFINED.search(text):
+        return (
+            f"Microsoft's headers don't define {redefined[1]}, but zig's are MinGW's, and their {redefined[2]} does: "
+            "leave it out of the source where __MINGW32__ is defined, or build this wheel on Windows"
+        )
+    if undefined := _UNDEFINED.findall(text):
+        return _advise_symbol(undefined, tree)
+    return ""
+
+
+def _advise_header(name: str, target: Target) -> str:
+    if target.os == "macos" and _OF_THE_MACOS_SDK.fullmatch(name):
+        return f"{name} belongs to the macOS SDK, which zig doesn't bring: build this wheel on a Mac"
+    return ""
+
+
+def _advise_symbol(names: list[str], tree: Path) -> str:
+    """Return which assembler file of the project has an undefined symbol: it isn't among the extension's sources."""
+    for path in _list_assembler_files(tree):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if name := next((name for name in names if re.search(rf"\b{re.escape(name)}\b", text)), ""):
+            return (
+                f"{name} is in {path.relative_to(tree).as_posix()}, which the project doesn't compile for this target: "
+                "add the file to the extension's sources, or define the macro that turns assembler off"
+            )
+    return ""
+
+
+def _list_assembler_files(tree: Path) -> Iterator[Path]:
+    for path in sorted(tree.rglob("*")):
+        if path.suffix.lower() in _ASSEMBLER and path.is_file():
+            yield path

@@ -1,0 +1,67 @@
+"""Test what an error advises when a header, a symbol or a definition of the platform is the cause."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from wheelworks.build import advice
+from wheelworks.core.targets import find_target
+
+from tests.fixtures import projects
+from tests.fixtures.commands import wheelworks
+
+# What clang and lld wrote about psutil, setproctitle and backports.zstd.
+REDEFINED = """\
+psutil/arch/all/../../arch/windows/ntextapi.h:60:14: error: redefinition of '_KWAIT_REASON'
+   60 | typedef enum _KWAIT_REASON {
+      |              ^
+/opt/ziglang/lib/libc/include/any-windows-any/winternl.h:693:16: note: previous definition is here
+"""
+OWN = REDEFINED.replace("/opt/ziglang/lib/libc/include/any-windows-any/winternl.h", "psutil/arch/windows/own.h")
+UNDEFINED = "lld-link: error: undefined symbol: fast_loop\n>>> referenced by build/temp/huf.o\n"
+ASSEMBLER = ".globl fast_loop\nfast_loop:\n    ret\n"
+
+
+def missing(name: str) -> str:
+    return f"src/a.c:12:10: fatal error: '{name}' file not found\n   12 | #include <{name}>\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "expected"),
+    [
+        ("macosx_11_0_arm64", missing("CoreFoundation/CoreFoundation.h"), "CoreFoundation.h belongs to the macOS SDK"),
+        ("macosx_11_0_arm64", missing("netinet/tcp_fsm.h"), "netinet/tcp_fsm.h belongs to the macOS SDK"),
+        ("macosx_11_0_arm64", missing("sys/epoll.h"), ""),
+        ("manylinux_2_17_aarch64", missing("CoreFoundation/CoreFoundation.h"), ""),
+        ("win_arm64", REDEFINED, "don't define _KWAIT_REASON, but zig's are MinGW's, and their winternl.h does"),
+        ("win_arm64", OWN, ""),
+        ("win_amd64", UNDEFINED, "fast_loop is in src/huf_amd64.S, which the project doesn't compile"),
+        ("win_amd64", UNDEFINED.replace("fast_loop", "fast"), ""),
+        ("win_amd64", "src/a.c:1:1: error: expected expression\n", ""),
+    ],
+)
+def test_the_cause_outside_the_project_is_named(target: str, text: str, expected: str, tmp_path: Path) -> None:
+    projects.write(tmp_path, {"src/huf_amd64.S": ASSEMBLER, "src/fast.c": "int fast;"})
+    found = advice.advise({"error": text}, find_target(target), tmp_path)
+    assert expected in found and bool(found) is bool(expected)
+
+
+ZSTD = """\
+#if defined(__GNUC__) && !defined(ZSTD_DISABLE_ASM)
+long fast_loop(void);
+#else
+static long fast_loop(void) { return 1; }
+#endif
+"""
+
+
+@pytest.mark.integration
+def test_zstds_assembler_is_off_where_it_is_left_out(tmp_path: Path, wheelworks_cache: Path) -> None:
+    """Setup scripts leave .S out for Windows, because they expect MSVC there."""
+    source = projects.module("return PyLong_FromLong(fast_loop());", ZSTD)
+    more = {"huf.S": ASSEMBLER, "MANIFEST.in": "include *.py *.h *.S\n"}
+    project = projects.sample(tmp_path / "p", source, **more)
+    words = ("cross-arm64", "--no-run", "--target", "win_arm64", "--out", tmp_path / "out")
+    ended = wheelworks(*words, project, cache=wheelworks_cache)
+    assert ended.status == 0, ended.err
