@@ -124,25 +124,35 @@ def read_build_requirements(tree: Path) -> list[str]:
     return words
 
 
+_ELSEWHERE = "cibuildwheel on each platform builds it"
+_ANYWHERE = "`python -m build` builds it, on any machine"
+_CROSS, _NOTHING = "which can't be cross-built here", "which compiles no extension modules"
 # Build systems that don't ask sysconfig for the compiler: what requires them, and what builds their wheels.
 _OTHER_BUILD_SYSTEMS = {
-    "meson-python": ("Meson (meson-python)", "cibuildwheel on each platform builds it"),
-    "scikit-build-core": ("CMake (scikit-build-core)", "cibuildwheel on each platform builds it"),
-    "scikit-build": ("CMake (scikit-build)", "cibuildwheel on each platform builds it"),
-    "py-build-cmake": ("CMake (py-build-cmake)", "it has cross-compilation settings of its own"),
-    "maturin": ("Rust (maturin)", "`maturin build --zig --target TRIPLE` builds it for other platforms"),
-    "setuptools-rust": ("Rust (setuptools-rust)", "cibuildwheel on each platform builds it"),
+    "meson-python": ("Meson (meson-python)", _CROSS, _ELSEWHERE),
+    "scikit-build-core": ("CMake (scikit-build-core)", _CROSS, _ELSEWHERE),
+    "scikit-build": ("CMake (scikit-build)", _CROSS, _ELSEWHERE),
+    "py-build-cmake": ("CMake (py-build-cmake)", _CROSS, "it has cross-compilation settings of its own"),
+    "maturin": ("Rust (maturin)", _CROSS, "`maturin build --zig --target TRIPLE` builds it for other platforms"),
+    "setuptools-rust": ("Rust (setuptools-rust)", _CROSS, _ELSEWHERE),
+    "sip": ("SIP (sip)", _CROSS, _ELSEWHERE),
+    "enscons": ("SCons (enscons)", _CROSS, _ELSEWHERE),
+    "flit-core": ("Flit (flit-core)", _NOTHING, _ANYWHERE),
+    "uv-build": ("uv (uv-build)", _NOTHING, _ANYWHERE),
 }
 
 
 def check_build_system(tree: Path) -> None:
-    """Check that a project's build system is one that can be shown a target. Raises WheelworksError that names it."""
+    """Check that a project's build system is one that can be shown a target. Raises WheelworksError that names it.
+
+    Hatchling, Poetry and PDM compile by hooks, which call setuptools most often: what they make is checked later.
+    """
     for word in read_build_requirements(tree):
         match = re.match(r"\s*([A-Za-z0-9._-]+)", word)
         name = canonicalize_name(match[1]) if match else ""
         if name in _OTHER_BUILD_SYSTEMS:
-            system, instead = _OTHER_BUILD_SYSTEMS[name]
-            raise WheelworksError(f"{tree.name}: it is built by {system}, which can't be cross-built here", instead)
+            system, reason, instead = _OTHER_BUILD_SYSTEMS[name]
+            raise WheelworksError(f"{tree.name}: it is built by {system}, {reason}", instead)
 
 
 def read_settings(tree: Path) -> dict[str, Any]:

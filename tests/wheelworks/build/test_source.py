@@ -201,6 +201,32 @@ def test_a_broken_pyproject_is_reported(data: bytes, tmp_path: Path) -> None:
         source.read_build_requirements(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("requires", "backend", "expected"),
+    [  # as in argon2-cffi-bindings, contourpy, cryptography, bcrypt, jpype1 and charset-normalizer
+        ("scikit-build-core>=1.0", "scikit_build_core.build", "CMake (scikit-build-core), which can't be cross-built"),
+        ("meson-python >= 0.18.0", "mesonpy", "Meson (meson-python), which can't be cross-built here"),
+        ("maturin>=1.14.1,<2", "maturin", "Rust (maturin), which can't be cross-built here"),
+        ("setuptools-rust>=1.7.0", "setuptools.build_meta", "Rust (setuptools-rust), which can't be cross-built here"),
+        ("SIP[x]; python_version > '3'", "sipbuild.api", "SIP (sip), which can't be cross-built here"),
+        ("flit_core >=3.2,<4", "flit_core.buildapi", "Flit (flit-core), which compiles no extension modules"),
+        ("uv_build", "uv_build", "uv (uv-build), which compiles no extension modules"),
+        ("setuptools>=68,<84.3", "backend", ""),
+        ("hatchling>1.24", "hatchling.build", ""),
+        ("pdm-backend", "pdm.backend", ""),
+    ],
+)
+def test_another_build_system_is_refused_by_name(requires: str, backend: str, expected: str, tmp_path: Path) -> None:
+    text = f'[build-system]\nrequires = ["wheel", "{requires}"]\nbuild-backend = "{backend}"\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    try:
+        source.check_build_system(tmp_path)
+        found = ""
+    except WheelworksError as error:
+        found = f"{error.message}; {error.hint}"
+    assert expected in found and bool(found) is bool(expected)
+
+
 def test_git_output_isnt_taken_for_granted(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     assert source.read_commit(tmp_path) == ("", False, None), "no commit yet"
