@@ -41,8 +41,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Entry:
     """The root to enter and the program to run. ``binfmt`` is empty if this CPU runs the program itself.
 
-    If there are ``layers``, pairs (path in the root, path on the host, "" for an empty folder), the root consists of
-    these alone.
+    If there are ``layers``, pairs (path in the root, path on the host), the root consists of these alone.
     """
 
     root: str
@@ -82,9 +81,7 @@ def add_layers(root: str, layers: Sequence[Sequence[str]]) -> None:
     for name, source in layers:
         target = Path(root, name.lstrip("/"))
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not source:
-            mount("tmpfs", str(target), "tmpfs", flags=MS_RDONLY)
-        elif Path(source).is_symlink():
+        if Path(source).is_symlink():
             target.symlink_to(Path(source).readlink())
         elif Path(source).is_dir():
             target.mkdir(exist_ok=True)

@@ -22,11 +22,15 @@ from wheelworks.core.files import get_cached_folder
 from wheelworks.foreign.cpus import Cpu
 from wheelworks.foreign.namespace_init import MOUNT_POINTS
 
-LAYOUT = 3  # increase it when `_complete` changes: roots in the cache are then made again
+LAYOUT = 4  # increase it when `_complete` changes: roots in the cache are then made again
 HOST_FOLDERS = (
     *("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"),
     *("etc/ld.so.cache", "etc/ld.so.conf", "etc/ld.so.conf.d", "etc/ssl", "etc/localtime", "etc/alternatives"),
 )
+# Debian's CPythons of all versions read .pth files there. This one adds /site where PYTHONPATH is ignored (python -I).
+SITE_LINK = "usr/lib/python3/dist-packages/wheelworks.pth"
+# Libraries of GCC that manylinux lets a wheel expect of its system (PEP 600): of C++, and of unwinding and arithmetic.
+GCC_LIBRARIES = ("libstdc++6", "libgcc-s1")
 TIME_LIMIT = 600.0  # seconds
 PAUSES = (3.0, 20.0)  # seconds before the second and third try: mirrors of unstable are updated four times a day
 
@@ -48,8 +52,7 @@ class Rootfs:
     """A root file system: its folder, its Python's version ("3.11"), its CPU, the emulator's path ("" if native).
 
     ``program`` is the Python's path in it. ``layers`` has pairs (path in the root, path on the host): if there are any,
-    programs see a root that consists of these alone. Links are copied, everything else is bound read-only. In place of
-    a path on the host, "" stands for an empty folder.
+    programs see a root that consists of these alone. Links are copied, everything else is bound read-only.
     """
 
     folder: Path
@@ -67,7 +70,7 @@ class Rootfs:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The Debian suite, architecture and packages of a root; equal recipes share a root."""
+    """The Debian suite, architecture and packages of a root, CPython's first; equal recipes share a root."""
 
     suite: str
     architecture: str
@@ -84,7 +87,7 @@ def choose_recipe(cpu: Cpu, python: str) -> Recipe:
     """Return the recipe for CPython ``python`` ("3.11") on a CPU. Raises UsageError for other versions."""
     if python not in DEBIAN_SUITES:
         raise UsageError(f"Debian has no CPython {python}", f"available versions: {', '.join(DEBIAN_SUITES)}")
-    return Recipe(DEBIAN_SUITES[python], cpu.debian, (f"python{python}",))
+    return Recipe(DEBIAN_SUITES[python], cpu.debian, (f"python{python}", *GCC_LIBRARIES))
 
 
 def make_rootfs(recipe: Recipe) -> Path:
@@ -170,8 +173,8 @@ def open_users_root(folder: Path, python: str, program: str, cpu: Cpu, emulator:
 def open_host_root(python: str, program: str, cpu: Cpu) -> Rootfs:
     """Return a root that consists of this machine's programs and libraries, for one of its CPythons.
 
-    Of its settings, only those of the dynamic loader, of TLS and of the time zone are in it; the packages that are
-    installed for that CPython are not.
+    Of its settings, only those of the dynamic loader, of TLS and of the time zone are in it. A file that adds /site to
+    the path takes the place of the packages that are installed for that CPython.
     """
     interpreter = Path(program).resolve()
     prefix = interpreter.parents[1]
@@ -179,7 +182,8 @@ def open_host_root(python: str, program: str, cpu: Cpu) -> Rootfs:
     if not prefix.is_relative_to("/usr"):
         paths.append(prefix)
     layers = [(str(path), str(path)) for path in paths]
-    layers += [(str(folder), "") for folder in _list_installed_packages(python, prefix)]
+    link = get_cached_folder("site-link", _write_site_link)
+    layers += [(str(folder), str(link)) for folder in _list_installed_packages(python, prefix)]
     settings = get_cached_folder("settings", _write_settings)
     layers += [(f"/etc/{path.name}", str(path)) for path in sorted(settings.iterdir())]
     return Rootfs(Path("/"), python, cpu, "", str(interpreter), tuple(layers))
@@ -201,10 +205,17 @@ def _complete(root: Path) -> None:
     for name in MOUNT_POINTS:
         (root / name).mkdir(exist_ok=True)
     _make_links_relative(root)
+    _write_site_link((root / SITE_LINK).parent)
     (root / "etc").mkdir(exist_ok=True)
     for name in ("resolv.conf", "hostname"):  # copies of the host's
         (root / "etc" / name).unlink(missing_ok=True)
     _write_settings(root / "etc")
+
+
+def _write_site_link(folder: Path) -> None:
+    """Let CPython add /site to its path when it starts, after its own folders, unless PYTHONPATH has it already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / Path(SITE_LINK).name).write_text("/site\n")
 
 
 def _write_settings(folder: Path) -> None:

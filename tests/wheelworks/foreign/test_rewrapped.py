@@ -275,7 +275,7 @@ def run_for(path: Path, tag: str) -> dict[str, Verdict]:
 def test_native_code_sees_no_more_of_this_machine_than_it_needs(make: Maker, tmp_path: Path) -> None:
     """No home folders, no installed packages, no network; and nothing that it can write to."""
     probe = f"""
-import os, socket, sys
+import os, socket, subprocess, sys
 assert not os.path.exists({str(tmp_path)!r}), "the host's files"
 assert os.getuid() == 1000 and not os.path.exists("/etc/shadow")
 for name in ("numpy", "pytest", "pip"):
@@ -287,6 +287,8 @@ for path in ("/x", "/etc/x", "/usr/x", "/site/x", sys.prefix + "/x"):
     try: open(path, "w")
     except OSError: continue
     raise AssertionError(path)
+isolated = [sys.executable, "-Ic", "import wheelworks_workers"]
+assert subprocess.run(isolated).returncode == 0, "python -I doesn't see /site"
 """
     verdict = run(make(INTEL, CALLS_LIBRARY, {"demo/__init__.py": probe.encode()}))
     assert (verdict.outcome, verdict.checks) == ("passed", 2), verdict

@@ -19,7 +19,7 @@ from wheelworks.foreign.rootfs import (
     mmdebstrap_command,
 )
 
-RECIPE = Recipe("bookworm", "arm64", ("python3.11",))
+RECIPE = Recipe("bookworm", "arm64", ("python3.11", "libstdc++6", "libgcc-s1"))
 
 
 @pytest.fixture
@@ -110,6 +110,7 @@ def test_a_root_is_furnished_and_kept(fake_mmdebstrap: Path, own_cache: Path, tm
     fake_mmdebstrap.write_text(f"#!/bin/sh\ntar -c -C {made} .\n")
     root = make_rootfs(RECIPE)
     assert laid(own_cache) == [root] and (root / "lib/libc.so").exists() and (root / "usr/bin/python3.11").exists()
+    assert (root / "usr/lib/python3/dist-packages/wheelworks.pth").read_text() == "/site\n"
     assert not (root / "etc/resolv.conf").exists() and not (root / "dev/null").exists()
     fake_mmdebstrap.write_text("#!/bin/sh\nexit 1\n")
     assert make_rootfs(RECIPE) == root

@@ -12,13 +12,6 @@ import runpy
 import sys
 from contextlib import suppress
 
-# The sitecustomize.py of the site-packages folder, which this one hides: the next one on the path.
-for folder in sys.path:
-    file = os.path.join(folder, "sitecustomize.py")
-    if os.path.isfile(file) and not os.path.samefile(file, __file__):
-        runpy.run_path(file)
-        break
-
 with suppress(ImportError, KeyError):  # a Python that doesn't see the workers
     from wheelworks_workers import extensions  # type: ignore[import-not-found]
 
@@ -27,6 +20,7 @@ with suppress(ImportError, KeyError):  # a Python that doesn't see the workers
     extensions.record_extensions(results)
     atexit.register(extensions.record_packages, results, packages)
 
+# The sitecustomize.py of the site-packages folder, which this one hides: the next one on the path.
 own = os.path.dirname(os.path.abspath(__file__))
 others = [os.path.join(folder, "sitecustomize.py") for folder in sys.path if os.path.abspath(folder) != own]
 for path in filter(os.path.isfile, others):
