@@ -94,6 +94,7 @@ def test_a_wheel_without_metadata_is_refused(tmp_path: Path, make_wheel: WheelMa
         (["--tests", "project", "--source", "none"], "no such file or folder"),
         (["--tests", "project", "--source", str(TALLIES), "--how", "emulated"], "add --how cpython"),
         (["--test-command", "pytest"], "the tests are in the project's source"),
+        (["--time-limit", "0"], "'0' is no number of seconds above 0"),
     ],
 )
 def test_wrong_use(make_wheel: WheelMaker, tmp_path: Path, words: list[str], message: str) -> None:
