@@ -15,6 +15,7 @@ from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cached_folder, hash_file, remove_tree
 from wheelworks.core.process import run_checked
 from wheelworks.core.zig import find_zig, find_zig_cache, read_zig_version
+from wheelworks.foreign.rewrap import symbols
 
 System = Literal["windows", "macos"]
 
@@ -55,20 +56,24 @@ def list_sources(system: System) -> list[Path]:
 
 
 def compute_digest(system: System) -> str:
-    """Return a digest of all that the library depends on: sources, headers, the compiler's version and options."""
-    files = [*list_sources(system), *sorted(SOURCES.glob("*.h"))]
+    """Return a digest of all that the library depends on: sources, lists, the compiler's version and options."""
+    files = [*list_sources(system), *sorted(SOURCES.glob("*.h")), symbols.FOLDER / "shim" / symbols.LISTS[system]]
     words = [read_zig_version(), _GLIBC, *_COMPILE, *_LINK, *(f"{path.name} {hash_file(path)}" for path in files)]
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
 def _build(system: System, cpu: str, folder: Path) -> None:
-    soname, local = SONAMES[system], folder / ".zig"
-    options = ("-target", f"{cpu}-linux-gnu.{_GLIBC}", f"-DSHIM_{system.upper()}", *_COMPILE, *_LINK)
+    soname, local, made = SONAMES[system], folder / ".zig", folder / ".made"
+    made.mkdir()
+    names = "".join(f'    "{name}",\n' for name in sorted(symbols.read_same_names(system, cpu)))
+    (made / "same_names.inc").write_text(names, encoding="utf-8")
+    options = (f"-I{made}", "-target", f"{cpu}-linux-gnu.{_GLIBC}", f"-DSHIM_{system.upper()}", *_COMPILE, *_LINK)
     environment = {
         **os.environ,
         "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()),
         "ZIG_LOCAL_CACHE_DIR": str(local),
     }
-    words = [*options, f"-Wl,-soname,{soname}", *map(str, list_sources(system)), "-o", str(folder / soname)]
+    words: list[str | Path] = [*options, f"-Wl,-soname,{soname}", *list_sources(system), "-o", folder / soname]
     run_checked([find_zig(), "cc", *words], "the shim library can't be built", lines=40, env=environment)
     remove_tree(local)
+    remove_tree(made)

@@ -8,7 +8,7 @@ from pathlib import Path
 import lief
 import pytest
 from wheelworks.core.errors import WheelworksError
-from wheelworks.foreign.rewrap import shims
+from wheelworks.foreign.rewrap import shims, symbols
 
 EXPORTS = re.compile(r"EXPORT\((\w+),")
 
@@ -40,6 +40,14 @@ def test_no_function_is_both_the_shims_and_glibcs() -> None:
     names = {name for line in listed.splitlines() if not line.startswith("#") for name in line.split()}
     assert names & set(EXPORTS.findall(sources)) == set()
     assert not {name for name in names if name.startswith(("wcs", "_")) and name != "_exit"}
+
+
+def test_modules_are_looked_up_in_glibc_as_imports_are() -> None:
+    source = (shims.SOURCES / "windows_modules.c").read_text(encoding="utf-8")
+    lists = dict(re.findall(r"const (c_runtimes|system_modules)\[\] = \{(.*?)\}", source, re.DOTALL))
+    found = {name: re.findall(r'"(\w+)"', text) for name, text in lists.items()}
+    assert all(symbols.C_RUNTIMES.fullmatch(f"{name}.dll") for name in found["c_runtimes"]) and found["c_runtimes"]
+    assert not any(symbols.C_RUNTIMES.fullmatch(f"{name}.dll") for name in found["system_modules"])
 
 
 @pytest.mark.integration

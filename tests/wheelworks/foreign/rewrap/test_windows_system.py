@@ -12,7 +12,10 @@ from tests.wheelworks.foreign.rewrap.windows_modules import compile_module, rewr
 pytestmark = pytest.mark.integration
 
 HERE = Path(__file__).parent
-CASES = ("waits", "locks", "slots", "memory", "texts", "formats", "files", "times", "modules", "sockets")
+CASES = (
+    *("waits", "locks", "slots", "memory", "texts", "formats", "files", "times"),
+    *("functions", "modules", "sockets"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -224,6 +224,26 @@ CASE(times)
     DONE;
 }
 
+extern void *__imp_getenv, *__imp_qsort, *__imp_PyList_New;
+
+/* GetProcAddress finds what an import of the name is bound to, and nothing else of glibc. */
+CASE(functions)
+{
+    HMODULE runtime = GetModuleHandleW(L"ucrtbase.dll"), system = LoadLibraryW(L"ws2_32.dll");
+    HMODULE python = GetModuleHandleW(L"python3.dll"), old = GetModuleHandleA("msvcrt.dll");
+    CHECK((void *)GetProcAddress(runtime, "getenv") == __imp_getenv && __imp_getenv);
+    CHECK((void *)GetProcAddress(GetModuleHandleA("api-ms-win-crt-utility-l1-1-0.dll"), "qsort") == __imp_qsort);
+    CHECK((void *)GetProcAddress(python, "PyList_New") == __imp_PyList_New);
+    double (*hypotenuse)(double, double) = (double (*)(double, double))GetProcAddress(runtime, "hypot");
+    double (*scale)(double, int) = (double (*)(double, int))GetProcAddress(old, "ldexp");
+    CHECK(hypotenuse && hypotenuse(3, 4) == 5 && scale && scale(0.75, 3) == 6);
+    CHECK(GetProcAddress(system, "send") && !GetProcAddress(system, "hypot"));
+    CHECK(!GetProcAddress(runtime, "fork") && !GetProcAddress(runtime, "strsep") && !GetProcAddress(runtime, "dlsym"));
+    CHECK(!GetProcAddress(python, "hypot") && !GetProcAddress(python, "fork"));
+    CHECK(GetLastError() == ERROR_PROC_NOT_FOUND);
+    DONE;
+}
+
 CASE(modules)
 {
     HMODULE kernel = GetModuleHandleW(L"kernel32.dll");
@@ -272,7 +292,7 @@ CASE(sockets)
 #define METHOD(name) {#name, name, METH_NOARGS, NULL}
 static PyMethodDef methods[] = {
     METHOD(waits), METHOD(locks), METHOD(slots),   METHOD(memory),  METHOD(texts), METHOD(formats),
-    METHOD(files), METHOD(times), METHOD(modules), METHOD(sockets), {NULL},
+    METHOD(files), METHOD(times), METHOD(functions), METHOD(modules), METHOD(sockets), {NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "system", NULL, -1, methods};
 

@@ -261,7 +261,8 @@ EXPORT(dlopen, void *)(const char *path, int mode)
                             (mode & ARTLD_NODELETE ? RTLD_NODELETE : 0));
 }
 
-/* Of all that is loaded, a module may find the shim's functions and CPython's: others may differ from Apple's. */
+/* Of all that is loaded, a module may find what an import may be bound to: the shim's functions, CPython's, and those of
+   glibc that are the same. Others may differ from Apple's. */
 EXPORT(dlsym, void *)(void *handle, const char *name)
 {
     char own[256];
@@ -278,7 +279,7 @@ EXPORT(dlsym, void *)(void *handle, const char *name)
     if (found == NULL && (strncmp(name, "Py", 2) == 0 || strncmp(name, "_Py", 3) == 0)) {
         found = dlsym(RTLD_DEFAULT, name);
     }
-    return found;
+    return found ? found : find_in_glibc(name);
 }
 
 /* ---- signals: numbers differ ---- */

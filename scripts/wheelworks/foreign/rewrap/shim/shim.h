@@ -51,6 +51,8 @@ enum {
 __attribute__((noreturn, format(printf, 2, 3))) void end_unsupported(int status, const char *format, ...);
 #define fail_shim(text) end_unsupported(STATUS_SHIM_FAILED, "%s", text)
 
+void *find_in_glibc(const char *name);
+
 /* A module's va_list is a pointer to 8-byte slots: Windows' on ARM64 (registers x0 to x7 spilled below the arguments of
    the stack; https://learn.microsoft.com/cpp/build/arm64-windows-abi-conventions, "Variadic functions") and Apple's
    (https://developer.apple.com/documentation/xcode/writing-arm64-code-for-apple-platforms). A va_list of AAPCS64 whose

@@ -8,12 +8,29 @@
 
 /* ---- modules: an image's handle is its address; those of Windows are names ---- */
 
-static const char *const system_modules[] = {
-    "kernel32", "kernelbase", "ntdll", "ucrtbase", "vcruntime140", "ws2_32", "advapi32", "bcrypt", "bcryptprimitives",
+/* Those with functions of the C language (C_RUNTIMES in symbols.py, but for the C++ library), and the others. */
+static const char *const c_runtimes[] = {
+    "kernel32", "ntdll", "ucrtbase", "msvcrt", "vcruntime140", "vcruntime140_1",
 };
+static const char *const system_modules[] = {
+    "kernelbase", "ws2_32", "advapi32", "bcrypt", "bcryptprimitives",
+};
+#define RUNTIME_MODULE ((HANDLE)(uintptr_t)0x7FFC0000)
 #define SYSTEM_MODULE ((HANDLE)(uintptr_t)0x7FFB0000)
 #define PYTHON_MODULE ((HANDLE)(uintptr_t)0x7FFA0000)
 #define PROGRAM_MODULE ((HANDLE)(uintptr_t)0x7FF90000)
+
+static int
+is_listed(const char *name, const char *const *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(name, list[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+#define IS_LISTED(name, list) is_listed(name, list, sizeof(list) / sizeof(*list))
 
 /* Return the handle of a library that the shim stands for. */
 static HANDLE
@@ -28,13 +45,11 @@ find_module(const char *path)
     if (strncasecmp(name, "python3", 7) == 0) {
         return PYTHON_MODULE;
     }
-    if (strncasecmp(name, "api-ms-win-", 11) == 0) {
-        return SYSTEM_MODULE;
+    if (strncasecmp(name, "api-ms-win-crt-", 15) == 0 || IS_LISTED(name, c_runtimes)) {
+        return RUNTIME_MODULE;
     }
-    for (size_t i = 0; i < sizeof(system_modules) / sizeof(*system_modules); i++) {
-        if (strcasecmp(name, system_modules[i]) == 0) {
-            return SYSTEM_MODULE;
-        }
+    if (strncasecmp(name, "api-ms-win-", 11) == 0 || IS_LISTED(name, system_modules)) {
+        return SYSTEM_MODULE;
     }
     fail(ERROR_MOD_NOT_FOUND);
     return NULL;
@@ -66,7 +81,7 @@ EXPORT(GetModuleHandleExW, BOOL)(u32 flags, const WCHAR *name, HANDLE *to)
     return *to ? 1 : fail(ERROR_MOD_NOT_FOUND);
 }
 
-/* A function that Windows has and the shim hasn't is "not found": modules ask in this way for what may be missing. */
+/* Return a function of the shim. */
 static void *
 find_export(const char *name)
 {
@@ -80,18 +95,30 @@ find_export(const char *name)
     return library ? dlsym(library, prefixed) : NULL;
 }
 
+/* Return what CPython itself exports; other libraries of the process may have functions of any name. */
+static void *
+find_in_python(const char *name)
+{
+    Dl_info python, its;
+    void *found = dlsym(RTLD_DEFAULT, name);
+    int known = found && dladdr((void *)PyErr_Occurred, &python) && dladdr(found, &its);
+    return known && its.dli_fbase == python.dli_fbase ? found : NULL;
+}
+
+/* Find what an import of the name would be bound to (_choose_windows in symbols.py). A function that Windows has and
+   isn't here is "not found": modules ask in this way for what may be missing. */
 EXPORT(GetProcAddress, void *)(HANDLE module, const char *name)
 {
     if ((uintptr_t)name < 0x10000) { /* a number */
         fail(ERROR_PROC_NOT_FOUND);
         return NULL;
     }
-    if (module != SYSTEM_MODULE && module != PYTHON_MODULE) {
+    if (module != RUNTIME_MODULE && module != SYSTEM_MODULE && module != PYTHON_MODULE) {
         end_unsupported(STATUS_SHIM_FAILED, "GetProcAddress(\"%s\") of a module of its own", name);
     }
     void *found = find_export(name);
-    if (found == NULL && module == PYTHON_MODULE) {
-        found = dlsym(RTLD_DEFAULT, name);
+    if (found == NULL) {
+        found = module == PYTHON_MODULE ? find_in_python(name) : module == RUNTIME_MODULE ? find_in_glibc(name) : NULL;
     }
     last_error = found ? last_error : ERROR_PROC_NOT_FOUND;
     return found;
