@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import pytest
+from wheelworks.core.files import get_cache_folder
 
+from tests.wheelworks.foreign.leftovers import MARK, find_workers, list_mounts
 from tests.wheelworks.foreign.made import TAG, WheelMaker, record_row
 
 
@@ -36,6 +39,36 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "cache"
     monkeypatch.setenv("WHEELWORKS_CACHE", str(cache))
     return cache
+
+
+@pytest.fixture
+def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Check that a test leaves no mounts, binfmt_misc entries or processes on the host."""
+    monkeypatch.setenv(MARK, "1")
+    before = list_mounts()
+    yield
+    deadline = time.monotonic() + 5  # the kernel needs some time to remove namespaces
+    while (list_mounts() != before or find_workers()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert list_mounts() == before and not find_workers()
+
+
+@pytest.fixture
+def no_files_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Check that a test leaves no temporary file, and no folder of a run: these are kept apart from other tests'."""
+    shared, cache, temporary = get_cache_folder(), tmp_path / "cache", tmp_path / "temporary"
+    for name in ("roots", "shims", "libcxx", "test-dependencies", "mount-point"):
+        (shared / name).mkdir(parents=True, exist_ok=True)
+    cache.mkdir()
+    temporary.mkdir()
+    for entry in shared.iterdir():
+        if not entry.name.startswith("runs"):
+            (cache / entry.name).symlink_to(entry)
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(cache))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    yield
+    assert (cache / "runs").is_dir() and not list((cache / "runs").iterdir())
+    assert not list(temporary.iterdir())
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,10 +19,12 @@ from wheelworks.foreign.pythons import find_runtime, find_runtimes
 from wheelworks.foreign.rootfs import choose_recipe, make_rootfs
 from wheelworks.foreign.run import run_wheel
 
+from tests.wheelworks.foreign.leftovers import find_workers
 from tests.wheelworks.foreign.made import WheelMaker
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.usefixtures("nothing_left"),
     pytest.mark.skipif(
         not shutil.which("mmdebstrap") or not shutil.which("qemu-aarch64-static"),
         reason="apt-get install --no-install-recommends mmdebstrap qemu-user-static uidmap",
@@ -44,7 +46,6 @@ verdict = run_wheel(open_wheel(Path(sys.argv[1])), find_runtime("aarch64", "3.11
                     update=lambda text: print(text, flush=True))
 print(f"{verdict.outcome} | {verdict.how} | {verdict.why}")
 """
-MARK = f"WHEELWORKS_TEST_{os.getpid()}"
 # Masks like Tornado's extension. It includes no headers, because pyconfig.h is specific to one CPU.
 MASK = """
 typedef long ssize; struct method { const char *name; void *function; int kind; const char *doc; };
@@ -64,42 +65,11 @@ static struct {
 } module = {1, 0, 0, 0, 0, "bad", 0, -1, methods};
 void *PyInit_bad(void) { return PyModule_Create2(&module, 1013); }
 """
-MODULE = "void *PyInit_bad(void) { %s }"
+MODULE = "void PyErr_Clear(void); void *PyInit_bad(void) { PyErr_Clear(); %s }"
 
 
 def run(wheel: Path, python: str = "3.11", tests: str = "smoke", **options: object) -> Verdict:
     return run_wheel(open_wheel(wheel), find_runtime("aarch64", python), tests=tests, **options)  # type: ignore[arg-type]
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Check that a test leaves no mounts, binfmt_misc entries or processes on the host."""
-    monkeypatch.setenv(MARK, "1")
-    before = traces()
-    yield
-    deadline = time.monotonic() + 5  # the kernel needs some time to remove namespaces
-    while (traces() != before or worker_processes()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert traces() == before and not worker_processes()
-
-
-def traces() -> tuple[str, list[str]]:
-    binfmt = Path("/proc/sys/fs/binfmt_misc")
-    return Path("/proc/self/mounts").read_text(), sorted(map(str, binfmt.glob("*")))
-
-
-def worker_processes() -> list[str]:
-    """Return the first processes of this test's namespaces, found by the environment that they inherit."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            marked = f"{MARK}=1".encode() in (process / "environ").read_bytes()
-            words = (process / "cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if marked and "namespace_init.py" in words:
-            found.append(words)
-    return found
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.15"])
@@ -258,7 +228,7 @@ def test_an_end_in_the_middle_leaves_nothing(tornado_aarch64: Path, ending: sign
     while b" of 1517 tests" not in (tmp_path / "said").read_bytes():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
-    assert worker_processes()
+    assert find_workers()
     process.send_signal(ending)
     process.communicate(timeout=20)
     assert process.returncode in (-ending, 1, 130)

@@ -72,6 +72,12 @@ def test_a_hook_that_was_left_to_tornado() -> None:
     assert failing(seen) == "websocket: left to Tornado 7.0, a version it doesn't know"
 
 
+def test_a_death_is_the_only_finding() -> None:
+    """A dead worker has not recorded which modules it had loaded, and has not begun the tests after its last one."""
+    seen = replace(results(), collected=["a", "b"], running={"a"}, deaths=["the worker died of SIGSEGV"], modules={})
+    assert failing(seen) == "the worker died of SIGSEGV during a"
+
+
 def test_a_death_names_the_test() -> None:
     seen = results(a="passed")
     seen.collected += ["b", "c"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-import struct
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from wheelworks.core.files import get_cache_folder
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import open_wheel
 from wheelworks.foreign.pythons import Runtime, find_runtimes
 from wheelworks.foreign.run import run_wheel
 
+from tests.fixtures import commands
+from tests.wheelworks.foreign.leftovers import find_descendants, find_workers
 from tests.wheelworks.foreign.made import WheelMaker
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.usefixtures("nothing_left"),
     pytest.mark.skipif(
         not shutil.which("mmdebstrap") or not shutil.which("qemu-aarch64-static"),
         reason="apt-get install --no-install-recommends mmdebstrap qemu-user-static uidmap",
@@ -142,6 +146,7 @@ def test_a_module_and_its_bundled_library_run(kind: Kind, make: Maker) -> None:
     assert "rewrapped" in verdict.how and ("qemu" in verdict.how) == (kind is not INTEL)
 
 
+@pytest.mark.usefixtures("no_files_left")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_crash_is_a_finding_with_its_traceback(kind: Kind, make: Maker) -> None:
     verdict = run(make(kind, CRASHES))
@@ -150,12 +155,28 @@ def test_a_crash_is_a_finding_with_its_traceback(kind: Kind, make: Maker) -> Non
     assert "Fatal Python error: Segmentation fault" in verdict.findings[0] and "smoke.py" in verdict.findings[0]
 
 
+@pytest.mark.usefixtures("no_files_left")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_hang_is_a_finding_with_its_traceback(kind: Kind, make: Maker) -> None:
     verdict = run(make(kind, HANGS), limit=12.0)
     assert verdict.outcome == "failed"
     assert "the worker did not end within 12 s during import demo._c" in verdict.findings[0]
     assert "Timeout (" in verdict.findings[0] and "smoke.py" in verdict.findings[0]
+
+
+@pytest.mark.usefixtures("no_files_left")
+def test_an_interrupted_run_leaves_nothing(make: Maker) -> None:
+    """No process of the guest's either, and no manifest beside the wheel."""
+    wheel = make(MACOS, HANGS)
+    words = ("test-foreign", wheel, "--how", "cpython", "--python", "3.13")
+    process = commands.start(*words, cache=get_cache_folder())
+    commands.wait_for(lambda: any(".smoke" in words for words in find_workers().values()))
+    commands.wait_for(lambda: bool(find_descendants(set(find_workers()))))
+    guests = find_descendants(set(find_workers()))
+    ended = commands.interrupt(process, signal.SIGINT)
+    assert ended.status == 1 and "interrupted; partial output removed" in ended.err, ended
+    commands.wait_for(lambda: not any(Path(f"/proc/{guest}").exists() for guest in guests), seconds=5)
+    assert not list(wheel.parent.glob("*.json")) and not list(wheel.parent.glob("*.html"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
