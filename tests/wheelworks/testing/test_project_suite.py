@@ -25,7 +25,10 @@ PROJECT = Path(__file__).parents[2] / "projects" / "tallies"
 MODULE = "tallies._speedups"
 WHEEL = Path("tallies-1.0-cp311-abi3-linux_x86_64.whl")
 LIMIT = 120.0  # seconds
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="its extension is compiled for POSIX")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.name == "nt", reason="its extension is compiled for POSIX"),
+]
 
 Run = Callable[..., Verdict]
 
