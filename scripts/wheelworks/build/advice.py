@@ -14,6 +14,7 @@ from wheelworks.core.targets import Target
 
 _MISSING_HEADER = re.compile(r"error: '([^'\n]+)' file not found")
 _UNDEFINED = re.compile(r"undefined symbol: (\w+)")
+_MISSING_LIBRARY = re.compile(r'unable to find \w+ system library "([^"\n]+)"')
 _REDEFINED = re.compile(
     r"error: (?:redefinition of|typedef redefinition|conflicting types for)[^\n']*'(\w+)'"
     r"(?:.*\n){1,6}?.*any-windows-any/(\S+?):\d+:\d+: note: previous (?:definition|declaration)"
@@ -44,6 +45,9 @@ def advise(failure: Event, target: Target, tree: Path) -> str:
             f"Microsoft's headers don't define {redefined[1]}, but zig's are MinGW's, and their {redefined[2]} does: "
             "leave it out of the source where __MINGW32__ is defined, or build this wheel on Windows"
         )
+    if library := _MISSING_LIBRARY.search(text):
+        bring = f"--prefix {target.id}=DIR"
+        return f"lib{library[1]} is neither the system's nor the project's: bring it as a static library, {bring}"
     if undefined := _UNDEFINED.findall(text):
         return _advise_symbol(undefined, tree)
     return ""
