@@ -61,6 +61,8 @@ def sessions() -> str:
 def _for_others(name: str) -> str:
     if name in COMMANDS and name not in OWN:
         return f"[`wheelworks {name}`](options.md#{name})"
+    if name == "test-native":
+        return f"[`wheelworks {name} --source`](options.md#{name})"
     return "this repository only"
 
 

@@ -31,6 +31,7 @@ again to the same bytes, on one machine.
 
 commands for any project: {", ".join(name for name in COMMANDS if name not in OWN)}
 commands for tornado-speedups, in its repository: {", ".join(OWN)}
+(test-native --source runs any project's own tests)
 
 wheelworks COMMAND --help explains a command; wheelworks --version prints the version.
 """
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(number, process.handle_interrupt)
     process.watch_parent()
     try:
-        _check_checkout(argv[0])
+        _check_checkout(argv)
         return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
     except WheelworksError as error:
         console.print_error(error.message, error.hint)
@@ -68,8 +69,10 @@ def program() -> int:
     return main(sys.argv[1:])
 
 
-def _check_checkout(command: str) -> None:
-    if command in OWN and not (CHECKOUT / "src" / "tornado_speedups").is_dir():
+def _check_checkout(argv: Sequence[str]) -> None:
+    command = argv[0]
+    any_project = command == "test-native" and any(word.startswith("--source") for word in argv)
+    if command in OWN and not any_project and not (CHECKOUT / "src" / "tornado_speedups").is_dir():
         raise UsageError(
             f"{command} belongs to the repository of tornado-speedups: its tests and tools aren't installed with it",
             "run it in a checkout of that repository: nox -s " + command,

@@ -95,8 +95,18 @@ def test_a_command_of_this_repository_says_so_elsewhere(
 ) -> None:
     monkeypatch.setattr(program, "CHECKOUT", tmp_path)
     with pytest.raises(UsageError, match=f"{command} belongs to the repository of tornado-speedups") as told:
-        program._check_checkout(command)
+        program._check_checkout([command])
     assert f"nox -s {command}" in told.value.hint
+
+
+@pytest.mark.parametrize("words", [["--source", "."], ["x.whl", "--source=x.tar.gz"]])
+def test_the_tests_of_any_project_run_elsewhere(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(program, "CHECKOUT", tmp_path)
+    program._check_checkout(["test-native", *words])
+    with pytest.raises(UsageError):
+        program._check_checkout(["release", *words])
 
 
 @pytest.mark.parametrize(

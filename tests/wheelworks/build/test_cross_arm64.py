@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import lief
 import pytest
 from abi3info.models import PyVersion, Symbol
 from packaging.utils import parse_wheel_filename
+from wheelworks.core.files import get_cache_folder
 
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
@@ -192,3 +194,24 @@ def test_one_target_joins_the_others_in_the_manifest(tmp_path: Path, wheelworks_
         MACOS,
         WINDOWS,
     ]
+
+
+@pytest.mark.skipif(
+    not shutil.which("mmdebstrap") or not shutil.which("qemu-aarch64-static"),
+    reason="apt-get install --no-install-recommends mmdebstrap qemu-user-static uidmap",
+)
+def test_a_real_cpython_runs_what_the_emulated_cpu_cannot(tmp_path: Path) -> None:
+    """The user's cache has the CPython's root."""
+    before = "static int execute(PyObject *module) { return PyEval_GetBuiltins() ? 0 : -1; }"
+    source = projects.module(before=before).replace("slots[] = {", "slots[] = {{Py_mod_exec, execute}, ")
+    project, out = projects.sample(tmp_path / "project", source), tmp_path / "out"
+    words = ("cross-arm64", project, "--target", "win_arm64", "--out", out)
+    ended = wheelworks(*words, cache=get_cache_folder(), seconds=600)
+    assert ended.status == 0, ended.err
+    [wheel] = json.loads((out / "manifest.json").read_text())["wheels"]
+    emulated, real = wheel["runs"]
+    assert (emulated["how"][:12], emulated["outcome"]) == ("emulated CPU", "unsupported")
+    assert "PyEval_GetBuiltins" in emulated["why"]
+    assert "for arm64, code of Windows rewrapped under qemu" in real["how"]
+    assert (real["outcome"], real["checks"]) == ("passed", 1), real
+    assert "a real CPython, rewrapped, 1 check" in (out / "report.html").read_text(encoding="utf-8")
