@@ -58,8 +58,8 @@ def test_each_target_gets_its_own_library(tmp_path: Path, wheelworks_cache: Path
         for word in ("--prefix", f"{name}={build_library(tmp_path / name, name, wheelworks_cache)}")
     ]
     chosen = [word for name in TARGETS for word in ("--target", name)]
-    command = ("cross-arm64", "--no-run", project, "--out", tmp_path / "out", *chosen)
-    ended = wheelworks(*command, *brought, cache=wheelworks_cache, seconds=300)
+    command = ("cross-arm64", "--no-run", project, "--out", tmp_path / "out")
+    ended = wheelworks(*command, *chosen, *brought, cache=wheelworks_cache, seconds=300)
     assert ended.status == 0, ended.err
     wheels = sorted((tmp_path / "out").glob("*.whl"))
     found = [re.findall(rb"built for (\w+)", b"".join(read_files(wheel).values())) for wheel in wheels]
