@@ -49,7 +49,9 @@ EXPORT(ffi_closure_alloc, void *)(size_t size, void **code)
 EXPORT(ffi_closure_free, void)(AppleClosure *closure)
 {
     void (*give_back)(void *) = find_libffi("ffi_closure_free");
-    give_back(closure->real);
+    if (closure != NULL) {
+        give_back(closure->real);
+    }
     free(closure);
 }
 
