@@ -155,7 +155,19 @@ def test_a_thread_is_told_by_its_register_in_every_dialect(language: str, dialec
     """Python.h without the GIL calls __getReg on Windows, which clang knows only in Microsoft's C."""
     source, made = tmp_path / "a.c", tmp_path / "a.o"
     source.write_text(f'#define Py_GIL_DISABLED 1\n#include "{PYCONFIG}"\n' + THREAD)
-    flags = ["-target", "aarch64-windows-gnu", "-O2", "-g0", "-x", language, *dialect, "-c", source, "-o", made]
+    flags = [
+        "-target",
+        "aarch64-windows-gnu",
+        "-O2",
+        "-g0",
+        "-x",
+        language,
+        *dialect,
+        "-c",
+        str(source),
+        "-o",
+        str(made),
+    ]
     environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(tmp_path / "zig")}
     subprocess.run([zig.find_zig(), "cc", *flags], check=True, env=environment)
     parsed = lief.COFF.parse(made)
