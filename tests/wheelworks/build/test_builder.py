@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from wheelworks.build import builder
+from wheelworks.build.plan import BuildTask
 from wheelworks.core import targets
+from wheelworks.core.errors import WheelworksError
 from wheelworks.core.manifest import Fingerprint, WheelRecord
 
 from tests.wheelworks.manifests import wheel
@@ -86,3 +90,20 @@ def test_what_builds_is_one_of_the_inputs(
     before = hash_suite()
     (tmp_path / file).write_text("another")
     assert (hash_suite() != before) is another
+
+
+def test_an_error_is_of_a_target_that_was_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first target of a family is always built, to learn whether its binary needs libc."""
+
+    def fail(*arguments: Any) -> None:
+        raise WheelworksError(f"{arguments[2].id}: link failed")
+
+    monkeypatch.setattr(builder, "build_wheel", fail)
+    monkeypatch.setattr(builder, "compute_fingerprint", lambda *_: FINGERPRINT)
+    context: Any = SimpleNamespace(out=tmp_path, work=tmp_path)
+    context.select_abi = lambda _: context
+    glibc, musl = S390X
+    for requested, named in (((glibc,), glibc), ((musl,), musl), ((glibc, musl), glibc)):
+        task = BuildTask(requested, targets.get_build_abi(), S390X)
+        [result] = builder.run_tasks(context, [task], lambda _: None)
+        assert isinstance(result, builder.Failed) and str(result.error) == f"{named.id}: link failed"

@@ -198,7 +198,7 @@ static long ask(void) { return 0; }
 """
 
 
-@pytest.mark.parametrize("target", ["win_arm64", "win32"])
+@pytest.mark.parametrize("target", ["win_arm64", pytest.param("win32", marks=pytest.mark.release)])
 def test_a_library_that_the_source_names_is_linked(target: str, tmp_path: Path, wheelworks_cache: Path) -> None:
     source = projects.module("return PyLong_FromLong(ask());", PRAGMA)
     ended, _ = build(tmp_path, wheelworks_cache, projects.setup(), "--target", target, **{"sample.c": source})
