@@ -46,8 +46,8 @@ def advise(failure: Event, target: Target, tree: Path) -> str:
             "leave it out of the source where __MINGW32__ is defined, or build this wheel on Windows"
         )
     if library := _MISSING_LIBRARY.search(text):
-        bring = f"--prefix {target.id}=DIR"
-        return f"lib{library[1]} is neither the system's nor the project's: bring it as a static library, {bring}"
+        bring = f"(--show-compiler {target.id} prints the compiler), --prefix {target.id}=DIR"
+        return f"lib{library[1]} is neither the system's nor the project's: bring it as a static library {bring}"
     if undefined := _UNDEFINED.findall(text):
         return _advise_symbol(undefined, tree)
     return ""
@@ -55,7 +55,8 @@ def advise(failure: Event, target: Target, tree: Path) -> str:
 
 def _advise_header(name: str, target: Target) -> str:
     if target.os == "macos" and _OF_THE_MACOS_SDK.fullmatch(name):
-        return f"{name} belongs to the macOS SDK, which zig doesn't bring: build this wheel on a Mac"
+        bring = f"or bring the header: --prefix {target.id}=DIR"
+        return f"{name} belongs to the macOS SDK, which zig doesn't have: build this wheel on a Mac, {bring}"
     return ""
 
 

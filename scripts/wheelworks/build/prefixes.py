@@ -25,7 +25,6 @@ from wheelworks.core.zig import find_zig, find_zig_cache
 
 _FORMATS = {"linux": "ELF", "macos": "Mach-O", "windows": "COFF"}
 _MISSING_HEADER = re.compile(r"error: '([^'\n]+)' file not found")
-_MISSING_LIBRARY = re.compile(r"unable to find (?:\w+ )?system library ['\"]([^'\"\n]+)['\"]")
 _UNDEFINED = re.compile(r"undefined symbol: (\w+)$", re.MULTILINE)
 _LAYOUT_HINT = "name the folder that `make install` fills: its headers are in include/, its libraries in lib/ or lib64/"
 
@@ -97,14 +96,12 @@ def make_variables(prefixes: Sequence[Prefix]) -> dict[str, str]:
 
 
 def suggest_prefix(error: str, target: Target, tree: Path) -> str:
-    """Return the hint to bring a library, if the compiler or linker missed a part of one; "" if it isn't a library's.
+    """Return the hint to bring a library, if a header or a symbol of one is missing; "" if it isn't a library's.
 
     A header of the source ``tree`` isn't, nor one of another system, nor a symbol of CPython or the compiler.
     """
     if (header := _MISSING_HEADER.search(error)) and not _is_known_header(header[1], tree):
         return _format_suggestion(header[1], target)
-    if library := _MISSING_LIBRARY.search(error):
-        return _format_suggestion(f"lib{library[1]}", target)
     symbols = (name.removeprefix("_" * (target.os == "macos")) for name in _UNDEFINED.findall(error))
     symbol = next((name for name in symbols if not name.startswith(("Py", "_"))), "")
     return f"{_format_suggestion(symbol, target)}; its name belongs in the extension's `libraries`" if symbol else ""

@@ -17,7 +17,7 @@ from tests.fixtures.wheels import read_files
 pytestmark = pytest.mark.integration
 
 PAGE = ROOT / "docs/howto/bring-a-library.md"
-TARGETS = ("win_arm64", "macosx_11_0_arm64", "manylinux_2_17_aarch64")
+TARGETS = ("win_arm64", "manylinux_2_17_aarch64")
 SETUP = """\
 import os
 from setuptools import Extension, setup
@@ -68,22 +68,12 @@ def test_each_target_gets_its_own_library(tmp_path: Path, wheelworks_cache: Path
     )
 
 
-@pytest.mark.parametrize(
-    ("setup", "what"),
-    [(projects.setup(), "third.h"), (projects.setup(projects.LIMITED + ', libraries=["third"]'), "libthird")],
-    ids=["a header", "a library"],
-)
-def test_what_is_missing_is_suggested(setup: str, what: str, tmp_path: Path, wheelworks_cache: Path) -> None:
-    source = SOURCE if what == "third.h" else projects.module()
-    source = source.replace("PyLong_FromLong(1)", "PyLong_FromLong((long)strtol)").replace(
-        "#include <P", "#include <stdlib.h>\n#include <P"
-    )
-    project = projects.sample(tmp_path / "p", source, setup)
-    words = ("--target", "manylinux_2_17_aarch64", "--out", tmp_path / "out")
-    ended = wheelworks("cross-arm64", "--no-run", project, *words, cache=wheelworks_cache, seconds=300)
+def test_a_header_that_is_missing_is_suggested(tmp_path: Path, wheelworks_cache: Path) -> None:
+    words = (projects.sample(tmp_path / "p", SOURCE), "--target", "win_arm64", "--out", tmp_path / "out")
+    ended = wheelworks("cross-arm64", "--no-run", *words, cache=wheelworks_cache)
     said = " ".join(ended.err.split())
-    assert ended.status == 1 and f"hint: if {what} belongs to a C library of others" in said
-    assert "--prefix manylinux_2_17_aarch64=DIR" in said
+    assert ended.status == 1 and "hint: if third.h belongs to a C library of others" in said
+    assert "--prefix win_arm64=DIR" in said
 
 
 @pytest.mark.release
