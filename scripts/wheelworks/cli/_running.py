@@ -20,13 +20,14 @@ from wheelworks.core.wheel import DamagedWheel, Wheel, WheelName, open_wheel, pa
 from wheelworks.emulator.extension import read_extensions
 from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_emulated, is_own_package, run_package_tests, smoke_test
 from wheelworks.foreign.pythons import Runtime, check_versions, explain_lack, find_runtimes
+from wheelworks.testing.project import ProjectOptions
 
 Engine = Literal["emulated", "cpython"]
 How = Literal["any", "emulated", "cpython", "all"]
 Tests = Literal["smoke", "package", "tornado", "project"]
 Update = Callable[[str, str], None]
 
-NEED_CPYTHON: tuple[Tests, ...] = ("tornado",)
+NEED_CPYTHON: tuple[Tests, ...] = ("tornado", "project")
 UNREAD = "unpacking"  # how a wheel was not run that can't be read
 NOT_RUN = "CPython"  # how a wheel was not run for which there is no CPython
 
@@ -44,6 +45,7 @@ class Options:
     tests: Tests = "smoke"
     pythons: tuple[str, ...] = ()
     roots: tuple[Path, ...] = ()
+    project: ProjectOptions | None = None
     oldest: bool = False
     time_limit: float | None = None
 
@@ -72,6 +74,8 @@ def check_options(wheels: Sequence[Path], options: Options) -> None:
             raise UsageError(f"{wheel.name}: --tests package runs the tests of {DISTRIBUTION}", "use --tests smoke")
     if options.how == "emulated" and options.tests in NEED_CPYTHON:
         raise UsageError(f"--tests {options.tests} needs a whole CPython", "leave --how out, or add --how cpython")
+    if (options.tests == "project") != (options.project is not None):
+        raise UsageError("--tests project runs the tests of a source", "name it: --tests project --source SDIST")
     check_versions(options.pythons, options.roots)
 
 
@@ -146,7 +150,7 @@ def _run_under_cpythons(wheel: Wheel, options: Options, update: Update) -> list[
     elif found := options.find_runtimes(wheel.name):
         return [_run_under(wheel, runtime, options, update) for runtime in found]
     else:
-        why = explain_lack(wheel.name, options.pythons)
+        why = explain_lack(wheel.name, options.pythons, options.roots)
     return [Verdict(wheel.path.name, NOT_RUN, "unsupported", why=why)]
 
 

@@ -31,16 +31,19 @@ engines:
   cpython   a real CPython of the wheel's version and CPU under qemu: Debian's
             {VERSIONS}, or one of --root, such as 3.12 or 3.14t.
             Binaries for Windows ARM64 and macOS are rewrapped for it as Linux
-            libraries, their instructions unchanged; macOS x86-64 code runs in a
-            CPython of this machine, without qemu
+            libraries, their instructions unchanged but for those that use
+            Windows' thread register; macOS x86-64 code runs in a CPython of this
+            machine, without qemu
   any       the emulated CPU, then a real CPython for what it can't run
   all       both
 
-Neither engine proves that the loader of Windows or macOS accepts a file, nor what their own C libraries do with it. For
-Linux, a real CPython proves both. Windows x86-64 and x86 have the emulated CPU alone. Verdicts are "passed", "failed"
-(with the evidence against the wheel) and "unsupported" (a limit of this suite, which is named); they are written to a
-manifest.json beside the wheels. Wheels that no engine here can run fail the command only when named alone.
-Pure wheels have nothing to run.
+Neither engine proves that the loader of Windows or macOS accepts a file, nor what their own C libraries do with it.
+For Linux, a real CPython proves both. It runs code of Windows on an ARMv8.0 CPU, and that of macOS without pointer
+authentication. Windows x86-64 and x86 have the emulated CPU alone. Verdicts are "passed", "failed" (with the evidence
+against the wheel) and "unsupported" (a limit of this suite, which is named); they are written to the manifest.json
+beside the wheels, if there is one. Wheels that no engine here can run fail the command only when named alone. Pure
+wheels have nothing to run.
+
 Exit status: 0, 1 (a wheel failed, or wasn't run by an engine that could run it), 2 (wrong use)."""
 
 

@@ -192,7 +192,7 @@ def explain_mismatch(name: WheelName, runtime: Runtime) -> str:
     return ""
 
 
-def explain_lack(name: WheelName, pythons: Sequence[str] = ()) -> str:
+def explain_lack(name: WheelName, pythons: Sequence[str] = (), roots: Sequence[Path] = ()) -> str:
     """Return why there is no CPython (of the versions ``pythons``) for a wheel here, and how to give one."""
     platforms = find_platforms(name)
     if not platforms:
@@ -201,6 +201,9 @@ def explain_lack(name: WheelName, pythons: Sequence[str] = ()) -> str:
         return f"it is for {_join_abis(name.tags)}, not for CPython {' or '.join(pythons)}"
     python = pythons[0] if pythons else _name_version(name)
     lack = f"{_explain_lack(python)} for {', '.join(cpu.debian for _, cpu in platforms)}"
+    if roots:
+        had = [f"{version} for {cpu.debian}" for root in roots for cpu, version, _ in read_root(root)]
+        return f"{lack}, and --root has CPython {', '.join(had)}"
     return f"{lack}; {ROOT_HINT.format(version=python)}"
 
 

@@ -38,6 +38,11 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
+def test_a_root_without_the_version_is_described(root: Path) -> None:
+    said = explain_lack(parse_wheel_name("demo-1.0-cp310-cp310-win_arm64.whl"), (), [root])
+    assert said.startswith("Debian has no CPython 3.10 for arm64, and --root has CPython 3.")
+
+
 @pytest.mark.parametrize(
     ("tags", "chosen"),
     [
