@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import stat
 import subprocess
 import sys
 import warnings
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.tags import Tag, parse_tag
@@ -219,3 +222,21 @@ def test_twine_renders_a_description_exactly_if_the_audit_does(
     path = made.wheel(tmp_path_factory.mktemp("twine"), **{f"{made.INFO}/METADATA": text.encode()})
     _, renders = check._check_file(str(path), check._WarningStream())
     assert renders == (not list(upload.check_metadata(text.encode(), "")))
+
+
+@pytest.mark.integration
+def test_pip_and_uv_ignore_the_modes_that_are_a_warning(tmp_path: Path) -> None:
+    modes = {"sample/a.py": 0o600, "sample/b.py": 0o666, "sample/c.py": 0o4755}
+    good, path = made.wheel(tmp_path, **dict.fromkeys(modes, b"")), tmp_path / "bad" / made.NAME
+    path.parent.mkdir()
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(path, "w") as new:
+        for info in old.infolist():
+            if mode := modes.get(info.filename):
+                info.external_attr = (stat.S_IFREG | mode) << 16
+            new.writestr(info, old.read(info))
+    assert {(one.code, one.severity) for one in inspect_wheel(path).findings} == {("W007", "warning")}
+    for tool in ([sys.executable, "-m", "pip"], [uv.find_uv_bin(), "pip"]):
+        to = tmp_path / Path(tool[0]).name
+        command = [*tool, "install", "--quiet", "--no-index", "--no-deps", "--target", to, path]
+        subprocess.run(command, check=True, umask=0o022)
+        assert {stat.S_IMODE((to / name).stat().st_mode) for name in modes} <= {0o644, 0o755}
