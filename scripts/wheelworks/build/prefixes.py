@@ -24,6 +24,7 @@ from wheelworks.core.targets import Target, find_target
 from wheelworks.core.zig import find_zig, find_zig_cache
 
 _FORMATS = {"linux": "ELF", "macos": "Mach-O", "windows": "COFF"}
+_SYSTEMS = {"ELF": "Linux", "Mach-O": "macOS", "COFF": "Windows"}
 _MISSING_HEADER = re.compile(r"error: '([^'\n]+)' file not found")
 _UNDEFINED = re.compile(r"undefined symbol: (\w+)$", re.MULTILINE)
 _LAYOUT_HINT = "name the folder that `make install` fills: its headers are in include/, its libraries in lib/ or lib64/"
@@ -161,8 +162,14 @@ def _check_library(what: str, library: Path, target: Target) -> None:
         raise UsageError(f"{what}: {error.message}", error.hint or _format_hint(target)) from None
     wanted = (_FORMATS[target.os], target.cpu)
     if others := sorted(kinds - {wanted}):
-        (form, cpu), (right, own) = others[0], wanted
-        raise UsageError(f"{what} has code for {cpu} ({form}), not for {own} ({right})", _format_hint(target))
+        raise UsageError(
+            f"{what} has code for {_describe(others[0])}, not for {_describe(wanted)}", _format_hint(target)
+        )
+
+
+def _describe(kind: tuple[str, str]) -> str:
+    form, cpu = kind
+    return f"{_SYSTEMS[form]} on {cpu} ({form})"
 
 
 def _format_hint(target: Target) -> str:

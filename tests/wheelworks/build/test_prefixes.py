@@ -90,10 +90,22 @@ def test_a_wrong_word_is_explained(word: str, message: str, hint: str, tmp_path:
 @pytest.mark.parametrize(
     ("target", "library", "message"),
     [
-        ("win_arm64", archive(ELF_X86_64), "has code for x86_64 (ELF), not for aarch64 (COFF)"),
-        ("win_arm64", archive(COFF_ARM64, COFF_X86_64), "has code for x86_64 (COFF), not for aarch64 (COFF)"),
-        ("macosx_10_9_x86_64", archive(MACHO_ARM64), "has code for aarch64 (Mach-O), not for x86_64 (Mach-O)"),
-        ("manylinux_2_17_x86_64", archive(ELF_S390X), "has code for s390x (ELF), not for x86_64 (ELF)"),
+        ("win_arm64", archive(ELF_X86_64), "has code for Linux on x86_64 (ELF), not for Windows on aarch64 (COFF)"),
+        (
+            "win_arm64",
+            archive(COFF_ARM64, COFF_X86_64),
+            "has code for Windows on x86_64 (COFF), not for Windows on aarch64 (COFF)",
+        ),
+        (
+            "macosx_10_9_x86_64",
+            archive(MACHO_ARM64),
+            "has code for macOS on aarch64 (Mach-O), not for macOS on x86_64 (Mach-O)",
+        ),
+        (
+            "manylinux_2_17_x86_64",
+            archive(ELF_S390X),
+            "has code for Linux on s390x (ELF), not for Linux on x86_64 (ELF)",
+        ),
         ("win_arm64", archive(b"BC\xc0\xde"), "LLVM's intermediate code"),
         ("win_arm64", archive(b"\0\0\xff\xff\0\0\x64\xaa"), "import library of a DLL"),
         ("win_arm64", b"!<thin>\n", "a thin library"),
