@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from wheelworks.build import cpu_options, msvc, windows_names
+from wheelworks.build import cpu_options, linker_options, msvc, windows_names
 
 OBJECT_SUFFIXES = (".o", ".obj", ".a")
 SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".s", ".S", ".m", ".mm")
@@ -41,6 +41,7 @@ _SHARED = ("-shared", "-bundle", "-dynamiclib")
 _NOT_LINKING = ("-c", "-S", "-E", "-M", "-MM", "-fsyntax-only")
 _REPLACED_WHEN_LINKING = re.compile(
     r"-shared|-bundle|-dynamiclib|-undefined$|-install_name$|-Wl,-undefined,.*|-s|-pthread"
+    r"|-static|-static-libgcc|-static-libstdc\+\+|-pie"  # zig would make an archive; its own libraries are static
 )
 
 
@@ -132,12 +133,21 @@ def parse_arguments(words: Sequence[str], settings: DriverSettings) -> Invocatio
     for argument in iter_arguments(words):
         if parsed.shared and _REPLACED_WHEN_LINKING.fullmatch(argument[0]):
             continue  # link_command adds the target's own
+        if parsed.shared and argument[0].startswith("-Wl,"):
+            _add_linker_options(argument[0], parsed)
+            continue
         translated = msvc.translate(argument, is_file=_is_file) if settings.os == "windows" else argument
         if translated is None or _describes_host(translated, settings):
             parsed.dropped.append(" ".join(argument))
         elif cpu := cpu_options.translate(translated[0], settings.cpu, settings.model):
             _add_argument((cpu, *translated[1:]), parsed)
     return parsed
+
+
+def _add_linker_options(word: str, parsed: Invocation) -> None:
+    kept, left_out = linker_options.split(word)
+    parsed.flags += [kept] if kept else []
+    parsed.dropped += [left_out] if left_out else []
 
 
 def _is_file(word: str) -> bool:
@@ -177,6 +187,8 @@ def _describes_host(argument: tuple[str, ...], settings: DriverSettings) -> bool
 def explain_dropped(words: str) -> str:
     """Return why an argument, with its value after a blank, was left out."""
     name = words.split(" ")[0]
+    if name.startswith("-Wl,"):
+        return linker_options.REASON
     reasons = [reason for pattern, reason in _LEFT_OUT.items() if pattern.fullmatch(name)]
     if not reasons and not name.startswith(_FOLDER_FLAGS):
         reasons = ["it is an option of Microsoft's compiler that has no meaning for clang"]
