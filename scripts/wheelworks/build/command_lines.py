@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from wheelworks.build import cpu_options
 from wheelworks.build.arguments import DriverSettings, Invocation
 from wheelworks.build.objects import Symbols
 
@@ -67,6 +68,7 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         *(_AS_MSVC if settings.os == "windows" else ()),
         *(("-fms-extensions",) if settings.ms_extensions else ()),
         f"-I{settings.include}",
+        *cpu_options.list_included(parsed.flags, settings.cpu),
         *parsed.flags,
         *(f"-I{folder}" for folder in settings.prefix_include),  # as CPATH: after the project's own, before libc's
         *(["-idirafter", settings.forwarders] if settings.forwarders else []),

@@ -8,6 +8,7 @@ or for all files. What zig doesn't know, it refuses by name.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _X86_NAMES = {"core-avx2": "haswell", "core-avx-i": "ivybridge", "corei7": "nehalem", "corei7-avx": "sandybridge"}
 # Extensions of -march on ARM, where zig's feature has another name.
@@ -26,6 +27,8 @@ _ARM_FEATURES = {
     "crypto-neon-fp-armv8": "crypto+neon+fp_armv8",
     "neon-fp-armv8": "neon+fp_armv8",
 }
+# What GCC's options on x86 include for clang, too, but not beside zig's own list, which turns each feature off by name.
+_INCLUDED = {"-mpopcnt": re.compile(r"-m(sse4|sse4\.2|avx.*)"), "-mxsave": re.compile(r"-mavx.*")}
 _ARM_VERSION = re.compile(r"armv(?P<major>\d+)(?:\.(?P<minor>\d))?(?:-[arm]|[a-z]*)")
 
 
@@ -45,6 +48,13 @@ def translate(word: str, cpu: str, model: str) -> str | None:
     else:
         chosen = re.sub("^power", "pwr", name) if not name.startswith("rv") else model
     return None if chosen == model else f"-mcpu={chosen}"
+
+
+def list_included(flags: Sequence[str], cpu: str) -> list[str]:
+    """Return the options that ``flags`` include without saying so; they come first, so that ``-mno-popcnt`` wins."""
+    if cpu not in ("x86", "x86_64"):
+        return []
+    return [option for option, pattern in _INCLUDED.items() if any(pattern.fullmatch(flag) for flag in flags)]
 
 
 def _translate_arm(option: str, name: str, features: list[str], model: str) -> str:

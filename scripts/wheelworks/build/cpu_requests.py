@@ -54,15 +54,19 @@ def write_translation(source: str, cpu: str, into: Path) -> str:
 def translate(text: bytes, source: str, cpu: str) -> bytes:
     """Return a source's text with its requests in clang's form; its lines and ``__FILE__`` stay those of ``source``.
 
-    The whole file becomes one scope, which clang wants closed at its end.
+    With a pragma the whole file becomes one scope, which clang wants closed at its end.
     """
+    body = text
     if cpu in ("x86", "x86_64"):
-        text = _ATTRIBUTE.sub(lambda found: found["start"] + _complete(found["features"], cpu) + b'"', text)
-    if not any(found["what"] == b"target" for found in _PRAGMA.finditer(text)):
+        body = _ATTRIBUTE.sub(lambda found: found["start"] + _complete(found["features"], cpu) + b'"', body)
+    before, after = [], []
+    if any(found["what"] == b"target" for found in _PRAGMA.finditer(body)):
+        body = _PRAGMA.sub(lambda found: _translate_pragma(found["what"], found["rest"], cpu) or found[0], body)
+        before, after = [_PUSH], [_POP, b""]
+    if body == text:
         return text
     name = source.replace("\\", "/").replace('"', '\\"').encode()
-    body = _PRAGMA.sub(lambda found: _translate_pragma(found["what"], found["rest"], cpu) or found[0], text)
-    return b"\n".join([_PUSH, b'#line 1 "%s"' % name, body, _POP, b""])
+    return b"\n".join([*before, b'#line 1 "%s"' % name, body, *after])
 
 
 def _translate_pragma(what: bytes, rest: bytes, cpu: str) -> bytes:

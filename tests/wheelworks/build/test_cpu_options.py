@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from wheelworks.build import cpu_options
+from wheelworks.build import arguments, command_lines, cpu_options
+
+from tests.fixtures.settings import settings
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,24 @@ from wheelworks.build import cpu_options
 )
 def test_gccs_options_for_a_cpu(cpu: str, word: str, expected: str | None) -> None:
     assert cpu_options.translate(word, cpu, "baseline") == expected
+
+
+@pytest.mark.parametrize(
+    ("cpu", "flags", "expected"),
+    [
+        ("x86_64", ["-O2", "-msse4.2"], ["-mpopcnt"]),
+        ("x86", ["-mavx2"], ["-mpopcnt", "-mxsave"]),
+        ("x86_64", ["-msse4.1", "-mno-avx"], []),
+        ("aarch64", ["-msse4.2"], []),
+    ],
+)
+def test_an_option_includes_what_it_does_for_gcc(cpu: str, flags: list[str], expected: list[str]) -> None:
+    assert cpu_options.list_included(flags, cpu) == expected
+
+
+def test_what_is_included_can_be_turned_off() -> None:
+    """The last of two options wins."""
+    made = settings("manylinux_2_17_x86_64")
+    parsed = arguments.parse_arguments(["-c", "-msse4.2", "-mno-popcnt", "a.c"], made)
+    command = command_lines.compile_command(parsed, made)
+    assert command.index("-mpopcnt") < command.index("-msse4.2") < command.index("-mno-popcnt")

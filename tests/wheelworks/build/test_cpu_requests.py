@@ -25,6 +25,7 @@ unsigned with_crc(unsigned crc, NUMBER data) { return __crc32cd(crc, data); }
 const char *file(void) { return __FILE__; }
 """
 X86 = """\
+const char *file(void) { return __FILE__; }
 #define ATTRIBUTE __attribute__ ((target("sse4.2")))
 ATTRIBUTE unsigned with_crc(unsigned crc, unsigned char data) { return __builtin_ia32_crc32qi(crc, data); }
 """
@@ -63,7 +64,8 @@ def test_a_pragma_becomes_clangs(cpu: str, line: str, expected: str) -> None:
 )
 def test_an_attribute_names_what_it_includes(cpu: str, text: str, expected: str | None) -> None:
     wanted = expected or '__attribute__((hot, __target__ ("avx2,crc32,popcnt,xsave")))'
-    assert cpu_requests.translate(text.encode(), "a.c", cpu).decode() == wanted
+    line = '#line 1 "a.c"\n' if wanted != text else ""
+    assert cpu_requests.translate(text.encode(), "a.c", cpu).decode() == line + wanted
 
 
 def compile_source(folder: Path, target: str, text: str) -> tuple[int, bytes]:
@@ -96,7 +98,7 @@ def test_a_feature_is_had_by_its_functions_alone(
     monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(find_zig_cache()))
     status, made = compile_source(tmp_path, target, text)
     assert status == 0, capfd.readouterr().err
-    assert b"src/a.c" in made or "__FILE__" not in text
+    assert re.search(rb"src[/\\]a\.c", made) and b"translated" not in made
     status, _ = compile_source(tmp_path, target, text + WITHOUT.format(name="without", intrinsic=intrinsic))
     assert status == 1
     found = capfd.readouterr().err
