@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <dispatch/dispatch.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <os/lock.h>
@@ -516,6 +517,19 @@ CASE(right_node_type) { return PyType_FromSpec(&right_spec); }
 CASE(wrong_node_type) { return PyType_FromSpec(&wrong_spec); }
 CASE(count_freed) { return PyLong_FromLong(freed); }
 
+/* ---- functions by name: those that an import may be bound to, and no others of glibc ---- */
+
+static PyObject *
+look_up(const char *name)
+{
+    double (*scale)(double, int) = (double (*)(double, int))dlsym(RTLD_DEFAULT, name);
+    int python = dlsym(RTLD_DEFAULT, "PyList_New") != NULL, other = dlsym(RTLD_DEFAULT, "gnu_get_libc_version") != NULL;
+    return Py_BuildValue("(dii)", scale ? scale(0.75, 3) : 0.0, python, other);
+}
+
+CASE(right_dlsym) { return look_up("ldexp"); }
+CASE(wrong_dlsym) { return look_up("_ldexp"); } /* its name in symbol tables */
+
 #define BOTH(name, flags) {"right_" #name, right_##name, flags}, {"wrong_" #name, wrong_##name, flags}
 static PyMethodDef methods[] = {
     BOTH(parse, METH_VARARGS),      BOTH(build, METH_NOARGS),   BOTH(format, METH_NOARGS),
@@ -525,7 +539,7 @@ static PyMethodDef methods[] = {
     BOTH(constructor, METH_NOARGS), BOTH(capsule, METH_NOARGS), BOTH(threads, METH_NOARGS),
     BOTH(recursive, METH_NOARGS),   BOTH(semaphore, METH_NOARGS), BOTH(jump, METH_NOARGS),
     BOTH(datetime, METH_NOARGS),    BOTH(members_type, METH_NOARGS), BOTH(buffer, METH_O),     BOTH(wide, METH_O),
-    BOTH(node_type, METH_NOARGS),   {"count_freed", count_freed, METH_NOARGS},
+    BOTH(dlsym, METH_NOARGS),       BOTH(node_type, METH_NOARGS),   {"count_freed", count_freed, METH_NOARGS},
     {NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "abi", NULL, 0, methods};

@@ -69,7 +69,7 @@ def run(kind: str) -> dict[str, Any]:
 
     plain = "build format snprintf scanf errno raise memory ctype constructor capsule threads recursive semaphore jump"
     found = {name: attempt(get(name)) for name in plain.split()}
-    found["datetime"] = str(attempt(get("datetime")))
+    found["dlsym"], found["datetime"] = attempt(get("dlsym")), str(attempt(get("datetime")))
     found["calls"] = repr(attempt(get("calls")))
     found["parse"] = attempt(get("parse"), 1, 2.5, -3, "four", 5.5, 6, 7.5, 8)
     found["parse_overflow"] = attempt(get("parse"), 1, 2.5, 2**63, "four", 5.5, 6, 7.5, 8)[0]
