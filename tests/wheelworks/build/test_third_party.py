@@ -96,7 +96,7 @@ def test_pyyaml_has_libyaml(published: downloads.Published, tmp_path: Path, whee
         assert ended.returncode == 0, f"{line}\n{ended.stdout}\n{ended.stderr}"
     wheels = sorted((tmp_path / "dist-pyyaml").glob("*.whl"))
     assert len(wheels) == 2
-    loads = "import yaml; assert yaml.load('a: [1, {b: c}]', Loader=yaml.CSafeLoader) == {'a': [1, {'b': 'c'}]}"
+    loads = "import yaml; assert yaml.load('a: [1, b]', Loader=yaml.CSafeLoader) == dict(a=[1, 'b'])"
     own = ("--tests", "project", "--source", tmp_path / "pyyaml-6.0.4.tar.gz", "--test-command", f'python -c "{loads}"')
     ended_run = wheelworks("test-foreign", *wheels, "--how", "cpython", *own, cache=wheelworks_cache, seconds=600)
     assert ended_run.status == 0, ended_run.out + ended_run.err
