@@ -235,8 +235,8 @@ def test_pip_and_uv_ignore_the_modes_that_are_a_warning(tmp_path: Path) -> None:
                 info.external_attr = (stat.S_IFREG | mode) << 16
             new.writestr(info, old.read(info))
     assert {(one.code, one.severity) for one in inspect_wheel(path).findings} == {("W007", "warning")}
-    for tool in ([sys.executable, "-m", "pip"], [uv.find_uv_bin(), "pip"]):
+    for tool in ([sys.executable, "-m", "pip"], [str(uv.find_uv_bin()), "pip"]):
         to = tmp_path / Path(tool[0]).name
-        command = [*tool, "install", "--quiet", "--no-index", "--no-deps", "--target", to, path]
+        command = [*tool, "install", "--quiet", "--no-index", "--no-deps", "--target", str(to), str(path)]
         subprocess.run(command, check=True, umask=0o022)
         assert {stat.S_IMODE((to / name).stat().st_mode) for name in modes} <= {0o644, 0o755}
