@@ -9,6 +9,7 @@ import configparser
 import csv
 import io
 import json
+import math
 import re
 import stat
 import unicodedata
@@ -20,6 +21,7 @@ from email.policy import compat32
 
 from packaging import errors
 from packaging.metadata import Metadata
+from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -41,6 +43,7 @@ _COMMON_NAMES = frozenset(
 )  # fmt: skip
 _HASH_LENGTHS = {"sha256": 43, "sha384": 64, "sha512": 86}  # characters in base64; what the wheel format allows
 _LICENCE = re.compile(r"(licen[cs]e|copying|notice|authors)", re.IGNORECASE)
+_MOST_TAGS = 1000  # of one line of WHEEL
 _SCRIPTS = ("console_scripts", "gui_scripts")
 _SCRIPT_NAME = re.compile(r"[\w.-]*[\w-][\w.-]*")  # as the index has it, without names of dots alone
 _ENTRY_POINT = re.compile(r"[\w.]+(\s*:\s*[\w.]+)?(\s*\[[^\]]*\])?")
@@ -223,10 +226,19 @@ def check_wheel_file(wheel: AuditedWheel) -> Iterator[Finding]:
     native = any(not member.endswith(".exe") for member, _ in wheel.natives)
     if purelib not in ("true", "false") or (purelib == "true" and native and not wheel.is_pure):
         yield Finding("W020", f"Root-Is-Purelib is {sanitize(purelib) or 'missing'}", place)
-    stated, named = {str(tag) for tag in fields.get_all("Tag", [])}, {str(tag) for tag in wheel.name.tags}
+    stated = {tag for line in fields.get_all("Tag", []) for tag in _expand_tags(str(line))}
+    named = {str(tag) for tag in wheel.name.tags}
     if stated != named:
         only = f"only WHEEL has {abbreviate(map(sanitize, stated - named)) or 'none'}"
         yield Finding("W019", f"{only}; only the file's name has {abbreviate(named - stated) or 'none'}", place)
+
+
+def _expand_tags(text: str) -> set[str]:
+    """Return the tags of a line of WHEEL. It should name one, but pip also reads a set, as in file names."""
+    parts = text.split("-")
+    if len(parts) == 3 and math.prod(part.count(".") + 1 for part in parts) <= _MOST_TAGS:
+        return {str(tag) for tag in parse_tag(text)}
+    return {text}
 
 
 def check_licence_files(wheel: AuditedWheel) -> Iterator[Finding]:
