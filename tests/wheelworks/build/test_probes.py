@@ -17,9 +17,14 @@ pytestmark = pytest.mark.integration
 TARGETS = ("win_arm64", "macosx_11_0_arm64", "manylinux_2_17_aarch64", "musllinux_1_2_aarch64")
 
 SETUP = """\
-import json, os, struct, subprocess, sys
+import json, os, shlex, struct, subprocess, sys
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+def look_for(function, *steps):
+    with open("conftest.c", "w") as file:
+        file.write("char " + function + "(void); int main(void) {{ return " + function + "(); }}")
+    compiler = [*shlex.split(os.environ["CC"]), "-fno-builtin"]
+    return all(subprocess.run([*compiler, *step.split()]).returncode == 0 for step in steps)
 class own(build_ext):
 {body}
 extensions = [
@@ -36,6 +41,9 @@ PROBES = """\
         found = {name: self.compiler.has_function(name) for name in ("fork", "getrandom", "nowhere_at_all", "malloc")}
         found["sqrt"] = self.compiler.has_function("sqrt", libraries=["m"])
         found["missing library"] = self.compiler.has_function("malloc", libraries=["no_such_library"])
+        for name in ("cos", "no_such_cosine"):
+            found["autoconf: " + name] = look_for(name, "conftest.c -o conftest -lm")
+            found["CMake: " + name] = look_for(name, "-c conftest.c -o CMakeC.o", "CMakeC.o -o CMakeC -lm")
         os.makedirs(self.build_lib, exist_ok=True)
         with open(os.path.join(self.build_lib, "sample_probes.json"), "w") as file:
             json.dump(found, file)
@@ -95,7 +103,9 @@ def test_functions_are_looked_for_in_the_targets_libc(target: str, tmp_path: Pat
     ended, wheels = build(tmp_path, wheelworks_cache, SETUP.format(body=PROBES, more=""), "--target", target)
     assert ended.status == 0, ended.err
     expected = {"fork": target != "win_arm64", "getrandom": "musl" in target, "nowhere_at_all": False, "malloc": True}
-    assert [read_probes(wheel) for wheel in wheels] == [{**expected, "sqrt": True, "missing library": False}]
+    expected |= {"sqrt": True, "missing library": False, "autoconf: cos": True, "autoconf: no_such_cosine": False}
+    expected |= {"CMake: cos": True, "CMake: no_such_cosine": False}
+    assert [read_probes(wheel) for wheel in wheels] == [expected]
 
 
 @pytest.mark.parametrize("target", ["win_arm64", "manylinux_2_17_s390x"])
