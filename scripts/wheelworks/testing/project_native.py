@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from wheelworks.testing.project_failures import Run, find_expected_failures
 from wheelworks.testing.project_results import Judge
 from wheelworks.testing.project_source import list_extension_modules, list_packages, open_source, split_project
 from wheelworks.testing.project_suite import ProjectRunner, ProjectSuite
-from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, Task, Update, Worker
+from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, SuiteResults, Task, Update, Worker
 
 TIME_LIMIT = 1800.0  # seconds
 _CPUS = {"arm64": "aarch64", "amd64": "x86_64", "x86": "i686"}  # other systems' names of CPUs
@@ -55,34 +55,40 @@ def run_natively(
     "unsupported". Raises WheelworksError for a damaged wheel or source, UsageError for wrong options.
     """
     began = time.monotonic()
+    verdict = Verdict(wheel.name, f"CPython {python.label} here", "unsupported")
+    try:
+        suite, created = _prepare_project(wheel, python, options, folder, update)
+    except (project.NoTests, requirements.NoWheel) as error:
+        verdict = replace(verdict, why=f"{error.message}; {error.hint}")
+    else:
+        results = ProjectRunner(suite, partial(prepare_worker, created, folder), time_limit, update).run()
+        verdict = _judge(verdict, suite, created, results)
+    return replace(verdict, seconds=time.monotonic() - began)
+
+
+def _prepare_project(
+    wheel: Path, python: Python, options: ProjectOptions, folder: Path, update: Update
+) -> tuple[ProjectSuite, ProjectEnvironment]:
+    """Plan a project's tests, and create their environment. Raises NoTests and NoWheel for what isn't to be had."""
     members = read_members(wheel)
     check_record(members, wheel.name)
     metadata = requirements.read_metadata(members, wheel.name)
     files = split_project(open_source(options.source, folder / "source"), members)
-    seconds = partial(_seconds_since, began)
-    verdict = Verdict(wheel.name, f"CPython {python.label} here", "unsupported")
-    try:
-        tests = project.plan_tests(options, files, parse_wheel_name(wheel.name), list(members), metadata)
-        environment = _make_environment(python)
-        words = requirements.list_requirements(metadata, tests.extras, tests.requires, environment)
-        update("creating an environment")
-        created = create_environment(python, wheel, words, folder / "environment")
-    except (project.NoTests, requirements.NoWheel) as error:
-        return seconds(verdict, why=f"{error.message}; {error.hint}")
+    tests = project.plan_tests(options, files, parse_wheel_name(wheel.name), list(members), metadata)
+    words = requirements.list_requirements(metadata, tests.extras, tests.requires, _make_environment(python))
+    update("creating an environment")
+    created = create_environment(python, wheel, words, folder / "environment")
     files.copy_added(created.site)
-    suite = ProjectSuite(tests, files, wheel, tuple(list_extension_modules(members)))
-    runner = ProjectRunner(suite, partial(prepare_worker, created, folder), time_limit, update)
-    results = runner.run()
-    distribution = parse_wheel_name(wheel.name).distribution
+    return ProjectSuite(tests, files, wheel, tuple(list_extension_modules(members))), created
+
+
+def _judge(verdict: Verdict, suite: ProjectSuite, created: ProjectEnvironment, results: SuiteResults) -> Verdict:
+    """Return the verdict on the results."""
+    distribution = parse_wheel_name(suite.wheel.name).distribution
     expected = find_expected_failures(distribution, _describe_run(), results.results.finished)
     sites = (str(created.site), str(created.site.resolve()))
     judge = Judge(suite.modules, list_packages(suite.modules), sites, expected)
-    return seconds(judge.decide(verdict, results, tests.origin))
-
-
-def _seconds_since(began: float, verdict: Verdict, why: str = "") -> Verdict:
-    seconds = time.monotonic() - began
-    return Verdict(**{**vars(verdict), "seconds": seconds, "why": why or verdict.why})
+    return judge.decide(verdict, results, suite.tests.origin)
 
 
 def _make_environment(python: Python) -> Mapping[str, str]:
