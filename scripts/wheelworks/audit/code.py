@@ -26,8 +26,8 @@ _INSTRUCTION_FEATURES = frozenset({30, 31, 34, *range(36, 42), *range(43, 68)})
 _ARGUMENT = re.compile(r"(?:ecx|w0), #?(0x[0-9a-f]+|\d+)$|^(0x[0-9a-f]+|\d+)$")
 # Microsoft's C runtime executes CPUID when it starts, in every DLL. Near it are these two CPU families.
 _RUNTIME_FAMILIES = (bytes.fromhex("f03fff0f"), bytes.fromhex("c0060100"))
-# It notes what it found in the variable __isa_available, first 1 (SSE2). Where Microsoft's compiler vectorises loops, and
-# in the functions of the static C runtime, the code compares this variable before it uses newer instructions.
+# It notes what it found in the variable __isa_available, first 1 (SSE2), then 2 (SSE4.2). In loops that Microsoft's
+# compiler vectorises, and in the static C runtime, the code compares this variable before it uses newer instructions.
 _VARIABLE = re.compile(r"dword ptr \[(?:(?:rip ([+-]) )?(0x[0-9a-f]+|\d+))\]")
 _NEAR = 0x200
 _CPUID = b"\x0f\xa2"
@@ -85,7 +85,7 @@ class _Usage:
     features: dict[str, list[str]] = field(default_factory=dict)
     guarded: dict[str, list[str]] = field(default_factory=dict)
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=max(_GUARDS.values())))
-    flags: set[int] = field(default_factory=set)  # variables that Microsoft's C runtime sets to 1 after CPUID
+    flags: dict[int, set[str]] = field(default_factory=dict)  # variables that Microsoft's C runtime sets to 1 and 2
     reads: dict[int, list[int]] = field(default_factory=dict)  # variables, and where they are read
     argument: int = 0
     counted: int = 0
@@ -157,19 +157,22 @@ class _Usage:
             self.argument = 0
 
     def _add_variable(self, one: Instruction, found: re.Match[str]) -> None:
-        """Notice a variable that the C runtime sets to 1, and the places where variables are read."""
+        """Notice a variable that the C runtime sets to 1 or 2, and the places where variables are read."""
         address, size, mnemonic, operands = one
         place = int(found[2], 0)
         if found[1]:
             place = address + size + (place if found[1] == "+" else -place)
+        if mnemonic == "cmp" and operands.endswith(", 1"):
+            return  # the runtime asks for SSE2 where it handles floating point exceptions
         if mnemonic == "cmp" or not operands.startswith("dword"):
             self.reads.setdefault(place, []).append(address)
-        elif operands.endswith(", 1") and self._is_in_runtime(address):
-            self.flags.add(place)
+        elif operands.endswith((", 1", ", 2")) and self._is_in_runtime(address):
+            self.flags.setdefault(place, set()).add(operands[-1])
 
     def tests_runtime_flag(self) -> bool:
         """Return whether code outside of Microsoft's C runtime's start reads what that found out about the CPU."""
-        return any(not self._is_in_runtime(place) for flag in self.flags for place in self.reads.get(flag, ()))
+        flags = (flag for flag, values in self.flags.items() if len(values) > 1)
+        return any(not self._is_in_runtime(place) for flag in flags for place in self.reads.get(flag, ()))
 
     def _is_in_runtime(self, address: int) -> bool:
         """Return whether an instruction is beside the CPUID of Microsoft's C runtime."""

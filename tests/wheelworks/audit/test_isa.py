@@ -206,17 +206,17 @@ def test_a_package_may_ask_the_cpu_in_a_module_of_its_own() -> None:
     assert _audit_aarch64(code, "sample/_other.abi3.so") == ["W201"]
 
 
-# What Microsoft's C runtime does at the start: CPUID, two CPU families, 1 in the variable at 0x1800.
-MSVC_START = "0fa2" "25f03fff0f" "3dc0060100" "c705ea07000001000000" "c3"
+# What Microsoft's C runtime does at the start: CPUID, two CPU families, 1 and 2 in the variable at 0x1800.
+MSVC_START = "0fa225f03fff0f3dc0060100c705ea07000001000000c705e007000002000000c3"
 PMAXUD = "660f383fdc"
 
 
 @pytest.mark.parametrize(
     ("guard", "code"),
     [
-        ("833df903000002" "7c05", "W202"),  # cmp dword ptr [rip + 0x3f9], 2; jl
-        ("8b05fa030000" "83f802" "7c05", "W202"),  # mov eax, dword ptr [rip + 0x3fa]; cmp eax, 2; jl
-        ("833dfd03000002" "7c05", "W201"),  # another variable
+        ("833df9030000027c05", "W202"),  # cmp dword ptr [rip + 0x3f9], 2; jl
+        ("8b05fa03000083f8027c05", "W202"),  # mov eax, dword ptr [rip + 0x3fa]; cmp eax, 2; jl
+        ("833dfd030000027c05", "W201"),  # another variable
         ("", "W201"),
     ],
 )
