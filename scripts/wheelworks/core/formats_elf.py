@@ -56,8 +56,9 @@ def _read_binary(data: bytes, name: str) -> Image:
         os="linux",
         cpu=cpu,
         segments=segments,
-        rebases=tuple(rebases),
-        binds=tuple(binds),
+        # DT_RELA may include the relocations of DT_JMPREL (RISC-V's linkers do that), which are then listed twice.
+        rebases=tuple(dict.fromkeys(rebases)),
+        binds=tuple(dict.fromkeys(binds)),
         exports={str(s.name): s.value for s in binary.exported_symbols if s.value},
         symbols=sort_symbols(functions),
         constructors=_read_elf_constructors(binary, rebases, cpu),
