@@ -100,7 +100,7 @@ class Wish:
     """What the user asks for: targets, ABIs (those that the project supports if there are none), and options to leave.
 
     ``named`` says that the user named the targets. ``without`` are options of ``[tool.cibuildwheel]`` to ignore,
-    ``prefixes`` the libraries that the user brings, by the target's id.
+    ``prefixes`` the libraries that the user brings, by the target's id, ``variables`` those of ``--env``.
     """
 
     targets: Sequence[Target]
@@ -109,6 +109,7 @@ class Wish:
     without: Collection[str] = ()
     one_abi: bool = False
     prefixes: Mapping[str, tuple[Prefix, ...]] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def choose_abis(self, project: Project) -> Sequence[Abi]:
         """Return the ABIs to build."""
@@ -149,7 +150,7 @@ def _plan_family(
         if target in wanted or project.has_wheel(target, abi, any_abi=bool(wish.abis)):
             settings = read_wheel_settings(project, target, abi, wish.without)
             key = settings, wish.prefixes.get(target.id, ())
-            groups.setdefault(key, []).append(_adapt_macos(tree, target, abi, settings))
+            groups.setdefault(key, []).append(_adapt_macos(tree, target, abi, settings, wish))
     ids = {target.id for target in wanted}
     tasks = [
         BuildTask(tuple(one for one in group if one.id in ids), abi, tuple(group), settings, prefixes)
@@ -168,7 +169,7 @@ def _adapt_macos(tree: Path, target: Target, abi: Abi, settings: WheelSettings, 
     floor = source.read_settings(tree).get("minimum-macos", abi.macos if target.cpu == "x86_64" else target.minimum)
     wanted = {**settings.evaluate({}), **wish.variables}.get(MACOS_MINIMUM, target.minimum)
     for minimum in (floor, wanted):
-        if not isinstance(minimum, str) or not re.fullmatch(r"1\d\.\d{1,2}", minimum):
+        if not isinstance(minimum, str) or not re.fullmatch(r"[1-9]\d(\.\d{1,2}){0,2}", minimum):
             raise WheelworksError(f"{minimum!r} is no version of macOS", f"{MACOS_MINIMUM} and minimum-macos: 11.0")
         target = raise_macos_minimum(target, minimum)
     return target

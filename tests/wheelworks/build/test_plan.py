@@ -91,7 +91,16 @@ def test_the_lowest_macos(abi: str, text: str, tag: str, tmp_path: Path) -> None
     assert task.targets[0].tags == (tag,) and task.targets == task.family
 
 
-@pytest.mark.parametrize(("variable", "tag"), [("11.0", "macosx_11_0_x86_64"), ("10.9", "macosx_10_15_x86_64")])
+@pytest.mark.parametrize(
+    ("variable", "tag"),
+    [
+        ("11.0", "macosx_11_0_x86_64"),
+        ("10.9", "macosx_10_15_x86_64"),
+        ("11", "macosx_11_0_x86_64"),
+        ("10.15.7", "macosx_10_15_x86_64"),
+        ("26.1", "macosx_26_0_x86_64"),
+    ],
+)
 def test_the_users_lowest_macos_comes_before_the_projects(variable: str, tag: str, tmp_path: Path) -> None:
     tree = write(tmp_path, "[tool.cibuildwheel.macos]\nenvironment = { MACOSX_DEPLOYMENT_TARGET = '12.0' }\n")
     variables = {"MACOSX_DEPLOYMENT_TARGET": variable}
