@@ -128,6 +128,7 @@ def test_a_repository_without_git_installed_stops_the_build(tmp_path: Path, monk
     folder = projects.committed(projects.sample(tmp_path / "p"))
     plain = projects.sample(tmp_path / "plain")
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))  # it may lie in a repository itself
     with pytest.raises(WheelworksError, match="git isn't installed"):
         source_tree.list_git_files(folder)
     assert source_tree.list_git_files(plain) is None
