@@ -73,6 +73,11 @@ DEAR = {
         'run(tornado_aarch64, tests="tornado")',
         "other CPUs than ARM64, and the options' way from the command line",
     ),
+    "nox -s test-foreign -- FILE.whl --tests project --source SDIST.tar.gz": Elsewhere(
+        f"{WHEELWORKS}/foreign/test_project_run.py",
+        '["--tests", "project", "--source", TALLIES, "--python", "3.13"]',
+        "an sdist in place of a folder",
+    ),
     "nox -s test-native": Elsewhere(
         CI,
         "python3 bootstrap.py -s test-native -- --python 3.11\n",

@@ -32,8 +32,8 @@ engines:
             {VERSIONS}, or one of --root, such as 3.12 or 3.14t.
             Binaries for Windows ARM64 and macOS are rewrapped for it as Linux
             libraries, their instructions unchanged but for those that use
-            Windows' thread register; macOS x86-64 code runs in a CPython of this
-            machine, without qemu
+            Windows' thread register; macOS x86-64 code runs in a CPython of
+            this machine, without qemu
   any       the emulated CPU, then a real CPython for what it can't run
   all       both
 

@@ -182,7 +182,7 @@ def open_host_root(python: str, program: str, cpu: Cpu) -> Rootfs:
     if not prefix.is_relative_to("/usr"):
         paths.append(prefix)
     layers = [(str(path), str(path)) for path in paths]
-    link = get_cached_folder("site-link", _write_site_link)
+    link = get_cached_folder("site-link", _write_site_link).resolve()  # a link would be copied, not bound
     layers += [(str(folder), str(link)) for folder in _list_installed_packages(python, prefix)]
     settings = get_cached_folder("settings", _write_settings)
     layers += [(f"/etc/{path.name}", str(path)) for path in sorted(settings.iterdir())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -150,7 +151,7 @@ def test_a_module_and_its_bundled_library_run(kind: Kind, make: Maker) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_crash_is_a_finding_with_its_traceback(kind: Kind, make: Maker) -> None:
     verdict = run(make(kind, CRASHES))
-    assert verdict.outcome == "failed"
+    assert verdict.outcome == "failed", verdict.why
     assert "SIGSEGV during import demo._c" in verdict.findings[0]
     assert "Fatal Python error: Segmentation fault" in verdict.findings[0] and "smoke.py" in verdict.findings[0]
 
@@ -159,7 +160,7 @@ def test_a_crash_is_a_finding_with_its_traceback(kind: Kind, make: Maker) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_hang_is_a_finding_with_its_traceback(kind: Kind, make: Maker) -> None:
     verdict = run(make(kind, HANGS), limit=12.0)
-    assert verdict.outcome == "failed"
+    assert verdict.outcome == "failed", verdict.why
     assert "the worker did not end within 12 s during import demo._c" in verdict.findings[0]
     assert "Timeout (" in verdict.findings[0] and "smoke.py" in verdict.findings[0]
 
@@ -182,7 +183,7 @@ def test_an_interrupted_run_leaves_nothing(make: Maker) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_function_that_no_cpython_has_is_a_finding(kind: Kind, make: Maker) -> None:
     verdict = run(make(kind, "if (!helper_add(0, 0)) ; else PyNo_Such();"))
-    assert verdict.outcome == "failed"
+    assert verdict.outcome == "failed", verdict.why
     assert verdict.findings[0] == f"{kind.module}: it imports PyNo_Such, which CPython 3.13 doesn't have"
 
 
