@@ -22,7 +22,7 @@ from wheelworks.core import targets
 
 pytestmark = pytest.mark.usefixtures("may_spawn")
 
-ABI = targets.get_oldest_abi()
+ABI = targets.get_build_abi()
 EVERY = targets.load_targets()
 HOST = targets.find_host_target()
 
