@@ -19,7 +19,8 @@ from wheelworks.foreign.run import REPOSITORY_TESTS, run_wheel
 
 from tests.fixtures.commands import wheelworks
 
-CPUS = ["aarch64", "armv7l", "riscv64", "s390x", "ppc64le"]
+SLOW = (pytest.param(cpu, marks=pytest.mark.release) for cpu in ("riscv64", "s390x", "ppc64le"))  # two minutes each
+CPUS = ["aarch64", "armv7l", *SLOW]
 AGES = ["oldest", pytest.param("newest", marks=pytest.mark.release)]
 
 pytestmark = [
