@@ -50,6 +50,26 @@ enum {
     ERROR_TIMEOUT = 1460,
 };
 
+/* A flag by its values on both systems, for tables. */
+typedef struct {
+    int windows, native;
+} Flag;
+#define TO_NATIVE_FLAGS(table, flags) convert_flags(table, sizeof(table) / sizeof(*table), flags, 1)
+#define TO_WINDOWS_FLAGS(table, flags) convert_flags(table, sizeof(table) / sizeof(*table), flags, 0)
+
+/* Return the flags of the other system. Those that the table lacks are dropped. */
+static inline int
+convert_flags(const Flag *table, size_t count, int flags, BOOL to_native)
+{
+    int result = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (flags & (to_native ? table[i].windows : table[i].native)) {
+            result |= to_native ? table[i].native : table[i].windows;
+        }
+    }
+    return result;
+}
+
 /* windows_errors.c */
 extern __thread u32 last_error; /* GetLastError() */
 u32 error_of_errno(int number); /* a system error code for one of Linux's errno */

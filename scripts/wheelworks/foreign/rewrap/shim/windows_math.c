@@ -156,32 +156,27 @@ EXPORT(strtold, double)(const char *text, char **end) { return strtod(text, end)
 
 /* ---- exceptions of floating point: fenv.h of ARM64 numbers them in another order ---- */
 
-static const struct {
-    int windows, native;
-} exceptions[] = {{1, FE_INEXACT}, {2, FE_UNDERFLOW}, {4, FE_OVERFLOW}, {8, FE_DIVBYZERO}, {16, FE_INVALID}};
+static const Flag exceptions[] = {
+    {1, FE_INEXACT}, {2, FE_UNDERFLOW}, {4, FE_OVERFLOW}, {8, FE_DIVBYZERO}, {16, FE_INVALID}};
 
-static int
-convert_exceptions(int flags, int to_native)
+EXPORT(feclearexcept, int)(int flags) { return feclearexcept(TO_NATIVE_FLAGS(exceptions, flags)); }
+EXPORT(feraiseexcept, int)(int flags) { return feraiseexcept(TO_NATIVE_FLAGS(exceptions, flags)); }
+EXPORT(fetestexcept, int)(int flags)
 {
-    int result = 0;
-    for (size_t i = 0; i < sizeof(exceptions) / sizeof(*exceptions); i++) {
-        if (flags & (to_native ? exceptions[i].windows : exceptions[i].native)) {
-            result |= to_native ? exceptions[i].native : exceptions[i].windows;
-        }
-    }
-    return result;
+    int raised = fetestexcept(TO_NATIVE_FLAGS(exceptions, flags));
+    return TO_WINDOWS_FLAGS(exceptions, raised);
 }
-
-EXPORT(feclearexcept, int)(int flags) { return feclearexcept(convert_exceptions(flags, 1)); }
-EXPORT(feraiseexcept, int)(int flags) { return feraiseexcept(convert_exceptions(flags, 1)); }
-EXPORT(fetestexcept, int)(int flags) { return convert_exceptions(fetestexcept(convert_exceptions(flags, 1)), 0); }
+EXPORT(_statusfp, u32)(void)
+{
+    int raised = fetestexcept(FE_ALL_EXCEPT);
+    return (u32)TO_WINDOWS_FLAGS(exceptions, raised);
+}
 EXPORT(_clearfp, u32)(void)
 {
-    u32 flags = (u32)convert_exceptions(fetestexcept(FE_ALL_EXCEPT), 0);
+    u32 flags = w__statusfp();
     feclearexcept(FE_ALL_EXCEPT);
     return flags;
 }
-EXPORT(_statusfp, u32)(void) { return (u32)convert_exceptions(fetestexcept(FE_ALL_EXCEPT), 0); }
 
 /* Rounding: to nearest 0, down 0x100, up 0x200, toward zero 0x300. */
 static const int roundings[] = {FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO};

@@ -82,22 +82,8 @@ typedef struct {
     short events, revents;
 } WindowsPoll;
 
-static const struct {
-    short windows, native;
-} events[] = {{0x100, POLLRDNORM}, {0x200, POLLRDBAND}, {0x400, POLLPRI}, {0x10, POLLWRNORM},
-              {0x20, POLLWRBAND},  {1, POLLERR},        {2, POLLHUP},     {4, POLLNVAL}};
-
-static short
-convert_events(short from, BOOL to_native)
-{
-    short result = 0;
-    for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++) {
-        if (from & (to_native ? events[i].windows : events[i].native)) {
-            result |= to_native ? events[i].native : events[i].windows;
-        }
-    }
-    return result;
-}
+static const Flag events[] = {{0x100, POLLRDNORM}, {0x200, POLLRDBAND}, {0x400, POLLPRI}, {0x10, POLLWRNORM},
+                              {0x20, POLLWRBAND},  {1, POLLERR},        {2, POLLHUP},     {4, POLLNVAL}};
 
 EXPORT(WSAPoll, int)(WindowsPoll *polls, u32 count, int milliseconds)
 {
@@ -106,12 +92,12 @@ EXPORT(WSAPoll, int)(WindowsPoll *polls, u32 count, int milliseconds)
         return fail_socket(10055); /* WSAENOBUFS */
     }
     for (u32 i = 0; i < count; i++) {
-        native[i] = (struct pollfd){(int)polls[i].socket, convert_events(polls[i].events, 1), 0};
+        native[i] = (struct pollfd){(int)polls[i].socket, (short)TO_NATIVE_FLAGS(events, polls[i].events), 0};
     }
     int result = poll(native, count, milliseconds);
     int error = errno;
     for (u32 i = 0; i < count; i++) {
-        polls[i].revents = convert_events(native[i].revents, 0);
+        polls[i].revents = (short)TO_WINDOWS_FLAGS(events, native[i].revents);
     }
     free(native);
     return result < 0 ? fail_socket(socket_error_of(error)) : result;
@@ -127,10 +113,8 @@ typedef struct windows_address {
     struct windows_address *next;
 } WindowsAddress;
 
-static const struct {
-    int windows, native;
-} lookup_flags[] = {{1, AI_PASSIVE}, {2, AI_CANONNAME},      {4, AI_NUMERICHOST}, {8, AI_NUMERICSERV},
-                    {0x100, AI_ALL}, {0x400, AI_ADDRCONFIG}, {0x800, AI_V4MAPPED}};
+static const Flag lookup_flags[] = {{1, AI_PASSIVE}, {2, AI_CANONNAME},      {4, AI_NUMERICHOST}, {8, AI_NUMERICSERV},
+                                    {0x100, AI_ALL}, {0x400, AI_ADDRCONFIG}, {0x800, AI_V4MAPPED}};
 
 static const struct {
     int native;
@@ -189,9 +173,7 @@ EXPORT(getaddrinfo, int)(const char *host, const char *service, const WindowsAdd
         hints.ai_family = to_native_family(wanted->family);
         hints.ai_socktype = wanted->kind;
         hints.ai_protocol = wanted->protocol;
-        for (size_t i = 0; i < sizeof(lookup_flags) / sizeof(*lookup_flags); i++) {
-            hints.ai_flags |= wanted->flags & lookup_flags[i].windows ? lookup_flags[i].native : 0;
-        }
+        hints.ai_flags = TO_NATIVE_FLAGS(lookup_flags, wanted->flags);
     }
     *to = NULL;
     int error = getaddrinfo(host, service, &hints, &found);
@@ -213,16 +195,16 @@ EXPORT(getaddrinfo, int)(const char *host, const char *service, const WindowsAdd
     return convert_lookup_error(error);
 }
 
-/* NI_NOFQDN 1, NI_NUMERICHOST 2, NI_NAMEREQD 4, NI_NUMERICSERV 8, NI_DGRAM 16 */
+static const Flag name_flags[] = {
+    {1, NI_NOFQDN}, {2, NI_NUMERICHOST}, {4, NI_NAMEREQD}, {8, NI_NUMERICSERV}, {16, NI_DGRAM}};
+
 EXPORT(getnameinfo, int)
 (const void *address, int size, char *host, u32 host_size, char *service, u32 service_size, int flags)
 {
     struct sockaddr_storage copy;
     socklen_t length = import_address(address, size, &copy);
-    int native = (flags & 1 ? NI_NOFQDN : 0) | (flags & 2 ? NI_NUMERICHOST : 0) | (flags & 4 ? NI_NAMEREQD : 0) |
-                 (flags & 8 ? NI_NUMERICSERV : 0) | (flags & 16 ? NI_DGRAM : 0);
-    return convert_lookup_error(
-        getnameinfo((struct sockaddr *)&copy, length, host, host_size, service, service_size, native));
+    return convert_lookup_error(getnameinfo((struct sockaddr *)&copy, length, host, host_size, service, service_size,
+                                            TO_NATIVE_FLAGS(name_flags, flags)));
 }
 
 /* ---- older names ---- */

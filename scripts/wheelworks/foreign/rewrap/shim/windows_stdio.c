@@ -148,23 +148,15 @@ EXPORT(_get_stream_buffer_pointers, int)(FILE *stream, char ***base, char ***pos
 
 /* ---- descriptors ---- */
 
-static const struct {
-    int windows, native;
-} open_flags[] = {{1, O_WRONLY},    {2, O_RDWR},     {8, O_APPEND},     {0x100, O_CREAT},
-                  {0x200, O_TRUNC}, {0x400, O_EXCL}, {0x80, O_CLOEXEC}, {0x2000, O_DIRECTORY}};
+static const Flag open_flags[] = {{1, O_WRONLY},    {2, O_RDWR},     {8, O_APPEND},     {0x100, O_CREAT},
+                                  {0x200, O_TRUNC}, {0x400, O_EXCL}, {0x80, O_CLOEXEC}, {0x2000, O_DIRECTORY}};
 enum { IGNORED_FLAGS = 0x8000 | 0x4000 | 0x20 | 0x10 | 0x1000 }; /* binary, text, sequential, random, short-lived */
 
 static int
 convert_open_flags(int flags)
 {
-    int result = 0, left = flags & ~IGNORED_FLAGS;
-    for (size_t i = 0; i < sizeof(open_flags) / sizeof(*open_flags); i++) {
-        if (left & open_flags[i].windows) {
-            result |= open_flags[i].native;
-            left &= ~open_flags[i].windows;
-        }
-    }
-    if (left != 0) {
+    int result = TO_NATIVE_FLAGS(open_flags, flags);
+    if (TO_WINDOWS_FLAGS(open_flags, result) != (flags & ~IGNORED_FLAGS)) { /* a flag was dropped */
         end_unsupported(STATUS_SHIM_FAILED, "_open with the flags 0x%x", flags);
     }
     return result;

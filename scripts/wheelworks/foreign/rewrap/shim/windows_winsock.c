@@ -192,28 +192,23 @@ EXPORT(getpeername, int)(Socket socket, void *address, int *size)
     return result;
 }
 
-/* MSG_OOB 1, MSG_PEEK 2 and MSG_DONTROUTE 4 are Linux's; MSG_WAITALL is 8. */
-static int
-convert_flags(int flags)
-{
-    return (flags & 7) | (flags & 8 ? MSG_WAITALL : 0);
-}
+static const Flag message_flags[] = {{1, MSG_OOB}, {2, MSG_PEEK}, {4, MSG_DONTROUTE}, {8, MSG_WAITALL}};
 
 EXPORT(send, int)(Socket socket, const void *from, int count, int flags)
 {
-    return check(send((int)socket, from, (size_t)count, convert_flags(flags) | MSG_NOSIGNAL));
+    return check(send((int)socket, from, (size_t)count, TO_NATIVE_FLAGS(message_flags, flags) | MSG_NOSIGNAL));
 }
 
 EXPORT(recv, int)(Socket socket, void *to, int count, int flags)
 {
-    return check(recv((int)socket, to, (size_t)count, convert_flags(flags)));
+    return check(recv((int)socket, to, (size_t)count, TO_NATIVE_FLAGS(message_flags, flags)));
 }
 
 EXPORT(sendto, int)(Socket socket, const void *from, int count, int flags, const void *address, int size)
 {
     struct sockaddr_storage copy;
     socklen_t length = import_address(address, size, &copy);
-    int converted = convert_flags(flags) | MSG_NOSIGNAL;
+    int converted = TO_NATIVE_FLAGS(message_flags, flags) | MSG_NOSIGNAL;
     return check(sendto((int)socket, from, (size_t)count, converted, length ? (struct sockaddr *)&copy : NULL, length));
 }
 
@@ -221,8 +216,8 @@ EXPORT(recvfrom, int)(Socket socket, void *to, int count, int flags, void *addre
 {
     struct sockaddr_storage from;
     socklen_t length = sizeof(from);
-    ssize_t result =
-        recvfrom((int)socket, to, (size_t)count, convert_flags(flags) | MSG_TRUNC, (struct sockaddr *)&from, &length);
+    int converted = TO_NATIVE_FLAGS(message_flags, flags) | MSG_TRUNC;
+    ssize_t result = recvfrom((int)socket, to, (size_t)count, converted, (struct sockaddr *)&from, &length);
     if (result >= 0) {
         export_address(&from, length, address, size);
     }
