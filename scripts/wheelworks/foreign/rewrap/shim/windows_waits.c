@@ -76,29 +76,14 @@ wait_for(Object **wanted, u32 count, BOOL all, u32 milliseconds)
     u64 nanoseconds = (u64)end.tv_nsec + (u64)milliseconds * 1000000;
     end.tv_sec += (time_t)(nanoseconds / 1000000000);
     end.tv_nsec = (long)(nanoseconds % 1000000000);
-    u32 result = WAIT_TIMEOUT;
+    int taken, error = milliseconds == 0 ? ETIMEDOUT : 0;
     pthread_mutex_lock(&objects_lock);
-    for (;;) {
-        int taken = take_any(wanted, count, all);
-        if (taken >= 0) {
-            result = WAIT_OBJECT + (u32)taken;
-            break;
-        }
-        if (milliseconds == 0) {
-            break;
-        }
-        int error = milliseconds == INFINITE ? pthread_cond_wait(&changed, &objects_lock)
-                                             : pthread_cond_timedwait(&changed, &objects_lock, &end);
-        if (error == ETIMEDOUT && (taken = take_any(wanted, count, all)) < 0) {
-            break;
-        }
-        if (error == ETIMEDOUT) {
-            result = WAIT_OBJECT + (u32)taken;
-            break;
-        }
+    while ((taken = take_any(wanted, count, all)) < 0 && error != ETIMEDOUT) { /* also once after the time is over */
+        error = milliseconds == INFINITE ? pthread_cond_wait(&changed, &objects_lock)
+                                         : pthread_cond_timedwait(&changed, &objects_lock, &end);
     }
     pthread_mutex_unlock(&objects_lock);
-    return result;
+    return taken >= 0 ? WAIT_OBJECT + (u32)taken : WAIT_TIMEOUT;
 }
 
 EXPORT(WaitForMultipleObjects, u32)(u32 count, const HANDLE *handles, BOOL all, u32 milliseconds)
