@@ -2,8 +2,8 @@
 
    The module reads and writes errno through __error(). Linux's functions and CPython set Linux's errno. So each thread
    has two: __error() converts Linux's into Apple's and then leaves IN_APPLE_ERRNO in Linux's, which says that Apple's
-   is the newer one; whoever sets Linux's errno later, makes that the newer one. Functions of CPython that raise from
-   errno convert back.
+   is the newer one. A function that sets Linux's errno later makes that the newer one. Functions of CPython that raise
+   from errno convert back.
    Sources: Apple's <sys/errno.h>; https://docs.python.org/3/c-api/exceptions.html. */
 
 #include <string.h>
@@ -26,6 +26,16 @@ static const struct {
 #undef ROW
 };
 
+/* Convert an error number that isn't in the table, in either direction. */
+static int
+convert_unlisted(int number)
+{
+    if (number > NO_TWIN) {
+        return number - NO_TWIN;
+    }
+    return number <= ERANGE ? number : number + NO_TWIN;
+}
+
 int
 to_apple_error(int number)
 {
@@ -34,10 +44,7 @@ to_apple_error(int number)
             return errors[i].apple;
         }
     }
-    if (number > NO_TWIN) {
-        return number - NO_TWIN;
-    }
-    return number <= ERANGE ? number : number + NO_TWIN;
+    return convert_unlisted(number);
 }
 
 int
@@ -48,10 +55,7 @@ to_linux_error(int number)
             return errors[i].here;
         }
     }
-    if (number > NO_TWIN) {
-        return number - NO_TWIN;
-    }
-    return number <= ERANGE ? number : number + NO_TWIN;
+    return convert_unlisted(number);
 }
 
 EXPORT(__error, int *)(void)
