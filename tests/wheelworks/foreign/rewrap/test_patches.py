@@ -124,7 +124,7 @@ def is_use(disassembler: capstone.Cs, word: int) -> bool:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_use_is_overlooked(seed: int) -> None:
-    """Compare with capstone on random words, of which most have 18 in a register field."""
+    """Compare with capstone on random words, most with 18 in a register field."""
     disassembler = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
     disassembler.detail = True
     chosen = random.Random(seed)

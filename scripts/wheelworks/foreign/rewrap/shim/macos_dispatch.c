@@ -119,7 +119,7 @@ EXPORT(dispatch_semaphore_wait, intptr_t)(Semaphore *semaphore, u64 until)
     return wait_semaphore(semaphore, until) == 0 ? 0 : 49; /* KERN_OPERATION_TIMED_OUT */
 }
 
-/* Semaphores are the only objects of dispatch that can be had here. */
+/* Semaphores are the only objects of dispatch that exist here. */
 EXPORT(dispatch_retain, void)(Semaphore *semaphore)
 {
     __atomic_add_fetch(&semaphore->references, 1, __ATOMIC_RELAXED);

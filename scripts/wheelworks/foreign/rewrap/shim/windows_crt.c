@@ -32,8 +32,8 @@ EXPORT(_initterm_e, int)(FunctionWithResult **function, FunctionWithResult **end
 }
 
 /* ---- functions to call at the end: a module keeps a table of its own, {first, last, end}, which the CRT's entry point
-   executes at DLL_PROCESS_DETACH. Images are never unloaded here, and the end of a process isn't told to them: threads
-   that Windows would have ended by then are still running. ---- */
+   executes at DLL_PROCESS_DETACH. Images are never unloaded here, and no entry point is called at the end of a process:
+   threads that Windows would have ended by then are still running. ---- */
 
 typedef struct {
     FunctionWithResult **first, **last, **end;

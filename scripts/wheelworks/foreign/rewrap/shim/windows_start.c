@@ -24,7 +24,7 @@ typedef struct teb {
     void *peb;              /* 0x60 */
     u8 rest[0x1838 - 0x68]; /* what modules don't look at */
     struct teb *next;       /* ours from here on */
-    u32 attached;           /* images that were told of this thread */
+    u32 attached;           /* images whose entry points were called for this thread */
 } Teb;
 _Static_assert(offsetof(Teb, tls_blocks) == 0x58 && offsetof(Teb, peb) == 0x60, "the layout of winternl.h");
 
@@ -84,7 +84,7 @@ call_entry(const Image *image, u32 reason)
     return image->entry ? image->entry(image->base, reason, NULL) : 1;
 }
 
-/* Call by glibc's loader, after the image was relocated. */
+/* Called by glibc's loader, after the image was relocated. */
 EXPORT(start_image, void)(const Image *image)
 {
     pthread_mutex_lock(&loader_lock);
@@ -98,7 +98,7 @@ EXPORT(start_image, void)(const Image *image)
     }
     for (Teb *teb = tebs; teb; teb = teb->next) {
         add_tls_block(teb, number);
-        teb->attached = number + 1; /* a thread that exists isn't told of a new image */
+        teb->attached = number + 1; /* a new image isn't called for threads that exist */
     }
     image_count++;
     BOOL started = call_entry(image, PROCESS_ATTACH);
