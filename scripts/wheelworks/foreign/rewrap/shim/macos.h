@@ -12,6 +12,9 @@
 int to_apple_error(int number);
 int to_linux_error(int number);
 
+/* macos_mach.c: the time of one of Linux's clocks; 0 where it doesn't exist. */
+u64 read_nanoseconds(clockid_t clock);
+
 /* macos_locale.c: the locale itself, or the "C" locale for NULL. */
 locale_t open_locale(locale_t locale);
 

@@ -13,14 +13,6 @@
 
 #define BILLION 1000000000
 
-static u64
-read_clock(void) /* nanoseconds; also mach_absolute_time(), in macos_mach.c */
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (u64)now.tv_sec * BILLION + now.tv_nsec;
-}
-
 /* ---- a counting semaphore ---- */
 
 typedef struct {
@@ -66,7 +58,7 @@ signal_semaphore(Semaphore *semaphore)
 
 #define FOREVER UINT64_MAX
 
-/* Wait until a time of read_clock(). Returns 0, or ETIMEDOUT. */
+/* Wait until a time of CLOCK_MONOTONIC in nanoseconds. Returns 0, or ETIMEDOUT. */
 static int
 wait_semaphore(Semaphore *semaphore, u64 until)
 {
@@ -95,7 +87,7 @@ EXPORT(dispatch_time, u64)(u64 when, int64_t delta)
     if ((int64_t)when < 0) {
         fail_shim("dispatch_time() with a time of the wall clock");
     }
-    u64 base = when == 0 ? read_clock() : when;
+    u64 base = when == 0 ? read_nanoseconds(CLOCK_MONOTONIC) : when;
     if (delta < 0) {
         return base > -(u64)delta ? base + delta : 1;
     }
@@ -207,7 +199,7 @@ EXPORT(semaphore_timedwait, int)(u32 number, MachTimespec duration)
     if (semaphore == NULL) {
         return KERN_INVALID_ARGUMENT;
     }
-    u64 until = read_clock() + (u64)duration.seconds * BILLION + duration.nanoseconds;
+    u64 until = read_nanoseconds(CLOCK_MONOTONIC) + (u64)duration.seconds * BILLION + duration.nanoseconds;
     return wait_semaphore(semaphore, until) == 0 ? KERN_SUCCESS : KERN_OPERATION_TIMED_OUT;
 }
 

@@ -34,26 +34,24 @@ EXPORT(clock_gettime, int)(u32 clock, struct timespec *time) { return clock_gett
 
 EXPORT(clock_getres, int)(u32 clock, struct timespec *time) { return clock_getres(to_linux_clock(clock), time); }
 
-EXPORT(clock_gettime_nsec_np, u64)(u32 clock)
+u64
+read_nanoseconds(clockid_t clock)
 {
     struct timespec time;
-    if (clock_gettime(to_linux_clock(clock), &time) != 0) {
+    if (clock_gettime(clock, &time) != 0) {
         return 0;
     }
     return (u64)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+EXPORT(clock_gettime_nsec_np, u64)(u32 clock) { return read_nanoseconds(to_linux_clock(clock)); }
+
 /* Mach's time is in nanoseconds here, as mach_timebase_info() says. */
-EXPORT(mach_absolute_time, u64)(void) { return m_clock_gettime_nsec_np(8); }
+EXPORT(mach_absolute_time, u64)(void) { return read_nanoseconds(CLOCK_MONOTONIC); }
 
-EXPORT(mach_continuous_time, u64)(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_BOOTTIME, &time);
-    return (u64)time.tv_sec * 1000000000 + time.tv_nsec;
-}
+EXPORT(mach_continuous_time, u64)(void) { return read_nanoseconds(CLOCK_BOOTTIME); }
 
-EXPORT(mach_approximate_time, u64)(void) { return m_clock_gettime_nsec_np(8); }
+EXPORT(mach_approximate_time, u64)(void) { return read_nanoseconds(CLOCK_MONOTONIC); }
 
 typedef struct {
     u32 numerator, denominator;
