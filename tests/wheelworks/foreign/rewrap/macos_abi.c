@@ -1,10 +1,8 @@
 /* A module for the differences between the binary interfaces of macOS and Linux: each case is a function right_NAME,
    whose result is the one of a Python on macOS, and a function wrong_NAME with a seeded fault. */
 
-#define Py_LIMITED_API 0x030b0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
+#include "abi_cases.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <dispatch/dispatch.h>
@@ -20,8 +18,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#define CASE(name) static PyObject *name(PyObject *self, PyObject *args)
 
 /* ---- variadic functions: doubles, ints and longs in turn ---- */
 
@@ -51,19 +47,9 @@ CASE(wrong_parse) /* two targets are swapped */
     return Py_BuildValue("(idlsdkdi)", i, d, l, text, e, k, f, last);
 }
 
-CASE(right_build)
-{
-    return Py_BuildValue("(idsldLsdkdfO)", 1, 2.5, "three", -4L, 5.25, -6LL, "seven", 8.125, 9UL, 10.5, 11.75, Py_None);
-}
-
 /* The arguments are passed as if the function weren't variadic: in registers, where Apple's ARM64 doesn't look. */
 typedef PyObject *NotVariadic(const char *, long, long);
 CASE(wrong_build) { return ((NotVariadic *)(void *)Py_BuildValue)("(ll)", 0x123456789, 0x123456789); }
-
-CASE(right_format)
-{
-    return PyErr_Format(PyExc_ValueError, "%d %ld %s %lu %lld %zd", -1, -2L, "three", 4UL, -5LL, (Py_ssize_t)6);
-}
 
 CASE(wrong_format) /* two arguments in the wrong order */
 {
@@ -144,40 +130,9 @@ static PyType_Spec wrong_numbers = {"abi.WrongNumbers", sizeof(Members), 0, Py_T
 CASE(right_members_type) { return PyType_FromSpec(&right_numbers); }
 CASE(wrong_members_type) { return PyType_FromSpec(&wrong_numbers); }
 
-/* The first two items of a buffer of longs are negated. */
-#define NEGATE_TWO(type)                                                    \
-    Py_buffer view;                                                         \
-    if (PyObject_GetBuffer(args, &view, PyBUF_WRITABLE)) {                  \
-        return NULL;                                                        \
-    }                                                                       \
-    for (int i = 0; i < 2; i++) {                                           \
-        ((type *)view.buf)[i] = -(int)((char *)view.buf)[i * sizeof(type)]; \
-    }                                                                       \
-    PyBuffer_Release(&view);                                                \
-    return PyLong_FromLong(0)
-CASE(right_buffer) { NEGATE_TWO(long); }
 CASE(wrong_buffer) { NEGATE_TWO(int); } /* the size of a long on Windows */
 
 /* ---- wchar_t has 32 bits ---- */
-
-PyAPI_FUNC(wchar_t *) PyUnicode_AsWideCharString(PyObject *, Py_ssize_t *);
-PyAPI_FUNC(PyObject *) PyUnicode_FromWideChar(const wchar_t *, Py_ssize_t);
-
-static PyObject *
-list_units(PyObject *text, int size)
-{
-    Py_ssize_t count;
-    wchar_t *wide = PyUnicode_AsWideCharString(text, &count);
-    PyObject *list = wide ? PyList_New(0) : NULL;
-    for (Py_ssize_t i = 0; list && i < count; i++) {
-        PyObject *unit = PyLong_FromLong(size == 4 ? wide[i] : ((unsigned short *)wide)[i]);
-        PyList_Append(list, unit);
-        Py_DecRef(unit);
-    }
-    PyObject *again = wide ? PyUnicode_FromWideChar(wide, count) : NULL;
-    PyMem_Free(wide);
-    return Py_BuildValue("(NN)", list, again);
-}
 
 CASE(right_wide) { return list_units(args, 4); }
 CASE(wrong_wide) { return list_units(args, 2); } /* units of 16 bits */
@@ -305,43 +260,6 @@ __attribute__((constructor)) static void construct(void) { constructed = 42; }
 CASE(right_constructor) { return PyLong_FromLong(constructed); }
 CASE(wrong_constructor) { return PyLong_FromLong(never_constructed); }
 
-/* ---- callbacks through capsules ---- */
-
-typedef double Callback(int, double, long, double);
-static double add_all(int a, double b, long c, double d) { return a + b * 10 + (double)c * 100 + d * 1000; }
-static double add_swapped(int a, double d, long c, double b) { return add_all(a, b, c, d); }
-
-static PyObject *
-call_capsule(Callback *function)
-{
-    PyObject *capsule = PyCapsule_New((void *)function, "abi.callback", NULL);
-    Callback *callback = (Callback *)PyCapsule_GetPointer(capsule, "abi.callback");
-    double sum = callback ? callback(1, 2, -3, 4) : 0;
-    Py_DecRef(capsule);
-    return PyFloat_FromDouble(sum);
-}
-
-CASE(right_capsule) { return call_capsule(add_all); }
-CASE(wrong_capsule) { return call_capsule(add_swapped); }
-
-/* The start of datetime's capsule, <datetime.h>: functions of Linux, one with more arguments than registers. */
-typedef struct {
-    PyTypeObject *date, *datetime, *time, *delta, *zone;
-    PyObject *utc;
-    PyObject *(*make_date)(int, int, int, PyTypeObject *);
-    PyObject *(*make_datetime)(int, int, int, int, int, int, int, PyObject *, PyTypeObject *);
-} DatetimeAPI;
-
-static PyObject *
-make_datetime(int month, int day)
-{
-    DatetimeAPI *api = (DatetimeAPI *)PyCapsule_Import("datetime.datetime_CAPI", 0);
-    return api ? api->make_datetime(2026, month, day, 1, 2, 3, 4, Py_None, api->datetime) : NULL;
-}
-
-CASE(right_datetime) { return make_datetime(11, 29); }
-CASE(wrong_datetime) { return make_datetime(29, 11); } /* two arguments are swapped */
-
 /* ---- threads and locks with static initializers ---- */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -459,64 +377,6 @@ jump(int value)
 CASE(right_jump) { return jump(3); }
 CASE(wrong_jump) { return jump(0); } /* becomes 1 */
 
-/* ---- heap types with garbage collection ---- */
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *other;
-} Node;
-
-static int freed;
-
-static int
-traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(((Node *)self)->other);
-    Py_VISIT(Py_TYPE(self));
-    return 0;
-}
-
-static int
-forget_to_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    return 0;
-}
-
-static int
-clear(PyObject *self)
-{
-    PyObject *other = ((Node *)self)->other;
-    ((Node *)self)->other = NULL;
-    Py_XDECREF(other);
-    return 0;
-}
-
-static void
-dealloc(PyObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    clear(self);
-    freed++;
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-    Py_DecRef((PyObject *)type);
-}
-
-static PyMemberDef members[] = {{"other", T_OBJECT, offsetof(Node, other), 0, NULL}, {NULL}};
-static PyType_Slot right_slots[] = {{Py_tp_members, members},        {Py_tp_traverse, (void *)traverse},
-                                    {Py_tp_clear, (void *)clear},    {Py_tp_dealloc, (void *)dealloc},
-                                    {0, NULL}};
-static PyType_Slot wrong_slots[] = {{Py_tp_members, members},     {Py_tp_traverse, (void *)forget_to_traverse},
-                                    {Py_tp_clear, (void *)clear}, {Py_tp_dealloc, (void *)dealloc},
-                                    {0, NULL}};
-#define NODE_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC)
-static PyType_Spec right_spec = {"abi.Right", sizeof(Node), 0, NODE_FLAGS, right_slots};
-static PyType_Spec wrong_spec = {"abi.Wrong", sizeof(Node), 0, NODE_FLAGS, wrong_slots};
-
-CASE(right_node_type) { return PyType_FromSpec(&right_spec); }
-CASE(wrong_node_type) { return PyType_FromSpec(&wrong_spec); }
-CASE(count_freed) { return PyLong_FromLong(freed); }
-
 /* ---- functions by name: those that an import may be bound to, and no others of glibc ---- */
 
 static PyObject *
@@ -530,7 +390,6 @@ look_up(const char *name)
 CASE(right_dlsym) { return look_up("ldexp"); }
 CASE(wrong_dlsym) { return look_up("_ldexp"); } /* its name in symbol tables */
 
-#define BOTH(name, flags) {"right_" #name, right_##name, flags}, {"wrong_" #name, wrong_##name, flags}
 static PyMethodDef methods[] = {
     BOTH(parse, METH_VARARGS),      BOTH(build, METH_NOARGS),   BOTH(format, METH_NOARGS),
     BOTH(snprintf, METH_NOARGS),    BOTH(scanf, METH_NOARGS),   BOTH(calls, METH_NOARGS),

@@ -1,19 +1,12 @@
 /* A module for the differences between the binary interfaces of Windows and Linux: each case is a function right_NAME,
    whose result is the one of a Python on Windows, and a function wrong_NAME with a seeded fault. */
 
-#define Py_LIMITED_API 0x030b0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
+#include "abi_cases.h"
+
 #include <windows.h>
 #include <process.h>
 #include <errno.h>
 #include <stdio.h>
-
-PyAPI_FUNC(wchar_t *) PyUnicode_AsWideCharString(PyObject *, Py_ssize_t *);
-PyAPI_FUNC(PyObject *) PyUnicode_FromWideChar(const wchar_t *, Py_ssize_t);
-
-#define CASE(name) static PyObject *name(PyObject *self, PyObject *args)
 
 /* ---- variadic functions: doubles, ints and longs in turn ---- */
 
@@ -46,20 +39,10 @@ CASE(wrong_parse) /* a long read as a long long: the upper half isn't written */
     return Py_BuildValue("(idLsdki)", i, d, value, text, e, k, 77);
 }
 
-CASE(right_build)
-{
-    return Py_BuildValue("(idsldLsdkdfO)", 1, 2.5, "three", -4L, 5.25, -6LL, "seven", 8.125, 9UL, 10.5, 11.75, Py_None);
-}
-
 CASE(wrong_build) /* 'l' takes 32 bits of the slot */
 {
     return Py_BuildValue("(idsldLsdkdfO)", 1, 2.5, "three", (1LL << 32) - 5, 5.25, -6LL, "seven", 8.125,
                          (1LL << 32) + 8, 10.5, 11.75, Py_None);
-}
-
-CASE(right_format)
-{
-    return PyErr_Format(PyExc_ValueError, "%d %ld %s %lu %lld %zd", -1, -2L, "three", 4UL, -5LL, (Py_ssize_t)6);
 }
 
 CASE(wrong_format) /* the arguments of %ld and %s are swapped in size only: 32 bits are read */
@@ -127,39 +110,12 @@ CASE(wrong_members_type) { return PyType_FromSpec(&wrong_spec); }
 
 /* ---- a buffer of longs: the first two items are negated ---- */
 
-#define NEGATE_TWO(type)                                    \
-    Py_buffer view;                                         \
-    if (PyObject_GetBuffer(args, &view, PyBUF_WRITABLE)) {  \
-        return NULL;                                        \
-    }                                                       \
-    for (int i = 0; i < 2; i++) {                           \
-        ((type *)view.buf)[i] = -(int)((char *)view.buf)[i * sizeof(type)]; \
-    }                                                       \
-    PyBuffer_Release(&view);                                \
-    return PyLong_FromLong(0)
-CASE(right_buffer) { NEGATE_TWO(long); }
 CASE(wrong_buffer) { NEGATE_TWO(long long); } /* the size of a long elsewhere */
 
 /* ---- wchar_t ---- */
 
-static PyObject *
-list_units(PyObject *text, Py_ssize_t step)
-{
-    Py_ssize_t count;
-    wchar_t *wide = PyUnicode_AsWideCharString(text, &count);
-    PyObject *list = wide ? PyList_New(0) : NULL;
-    for (Py_ssize_t i = 0; list && i < count; i++) {
-        PyObject *unit = PyLong_FromLong(step == 1 ? wide[i] : (long)((unsigned *)wide)[i]);
-        PyList_Append(list, unit);
-        Py_DecRef(unit);
-    }
-    PyObject *again = wide ? PyUnicode_FromWideChar(wide, count) : NULL;
-    PyMem_Free(wide);
-    return Py_BuildValue("(NN)", list, again);
-}
-
-CASE(right_wide) { return list_units(args, 1); }
-CASE(wrong_wide) { return list_units(args, 2); } /* units of 32 bits */
+CASE(right_wide) { return list_units(args, 2); }
+CASE(wrong_wide) { return list_units(args, 4); } /* units of 32 bits */
 
 /* ---- thread-local variables ---- */
 
@@ -186,51 +142,6 @@ __attribute__((section(".data$wrong"), used)) static void (*table[])(void) = {
     construct_misplaced}; /* nobody looks there */
 CASE(right_constructor) { return PyLong_FromLong(constructed); }
 CASE(wrong_constructor) { return PyLong_FromLong(misplaced); }
-
-/* ---- callbacks through capsules ---- */
-
-typedef double Callback(int, double, long, double);
-static double
-add_all(int a, double b, long c, double d)
-{
-    return a + b * 10 + (double)c * 100 + d * 1000;
-}
-static double
-add_swapped(int a, double d, long c, double b)
-{
-    return add_all(a, b, c, d);
-}
-
-static PyObject *
-call_capsule(void *function)
-{
-    PyObject *capsule = PyCapsule_New(function, "abi.callback", NULL);
-    Callback *callback = (Callback *)PyCapsule_GetPointer(capsule, "abi.callback");
-    double sum = callback ? callback(1, 2, -3, 4) : 0;
-    Py_DecRef(capsule);
-    return PyFloat_FromDouble(sum);
-}
-
-CASE(right_capsule) { return call_capsule((void *)add_all); }
-CASE(wrong_capsule) { return call_capsule((void *)add_swapped); }
-
-/* The start of datetime's capsule, <datetime.h>: functions of Linux, one with more arguments than registers. */
-typedef struct {
-    PyTypeObject *date, *datetime, *time, *delta, *zone;
-    PyObject *utc;
-    PyObject *(*make_date)(int, int, int, PyTypeObject *);
-    PyObject *(*make_datetime)(int, int, int, int, int, int, int, PyObject *, PyTypeObject *);
-} DatetimeAPI;
-
-static PyObject *
-make_datetime(int month, int day)
-{
-    DatetimeAPI *api = (DatetimeAPI *)PyCapsule_Import("datetime.datetime_CAPI", 0);
-    return api ? api->make_datetime(2026, month, day, 1, 2, 3, 4, Py_None, api->datetime) : NULL;
-}
-
-CASE(right_datetime) { return make_datetime(11, 29); }
-CASE(wrong_datetime) { return make_datetime(29, 11); } /* two arguments are swapped */
 
 /* ---- a thread of the module's own ---- */
 
@@ -264,61 +175,6 @@ run_thread(DWORD wait)
 CASE(right_thread) { return run_thread(10000); }
 CASE(wrong_thread) { return run_thread(1); } /* it isn't waited for */
 
-/* ---- heap types with garbage collection ---- */
-
-typedef struct {
-    PyObject_HEAD PyObject *other;
-} Node;
-static long freed;
-
-static int
-visit_node(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((Node *)self)->other);
-    return 0;
-}
-
-static int
-visit_nothing(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    return 0;
-}
-
-static int
-clear_node(PyObject *self)
-{
-    Py_CLEAR(((Node *)self)->other);
-    return 0;
-}
-
-static void
-free_node(PyObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    clear_node(self);
-    freed++;
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-    Py_DecRef((PyObject *)type);
-}
-
-static PyMemberDef node_members[] = {{"other", T_OBJECT, offsetof(Node, other), 0, NULL}, {NULL}};
-#define NODE_SLOTS(visit)                                                                                              \
-    {                                                                                                                  \
-        {Py_tp_traverse, visit}, {Py_tp_clear, clear_node}, {Py_tp_dealloc, free_node}, {Py_tp_members, node_members}, \
-        {                                                                                                              \
-            0, NULL                                                                                                    \
-        }                                                                                                              \
-    }
-static PyType_Slot right_node[] = NODE_SLOTS(visit_node), wrong_node[] = NODE_SLOTS(visit_nothing);
-#define NODE_SPEC(slots) {"abi.Node", sizeof(Node), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots}
-static PyType_Spec right_node_spec = NODE_SPEC(right_node), wrong_node_spec = NODE_SPEC(wrong_node);
-CASE(right_node_type) { return PyType_FromSpec(&right_node_spec); }
-CASE(wrong_node_type) { return PyType_FromSpec(&wrong_node_spec); }
-CASE(count_freed) { return PyLong_FromLong(freed); }
-
 /* ---- error codes ---- */
 
 CASE(right_error)
@@ -333,8 +189,6 @@ CASE(wrong_error) /* errno isn't the last error */
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-#define BOTH(name, flags) \
-    {"right_" #name, right_##name, flags, NULL}, { "wrong_" #name, wrong_##name, flags, NULL }
 static PyMethodDef methods[] = {
     BOTH(parse, METH_VARARGS),
     BOTH(build, METH_NOARGS),
