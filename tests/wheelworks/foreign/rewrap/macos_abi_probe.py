@@ -1,15 +1,13 @@
 """Run the cases of ``macos_abi.c`` in the CPython that loaded it, and print their results as JSON."""
 
-import gc
 import json
-import struct
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import abi  # type: ignore[import-not-found]
+from abi_probe import collect_cycle, count_in_threads, write_longs  # type: ignore[import-not-found]
 
 
 def attempt(function: Callable[..., Any], *args: Any) -> Any:
@@ -20,38 +18,12 @@ def attempt(function: Callable[..., Any], *args: Any) -> Any:
         return [type(error).__name__, *map(str, error.args)]
 
 
-def count_in_threads(function: Callable[[], int]) -> list[int]:
-    """Return a counter's values in this thread, in another one, and in this one again."""
-    found = [function()]
-    other = threading.Thread(target=lambda: found.append(function()))
-    other.start()
-    other.join()
-    return [*found, function()]
-
-
-def collect_cycle(node_type: type[Any]) -> int:
-    """Make a cycle of objects and return how many of them the garbage collector frees."""
-    one, other = node_type(), node_type()
-    one.other, other.other = other, one
-    before = abi.count_freed()
-    del one, other
-    gc.collect()
-    return int(abi.count_freed() - before)
-
-
 def try_members(kind: str) -> list[Any]:
     """Write the largest numbers to members, and read their neighbours."""
     one = getattr(abi, f"{kind}_members_type")()()
     one.guard = 77
     found = [attempt(setattr, one, "number", 2**63 - 1), attempt(setattr, one, "size", 2**64 - 1)]
     return [*found, one.number, one.guard, one.size, attempt(setattr, one, "number", 2**63)]
-
-
-def write_longs(function: Callable[[bytearray], int]) -> list[int]:
-    """Return what a function leaves of an array of four longs."""
-    data = bytearray(struct.pack("<4q", 1, 2, 3, 4))
-    function(data)
-    return list(struct.unpack("<4q", data))
 
 
 def write_twice(function: Callable[[bytes], Any]) -> Any:
@@ -74,7 +46,7 @@ def run(kind: str) -> dict[str, Any]:
     found["parse"] = attempt(get("parse"), 1, 2.5, -3, "four", 5.5, 6, 7.5, 8)
     found["parse_overflow"] = attempt(get("parse"), 1, 2.5, 2**63, "four", 5.5, 6, 7.5, 8)[0]
     found["files"] = write_twice(get("files"))
-    found["members"], found["buffer"] = try_members(kind), write_longs(get("buffer"))
+    found["members"], found["buffer"] = try_members(kind), write_longs(get("buffer"), "q")
     found["wide"] = attempt(get("wide"), "a\N{GRINNING FACE}z")
     found["thread_local"] = count_in_threads(get("thread_local"))
     found["collected"] = collect_cycle(get("node_type")())

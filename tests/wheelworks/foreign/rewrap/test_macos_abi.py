@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     module = macos_modules.compile_module("macos_abi.c", cpu, folder)
     made = macos_modules.install_module(module, "abi", python, site)
     assert made.unresolved == ()
+    shutil.copy(HERE / "abi_probe.py", site)
     ended = sites.run(python, site, (HERE / "macos_abi_probe.py").read_text(encoding="utf-8"))
     assert ended.returncode == 0, ended.stderr
     return {**json.loads(ended.stdout), "cpu": cpu}

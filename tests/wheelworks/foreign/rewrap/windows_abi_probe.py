@@ -1,14 +1,12 @@
 """Run the cases of ``windows_abi.c`` in the CPython that loaded it, and print their results as JSON."""
 
-import gc
 import json
-import struct
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import abi  # type: ignore[import-not-found]
+from abi_probe import collect_cycle, count_in_threads, write_longs  # type: ignore[import-not-found]
 
 
 def attempt(function: Callable[..., Any], *args: Any) -> Any:
@@ -34,32 +32,6 @@ def try_members(kind: str) -> list[Any]:
     return found
 
 
-def write_longs(function: Callable[[bytearray], int]) -> list[int]:
-    """Return what a function leaves of an array of four longs of Windows."""
-    data = bytearray(struct.pack("<4i", 1, 2, 3, 4))
-    function(data)
-    return list(struct.unpack("<4i", data))
-
-
-def count_in_threads(function: Callable[[], int]) -> list[int]:
-    """Return a counter's values in this thread, in another one, and in this one again."""
-    found = [function()]
-    other = threading.Thread(target=lambda: found.append(function()))
-    other.start()
-    other.join()
-    return [*found, function()]
-
-
-def collect_cycle(node_type: Any) -> int:
-    """Make a cycle of objects and return how many of them the garbage collector frees."""
-    one, other = node_type(), node_type()
-    one.other, other.other = other, one
-    before = abi.count_freed()
-    del one, other
-    gc.collect()
-    return int(abi.count_freed() - before)
-
-
 def run(kind: str) -> dict[str, Any]:
     """Return the results of the right or the wrong functions."""
 
@@ -74,7 +46,7 @@ def run(kind: str) -> dict[str, Any]:
         "snprintf": get("snprintf")(),
         "long": [attempt(get("long"), value) for value in (5, -5, 2**31 - 1, -(2**31), 2**31, 2**63)],
         "members": try_members(kind),
-        "buffer": write_longs(get("buffer")),
+        "buffer": write_longs(get("buffer"), "i"),
         "wide": attempt(get("wide"), "a\N{GRINNING FACE}z"),
         "thread_local": count_in_threads(get("thread_local")),
         "constructor": get("constructor")(),
