@@ -18,11 +18,11 @@ from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cached_folder
 from wheelworks.core.process import run_checked
 from wheelworks.core.zig import find_zig, find_zig_cache, read_zig_version
+from wheelworks.foreign.rewrap.symbols import CPUS
 
 NAME = "libc++.1.dylib"
 INSTALL_NAMES = ("/usr/lib/libc++.1.dylib", "/usr/lib/libc++abi.dylib")  # the libraries whose imports it provides
 SONAME = "libwheelworks-libc++.so"  # of the rewrapped library
-CPUS = ("aarch64", "x86_64")
 
 # Not part of the library: code for builds without exceptions, and parallel algorithms on other systems' libraries.
 _LEFT_OUT = ("cxa_noexception.cpp", "int128_builtins.cpp")
@@ -64,7 +64,7 @@ def build_libcxx(cpu: str) -> Path:
 
     Raises WheelworksError for another CPU, and where the compiler is missing or fails.
     """
-    if cpu not in CPUS:
+    if cpu not in CPUS["macos"]:
         raise WheelworksError(f"no modules of macOS for the CPU {cpu} can be rewrapped")
     folder = get_cached_folder(f"libcxx/{cpu}-{_compute_digest()}", lambda fresh: _build(cpu, fresh))
     return folder / NAME

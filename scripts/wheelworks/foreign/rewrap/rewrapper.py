@@ -48,14 +48,13 @@ from wheelworks.foreign.rewrap.code import Arm64Code, X86Code, create_code
 from wheelworks.foreign.rewrap.elf import Import, Part, Rights, SharedLibrary, round_up, write_elf
 from wheelworks.foreign.rewrap.layout import CannotRewrap, lay_out, protect
 from wheelworks.foreign.rewrap.patches import Patch, patch_windows
-from wheelworks.foreign.rewrap.symbols import LAZY_BINDER, PREFIXES, Provided, choose_import, name_import, qualify
+from wheelworks.foreign.rewrap.symbols import CPUS, LAZY_BINDER, PREFIXES, Provided, choose_import, name_import, qualify
 from wheelworks.foreign.rewrap.unwind import make_eh_frame
 
 __all__ = ["BadImage", "CannotRewrap", "Rewrapped", "rewrap", "rewrap_image"]
 
 MAX_FILE = 128 << 20  # bytes; the largest modules of the index that fit have a tenth of that
 MAX_RELOCATIONS = 1_000_000
-CPUS = {"windows": ("aarch64",), "macos": ("aarch64", "x86_64")}
 WORD = struct.Struct("<Q")
 
 

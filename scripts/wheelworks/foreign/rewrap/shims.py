@@ -21,9 +21,6 @@ System = Literal["windows", "macos"]
 
 SOURCES = Path(__file__).with_name("shim")
 SONAMES: dict[System, str] = {"windows": "libwheelworks-windows.so", "macos": "libwheelworks-macos.so"}
-
-# Windows' x86-64 calling convention differs from Linux's, so only ARM64 images can call what zig makes here.
-_CPUS: dict[System, tuple[str, ...]] = {"windows": ("aarch64",), "macos": ("aarch64", "x86_64")}
 _GLIBC = "2.28"  # older than that of every Python that runs rewrapped modules; also this machine's, natively
 _COMPILE = (
     *("-fPIC", "-O2", "-g0", "-std=gnu17", "-D_GNU_SOURCE"),
@@ -41,7 +38,7 @@ def build_shim(system: System, cpu: str) -> Path:
 
     Raises WheelworksError for a CPU that can't have one, and where the compiler is missing or fails.
     """
-    if cpu not in _CPUS[system]:
+    if cpu not in symbols.CPUS[system]:
         raise WheelworksError(f"no modules of {system} for the CPU {cpu} can be rewrapped")
     folder = get_cached_folder(
         f"shims/{system}-{cpu}-{compute_digest(system)}", lambda fresh: _build(system, cpu, fresh)

@@ -21,6 +21,9 @@ from wheelworks.foreign.rewrap.elf import Import
 
 FOLDER = Path(__file__).parent
 PREFIXES: dict[Os, str] = {"windows": "w_", "macos": "m_"}
+# The CPUs whose code can be rewrapped. Windows' x86-64 calling convention differs from Linux's, so only ARM64 images
+# can call the functions of a shim.
+CPUS: dict[Os, tuple[str, ...]] = {"windows": ("aarch64",), "macos": ("aarch64", "x86_64")}
 LISTS: dict[Os, str] = {"windows": "same_in_glibc.txt", "macos": "same_in_glibc_macos.txt"}
 C_LIBRARIES = ("libc.so.6", "libm.so.6")
 UNWINDER = "libgcc_s.so.1"
