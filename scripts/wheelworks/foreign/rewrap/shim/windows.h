@@ -15,7 +15,6 @@ typedef void *HANDLE;
 /* System error codes: https://learn.microsoft.com/windows/win32/debug/system-error-codes */
 enum {
     ERROR_SUCCESS = 0,
-    ERROR_INVALID_FUNCTION = 1,
     ERROR_FILE_NOT_FOUND = 2,
     ERROR_PATH_NOT_FOUND = 3,
     ERROR_TOO_MANY_OPEN_FILES = 4,
@@ -24,7 +23,6 @@ enum {
     ERROR_NOT_ENOUGH_MEMORY = 8,
     ERROR_NOT_SAME_DEVICE = 17,
     ERROR_NO_MORE_FILES = 18,
-    ERROR_WRITE_FAULT = 29,
     ERROR_GEN_FAILURE = 31,
     ERROR_HANDLE_EOF = 38,
     ERROR_NOT_SUPPORTED = 50,
@@ -44,9 +42,7 @@ enum {
     ERROR_DIRECTORY = 267,
     ERROR_NOT_OWNER = 288,
     ERROR_TOO_MANY_POSTS = 298,
-    ERROR_INVALID_FLAGS = 1004,
     ERROR_NO_UNICODE_TRANSLATION = 1113,
-    ERROR_NOT_FOUND = 1168,
     ERROR_TIMEOUT = 1460,
 };
 

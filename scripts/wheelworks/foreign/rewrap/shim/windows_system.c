@@ -188,7 +188,7 @@ EXPORT(GetStartupInfoW, void)(u32 *to)
 
 /* ---- messages ---- */
 
-enum { ALLOCATE_BUFFER = 0x100, IGNORE_INSERTS = 0x200, FROM_SYSTEM = 0x1000, MESSAGE_NOT_FOUND = 317 };
+enum { ALLOCATE_BUFFER = 0x100, FROM_SYSTEM = 0x1000, MESSAGE_NOT_FOUND = 317 };
 
 static const char *
 find_message(u32 flags, u32 error)

@@ -268,7 +268,7 @@ EXPORT(SleepEx, u32)(u32 milliseconds, BOOL alertable)
 
 /* ---- slots of a thread; a fiber's are the thread's ---- */
 
-enum { MOST_SLOTS = 1024, OUT_OF_INDEXES = -1 };
+enum { OUT_OF_INDEXES = -1 };
 
 static u32
 allocate_slot(void (*destructor)(void *))
