@@ -100,6 +100,14 @@ is_long(const PyMemberDef *member)
     return member->type == T_LONG || member->type == T_ULONG;
 }
 
+static PyMemberDef
+convert_member(const PyMemberDef *member)
+{
+    PyMemberDef copy = *member;
+    copy.type = member->type == T_LONG ? T_INT : member->type == T_ULONG ? T_UINT : member->type;
+    return copy;
+}
+
 static size_t
 count_members(const PyMemberDef *members)
 {
@@ -139,7 +147,7 @@ make_attribute(const PyMemberDef *member)
 }
 
 /* Replace the tables of a type where a member is a `long`. CPython keeps pointers into the new ones, which live as long
-   as the process: a type can't be told to free them. Returns 0, or -1 without memory. */
+   as the process: a type doesn't free its tables. Returns 0, or -1 without memory. */
 static int
 replace_tables(PyMemberDef **members, GetSet **attributes)
 {
@@ -157,10 +165,9 @@ replace_tables(PyMemberDef **members, GetSet **attributes)
     for (const PyMemberDef *member = *members; member->name; member++) {
         if (is_long(member) && !(member->flags & READONLY)) {
             new_attributes[added++] = make_attribute(member);
-            continue;
+        } else {
+            new_members[kept++] = convert_member(member);
         }
-        new_members[kept] = *member;
-        new_members[kept++].type = member->type == T_LONG ? T_INT : member->type == T_ULONG ? T_UINT : member->type;
     }
     *members = new_members;
     *attributes = new_attributes;
@@ -300,14 +307,6 @@ EXPORT(PyType_FromSlots, PyObject *)(Slot *slots)
 }
 
 /* ---- members without a type ---- */
-
-static PyMemberDef
-convert_member(const PyMemberDef *member)
-{
-    PyMemberDef copy = *member;
-    copy.type = member->type == T_LONG ? T_INT : member->type == T_ULONG ? T_UINT : member->type;
-    return copy;
-}
 
 EXPORT(PyMember_GetOne, PyObject *)(const char *object, PyMemberDef *member)
 {
