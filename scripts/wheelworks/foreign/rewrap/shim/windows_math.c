@@ -110,38 +110,34 @@ EXPORT(scalblnf, float)(float x, int n) { return scalbnf(x, n); }
 
 /* ---- long double ---- */
 
+#define FUNCTIONS_1(X)                                                                                             \
+    X(acos) X(asin) X(atan) X(cos) X(sin) X(tan) X(acosh) X(asinh) X(atanh) X(cosh) X(sinh) X(tanh) X(exp) X(exp2) \
+    X(expm1) X(log) X(log2) X(log10) X(log1p) X(logb) X(sqrt) X(cbrt) X(ceil) X(floor) X(trunc) X(round) X(rint)   \
+    X(nearbyint) X(fabs) X(erf) X(erfc) X(tgamma) X(lgamma)
 #define LONG_DOUBLE_1(name) \
     EXPORT(name##l, double)(double x) { return name(x); }
+FUNCTIONS_1(LONG_DOUBLE_1)
+
+#define FUNCTIONS_2(X)                                                                             \
+    X(atan2) X(pow) X(hypot) X(fmod) X(remainder) X(fdim) X(fmax) X(fmin) X(copysign) X(nextafter)
 #define LONG_DOUBLE_2(name) \
     EXPORT(name##l, double)(double x, double y) { return name(x, y); }
+FUNCTIONS_2(LONG_DOUBLE_2)
+
+#define COMPLEX_FUNCTIONS(X)                                                                                        \
+    X(ccos) X(ccosh) X(cexp) X(clog) X(conj) X(cproj) X(csin) X(csinh) X(csqrt) X(ctan) X(ctanh) X(cacos) X(cacosh) \
+    X(casin) X(casinh) X(catan) X(catanh)
 #define LONG_COMPLEX(name) \
     EXPORT(name##l, double complex)(double complex x) { return name(x); }
+COMPLEX_FUNCTIONS(LONG_COMPLEX)
+
+#define PARTS_OF_COMPLEX(X)           \
+    X(cabs) X(carg) X(creal) X(cimag)
 #define LONG_COMPLEX_PART(name) \
     EXPORT(name##l, double)(double complex x) { return name(x); }
+PARTS_OF_COMPLEX(LONG_COMPLEX_PART)
 
-LONG_DOUBLE_1(acos)
-LONG_DOUBLE_1(asin) LONG_DOUBLE_1(atan) LONG_DOUBLE_1(cos) LONG_DOUBLE_1(sin) LONG_DOUBLE_1(tan) LONG_DOUBLE_1(acosh)
-    LONG_DOUBLE_1(asinh) LONG_DOUBLE_1(atanh) LONG_DOUBLE_1(cosh) LONG_DOUBLE_1(sinh) LONG_DOUBLE_1(tanh)
-        LONG_DOUBLE_1(exp) LONG_DOUBLE_1(exp2) LONG_DOUBLE_1(expm1) LONG_DOUBLE_1(log) LONG_DOUBLE_1(log2)
-            LONG_DOUBLE_1(log10) LONG_DOUBLE_1(log1p) LONG_DOUBLE_1(logb) LONG_DOUBLE_1(sqrt) LONG_DOUBLE_1(cbrt)
-                LONG_DOUBLE_1(ceil) LONG_DOUBLE_1(floor) LONG_DOUBLE_1(trunc) LONG_DOUBLE_1(round) LONG_DOUBLE_1(rint)
-                    LONG_DOUBLE_1(nearbyint) LONG_DOUBLE_1(fabs) LONG_DOUBLE_1(erf) LONG_DOUBLE_1(erfc)
-                        LONG_DOUBLE_1(tgamma) LONG_DOUBLE_1(lgamma) LONG_DOUBLE_2(atan2) LONG_DOUBLE_2(pow)
-                            LONG_DOUBLE_2(hypot) LONG_DOUBLE_2(fmod) LONG_DOUBLE_2(remainder) LONG_DOUBLE_2(fdim)
-                                LONG_DOUBLE_2(fmax) LONG_DOUBLE_2(fmin) LONG_DOUBLE_2(copysign) LONG_DOUBLE_2(nextafter)
-                                    LONG_COMPLEX(ccos) LONG_COMPLEX(ccosh) LONG_COMPLEX(cexp) LONG_COMPLEX(clog)
-                                        LONG_COMPLEX(conj) LONG_COMPLEX(cproj) LONG_COMPLEX(csin) LONG_COMPLEX(csinh)
-                                            LONG_COMPLEX(csqrt) LONG_COMPLEX(ctan) LONG_COMPLEX(ctanh)
-                                                LONG_COMPLEX(cacos) LONG_COMPLEX(cacosh) LONG_COMPLEX(casin)
-                                                    LONG_COMPLEX(casinh) LONG_COMPLEX(catan) LONG_COMPLEX(catanh)
-                                                        LONG_COMPLEX_PART(cabs) LONG_COMPLEX_PART(carg)
-                                                            LONG_COMPLEX_PART(creal) LONG_COMPLEX_PART(cimag)
-
-                                                                EXPORT(cpowl, double complex)(double complex x,
-                                                                                              double complex y)
-{
-    return cpow(x, y);
-}
+EXPORT(cpowl, double complex)(double complex x, double complex y) { return cpow(x, y); }
 EXPORT(nexttoward, double)(double x, double y) { return nextafter(x, y); }
 EXPORT(nexttowardl, double)(double x, double y) { return nextafter(x, y); }
 EXPORT(ldexpl, double)(double x, int n) { return ldexp(x, n); }

@@ -269,15 +269,14 @@ EXPORT(_wcsdup, WCHAR *)(const WCHAR *text)
 }
 
 /* Classes: a unit that is half of a pair belongs to none. */
+#define CLASSES(X)                                                                                              \
+    X(iswalnum) X(iswalpha) X(iswcntrl) X(iswdigit) X(iswgraph) X(iswlower) X(iswprint) X(iswpunct) X(iswspace) \
+    X(iswupper) X(iswxdigit)
 #define WIDE_CLASS(name) \
     EXPORT(name, int)(WCHAR unit) { return name(unit); }
-WIDE_CLASS(iswalnum)
-WIDE_CLASS(iswalpha) WIDE_CLASS(iswcntrl) WIDE_CLASS(iswdigit) WIDE_CLASS(iswgraph) WIDE_CLASS(iswlower)
-    WIDE_CLASS(iswprint) WIDE_CLASS(iswpunct) WIDE_CLASS(iswspace) WIDE_CLASS(iswupper) WIDE_CLASS(iswxdigit)
-        EXPORT(towlower, WCHAR)(WCHAR unit)
-{
-    return (WCHAR)towlower(unit);
-}
+CLASSES(WIDE_CLASS)
+
+EXPORT(towlower, WCHAR)(WCHAR unit) { return (WCHAR)towlower(unit); }
 EXPORT(towupper, WCHAR)(WCHAR unit) { return (WCHAR)towupper(unit); }
 
 /* ---- numbers in wide texts ---- */
