@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 
 from wheelworks.core.formats import read_image
@@ -14,7 +13,7 @@ from wheelworks.core.image import Image
 from wheelworks.core.zig import find_zig
 from wheelworks.foreign.rewrap import libcxx
 from wheelworks.foreign.rewrap.rewrapper import Rewrapped, rewrap
-from wheelworks.foreign.rewrap.symbols import Exports, Provided
+from wheelworks.foreign.rewrap.symbols import Exports
 
 from tests.fixtures.builds import PYCONFIG
 from tests.wheelworks.foreign.rewrap import sites
@@ -37,7 +36,7 @@ def compile_module(source: str, cpu: str, folder: Path, *flags: str) -> Path:
     if source.endswith(".cpp"):
         driver = "c++"
         words += ["-std=c++20", "-nostdlib++", *libcxx.list_compile_options(), str(libcxx.build_libcxx(cpu))]
-    done = subprocess.run([find_zig(), driver, *words], capture_output=True, text=True, env={**os.environ}, check=False)
+    done = subprocess.run([find_zig(), driver, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return output
 
@@ -60,26 +59,23 @@ def rewrap_libcxx(python: sites.Python) -> tuple[Rewrapped, Exports]:
 def _rewrap_libcxx(python: sites.Python) -> tuple[Rewrapped, Exports]:
     library = libcxx.build_libcxx(python.cpu)
     made = rewrap(library.read_bytes(), python.cpu, name=libcxx.NAME, soname=libcxx.SONAME, provided=python.provided)
-    image = read_image(library.read_bytes(), libcxx.NAME, python.cpu, limit=1 << 28)
-    return made, Exports(libcxx.SONAME, dict.fromkeys(image.exports, ""))
+    return made, Exports(libcxx.SONAME, dict.fromkeys(read_module(library, python.cpu).exports, ""))
+
+
+def copy_libcxx(python: sites.Python, site: Path) -> sites.Python:
+    """Copy libc++ beside the shim; return the Python whose modules find it there."""
+    made, exports = rewrap_libcxx(python)
+    (site / sites.SHIMS / libcxx.SONAME).write_bytes(made.elf)
+    rewrapped = dict.fromkeys(libcxx.INSTALL_NAMES, exports)
+    return replace(python, provided=replace(python.provided, rewrapped=rewrapped))
 
 
 def install_module(path: Path, name: str, python: sites.Python, site: Path, *, with_libcxx: bool = False) -> Rewrapped:
     """Rewrap a module into a site-packages folder, with the libraries that it needs."""
-    libraries = site / sites.SHIMS
-    libraries.mkdir(parents=True, exist_ok=True)
-    shutil.copy(python.shim, libraries)
-    provided = python.provided
+    sites.copy_shim(python, site)
     if with_libcxx:
-        made, exports = rewrap_libcxx(python)
-        (libraries / libcxx.SONAME).write_bytes(made.elf)
-        rewrapped = dict.fromkeys(libcxx.INSTALL_NAMES, exports)
-        provided = Provided(provided.shim, provided.program, provided.libraries, rewrapped)
-    result = rewrap(path.read_bytes(), python.cpu, name=name, provided=provided, runpath=f"$ORIGIN/{sites.SHIMS}")
+        python = copy_libcxx(python, site)
+    runpath = f"$ORIGIN/{sites.SHIMS}"
+    result = rewrap(path.read_bytes(), python.cpu, name=name, provided=python.provided, runpath=runpath)
     (site / f"{name}{python.suffix}").write_bytes(result.elf)
     return result
-
-
-def is_host(cpu: str) -> bool:
-    """Return whether modules for a CPU run natively."""
-    return cpu == "x86_64" and sys.platform == "linux"

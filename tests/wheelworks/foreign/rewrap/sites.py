@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,15 @@ def copy_shim(python: Python, site: Path) -> None:
     """Copy the shim to where modules find it."""
     (site / SHIMS).mkdir(parents=True, exist_ok=True)
     shutil.copy(python.shim, site / SHIMS)
+
+
+def download_wheel(requirement: str, platforms: Iterable[str], version: str, folder: Path, *, seconds: float) -> Path:
+    """Download the official wheel of a requirement for one of the platforms and a version of CPython."""
+    what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", f"--python-version={version}"]
+    what += ["--implementation=cp", f"--abi=cp{version.replace('.', '')}", "--abi=abi3", requirement]
+    what += [f"--platform={tag}" for tag in platforms]
+    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=seconds)
+    return next(folder.glob("*.whl"))
 
 
 def lay_out(wheel: Path, site: Path, python: Python) -> dict[str, Rewrapped]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -174,11 +172,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, System,
     @cache
     def download(requirement: str, system: System, cpu: str, python: str) -> Path:
         folder = tmp_path_factory.mktemp("official")
-        what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", f"--python-version={python}"]
-        what += ["--implementation=cp", f"--abi=cp{python.replace('.', '')}", "--abi=abi3", requirement]
-        what += [f"--platform={tag}" for tag in PLATFORMS[system, cpu]]
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=300)
-        return next(folder.glob("*.whl"))
+        return sites.download_wheel(requirement, PLATFORMS[system, cpu], python, folder, seconds=300)
 
     return download
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from wheelworks.foreign.rewrap import libcxx
 
 from tests.wheelworks.foreign.rewrap import macos_modules, sites
 
@@ -99,25 +95,15 @@ RUNS = [
 ]
 
 
-def download(requirement: str, python: sites.Python, folder: Path) -> Path:
-    """Download a wheel of macOS for a Python's CPU and version."""
-    what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", f"--python-version={python.version}"]
-    what += ["--implementation=cp", f"--abi=cp{python.version.replace('.', '')}", "--abi=abi3", requirement]
-    what += [f"--platform={tag}" for tag in PLATFORMS[python.cpu]]
-    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=120)
-    return next(folder.glob("*.whl"))
-
-
 @pytest.mark.parametrize(("cpu", "requirement"), RUNS)
 def test_exceptions_of_an_official_wheel(cpu: str, requirement: str, tmp_path: Path) -> None:
     """They run under qemu for ARM64, and natively for x86-64."""
     python = sites.find_python("macos", cpu)
-    made, exports = macos_modules.rewrap_libcxx(python)
-    provided = dataclasses.replace(python.provided, rewrapped=dict.fromkeys(libcxx.INSTALL_NAMES, exports))
-    python, site = dataclasses.replace(python, provided=provided), tmp_path / "site"
+    site = tmp_path / "site"
     sites.copy_shim(python, site)
-    (site / sites.SHIMS / libcxx.SONAME).write_bytes(made.elf)
-    modules = sites.lay_out(download(requirement, python, tmp_path), site, python)
+    python = macos_modules.copy_libcxx(python, site)
+    wheel = sites.download_wheel(requirement, PLATFORMS[cpu], python.version, tmp_path, seconds=120)
+    modules = sites.lay_out(wheel, site, python)
     assert [one.unresolved for one in modules.values() if one.unresolved] == []
     ended = sites.run(python, site, CASES[requirement])
     assert ended.returncode == 0, ended.stderr
