@@ -56,6 +56,15 @@ from_native(int native)
     return 0x10;
 }
 
+/* Return the start of the page that an address lies in; *size grows to whole pages from there. */
+static u8 *
+round_to_pages(const void *address, size_t *size)
+{
+    u8 *first = (u8 *)((uintptr_t)address & ~(uintptr_t)(PAGE - 1));
+    *size = (*size + (size_t)((const u8 *)address - first) + PAGE - 1) & ~(size_t)(PAGE - 1);
+    return first;
+}
+
 typedef struct region {
     u8 *start;
     size_t size;
@@ -118,8 +127,7 @@ add_region(void *wanted, size_t size)
 static void *
 allocate_pages(void *wanted, size_t size, u32 kind, int native)
 {
-    u8 *first = (u8 *)((uintptr_t)wanted & ~(uintptr_t)(PAGE - 1));
-    size = (size + (size_t)((u8 *)wanted - first) + PAGE - 1) & ~(size_t)(PAGE - 1);
+    u8 *first = round_to_pages(wanted, &size);
     Region **found = wanted ? find_region(wanted) : NULL;
     if (found == NULL || kind & MEM_RESERVE) {
         Region *region = found ? NULL : add_region(wanted, size);
@@ -161,8 +169,7 @@ free_pages(u8 *address, size_t size, u32 kind)
     Region *region = *found;
     if (kind == MEM_DECOMMIT) {
         size = size ? size : region->size;
-        u8 *first = (u8 *)((uintptr_t)address & ~(uintptr_t)(PAGE - 1));
-        size = (size + (size_t)(address - first) + PAGE - 1) & ~(size_t)(PAGE - 1);
+        u8 *first = round_to_pages(address, &size);
         int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
         return first + size <= region->start + region->size && mmap(first, size, PROT_NONE, flags, -1, 0) == first;
     }
@@ -249,8 +256,7 @@ EXPORT(VirtualProtect, BOOL)(void *address, size_t size, u32 protection, u32 *be
     if (native < 0 || before == NULL || !read_map(address, &information)) {
         return fail(ERROR_INVALID_PARAMETER);
     }
-    u8 *first = information.base;
-    size = (size + (size_t)((u8 *)address - first) + PAGE - 1) & ~(size_t)(PAGE - 1);
+    u8 *first = round_to_pages(address, &size);
     *before = information.protection;
     return mprotect(first, size, native) == 0 ? 1 : fail_errno();
 }
@@ -276,12 +282,19 @@ check_heap(HANDLE heap)
     }
 }
 
+/* Return memory, also for a size of 0. */
+static void *
+allocate(size_t size, BOOL zeroed)
+{
+    return zeroed ? calloc(1, size ? size : 1) : malloc(size ? size : 1);
+}
+
 EXPORT(GetProcessHeap, HANDLE)(void) { return PROCESS_HEAP; }
 
 EXPORT(HeapAlloc, void *)(HANDLE heap, u32 flags, size_t size)
 {
     check_heap(heap);
-    return flags & HEAP_ZERO_MEMORY ? calloc(1, size ? size : 1) : malloc(size ? size : 1);
+    return allocate(size, (flags & HEAP_ZERO_MEMORY) != 0);
 }
 
 EXPORT(HeapReAlloc, void *)(HANDLE heap, u32 flags, void *memory, size_t size)
@@ -313,10 +326,8 @@ EXPORT(HeapSize, size_t)(HANDLE heap, u32 flags, const void *memory)
 
 /* LocalAlloc, GlobalAlloc: a movable block never moves, so that its handle is its address. */
 enum { ZERO_INITIALIZED = 0x40 };
-#define MAKE_BLOCK(flags, size) \
-    ((flags) & ZERO_INITIALIZED ? calloc(1, (size) ? (size) : 1) : malloc((size) ? (size) : 1))
-EXPORT(LocalAlloc, void *)(u32 flags, size_t size) { return MAKE_BLOCK(flags, size); }
-EXPORT(GlobalAlloc, void *)(u32 flags, size_t size) { return MAKE_BLOCK(flags, size); }
+EXPORT(LocalAlloc, void *)(u32 flags, size_t size) { return allocate(size, (flags & ZERO_INITIALIZED) != 0); }
+EXPORT(GlobalAlloc, void *)(u32 flags, size_t size) { return allocate(size, (flags & ZERO_INITIALIZED) != 0); }
 EXPORT(LocalFree, void *)(void *block)
 {
     free(block);
