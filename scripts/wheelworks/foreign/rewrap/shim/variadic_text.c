@@ -111,26 +111,27 @@ VARIADIC(PyErr_FormatUnraisable)
     return 0;
 }
 
-VARIADIC(PyErr_WarnFormat)
+typedef int Warn(PyObject *, ssize_t, const char *, ...);
+
+static int
+warn(Warn *function, PyObject *about, ssize_t level, PyObject *text)
 {
-    PyObject *text = format_text(POINTER(2), REST(3));
     if (text == NULL) {
         return -1;
     }
-    int result = PyErr_WarnFormat(POINTER(0), registers[1], "%U", text);
+    int result = function(about, level, "%U", text);
     Py_DecRef(text);
     return result;
 }
 
+VARIADIC(PyErr_WarnFormat)
+{
+    return warn(PyErr_WarnFormat, POINTER(0), registers[1], format_text(POINTER(2), REST(3)));
+}
+
 VARIADIC(PyErr_ResourceWarning)
 {
-    PyObject *text = format_text(POINTER(2), REST(3));
-    if (text == NULL) {
-        return -1;
-    }
-    int result = PyErr_ResourceWarning(POINTER(0), registers[1], "%U", text);
-    Py_DecRef(text);
-    return result;
+    return warn(PyErr_ResourceWarning, POINTER(0), registers[1], format_text(POINTER(2), REST(3)));
 }
 
 /* ---- output ---- */
