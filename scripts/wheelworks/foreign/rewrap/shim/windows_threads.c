@@ -24,8 +24,8 @@ static pthread_key_t current_key; /* ends the object of a thread that isn't ours
 
 /* ---- the end of a thread ---- */
 
-/* The destructor of a slot: it lets those of the module's slots run first, since who waits for a thread expects them to
-   have run. pthreads calls destructors again for slots that have been set anew. */
+/* The destructor of a slot: it lets those of the module's slots run first, since code that waits for a thread expects
+   them to have run. pthreads calls destructors again for slots that have been set anew. */
 static void
 end_object(void *argument)
 {
