@@ -18,6 +18,18 @@ u64 read_nanoseconds(clockid_t clock);
 /* macos_locale.c: the locale itself, or the "C" locale for NULL. */
 locale_t open_locale(locale_t locale);
 
+/* The result of a call that is done while a locale is the thread's. */
+#define WITH_LOCALE(locale, call)                                                                                      \
+    ({                                                                                                                 \
+        locale_t before = uselocale(open_locale(locale));                                                              \
+        __auto_type result = call;                                                                                     \
+        uselocale(before);                                                                                             \
+        result;                                                                                                        \
+    })
+
+/* macos_libsystem.c: abort if a checked function needs more room than the compiler knows of. */
+void check_room(size_t needed, size_t room);
+
 /* Apple's `long double` has 64 bits on ARM64, Linux's has 128; on x86-64 both have 80. */
 #if defined(__aarch64__)
 typedef double AppleLongDouble;

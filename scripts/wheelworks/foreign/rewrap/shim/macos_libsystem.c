@@ -80,7 +80,7 @@ __asm__(".text\n"
 
 /* ---- texts and memory ---- */
 
-static void
+void
 check_room(size_t needed, size_t room)
 {
     if (needed > room) {

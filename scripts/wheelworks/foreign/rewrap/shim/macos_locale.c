@@ -123,61 +123,55 @@ EXPORT(localeconv, AppleLconv *)(void) { return copy_conventions(localeconv()); 
 
 /* ---- functions with a locale that glibc has only without: the thread's locale is changed for the call ---- */
 
-#define WITH_LOCALE(locale, type, call)                                                                                \
-    locale_t before = uselocale(open_locale(locale));                                                                  \
-    type result = call;                                                                                                \
-    uselocale(before);                                                                                                 \
-    return result
-
 EXPORT(localeconv_l, AppleLconv *)(locale_t locale)
 {
-    WITH_LOCALE(locale, AppleLconv *, copy_conventions(localeconv()));
+    return WITH_LOCALE(locale, copy_conventions(localeconv()));
 }
 
 EXPORT(___mb_cur_max, int)(void) { return MB_CUR_MAX; }
 
-EXPORT(___mb_cur_max_l, int)(locale_t locale) { WITH_LOCALE(locale, int, MB_CUR_MAX); }
+EXPORT(___mb_cur_max_l, int)(locale_t locale) { return WITH_LOCALE(locale, MB_CUR_MAX); }
 
-EXPORT(btowc_l, wint_t)(int byte, locale_t locale) { WITH_LOCALE(locale, wint_t, btowc(byte)); }
+EXPORT(btowc_l, wint_t)(int byte, locale_t locale) { return WITH_LOCALE(locale, btowc(byte)); }
 
-EXPORT(wctob_l, int)(wint_t wide, locale_t locale) { WITH_LOCALE(locale, int, wctob(wide)); }
+EXPORT(wctob_l, int)(wint_t wide, locale_t locale) { return WITH_LOCALE(locale, wctob(wide)); }
 
 EXPORT(mbtowc_l, int)(wchar_t *wide, const char *text, size_t size, locale_t locale)
 {
-    WITH_LOCALE(locale, int, mbtowc(wide, text, size));
+    return WITH_LOCALE(locale, mbtowc(wide, text, size));
 }
 
 /* mbstate_t has 128 bytes on Apple and 8 here. */
 EXPORT(mbrlen_l, size_t)(const char *text, size_t size, mbstate_t *state, locale_t locale)
 {
-    WITH_LOCALE(locale, size_t, mbrlen(text, size, state));
+    return WITH_LOCALE(locale, mbrlen(text, size, state));
 }
 
 EXPORT(mbrtowc_l, size_t)(wchar_t *wide, const char *text, size_t size, mbstate_t *state, locale_t locale)
 {
-    WITH_LOCALE(locale, size_t, mbrtowc(wide, text, size, state));
+    return WITH_LOCALE(locale, mbrtowc(wide, text, size, state));
 }
 
 EXPORT(wcrtomb_l, size_t)(char *text, wchar_t wide, mbstate_t *state, locale_t locale)
 {
-    WITH_LOCALE(locale, size_t, wcrtomb(text, wide, state));
+    return WITH_LOCALE(locale, wcrtomb(text, wide, state));
 }
 
 EXPORT(mbsrtowcs_l, size_t)(wchar_t *wide, const char **text, size_t size, mbstate_t *state, locale_t locale)
 {
-    WITH_LOCALE(locale, size_t, mbsrtowcs(wide, text, size, state));
+    return WITH_LOCALE(locale, mbsrtowcs(wide, text, size, state));
 }
 
 EXPORT(mbsnrtowcs_l, size_t)
 (wchar_t *wide, const char **text, size_t given, size_t size, mbstate_t *state, locale_t locale)
 {
-    WITH_LOCALE(locale, size_t, mbsnrtowcs(wide, text, given, size, state));
+    return WITH_LOCALE(locale, mbsnrtowcs(wide, text, given, size, state));
 }
 
 EXPORT(wcsnrtombs_l, size_t)
 (char *text, const wchar_t **wide, size_t given, size_t size, mbstate_t *state, locale_t locale)
 {
-    WITH_LOCALE(locale, size_t, wcsnrtombs(text, wide, given, size, state));
+    return WITH_LOCALE(locale, wcsnrtombs(text, wide, given, size, state));
 }
 
 /* ---- functions that glibc has too ---- */

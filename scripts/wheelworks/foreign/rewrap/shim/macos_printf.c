@@ -11,13 +11,6 @@
 #include "macos.h"
 #include "variadic.h"
 
-/* Change the thread's locale; returns the one before. */
-static locale_t
-enter_locale(locale_t locale)
-{
-    return uselocale(open_locale(locale));
-}
-
 #if defined(__aarch64__)
 
 #define LONGEST_OUTPUT_FORMAT 4096
@@ -107,19 +100,10 @@ EXPORT(vfscanf, int)(FILE *file, const char *format, AppleList given)
 }
 
 /* The checked ones: `room` is the size of the buffer that the compiler knows. */
-static size_t
-check_room(size_t size, size_t room)
-{
-    if (size > room) {
-        fputs("buffer overflow detected by a checked function\n", stderr);
-        abort();
-    }
-    return size;
-}
-
 EXPORT(__vsnprintf_chk, int)(char *buffer, size_t size, int flags, size_t room, const char *format, AppleList given)
 {
-    return m_vsnprintf(buffer, check_room(size, room), format, given);
+    check_room(size, room);
+    return m_vsnprintf(buffer, size, format, given);
 }
 
 EXPORT(__vsprintf_chk, int)(char *buffer, int flags, size_t room, const char *format, AppleList given)
@@ -168,26 +152,17 @@ VARIADIC(swprintf)
 
 VARIADIC(snprintf_l)
 {
-    locale_t before = enter_locale(POINTER(2));
-    int length = m_vsnprintf(POINTER(0), registers[1], POINTER(3), REST(4));
-    uselocale(before);
-    return length;
+    return WITH_LOCALE(POINTER(2), m_vsnprintf(POINTER(0), registers[1], POINTER(3), REST(4)));
 }
 
 VARIADIC(asprintf_l)
 {
-    locale_t before = enter_locale(POINTER(1));
-    int length = m_vasprintf(POINTER(0), POINTER(2), REST(3));
-    uselocale(before);
-    return length;
+    return WITH_LOCALE(POINTER(1), m_vasprintf(POINTER(0), POINTER(2), REST(3)));
 }
 
 VARIADIC(sscanf_l)
 {
-    locale_t before = enter_locale(POINTER(1));
-    int count = m_vsscanf(POINTER(0), POINTER(2), REST(3));
-    uselocale(before);
-    return count;
+    return WITH_LOCALE(POINTER(1), m_vsscanf(POINTER(0), POINTER(2), REST(3)));
 }
 
 #else
@@ -196,9 +171,7 @@ EXPORT(snprintf_l, int)(char *buffer, size_t size, locale_t locale, const char *
 {
     va_list list;
     va_start(list, format);
-    locale_t before = enter_locale(locale);
-    int length = vsnprintf(buffer, size, format, list);
-    uselocale(before);
+    int length = WITH_LOCALE(locale, vsnprintf(buffer, size, format, list));
     va_end(list);
     return length;
 }
@@ -207,9 +180,7 @@ EXPORT(asprintf_l, int)(char **buffer, locale_t locale, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    locale_t before = enter_locale(locale);
-    int length = vasprintf(buffer, format, list);
-    uselocale(before);
+    int length = WITH_LOCALE(locale, vasprintf(buffer, format, list));
     va_end(list);
     return length;
 }
@@ -218,9 +189,7 @@ EXPORT(sscanf_l, int)(const char *text, locale_t locale, const char *format, ...
 {
     va_list list;
     va_start(list, format);
-    locale_t before = enter_locale(locale);
-    int count = vsscanf(text, format, list);
-    uselocale(before);
+    int count = WITH_LOCALE(locale, vsscanf(text, format, list));
     va_end(list);
     return count;
 }
