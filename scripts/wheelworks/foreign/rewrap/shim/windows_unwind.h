@@ -59,7 +59,7 @@ typedef struct dispatcher_context { /* DISPATCHER_CONTEXT */
 _Static_assert(offsetof(DispatcherContext, handler_data) == 0x38 && offsetof(DispatcherContext, registers) == 0x50,
                "winnt.h");
 
-/* A function that runs in place of frames that have been unwound: a catch block. Who walks the stack and comes to where
+/* A function that runs in place of frames that have been unwound: a catch block. A walk of the stack that comes to where
    it was called goes on at `context`, in the function that the block belongs to. */
 typedef struct active {
     Context context;
