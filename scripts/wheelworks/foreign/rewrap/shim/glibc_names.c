@@ -1,4 +1,4 @@
-/* Functions that are the same in glibc, for modules that look them up by name at run time. */
+/* Functions of the shim, and those that are the same in glibc, for modules that look them up by name at run time. */
 
 #include <dlfcn.h>
 
@@ -7,6 +7,20 @@
 static const char *const names[] = {
 #include "same_names.inc" /* shims.py makes it from the system's list */
 };
+
+/* Return the function of the shim that an import of this name would be bound to, or NULL. */
+void *
+find_in_shim(const char *name)
+{
+    static void *library;
+    Dl_info own;
+    char prefixed[256];
+    if (library == NULL && dladdr((void *)find_in_shim, &own)) {
+        library = dlopen(own.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    }
+    snprintf(prefixed, sizeof(prefixed), PREFIX "%s", name);
+    return library ? dlsym(library, prefixed) : NULL;
+}
 
 /* Return the function of glibc that an import of this name would be bound to, or NULL. */
 void *

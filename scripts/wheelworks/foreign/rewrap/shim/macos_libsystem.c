@@ -265,17 +265,10 @@ EXPORT(dlopen, void *)(const char *path, int mode)
    glibc that are the same. Others may differ from Apple's. */
 EXPORT(dlsym, void *)(void *handle, const char *name)
 {
-    char own[256];
     if ((intptr_t)handle >= 0 || (intptr_t)handle < -5) {
         return dlsym(handle, name);
     }
-    snprintf(own, sizeof(own), "m_%s", name);
-    void *found = dlsym(RTLD_DEFAULT, own);
-    Dl_info here;
-    if (found == NULL && dladdr((void *)m_dlopen, &here) != 0) {
-        void *shim = dlopen(here.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-        found = shim == NULL ? NULL : dlsym(shim, own);
-    }
+    void *found = find_in_shim(name);
     if (found == NULL && (strncmp(name, "Py", 2) == 0 || strncmp(name, "_Py", 3) == 0)) {
         found = dlsym(RTLD_DEFAULT, name);
     }

@@ -51,6 +51,7 @@ enum {
 __attribute__((noreturn, format(printf, 2, 3))) void end_unsupported(int status, const char *format, ...);
 #define fail_shim(text) end_unsupported(STATUS_SHIM_FAILED, "%s", text)
 
+void *find_in_shim(const char *name);
 void *find_in_glibc(const char *name);
 
 /* A module's va_list is a pointer to 8-byte slots: Windows' on ARM64 (registers x0 to x7 spilled below the arguments of

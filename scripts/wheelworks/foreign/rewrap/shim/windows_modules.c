@@ -81,20 +81,6 @@ EXPORT(GetModuleHandleExW, BOOL)(u32 flags, const WCHAR *name, HANDLE *to)
     return *to ? 1 : fail(ERROR_MOD_NOT_FOUND);
 }
 
-/* Return a function of the shim. */
-static void *
-find_export(const char *name)
-{
-    static void *library;
-    Dl_info own;
-    char prefixed[256];
-    if (library == NULL && dladdr((void *)find_export, &own)) {
-        library = dlopen(own.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-    }
-    snprintf(prefixed, sizeof(prefixed), PREFIX "%s", name);
-    return library ? dlsym(library, prefixed) : NULL;
-}
-
 /* Return what CPython itself exports; other libraries of the process may have functions of any name. */
 static void *
 find_in_python(const char *name)
@@ -116,7 +102,7 @@ EXPORT(GetProcAddress, void *)(HANDLE module, const char *name)
     if (module != RUNTIME_MODULE && module != SYSTEM_MODULE && module != PYTHON_MODULE) {
         end_unsupported(STATUS_SHIM_FAILED, "GetProcAddress(\"%s\") of a module of its own", name);
     }
-    void *found = find_export(name);
+    void *found = find_in_shim(name);
     if (found == NULL) {
         found = module == PYTHON_MODULE ? find_in_python(name) : module == RUNTIME_MODULE ? find_in_glibc(name) : NULL;
     }
