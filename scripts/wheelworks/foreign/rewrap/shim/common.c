@@ -18,7 +18,7 @@ end_unsupported(int status, const char *format, ...)
     _exit(status);
 }
 
-/* The stub of an import that nobody exports here calls this; see `symbols.py` of the rewrapper. */
+/* The stub of an import that nothing exports here calls this; see `symbols.py` of the rewrapper. */
 EXPORT(unresolved, void)(const char *name)
 {
     end_unsupported(STATUS_UNRESOLVED_CALL, "the module called %s, which isn't available here", name);

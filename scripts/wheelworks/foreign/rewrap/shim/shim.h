@@ -44,7 +44,7 @@ typedef uint8_t u8;
 enum {
     STATUS_SHIM_FAILED = 97,     /* the shim itself met what it doesn't handle */
     STATUS_EXCEPTION = 98,       /* an exception that the shim can't deliver */
-    STATUS_UNRESOLVED_CALL = 99, /* the module called an import that nobody exports here */
+    STATUS_UNRESOLVED_CALL = 99, /* the module called an import that nothing exports here */
 };
 
 /* Print "wheelworks: unsupported: ..." to stderr and end the process at once, without running its exit handlers. */
@@ -73,9 +73,9 @@ typedef struct {
    doesn't fit into `size` bytes ends the process. The result is never longer than `format`. On macOS, formats are those
    of Linux. */
 #if defined(SHIM_WINDOWS)
-const char *convert_printf_format(const char *format, char *buffer, size_t size); /* of PyErr_Format and the like */
+const char *convert_printf_format(const char *format, char *buffer, size_t size); /* of PyErr_Format ... */
 const char *convert_parse_format(const char *format, char *buffer, size_t size);  /* of PyArg_Parse* */
-const char *convert_build_format(const char *format, char *buffer, size_t size);  /* of Py_BuildValue and the like */
+const char *convert_build_format(const char *format, char *buffer, size_t size);  /* of Py_BuildValue ... */
 #else
 #define convert_printf_format(format, buffer, size) ((void)(buffer), (const char *)(format))
 #define convert_parse_format(format, buffer, size) ((void)(buffer), (const char *)(format))

@@ -8,7 +8,7 @@
 
 #include "windows.h"
 
-/* ---- classification: FP_INFINITE and the like ---- */
+/* ---- classification: FP_INFINITE and the other classes ---- */
 
 static short
 convert_class(int number)
