@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,9 +162,3 @@ def merge_results(results: Results, more: Results) -> None:
     results.modules.update(more.modules)
     results.deaths += more.deaths
     results.limits += [limit for limit in more.limits if limit not in results.limits]
-
-
-def make_reasons(results: Results, expected: Mapping[str, str]) -> dict[str, str]:
-    """Return the tests that need not pass, with reasons: those that were skipped, and the expected failures."""
-    skipped = {test: results.finished[test][1] for test in results.with_outcome("skipped")}
-    return {**skipped, **expected}
