@@ -14,8 +14,6 @@ from wheelworks.testing import suites
 
 SHOWN = 10  # tests of a list that share a finding
 DETAIL = 1500  # characters
-# The exit codes of `end_unsupported` in rewrap/shim: an exception that can't be handled, a call of a missing function.
-ENDED_BY_SHIM = ("the worker ended with exit code 98", "the worker ended with exit code 99")
 
 
 def judge_results(verdict: Verdict, suite: suites.SuiteResults, site: SitePackages) -> Verdict:
@@ -66,7 +64,7 @@ def _find_failures(suite: suites.SuiteResults, site: SitePackages) -> Iterable[s
 
 def _is_limit(results: Results, death: str) -> bool:
     """Return whether a worker ended because code of ours, which the module called, can't go on."""
-    return bool(results.limits) and (suites.UNSUPPORTED in death or death.startswith(ENDED_BY_SHIM))
+    return bool(results.limits) and (suites.UNSUPPORTED in death or death.startswith(suites.ENDED_BY_SHIM))
 
 
 def _find_omissions(suite: suites.SuiteResults, site: SitePackages) -> Iterable[str]:

@@ -14,20 +14,19 @@ from wheelworks.testing.project import ProjectTests
 from wheelworks.testing.project_source import ProjectFiles, list_packages
 from wheelworks.testing.suites import (
     DEATH,
+    ENDED_BY_SHIM,
     SECOND_TRY_LIMIT,
     TIMED_OUT,
     SuiteResults,
     Task,
     Update,
     Worker,
-    describe_exit,
     run_workers,
 )
 
 PROGRAM = "project"
 CRASH_LIMIT = 10  # crashes of pytest after which the rest of the tests isn't run
 IN_PROCESS = ("pytest", "imports")  # kinds of steps whose tests are recorded one by one
-UNSUPPORTED_ENDS = tuple(describe_exit(status) for status in (98, 99))  # of the rewrapper's libraries
 UNSUPPORTED_TEST = "unsupported: "  # begins the detail of a test that hit a limit of this machine's
 
 
@@ -139,7 +138,7 @@ def copy_sources(project: Path, sources: Sequence[str], into: Path) -> None:
 def take_crash(found: Results) -> list[str]:
     """Turn a worker's death during tests into failures of these tests; return them, unless the time was up."""
     crashed = sorted(found.running) if found.deaths else []
-    if found.deaths and not found.limits and any(found.deaths[0].startswith(end) for end in UNSUPPORTED_ENDS):
+    if found.deaths and not found.limits and found.deaths[0].startswith(ENDED_BY_SHIM):
         found.limits.append("code of ours that stands for another system's ended the run, without a reason")
     if found.limits:
         found.deaths[:] = found.deaths if crashed else []  # the limit explains them

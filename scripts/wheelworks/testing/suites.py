@@ -137,6 +137,10 @@ def describe_exit(status: int) -> str:
     return f"{DEATH}ended with exit code {code}"
 
 
+# The exit codes of `end_unsupported` in rewrap/shim: an exception that can't be handled, a call of a missing function.
+ENDED_BY_SHIM = (describe_exit(98), describe_exit(99))
+
+
 @dataclass(frozen=True)
 class Task:
     """What a worker is to do: its program in ``workers/``, with arguments. ``name`` is that of its work folder.
