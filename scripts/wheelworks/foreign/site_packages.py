@@ -31,6 +31,7 @@ from wheelworks.foreign.rewrap.bundle import (
 )
 from wheelworks.foreign.rewrap.limits import find_limits
 from wheelworks.foreign.rootfs import die_with_parent
+from wheelworks.testing.project_source import name_module
 from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE
 
 PINS = Path(__file__).with_name("test-dependencies.txt")
@@ -211,10 +212,3 @@ def split_binaries(files: Mapping[str, bytes]) -> tuple[list[str], list[str]]:
             elif name := name_module(path):
                 modules.append(name)
     return modules, libraries
-
-
-def name_module(path: str) -> str:
-    """Return the import name of an extension module's file; "" for one that no import statement can name."""
-    parts = PurePosixPath(path).parts
-    names = [*parts[:-1], parts[-1].partition(".")[0]]
-    return ".".join(names) if all(name.isidentifier() for name in names) else ""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from wheelworks.core import interpreters, process, venv
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.interpreters import Python
 from wheelworks.core.verdict import Outcome, Verdict
 from wheelworks.core.wheel import check_record, parse_wheel_name, read_members
+from wheelworks.testing.project_source import list_extension_modules
 
 TIME_LIMIT = 120.0  # seconds, for each module
 DETAIL = 1500  # characters
@@ -38,9 +39,7 @@ def list_modules(wheel: Path) -> list[str]:
     """Return the import names of a wheel's extension modules, sorted. Raises WheelworksError for a damaged wheel."""
     members = read_members(wheel)
     check_record(members, wheel.name)
-    paths = [PurePosixPath(name) for name in members if name.endswith((".so", ".pyd"))]
-    names = (".".join([*path.parts[:-1], path.name.partition(".")[0]]) for path in paths)
-    return sorted({name for name in names if all(part.isidentifier() for part in name.split("."))})
+    return list_extension_modules(members)
 
 
 def choose_python(wheel: Path, pythons: Iterable[Python]) -> Python | None:

@@ -144,6 +144,12 @@ def list_packages(modules: Iterable[str]) -> list[str]:
 
 def list_extension_modules(files: Iterable[str]) -> list[str]:
     """Return the import names of the extension modules among a wheel's files, sorted."""
-    paths = [PurePosixPath(name) for name in files if name.endswith((".so", ".pyd"))]
-    names = [".".join([*path.parts[:-1], path.name.partition(".")[0]]) for path in paths]
-    return sorted({name for name in names if all(part.isidentifier() for part in name.split("."))})
+    names = {name_module(path) for path in files if path.endswith((".so", ".pyd"))}
+    return sorted(names - {""})
+
+
+def name_module(path: str) -> str:
+    """Return the import name of an extension module's file; "" for one that no import statement can name."""
+    parts = PurePosixPath(path).parts
+    names = [*parts[:-1], parts[-1].partition(".")[0]]
+    return ".".join(names) if all(name.isidentifier() for name in names) else ""
