@@ -16,7 +16,7 @@ from wheelworks.core.interpreters import Python
 from wheelworks.core.source_tree import check_source
 from wheelworks.core.verdict import Verdict
 from wheelworks.testing.project import ProjectOptions
-from wheelworks.testing.project_native import TIME_LIMIT, run_natively
+from wheelworks.testing.project_native import run_natively
 
 SOURCE_HINT = "the tests are in the project's source: --source SDIST, or --source DIR"
 
@@ -85,7 +85,7 @@ def test_natively(
     _running.check_options(wheels, _running.Options("cpython"))
     found, _ = interpreters.find_pythons(pythons)
     chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
-    verdicts = _run_all({python: wheel for python, wheel in chosen.items() if wheel}, project, time_limit or TIME_LIMIT)
+    verdicts = _run_all({python: wheel for python, wheel in chosen.items() if wheel}, project, time_limit)
     if not verdicts:
         raise WheelworksError("no CPython here takes one of the wheels", "name wheels for this machine")
     _page.record_runs(wheels, verdicts)
@@ -96,7 +96,7 @@ def test_natively(
     return max(_running.exit_status(wheels, verdicts), int(bool(unfit)))
 
 
-def _run_all(chosen: Mapping[Python, Path], project: ProjectOptions, time_limit: float) -> list[Verdict]:
+def _run_all(chosen: Mapping[Python, Path], project: ProjectOptions, time_limit: float | None) -> list[Verdict]:
     """Run a project's tests on the wheel of each CPython."""
     verdicts: list[Verdict] = []
     with create_work_folder() as work, console.Progress() as progress:

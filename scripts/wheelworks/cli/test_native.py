@@ -18,7 +18,7 @@ from wheelworks.core.interpreters import Python
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.testing.environments import DEFAULT_TORNADOS, parse_tornado
-from wheelworks.testing.native import PACKAGE, TIME_LIMIT, NativeResult, run_native_tests
+from wheelworks.testing.native import PACKAGE, NativeResult, run_native_tests
 from wheelworks.testing.suites import Update
 
 EPILOG = """\
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     with create_work_folder() as work, console.Progress() as progress:
         wheels = named or [build_host_wheel(work / "wheel", progress)]
         chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
-        run = partial(run_native_tests, exhaustive=options.exhaustive, time_limit=options.time_limit or TIME_LIMIT)
+        run = partial(run_native_tests, exhaustive=options.exhaustive, time_limit=options.time_limit)
         results = _run_all(chosen, versions, run, work, progress)
     if options.json:
         text = json.dumps([asdict(result) for result in results], indent=2, sort_keys=True)

@@ -73,23 +73,23 @@ def run_native_tests(
     update: Update,
     *,
     exhaustive: bool,
-    time_limit: float = TIME_LIMIT,
+    time_limit: float | None = None,
 ) -> NativeResult:
     """Install a wheel and a Tornado ("6.6", "6.6.1") in a new environment in ``folder``, and run all tests there.
 
-    ``exhaustive`` adds the package's tests that take long. Each run of a suite takes ``time_limit`` seconds at most.
-    Raises WheelworksError if the environment can't be created.
+    ``exhaustive`` adds the package's tests that take long. Each run of a suite takes ``time_limit`` seconds at most
+    (default: `TIME_LIMIT`). Raises WheelworksError if the environment can't be created.
     """
     began = time.monotonic()
     with_c = has_extension(wheel)
     update("creating an environment")
     environment = environments.create_environment(python.executable, version, wheel, folder)
-    tornado = environment.tornado
+    tornado, limit = environment.tornado, TIME_LIMIT if time_limit is None else time_limit
 
     def make_runner(name: str, words: str) -> Runner:
         prepare = partial(prepare_worker, environment, folder / name, ("tornado", PACKAGE, EXTENSION), with_c)
         described = f"Tornado {tornado.version}: {words}"
-        return Runner(prepare, process.count_cores(), time_limit, lambda text: update(f"{described}: {text}"))
+        return Runner(prepare, process.count_cores(), limit, lambda text: update(f"{described}: {text}"))
 
     tests = str(environment.workers / "tests" / environments.TESTS.name)
     package = run_package_suite(make_runner("package", "the package's tests"), tests, exhaustive=exhaustive)

@@ -47,12 +47,12 @@ def run_natively(
     options: ProjectOptions,
     folder: Path,
     update: Update,
-    time_limit: float = TIME_LIMIT,
+    time_limit: float | None = None,
 ) -> Verdict:
     """Run a project's tests on a wheel under ``python``, with everything in the empty ``folder``.
 
-    Each step takes ``time_limit`` seconds at most. What this machine or the package index lacks makes the verdict
-    "unsupported". Raises WheelworksError for a damaged wheel or source, UsageError for wrong options.
+    Each step takes ``time_limit`` seconds at most (default: `TIME_LIMIT`). What this machine or the package index lacks
+    makes the verdict "unsupported". Raises WheelworksError for a damaged wheel or source, UsageError for wrong options.
     """
     began = time.monotonic()
     verdict = Verdict(wheel.name, f"CPython {python.label} here", "unsupported")
@@ -61,7 +61,8 @@ def run_natively(
     except (project.NoTests, requirements.NoWheel) as error:
         verdict = replace(verdict, why=f"{error.message}; {error.hint}")
     else:
-        results = ProjectRunner(suite, partial(prepare_worker, created, folder), time_limit, update).run()
+        limit = TIME_LIMIT if time_limit is None else time_limit
+        results = ProjectRunner(suite, partial(prepare_worker, created, folder), limit, update).run()
         verdict = _judge(verdict, suite, created, results)
     return replace(verdict, seconds=time.monotonic() - began)
 
