@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +17,15 @@ from wheelworks.core.interpreters import Python
 from wheelworks.core.junit import Results
 from wheelworks.core.wheel import check_record, read_members
 from wheelworks.testing import environments
-from wheelworks.testing.environments import prepare_worker
-from wheelworks.testing.suites import Runner, Update, read_known_failures, run_package_suite, run_tornado_suite
+from wheelworks.testing.environments import Environment, prepare_worker
+from wheelworks.testing.suites import (
+    Runner,
+    SuiteResults,
+    Update,
+    read_known_failures,
+    run_package_suite,
+    run_tornado_suite,
+)
 
 TIME_LIMIT = 1200.0  # seconds, for each run of a suite
 DETAIL = 1500  # characters
@@ -84,33 +91,55 @@ def run_native_tests(
     with_c = has_extension(wheel)
     update("creating an environment")
     environment = environments.create_environment(python.executable, version, wheel, folder)
-    tornado, limit = environment.tornado, TIME_LIMIT if time_limit is None else time_limit
+    limit = TIME_LIMIT if time_limit is None else time_limit
+    runs = _run_suites(environment, with_c, folder, limit, update, exhaustive=exhaustive)
+    result = _summarize(runs, wheel.name, python.label, environment, with_c)
+    return replace(result, seconds=time.monotonic() - began)
 
+
+@dataclass(frozen=True)
+class _Runs:
+    """The results of the package's tests, and those of Tornado's suite with the speedups off and on."""
+
+    package: SuiteResults
+    off: SuiteResults
+    on: SuiteResults
+
+
+def _run_suites(
+    environment: Environment, with_c: bool, folder: Path, limit: float, update: Update, *, exhaustive: bool
+) -> _Runs:
     def make_runner(name: str, words: str) -> Runner:
         prepare = partial(prepare_worker, environment, folder / name, ("tornado", PACKAGE, EXTENSION), with_c)
-        described = f"Tornado {tornado.version}: {words}"
+        described = f"Tornado {environment.tornado.version}: {words}"
         return Runner(prepare, process.count_cores(), limit, lambda text: update(f"{described}: {text}"))
 
     tests = str(environment.workers / "tests" / environments.TESTS.name)
-    package = run_package_suite(make_runner("package", "the package's tests"), tests, exhaustive=exhaustive)
-    off = run_tornado_suite(make_runner("off", "Tornado's tests, speedups off"), "")
-    on = run_tornado_suite(make_runner("on", "Tornado's tests, speedups on"), PACKAGE)
+    return _Runs(
+        run_package_suite(make_runner("package", "the package's tests"), tests, exhaustive=exhaustive),
+        run_tornado_suite(make_runner("off", "Tornado's tests, speedups off"), ""),
+        run_tornado_suite(make_runner("on", "Tornado's tests, speedups on"), PACKAGE),
+    )
+
+
+def _summarize(runs: _Runs, wheel: str, python: str, environment: Environment, with_c: bool) -> NativeResult:
+    tornado = environment.tornado
+    package, off, on = runs.package.results, runs.off.results, runs.on.results
     return NativeResult(
-        wheel=wheel.name,
-        python=python.label,
+        wheel=wheel,
+        python=python,
         tornado=tornado.version,
         tornado_file=tornado.file.name,
         tornado_sha256=tornado.sha256,
-        package=count_outcomes(package.results),
-        off=count_outcomes(off.results),
-        on=count_outcomes(on.results),
-        findings=tuple(_find_all(package.results, off.results, on.results, environment.folder, with_c)),
-        failing_in_both=tuple(list_failing_in_both(off.results, on.results)),
-        excused=tuple(list_excused(on.results, read_known_failures("speedups"))),
-        second_try=tuple(dict.fromkeys([*off.second_try, *on.second_try])),
-        imported=_make_relative(on.results.modules, environment.folder),
-        hooks=on.results.hooks,
-        seconds=time.monotonic() - began,
+        package=count_outcomes(package),
+        off=count_outcomes(off),
+        on=count_outcomes(on),
+        findings=tuple(_find_all(package, off, on, environment.folder, with_c)),
+        failing_in_both=tuple(list_failing_in_both(off, on)),
+        excused=tuple(list_excused(on, read_known_failures("speedups"))),
+        second_try=tuple(dict.fromkeys([*runs.off.second_try, *runs.on.second_try])),
+        imported=_make_relative(on.modules, environment.folder),
+        hooks=on.hooks,
     )
 
 
