@@ -132,7 +132,7 @@ class StepRunner:
         try:
             import pytest
 
-            from .pytest_reporter import Reporter
+            from .pytest_reporter import EXPLAINED, Reporter
         except ModuleNotFoundError as error:
             self.results.record_limit(f"the tests need {error.name}, which isn't installed")
             return 0
@@ -151,9 +151,8 @@ class StepRunner:
         if code == pytest.ExitCode.USAGE_ERROR:
             self.results.record_limit(f"pytest can't start: {errors.find_error()}")
             return 0
-        explained = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
         # Tests that can't be collected interrupt a run: they are in the results.
-        return 0 if code in (*explained, pytest.ExitCode.INTERRUPTED) else int(code)
+        return 0 if code in (*EXPLAINED, pytest.ExitCode.INTERRUPTED) else int(code)
 
     def pytest_options(self) -> list[str]:
         """Return the options that win over the project's: no cache, no parallel runs, all tests even if some fail.
