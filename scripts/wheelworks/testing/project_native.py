@@ -7,12 +7,9 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-from packaging.markers import default_environment
 
 from wheelworks.core import process, venv
 from wheelworks.core.errors import WheelworksError
@@ -76,7 +73,8 @@ def _prepare_project(
     metadata = requirements.read_metadata(members, wheel.name)
     files = split_project(open_source(options.source, folder / "source"), members)
     tests = project.plan_tests(options, files, parse_wheel_name(wheel.name), list(members), metadata)
-    words = requirements.list_requirements(metadata, tests.extras, tests.requires, _make_environment(python))
+    environment = requirements.make_native_environment(python.version)
+    words = requirements.list_requirements(metadata, tests.extras, tests.requires, environment)
     update("creating an environment")
     created = create_environment(python, wheel, words, folder / "environment")
     files.copy_added(created.site)
@@ -90,13 +88,6 @@ def _judge(verdict: Verdict, suite: ProjectSuite, created: ProjectEnvironment, r
     sites = (str(created.site), str(created.site.resolve()))
     judge = Judge(suite.modules, list_packages(suite.modules), sites, expected)
     return judge.decide(verdict, results, suite.tests.origin)
-
-
-def _make_environment(python: Python) -> Mapping[str, str]:
-    """Return the environment of markers for an interpreter of this machine."""
-    short = ".".join(python.version.split(".")[:2])
-    version = {"python_version": short, "python_full_version": python.version, "implementation_name": "cpython"}
-    return {**default_environment(), **version, "platform_python_implementation": "CPython"}  # type: ignore[dict-item]
 
 
 def _describe_run() -> Run:

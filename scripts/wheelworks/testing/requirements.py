@@ -39,9 +39,14 @@ class NoWheel(WheelworksError):
 def make_environment(python: str, cpu: str) -> dict[str, str]:
     """Return the environment of markers for CPython ``python`` ("3.13", "3.13t") on Linux on a CPU ("aarch64")."""
     fixed = {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": cpu}
-    number = python.removesuffix("t")
-    version = {"python_version": number, "python_full_version": f"{number}.0", "implementation_name": "cpython"}
-    return {**default_environment(), **fixed, **version, "platform_python_implementation": "CPython"}  # type: ignore[dict-item]
+    return {**make_native_environment(f"{python.removesuffix('t')}.0"), **fixed}
+
+
+def make_native_environment(version: str) -> dict[str, str]:
+    """Return the environment of markers for CPython ``version`` ("3.13.2") on this machine."""
+    short = ".".join(version.split(".")[:2])
+    names = {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
+    return {**default_environment(), **names, "python_version": short, "python_full_version": version}  # type: ignore[dict-item]
 
 
 def list_requirements(
