@@ -41,10 +41,13 @@ class Memory:
     def attach(self, cpu: Cpu) -> None:
         """Map the stack and the first arena of the heap into the CPU."""
         self.cpu = cpu
-        stack = MemoryRegion("stack", self.stack_bottom, mmap.mmap(-1, STACK_SIZE))
-        cpu.map(stack.start, stack.memory, UC_PROT_READ | UC_PROT_WRITE)
-        self.regions.append(stack)
+        self.add_region(MemoryRegion("stack", self.stack_bottom, mmap.mmap(-1, STACK_SIZE)))
         self._add_arena(ARENA)
+
+    def add_region(self, region: MemoryRegion) -> None:
+        """Map the whole memory of a region into the CPU, and let the host's functions access it, too."""
+        self.cpu.map(region.start, region.memory, UC_PROT_READ | UC_PROT_WRITE * region.writable)
+        self.regions.append(region)
 
     # -- the heap
 

@@ -101,8 +101,7 @@ class EmulatedProcess:
             memory[at : at + size] = itself
         at = PAGE + (0x28 if high else 0x14)  # where every psABI with a stack guard there has it
         memory[at : at + size] = stack_guard[:size]
-        self.cpu.map(start, memory, UC_PROT_READ | UC_PROT_WRITE)
-        self.memory.regions.append(MemoryRegion("the thread's data", start, memory))
+        self.memory.add_region(MemoryRegion("the thread's data", start, memory))
         self.cpu.set_thread_pointer(thread, thread + PAGE // 2)
         if self.abi.os == "windows":
             self.cpu.watch(thread + THREAD_LOCAL_ARRAY[size] + size, thread + PAGE - 1)
@@ -125,8 +124,7 @@ class EmulatedProcess:
         memory[PAGE : PAGE + block.filled] = image[block.address : block.address + block.filled]
         if block.index:
             image[block.index : block.index + 4] = bytes(4)
-        self.cpu.map(start, memory, UC_PROT_READ | UC_PROT_WRITE)
-        self.memory.regions.append(MemoryRegion("thread-local variables", start, memory))
+        self.memory.add_region(MemoryRegion("thread-local variables", start, memory))
         array = THREAD_LOCAL_ARRAY[size]
         self.memory.poke(self._thread + array, start.to_bytes(size, "little"))
 
@@ -202,9 +200,7 @@ class EmulatedProcess:
     def _map_shared_data(self) -> None:
         """Map KUSER_SHARED_DATA, which the start-up code of ARM64 DLLs reads. Its zeros mean: no optional feature."""
         if self.abi.pointer == 8:
-            memory = mmap.mmap(-1, PAGE)
-            self.cpu.map(SHARED_DATA, memory, UC_PROT_READ)
-            self.memory.regions.append(MemoryRegion("shared data", SHARED_DATA, memory, writable=False))
+            self.memory.add_region(MemoryRegion("shared data", SHARED_DATA, mmap.mmap(-1, PAGE), writable=False))
 
     def _check_access(self, address: int, size: int, write: bool) -> Fault | Unsupported | None:
         if self.abi.os == "windows" and THREAD_LOCAL_ARRAY[self.abi.pointer] < address - self._thread < PAGE:
