@@ -63,8 +63,8 @@ def prepare_project(
 ) -> ForeignProject:
     """Plan a project's tests for a wheel that is unpacked in ``site``, and add there what they need.
 
-    ``work`` is a folder for the source and the downloads. Raises CannotRunTests for what isn't to be had here,
-    WheelworksError for a damaged source, UsageError for wrong options.
+    ``work`` is a folder for the source and the downloads. Raises CannotRunTests where there are no tests,
+    or a requirement has no wheel, WheelworksError for a damaged source, UsageError for wrong options.
     """
     files, metadata = list(wheel.members), requirements.read_metadata(wheel.members, wheel.path.name)
     split = split_project(open_source(options.source, work / "source"), files)

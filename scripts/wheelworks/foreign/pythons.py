@@ -109,7 +109,7 @@ def check_versions(pythons: Iterable[str], roots: Sequence[Path] = ()) -> None:
         parse_version(python)
         if python not in known and python not in list_installed_pythons():
             hint = f"available versions: {', '.join(DEBIAN_SUITES)}; {ROOT_HINT.format(version=python)}"
-            raise UsageError(f"{_explain_lack(python)}", hint)
+            raise UsageError(_explain_lack(python), hint)
 
 
 def _explain_lack(python: str) -> str:

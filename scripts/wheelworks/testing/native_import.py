@@ -68,7 +68,7 @@ def import_wheels(wheels: Iterable[Path], work: Path, update: Callable[[str, str
 def import_wheel(wheel: Path, python: Python, folder: Path) -> Verdict:
     """Install a wheel in a new environment in ``folder``, and import its extension modules.
 
-    Only an import that fails is the wheel's fault: dependencies that can't be had make the verdict "unsupported".
+    Only an import that fails is the wheel's fault: dependencies that can't be installed make the verdict "unsupported".
     """
     began = time.monotonic()
     how = f"CPython {python.label} of this machine"

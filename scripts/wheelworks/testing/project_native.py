@@ -67,7 +67,7 @@ def run_natively(
 def _prepare_project(
     wheel: Path, python: Python, options: ProjectOptions, folder: Path, update: Update
 ) -> tuple[ProjectSuite, ProjectEnvironment]:
-    """Plan a project's tests, and create their environment. Raises NoTests and NoWheel for what isn't to be had."""
+    """Plan a project's tests, and create their environment. Raises NoTests and NoWheel for what is missing."""
     members = read_members(wheel)
     check_record(members, wheel.name)
     metadata = requirements.read_metadata(members, wheel.name)
