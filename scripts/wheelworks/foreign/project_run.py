@@ -18,9 +18,8 @@ from wheelworks.foreign.pythons import Runtime
 from wheelworks.foreign.site_packages import LIMITS, SitePackages, unpack_wheel
 from wheelworks.testing import project, requirements
 from wheelworks.testing.project import ProjectOptions
-from wheelworks.testing.project_failures import Run, find_expected_failures
-from wheelworks.testing.project_results import Judge
-from wheelworks.testing.project_source import list_packages, open_source, split_project
+from wheelworks.testing.project_failures import Run
+from wheelworks.testing.project_results import judge_project
 from wheelworks.testing.project_suite import ProjectRunner, ProjectSuite
 from wheelworks.testing.suites import SuiteResults, Task, Update, Worker
 
@@ -46,12 +45,9 @@ class ForeignProject:
 
     def judge(self, verdict: Verdict, results: SuiteResults) -> Verdict:
         """Return the verdict on the results."""
-        name, runtime = parse_wheel_name(self.suite.wheel.name), self.runtime
-        run = Run(runtime.system, runtime.cpu.name, "native" if is_host(runtime.cpu) else "qemu")
-        expected = find_expected_failures(name.distribution, run, results.results.finished)
-        sites, modules = ("/site", str(self.site.folder)), self.suite.modules
-        judge = Judge(modules, list_packages(modules), sites, expected)
-        decided = judge.decide(verdict, results, self.suite.tests.origin)
+        cpu = self.runtime.cpu
+        run = Run(self.runtime.system, cpu.name, "native" if is_host(cpu) else "qemu")
+        decided = judge_project(verdict, self.suite, results, run, ("/site", str(self.site.folder)))
         why = "; ".join([decided.why, *self.site.remarks])
         if not self.site.defects:
             return replace(decided, why=why)
@@ -63,27 +59,20 @@ def prepare_project(
 ) -> ForeignProject:
     """Plan a project's tests for a wheel that is unpacked in ``site``, and add there what they need.
 
-    ``work`` is a folder for the source and the downloads. Raises CannotRunTests where there are no tests,
-    or a requirement has no wheel, WheelworksError for a damaged source, UsageError for wrong options.
+    ``work`` is a folder for the source and the downloads, which are wheels of Linux. Raises CannotRunTests where there
+    are no tests, or a requirement has no wheel, WheelworksError for a damaged source, UsageError for wrong options.
     """
-    files, metadata = list(wheel.members), requirements.read_metadata(wheel.members, wheel.path.name)
-    split = split_project(open_source(options.source, work / "source"), files)
+    python, cpu = runtime.python, runtime.cpu.name
+    environment, platforms = requirements.make_environment(python, cpu), requirements.list_linux_platforms(cpu)
+    name = wheel.path.name
     try:
-        tests = project.plan_tests(options, split, wheel.name, files, metadata)
-        wheels = _download_requirements(tests, metadata, runtime, work / "wheels")
+        files, tests, words = project.open_and_plan(options, wheel.members, name, environment, work / "source")
+        wheels = requirements.download_requirements(words, python, platforms, work / "wheels")
     except (project.NoTests, requirements.NoWheel) as error:
         raise CannotRunTests(error.message, error.hint) from error
     add_wheels(wheels, wheel.path, site.folder, work)
-    split.copy_added(site.folder)
-    return ForeignProject(ProjectSuite(tests, split, wheel.path, site.modules), site, runtime)
-
-
-def _download_requirements(tests: project.ProjectTests, metadata: str, runtime: Runtime, folder: Path) -> list[Path]:
-    """Download what a wheel and its tests require, as wheels of Linux, into ``folder``. Raises NoWheel."""
-    python, cpu = runtime.python, runtime.cpu.name
-    environment = requirements.make_environment(python, cpu)
-    words = requirements.list_requirements(metadata, tests.extras, tests.requires, environment)
-    return requirements.download_requirements(words, python, requirements.list_linux_platforms(cpu), folder)
+    files.copy_added(site.folder)
+    return ForeignProject(ProjectSuite(tests, files, wheel.path, site.modules), site, runtime)
 
 
 def add_wheels(wheels: list[Path], wheel: Path, site: Path, work: Path) -> None:

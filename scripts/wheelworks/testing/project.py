@@ -12,13 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from wheelworks.core.archive import Member
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.source_tree import read_pyproject
-from wheelworks.core.wheel import WheelName
+from wheelworks.core.wheel import WheelName, parse_wheel_name
 from wheelworks.testing import requirements
 from wheelworks.testing.cibuildwheel_settings import read_test_settings
 from wheelworks.testing.commands import Step, split_command
-from wheelworks.testing.project_source import TEST_FOLDERS, ProjectFiles, is_test_file
+from wheelworks.testing.project_source import TEST_FOLDERS, ProjectFiles, is_test_file, open_source, split_project
+from wheelworks.testing.requirements import Environment
 
 NO_TESTS_HINT = "name the command: --test-command 'pytest {project}/PATH'"
 # Where pytest looks for its configuration, with the section and the option for the folders with tests.
@@ -59,6 +61,20 @@ class ProjectTests:
     extras: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_and_plan(
+    options: ProjectOptions, members: Mapping[str, Member], wheel: str, environment: Environment, folder: Path
+) -> tuple[ProjectFiles, ProjectTests, list[str]]:
+    """Open a project's source in the new ``folder``. Return its files, its tests for a wheel, and all requirements.
+
+    The wheel is given by its ``members`` and file name, the Python that runs the tests by the ``environment`` of
+    markers. Raises as `open_source`, `plan_tests` and `requirements.list_requirements` do.
+    """
+    metadata = requirements.read_metadata(members, wheel)
+    files = split_project(open_source(options.source, folder), members)
+    tests = plan_tests(options, files, parse_wheel_name(wheel), list(members), metadata)
+    return files, tests, requirements.list_requirements(metadata, tests.extras, tests.requires, environment)
 
 
 def plan_tests(

@@ -16,15 +16,15 @@ from wheelworks.core.errors import WheelworksError
 from wheelworks.core.interpreters import Python
 from wheelworks.core.targets import SYSTEMS
 from wheelworks.core.verdict import Verdict
-from wheelworks.core.wheel import check_record, parse_wheel_name, read_members
+from wheelworks.core.wheel import check_record, read_members
 from wheelworks.testing import project, requirements
 from wheelworks.testing.environments import drop_steering
 from wheelworks.testing.project import ProjectOptions
-from wheelworks.testing.project_failures import Run, find_expected_failures
-from wheelworks.testing.project_results import Judge
-from wheelworks.testing.project_source import list_extension_modules, list_packages, open_source, split_project
+from wheelworks.testing.project_failures import Run
+from wheelworks.testing.project_results import judge_project
+from wheelworks.testing.project_source import list_extension_modules
 from wheelworks.testing.project_suite import ProjectRunner, ProjectSuite
-from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, SuiteResults, Task, Update, Worker
+from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE, Task, Update, Worker
 
 TIME_LIMIT = 1800.0  # seconds
 _CPUS = {"arm64": "aarch64", "amd64": "x86_64", "x86": "i686"}  # other systems' names of CPUs
@@ -60,7 +60,8 @@ def run_natively(
     else:
         limit = TIME_LIMIT if time_limit is None else time_limit
         results = ProjectRunner(suite, partial(prepare_worker, created, folder), limit, update).run()
-        verdict = _judge(verdict, suite, created, results)
+        sites = (str(created.site), str(created.site.resolve()))
+        verdict = judge_project(verdict, suite, results, _describe_run(), sites)
     return replace(verdict, seconds=time.monotonic() - began)
 
 
@@ -70,24 +71,12 @@ def _prepare_project(
     """Plan a project's tests, and create their environment. Raises NoTests and NoWheel for what is missing."""
     members = read_members(wheel)
     check_record(members, wheel.name)
-    metadata = requirements.read_metadata(members, wheel.name)
-    files = split_project(open_source(options.source, folder / "source"), members)
-    tests = project.plan_tests(options, files, parse_wheel_name(wheel.name), list(members), metadata)
     environment = requirements.make_native_environment(python.version)
-    words = requirements.list_requirements(metadata, tests.extras, tests.requires, environment)
+    files, tests, words = project.open_and_plan(options, members, wheel.name, environment, folder / "source")
     update("creating an environment")
     created = create_environment(python, wheel, words, folder / "environment")
     files.copy_added(created.site)
     return ProjectSuite(tests, files, wheel, tuple(list_extension_modules(members))), created
-
-
-def _judge(verdict: Verdict, suite: ProjectSuite, created: ProjectEnvironment, results: SuiteResults) -> Verdict:
-    """Return the verdict on the results."""
-    distribution = parse_wheel_name(suite.wheel.name).distribution
-    expected = find_expected_failures(distribution, _describe_run(), results.results.finished)
-    sites = (str(created.site), str(created.site.resolve()))
-    judge = Judge(suite.modules, list_packages(suite.modules), sites, expected)
-    return judge.decide(verdict, results, suite.tests.origin)
 
 
 def _describe_run() -> Run:

@@ -14,7 +14,10 @@ from dataclasses import dataclass, replace
 from wheelworks.core.junit import Results
 from wheelworks.core.text import abbreviate
 from wheelworks.core.verdict import Verdict
-from wheelworks.testing.project_suite import UNSUPPORTED_TEST
+from wheelworks.core.wheel import parse_wheel_name
+from wheelworks.testing.project_failures import Run, find_expected_failures
+from wheelworks.testing.project_source import list_packages
+from wheelworks.testing.project_suite import UNSUPPORTED_TEST, ProjectSuite
 from wheelworks.testing.suites import DEATH, SuiteResults
 
 SHOWN = 10  # tests of a list
@@ -106,6 +109,16 @@ class Judge:
             yield f"passed only at the second try, alone: {', '.join(suite.second_try)}"
         if results.modules and (unused := [name for name in self.modules if name not in results.modules]):
             yield f"imports, but no test has loaded it: {abbreviate(unused, SHOWN)}"
+
+
+def judge_project(
+    verdict: Verdict, suite: ProjectSuite, results: SuiteResults, run: Run, sites: Sequence[str]
+) -> Verdict:
+    """Return the verdict on the results of a run of a project's tests, whose expected failures are known by ``run``."""
+    distribution = parse_wheel_name(suite.wheel.name).distribution
+    expected = find_expected_failures(distribution, run, results.results.finished)
+    judge = Judge(suite.modules, list_packages(suite.modules), sites, expected)
+    return judge.decide(verdict, results, suite.tests.origin)
 
 
 def list_tests(names: Iterable[str]) -> list[str]:
