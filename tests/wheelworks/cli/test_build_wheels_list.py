@@ -103,7 +103,7 @@ def test_a_pure_table_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("--target", "win33"), ("--abi", "cp399")])
-def test_what_there_is_not_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_unknown_targets_and_abis_are_refused(words: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown"):
         build_wheels.main([project(tmp_path), "--list", *words])
 

@@ -20,7 +20,7 @@ from wheelworks.core.wheel import parse_wheel_name
         ("cp311-abi3-win32", []),
     ],
 )
-def test_the_oldest_cpython_that_there_is(
+def test_oldest_takes_the_oldest_available_cpython(
     tags: str, under: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")

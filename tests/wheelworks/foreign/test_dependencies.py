@@ -53,7 +53,7 @@ def test_a_linux_wheel_gets_linux_ones() -> None:
     assert "manylinux2014_s390x" in list_platforms(Runtime("linux", find_cpu("s390x"), "3.13"))
 
 
-def test_what_is_not_to_be_had_is_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_requirement_without_a_wheel_is_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> list[Path]:
         raise NoWheel("numpy: not all have wheels for CPython 3.13 and win_arm64", "")
 

@@ -145,7 +145,7 @@ def test_a_module_that_cannot_run_here_explains_failures_once_it_is_loaded() -> 
     assert judged.why.startswith("its thread state differs; 1 of 2 checks passed; b failed")
 
 
-def test_such_a_module_excuses_nothing_else() -> None:
+def test_a_module_that_cannot_run_here_excuses_nothing_else() -> None:
     good, bad, site = results(a="passed"), results(a="passed", b="failed"), replace(SITE, limits=GREENLET)
     loaded = {"greenlet._greenlet"}
     assert apply_limits(judge_results(START, SuiteResults(good), site), site, loaded).outcome == "passed"

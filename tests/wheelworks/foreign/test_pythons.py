@@ -169,7 +169,7 @@ def test_mismatch(tag: str, python: str, why: str) -> None:
         ("cp313-cp313-musllinux_1_2_aarch64", (), "no CPython that runs here loads wheels for musllinux_1_2_aarch64"),
     ],
 )
-def test_why_a_version_is_not_to_be_had(tags: str, asked: tuple[str, ...], why: str) -> None:
+def test_why_no_cpython_runs_a_wheel(tags: str, asked: tuple[str, ...], why: str) -> None:
     assert explain_lack(parse_wheel_name(f"demo-1.0-{tags}.whl"), asked).startswith(why)
 
 
