@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +12,7 @@ import pytest
 from wheelworks.core.files import get_cache_folder
 
 from tests.wheelworks.foreign.leftovers import MARK, find_workers, list_mounts
-from tests.wheelworks.foreign.made import TAG, WheelMaker, record_row
+from tests.wheelworks.foreign.made import TAG, WheelMaker, compile_module, download_wheel, record_row
 
 
 @pytest.fixture
@@ -75,10 +73,7 @@ def no_files_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 def tornado_aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tornado's official Linux wheel for ARM64, which another compiler has built."""
     folder = tmp_path_factory.mktemp("official")
-    what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", "--platform=manylinux2014_aarch64"]
-    what += ["--python-version=3.11", "--implementation=cp", "--abi=abi3", "tornado==6.6.1"]
-    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=120)
-    return next(folder.glob("*.whl"))
+    return download_wheel("tornado==6.6.1", "manylinux2014_aarch64", folder, "--python-version=3.11", "--abi=abi3")
 
 
 @pytest.fixture(scope="session")
@@ -88,10 +83,8 @@ def official_wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
     @cache
     def download(requirement: str, platform: str) -> Path:
         folder = tmp_path_factory.mktemp("official")
-        what = ["--only-binary=:all:", "--no-deps", f"--dest={folder}", f"--platform={platform}"]
-        what += ["--python-version=3.13", "--implementation=cp", "--abi=cp313", "--abi=abi3", requirement]
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *what], check=True, timeout=120)
-        return next(folder.glob("*.whl"))
+        options = ("--python-version=3.13", "--abi=cp313", "--abi=abi3")
+        return download_wheel(requirement, platform, folder, *options)
 
     return download
 
@@ -103,11 +96,7 @@ def foreign_wheel(tmp_path: Path, make_wheel: WheelMaker) -> Callable[..., Path]
     ``target`` is Zig's name of the compiler target."""
 
     def build(source: str, cpu: str = "aarch64", target: str = "aarch64-linux-gnu.2.17") -> Path:
-        code, module = tmp_path / "bad.c", tmp_path / "bad.so"
-        code.write_text(source)
-        command = [sys.executable, "-m", "ziglang", "cc", "-target", target, "-shared", "-O1"]
-        command += ["-fno-sanitize=undefined", "-nostdlib", "-Wl,--allow-shlib-undefined"]
-        subprocess.run([*command, str(code), "-o", str(module)], check=True, timeout=120)
-        return make_wheel({"bad.abi3.so": module.read_bytes()}, name="bad", tag=f"cp311-abi3-linux_{cpu}")
+        module = compile_module(source, tmp_path, target)
+        return make_wheel({"bad.abi3.so": module}, name="bad", tag=f"cp311-abi3-linux_{cpu}")
 
     return build

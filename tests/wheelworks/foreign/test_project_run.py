@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from wheelworks.foreign.site_packages import SitePackages
 from wheelworks.testing.project import ProjectOptions
 
 from tests.fixtures.commands import wheelworks
-from tests.wheelworks.foreign.made import WheelMaker
+from tests.wheelworks.foreign.made import WheelMaker, compile_module
 
 TALLIES = Path(__file__).parents[2] / "projects" / "tallies"
 METADATA = b"Metadata-Version: 2.4\nName: tallies\nVersion: 1.0\n"
@@ -28,14 +26,7 @@ def make_tallies(tmp_path: Path, make_wheel: WheelMaker) -> Callable[..., Path]:
     """A function that writes the project's wheel for ARM64 Linux; ``module`` replaces its extension."""
 
     def make(module: bytes | None = None) -> Path:
-        if module is None:
-            file = tmp_path / "_speedups.abi3.so"
-            command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.17", "-shared", "-O1"]
-            command += ["-I/usr/include", "-fno-sanitize=undefined", "-nostdlib", "-Wl,--allow-shlib-undefined"]
-            code = tmp_path / "speedups.c"
-            code.write_text(SOURCE)
-            subprocess.run([*command, str(code), "-o", str(file)], check=True, timeout=300)
-            module = file.read_bytes()
+        module = compile_module(SOURCE, tmp_path) if module is None else module
         files = {"tallies/__init__.py": (TALLIES / "tallies/__init__.py").read_bytes()}
         info = {"tallies-1.0.dist-info/METADATA": METADATA}
         return make_wheel({**files, "tallies/_speedups.abi3.so": module, **info}, name="tallies")
