@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Container, Iterable
 from dataclasses import replace
 
@@ -90,8 +89,6 @@ def _describe_exceptions(suite: suites.SuiteResults) -> Iterable[str]:
     results = suite.results
     absent = [test for test in (results.collected or results.finished) if results.outcome_of(test) != "passed"]
     if absent:
-        counts = Counter(suite.reasons[test] for test in absent).most_common()
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in counts)
-        yield f"expected failures: {len(absent)}: {reasons}"
+        yield suites.describe_expected_failures([suite.reasons[test] for test in absent])
     if suite.second_try:
         yield f"passed only at the second try, alone: {', '.join(suite.second_try)}"

@@ -7,7 +7,6 @@ tests never loaded. What only this machine lacks makes the verdict "unsupported"
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +17,7 @@ from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.testing.project_failures import Run, find_expected_failures
 from wheelworks.testing.project_source import list_packages
 from wheelworks.testing.project_suite import UNSUPPORTED_TEST, ProjectSuite
-from wheelworks.testing.suites import DEATH, SuiteResults
+from wheelworks.testing.suites import DEATH, SuiteResults, describe_expected_failures
 
 SHOWN = 10  # tests of a list
 DETAIL = 1500  # characters
@@ -101,8 +100,7 @@ class Judge:
         results = suite.results
         failed = [test for test in results.with_outcome("failed") if test in self.expected]
         if failed:
-            counts = Counter(self.expected[test] for test in failed).most_common()
-            yield f"expected failures: {len(failed)}: " + ", ".join(f"{reason} ({count})" for reason, count in counts)
+            yield describe_expected_failures([self.expected[test] for test in failed])
         if skipped := results.with_outcome("skipped"):
             yield f"skipped: {len(skipped)}"
         if suite.second_try:

@@ -180,6 +180,12 @@ class SuiteResults:
     second_try: tuple[str, ...] = ()
 
 
+def describe_expected_failures(reasons: Sequence[str]) -> str:
+    """Return the number of expected failures, each with one of ``reasons``, and how often there is each reason."""
+    counts = Counter(reasons).most_common()
+    return f"expected failures: {len(reasons)}: {', '.join(f'{reason} ({count})' for reason, count in counts)}"
+
+
 NEEDS = "it needs the module "  # a reason of workers/smoke.py
 
 
