@@ -8,7 +8,8 @@ from typing import Literal
 import lief
 
 from wheelworks.core.errors import Unsupported
-from wheelworks.core.image import BadImage, Bind, Image, Rebase, Segment, read_range, read_word, sort_symbols
+from wheelworks.core.image import CPUS_32, BadImage, Bind, Image, Rebase, Segment, read_word, sort_symbols
+from wheelworks.core.reader import LimitedReader
 
 ELF_CPUS = {
     ("AARCH64", 64): "aarch64",
@@ -18,7 +19,6 @@ ELF_CPUS = {
     ("RISCV", 64): "riscv64",
     ("S390", 64): "s390x",
 }
-ELF_32 = ("x86", "arm")
 RELATIVE = {"AARCH64_RELATIVE", "X86_64_RELATIVE", "X86_RELATIVE", "ARM_RELATIVE", "RISCV_RELATIVE", "SYSZ_RELATIVE"}
 # The loader stores symbol + addend for both. The addend of a GOT or PLT slot is 0 if the relocation has none.
 SLOT = {
@@ -43,7 +43,7 @@ def _read_binary(data: bytes, name: str) -> Image:
     if binary is None:
         raise BadImage(f"{name}: not a readable ELF file")
     cpu = _read_elf_cpu(binary, name)
-    segments = tuple(_read_elf_segments(binary, data, name))
+    segments = tuple(_read_elf_segments(binary, LimitedReader(data, name)))
     rebases: list[Rebase] = []
     binds: list[Bind] = []
     for relocation in binary.relocations:
@@ -82,13 +82,13 @@ def _read_elf_cpu(binary: lief.ELF.Binary, name: str) -> str:
     return cpu
 
 
-def _read_elf_segments(binary: lief.ELF.Binary, data: bytes, name: str) -> list[Segment]:
+def _read_elf_segments(binary: lief.ELF.Binary, file: LimitedReader) -> list[Segment]:
     found = []
     for part in binary.segments:
         if part.type == lief.ELF.Segment.TYPE.TLS:
-            raise Unsupported(f"{name}: uses thread-local storage, which isn't emulated")
+            raise Unsupported(f"{file.name}: uses thread-local storage, which isn't emulated")
         if part.type == lief.ELF.Segment.TYPE.LOAD and part.virtual_size:
-            stored = read_range(data, part.file_offset, min(part.physical_size, part.virtual_size), name)
+            stored = file.read(part.file_offset, min(part.physical_size, part.virtual_size))
             flags = part.flags.value
             found.append(Segment(part.virtual_address, part.virtual_size, stored, bool(flags & 2), bool(flags & 1)))
     return found
@@ -102,7 +102,7 @@ def _read_elf_relocation(
     if relocation.is_rela:
         addend = relocation.addend
     else:
-        width = 4 if cpu in ELF_32 else 8
+        width = 4 if cpu in CPUS_32 else 8
         order: Literal["big", "little"] = "big" if cpu == "s390x" else "little"
         addend = 0 if kind in SLOT else read_word(segments, address, width, order) or 0
     if kind in RELATIVE:
@@ -122,5 +122,5 @@ def _read_elf_constructors(binary: lief.ELF.Binary, rebases: list[Rebase], cpu: 
     found = [tags["INIT"]] if tags.get("INIT") else []
     start, size = tags.get("INIT_ARRAY", 0), min(tags.get("INIT_ARRAYSZ", 0), 8 * 1024)
     targets = {rebase.address: rebase.target for rebase in rebases}
-    array = [targets.get(at) for at in range(start, start + size, 4 if cpu in ELF_32 else 8)]
+    array = [targets.get(at) for at in range(start, start + size, 4 if cpu in CPUS_32 else 8)]
     return tuple(found + [target for target in array if target])

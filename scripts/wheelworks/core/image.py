@@ -233,13 +233,6 @@ def _check_functions(image: Image, name: str) -> None:
 # -- reading
 
 
-def read_range(data: bytes, offset: int, size: int, name: str) -> bytes:
-    """Return ``size`` bytes of the file. Raises BadImage if the file is shorter."""
-    if offset < 0 or size < 0 or offset + size > len(data):
-        raise BadImage(f"{name}: declares {size:#x} bytes at {offset:#x}, but the file ends at {len(data):#x}")
-    return data[offset : offset + size]
-
-
 def read_word(
     segments: Iterable[Segment], address: int, width: int, order: Literal["big", "little"] = "little"
 ) -> int | None:
