@@ -15,7 +15,6 @@ from itertools import pairwise
 
 from wheelworks.core.errors import Unsupported
 from wheelworks.core.image import (
-    PAGE,
     BadImage,
     Image,
     Rebase,
@@ -24,6 +23,7 @@ from wheelworks.core.image import (
     check_count,
     check_segments,
     map_segments,
+    round_up,
     sort_symbols,
 )
 from wheelworks.core.macho_commands import Commands, Section, SectionType, SegmentCommand, read_commands
@@ -162,7 +162,7 @@ def _read_thin(file: LimitedReader, cpu: str, limit: int) -> Image:
 def _read_segment(file: LimitedReader, segment: SegmentCommand, base: int) -> Segment:
     return Segment(
         address=segment.address - base,
-        size=-(-segment.size // PAGE) * PAGE,
+        size=round_up(segment.size),
         data=file.read_content(segment.offset, min(segment.stored, segment.size)),
         writable=bool(segment.protection & Protection.WRITE),
         executable=bool(segment.protection & Protection.EXECUTE),

@@ -15,7 +15,6 @@ from enum import IntEnum, IntFlag
 from wheelworks.core.errors import Unsupported
 from wheelworks.core.image import (
     CPUS_32,
-    PAGE,
     BadImage,
     Bind,
     Image,
@@ -25,6 +24,7 @@ from wheelworks.core.image import (
     check_count,
     check_segments,
     map_segments,
+    round_up,
     sort_symbols,
 )
 from wheelworks.core.reader import LimitedReader
@@ -164,7 +164,7 @@ def _read_sections(file: LimitedReader, headers: _Headers) -> Iterator[Segment]:
         file.check_range(offset, raw)  # Windows refuses a file that is shorter than its sections
         yield Segment(
             address=address,
-            size=-(-size // PAGE) * PAGE,
+            size=round_up(size),
             data=file.read_content(offset // SECTOR * SECTOR, stored) if stored else b"",
             writable=bool(flags & SectionFlag.WRITE),
             executable=bool(flags & SectionFlag.EXECUTE),

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from mmap import mmap
 from typing import Literal, NamedTuple
 
 from wheelworks.core.errors import Unsupported, WheelworksError
@@ -151,7 +152,7 @@ def check_image(image: Image, name: str, limit: int = MAX_FILE) -> Image:
     _check_relocations(image, name, limit)
     size = image.size
     for address, length in _list_ranges(image):
-        if address < 0 or length < 0 or address + length > -(-size // PAGE) * PAGE:
+        if address < 0 or length < 0 or address + length > round_up(size):
             raise BadImage(f"{name}: a table of {length:#x} bytes at {address:#x}, beyond the image")
     for address in _list_addresses(image):
         if not 0 <= address <= size:
@@ -233,6 +234,11 @@ def _check_functions(image: Image, name: str) -> None:
 # -- reading
 
 
+def round_up(number: int, unit: int = PAGE) -> int:
+    """Return the smallest multiple of ``unit`` that isn't below a number."""
+    return -(-number // unit) * unit
+
+
 def read_word(
     segments: Iterable[Segment], address: int, width: int, order: Literal["big", "little"] = "little"
 ) -> int | None:
@@ -248,7 +254,12 @@ def map_segments(segments: Iterable[Segment], header: bytes = b"") -> bytearray:
     """Return the image in memory at its preferred address, with zeros between the segments."""
     segments = tuple(segments)
     memory = bytearray(max(segment.address + segment.size for segment in segments))
+    copy_segments(memory, segments, header)
+    return memory
+
+
+def copy_segments(memory: bytearray | mmap, segments: Iterable[Segment], header: bytes) -> None:
+    """Copy the headers and the segments to their addresses in ``memory``, which is filled with zeros."""
     memory[: len(header)] = header
     for segment in segments:
         memory[segment.address : segment.address + len(segment.data)] = segment.data
-    return memory

@@ -21,11 +21,11 @@ from unicorn import unicorn_const as uc
 from unicorn import x86_const as x86
 
 from wheelworks.core.errors import Unsupported
+from wheelworks.core.image import PAGE
 from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.faults import Fault, add_address
 
 unicorn: Any = untyped_unicorn
-PAGE = 0x1000
 SLICE = 20_000_000  # instructions between two checks of the clock
 CALL_COST = 1000  # instructions that a call of an emulated function counts as
 INVALID_ACCESS = (

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from unicorn.unicorn_const import UC_PROT_READ, UC_PROT_WRITE
 
 from wheelworks.core.errors import Unsupported
-from wheelworks.emulator.cpu import PAGE, Cpu
+from wheelworks.core.image import PAGE
+from wheelworks.emulator.cpu import Cpu
 from wheelworks.emulator.faults import Fault
 
 

@@ -10,8 +10,9 @@ import mmap
 from unicorn.unicorn_const import UC_PROT_READ, UC_PROT_WRITE
 
 from wheelworks.core.errors import Unsupported
+from wheelworks.core.image import PAGE, round_up
 from wheelworks.emulator.abi import Abi
-from wheelworks.emulator.cpu import PAGE, Cpu
+from wheelworks.emulator.cpu import Cpu
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Arena, Block, MemoryRegion, check_heap_access
 
@@ -96,7 +97,7 @@ class Memory:
             self._add_arena(len(current.region.memory), current.retire())
 
     def _add_arena(self, size: int, memory: mmap.mmap | None = None) -> Arena:
-        size = -(-size // PAGE) * PAGE
+        size = round_up(size)
         if self._next_arena + size > self._heap_end:
             self._next_arena = self._find_free_range(size)
         arena = Arena(self._next_arena, memory or mmap.mmap(-1, size), self.cpu)

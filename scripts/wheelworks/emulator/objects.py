@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from wheelworks.core.image import PAGE
 from wheelworks.emulator.abi import Abi
-from wheelworks.emulator.cpu import PAGE
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Block
 from wheelworks.emulator.memory import Memory

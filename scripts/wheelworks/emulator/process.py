@@ -39,11 +39,11 @@ from typing import Any
 from unicorn.unicorn_const import UC_PROT_ALL, UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE
 
 from wheelworks.core.errors import Unsupported
-from wheelworks.core.image import Image
+from wheelworks.core.image import PAGE, Image, copy_segments, round_up
 from wheelworks.emulator import calling
 from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.alignment import watch_alignment
-from wheelworks.emulator.cpu import PAGE, Cpu, RunLimits
+from wheelworks.emulator.cpu import Cpu, RunLimits
 from wheelworks.emulator.exports import Export, Variable
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import MemoryRegion
@@ -119,7 +119,7 @@ class EmulatedProcess:
             return
         size = self.abi.pointer
         start = 0x4_1000_0000 if size == 8 else 0x2900_0000
-        memory = mmap.mmap(-1, PAGE + -(-max(block.size, 1) // PAGE) * PAGE)
+        memory = mmap.mmap(-1, PAGE + round_up(max(block.size, 1)))
         memory[:size] = (start + PAGE).to_bytes(size, "little")
         memory[PAGE : PAGE + block.filled] = image[block.address : block.address + block.filled]
         if block.index:
@@ -141,10 +141,8 @@ class EmulatedProcess:
                 self.cpu.watch(start, start + TRAP_SIZE - 1)
 
     def _bind(self) -> None:
-        memory = mmap.mmap(-1, -(-self.image.size // PAGE) * PAGE)
-        memory[: len(self.image.header)] = self.image.header
-        for segment in self.image.segments:
-            memory[segment.address : segment.address + len(segment.data)] = segment.data
+        memory = mmap.mmap(-1, round_up(self.image.size))
+        copy_segments(memory, self.image.segments, self.image.header)
         stubs = self._map_stubs(sorted({bind.name for bind in self.image.binds}))
         base, size = self.memory.image_base, self.abi.pointer
         pack, mask = self.abi.packer("P").pack, (1 << 8 * size) - 1
@@ -165,7 +163,7 @@ class EmulatedProcess:
     def _map_stubs(self, names: Sequence[str]) -> dict[str, int]:
         """Map one address for each imported name, at which the CPU stops, and return them."""
         self._stub_start = 0x3_0000_0000 if self.abi.pointer == 8 else 0x2000_0000
-        self._stub_memory = mmap.mmap(-1, -(-(len(names) + 1) * STUB // PAGE) * PAGE)
+        self._stub_memory = mmap.mmap(-1, round_up((len(names) + 1) * STUB))
         self.cpu.map(self._stub_start, self._stub_memory, UC_PROT_EXEC)
         stubs = {name: self._stub_start + index * STUB for index, name in enumerate(names, 1)}
         self._stub_names = {address: name for name, address in stubs.items()}
@@ -186,11 +184,11 @@ class EmulatedProcess:
                 watch_alignment(self.cpu, self.abi.cpu, memory[start : start + size], base + start)
 
     def _page_permissions(self, count: int) -> list[int]:
-        headers = -(-len(self.image.header) // PAGE)
+        headers = round_up(len(self.image.header)) // PAGE
         permissions = [UC_PROT_READ] * headers + [0] * (count - headers)
         for segment in self.image.segments:
             allowed = UC_PROT_READ | UC_PROT_WRITE * segment.writable | UC_PROT_EXEC * segment.executable
-            for page in range(segment.address // PAGE, -(-(segment.address + segment.size) // PAGE)):
+            for page in range(segment.address // PAGE, round_up(segment.address + segment.size) // PAGE):
                 permissions[page] |= allowed
         for start, size in self.image.read_only_after_binding:
             for page in range(start // PAGE, (start + size) // PAGE):

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-PAGE = 0x1000
+from wheelworks.core.image import PAGE, round_up
+
 HEADER = struct.Struct("<16sHHIQQQIHHHHHH")  # Elf64_Ehdr
 PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")  # Elf64_Phdr
 SYMBOL = struct.Struct("<IBBHQQ")  # Elf64_Sym
@@ -134,11 +135,6 @@ class SharedLibrary:
     read_only: tuple[int, int] = (0, 0)
     text_relocations: bool = False
     unwinding: tuple[int, int] = (0, 0)
-
-
-def round_up(number: int, unit: int = PAGE) -> int:
-    """Return the smallest multiple of ``unit`` that isn't below a number."""
-    return -(-number // unit) * unit
 
 
 class _Strings:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from wheelworks.core.errors import Unsupported
-from wheelworks.core.image import Image, Segment
-from wheelworks.foreign.rewrap.elf import PAGE, Part, Rights, round_up
+from wheelworks.core.image import PAGE, Image, Segment, round_up
+from wheelworks.foreign.rewrap.elf import Part, Rights
 
 MAX_PARTS = 64  # program headers that fit into the first page
 MAX_GAP = 1 << 20  # zeros between two segments that share a page, which have to be stored

@@ -43,9 +43,9 @@ from dataclasses import dataclass
 
 from wheelworks.core.errors import Unsupported
 from wheelworks.core.formats import read_image
-from wheelworks.core.image import BadImage, Image
+from wheelworks.core.image import BadImage, Image, round_up
 from wheelworks.foreign.rewrap.code import Arm64Code, X86Code, create_code
-from wheelworks.foreign.rewrap.elf import Import, Part, Rights, SharedLibrary, round_up, write_elf
+from wheelworks.foreign.rewrap.elf import Import, Part, Rights, SharedLibrary, write_elf
 from wheelworks.foreign.rewrap.layout import CannotRewrap, lay_out, protect
 from wheelworks.foreign.rewrap.patches import Patch, patch_windows
 from wheelworks.foreign.rewrap.symbols import CPUS, LAZY_BINDER, PREFIXES, Provided, choose_import, name_import, qualify

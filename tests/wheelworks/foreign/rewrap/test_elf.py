@@ -13,7 +13,8 @@ import lief
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelworks.foreign.rewrap.elf import PAGE, Import, Part, Rights, SharedLibrary, hash_name, round_up, write_elf
+from wheelworks.core.image import PAGE, round_up
+from wheelworks.foreign.rewrap.elf import Import, Part, Rights, SharedLibrary, hash_name, write_elf
 
 lief.logging.disable()  # it warns about files without section headers
 linux_x86_64 = pytest.mark.skipif(

@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelworks.core.image import Image, Segment
-from wheelworks.foreign.rewrap.elf import PAGE, Part, Rights
+from wheelworks.core.image import PAGE, Image, Segment
+from wheelworks.foreign.rewrap.elf import Part, Rights
 from wheelworks.foreign.rewrap.layout import MAX_PARTS, CannotRewrap, lay_out, protect
 
 R, RW, RX, RWX = Rights.READ, Rights.READ | Rights.WRITE, Rights.READ | Rights.EXECUTE, Rights(7)
