@@ -13,7 +13,7 @@ from wheelworks.reproduce.source import RebuildSource
 
 ARM = "sums-1.0-cp311-abi3-win_arm64.whl"
 INTEL = "sums-1.0-cp314-cp314t-win_amd64.whl"
-SURPLUS = "sums-1.0-cp314-cp314t-win_arm64.whl"
+EXTRA = "sums-1.0-cp314-cp314t-win_arm64.whl"
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Builder:
 
 @pytest.fixture
 def built(tmp_path: Path) -> Files:
-    files = {name: tmp_path / name for name in (ARM, INTEL, SURPLUS)}
+    files = {name: tmp_path / name for name in (ARM, INTEL, EXTRA)}
     for path in files.values():
         path.write_bytes(b"a wheel")
     return files
@@ -52,7 +52,7 @@ def test_a_folder_need_not_hold_every_abi_of_every_target(built: Files) -> None:
 
 def test_a_file_of_only_one_of_two_builds_is_a_difference(built: Files) -> None:
     found = concluded({}, {name: built[name] for name in (ARM, INTEL)}, built)
-    assert not found.reproduced and found.files == {ARM: True, INTEL: True, SURPLUS: False}
+    assert not found.reproduced and found.files == {ARM: True, INTEL: True, EXTRA: False}
 
 
 def test_a_file_that_is_not_rebuilt_is_a_difference(built: Files) -> None:
