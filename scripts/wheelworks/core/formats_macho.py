@@ -215,18 +215,13 @@ def _read_trie(file: LimitedReader, commands: Commands) -> tuple[dict[str, int],
             value, at = read_uleb(trie, start)
             if flags & ExportFlag.REEXPORT:
                 other = trie[at : trie.index(0, at)].decode().removeprefix("_")
-                forwarded[name] = (_find_library(file, commands, value), other or name)
+                library = commands.find_library(value, f"{file.name}: re-exports a symbol of")
+                forwarded[name] = (library, other or name)
             elif flags & ExportFlag.KIND != ExportFlag.ABSOLUTE:
                 exports[name] = value
     except IndexError:
         raise BadImage(f"{file.name}: its export trie ends in a node") from None
     return exports, forwarded
-
-
-def _find_library(file: LimitedReader, commands: Commands, ordinal: int) -> str:
-    if not 0 < ordinal <= len(commands.libraries):
-        raise BadImage(f"{file.name}: re-exports a symbol of library {ordinal} of {len(commands.libraries)}")
-    return commands.libraries[ordinal - 1]
 
 
 def _walk_trie(file: LimitedReader, trie: bytes) -> Iterator[tuple[str, int, int]]:

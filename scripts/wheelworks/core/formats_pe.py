@@ -191,14 +191,7 @@ def _read_rebases(memory: LimitedReader, headers: _Headers, limit: int) -> list[
             raise BadImage(f"{memory.name}: a base relocation of type {min(others)}, not used on {headers.cpu}")
         at += length
         check_count(len(addresses), "relocations", memory.name, limit)
-    return _read_targets(memory, addresses, headers)
-
-
-def _read_targets(memory: LimitedReader, addresses: list[int], headers: _Headers) -> list[Rebase]:
-    if addresses and max(addresses) + headers.width > len(memory.data):
-        raise BadImage(f"{memory.name}: a relocation at {max(addresses):#x}, outside every segment")
-    unpack, base, data = WORDS[headers.width].unpack_from, headers.base, memory.data
-    return [Rebase(address, unpack(data, address)[0] - base) for address in addresses]
+    return memory.read_rebases(WORDS[headers.width], addresses, headers.base)
 
 
 def _list_imports(memory: LimitedReader, headers: _Headers) -> Iterator[tuple[str, int, int]]:

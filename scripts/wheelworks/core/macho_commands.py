@@ -116,6 +116,12 @@ class Commands:
         """Return the address of the header."""
         return next((segment.address for segment in self.segments if segment.name == "__TEXT"), 0)
 
+    def find_library(self, ordinal: int, what: str) -> str:
+        """Return the library with an ordinal. Raises BadImage, which says ``what`` names it."""
+        if not 0 < ordinal <= len(self.libraries):
+            raise BadImage(f"{what} library {ordinal} of {len(self.libraries)}")
+        return self.libraries[ordinal - 1]
+
     def find_sections(self, *kinds: SectionType) -> list[Section]:
         """Return the sections of some types, in the order of the file."""
         return [section for section in self.sections if section.type in kinds]

@@ -10,7 +10,7 @@ Hostile tables can't take long: positions must advance within segments or pages,
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Self
@@ -129,9 +129,7 @@ def _find_library(ordinal: int, commands: Commands, name: str) -> str:
         return ""
     if ordinal == Ordinal.SELF:
         return commands.install_name
-    if not 0 < ordinal <= len(commands.libraries):
-        raise BadImage(f"{name}: binds to library {ordinal} of {len(commands.libraries)}")
-    return commands.libraries[ordinal - 1]
+    return commands.find_library(ordinal, f"{name}: binds to")
 
 
 # -- opcodes
@@ -141,7 +139,7 @@ def _run_opcodes(file: LimitedReader, memory: LimitedReader, commands: Commands,
     try:
         rebases = _RebaseProgram(file.read(*commands.rebase), commands, file.name, limit)
         rebases.run(REBASES)
-        found.rebases = _read_targets(memory, rebases.addresses, commands.base)
+        found.rebases = dict(memory.read_rebases(POINTER, rebases.addresses, commands.base))
         for table in (commands.bind, commands.lazy_bind, commands.weak_bind):
             binds = _BindProgram(file.read(*table), commands, file.name, limit)
             binds.ordinal = Ordinal.WEAK_LOOKUP if table is commands.weak_bind else Ordinal.SELF
@@ -150,16 +148,6 @@ def _run_opcodes(file: LimitedReader, memory: LimitedReader, commands: Commands,
             found.binds = {**binds.found, **found.binds}
     except IndexError:
         raise BadImage(f"{file.name}: its opcodes for dyld end in an operand") from None
-
-
-def _read_targets(memory: LimitedReader, addresses: Iterable[int], base: int) -> dict[int, int]:
-    read, data, end = POINTER.unpack_from, memory.data, len(memory.data) - WIDTH
-    found = {}
-    for address in addresses:
-        if not 0 <= address <= end:
-            raise BadImage(f"{memory.name}: a relocation at {address:#x}, outside every segment")
-        found[address] = read(data, address)[0] - base
-    return found
 
 
 class _Program:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 from wheelworks.core.errors import Unsupported
-from wheelworks.core.image import BadImage
+from wheelworks.core.image import BadImage, Rebase
 
 LONGEST_NAME = 1 << 16
 
@@ -46,6 +47,16 @@ class LimitedReader:
         """Return the fields of ``count`` consecutive structures."""
         self.check_range(offset, count * layout.size)
         return list(layout.iter_unpack(memoryview(self.data)[offset : offset + count * layout.size]))
+
+    def read_rebases(self, layout: struct.Struct, addresses: Iterable[int], base: int) -> list[Rebase]:
+        """Return the rebases of the words at ``addresses`` of an image that is linked to be loaded at ``base``."""
+        unpack, data, last = layout.unpack_from, self.data, len(self.data) - layout.size
+        found = []
+        for address in addresses:
+            if not 0 <= address <= last:
+                raise BadImage(f"{self.name}: a relocation at {address:#x}, outside every segment")
+            found.append(Rebase(address, unpack(data, address)[0] - base))
+        return found
 
     def read_text(self, offset: int) -> str:
         """Return the string up to the next zero byte."""
