@@ -60,9 +60,9 @@ class Tally:
 def smoke_test(wheel: str | Path | Wheel, *, limits: RunLimits | None = None) -> Verdict:
     """Import and check every extension module of a wheel, on each CPU of a universal one.
 
-    A wheel whose tags name an ABI failed without an extension module; any other is unsupported, and so is one whose
-    binaries are all libraries.
-    Raises UsageError only (no such file); anything wrong with the wheel is in the verdict.
+    A wheel without an extension module has failed if its tags name an ABI, otherwise it is unsupported; so is a wheel
+    whose binaries are all libraries. Raises UsageError only (no such file); anything wrong with the wheel is in the
+    verdict.
     """
     path, start, tally = wheel.path if isinstance(wheel, Wheel) else Path(wheel), time.monotonic(), Tally()
     try:
