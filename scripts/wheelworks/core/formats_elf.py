@@ -9,7 +9,7 @@ import lief
 
 from wheelworks.core.errors import Unsupported
 from wheelworks.core.image import CPUS_32, BadImage, Bind, Image, Rebase, Segment, read_word, sort_symbols
-from wheelworks.core.reader import LimitedReader
+from wheelworks.core.reader import BinaryReader
 
 ELF_CPUS = {
     ("AARCH64", 64): "aarch64",
@@ -43,7 +43,7 @@ def _read_binary(data: bytes, name: str) -> Image:
     if binary is None:
         raise BadImage(f"{name}: not a readable ELF file")
     cpu = _read_elf_cpu(binary, name)
-    segments = tuple(_read_elf_segments(binary, LimitedReader(data, name)))
+    segments = tuple(_read_elf_segments(binary, BinaryReader(data, name)))
     rebases: list[Rebase] = []
     binds: list[Bind] = []
     for relocation in binary.relocations:
@@ -82,7 +82,7 @@ def _read_elf_cpu(binary: lief.ELF.Binary, name: str) -> str:
     return cpu
 
 
-def _read_elf_segments(binary: lief.ELF.Binary, file: LimitedReader) -> list[Segment]:
+def _read_elf_segments(binary: lief.ELF.Binary, file: BinaryReader) -> list[Segment]:
     found = []
     for part in binary.segments:
         if part.type == lief.ELF.Segment.TYPE.TLS:

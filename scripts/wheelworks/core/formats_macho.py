@@ -28,7 +28,7 @@ from wheelworks.core.image import (
 )
 from wheelworks.core.macho_commands import Commands, Section, SectionType, SegmentCommand, read_commands
 from wheelworks.core.macho_fixups import read_fixups
-from wheelworks.core.reader import LimitedReader, read_uleb
+from wheelworks.core.reader import BinaryReader, read_uleb
 
 MAGIC = b"\xcf\xfa\xed\xfe"
 CPUS = {(0x100000C, 0): "aarch64", (0x100000C, 1): "aarch64", (0x1000007, 3): "x86_64", (0x1000007, 8): "x86_64"}
@@ -83,12 +83,12 @@ class ExportFlag(IntFlag):
 
 def list_cpus(data: bytes, name: str) -> tuple[str, ...]:
     """Return the CPUs of a thin or universal file, sorted. Raises BadImage."""
-    return tuple(sorted(_list_parts(LimitedReader(data, name))))
+    return tuple(sorted(_list_parts(BinaryReader(data, name))))
 
 
 def read_macho(data: bytes, name: str, cpu: str | None, limit: int) -> Image:
     """Read the part for ``cpu``; the default is ARM64 where the file has it. Raises BadImage or Unsupported."""
-    file = LimitedReader(data, name)
+    file = BinaryReader(data, name)
     parts = _list_parts(file)
     if not parts:
         raise BadImage(f"{name}: a universal file without code")
@@ -98,11 +98,11 @@ def read_macho(data: bytes, name: str, cpu: str | None, limit: int) -> Image:
     if chosen not in CPUS.values():
         raise Unsupported(f"{name}: Mach-O for {chosen}, which no emulated CPU runs")
     start, size = parts[chosen]
-    thin = file if (start, size) == (0, len(data)) else LimitedReader(file.read(start, size), name)
+    thin = file if (start, size) == (0, len(data)) else BinaryReader(file.read(start, size), name)
     return _read_thin(thin, chosen, limit)
 
 
-def _list_parts(file: LimitedReader) -> dict[str, tuple[int, int]]:
+def _list_parts(file: BinaryReader) -> dict[str, tuple[int, int]]:
     """Return the offset and size of the code for each CPU."""
     if file.data[:4] == MAGIC:
         _, cpu_type, subtype, *_ = file.unpack(HEADER, 0)
@@ -120,7 +120,7 @@ def _name_cpu(cpu_type: int, subtype: int) -> str:
     return CPUS.get(kind, other)
 
 
-def _read_thin(file: LimitedReader, cpu: str, limit: int) -> Image:
+def _read_thin(file: BinaryReader, cpu: str, limit: int) -> Image:
     magic, cpu_type, subtype, kind, count, size = file.unpack(HEADER, 0)
     if magic != MAGIC or _name_cpu(cpu_type, subtype) != cpu:
         raise BadImage(f"{file.name}: not a readable Mach-O file for {cpu}")
@@ -130,7 +130,7 @@ def _read_thin(file: LimitedReader, cpu: str, limit: int) -> Image:
     loaded = [segment for segment in commands.segments if segment.name not in SKIPPED and segment.size]
     segments = tuple(_read_segment(file, segment, commands.base) for segment in loaded)
     check_segments(segments, file.name, limit)
-    memory = LimitedReader(map_segments(segments), file.name, "the image")
+    memory = BinaryReader(map_segments(segments), file.name, "the image")
     exports, forwarded, symbols = _read_names(file, commands, limit)
     rebases, binds = read_fixups(file, memory, commands, exports, limit)
     return Image(
@@ -159,7 +159,7 @@ def _read_thin(file: LimitedReader, cpu: str, limit: int) -> Image:
     )
 
 
-def _read_segment(file: LimitedReader, segment: SegmentCommand, base: int) -> Segment:
+def _read_segment(file: BinaryReader, segment: SegmentCommand, base: int) -> Segment:
     return Segment(
         address=segment.address - base,
         size=round_up(segment.size),
@@ -179,7 +179,7 @@ def _find_section(commands: Commands, name: str) -> tuple[int, int]:
 
 
 def _read_names(
-    file: LimitedReader, commands: Commands, limit: int
+    file: BinaryReader, commands: Commands, limit: int
 ) -> tuple[dict[str, int], dict[str, tuple[str, str]], tuple[tuple[int, str], ...]]:
     """Return the exports, the re-exports and the symbols. Names lose their leading underscore."""
     external, symbols = _read_symbols(file, commands, limit)
@@ -188,12 +188,12 @@ def _read_names(
 
 
 def _read_symbols(
-    file: LimitedReader, commands: Commands, limit: int
+    file: BinaryReader, commands: Commands, limit: int
 ) -> tuple[dict[str, int], tuple[tuple[int, str], ...]]:
     """Return the addresses of the external symbols, and all symbols that are defined in sections."""
     offset, count, strings_offset, strings_size = commands.symbols
     check_count(count, "symbols", file.name, limit)
-    strings = LimitedReader(file.read(strings_offset, strings_size) + b"\0", file.name, "the string table")
+    strings = BinaryReader(file.read(strings_offset, strings_size) + b"\0", file.name, "the string table")
     skip, wanted = SymbolType.DEBUGGING.value, SymbolType.SECTION.value
     found = [
         (value - commands.base, strings.read_text(name).removeprefix("_"), kind)
@@ -205,7 +205,7 @@ def _read_symbols(
     return external, sort_symbols((address, name) for address, name, _ in found if name)
 
 
-def _read_trie(file: LimitedReader, commands: Commands) -> tuple[dict[str, int], dict[str, tuple[str, str]]]:
+def _read_trie(file: BinaryReader, commands: Commands) -> tuple[dict[str, int], dict[str, tuple[str, str]]]:
     exports: dict[str, int] = {}
     forwarded: dict[str, tuple[str, str]] = {}
     try:
@@ -224,7 +224,7 @@ def _read_trie(file: LimitedReader, commands: Commands) -> tuple[dict[str, int],
     return exports, forwarded
 
 
-def _walk_trie(file: LimitedReader, trie: bytes) -> Iterator[tuple[str, int, int]]:
+def _walk_trie(file: BinaryReader, trie: bytes) -> Iterator[tuple[str, int, int]]:
     """Yield each symbol, its flags, and the position of what follows them.
 
     A node is the size of its symbol's data, these data, and its edges: the next letters of the name and the position
@@ -252,7 +252,7 @@ def _walk_trie(file: LimitedReader, trie: bytes) -> Iterator[tuple[str, int, int
 # -- code and thread-local variables
 
 
-def _list_constructors(memory: LimitedReader, commands: Commands, rebases: tuple[Rebase, ...]) -> Iterator[int]:
+def _list_constructors(memory: BinaryReader, commands: Commands, rebases: tuple[Rebase, ...]) -> Iterator[int]:
     """Yield the functions that dyld calls first: LC_ROUTINES_64, then the sections of pointers and offsets."""
     if commands.constructor:
         yield commands.constructor - commands.base
@@ -268,7 +268,7 @@ def _list_constructors(memory: LimitedReader, commands: Commands, rebases: tuple
         yield from (target for _, target in sorted(targets.items()))
 
 
-def _list_functions(file: LimitedReader, commands: Commands, limit: int) -> Iterator[tuple[int, int]]:
+def _list_functions(file: BinaryReader, commands: Commands, limit: int) -> Iterator[tuple[int, int]]:
     """Yield the functions of LC_FUNCTION_STARTS: the distances of their starts, each from the one before.
 
     A function ends at the next one or at the end of its section. dyld doesn't read the table, so that entries outside

@@ -27,7 +27,7 @@ from wheelworks.core.image import (
     round_up,
     sort_symbols,
 )
-from wheelworks.core.reader import LimitedReader
+from wheelworks.core.reader import BinaryReader
 
 PE_CPUS = {0xAA64: "aarch64", 0x8664: "x86_64", 0x14C: "x86"}
 MACHINES = {0x1C4: "THUMB", 0xA641: "ARM64EC", 0xA64E: "ARM64X"}
@@ -107,13 +107,13 @@ class _Headers:
 
 def read_pe(data: bytes, name: str, limit: int) -> Image:
     """Read a PE file with at most as many relocations as ``limit`` allows. Raises BadImage or Unsupported."""
-    file = LimitedReader(data, name)
+    file = BinaryReader(data, name)
     headers = _read_headers(file)
     segments = tuple(_read_sections(file, headers))
     check_segments(segments, name, limit)
     if min(segment.address for segment in segments) < len(headers.header):
         raise BadImage(f"{name}: a section overlaps the headers")
-    memory = LimitedReader(map_segments(segments, headers.header), name, "the image")
+    memory = BinaryReader(map_segments(segments, headers.header), name, "the image")
     imports, delayed = list(_list_imports(memory, headers)), list(_list_delayed_imports(memory, headers))
     binds = _read_binds(memory, [*imports, *delayed], headers.width, limit)
     bound = {bind.address for bind in binds}  # the loader binds after it relocates
@@ -137,7 +137,7 @@ def read_pe(data: bytes, name: str, limit: int) -> Image:
     )
 
 
-def _read_headers(file: LimitedReader) -> _Headers:
+def _read_headers(file: BinaryReader) -> _Headers:
     (start,) = file.unpack(WORDS[4], NEW_HEADER_OFFSET)
     signature, machine, section_count, optional_size = file.unpack(COFF_HEADER, start)
     if signature != b"PE\0\0":
@@ -157,7 +157,7 @@ def _read_headers(file: LimitedReader) -> _Headers:
     return _Headers(cpu, entry, base, optional + optional_size, section_count, header, tuple(directories))
 
 
-def _read_sections(file: LimitedReader, headers: _Headers) -> Iterator[Segment]:
+def _read_sections(file: BinaryReader, headers: _Headers) -> Iterator[Segment]:
     for virtual, address, raw, offset, flags in file.unpack_all(SECTION, headers.sections, headers.section_count):
         size = virtual or raw
         stored = min(raw, size)
@@ -174,7 +174,7 @@ def _read_sections(file: LimitedReader, headers: _Headers) -> Iterator[Segment]:
 # -- relocations and imports
 
 
-def _read_rebases(memory: LimitedReader, headers: _Headers, limit: int) -> list[Rebase]:
+def _read_rebases(memory: BinaryReader, headers: _Headers, limit: int) -> list[Rebase]:
     kind = Relocation.HIGHLOW if headers.width == 4 else Relocation.DIR64
     start, size = headers.locate(Directory.RELOCATION)
     addresses: list[int] = []
@@ -194,7 +194,7 @@ def _read_rebases(memory: LimitedReader, headers: _Headers, limit: int) -> list[
     return memory.read_rebases(WORDS[headers.width], addresses, headers.base)
 
 
-def _list_imports(memory: LimitedReader, headers: _Headers) -> Iterator[tuple[str, int, int]]:
+def _list_imports(memory: BinaryReader, headers: _Headers) -> Iterator[tuple[str, int, int]]:
     """Yield the name, the address of the names and that of the bound words of each library."""
     for names, library, bound in _list_descriptors(memory, headers, Directory.IMPORT, IMPORT):
         if not library or not bound:
@@ -202,7 +202,7 @@ def _list_imports(memory: LimitedReader, headers: _Headers) -> Iterator[tuple[st
         yield memory.read_text(library), names or bound, bound
 
 
-def _list_delayed_imports(memory: LimitedReader, headers: _Headers) -> Iterator[tuple[str, int, int]]:
+def _list_delayed_imports(memory: BinaryReader, headers: _Headers) -> Iterator[tuple[str, int, int]]:
     for attributes, library, bound, names in _list_descriptors(
         memory, headers, Directory.DELAYED_IMPORT, DELAYED_IMPORT
     ):
@@ -214,7 +214,7 @@ def _list_delayed_imports(memory: LimitedReader, headers: _Headers) -> Iterator[
 
 
 def _list_descriptors(
-    memory: LimitedReader, headers: _Headers, directory: Directory, layout: struct.Struct
+    memory: BinaryReader, headers: _Headers, directory: Directory, layout: struct.Struct
 ) -> Iterator[tuple[int, ...]]:
     """Yield the entries of a table that ends with an entry of zeros, whatever its size is said to be."""
     start, _ = headers.locate(directory)
@@ -224,7 +224,7 @@ def _list_descriptors(
         raise Unsupported(f"{memory.name}: imports from more than {MAX_LIBRARIES} libraries")
 
 
-def _read_binds(memory: LimitedReader, tables: list[tuple[str, int, int]], width: int, limit: int) -> tuple[Bind, ...]:
+def _read_binds(memory: BinaryReader, tables: list[tuple[str, int, int]], width: int, limit: int) -> tuple[Bind, ...]:
     found: list[Bind] = []
     by_ordinal = 1 << 8 * width - 1
     for library, names, bound in tables:
@@ -239,7 +239,7 @@ def _read_binds(memory: LimitedReader, tables: list[tuple[str, int, int]], width
     return tuple(found)
 
 
-def _read_exports(memory: LimitedReader, headers: _Headers) -> tuple[dict[str, int], dict[str, tuple[str, str]]]:
+def _read_exports(memory: BinaryReader, headers: _Headers) -> tuple[dict[str, int], dict[str, tuple[str, str]]]:
     """Return the addresses of the exports and the targets of the forwarded ones; nameless ones are "#ORDINAL"."""
     start, size = headers.locate(Directory.EXPORT)
     if not size:
@@ -263,7 +263,7 @@ def _read_exports(memory: LimitedReader, headers: _Headers) -> tuple[dict[str, i
 # -- thread-local storage and functions
 
 
-def _read_thread_local(memory: LimitedReader, headers: _Headers) -> ThreadLocal | None:
+def _read_thread_local(memory: BinaryReader, headers: _Headers) -> ThreadLocal | None:
     at, size = headers.locate(Directory.TLS)
     if not size:
         return None
@@ -288,7 +288,7 @@ def _read_alignment(flags: int) -> int:
     return 1 << power - 1 if power else 16
 
 
-def _list_callbacks(memory: LimitedReader, at: int, headers: _Headers) -> Iterator[int]:
+def _list_callbacks(memory: BinaryReader, at: int, headers: _Headers) -> Iterator[int]:
     for _ in range(CALLBACKS):
         (function,) = memory.unpack(WORDS[headers.width], at)
         if not function:
@@ -298,7 +298,7 @@ def _list_callbacks(memory: LimitedReader, at: int, headers: _Headers) -> Iterat
     raise Unsupported(f"{memory.name}: more than {CALLBACKS} callbacks for its threads")
 
 
-def _read_functions(memory: LimitedReader, headers: _Headers, limit: int) -> tuple[tuple[int, int], ...]:
+def _read_functions(memory: BinaryReader, headers: _Headers, limit: int) -> tuple[tuple[int, int], ...]:
     """Return the starts and ends in the function table, without the padding at its end."""
     start, size = headers.locate(Directory.EXCEPTION)
     layout = FUNCTIONS.get(headers.cpu)
@@ -316,7 +316,7 @@ def _read_functions(memory: LimitedReader, headers: _Headers, limit: int) -> tup
     )
 
 
-def _read_length(memory: LimitedReader, unwind: int, distance: int) -> int:
+def _read_length(memory: BinaryReader, unwind: int, distance: int) -> int:
     """Return the length of an ARM64 function in bytes, from its packed unwind data or the record that it points to.
 
     Microsoft calls the flag 3 reserved, but Visual C++ writes it for thunks, with the address of another entry. These

@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from wheelworks.core.errors import Unsupported
 from wheelworks.core.image import BadImage
-from wheelworks.core.reader import LimitedReader
+from wheelworks.core.reader import BinaryReader
 
 MAX_COMMANDS = 4096
 MAX_ALIGNMENT = 15  # of a section, as a power of two
@@ -127,18 +127,18 @@ class Commands:
         return [section for section in self.sections if section.type in kinds]
 
 
-def read_commands(file: LimitedReader, start: int, count: int, size: int) -> Commands:
+def read_commands(file: BinaryReader, start: int, count: int, size: int) -> Commands:
     """Read ``count`` load commands of ``size`` bytes together at ``start``. Raises BadImage or Unsupported."""
     found = Commands()
     if count > MAX_COMMANDS:
         raise BadImage(f"{file.name}: claims {count} load commands")
-    table = LimitedReader(file.read(start, size), file.name, "the load commands")
+    table = BinaryReader(file.read(start, size), file.name, "the load commands")
     at = 0
     for _ in range(count):
         kind, length = table.unpack(COMMAND, at)
         if length < COMMAND.size:
             raise BadImage(f"{file.name}: a load command of {length} bytes")
-        command = LimitedReader(table.read(at, length), file.name, "a load command")
+        command = BinaryReader(table.read(at, length), file.name, "a load command")
         read = READERS.get(kind & ~LC_REQ_DYLD)
         if read is not None:
             read(command, found)
@@ -146,7 +146,7 @@ def read_commands(file: LimitedReader, start: int, count: int, size: int) -> Com
     return found
 
 
-def _read_string(command: LimitedReader) -> str:
+def _read_string(command: BinaryReader) -> str:
     (offset,) = command.unpack(STRING, 0)
     return bytes(command.data[offset:]).split(b"\0", 1)[0].decode()
 
@@ -155,62 +155,62 @@ def _read_name(field_: bytes) -> str:
     return field_.split(b"\0", 1)[0].decode()
 
 
-def _read_segment(command: LimitedReader, found: Commands) -> None:
+def _read_segment(command: BinaryReader, found: Commands) -> None:
     name, address, size, offset, stored, protection, count, flags = command.unpack(SEGMENT, 0)
     found.segments.append(SegmentCommand(_read_name(name), address, size, offset, stored, protection, flags))
     found.sections.extend(_read_sections(command, count))
 
 
-def _read_sections(command: LimitedReader, count: int) -> Iterator[Section]:
+def _read_sections(command: BinaryReader, count: int) -> Iterator[Section]:
     for name, segment, address, size, alignment, flags in command.unpack_all(SECTION, SEGMENT.size, count):
         if alignment > MAX_ALIGNMENT:
             raise BadImage(f"{command.name}: a section is aligned to 2**{alignment} bytes")
         yield Section(_read_name(name), _read_name(segment), address, size, 1 << alignment, flags & 0xFF)
 
 
-def _read_dyld_info(command: LimitedReader, found: Commands) -> None:
+def _read_dyld_info(command: BinaryReader, found: Commands) -> None:
     numbers = command.unpack(DYLD_INFO, 0)
     tables = [(numbers[index], numbers[index + 1]) for index in range(0, len(numbers), 2)]
     found.rebase, found.bind, found.weak_bind, found.lazy_bind, found.exports = tables
 
 
-def _read_install_name(command: LimitedReader, found: Commands) -> None:
+def _read_install_name(command: BinaryReader, found: Commands) -> None:
     found.install_name = _read_string(command)
 
 
-def _read_symbols(command: LimitedReader, found: Commands) -> None:
+def _read_symbols(command: BinaryReader, found: Commands) -> None:
     offset, count, strings, size = command.unpack(SYMTAB, 0)
     found.symbols = (offset, count, strings, size)
 
 
-def _read_constructor(command: LimitedReader, found: Commands) -> None:
+def _read_constructor(command: BinaryReader, found: Commands) -> None:
     (found.constructor,) = command.unpack(ROUTINES, 0)
 
 
-def _check_encryption(command: LimitedReader, _found: Commands) -> None:
+def _check_encryption(command: BinaryReader, _found: Commands) -> None:
     if command.unpack(ENCRYPTION, 0) != (0,):
         raise Unsupported(f"{command.name}: its code is encrypted")
 
 
-def _read_library(command: LimitedReader, found: Commands) -> None:
+def _read_library(command: BinaryReader, found: Commands) -> None:
     found.libraries.append(_read_string(command))
 
 
-def _read_reexported_library(command: LimitedReader, found: Commands) -> None:
+def _read_reexported_library(command: BinaryReader, found: Commands) -> None:
     _read_library(command, found)
     found.reexported.append(found.libraries[-1])
 
 
-def _read_table(name: str) -> Callable[[LimitedReader, Commands], None]:
+def _read_table(name: str) -> Callable[[BinaryReader, Commands], None]:
     """Return a reader of a linkedit_data_command to the field ``name``."""
 
-    def read(command: LimitedReader, found: Commands) -> None:
+    def read(command: BinaryReader, found: Commands) -> None:
         setattr(found, name, command.unpack(LINKEDIT_DATA, 0))
 
     return read
 
 
-READERS: dict[int, Callable[[LimitedReader, Commands], None]] = {
+READERS: dict[int, Callable[[BinaryReader, Commands], None]] = {
     LoadCommand.SEGMENT_64: _read_segment,
     LoadCommand.DYLD_INFO: _read_dyld_info,
     LoadCommand.DYLD_CHAINED_FIXUPS: _read_table("chained"),

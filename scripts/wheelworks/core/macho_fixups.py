@@ -18,7 +18,7 @@ from typing import Self
 from wheelworks.core.errors import Unsupported
 from wheelworks.core.image import BadImage, Bind, Rebase, check_count
 from wheelworks.core.macho_commands import Commands
-from wheelworks.core.reader import LimitedReader, read_sleb, read_uleb
+from wheelworks.core.reader import BinaryReader, read_sleb, read_uleb
 
 WIDTH = 8
 POINTER = struct.Struct("<Q")
@@ -100,7 +100,7 @@ class Fixups:
 
 
 def read_fixups(
-    file: LimitedReader, memory: LimitedReader, commands: Commands, exports: Mapping[str, int], limit: int
+    file: BinaryReader, memory: BinaryReader, commands: Commands, exports: Mapping[str, int], limit: int
 ) -> tuple[tuple[Rebase, ...], tuple[Bind, ...]]:
     """Return the rebases and binds of a Mach-O image. No word has both.
 
@@ -135,7 +135,7 @@ def _find_library(ordinal: int, commands: Commands, name: str) -> str:
 # -- opcodes
 
 
-def _run_opcodes(file: LimitedReader, memory: LimitedReader, commands: Commands, found: Fixups, limit: int) -> None:
+def _run_opcodes(file: BinaryReader, memory: BinaryReader, commands: Commands, found: Fixups, limit: int) -> None:
     try:
         rebases = _RebaseProgram(file.read(*commands.rebase), commands, file.name, limit)
         rebases.run(REBASES)
@@ -263,8 +263,8 @@ BINDS: dict[int, Callable[[_BindProgram, int], None]] = {
 # -- chained fixups
 
 
-def _read_chains(file: LimitedReader, memory: LimitedReader, commands: Commands, found: Fixups, limit: int) -> None:
-    table = LimitedReader(file.read(*commands.chained), file.name, "the chained fixups")
+def _read_chains(file: BinaryReader, memory: BinaryReader, commands: Commands, found: Fixups, limit: int) -> None:
+    table = BinaryReader(file.read(*commands.chained), file.name, "the chained fixups")
     starts, imports_offset, symbols, import_count, imports_format, symbols_format = table.unpack(CHAINED_HEADER, 0)
     if symbols_format or imports_format not in IMPORTS:
         raise Unsupported(f"{file.name}: chained fixups with imports of format {imports_format}, {symbols_format}")
@@ -278,7 +278,7 @@ def _read_chains(file: LimitedReader, memory: LimitedReader, commands: Commands,
             chains.read(table, starts + offset, commands.base, limit)
 
 
-def _read_imports(table: LimitedReader, offset: int, symbols: int, count: int, kind: int) -> Iterator[FoundBind]:
+def _read_imports(table: BinaryReader, offset: int, symbols: int, count: int, kind: int) -> Iterator[FoundBind]:
     """Yield the name, library ordinal, addend and weakness of each import."""
     for fields in table.unpack_all(IMPORTS[kind], offset, count):
         word, addend = fields[0], fields[1] if len(fields) > 1 else 0
@@ -296,13 +296,13 @@ def _read_imports(table: LimitedReader, offset: int, symbols: int, count: int, k
 class _Chains:
     """The chains of one segment, whose words become rebases and binds."""
 
-    memory: LimitedReader
+    memory: BinaryReader
     address: int
     size: int
     imports: list[FoundBind]
     found: Fixups
 
-    def read(self, table: LimitedReader, at: int, base: int, limit: int) -> None:
+    def read(self, table: BinaryReader, at: int, base: int, limit: int) -> None:
         """Follow the chain of each page. ``at`` is the position of the segment's dyld_chained_starts_in_segment."""
         page_size, kind, address, count = table.unpack(STARTS, at)
         if kind not in list(PointerFormat):

@@ -12,7 +12,7 @@ from wheelworks.core.image import BadImage, Rebase
 LONGEST_NAME = 1 << 16
 
 
-class LimitedReader:
+class BinaryReader:
     """Bytes of an untrusted file, or of its image in memory. Every read outside them raises BadImage.
 
     Names may overlap, and so may the contents of segments, so that a small file could claim any amount of them: names
