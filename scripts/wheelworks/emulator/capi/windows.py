@@ -15,25 +15,22 @@ PROCESS, THREAD = 4, 8  # identifiers are multiples of 4
 LOADED = 1
 
 
-def _call_each(state: ProcessState, start: int, end: int) -> int:
-    """Call the functions in a table, which may have null pointers; stop at the first nonzero result and return it."""
-    for at in range(start, end, state.abi.pointer):
-        function = state.memory.load_pointer(at)
-        result = state.run_code(function, []) & 0xFFFFFFFF if function else 0
-        if result:
-            return result
-    return 0
+def _call_entry(state: ProcessState, at: int) -> int:
+    """Call the function in an entry of a table and return its result; 0 for a null pointer."""
+    function = state.memory.load_pointer(at)
+    return state.run_code(function, []) & 0xFFFFFFFF if function else 0
 
 
 @c.export()
 def _initterm(state: ProcessState, start: c.Pointer, end: c.Pointer) -> None:
     for at in range(start, end, state.abi.pointer):
-        _call_each(state, at, at + state.abi.pointer)
+        _call_entry(state, at)
 
 
 @c.export()
 def _initterm_e(state: ProcessState, start: c.Pointer, end: c.Pointer) -> c.Int:
-    return _call_each(state, start, end)
+    entries = range(start, end, state.abi.pointer)
+    return next(filter(None, (_call_entry(state, at) for at in entries)), 0)  # the first error ends it
 
 
 @c.export("_execute_onexit_table")
