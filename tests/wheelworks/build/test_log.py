@@ -99,7 +99,7 @@ def test_a_long_error_is_cut() -> None:
 
 
 NOISE = [
-    done({"step": "compile", "file": "/work/tmp/pthread_np.c"}, exit=1, error="x.c:1:1: error: noise", probe=True),
+    done({"step": "compile", "file": "/var/probe/pthread_np.c"}, exit=1, error="x.c:1:1: error: noise", probe=True),
     done({"step": "program", "file": "a.out"}, exit=1, error="error: undefined symbol: pthread_np", probe=True),
 ]
 
