@@ -5,21 +5,23 @@ The compiler's own message names the header or symbol, but not why this machine 
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from wheelworks.build.driver import Event
 from wheelworks.core.targets import Target
+from wheelworks.core.zig import find_zig
 
 _MISSING_HEADER = re.compile(r"error: '([^'\n]+)' file not found")
-_UNDEFINED = re.compile(r"undefined symbol: (\w+)")
+_UNDEFINED = re.compile(r"undefined symbol: (\w+)(.*)")  # a symbol of C++ has its parameters after its name
 _MISSING_LIBRARY = re.compile(r'unable to find \w+ system library "([^"\n]+)"')
 _REDEFINED = re.compile(
     r"error: (?:redefinition of|typedef redefinition|conflicting types for)[^\n']*'(\w+)'"
     r"(?:.*\n){1,6}?.*any-windows-any/(\S+?):\d+:\d+: note: previous (?:definition|declaration)"
 )
-# Headers of the macOS SDK of which zig brings no copy: those of frameworks, and some of the kernel's.
+# Headers of the macOS SDK that zig doesn't have: those of frameworks, and some of the kernel's.
 _FRAMEWORKS = (
     "Accelerate|AppKit|ApplicationServices|AudioToolbox|AudioUnit|AVFoundation|Carbon|CFNetwork|Cocoa|CoreAudio|CoreData"
     "|CoreFoundation|CoreGraphics|CoreImage|CoreLocation|CoreMedia|CoreMIDI|CoreServices|CoreText|CoreVideo"
@@ -38,6 +40,11 @@ _ASSEMBLER = (".s", ".asm")
 def advise(failure: Event, target: Target, tree: Path) -> str:
     """Return what to do about a failed step in the source tree ``tree``; "" if its own message says it."""
     text = str(failure.get("error", ""))
+    return explain_cause(text, target, tree) or suggest_prefix(text, target, tree)
+
+
+def explain_cause(text: str, target: Target, tree: Path) -> str:
+    """Return what to do about an error whose ``text`` shows the cause; "" for any other error."""
     if missing := _MISSING_HEADER.search(text):
         return _advise_header(missing[1], target)
     if redefined := _REDEFINED.search(text):
@@ -46,10 +53,10 @@ def advise(failure: Event, target: Target, tree: Path) -> str:
             "leave it out of the source where __MINGW32__ is defined, or build this wheel on Windows"
         )
     if library := _MISSING_LIBRARY.search(text):
-        bring = f"(--show-compiler {target.id} prints the compiler), --prefix {target.id}=DIR"
-        return f"lib{library[1]} is neither the system's nor the project's: bring it as a static library {bring}"
+        bring = f"bring it as a static library {_format_options(target)}"
+        return f"lib{library[1]} is neither the system's nor the project's: {bring}"
     if undefined := _UNDEFINED.findall(text):
-        return _advise_symbol(undefined, tree)
+        return _advise_symbol([name for name, _ in undefined], tree)
     return ""
 
 
@@ -76,3 +83,32 @@ def _list_assembler_files(tree: Path) -> Iterator[Path]:
     for path in sorted(tree.rglob("*")):
         if path.suffix.lower() in _ASSEMBLER and path.is_file():
             yield path
+
+
+def suggest_prefix(text: str, target: Target, tree: Path) -> str:
+    """Return the hint to bring a library, if the error ``text`` says that a header or a symbol is missing; or "".
+
+    A header of the source ``tree`` isn't a library's, nor one of another system, nor a symbol of CPython or the
+    compiler.
+    """
+    if (header := _MISSING_HEADER.search(text)) and not _is_known_header(header[1], tree):
+        return _format_suggestion(header[1], target)
+    plain = (name for name, rest in _UNDEFINED.findall(text) if not rest)
+    symbols = (name.removeprefix("_" * (target.os == "macos")) for name in plain)
+    symbol = next((name for name in symbols if not name.startswith(("Py", "_"))), "")
+    return f"{_format_suggestion(symbol, target)}; its name belongs in the extension's `libraries`" if symbol else ""
+
+
+def _is_known_header(name: str, tree: Path) -> bool:
+    """Return whether the project has a header, or zig for any system."""
+    own = any(path.as_posix().endswith(f"/{name}") for path in tree.rglob(PurePosixPath(name).name))
+    return own or any((Path(find_zig()).parent / "lib/libc/include").glob(f"*/{glob.escape(name)}"))
+
+
+def _format_suggestion(what: str, target: Target) -> str:
+    built = f"build that as a static library for {target.id} {_format_options(target, 'and name its folder: ')}"
+    return f"if {what} belongs to a C library of others, {built}"
+
+
+def _format_options(target: Target, how: str = "") -> str:
+    return f"(--show-compiler {target.id} prints the compiler), {how}--prefix {target.id}=DIR"

@@ -7,15 +7,13 @@ shared libraries beside its modules, so that a library must be a static one.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from wheelworks.build.objects import identify_objects
 from wheelworks.core.errors import UsageError, WheelworksError
@@ -25,8 +23,6 @@ from wheelworks.core.zig import find_zig, find_zig_cache
 
 _FORMATS = {"linux": "ELF", "macos": "Mach-O", "windows": "COFF"}
 _SYSTEMS = {"ELF": "Linux", "Mach-O": "macOS", "COFF": "Windows"}
-_MISSING_HEADER = re.compile(r"error: '([^'\n]+)' file not found")
-_UNDEFINED = re.compile(r"undefined symbol: (\w+)$", re.MULTILINE)
 _LAYOUT_HINT = "name the folder that `make install` fills: its headers are in include/, its libraries in lib/ or lib64/"
 
 
@@ -94,31 +90,6 @@ def make_variables(prefixes: Sequence[Prefix]) -> dict[str, str]:
     # pkgconf leaves the folders of CPATH and LIBRARY_PATH out of its answers without these.
     shown = dict.fromkeys(("PKG_CONFIG_ALLOW_SYSTEM_CFLAGS", "PKG_CONFIG_ALLOW_SYSTEM_LIBS"), "1" if prefixes else "")
     return {name: value for name, value in {**found, **shown}.items() if value}
-
-
-def suggest_prefix(error: str, target: Target, tree: Path) -> str:
-    """Return the hint to bring a library, if a header or a symbol of one is missing; "" if it isn't a library's.
-
-    A header of the source ``tree`` isn't, nor one of another system, nor a symbol of CPython or the compiler.
-    """
-    if (header := _MISSING_HEADER.search(error)) and not _is_known_header(header[1], tree):
-        return _format_suggestion(header[1], target)
-    symbols = (name.removeprefix("_" * (target.os == "macos")) for name in _UNDEFINED.findall(error))
-    symbol = next((name for name in symbols if not name.startswith(("Py", "_"))), "")
-    return f"{_format_suggestion(symbol, target)}; its name belongs in the extension's `libraries`" if symbol else ""
-
-
-def _is_known_header(name: str, tree: Path) -> bool:
-    """Return whether the project has a header, or zig for any system."""
-    own = any(path.as_posix().endswith(f"/{name}") for path in tree.rglob(PurePosixPath(name).name))
-    return own or any((Path(find_zig()).parent / "lib/libc/include").glob(f"*/{glob.escape(name)}"))
-
-
-def _format_suggestion(what: str, target: Target) -> str:
-    return (
-        f"if {what} belongs to a C library of others, build that as a static library for {target.id} "
-        f"(--show-compiler {target.id} prints the compiler), and name its folder: --prefix {target.id}=DIR"
-    )
 
 
 def format_compiler(target: Target) -> str:

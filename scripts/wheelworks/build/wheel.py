@@ -28,7 +28,6 @@ from wheelworks.build.context import BuildContext, make_environment
 from wheelworks.build.driver import Event
 from wheelworks.build.log import Compilation, read_log, summarize_log
 from wheelworks.build.plan import BuildTask
-from wheelworks.build.prefixes import suggest_prefix
 from wheelworks.core import targets, wheel
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.binary import SUFFIXES
@@ -107,8 +106,7 @@ def _explain_failure(
 def _explain_step(context: BuildContext, target: Target, events: Sequence[Event], failure: Event) -> WheelworksError:
     file = log.find_missing_file(failure, context.folder, context.source.tree)
     in_folder = f"{file} is in the project's folder but not in its sdist: add `include {file}` to MANIFEST.in"
-    tree, error = context.source.tree, str(failure.get("error", ""))
-    hint = in_folder if file else advice.advise(failure, target, tree) or suggest_prefix(error, target, tree)
+    hint = in_folder if file else advice.advise(failure, target, context.source.tree)
     return WheelworksError(f"{target.id}: {log.describe_failure(failure, events)}", hint)
 
 

@@ -271,43 +271,6 @@ def test_reproduce_passes_prefixes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     assert words[words.index("--prefix") + 1] == f"win_arm64={tmp_path / 'p'}"
 
 
-HEADER = "a.c:1:10: fatal error: '{}' file not found\n"
-
-
-@pytest.mark.parametrize(
-    ("error", "what"),
-    [
-        (HEADER.format("yaml.h"), "yaml.h"),
-        (HEADER.format("openssl/ssl.h"), "openssl/ssl.h"),
-        (
-            "error: lld-link: undefined symbol: PyNo\nerror: lld-link: undefined symbol: yaml_parser_parse",
-            "yaml_parser_parse",
-        ),
-        ("error: undefined symbol: _Z3foov\n", ""),
-        ("error: undefined symbol: PyNowhere\n", ""),
-        ("error: undefined symbol: foo::bar()\n", ""),
-        (HEADER.format("deep/own.h"), ""),
-        (HEADER.format("windows.h"), ""),
-        (HEADER.format("sys/epoll.h"), ""),
-        ("a.c:1:1: error: expected expression", ""),
-    ],
-)
-def test_what_belongs_to_a_library_is_suggested_as_a_prefix(error: str, what: str, tmp_path: Path) -> None:
-    (tmp_path / "src/deep").mkdir(parents=True)
-    (tmp_path / "src/deep/own.h").touch()
-    hint = prefixes.suggest_prefix(error, targets.find_target("win_arm64"), tmp_path)
-    assert bool(hint) is bool(what)
-    if what:
-        assert f"if {what} belongs to a C library of others" in hint and "--prefix win_arm64=DIR" in hint
-
-
-def test_a_symbol_of_macos_is_named_as_in_c(tmp_path: Path) -> None:
-    hint = prefixes.suggest_prefix(
-        "error: undefined symbol: _nowhere\n", targets.find_target("macosx_11_0_arm64"), tmp_path
-    )
-    assert "if nowhere belongs" in hint
-
-
 @pytest.mark.parametrize("target", targets.load_targets(), ids=lambda target: target.id)
 def test_the_compiler_is_shown_for_a_shell(target: targets.Target, capsys: pytest.CaptureFixture[str]) -> None:
     assert cross_arm64.main(["--show-compiler", target.id]) == 0
