@@ -101,14 +101,20 @@ class BuildContext:
 
     def toolchain(self) -> manifest.Toolchain:
         """Return the versions that decide a wheel's bytes, besides its headers."""
-        installed = "wheelworks" in importlib.metadata.packages_distributions()
         return manifest.Toolchain(
-            wheelworks=importlib.metadata.version("wheelworks") if installed else "checkout",
+            wheelworks=_read_own_version(),
             ziglang=importlib.metadata.version("ziglang"),
             deflate=importlib.metadata.version("deflate"),
             python=".".join(self.python.version.split(".")[:2]),
             build_requirements=self.environment.versions,
         )
+
+
+def _read_own_version() -> str:
+    try:
+        return importlib.metadata.version("wheelworks")
+    except importlib.metadata.PackageNotFoundError:
+        return "checkout"
 
 
 def prepare_context(
