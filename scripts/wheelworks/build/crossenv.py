@@ -21,7 +21,7 @@ from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import CONSTRAINT_VARIABLES, BuildContext, make_environment
 from wheelworks.build.plan import MACOS_MINIMUM, WheelSettings
 from wheelworks.build.prefixes import Prefix, make_variables
-from wheelworks.build.windows_names import uses_microsoft_extensions, write_forwarding_headers
+from wheelworks.build.windows_names import WindowsSources, read_sources, write_forwarding_headers
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.zig import find_zig, find_zig_cache
 
@@ -275,8 +275,8 @@ def _write_drivers(folder: Path, zig: str) -> dict[str, str]:
 def _driver_settings(context: BuildContext, target: Target, abi: Abi, prefixes: Sequence[Prefix]) -> DriverSettings:
     folder = build_folder(target, abi, context.work)
     tree, headers, zig = folder / "source", str(context.headers[abi.id].folder), find_zig()
-    windows = target.os == "windows"
-    forwarders = write_forwarding_headers(tree, zig, folder / "headers") if windows else None
+    sources = read_sources(context.source.tree) if target.os == "windows" else WindowsSources()
+    forwarders = write_forwarding_headers(sources.names, tree, zig, folder / "headers")
     brought = [str(prefix.folder) for prefix in prefixes]
     return DriverSettings(
         target=target.id,
@@ -293,7 +293,7 @@ def _driver_settings(context: BuildContext, target: Target, abi: Abi, prefixes: 
         log=str(log_path(target, abi, context.work)),
         libc_marker=str(find_zig_cache() / f"linked-{target.compiler}"),
         forwarders=str(forwarders or ""),
-        ms_extensions=windows and uses_microsoft_extensions(tree),
+        ms_extensions=sources.extensions,
         prefixes=brought,
         prefix_include=[folder for prefix in prefixes for folder in prefix.include],
         prefix_libraries=[folder for prefix in prefixes for folder in prefix.libraries],

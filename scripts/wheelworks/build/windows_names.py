@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PureWindowsPath
 
 # Of zig's package: the headers of MinGW for every CPU.
@@ -21,12 +23,37 @@ _HEADER_NAME = re.compile(rb"[\w+-][\w+./\\-]*\.h(?:pp)?\b")
 _MICROSOFT = re.compile(rb"#\s*pragma\s+comment\b|\b(?:__pragma|__int(?:8|16|32|64)|__uuidof|__if_(?:not_)?exists)\b")
 
 
-def write_forwarding_headers(tree: Path, zig: str, into: Path) -> Path | None:
-    """Write a header for each name in the sources of ``tree`` that only Windows would find, into the folder ``into``.
+@dataclass(frozen=True)
+class WindowsSources:
+    """What the sources of a tree have that a compiler for Windows may need help with.
 
-    A header of the project counts if it is the only one with its name. Returns the folder; None if none is needed.
+    ``names`` are texts that look like a header's name which only Windows finds. ``extensions`` says that a source is
+    written in Microsoft's C, such as ``#pragma comment(lib, ...)``. Without need clang's -fms-extensions isn't passed:
+    it changes the code of CPython's own headers (the intrinsic __readgsqword of ``_Py_ThreadId`` in place of MinGW's
+    function).
     """
-    names = sorted(name for name in find_header_names(tree) if name != name.lower() or "\\" in name)
+
+    names: tuple[str, ...] = ()
+    extensions: bool = False
+
+
+@cache
+def read_sources(tree: Path) -> WindowsSources:
+    """Read the sources of a tree, which are the same for each of its wheels."""
+    found, extensions = set[bytes](), False
+    for text in _iter_sources(tree):
+        found.update(_HEADER_NAME.findall(text))
+        extensions = extensions or _MICROSOFT.search(text) is not None
+    names = {name.decode("utf-8", "replace") for name in found}
+    return WindowsSources(tuple(sorted(name for name in names if name != name.lower() or "\\" in name)), extensions)
+
+
+def write_forwarding_headers(names: Sequence[str], tree: Path, zig: str, into: Path) -> Path | None:
+    """Write a header for each of ``names`` that only Windows would find, into the folder ``into``.
+
+    A header of the project's ``tree`` counts if it is the only one with its name. Returns the folder; None if none is
+    needed.
+    """
     if not names:
         return None
     files = set(_list_headers(Path(zig).parent / _HEADERS))
@@ -38,22 +65,7 @@ def write_forwarding_headers(tree: Path, zig: str, into: Path) -> Path | None:
     return into if into.exists() else None
 
 
-def find_header_names(tree: Path) -> set[str]:
-    """Return every text in the sources of a tree that looks like a header's name."""
-    found = (name for text in _read_sources(tree) for name in _HEADER_NAME.findall(text))
-    return {name.decode("utf-8", "replace") for name in set(found)}
-
-
-def uses_microsoft_extensions(tree: Path) -> bool:
-    """Return whether a source of a tree is written in Microsoft's C, such as ``#pragma comment(lib, ...)``.
-
-    Without need clang's -fms-extensions isn't passed: it changes the code of CPython's own headers (the intrinsic
-    __readgsqword of ``_Py_ThreadId`` in place of MinGW's function).
-    """
-    return any(_MICROSOFT.search(text) for text in _read_sources(tree))
-
-
-def _read_sources(tree: Path) -> Iterator[bytes]:
+def _iter_sources(tree: Path) -> Iterator[bytes]:
     for path in tree.rglob("*"):
         if path.suffix.lower() in _SOURCES and path.is_file() and path.stat().st_size <= _LARGEST:
             yield path.read_bytes()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelworks.build import windows_names
-from wheelworks.build.windows_names import write_forwarding_headers
+from wheelworks.build.windows_names import read_sources, write_forwarding_headers
 
 from tests.fixtures import projects
 
@@ -24,7 +24,8 @@ def zig(tmp_path: Path) -> str:
 def forwarded(tmp_path: Path, zig: str, **files: str) -> dict[str, str]:
     tree = projects.write(tmp_path / "tree", files)
     into = tmp_path / "into"
-    assert write_forwarding_headers(tree, zig, into) == (into if into.exists() else None)
+    folder = write_forwarding_headers(read_sources(tree).names, tree, zig, into)
+    assert folder == (into if into.exists() else None)
     made = [path for path in into.rglob("*") if path.is_file()]
     return {path.relative_to(into).as_posix(): path.read_text().strip() for path in made}
 
