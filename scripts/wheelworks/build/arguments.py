@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from wheelworks.build import cpu_options, linker_options, msvc, windows_names
+from wheelworks.build import cpu_options, linker_options, msvc
 
 OBJECT_SUFFIXES = (".o", ".obj", ".a")
 SOURCE_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".s", ".S", ".m", ".mm")
@@ -161,7 +161,7 @@ def _add_argument(argument: tuple[str, ...], parsed: Invocation) -> None:
     if name == "-o":
         parsed.output = value
     elif parsed.for_windows and name.lower().endswith(".lib") and not os.path.exists(name):
-        parsed.libraries.append(windows_names.plain_library(name))
+        parsed.libraries.append(msvc.plain_library(name))
     elif name.startswith("-l"):
         parsed.libraries.append("-l" + "".join(argument).removeprefix("-l"))
     elif name == "-":  # standard input

@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from wheelworks.build import command_lines, cpu_requests, windows_names
+from wheelworks.build import command_lines, cpu_requests, msvc
 from wheelworks.build.arguments import SOURCE_SUFFIXES, DriverSettings, Invocation, iter_arguments, parse_arguments
 from wheelworks.build.objects import Symbols, find_dllmain, read_symbols
 from wheelworks.core.errors import WheelworksError
@@ -117,7 +117,7 @@ def _link_objects(parsed: Invocation, settings: DriverSettings, language: str, f
     symbols = Symbols()
     for name in parsed.objects:
         symbols |= _read_file_symbols(name)
-    named = map(windows_names.plain_library, sorted(symbols.libraries))
+    named = map(msvc.plain_library, sorted(symbols.libraries))
     parsed.libraries += [library for library in named if library not in (*_RUNTIMES, *parsed.libraries)]
     calls = sorted(name for name in symbols.undefined if not command_lines.is_python_symbol(name))[:8]
     marker = Path(settings.libc_marker)
@@ -159,7 +159,7 @@ def _use_static_libraries(parsed: Invocation, settings: DriverSettings) -> None:
             hint = "build it as a static library: --disable-shared --enable-static, or -DBUILD_SHARED_LIBS=OFF"
             raise WheelworksError(f"{shared} is a shared library, which the wheel won't have", hint)
         elif parsed.for_windows:
-            parsed.libraries[number] = windows_names.plain_library(library)
+            parsed.libraries[number] = msvc.plain_library(library)
     parsed.libraries = list(filter(None, parsed.libraries))
 
 

@@ -110,3 +110,8 @@ def translate(argument: Words, *, is_file: Callable[[str], bool]) -> Words | Non
         f"{word}: an option of Microsoft's compiler that has no translation for clang",
         "leave it out where the compiler isn't MSVC (its compiler_type is unix here)",
     )
+
+
+def plain_library(name: str) -> str:
+    """Return ``-lws2_32`` for a library that a project for Windows names Ws2_32 or Ws2_32.lib; zig has lower case."""
+    return f"-l{PureWindowsPath(re.sub(r'(?i)[.]lib$', '', name.removeprefix('-l'))).name.lower()}"

@@ -1,8 +1,8 @@
-"""Windows' headers and libraries in any case: its file system ignores the case of names; zig's files are lower-case.
+"""Windows' headers in any case: its file system ignores the case of names; zig's files are lower-case.
 
-A project for Windows writes ``#include <Windows.h>`` and ``libraries=["Ws2_32"]``, and headers of its own in a case
-that only Windows finds. For each such name in the source a header is written that includes the right one, in a folder
-that the compiler searches last. It works with ``__has_include`` too, and in C that is generated later.
+A project for Windows writes ``#include <Windows.h>``, and headers of its own in a case that only Windows finds. For
+each such name in the source a header is written that includes the right one, in a folder that the compiler searches
+last. It works with ``__has_include`` too, and in C that is generated later.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 # Of zig's package: the headers of MinGW for every CPU.
 _HEADERS = Path("lib", "libc", "include", "any-windows-any")
@@ -101,8 +101,3 @@ def _write_header(into: Path, name: str, real: str) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         quoted = f'"{real}"' if os.path.isabs(real) else f"<{real}>"
         place.write_text(f"#include {quoted}\n", encoding="utf-8")
-
-
-def plain_library(name: str) -> str:
-    """Return ``-lws2_32`` for a library that a project for Windows names Ws2_32 or Ws2_32.lib."""
-    return f"-l{PureWindowsPath(re.sub(r'(?i)[.]lib$', '', name.removeprefix('-l'))).name.lower()}"

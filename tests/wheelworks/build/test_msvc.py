@@ -106,3 +106,8 @@ def test_any_word_is_translated_or_refused(word: str) -> None:
     with contextlib.suppress(WheelworksError):
         translated = translate(word)
         assert translated is None or all(translated) or word == ""
+
+
+@pytest.mark.parametrize("name", ["-lWs2_32", "Ws2_32.lib", "-lws2_32", "WS2_32.LIB", "-lWs2_32.lib"])
+def test_libraries_in_any_case(name: str) -> None:
+    assert msvc.plain_library(name) == "-lws2_32"
