@@ -11,7 +11,8 @@ import re
 
 REASON = "zig's linker doesn't have it, and an extension module works without it"
 
-_LEFT_OUT = re.compile(
+# Patterns are compiled when an option is compared with them: the compiler driver imports this for each source file.
+_LEFT_OUT = (
     # of exports
     r"-Bsymbolic-functions|--exclude-libs(=.*)?|--dynamic-list(=.*)?|--retain-symbols-file(=.*)?|--exclude-all-symbols"
     r"|-(un)?exported_symbol|-export_dynamic|--kill-at|--add-stdcall-alias|--enable-stdcall-fixup|--enable-auto-import"
@@ -20,8 +21,9 @@ _LEFT_OUT = re.compile(
     r"|-ld_new|--?Map(=.*)?|--warn-common|-no-undefined|--allow-multiple-definition|-no_weak_imports|-multiply_defined"
 )
 # Those whose value is the next word, unless it follows a sign of equality.
-_WITH_VALUE = re.compile(
-    r"--exclude-libs|--dynamic-list|--retain-symbols-file|-(un)?exported_symbol|--?plugin(-opt)?|--?Map|-multiply_defined"
+_WITH_VALUE = (
+    r"--exclude-libs|--dynamic-list|--retain-symbols-file|-(un)?exported_symbol|--?plugin(-opt)?|--?Map"
+    r"|-multiply_defined"
 )
 
 
@@ -31,11 +33,11 @@ def split(argument: str) -> tuple[str, str]:
     left_out: list[str] = []
     words = iter(argument.removeprefix("-Wl,").split(","))
     for word in words:
-        if not _LEFT_OUT.fullmatch(word):
+        if not re.fullmatch(_LEFT_OUT, word):
             kept.append(word)
             continue
         left_out.append(word)
-        if _WITH_VALUE.fullmatch(word):
+        if re.fullmatch(_WITH_VALUE, word):
             left_out += [value for value in [next(words, "")] if value]
     return _join(kept), _join(left_out)
 

@@ -2,7 +2,8 @@
 
 A project writes them for Windows, as ``/O2`` or as ``-O2``. Microsoft's words for its options are in "Compiler options
 listed by category" and "Linker options"; clang-cl's table (clang/include/clang/Driver/Options.td, group ``CLOption``)
-says what each means to clang.
+says what each means to clang. The patterns are compiled when an option is compared with them, because the compiler
+driver imports this module for each source file of every target.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ _COMPILER: tuple[tuple[str, Callable[[str], Words]], ...] = (
 )
 # Options without a meaning for clang, or whose meaning it always has: warnings by number, the C runtime, debug
 # information, how many processes compile, charsets (clang reads and writes UTF-8), checks of Microsoft's own.
-_IGNORED = re.compile(
+_IGNORED = (
     r"w[deo1-4]\d+|W[0-4]|Wall|WX-?|Wv:.*|MP\d*|M[DT]d?|EH[scar-]+|G[ACEFHLSTeghmwXyZd]-?|GS-|Gs\d*|Z[7iIlaegWX]|Zc:.*|Zm\d+"
     r"|Zs|nologo|utf-8|(source|execution|validate)-charset(:.*|-)?|bigobj|permissive-?|sdl-?|guard:.*|Q[\w-]+(:.*)?"
     r"|diagnostics:.*|experimental:.*|external:(W\d|anglebrackets|env:.*|templates-)|await(:strict)?|favor:.*|homeparams"
@@ -77,14 +78,13 @@ _LINKER: tuple[tuple[str, Callable[[str], Words]], ...] = (
     (r"defaultlib:(?P<value>.+)", lambda value: (f"-l{PureWindowsPath(value).stem}",)),
     (r"export:(?P<value>PyInit_\w+)", lambda _: ()),  # exported anyway
 )
-_IGNORED_BY_LINKER = re.compile(
+_IGNORED_BY_LINKER = (
     r"ltcg(:.*|-)?|debug(:.*)?|opt:.*|incremental(:no)?|manifest.*|nodefaultlib(:.*)?|subsystem:.*|dll|machine:.*|release"
     r"|nxcompat(:no)?|dynamicbase(:no)?|guard:.*|safeseh(:no)?|largeaddressaware(:no)?|highentropyva(:no)?|verbose.*|map.*"
-    r"|pdb.*|ignore:.*|cetcompat(:no)?|brepro|nologo|wx(:no)?|swaprun:.*|tsaware(:no)?|version:.*|emittoolversioninfo:.*",
-    re.IGNORECASE,
+    r"|pdb.*|ignore:.*|cetcompat(:no)?|brepro|nologo|wx(:no)?|swaprun:.*|tsaware(:no)?|version:.*|emittoolversioninfo:.*"
 )
 # With a dash these are clang's own options, of another meaning or the same.
-_OF_CLANG = re.compile(r"-([DUIX].*|[cEwuS]|O[0123sgz]|M[DTFGQPM]?D?|W(?![0-4X]$).*|F.*|d.*|f(?!p:).*|std=.*|Zs)")
+_OF_CLANG = r"-([DUIX].*|[cEwuS]|O[0123sgz]|M[DTFGQPM]?D?|W(?![0-4X]$).*|F.*|d.*|f(?!p:).*|std=.*|Zs)"
 
 
 def translate(argument: Words, *, is_file: Callable[[str], bool]) -> Words | None:
@@ -93,7 +93,7 @@ def translate(argument: Words, *, is_file: Callable[[str], bool]) -> Words | Non
     A word that begins with a slash may be a path as well. Raises WheelworksError for an option that no table has.
     """
     word = argument[0]
-    if len(argument) > 1 or word[:1] not in ("/", "-") or (word[0] == "-" and _OF_CLANG.fullmatch(word)):
+    if len(argument) > 1 or word[:1] not in ("/", "-") or (word[0] == "-" and re.fullmatch(_OF_CLANG, word)):
         return argument
     if word[0] == "/" and is_file(word):
         return argument
@@ -102,7 +102,7 @@ def translate(argument: Words, *, is_file: Callable[[str], bool]) -> Words | Non
         for pattern, make in rules:
             if match := re.fullmatch(pattern, option, flags):
                 return make(match["value"]) or None
-        if ignored.fullmatch(option):  # the linker's first: /DEBUG would define EBUG
+        if re.fullmatch(ignored, option, flags):  # the linker's first: /DEBUG would define EBUG
             return None
     if word[0] == "-":
         return argument
