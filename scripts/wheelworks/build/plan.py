@@ -13,13 +13,13 @@ from pathlib import Path
 
 from packaging.tags import cpython_tags
 
-from wheelworks.build import source
 from wheelworks.build.prefixes import Prefix
 from wheelworks.core import cibuildwheel
 from wheelworks.core.cibuildwheel import Options, format_identifier
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.project import Project, read_project
 from wheelworks.core.shell_words import Assignment, Part, evaluate_assignments
+from wheelworks.core.source_tree import read_settings
 from wheelworks.core.targets import PURE, Abi, Target, find_family, list_families, raise_macos_minimum
 from wheelworks.core.wheel import parse_wheel_name
 
@@ -166,7 +166,7 @@ def _adapt_macos(tree: Path, target: Target, abi: Abi, settings: WheelSettings, 
     """
     if target.os != "macos":
         return target
-    floor = source.read_settings(tree).get("minimum-macos", abi.macos if target.cpu == "x86_64" else target.minimum)
+    floor = read_settings(tree).get("minimum-macos", abi.macos if target.cpu == "x86_64" else target.minimum)
     wanted = {**settings.evaluate({}), **wish.variables}.get(MACOS_MINIMUM, target.minimum)
     for minimum in (floor, wanted):
         if not isinstance(minimum, str) or not re.fullmatch(r"[1-9]\d(\.\d{1,2}){0,2}", minimum):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 
@@ -19,7 +19,7 @@ from wheelworks.core import manifest, targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import hash_file
 from wheelworks.core.sdist import unpack_sdist
-from wheelworks.core.source_tree import LEFT_BY_TOOLS, list_git_files, query_git, read_pyproject
+from wheelworks.core.source_tree import LEFT_BY_TOOLS, list_git_files, query_git, read_pyproject, read_settings
 
 PURE_HINT = """\
 [tool.wheelworks]
@@ -153,12 +153,6 @@ def check_build_system(tree: Path) -> None:
         if name in _OTHER_BUILD_SYSTEMS:
             system, reason, instead = _OTHER_BUILD_SYSTEMS[name]
             raise WheelworksError(f"{tree.name}: it is built by {system}, {reason}", instead)
-
-
-def read_settings(tree: Path) -> dict[str, Any]:
-    """Return the table ``[tool.wheelworks]`` of a tree's pyproject.toml."""
-    settings: dict[str, Any] = read_pyproject(tree).get("tool", {}).get("wheelworks", {})
-    return settings
 
 
 def read_pure_variables(tree: Path) -> dict[str, str] | None:

@@ -28,7 +28,7 @@ from wheelworks.build.context import BuildContext, make_environment
 from wheelworks.build.driver import Event
 from wheelworks.build.log import Compilation, read_log, summarize_log
 from wheelworks.build.plan import BuildTask
-from wheelworks.core import targets, wheel
+from wheelworks.core import source_tree, targets, wheel
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.binary import SUFFIXES
 from wheelworks.core.errors import WheelworksError
@@ -207,7 +207,7 @@ def make_sbom_member(context: BuildContext, name: wheel.WheelName, info: str) ->
 
     Raises WheelworksError for an invalid setting.
     """
-    wanted = source.read_settings(context.source.tree).get("sbom", False)
+    wanted = source_tree.read_settings(context.source.tree).get("sbom", False)
     if not isinstance(wanted, bool):
         raise WheelworksError("pyproject.toml: [tool.wheelworks] sbom must be true or false")
     if not wanted:

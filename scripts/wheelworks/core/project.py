@@ -19,7 +19,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from wheelworks.core import cibuildwheel
 from wheelworks.core.cibuildwheel import format_identifier
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.source_tree import read_pyproject
+from wheelworks.core.source_tree import read_pyproject, read_settings
 from wheelworks.core.targets import Abi, Target, find_abi, get_build_abi, load_abis, load_targets
 
 ABIS_HINT = """\
@@ -97,8 +97,7 @@ def read_stated_abis(tree: Path) -> tuple[Abi, ...]:
 
     Raises WheelworksError unless it is a list of tags, UsageError for an unknown one.
     """
-    tool = read_pyproject(tree).get("tool", {})
-    names = tool.get("wheelworks", {}).get("abis", [])
+    names = read_settings(tree).get("abis", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise WheelworksError("pyproject.toml: [tool.wheelworks] abis must be a list of tags", ABIS_HINT)
     named = {find_abi(name) for name in names}

@@ -141,3 +141,9 @@ def read_pyproject(tree: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WheelworksError(f"pyproject.toml of {tree.name} can't be read: {error}") from error
+
+
+def read_settings(tree: Path) -> dict[str, Any]:
+    """Return the table ``[tool.wheelworks]`` of a tree's pyproject.toml."""
+    settings: dict[str, Any] = read_pyproject(tree).get("tool", {}).get("wheelworks", {})
+    return settings
