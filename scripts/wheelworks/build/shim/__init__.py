@@ -20,6 +20,7 @@ from typing import Any
 
 from . import declarations, prefixes, programs, tags
 from .layout import refuse
+from .replacing import replace_once
 from .views import Uname, View, make_views
 
 _UNAME = ("SYSNAME", "NODENAME", "RELEASE", "VERSION", "MACHINE")
@@ -89,19 +90,17 @@ def is_project_code(frame: FrameType | None, source: str) -> bool:
 
 def describe_target_to_cython(uname: Uname) -> None:
     """Let Cython's compile-time names (``IF UNAME_SYSNAME``, Cython/Compiler/Scanning.py) describe the target."""
-    scanning = sys.modules.get("Cython.Compiler.Scanning")
-    original = getattr(scanning, "initial_compile_time_env", None)
-    if original is None or hasattr(original, "_wheelworks"):
-        return
 
-    def make_environment() -> Any:
-        made = original()
-        for name, value in zip(_UNAME, uname[:5], strict=True):
-            made.declare(f"UNAME_{name}", value)
-        return made
+    def make(original: Any) -> Any:
+        def initial_compile_time_env() -> Any:
+            made = original()
+            for name, value in zip(_UNAME, uname[:5], strict=True):
+                made.declare(f"UNAME_{name}", value)
+            return made
 
-    make_environment._wheelworks = True  # type: ignore[attr-defined]
-    setattr(scanning, "initial_compile_time_env", make_environment)  # noqa: B010  # an attribute of another's module
+        return initial_compile_time_env
+
+    replace_once(sys.modules.get("Cython.Compiler.Scanning"), "initial_compile_time_env", make)
 
 
 def _record(log: str, **event: object) -> None:

@@ -10,6 +10,8 @@ import functools
 import sys
 from typing import Any
 
+from .replacing import replace_once
+
 
 def watch_setuptools(record: Any) -> None:
     """Wrap the methods of setuptools that have been imported, each once; ``record`` logs an event."""
@@ -18,19 +20,15 @@ def watch_setuptools(record: Any) -> None:
         ("setuptools.command.build_ext", "build_ext", "run", _list_command),
     ):
         owner = getattr(sys.modules.get(module), name, None)
-        original = getattr(owner, method, None)
-        if original is not None and not hasattr(original, "_wheelworks"):
-            setattr(owner, method, _wrap(original, report, record))
+        replace_once(owner, method, functools.partial(_wrap, report, record))
 
 
-def _wrap(original: Any, report: Any, record: Any) -> Any:
-    @functools.wraps(original)
+def _wrap(report: Any, record: Any, original: Any) -> Any:
     def wrapped(self: Any, *args: Any, **named: Any) -> Any:
         if modules := report(self):
             record(step="declare", file="", modules=modules)
         return original(self, *args, **named)
 
-    wrapped._wheelworks = True  # type: ignore[attr-defined]
     return wrapped
 
 
