@@ -20,7 +20,7 @@ from typing import Any
 from wheelworks.build.arguments import DriverSettings
 from wheelworks.build.context import CONSTRAINT_VARIABLES, BuildContext, make_environment
 from wheelworks.build.plan import MACOS_MINIMUM, WheelSettings
-from wheelworks.build.prefixes import Prefix, make_variables
+from wheelworks.build.prefixes import Prefix, list_include, list_libraries, make_variables
 from wheelworks.build.windows_names import WindowsSources, read_sources, write_forwarding_headers
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.zig import find_zig, find_zig_cache
@@ -97,8 +97,8 @@ def make_build_time_vars(
         **dict.fromkeys(("CONFINCLUDEPY", "INCLUDEPY"), include),
         **dict.fromkeys(("EXT_SUFFIX", "SO"), suffix),
         **dict.fromkeys(("CFLAGS", "LDFLAGS", "OPT"), ""),
-        "INCLUDEDIR": next((folder for prefix in prefixes for folder in prefix.include), ""),
-        "LIBDIR": next((folder for prefix in prefixes for folder in prefix.libraries), ""),
+        "INCLUDEDIR": next(iter(list_include(prefixes)), ""),
+        "LIBDIR": next(iter(list_libraries(prefixes)), ""),
         **dict.fromkeys(("Py_DEBUG", "Py_ENABLE_SHARED"), 0),
         "Py_GIL_DISABLED": int(abi.free_threaded),
         "SHLIB_SUFFIX": ".pyd" if target.os == "windows" else ".so",
@@ -255,8 +255,8 @@ def write_shim(
             "platform": re.sub("[-.]", "_", target.platform),
         },
         "view": describe_platform(target, abi),
-        "include_dirs": [folder for prefix in prefixes for folder in prefix.include],
-        "library_dirs": [folder for prefix in prefixes for folder in prefix.libraries],
+        "include_dirs": list_include(prefixes),
+        "library_dirs": list_libraries(prefixes),
     }
     (hooks / "sitecustomize.py").write_text(_SITECUSTOMIZE, encoding="utf-8")
     (hooks / "shim.json").write_text(json.dumps(settings), encoding="utf-8")
@@ -295,6 +295,6 @@ def _driver_settings(context: BuildContext, target: Target, abi: Abi, prefixes: 
         forwarders=str(forwarders or ""),
         ms_extensions=sources.extensions,
         prefixes=brought,
-        prefix_include=[folder for prefix in prefixes for folder in prefix.include],
-        prefix_libraries=[folder for prefix in prefixes for folder in prefix.libraries],
+        prefix_include=list_include(prefixes),
+        prefix_libraries=list_libraries(prefixes),
     )

@@ -77,16 +77,29 @@ def check_targets(prefixes: Mapping[str, object], targets: Iterable[Target]) -> 
         raise UsageError(message, f"leave it out, or request the target: --target {others[0]}")
 
 
+def list_include(prefixes: Iterable[Prefix]) -> list[str]:
+    """Return the folders of the headers of prefixes, in their order."""
+    return [folder for prefix in prefixes for folder in prefix.include]
+
+
+def list_libraries(prefixes: Iterable[Prefix]) -> list[str]:
+    """Return the folders of the static libraries of prefixes, in their order."""
+    return [folder for prefix in prefixes for folder in prefix.libraries]
+
+
 def make_variables(prefixes: Sequence[Prefix]) -> dict[str, str]:
     """Return the environment variables that show prefixes to a project's build.
 
     They are those of pkg-config, which then reads no other folder, and those of compilers (gcc(1)), which setup scripts
     search as well.
     """
-    include = os.pathsep.join(folder for prefix in prefixes for folder in prefix.include)
-    libraries = os.pathsep.join(folder for prefix in prefixes for folder in prefix.libraries)
-    pkgconfig = os.pathsep.join(folder for prefix in prefixes for folder in prefix.pkgconfig)
-    found = {"PKG_CONFIG_LIBDIR": pkgconfig, "CPATH": include, "LIBRARY_PATH": libraries}
+    pkgconfig = [folder for prefix in prefixes for folder in prefix.pkgconfig]
+    folders = {
+        "PKG_CONFIG_LIBDIR": pkgconfig,
+        "CPATH": list_include(prefixes),
+        "LIBRARY_PATH": list_libraries(prefixes),
+    }
+    found = {name: os.pathsep.join(names) for name, names in folders.items()}
     # pkgconf leaves the folders of CPATH and LIBRARY_PATH out of its answers without these.
     shown = dict.fromkeys(("PKG_CONFIG_ALLOW_SYSTEM_CFLAGS", "PKG_CONFIG_ALLOW_SYSTEM_LIBS"), "1" if prefixes else "")
     return {name: value for name, value in {**found, **shown}.items() if value}
