@@ -73,8 +73,8 @@ def _iter_sources(tree: Path) -> Iterator[bytes]:
 
 def _list_headers(folder: Path) -> Iterator[str]:
     for place, _, files in os.walk(folder):
-        base = Path(place).relative_to(folder)
-        yield from ((base / file).as_posix() for file in files if file.lower().endswith((".h", ".hpp")))
+        base = "" if place == str(folder) else f"{Path(place).relative_to(folder).as_posix()}/"
+        yield from (base + file for file in files if file.lower().endswith((".h", ".hpp")))
 
 
 def _group_by_ending(files: Iterable[str]) -> dict[str, list[str]]:
