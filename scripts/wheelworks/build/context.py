@@ -224,8 +224,8 @@ def _read_project_variables(tree: Path, variables: Mapping[str, str]) -> dict[st
 def find_constraints(tree: Path, variables: Mapping[str, str]) -> list[Path]:
     """Return pip's constraint files for a project's build requirements, in its tree.
 
-    They are those of PIP_CONSTRAINT and its like: the user's among ``variables``, else those in the environment of the
-    project's [tool.cibuildwheel]. Raises WheelworksError for a file that the tree doesn't have.
+    `CONSTRAINT_VARIABLES` name them: the user's among ``variables``, else those in the environment of the project's
+    [tool.cibuildwheel]. Raises WheelworksError for a file that the tree doesn't have.
     """
     stated = {**_read_project_variables(tree, {}), **variables}
     names = {name: variable for variable in CONSTRAINT_VARIABLES for name in stated.get(variable, "").split()}

@@ -209,7 +209,10 @@ def _make_stubs(symbols: Symbols, settings: DriverSettings, output: str, folder:
 
 
 def _add_pragma_libraries(symbols: Symbols, folder: Path) -> list[str]:
-    """Let the linker find the libraries that Windows sources name, empty; they are linked by their zig's names."""
+    """Write an empty library for each one that a source names, so that the linker finds it; return where it searches.
+
+    What they stand for is linked by the names that zig has for them.
+    """
     for name in symbols.libraries:
         file = PureWindowsPath(name).name
         (folder / (file if file.lower().endswith(".lib") else f"{file}.lib")).write_bytes(b"!<arch>\n")

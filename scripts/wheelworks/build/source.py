@@ -169,7 +169,7 @@ def read_pure_variables(tree: Path) -> dict[str, str] | None:
 
 
 def read_name_version(path: Path) -> str:
-    """Return ``name-version``, with which the files of a release begin (PEP 427, PEP 625), of a folder or an sdist.
+    """Return a folder's or an sdist's ``name-version``: the start of its release's file names (PEP 427, PEP 625).
 
     Raises WheelworksError if it isn't known without building.
     """

@@ -19,7 +19,7 @@ _HEADERS = Path("lib", "libc", "include", "any-windows-any")
 _SOURCES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".hh", ".hxx", ".inc", ".pyx", ".pxd", ".pxi", ".py", ".def")
 _LARGEST = 8 << 20  # bytes; no source that a person wrote is longer
 _HEADER_NAME = re.compile(rb"[\w+-][\w+./\\-]*\.h(?:pp)?\b")
-# `#pragma comment(lib, ...)` and what else of Microsoft's C clang accepts with -fms-extensions only.
+# Microsoft's C that clang accepts with -fms-extensions only, such as `#pragma comment(lib, ...)`.
 _MICROSOFT = re.compile(rb"#\s*pragma\s+comment\b|\b(?:__pragma|__int(?:8|16|32|64)|__uuidof|__if_(?:not_)?exists)\b")
 
 

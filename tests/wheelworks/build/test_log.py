@@ -64,10 +64,10 @@ def test_freestanding_is_what_every_link_was() -> None:
     assert not build_log.summarize_log([done(COMPILE)]).freestanding, "no link, no freestanding binary"
 
 
-def test_a_failure_is_told_from_its_first_error() -> None:
+def test_a_failure_is_shown_from_its_first_error() -> None:
     error = "a.c:1:2: warning: meh\na.c:3:4: error: no such thing\n  3 | nothing\na.c:9:9: error: another\n"
-    told = explain([COMPILE, done(COMPILE, exit=1, error=error), LINK, done(LINK)])
-    assert told.splitlines() == [
+    shown = explain([COMPILE, done(COMPILE, exit=1, error=error), LINK, done(LINK)])
+    assert shown.splitlines() == [
         "compile of a.c failed:",
         "a.c:3:4: error: no such thing",
         "  3 | nothing",
@@ -87,7 +87,7 @@ def test_a_windows_path_has_a_place_too() -> None:
     assert r"C:\Users\me\a.c:3:4: error" in explain([done(COMPILE, exit=1, error=error)])
 
 
-def test_an_error_without_a_place_is_told_too() -> None:
+def test_an_error_without_a_place_is_shown_too() -> None:
     error = "ld.lld: error: undefined symbol: nowhere"
     assert error in explain([LINK, done(LINK, exit=1, error=error)])
     assert explain([COMPILE, done(COMPILE)]) == ""

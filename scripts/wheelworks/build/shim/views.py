@@ -13,7 +13,7 @@ from typing import Any
 
 from .layout import Layout, make_struct_view, refuse
 
-# Of the operating systems that Python's own functions tell apart, these names exist on POSIX only.
+# Names that these modules have on POSIX only, and on Windows only.
 _POSIX_ONLY = {
     "os": ("uname", "fork", "forkpty", "sysconf", "sysconf_names", "confstr", "confstr_names", "getuid", "geteuid"),
     "sys": ("abiflags", "getdlopenflags", "setdlopenflags"),
