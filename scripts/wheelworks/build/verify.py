@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import abi3info
 from abi3info.models import PyVersion, Symbol
 
+from wheelworks.build.command_lines import is_python_symbol
 from wheelworks.core.archive import Member
 from wheelworks.core.binary import SUFFIXES, Binary, describe
 from wheelworks.core.errors import WheelworksError
@@ -110,7 +111,7 @@ def _check_entry_point(native: NativeFile, target: Target) -> None:
     ending = f"_{stem}" if stem.isascii() else "U_" + stem.encode("punycode").decode().replace("-", "_")
     entries = {f"PyInit{ending}", f"PyModExport{ending}"}
     is_module = suffix == "pyd" or suffix.startswith(("cp", "abi3"))
-    uses_python = any(symbol.startswith(("Py", "_Py")) for symbol in native.binary.symbols)
+    uses_python = any(map(is_python_symbol, native.binary.symbols))
     if is_module and uses_python and not entries & set(native.binary.exports):
         raise WheelworksError(f"{target.id}: {native.member} exports no PyInit{ending}: Python could not import it")
 
@@ -124,7 +125,7 @@ def check_stable_abi(natives: Iterable[NativeFile], name: WheelName, target: Tar
         return
     floor = PyVersion(*min((int(tag.interpreter[2:3]), int(tag.interpreter[3:])) for tag in name.tags))
     for native in natives:
-        symbols = sorted(symbol for symbol in native.binary.symbols if symbol.startswith(("Py", "_Py")))
+        symbols = sorted(filter(is_python_symbol, native.binary.symbols))
         if unstable := [symbol for symbol in symbols if not _is_stable(symbol, floor)]:
             raise WheelworksError(
                 f"{target.id}: {native.member} is tagged {name.abi} but calls {', '.join(unstable[:5])}, which is not "
