@@ -191,14 +191,16 @@ def log_path(target: Target, abi: Abi, work: Path) -> Path:
     return build_folder(target, abi, work) / "compiler.log"
 
 
-def prepare_hooks(
-    context: BuildContext, target: Target, abi: Abi, project: WheelSettings, prefixes: Sequence[Prefix] = ()
+def prepare_build(
+    context: BuildContext, target: Target, abi: Abi, project: WheelSettings, prefixes: Sequence[Prefix]
 ) -> dict[str, str]:
-    """Write the files of the hooks; return the environment variables with which the backend sees the target.
+    """Copy the source and write the hooks into a new folder; return the variables that show the backend the target.
 
-    They include those of ``prefixes``, and the ``project``'s own, which the user's replace.
+    The folder is `build_folder`'s. The variables include those of ``prefixes``, and the ``project``'s own, which the
+    user's replace.
     """
     folder = build_folder(target, abi, context.work)
+    shutil.copytree(context.source.tree, folder / "source")
     settings = _driver_settings(context, target, abi, prefixes)
     settings.write(folder / "settings.json")
     tools = _write_drivers(folder, settings.zig)

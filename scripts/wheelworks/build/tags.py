@@ -7,7 +7,6 @@ is asked of setuptools, in the environment of the real build, because setup.py m
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -66,8 +65,7 @@ def _pick(tasks: Iterable[BuildTask]) -> list[BuildTask]:
 def _ask_tag(context: BuildContext, task: BuildTask, abi: Abi) -> str:
     target = task.targets[0]
     folder = crossenv.build_folder(target, abi, context.work)
-    shutil.copytree(context.source.tree, folder / "source")
-    variables = crossenv.prepare_hooks(context, target, abi, task.settings, task.prefixes)
+    variables = crossenv.prepare_build(context, target, abi, task.settings, task.prefixes)
     ended = process.run(
         [context.environment.python, "-c", _ASK], cwd=folder / "source", env=variables, timeout=_TIME_LIMIT
     )

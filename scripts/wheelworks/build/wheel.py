@@ -58,8 +58,7 @@ def build_wheel(
     Returns None if it serves none of the task's targets. Raises WheelworksError with the target and what failed.
     """
     folder, log_file = crossenv.build_folder(target, abi, context.work), crossenv.log_path(target, abi, context.work)
-    shutil.copytree(context.source.tree, folder / "source")
-    variables = crossenv.prepare_hooks(context, target, abi, task.settings, task.prefixes)
+    variables = crossenv.prepare_build(context, target, abi, task.settings, task.prefixes)
     backend = Backend(folder / "source", context.environment, variables, task.settings.config_settings())
     try:
         made = backend.make("wheel", folder / "wheel")
