@@ -22,7 +22,6 @@ from wheelworks.audit.loading import (
     find_folder,
     leads_outside,
     list_search_folders,
-    make_loaders,
 )
 from wheelworks.audit.symbol_lists import find_api_set, load_api_sets
 from wheelworks.audit.wheel import AuditedWheel
@@ -60,7 +59,7 @@ class _Verdict(NamedTuple):
 
 def check_libraries(wheel: AuditedWheel) -> Iterator[Finding]:
     """W108 to W111, W121, W122: each library must be promised by the platform tag, or be found in the wheel."""
-    for loader in make_loaders(wheel):
+    for loader in wheel.loaders:
         groups: dict[tuple[str, str], list[tuple[_Missing, str]]] = defaultdict(list)
         for missing in islice(_list_missing(loader, wheel), _MOST_MISSING):
             if verdict := _judge(missing, loader, wheel):
@@ -119,7 +118,7 @@ def _judge_foreign(missing: _Missing, folders: list[str], wheel: AuditedWheel) -
     if missing.library.need is Need.DELAYED:
         return _Verdict("W122", f"{fault[1]}, at the first use", f"delayed{fault[1]}")
     required = list(_list_required(wheel))
-    if required and leads_outside(folders, wheel):
+    if required and leads_outside(folders, wheel.names):
         return _Verdict("W122", f", in a folder of another project: {_show_folders(folders)}", "another project")
     if owner := _find_owner(missing.library.name, required):
         return _Verdict("W122", f", which {owner}, a requirement, may have loaded before", f"owner {owner}")

@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import posixpath
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 
 from wheelworks.audit.linkage import Library, Linkage
-from wheelworks.audit.wheel import AuditedWheel
 
 SITE_PACKAGES = "lib/python3/site-packages"  # below the prefix of an installation; every system's are as deep or deeper
 _DATA = {"purelib": SITE_PACKAGES, "platlib": SITE_PACKAGES, "scripts": "bin", "headers": "include", "data": ""}
@@ -123,12 +122,12 @@ class Loader:
             yield from _list_macho_places(name, chain)
 
 
-def make_loaders(wheel: AuditedWheel) -> list[Loader]:
+def make_loaders(linkages: Iterable[Linkage], members: Collection[str]) -> list[Loader]:
     """Return a loader for each format and machine of a wheel's binaries that fits its platform."""
     groups: dict[tuple[str, str], list[Linkage]] = {}
-    for one in wheel.linkages:
+    for one in linkages:
         groups.setdefault(one.kind, []).append(one)
-    return [Loader(group, wheel.names) for _, group in sorted(groups.items())]
+    return [Loader(group, members) for _, group in sorted(groups.items())]
 
 
 def find_installed_path(member: str) -> str:
@@ -217,7 +216,7 @@ def _find_program_folder(chain: Chain) -> str:
     return find_folder(root) if is_program else posixpath.dirname(_PROGRAM)
 
 
-def leads_outside(folders: Iterable[str], wheel: AuditedWheel) -> bool:
-    """Return whether one of the folders is in site-packages, but none that the wheel installs a file into."""
-    own = {posixpath.dirname(find_installed_path(name)) for name in wheel.names}
+def leads_outside(folders: Iterable[str], members: Iterable[str]) -> bool:
+    """Return whether one of the folders is in site-packages, but none that a wheel's members are installed into."""
+    own = {posixpath.dirname(find_installed_path(name)) for name in members}
     return any(one not in own for one in folders if one.startswith(f"{SITE_PACKAGES}/"))

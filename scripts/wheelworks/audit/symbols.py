@@ -18,7 +18,7 @@ from abi3info.models import Symbol as StableSymbol
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
 from wheelworks.audit.libraries import is_promised
 from wheelworks.audit.linkage import Linkage, Need, Symbol
-from wheelworks.audit.loading import Load, make_loaders
+from wheelworks.audit.loading import Load
 from wheelworks.audit.symbol_lists import load_dll, load_glibc, load_libsystem, load_musl
 from wheelworks.audit.wheel import AuditedWheel
 from wheelworks.core.tags import Platform
@@ -56,7 +56,7 @@ class _Fault:
 
 def check_undefined_symbols(wheel: AuditedWheel) -> Iterator[Finding]:
     """W118, W112, W116: a module may use no symbol that neither Python, the promised libraries nor the wheel has."""
-    for loader in make_loaders(wheel):
+    for loader in wheel.loaders:
         find = {"ELF": _find_elf_faults, "Mach-O": _find_macho_faults, "PE": _find_pe_faults}[loader.format]
         exported = _Exports(loader.linkages)
         reported: set[str] = set()

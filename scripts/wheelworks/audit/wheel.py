@@ -20,6 +20,7 @@ from wheelworks.audit import platforms
 from wheelworks.audit.disassembly import CodeRegion, find_code_regions
 from wheelworks.audit.findings import Finding, sanitize
 from wheelworks.audit.linkage import Linkage, read_links
+from wheelworks.audit.loading import Loader, make_loaders
 from wheelworks.audit.platforms import OtherPlatform
 from wheelworks.core.archive import Limits
 from wheelworks.core.binary import SUFFIXES, Binary, Parsed
@@ -144,6 +145,11 @@ class AuditedWheel:
         """The time (Unix seconds) of all members where it is one, as SOURCE_DATE_EPOCH makes it; else None."""
         dates = {entry.date for entry in self.entries}
         return calendar.timegm((*dates.pop(), 0, 0, 0)) if len(dates) == 1 else None
+
+    @cached_property
+    def loaders(self) -> list[Loader]:
+        """The loaders of its binaries, for the checks that run after all members were read."""
+        return make_loaders(self.linkages, self.names)
 
     @cached_property
     def bundled(self) -> frozenset[str]:
