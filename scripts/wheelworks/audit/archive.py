@@ -21,6 +21,7 @@ from email.policy import compat32
 
 from packaging import errors
 from packaging.metadata import Metadata
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -137,17 +138,17 @@ def check_stray_files(wheel: AuditedWheel) -> Iterator[Finding]:
 def check_top_levels(wheel: AuditedWheel) -> Iterator[Finding]:
     """W015, W016."""
     tops = {top for name in wheel.names if (top := _find_top_level(name, wheel.info))}
-    if common := (tops & _COMMON_NAMES) - _find_source_folder(wheel):
+    source = {"src"} if is_source_layout(wheel) else set()  # W047
+    if common := (tops & _COMMON_NAMES) - source:
         yield Finding("W016", abbreviate(common))
     own = {top.partition(".")[0].removeprefix("_") for top in tops - _COMMON_NAMES}  # `_x` beside `x` is one project's
     if len(own) > 1:
         yield Finding("W015", abbreviate(map(sanitize, tops)))
 
 
-def _find_source_folder(wheel: AuditedWheel) -> set[str]:
-    """Return ``src`` where all code was packed with it, which is W047."""
-    code = (name for name in wheel.names if name.startswith("src/") and name.endswith((".py", ".so", ".pyd")))
-    return {"src"} if next(code, "") else set()
+def is_source_layout(wheel: AuditedWheel) -> bool:
+    """Return whether the wheel installs its code below a folder ``src``."""
+    return any(name.startswith("src/") and name.endswith((".py", ".so", ".pyd")) for name in wheel.names)
 
 
 def _find_top_level(name: str, info: str) -> str:
@@ -205,6 +206,17 @@ def _parse_headers(text: bytes) -> Message:
 def read_metadata(wheel: AuditedWheel, field: str) -> list[str]:
     """Return the values of a field in METADATA, as written there."""
     return read_field(wheel.texts.get(f"{wheel.info}/METADATA", b""), field)
+
+
+def list_requirements(wheel: AuditedWheel) -> Iterator[str]:
+    """Yield the names of the projects that the wheel requires without an extra."""
+    for line in read_metadata(wheel, "Requires-Dist"):
+        try:
+            one = Requirement(line)
+        except InvalidRequirement:
+            continue  # reported as W017
+        if one.marker is None or "extra" not in str(one.marker):
+            yield one.name
 
 
 def read_field(text: bytes, field: str) -> list[str]:

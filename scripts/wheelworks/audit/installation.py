@@ -13,8 +13,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from wheelworks.audit import archive
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
 from wheelworks.audit.wheel import AuditedWheel, module_name
@@ -106,17 +104,13 @@ def read_layout(wheel: AuditedWheel) -> Layout:
         elif stem:
             modules.add(".".join([*parts, stem]))
         tops.setdefault((parts[0] if parts else stem or file).casefold(), parts[0] if parts else file)
-    return Layout(frozenset(modules), frozenset(packages), frozenset(folders), tops, not _has_requirements(wheel))
-
-
-def is_source_layout(wheel: AuditedWheel) -> bool:
-    """Return whether the wheel installs its code below a folder ``src``."""
-    return any(path.startswith("src/") and path.endswith((".py", ".so", ".pyd")) for path in wheel.names)
+    is_alone = not any(archive.list_requirements(wheel))
+    return Layout(frozenset(modules), frozenset(packages), frozenset(folders), tops, is_alone)
 
 
 def check_source_layout(wheel: AuditedWheel) -> Iterator[Finding]:
     """W047."""
-    if is_source_layout(wheel):
+    if archive.is_source_layout(wheel):
         yield Finding("W047", abbreviate(sanitize(one) for one in list_installed(wheel) if one.startswith("src/")))
 
 
@@ -163,7 +157,7 @@ def check_build_number(wheel: AuditedWheel) -> Iterator[Finding]:
 def check_named_modules(wheel: AuditedWheel) -> Iterator[Finding]:
     """W043: the module of each entry point is in the wheel, unless another project may have it."""
     layout = read_layout(wheel)
-    for group, name, value in () if is_source_layout(wheel) else archive.list_entry_points(wheel):
+    for group, name, value in () if archive.is_source_layout(wheel) else archive.list_entry_points(wheel):
         target, extra, _ = value.partition("[")
         module, colon, _ = (part.strip() for part in target.partition(":"))
         # Some groups name an object without a colon.
@@ -171,17 +165,6 @@ def check_named_modules(wheel: AuditedWheel) -> Iterator[Finding]:
         if not extra and all(map(layout.lacks, names)) and not layout.find_other_case(module):
             evidence = f"[{sanitize(group)}] {sanitize(name)} needs the module {sanitize(module)}"
             yield Finding("W043", evidence, f"{wheel.info}/entry_points.txt")
-
-
-def _has_requirements(wheel: AuditedWheel) -> bool:
-    for line in archive.read_metadata(wheel, "Requires-Dist"):
-        try:
-            marker = Requirement(line).marker
-        except InvalidRequirement:
-            continue  # reported as W017
-        if marker is None or "extra" not in str(marker):
-            return True
-    return False
 
 
 def check_spelling(wheel: AuditedWheel) -> Iterator[Finding]:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from wheelworks.audit import archive, platforms
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
 from wheelworks.audit.linkage import Library, Linkage, Need
@@ -117,7 +115,7 @@ def _judge_foreign(missing: _Missing, folders: list[str], wheel: AuditedWheel) -
         return _Verdict(*fault)
     if missing.library.need is Need.DELAYED:
         return _Verdict("W122", f"{fault[1]}, at the first use", f"delayed{fault[1]}")
-    required = list(_list_required(wheel))
+    required = list(archive.list_requirements(wheel))
     if required and leads_outside(folders, wheel.names):
         return _Verdict("W122", f", in a folder of another project: {_show_folders(folders)}", "another project")
     if owner := _find_owner(missing.library.name, required):
@@ -138,17 +136,6 @@ def _is_loaded_by_code(bundled: Linkage, wheel: AuditedWheel) -> bool:
     words = "|".join(re.escape(one) for one in {*names, folder} if one)
     pattern = re.compile(rf"['\"/\\](?:{words})(?:['\"/\\.*{{-]|$)".encode())
     return any(pattern.search(code) for code in wheel.loading_code.values())
-
-
-def _list_required(wheel: AuditedWheel) -> Iterator[str]:
-    """Yield the names of the projects that the wheel requires in any case."""
-    for line in archive.read_metadata(wheel, "Requires-Dist"):
-        try:
-            one = Requirement(line)
-        except InvalidRequirement:
-            continue  # reported as W017
-        if one.marker is None or "extra" not in str(one.marker):
-            yield one.name
 
 
 def _find_owner(library: str, required: list[str]) -> str:
