@@ -13,14 +13,7 @@ from typing import NamedTuple
 from wheelworks.audit import archive, platforms
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
 from wheelworks.audit.linkage import Library, Linkage, Need
-from wheelworks.audit.loading import (
-    SITE_PACKAGES,
-    Chain,
-    Loader,
-    find_folder,
-    leads_outside,
-    list_search_folders,
-)
+from wheelworks.audit.loading import SITE_PACKAGES, Chain, Loader, find_folder, list_search_folders
 from wheelworks.audit.symbol_lists import find_api_set, load_api_sets
 from wheelworks.audit.wheel import AuditedWheel
 
@@ -57,10 +50,11 @@ class _Verdict(NamedTuple):
 
 def check_libraries(wheel: AuditedWheel) -> Iterator[Finding]:
     """W108 to W111, W121, W122: each library must be promised by the platform tag, or be found in the wheel."""
+    required = list(archive.list_requirements(wheel))
     for loader in wheel.loaders:
         groups: dict[tuple[str, str], list[tuple[_Missing, str]]] = defaultdict(list)
         for missing in islice(_list_missing(loader, wheel), _MOST_MISSING):
-            if verdict := _judge(missing, loader, wheel):
+            if verdict := _judge(missing, loader, wheel, required):
                 groups[verdict.code, verdict.cause or missing.library.name].append((missing, verdict.why))
         for (code, _), rows in groups.items():
             yield _report(code, [missing for missing, _ in rows], rows[0][1])
@@ -88,12 +82,12 @@ def _list_missing(loader: Loader, wheel: AuditedWheel) -> Iterator[_Missing]:
         yield found[key]
 
 
-def _judge(missing: _Missing, loader: Loader, wheel: AuditedWheel) -> _Verdict | None:
+def _judge(missing: _Missing, loader: Loader, wheel: AuditedWheel, required: list[str]) -> _Verdict | None:
     """Return what is wrong; None if the wheel's Python code loads the library."""
-    library, folders = missing.library, list_search_folders(missing.chain)
+    library = missing.library
     bundled = loader.find_bundled(library.name)
     if bundled is None:
-        return _judge_foreign(missing, folders, wheel)
+        return _judge_foreign(missing, loader, wheel, required)
     if _is_loaded_by_code(bundled, wheel):
         return None
     place = _show_folder(find_folder(bundled))
@@ -104,19 +98,20 @@ def _judge(missing: _Missing, loader: Loader, wheel: AuditedWheel) -> _Verdict |
     if wheel.loading_code:
         why = f", in {place}; Python code of the wheel loads libraries, but doesn't name this folder"
         return _Verdict("W122", why, f"code {place}")
-    return _Verdict("W121", f", in {place}; the loader searches {_show_folders(folders)}", f"folder {place}")
+    searched = _show_folders(list_search_folders(missing.chain))
+    return _Verdict("W121", f", in {place}; the loader searches {searched}", f"folder {place}")
 
 
-def _judge_foreign(missing: _Missing, folders: list[str], wheel: AuditedWheel) -> _Verdict:
-    """Judge a library that the wheel doesn't hold."""
+def _judge_foreign(missing: _Missing, loader: Loader, wheel: AuditedWheel, required: list[str]) -> _Verdict:
+    """Judge a library that the wheel doesn't hold. ``required`` are the projects that it requires."""
     fault = _find_fault(missing.library.name, missing.chain[0], wheel)
     assert fault is not None  # else it wouldn't be missing
     if fault[0] not in ("W108", "W111"):
         return _Verdict(*fault)
     if missing.library.need is Need.DELAYED:
         return _Verdict("W122", f"{fault[1]}, at the first use", f"delayed{fault[1]}")
-    required = list(archive.list_requirements(wheel))
-    if required and leads_outside(folders, wheel.names):
+    folders = list_search_folders(missing.chain)
+    if required and loader.leads_outside(folders):
         return _Verdict("W122", f", in a folder of another project: {_show_folders(folders)}", "another project")
     if owner := _find_owner(missing.library.name, required):
         return _Verdict("W122", f", which {owner}, a requirement, may have loaded before", f"owner {owner}")

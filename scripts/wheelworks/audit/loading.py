@@ -79,6 +79,14 @@ class Loader:
                 return one
         return None
 
+    @cached_property
+    def _folders(self) -> frozenset[str]:
+        return frozenset(map(posixpath.dirname, self.paths))
+
+    def leads_outside(self, folders: Iterable[str]) -> bool:
+        """Return whether one of the folders is in site-packages, but no file of the wheel is installed there."""
+        return any(self._fold(one) not in self._folders for one in folders if one.startswith(f"{SITE_PACKAGES}/"))
+
     def _load(self, root: Linkage) -> Load:
         load = Load(root)
         loaded: dict[str, Linkage] = {self._fold(root.name): root} if root.name else {}
@@ -214,9 +222,3 @@ def _find_program_folder(chain: Chain) -> str:
     root = chain[-1]
     is_program = root.is_root and not root.file_name.endswith((".so", ".pyd"))
     return find_folder(root) if is_program else posixpath.dirname(_PROGRAM)
-
-
-def leads_outside(folders: Iterable[str], members: Iterable[str]) -> bool:
-    """Return whether one of the folders is in site-packages, but none that a wheel's members are installed into."""
-    own = {posixpath.dirname(find_installed_path(name)) for name in members}
-    return any(one not in own for one in folders if one.startswith(f"{SITE_PACKAGES}/"))

@@ -195,6 +195,13 @@ def test_a_wheel_that_would_take_too_long_is_given_up(monkeypatch: pytest.Monkey
     assert "W122" in codes(wheel(*parts))
 
 
+def test_many_libraries_of_a_wheel_with_many_files_and_requirements_take_linear_time() -> None:
+    parts = [linked(f"sample/_m{one}.so", f"lib{one}.so", paths=("$ORIGIN/../other",)) for one in range(200)]
+    made = wheel(*parts, requires="other\n" + "Requires-Dist: x\n" * 20_000)
+    made.__dict__["names"] = made.names | {f"sample/{one}/x" for one in range(20_000)}
+    assert codes(made) == ["W122"]
+
+
 NAMES = st.sampled_from(
     ["liba.so", "libb.so", "", ".", "..", "/", "@rpath/liba.so", "@loader_path/../../../../../liba.so", "@rpath",
      "$ORIGIN", "$ORIGIN/../liba.so", "${LIB}/liba.so", "@executable_path/x", "kernel32.dll", "A.DLL", "\udcff",
