@@ -22,7 +22,6 @@ _GLIBC_CPUS = {
     "riscv64": "riscv64-linux-gnu", "loongarch64": "loongarch64-linux-gnu",
 }  # fmt: skip
 _LAST = 0x80  # marks the last element of a list in glibc's table
-_LIBRARY_HAS_MORE = 0x3F  # the bits of a library's number
 _MUSL_LABEL = re.compile(r"^(?:\.globl|\.weak|WEAK64|WEAKTIME64) (\w+)$", re.MULTILINE)
 _STUB_LIST = re.compile(r"\b(?:weak-|thread-local-)?symbols: +\[([^\]]*)\]")
 _STUB_CLASSES = re.compile(r"\bobjc-classes: +\[([^\]]*)\]")
