@@ -19,9 +19,9 @@ from tests.fixtures.downloads import Published
 from tests.fixtures.drafts import draft
 from tests.fixtures.release_defects import DEFECTS
 from tests.wheelworks.audit import made, mutants
+from tests.wheelworks.audit.mutants import TABLES
 
 Check = Callable[[Any], Iterator[Finding]]
-TABLES = ("NAME_CHECKS", "WHEEL_CHECKS", "FIRST_CHECKS", "BINARY_CHECKS")
 CHECKS = {f"{one.__module__}.{one.__name__}": table for table in TABLES for one in getattr(inspection, table)}
 del CHECKS["wheelworks.audit.hardening.check_debug_path"]  # it needs a compiler's output: see test_debug_paths.py
 
