@@ -81,7 +81,7 @@ def test_another_binary_may_be_loaded_before_by_python_code() -> None:
     assert codes(wheel(module, b, code="ctypes.CDLL(path, ctypes.RTLD_GLOBAL)")) == []
 
 
-def test_a_library_that_nothing_loads_may_use_the_symbols_of_whoever_does() -> None:
+def test_a_library_that_nothing_loads_may_use_the_symbols_of_a_program_that_will() -> None:
     plugin = linked("sample/libplugin.so", "libc.so.6", symbols=[Symbol("from_the_host")])
     assert codes(wheel(linked(MODULE, "libc.so.6"), plugin)) == []
 
