@@ -7,7 +7,7 @@ Windows. A library without a list may have any symbol, so what it could define i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -62,9 +62,10 @@ def check_undefined_symbols(wheel: AuditedWheel) -> Iterator[Finding]:
         reported: set[str] = set()
         for load in loader.loads:
             faults: dict[tuple[str, str], list[str]] = {}
-            for member, fault in find(load, exported, wheel) if load.root.is_root and load.root.platforms else ():
-                if member not in reported:
-                    faults.setdefault((member, fault.code), []).append(f"{sanitize(fault.symbol)}{fault.why}")
+            is_checked = load.root.is_root and bool(load.root.platforms)
+            new = [one for one in load.order if is_checked and one.member not in reported]
+            for member, fault in find(new, load, exported, wheel) if new else ():
+                faults.setdefault((member, fault.code), []).append(f"{sanitize(fault.symbol)}{fault.why}")
             for (member, code), symbols in faults.items():
                 yield Finding(code, abbreviate(symbols), member)
             reported |= {one.member for one in load.order}
@@ -87,10 +88,13 @@ class _Exports:
 # -- ELF
 
 
-def _find_elf_faults(load: Load, exported: _Exports, wheel: AuditedWheel) -> Iterator[tuple[str, _Fault]]:
-    """Yield the symbols that no binary of the load has. What other binaries of the wheel export may be loaded before.
+def _find_elf_faults(
+    binaries: Sequence[Linkage], load: Load, exported: _Exports, wheel: AuditedWheel
+) -> Iterator[tuple[str, _Fault]]:
+    """Yield the symbols that these binaries need and no binary of the load has.
 
     A loader looks for each symbol in Python, and in all binaries of the load (gABI, "Shared Object Dependencies").
+    Other binaries of the wheel may be loaded before, if Python code loads libraries.
     """
     defined = {name for one in load.order for name in one.facts.exports} | _LINKER_NAMES
     foreign = {library.name for _, library, _ in load.missing} | load.unread
@@ -99,7 +103,7 @@ def _find_elf_faults(load: Load, exported: _Exports, wheel: AuditedWheel) -> Ite
         unknown = {name for name in foreign if not is_libc.fullmatch(name)}
         faults = [
             (one.member, fault)
-            for one in load.order
+            for one in binaries
             for symbol in one.links.symbols
             if symbol.name not in defined and not symbol.name.startswith(_PYTHON_NAMES)
             if not (exported.has(symbol.name) and wheel.loading_code)
@@ -143,8 +147,10 @@ def _judge_unknown_name(symbol: Symbol, platform: Platform, unknown: set[str]) -
 # -- Mach-O
 
 
-def _find_macho_faults(load: Load, exported: _Exports, wheel: AuditedWheel) -> Iterator[tuple[str, _Fault]]:
-    for one in load.order:
+def _find_macho_faults(
+    binaries: Sequence[Linkage], load: Load, exported: _Exports, wheel: AuditedWheel
+) -> Iterator[tuple[str, _Fault]]:
+    for one in binaries:
         for symbol in one.links.symbols:
             if symbol.library:
                 fault = _judge_bound_symbol(symbol, one, load)
@@ -195,8 +201,10 @@ def _judge_flat_symbol(symbol: Symbol, load: Load, exported: _Exports) -> _Fault
 # -- PE
 
 
-def _find_pe_faults(load: Load, exported: _Exports, wheel: AuditedWheel) -> Iterator[tuple[str, _Fault]]:
-    for one in load.order:
+def _find_pe_faults(
+    binaries: Sequence[Linkage], load: Load, exported: _Exports, wheel: AuditedWheel
+) -> Iterator[tuple[str, _Fault]]:
+    for one in binaries:
         for symbol in one.links.symbols:
             if fault := _judge_pe_symbol(symbol, one, load, wheel):
                 yield one.member, fault

@@ -74,6 +74,13 @@ def test_symbols_of_bundled_libraries_count_over_the_whole_load() -> None:
     assert codes(wheel(exporting, a, b)) == []
 
 
+def test_a_library_of_many_modules_is_reported_once() -> None:
+    modules = [linked(f"sample/_m{one}.so", "liba.so", "libc.so.6", paths=("$ORIGIN",)) for one in range(3)]
+    a = linked("sample/liba.so", "libc.so.6", symbols=[Symbol("forgotten_function")])
+    (finding,) = check(wheel(*modules, a))
+    assert finding.code == "W118" and finding.member == "sample/liba.so"
+
+
 def test_another_binary_may_be_loaded_before_by_python_code() -> None:
     module = linked(MODULE, "libc.so.6", symbols=[Symbol("from_b")])
     b = linked("sample/libb.so", "libc.so.6", exports=["from_b"])
