@@ -7,7 +7,7 @@ Windows. A library without a list may have any symbol, so what it could define i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -58,7 +58,7 @@ def check_undefined_symbols(wheel: AuditedWheel) -> Iterator[Finding]:
     """W118, W112, W116: a module may use no symbol that neither Python, the promised libraries nor the wheel has."""
     for loader in wheel.loaders:
         find = {"ELF": _find_elf_faults, "Mach-O": _find_macho_faults, "PE": _find_pe_faults}[loader.format]
-        exported = _Exports(loader.linkages)
+        exported = {name for one in loader.linkages for name in one.facts.exports}
         reported: set[str] = set()
         for load in loader.loads:
             faults: dict[tuple[str, str], list[str]] = {}
@@ -71,25 +71,11 @@ def check_undefined_symbols(wheel: AuditedWheel) -> Iterator[Finding]:
             reported |= {one.member for one in load.order}
 
 
-class _Exports:
-    """What the binaries of a wheel export, and in which of them each name is."""
-
-    def __init__(self, linkages: Iterable[Linkage]) -> None:
-        self.members: dict[str, list[str]] = {}
-        for one in linkages:
-            for name in one.facts.exports:
-                self.members.setdefault(name, []).append(one.member)
-
-    def has(self, name: str) -> bool:
-        """Return whether a binary of the wheel exports a name."""
-        return name in self.members
-
-
 # -- ELF
 
 
 def _find_elf_faults(
-    binaries: Sequence[Linkage], load: Load, exported: _Exports, wheel: AuditedWheel
+    binaries: Sequence[Linkage], load: Load, exported: set[str], wheel: AuditedWheel
 ) -> Iterator[tuple[str, _Fault]]:
     """Yield the symbols that these binaries need and no binary of the load has.
 
@@ -106,7 +92,7 @@ def _find_elf_faults(
             for one in binaries
             for symbol in one.links.symbols
             if symbol.name not in defined and not symbol.name.startswith(_PYTHON_NAMES)
-            if not (exported.has(symbol.name) and wheel.loading_code)
+            if not (symbol.name in exported and wheel.loading_code)
             if (fault := _judge_elf_symbol(symbol, platform, unknown, has_libraries=bool(foreign)))
         ]
         if faults:
@@ -148,7 +134,7 @@ def _judge_unknown_name(symbol: Symbol, platform: Platform, unknown: set[str]) -
 
 
 def _find_macho_faults(
-    binaries: Sequence[Linkage], load: Load, exported: _Exports, wheel: AuditedWheel
+    binaries: Sequence[Linkage], load: Load, exported: set[str], wheel: AuditedWheel
 ) -> Iterator[tuple[str, _Fault]]:
     for one in binaries:
         for symbol in one.links.symbols:
@@ -184,12 +170,12 @@ def _exports_symbol(binary: Linkage, name: str, load: Load, seen: set[str]) -> b
     return False
 
 
-def _judge_flat_symbol(symbol: Symbol, load: Load, exported: _Exports) -> _Fault | None:
+def _judge_flat_symbol(symbol: Symbol, load: Load, exported: set[str]) -> _Fault | None:
     """Judge a symbol that dyld looks for in every image of the process (flat namespace, ``-undefined dynamic_lookup``).
 
     CPython loads modules with RTLD_GLOBAL's visibility on macOS, so other modules of the wheel count, too.
     """
-    known = symbol.name.startswith(_PYTHON_NAMES) or symbol.name in load_libsystem() or exported.has(symbol.name)
+    known = symbol.name.startswith(_PYTHON_NAMES) or symbol.name in load_libsystem() or symbol.name in exported
     if known or _APPLE_NAMES.fullmatch(symbol.name):
         return None
     foreign = {library.name for _, library, _ in load.missing if library.need is Need.REQUIRED} | load.unread
@@ -202,7 +188,7 @@ def _judge_flat_symbol(symbol: Symbol, load: Load, exported: _Exports) -> _Fault
 
 
 def _find_pe_faults(
-    binaries: Sequence[Linkage], load: Load, exported: _Exports, wheel: AuditedWheel
+    binaries: Sequence[Linkage], load: Load, exported: set[str], wheel: AuditedWheel
 ) -> Iterator[tuple[str, _Fault]]:
     for one in binaries:
         for symbol in one.links.symbols:
