@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from functools import cached_property
 
 import lief
 
@@ -103,6 +104,11 @@ class Linkage:
     def name(self) -> str:
         """The name by which its loader recognises it once it is loaded."""
         return self.file_name if self.facts.format == "PE" else self.links.name
+
+    @cached_property
+    def exports(self) -> frozenset[str]:
+        """The names that other binaries can use."""
+        return frozenset(self.facts.exports)
 
     @property
     def is_root(self) -> bool:

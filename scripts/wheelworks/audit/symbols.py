@@ -58,7 +58,7 @@ def check_undefined_symbols(wheel: AuditedWheel) -> Iterator[Finding]:
     """W118, W112, W116: a module may use no symbol that neither Python, the promised libraries nor the wheel has."""
     for loader in wheel.loaders:
         find = {"ELF": _find_elf_faults, "Mach-O": _find_macho_faults, "PE": _find_pe_faults}[loader.format]
-        exported = {name for one in loader.linkages for name in one.facts.exports}
+        exported = frozenset[str]().union(*(one.exports for one in loader.linkages))
         reported: set[str] = set()
         for load in loader.loads:
             faults: dict[tuple[str, str], list[str]] = {}
@@ -75,14 +75,14 @@ def check_undefined_symbols(wheel: AuditedWheel) -> Iterator[Finding]:
 
 
 def _find_elf_faults(
-    binaries: Sequence[Linkage], load: Load, exported: set[str], wheel: AuditedWheel
+    binaries: Sequence[Linkage], load: Load, exported: frozenset[str], wheel: AuditedWheel
 ) -> Iterator[tuple[str, _Fault]]:
     """Yield the symbols that these binaries need and no binary of the load has.
 
     A loader looks for each symbol in Python, and in all binaries of the load (gABI, "Shared Object Dependencies").
     Other binaries of the wheel may be loaded before, if Python code loads libraries.
     """
-    defined = {name for one in load.order for name in one.facts.exports} | _LINKER_NAMES
+    defined = _LINKER_NAMES.union(*(one.exports for one in load.order))
     foreign = {library.name for _, library, _ in load.missing} | load.unread
     for platform in load.root.platforms:
         is_libc = _MUSL_LIBRARY if platform.libc == "musl" else _GLIBC_LIBRARY
@@ -134,7 +134,7 @@ def _judge_unknown_name(symbol: Symbol, platform: Platform, unknown: set[str]) -
 
 
 def _find_macho_faults(
-    binaries: Sequence[Linkage], load: Load, exported: set[str], wheel: AuditedWheel
+    binaries: Sequence[Linkage], load: Load, exported: frozenset[str], wheel: AuditedWheel
 ) -> Iterator[tuple[str, _Fault]]:
     for one in binaries:
         for symbol in one.links.symbols:
@@ -160,7 +160,7 @@ def _judge_bound_symbol(symbol: Symbol, binary: Linkage, load: Load) -> _Fault |
 def _exports_symbol(binary: Linkage, name: str, load: Load, seen: set[str]) -> bool:
     """Return whether a library, or one that it re-exports, has or may have a symbol."""
     seen.add(binary.member)
-    if name in binary.facts.exports:
+    if name in binary.exports:
         return True
     for library in binary.links.libraries:
         if library.reexported:
@@ -170,7 +170,7 @@ def _exports_symbol(binary: Linkage, name: str, load: Load, seen: set[str]) -> b
     return False
 
 
-def _judge_flat_symbol(symbol: Symbol, load: Load, exported: set[str]) -> _Fault | None:
+def _judge_flat_symbol(symbol: Symbol, load: Load, exported: frozenset[str]) -> _Fault | None:
     """Judge a symbol that dyld looks for in every image of the process (flat namespace, ``-undefined dynamic_lookup``).
 
     CPython loads modules with RTLD_GLOBAL's visibility on macOS, so other modules of the wheel count, too.
@@ -188,7 +188,7 @@ def _judge_flat_symbol(symbol: Symbol, load: Load, exported: set[str]) -> _Fault
 
 
 def _find_pe_faults(
-    binaries: Sequence[Linkage], load: Load, exported: set[str], wheel: AuditedWheel
+    binaries: Sequence[Linkage], load: Load, exported: frozenset[str], wheel: AuditedWheel
 ) -> Iterator[tuple[str, _Fault]]:
     for one in binaries:
         for symbol in one.links.symbols:
@@ -226,7 +226,7 @@ def _judge_bundled_dll(symbol: Symbol, bundled: Linkage, load: Load) -> _Fault |
             fault = None if name.startswith("#") else _judge_system_symbol(Symbol(name, library))
             return fault and _Fault("W118", symbol.name, f" (forwarded to {sanitize(name)} of {sanitize(library)})")
         current = other
-    if name in current.facts.exports and name not in current.links.forwards:
+    if name in current.exports and name not in current.links.forwards:
         return None
     return _Fault("W118", symbol.name, f" (not in {sanitize(current.file_name)})")
 
