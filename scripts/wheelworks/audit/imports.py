@@ -68,10 +68,16 @@ def check_stable_abi(native: NativeFile) -> Iterator[Finding]:
         yield native.finding("W116", f"{shown}; the tag is cp{wheel.floor[0]}{wheel.floor[1]}")
 
 
-def _find_abi_fault(name: str, wheel: AuditedWheel) -> str:
+def find_stable_version(name: str) -> PyVersion | None:
+    """Return the first Python whose stable ABI has a symbol; None if none has it."""
     known = abi3info.FUNCTIONS.get(Symbol(name)) or abi3info.DATAS.get(Symbol(name))
-    if known is None:
+    return known.added if known else None
+
+
+def _find_abi_fault(name: str, wheel: AuditedWheel) -> str:
+    added = find_stable_version(name)
+    if added is None:
         return "not in it"
     if name in _DEFINITION_FUNCTIONS and "abi3t" in wheel.abis:
         return "takes a PyModuleDef, whose layout differs without the GIL"
-    return "" if known.added <= PyVersion(*wheel.floor) else f"since {known.added.major}.{known.added.minor}"
+    return "" if added <= PyVersion(*wheel.floor) else f"since {added.major}.{added.minor}"

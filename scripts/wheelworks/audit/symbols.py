@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import abi3info
 from abi3info.models import PyVersion
-from abi3info.models import Symbol as StableSymbol
 
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
+from wheelworks.audit.imports import find_stable_version
 from wheelworks.audit.libraries import is_promised
 from wheelworks.audit.linkage import Linkage, Need, Symbol
 from wheelworks.audit.loading import Load
@@ -235,9 +234,9 @@ def _judge_stable_symbol(symbol: Symbol, wheel: AuditedWheel, *, is_free_threade
     """Judge a symbol of python3.dll, which has the stable ABI of its version, whatever the wheel's ABI tag says."""
     if wheel.abis & {"abi3", "abi3t"} or is_free_threaded or wheel.floor == (0, 0):
         return None  # check_stable_abi reports it
-    known = abi3info.FUNCTIONS.get(StableSymbol(symbol.name)) or abi3info.DATAS.get(StableSymbol(symbol.name))
-    if known is None:
+    added = find_stable_version(symbol.name)
+    if added is None:
         return _Fault("W116", symbol.name, f" (not in {sanitize(symbol.library)})")
-    if known.added > PyVersion(*wheel.floor):
-        return _Fault("W116", symbol.name, f" (in python3.dll since {known.added.major}.{known.added.minor})")
+    if added > PyVersion(*wheel.floor):
+        return _Fault("W116", symbol.name, f" (in python3.dll since {added.major}.{added.minor})")
     return None
