@@ -66,7 +66,7 @@ def _report(code: str, missing: list[_Missing], why: str) -> Finding:
     """Return the finding about all libraries that are missing for one reason."""
     first = missing[0].chain[0].member
     others = {member for one in missing for member in one.members} - {first}
-    also = f"; so do {abbreviate(map(sanitize, others))}" if others else ""
+    also = f"; also needed by {abbreviate(map(sanitize, others))}" if others else ""
     return Finding(code, f"needs {abbreviate(sanitize(one.library.name) for one in missing)}{why}{also}", first)
 
 

@@ -115,10 +115,10 @@ def _list_refused_fields(found: RawMetadata) -> Iterator[str]:
 def _list_wrong_addresses(found: RawMetadata) -> Iterator[str]:
     stated = {"Home-page": found.get("home_page"), "Download-URL": found.get("download_url")}
     stated |= {f"Project-URL {label}": url for label, url in found.get("project_urls", {}).items()}
-    yield from (f"{field} is {url!r}, no URL of the web" for field, url in stated.items() if url and not _is_url(url))
+    yield from (f"{field} is {url!r}, not a web URL" for field, url in stated.items() if url and not _is_url(url))
     for field, name in (("Author", found.get("author_email")), ("Maintainer", found.get("maintainer_email"))):
         if (address := parseaddr(name or "")[1]) and not _ADDRESS.fullmatch(address):
-            yield f"{field}-email has {address!r}, no address"
+            yield f"{field}-email has {address!r}, not an e-mail address"
 
 
 def _is_url(text: str) -> bool:
