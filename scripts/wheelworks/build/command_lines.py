@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wheelworks.build import cpu_options
+from wheelworks.build import cpu_options, leniency
 from wheelworks.build.arguments import DriverSettings, Invocation
 from wheelworks.build.objects import Symbols
 
@@ -30,9 +30,8 @@ ENTRY_FLAG = "-Wl,-e,wheelworks_entry"
 # PEP 489 (names beyond ASCII in Punycode: PyInitU_), PEP 793
 _ENTRY_POINTS = ("PyInit_", "PyInitU_", "PyModExport_", "PyModExportU_")
 _ENTRY = Path(__file__).with_name("shim") / "entry.c"
-# A warning only where Microsoft's compiler has one (C4013), whose headers declare more functions, such as _getpid.
 # Assembler in GNU's form is left out of the sources for Windows, because MSVC has another; zstd decides by __GNUC__.
-_AS_MSVC = ("-Wno-error=implicit-function-declaration", "-DZSTD_DISABLE_ASM")
+_AS_MSVC = ("-DZSTD_DISABLE_ASM",)
 # 32-bit Arm's tables for C++ exceptions name functions of a library, in C too.
 _NO_UNWINDING = ("-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
 _SHARED_LIBRARY = {
@@ -66,6 +65,7 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         "-fwrapv",  # as CPython is compiled: signed overflow is defined
         *(_NO_UNWINDING if settings.cpu == "arm" and language == "cc" else ()),
         *(_AS_MSVC if settings.os == "windows" else ()),
+        *leniency.list_flags(settings.os),
         *(("-fms-extensions",) if settings.ms_extensions else ()),
         f"-I{settings.include}",
         *cpu_options.list_included(parsed.flags, settings.cpu),

@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from wheelworks.build import command_lines, cpu_requests, msvc
+from wheelworks.build import command_lines, cpu_requests, leniency, msvc
 from wheelworks.build.arguments import SOURCE_SUFFIXES, DriverSettings, Invocation, iter_arguments, parse_arguments
 from wheelworks.build.objects import Symbols, find_dllmain, read_symbols
 from wheelworks.core.errors import WheelworksError
@@ -251,9 +251,11 @@ def _run(
     start = time.time()
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     span = (start, time.time())
-    sys.stderr.write(ended.stderr)
-    _log(settings, step=step, file=file, span=span, exit=ended.returncode, error=ended.stderr[-20_000:], **more)
-    return ended.returncode
+    wrong = leniency.find_wrong_call(ended.stderr)
+    status = ended.returncode or int(bool(wrong))
+    sys.stderr.write(ended.stderr + wrong)
+    _log(settings, step=step, file=file, span=span, exit=status, error=wrong + ended.stderr[-20_000:], **more)
+    return status
 
 
 def _log(settings: DriverSettings, **event: object) -> None:
