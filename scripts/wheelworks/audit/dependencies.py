@@ -27,6 +27,7 @@ from wheelworks.audit.findings import FileAudit, Finding
 from wheelworks.core import index, process
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.tags import Platform, parse_platform
+from wheelworks.core.targets import find_macos_minimum
 from wheelworks.core.wheel import parse_wheel_name
 
 SECONDS = 300.0  # for a program that asks the index, or the vulnerability service
@@ -38,7 +39,6 @@ _SYSTEMS = {
 }
 _LEGACY = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
 _WINDOWS_MACHINES = {"win32": "x86", "amd64": "AMD64", "arm64": "ARM64"}
-_MACOS = {(3, 13): (10, 13), (3, 14): (10, 15)}  # the lowest macOS of python.org's installers, by Python
 _PINNED = re.compile(r"^([\w.-]+)==(\S+?)(?:\s*;\s*(.+))?$")
 
 
@@ -93,10 +93,9 @@ class Claim:
 def _list_platform_tags(platform: Platform, python: tuple[int, int]) -> list[str]:
     """Return the platform tags of wheels that run on every machine of ``platform`` that has this Python."""
     major, minor = platform.version
-    oldest = max((macos for lowest, macos in _MACOS.items() if lowest <= python), default=(10, 9))
     if platform.os == "macos":
         arch = "x86_64" if platform.arch == "universal2" else platform.arch
-        return list(mac_platforms(max(platform.version, oldest), arch))
+        return list(mac_platforms(max(platform.version, find_macos_minimum(python)), arch))
     if platform.os == "windows":
         return [platform.tag]
     kind = {"glibc": "manylinux", "musl": "musllinux", "": "linux"}[platform.libc]

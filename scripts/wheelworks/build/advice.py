@@ -107,7 +107,7 @@ def _is_known_header(name: str, tree: Path) -> bool:
 
 def _format_suggestion(what: str, target: Target) -> str:
     built = f"build that as a static library for {target.id} {_format_options(target, 'and name its folder: ')}"
-    return f"if {what} belongs to a C library of others, {built}"
+    return f"if {what} belongs to a third-party C library, {built}"
 
 
 def _format_options(target: Target, how: str = "") -> str:

@@ -167,10 +167,6 @@ class Settings:
         """Return whether ``skip`` names an identifier."""
         return matches(_format("skip", self.common.options.get("skip", "")), identifier)
 
-    def skips_tests(self, identifier: str) -> bool:
-        """Return whether ``test-skip`` names an identifier."""
-        return matches(_format("test-skip", self.common.options.get("test-skip", "")), identifier)
-
 
 def read_settings(tree: Path) -> Settings | None:
     """Return a project's settings for cibuildwheel; None if its pyproject.toml has none.

@@ -202,6 +202,13 @@ def find_family(target: Target) -> tuple[Target, ...]:
     return tuple(other for other in load_targets() if other.family == target.family)
 
 
+def find_macos_minimum(python: tuple[int, int]) -> tuple[int, int]:
+    """Return the lowest macOS of a version of CPython; that of the nearest older one, if the table lacks it."""
+    known = {abi.minor: Version(abi.macos) for abi in load_abis()}
+    nearest = max((minor for minor in known if minor <= python[1]), default=min(known))
+    return known[nearest].major, known[nearest].minor
+
+
 def raise_macos_minimum(target: Target, minimum: str) -> Target:
     """Return a target whose wheels need at least this version of macOS ("10.13"); another system's is unchanged."""
     if target.os != "macos" or Version(minimum) <= Version(target.minimum):

@@ -73,7 +73,7 @@ def test_what_belongs_to_a_library_is_suggested_as_a_prefix(error: str, what: st
     hint = advice.suggest_prefix(error, find_target("win_arm64"), tmp_path)
     assert bool(hint) is bool(what)
     if what:
-        assert f"if {what} belongs to a C library of others" in hint and "--prefix win_arm64=DIR" in hint
+        assert f"if {what} belongs to a third-party C library" in hint and "--prefix win_arm64=DIR" in hint
 
 
 def test_a_symbol_of_macos_is_named_as_in_c(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_header_that_is_missing_is_suggested(tmp_path: Path, wheelworks_cache:
     words = (projects.sample(tmp_path / "p", SOURCE), "--target", "win_arm64", "--out", tmp_path / "out")
     ended = wheelworks("cross-arm64", "--no-run", *words, cache=wheelworks_cache)
     said = " ".join(ended.err.split())
-    assert ended.status == 1 and "hint: if third.h belongs to a C library of others" in said
+    assert ended.status == 1 and "hint: if third.h belongs to a third-party C library" in said
     assert "--prefix win_arm64=DIR" in said
 
 

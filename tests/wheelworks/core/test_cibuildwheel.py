@@ -107,11 +107,6 @@ def test_words_keep_their_quotes() -> None:
     assert options.words("test-extras") == ("a", "b") and options.words("build") == ()
 
 
-def test_tests_may_be_skipped() -> None:
-    settings = parse(test_skip="*-musllinux_*")
-    assert settings.skips_tests(MUSL) and not settings.skips_tests(LINUX)
-
-
 @pytest.mark.parametrize(
     ("table", "finding"),
     [
