@@ -1,4 +1,4 @@
-"""TORNADO_SPEEDUPS_EXTENSION at build time: each value, with C that compiles and C that doesn't."""
+"""TORNADO_SPEEDUPS_EXTENSION at build time: each value, with C that compiles, C that doesn't, and no compiler."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def in_python(source: Path) -> list[str]:
     return sorted(path.as_posix() for path in files if path.parts[0] != "_speedups")
 
 
-@pytest.mark.parametrize("switch", [None, "", "1"])
-def test_c_is_built(switch: str | None, source: Path) -> None:
+@pytest.mark.parametrize("switch", ["", "1"])
+def test_c_is_built(switch: str, source: Path) -> None:
     tag, files = built(source, build(source, switch))
     (extension,) = set(files) - set(in_python(source))
     assert extension.startswith("_speedups.") and extension.endswith((".so", ".pyd"))
@@ -77,24 +77,44 @@ def test_0_builds_a_pure_wheel(source: Path) -> None:
     assert (tag, files) == ("py3-none-any", in_python(source))
 
 
-def test_1_fails_without_c(source: Path) -> None:
+@pytest.mark.parametrize("switch", [None, "1"])
+def test_c_that_cannot_be_built_is_an_error(switch: str | None, source: Path) -> None:
     break_c(source)
-    finished = build(source, "1")
+    finished = build(source, switch)
     assert finished.returncode != 0
     assert "this cannot be compiled" in finished.stderr
+    assert "error: the C extension of tornado-speedups can't be built: " in finished.stderr
+    assert f"{SWITCH}=0 pip install" in finished.stderr.splitlines()[-1]
     assert list(source.parent.glob("*.whl")) == []
 
 
-def test_unset_goes_on_without_c(source: Path) -> None:
-    break_c(source)
-    finished = build(source, None)
-    _, files = built(source, finished)
-    assert files == in_python(source)
-    assert "this cannot be compiled" in finished.stderr
+def pip_wheel(sdist: Path, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Make a wheel of an sdist as `pip install` does, with pip's cache in the folder."""
+    environment = {name: value for name, value in os.environ.items() if name != SWITCH}
+    environment |= {"PIP_CACHE_DIR": str(folder / "cache"), **settings}
+    options = ["--no-build-isolation", "--no-index", "--no-deps", "--wheel-dir", str(folder / "wheels")]
+    command = [sys.executable, "-m", "pip", "wheel", *options, str(sdist)]
+    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="setuptools finds Microsoft's compiler without CC")
+def test_pip_says_that_the_compiler_is_missing_and_keeps_no_wheel(source: Path, tmp_path: Path) -> None:
+    code = "import setuptools.build_meta as backend, sys; print(backend.build_sdist(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=source, check=True, capture_output=True)
+    [sdist] = tmp_path.glob("*.tar.gz")
+    missing = str(tmp_path / "no-compiler")
+    finished = pip_wheel(sdist, tmp_path, CC=missing)
+    assert finished.returncode == 1
+    assert "the C extension of tornado-speedups can't be built" in finished.stderr and missing in finished.stderr
+    assert "apt install gcc python3-dev" in finished.stderr
+    assert [path for path in tmp_path.rglob("*.whl") if path.is_file()] == []
+    assert pip_wheel(sdist, tmp_path).returncode == 0
+    [wheel] = (tmp_path / "wheels").glob("*.whl")
+    assert "py3-none-any" not in wheel.name
 
 
 def test_other_values_are_refused(source: Path) -> None:
     finished = build(source, "yes")
     assert finished.returncode != 0
-    message = f"{SWITCH} must be 1 (C is needed), 0 (Python only) or unset (C where it can be built), not 'yes'"
+    message = f"{SWITCH} must be 1 (C is needed), 0 (Python only) or unset (C for CPython), not 'yes'"
     assert finished.stderr.strip().splitlines()[-1] == message
