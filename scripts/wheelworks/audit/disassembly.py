@@ -32,7 +32,7 @@ _RUN = 64  # instructions that are decoded at once
 _LONGEST = 15  # bytes of an x86 instruction
 _STEPS = {"aarch64": 4, "powerpc64le": 4, "s390x": 2, "riscv64": 2}  # bytes to which instructions are aligned
 _NEAR = 4  # instructions before and after one that tell code from data
-_WITH_TABLES = ("aarch64", "x86", "x86_64")  # for the others, bytes that capstone doesn't know are newer instructions
+_WITH_TABLES = ("aarch64", "powerpc64le", "x86", "x86_64")  # elsewhere, what capstone doesn't know is newer code
 _MODES = {
     "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     "x86": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
@@ -113,11 +113,11 @@ def read_instructions(parsed: Parsed, machine: str, regions: list[CodeRegion]) -
         for start, end in itertools.pairwise((region.start, *inside, region.end)):
             if not _is_in(start, holes):
                 swept = _sweep(machine, region, start, end)
-                yield from _leave_out_data(swept) if machine in _WITH_TABLES else swept
+                yield from _leave_out_data(machine, swept) if machine in _WITH_TABLES else swept
 
 
-def _leave_out_data(instructions: Iterator[Instruction]) -> Iterator[Instruction]:
-    """Yield AArch64's and x86's instructions, those beside bytes that are none as bytes that aren't known.
+def _leave_out_data(machine: str, instructions: Iterator[Instruction]) -> Iterator[Instruction]:
+    """Yield the instructions, those beside bytes that are none as bytes that aren't known.
 
     Jump tables and constants in the code look like instructions here and there. Zeros (``udf #0``) are padding. CPUID
     stays, so that a guard beside a table isn't missed.
@@ -127,14 +127,20 @@ def _leave_out_data(instructions: Iterator[Instruction]) -> Iterator[Instruction
     for number, one in enumerate(itertools.chain(instructions, itertools.repeat(None, _NEAR))):
         if one is not None:
             waiting.append(one)
-            latest = number if _is_data(one) else latest
+            latest = number if _is_data(machine, one) else latest
         if number >= _NEAR and waiting:
             middle = waiting.popleft()
             is_beside = middle[2] not in ("", "cpuid") and latest >= number - 2 * _NEAR
             yield (middle[0], middle[1], "", "") if is_beside else middle
 
 
-def _is_data(one: Instruction) -> bool:
+def _is_data(machine: str, one: Instruction) -> bool:
+    """Return whether bytes are no instruction. Those of POWER that capstone doesn't know may be newer instructions.
+
+    There, only a small positive or negative number is data: GCC puts tables of distances behind indirect jumps.
+    """
+    if machine == "powerpc64le":
+        return not one[2] and one[3][4:] in ("0000", "ffff") and one[3] != "00000000"
     return not one[2] or (one[2] == "udf" and one[3] != "#0")
 
 

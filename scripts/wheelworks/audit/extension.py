@@ -141,24 +141,38 @@ def check_suffix(wheel: AuditedWheel) -> Iterator[Finding]:
             yield Finding("W105", f"the suffix is .{sanitize(suffix)}, the tag {shown}", member)
 
 
-def check_entry_point(native: NativeFile) -> Iterator[Finding]:
-    """W106 (PEP 489, PEP 793)."""
-    if native.module and not _entry_points(native) & set(native.facts.exports):
-        exports = abbreviate(map(sanitize, native.facts.exports)) or "nothing"
-        yield native.finding("W106", f"exports {exports}, not PyInit_{sanitize(native.module)}")
+def check_init_function(wheel: AuditedWheel) -> Iterator[Finding]:
+    """W106 (PEP 489, PEP 793), except for what Python code of the wheel uses as a file, whatever its name.
+
+    PyCryptodome loads plain libraries with suffixes of modules by ctypes or cffi, memray one by a debugger.
+    """
+    for one in wheel.linkages:
+        name = module_name(one.member)
+        if not one.is_module or _entry_points(name) & one.exports or name in wheel.named_files:
+            continue
+        if not (wheel.loading_code and _is_plain_library(one.facts)):
+            exports = abbreviate(map(sanitize, one.exports)) or "nothing"
+            evidence = f"{one.facts.machine}: exports {exports}, not PyInit_{sanitize(name)}"
+            yield Finding("W106", evidence, one.member)
+
+
+def _is_plain_library(facts: Binary) -> bool:
+    """Return whether a binary offers functions, and uses nothing of Python."""
+    uses_python = any(name.startswith(("Py", "_Py")) for name in facts.symbols)
+    return bool(facts.exports) and not uses_python and not any(name.startswith("python") for name in facts.libraries)
 
 
 def check_exports(native: NativeFile) -> Iterator[Finding]:
     """W107."""
-    if not native.module or not _entry_points(native) & set(native.facts.exports):
+    if not native.module or not _entry_points(native.module) & set(native.facts.exports):
         return
     names = (name for name in native.facts.exports if not name.startswith(_ENTRY_POINTS))
     if extra := [name for name in names if not _LINKER_SYMBOLS.fullmatch(name)]:
         yield native.finding("W107", abbreviate(map(sanitize, extra)))
 
 
-def _entry_points(native: NativeFile) -> set[str]:
-    name = native.module
+def _entry_points(name: str) -> set[str]:
+    """Return the functions that a module of this name may start with."""
     if not name.isascii():  # PEP 489
         return {f"PyInitU_{name.encode('punycode').decode().replace('-', '_')}"}
     return {f"PyInit_{name}", f"PyModExport_{name}"}

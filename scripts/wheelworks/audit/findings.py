@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
+from msgspec.structs import replace
 
 from wheelworks.core.errors import UsageError
 
@@ -102,6 +104,21 @@ class FileAudit(msgspec.Struct, frozen=True):
     requires: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     pythons: tuple[tuple[int, int], ...] = ()
+
+
+def join_halves(found: Iterable[Finding], machines: Mapping[str, Collection[str]]) -> Iterator[Finding]:
+    """Yield each finding once, also one that several halves of a universal binary have in common.
+
+    The evidence of a finding about one half starts with its machine. ``machines`` are those of each binary's halves.
+    """
+    joined: dict[Finding, set[str]] = defaultdict(set)
+    for one in found:
+        machine, _, evidence = one.evidence.partition(": ")
+        is_half = machine in machines.get(one.member, ())
+        joined[replace(one, evidence=evidence) if is_half else one].update([machine] if is_half else [])
+    for one, halves in joined.items():
+        is_part = halves and halves != {*machines[one.member]}
+        yield replace(one, evidence=f"{', '.join(sorted(halves))}: {one.evidence}") if is_part else one
 
 
 def abbreviate(names: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +35,7 @@ from wheelworks.audit import (
     upload,
     wheel,
 )
-from wheelworks.audit.findings import FileAudit, Finding, sanitize
+from wheelworks.audit.findings import FileAudit, Finding, join_halves, sanitize
 from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, MemberContent, NativeFile, Policy
 from wheelworks.core import binary, process
 from wheelworks.core.archive import DAMAGE
@@ -60,15 +61,14 @@ WHEEL_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
     installation.check_emptiness, installation.check_startup_files, installation.check_record_rows,
     installation.check_build_number, installation.check_named_modules, installation.check_spelling,
     extension.check_extension_present, extension.check_pure_wheel, extension.check_other_platforms,
-    extension.check_universal_halves, extension.check_suffix, libraries.check_libraries,
+    extension.check_universal_halves, extension.check_suffix, extension.check_init_function, libraries.check_libraries,
     symbols.check_undefined_symbols,
 )  # fmt: skip
 # A binary in which one of these finds something isn't checked further.
 FIRST_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (extension.check_damage, extension.check_machine)
 BINARY_CHECKS: tuple[Callable[[NativeFile], Iterator[Finding]], ...] = (
-    extension.check_entry_point, extension.check_exports, imports.check_symbol_versions,
-    imports.check_stable_abi, hardening.check_macos_version,
-    hardening.check_signature, hardening.check_stack, hardening.check_text_relocations,
+    extension.check_exports, imports.check_symbol_versions, imports.check_stable_abi,
+    hardening.check_macos_version, hardening.check_signature, hardening.check_stack, hardening.check_text_relocations,
     hardening.check_writable_code, hardening.check_pe_flags, hardening.check_relro, hardening.check_rpath,
     hardening.check_build_time, hardening.check_debug_information, hardening.check_debug_path, code.check_baseline,
 )  # fmt: skip
@@ -91,12 +91,21 @@ def inspect_wheel(path: Path, policy: Policy = DEFAULT_POLICY) -> FileAudit:
         found.append(Finding("W002", "reading it takes more memory than the audit may use"))
     except WheelworksError as error:
         found.append(Finding("W003", sanitize(error.message)))
-    findings = tuple(replace(one, wheel=path.name) for one in dict.fromkeys(found))
+    machines = _list_machines(audited) if audited else {}
+    findings = tuple(replace(one, wheel=path.name) for one in join_halves(found, machines))
     if audited is None:
         return FileAudit(path.name, findings, groups=("archive",))
     groups = ("archive", "extension", *(("code", "hardening", "determinism") if audited.natives else ()))
     requires = tuple(archive.read_metadata(audited, "Requires-Dist"))
     return FileAudit(path.name, findings, requires, groups, archive.read_python_versions(audited))
+
+
+def _list_machines(audited: AuditedWheel) -> dict[str, set[str]]:
+    """Return the machines of each binary: several of a universal one."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for member, facts in audited.natives:
+        found[sanitize(member)].add(facts.machine)
+    return found
 
 
 def _run_checks(audited: AuditedWheel, opened: zipfile.ZipFile, packed: int) -> Iterator[Finding]:
@@ -120,6 +129,7 @@ def _check_member(content: MemberContent, audited: AuditedWheel) -> Iterator[Fin
     audited.hashes[content.name] = (content.sha256, content.size)
     if content.loading_code and sum(map(len, audited.loading_code.values())) < wheel.MOST_CODE:
         audited.loading_code[content.name] = content.loading_code
+    audited.named_files |= content.named_files & audited.module_names
     if content.path:
         yield Finding("W024", content.path, sanitize(content.name))
     if content.is_binary:

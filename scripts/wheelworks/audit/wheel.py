@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 from wheelworks.audit import platforms
 from wheelworks.audit.disassembly import CodeRegion, find_code_regions
@@ -59,6 +60,10 @@ _LOADING_CODE = re.compile(
     rb"\b(add_dll_directory|CDLL|WinDLL|OleDLL|PyDLL|(cdll|windll)\.|LoadLibrary\w*|load_library|dlopen|AddDllDirectory"
     rb"|setdlopenflags|RTLD_GLOBAL)"
 )
+# The file name of a module in Python code, also one with variable parts, as in f"_inject.{abi}.so". Bounded, so that
+# hostile code takes linear time.
+_NAMED_FILE = re.compile(rb"\b(\w{1,80})\.(?:[\w{}-]{1,40}\.){0,3}(?:so|pyd)['\"]")
+_MOST_NAMED = 1000  # of one file of Python code
 _CODE = (".py", ".pth")
 _LARGEST_CODE = 1 << 20  # of one file of Python code
 MOST_CODE = 8 << 20  # of those that load libraries, together
@@ -101,6 +106,7 @@ class AuditedWheel:
     natives: list[tuple[str, Binary]] = field(default_factory=list)
     linkages: list[Linkage] = field(default_factory=list)
     loading_code: dict[str, bytes] = field(default_factory=dict)  # Python files that load libraries
+    named_files: set[str] = field(default_factory=set)  # of modules that Python code handles as files: up to the dot
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -150,6 +156,11 @@ class AuditedWheel:
     def loaders(self) -> list[Loader]:
         """The loaders of its binaries, for the checks that run after all members were read."""
         return make_loaders(self.linkages, self.names)
+
+    @cached_property
+    def module_names(self) -> frozenset[str]:
+        """The names of the modules that its binaries would be."""
+        return frozenset(filter(None, map(module_name, self.names)))
 
     @cached_property
     def bundled(self) -> frozenset[str]:
@@ -243,7 +254,8 @@ def check_limits(entries: tuple[ArchiveEntry, ...], packed: int) -> Iterator[Fin
 class MemberContent:
     """A member that was read: its hash as in RECORD, its size, its bytes where a check needs them, and a build path.
 
-    ``loading_code`` is the text of Python code that loads libraries.
+    ``loading_code`` is the text of Python code that loads libraries, ``named_files`` are the modules whose file names
+    are in Python code.
     """
 
     name: str
@@ -253,6 +265,7 @@ class MemberContent:
     is_binary: bool
     path: str
     loading_code: bytes = b""
+    named_files: frozenset[str] = frozenset()
 
 
 def read_members(archive: zipfile.ZipFile, wheel: AuditedWheel) -> Iterator[MemberContent]:
@@ -296,7 +309,8 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> 
     if data is None or is_binary or not info.filename.endswith(_CODE):
         return MemberContent(info.filename, sha256, size, data, is_binary, path)
     code = data if _LOADING_CODE.search(data) else b""
-    return MemberContent(info.filename, sha256, size, data if most or not size else None, is_binary, path, code)
+    named = frozenset(one[1].decode() for one in islice(_NAMED_FILE.finditer(data), _MOST_NAMED))
+    return MemberContent(info.filename, sha256, size, data if most or not size else None, is_binary, path, code, named)
 
 
 def _path_patterns(name: str, *, is_binary: bool) -> Sequence[re.Pattern[bytes]]:

@@ -78,6 +78,27 @@ def test_words_of_a_table_in_aarch64_code_are_no_instructions(code: bytes, found
     assert [one[2] for one in read if one[2] not in ("", "nop", "udf")] == found
 
 
+POWER_NOP, XXBRD, POWER_TABLE = (struct.pack("<I", word) for word in (0x60000000, 0xF037176C, 0xFFFFF3A0))
+BRD = struct.pack("<I", 0x7C600176)  # of POWER10, which capstone doesn't know
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (POWER_NOP * 10 + XXBRD + POWER_NOP * 10, ["xxbrd"]),
+        (bytes(8) + XXBRD + POWER_NOP * 10, ["xxbrd"]),  # after padding
+        (BRD + XXBRD + BRD, ["xxbrd"]),
+        (POWER_TABLE * 3 + XXBRD + POWER_TABLE * 3, []),
+        (POWER_NOP * 10 + XXBRD + POWER_NOP + struct.pack("<I", 0xA8) + POWER_NOP * 9, []),
+    ],
+)
+def test_words_of_a_table_in_power_code_are_no_instructions(code: bytes, found: list[str]) -> None:
+    parsed = cast(Parsed, SimpleNamespace(functions=[]))
+    read = list(disassembly.read_instructions(parsed, "powerpc64le", [disassembly.CodeRegion(128, code)]))
+    assert sum(one[1] for one in read) == len(code)
+    assert [one[2] for one in read if one[2] not in ("", "nop")] == found
+
+
 @pytest.mark.parametrize("start", [128, 129, 130])
 def test_aarch64_code_is_read_from_multiples_of_four_only(start: int) -> None:
     """Symbols of data in the code, and sections that begin with data, don't move the instructions."""

@@ -1,0 +1,90 @@
+"""Test what is found in native files as such: modules without an entry point, and the halves of universal files."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from wheelworks.audit import wheel as wheel_module
+from wheelworks.audit.extension import check_init_function
+from wheelworks.audit.findings import Finding, join_halves
+from wheelworks.audit.linkage import Linkage
+from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, list_entries, read_members
+from wheelworks.core.wheel import parse_wheel_name
+
+from tests.wheelworks.audit import made
+from tests.wheelworks.audit.linked import linked, wheel
+
+MODULE, CODE = "sample/_native.abi3.so", "lib = ffi.dlopen(path)"
+
+
+def module(*exports: str, symbols: tuple[str, ...] = ("memcpy",), library: str = "libc.so.6") -> Linkage:
+    one = linked(MODULE, exports=exports)
+    return replace(one, facts=replace(one.facts, imports={"": symbols, library: ()}))
+
+
+@pytest.mark.parametrize(
+    ("one", "code", "found"),
+    [
+        (module("PyInit__native"), "", []),
+        (module("PyModExport__native"), "", []),
+        (module("PyInit__other"), "", ["W106"]),
+        (module("add"), "", ["W106"]),
+        (module("add"), CODE, []),
+        (module(), CODE, ["W106"]),
+        (module("add", symbols=("PyList_New",)), CODE, ["W106"]),
+        (module("add", symbols=("_Py_Dealloc",)), CODE, ["W106"]),
+        (module("add", library="python313.dll"), CODE, ["W106"]),
+    ],
+)
+def test_a_module_needs_its_function_unless_code_loads_it_as_a_library(
+    one: Linkage, code: str, found: list[str]
+) -> None:
+    assert [finding.code for finding in check_init_function(wheel(one, code=code))] == found
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        (b"path = HERE / '_native.abi3.so'", True),
+        (b"path = f'{HERE}/_native.{abi}.so'", True),
+        (b'load("_native.pyd")', True),
+        (b"from sample import _native  # _native.so", False),
+        (b"load('_other.so', '_native.py')", False),
+    ],
+)
+def test_a_module_that_code_handles_as_a_file_needs_no_such_function(
+    code: bytes, *, named: bool, tmp_path: Path
+) -> None:
+    path = made.wheel(tmp_path, **{"sample/load.py": code, MODULE: b""})
+    with zipfile.ZipFile(path) as opened:
+        audited = AuditedWheel(path.name, parse_wheel_name(path.name), list_entries(opened), DEFAULT_POLICY)
+        found = frozenset[str]().union(*(one.named_files for one in read_members(opened, audited)))
+    assert (found & audited.module_names == {"_native"}) == named
+    audited.linkages, audited.named_files = [module("add")], set(found)
+    assert [one.code for one in check_init_function(audited)] == ([] if named else ["W106"])
+
+
+def test_hostile_code_is_searched_for_file_names_in_linear_time() -> None:
+    start = time.process_time()
+    for unit in (b"a", b"a.", b"a.so ", b"{}.", b"a-"):
+        assert wheel_module._NAMED_FILE.search(unit * (200_000 // len(unit))) is None
+    assert time.process_time() - start < 20
+
+
+def test_a_library_needs_no_such_function() -> None:
+    assert list(check_init_function(wheel(linked("sample/libadd.so", exports=["add"])))) == []
+
+
+def test_what_both_halves_have_is_one_finding() -> None:
+    old = [Finding("W113", f"{machine}: needs macOS 12.0", "a.so") for machine in ("x86_64", "aarch64")]
+    other = Finding("W308", "x86_64: /opt/lib", "a.so")
+    plain = Finding("W014", "x86_64: y", "b.so")
+    machines = {"a.so": {"x86_64", "aarch64"}, "c.so": {"x86_64"}}
+    assert list(join_halves([*old, other, plain, plain], machines)) == [
+        Finding("W113", "needs macOS 12.0", "a.so"), other, plain,
+    ]  # fmt: skip
+    assert list(join_halves([Finding("W106", "x86_64: x", "c.so")], machines)) == [Finding("W106", "x", "c.so")]
