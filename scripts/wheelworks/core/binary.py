@@ -127,8 +127,10 @@ def _macho(binary: lief.MachO.Binary) -> Binary:
     version = binary.build_version.minos if binary.build_version else [0]
     if not binary.build_version and binary.version_min:
         version = binary.version_min.version
-    # zig's linker exports two of its own names from every dylib
-    exports = (str(symbol.name).removeprefix("_") for symbol in binary.exported_symbols)
+    # LIEF leaves out exports that are in dyld's trie alone, as in files whose symbol table was stripped. zig's linker
+    # exports two of its own names from every dylib.
+    exported = {str(one.name) for one in (*binary.exported_symbols, *filter(_is_in_trie, binary.symbols))}
+    exports = (name.removeprefix("_") for name in exported)
     return Binary(
         "Mach-O",
         _machine(binary.header.cpu_type, _MACHO),
@@ -137,3 +139,7 @@ def _macho(binary: lief.MachO.Binary) -> Binary:
         minimum=".".join(map(str, version[:2])),
         signed=binary.has_code_signature,
     )
+
+
+def _is_in_trie(symbol: lief.MachO.Symbol) -> bool:
+    return symbol.has_export_info
