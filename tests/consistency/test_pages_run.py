@@ -107,7 +107,7 @@ DEAR = {
     ),
 }
 # Options that are added to a line, to make it faster or to keep new vulnerabilities from failing it. The wheels of
-# `cross-arm64` are run by .ci/run's own: the package's tests take a minute or more under qemu each time.
+# `cross-arm64` are run by .ci/run's own.
 LESS = {"nox -s bench": " --quick", "wheelworks build-wheels --abi cp311-abi3": " --no-run"}
 LESS |= dict.fromkeys(("nox -s audit", "nox -s audit -- dist/FILE.whl --verbose"), " --offline")
 LESS |= dict.fromkeys(

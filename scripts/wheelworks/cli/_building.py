@@ -25,7 +25,6 @@ from wheelworks.core import console, manifest, process
 from wheelworks.core.targets import PURE, Abi, Target, find_abi, find_target, load_abis, select_targets
 
 if TYPE_CHECKING:
-    from wheelworks.cli import _running
     from wheelworks.core.verdict import Verdict
 
 
@@ -53,8 +52,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a declared extension that wheels may lack",
     )
     add("--no-run", action="store_true", help="don't run the built wheels")
-    engines = "run them on an emulated CPU, under a real CPython, by all, or (default) any: CPython where it must be"
-    add("--how", choices=["any", "emulated", "cpython", "all"], default="any", help=engines)
+    tests = "import each module and call it (default), or run all tests of this package"
+    add("--tests", choices=["smoke", "package"], default="smoke", help=tests)
+    engines = (
+        "run them on an emulated CPU, under a real CPython, by all, or by any: CPython where it must be; default: "
+    )
+    engines += "ready, which is any, and CPython where its root is in the cache"
+    add("--how", choices=["ready", "any", "emulated", "cpython", "all"], default="ready", help=engines)
     add("--verbose", action="store_true", help="print each target's settings and every command")
 
 
@@ -211,22 +215,22 @@ def _describe_imports(extension: manifest.ExtensionRecord) -> str:
     return f"{', '.join(libraries) or 'no library'}\n{count} symbols of CPython"
 
 
-def run_wheels(wheels: Sequence[Path], how: _running.How) -> int:
-    """Run wheels by the engines of ``how``, this package's with its own tests; return the exit status.
+def run_wheels(wheels: Sequence[Path], options: argparse.Namespace) -> int:
+    """Run wheels by the tests and engines of the options; return the exit status.
 
     Wheels that nothing here can run are reported, and don't fail the command; pure wheels have no code to run.
     """
     from wheelworks.cli import _running  # it takes a second to import, for which a wrong option shouldn't wait
-    from wheelworks.emulator.wheel_tests import is_own_package
 
     native = [wheel for wheel in wheels if _running.has_machine_code(wheel)]
-    options = _running.Options(how, "package" if all(map(is_own_package, native)) else "smoke", oldest=True)
+    chosen = _running.Options(options.how, options.tests, oldest=True)
+    _running.check_options(native, chosen)
     with console.Progress() as progress:
-        verdicts = _running.run_wheels(native, options, progress.update)
+        verdicts = _running.run_wheels(native, chosen, progress.update)
     verdicts += import_natively(wheels)
     _page.record_runs(wheels, verdicts)
     _running.show_verdicts(verdicts)
-    return _running.exit_status([wheel for wheel in native if _running.choose_engines(wheel, options)], verdicts)
+    return _running.exit_status([wheel for wheel in native if _running.choose_engines(wheel, chosen)], verdicts)
 
 
 def import_natively(wheels: Sequence[Path]) -> list[Verdict]:

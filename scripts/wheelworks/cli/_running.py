@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from wheelworks.core import console
+from wheelworks.core import console, process
 from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import DamagedWheel, Wheel, WheelName, open_wheel, parse_wheel_name
@@ -23,7 +23,7 @@ from wheelworks.foreign.pythons import Runtime, check_versions, explain_lack, fi
 from wheelworks.testing.project import ProjectOptions
 
 Engine = Literal["emulated", "cpython"]
-How = Literal["any", "emulated", "cpython", "all"]
+How = Literal["any", "ready", "emulated", "cpython", "all"]
 Tests = Literal["smoke", "package", "tornado", "project"]
 Update = Callable[[str, str], None]
 
@@ -36,9 +36,10 @@ NOT_RUN = "CPython"  # how a wheel was not run for which there is no CPython
 class Options:
     """What to run, and how: the engines, the tests, and the real CPythons' versions and roots (default: the wheel's).
 
-    Without ``pythons``, a wheel runs under the oldest and the newest CPython that it is for; with ``oldest``, under the
-    oldest alone. ``project`` is the source for the tests "project". Tests take ``time_limit`` seconds at most (default:
-    that of `wheelworks.foreign.run`).
+    "any" is the emulated CPU, and a real CPython for wheels that it can't run; "ready" adds the real CPythons that need
+    no download. Without ``pythons``, a wheel runs under the oldest and the newest CPython that it is for; with
+    ``oldest``, under the oldest alone. ``project`` is the source for the tests "project". Tests take ``time_limit``
+    seconds at most (default: that of `wheelworks.foreign.run`).
     """
 
     how: How = "any"
@@ -96,43 +97,42 @@ def choose_engines(path: Path, options: Options) -> set[Engine]:
         found.add("emulated")
     if options.find_runtimes(name):
         found.add("cpython")
-    return {engine for engine in found if options.how in ("any", "all", engine)}
+    return {engine for engine in found if options.how in ("any", "ready", "all", engine)}
 
 
 def run_wheels(paths: Sequence[Path], options: Options, update: Update) -> list[Verdict]:
-    """Run every wheel by the engines of the options.
+    """Run every wheel by the engines of the options: first on emulated CPUs, then under real CPythons.
 
-    "any" is the emulated CPU, and a real CPython for wheels that it can't run. Each wheel is opened once.
+    Each wheel is opened once. A smoke test uses one core, so as many run at once as there are cores; other tests use
+    all of them.
     """
-    verdicts: list[Verdict] = []
     package = run_package_tests(_select_emulated(paths, options)) if options.tests == "package" else []
     known = {verdict.wheel: verdict for verdict in package}
-    for number, path in enumerate(paths, 1):
-        update("wheels", f"{number} of {len(paths)}: {path.name}")
-        try:
-            verdicts += _run_wheel(open_wheel(path), options, known.get(path.name), update)
-        except Unsupported as error:
-            verdicts.append(Verdict(path.name, UNREAD, "unsupported", why=error.message))
-        except DamagedWheel as error:
-            verdicts.append(Verdict(path.name, UNREAD, "failed", why=error.message, findings=(error.message,)))
-    return verdicts
+    emulated = [_run_first(path, options, known.get(path.name), update) for path in paths]
+    with process.thread_pool(0 if options.tests == "smoke" else 1) as pool:
+        real = [pool.submit(_run_under_cpythons, wheel, found, options, update) for wheel, found in emulated]
+        pairs = zip(emulated, real, strict=True)
+        return [verdict for (_, found), future in pairs for verdict in (*found, *future.result())]
+
+
+def _run_first(
+    path: Path, options: Options, package: Verdict | None, update: Update
+) -> tuple[Wheel | None, list[Verdict]]:
+    """Open a wheel and run it on the emulated CPU. Return the wheel, None if it can't be read, and the verdicts."""
+    update("wheels", path.name)
+    try:
+        wheel = open_wheel(path)
+    except Unsupported as error:
+        return None, [Verdict(path.name, UNREAD, "unsupported", why=error.message)]
+    except DamagedWheel as error:
+        return None, [Verdict(path.name, UNREAD, "failed", why=error.message, findings=(error.message,))]
+    return wheel, _run_emulated(wheel, options, package)
 
 
 def _select_emulated(paths: Sequence[Path], options: Options) -> list[Path]:
     if options.how in ("emulated", "all"):
         return list(paths)
     return [path for path in paths if "emulated" in choose_engines(path, options)]
-
-
-def _run_wheel(wheel: Wheel, options: Options, package: Verdict | None, update: Update) -> list[Verdict]:
-    """Run a wheel; ``package`` is the emulated CPU's verdict on the package's tests, if they were run."""
-    emulated = _run_emulated(wheel, options, package)
-    unsupported = all(verdict.outcome == "unsupported" for verdict in emulated)
-    if options.how == "emulated" or (options.how == "any" and not unsupported):
-        return emulated
-    real = _run_under_cpythons(wheel, options, update)
-    # A user wants to know why there is no CPython for a wheel only if the emulated CPU didn't run it.
-    return emulated + [verdict for verdict in real if unsupported or verdict.how != NOT_RUN]
 
 
 def _run_emulated(wheel: Wheel, options: Options, package: Verdict | None) -> list[Verdict]:
@@ -143,15 +143,38 @@ def _run_emulated(wheel: Wheel, options: Options, package: Verdict | None) -> li
     return [smoke_test(wheel)] if chosen else []
 
 
-def _run_under_cpythons(wheel: Wheel, options: Options, update: Update) -> list[Verdict]:
-    """Run a wheel under real CPythons. If there are none, return a verdict that says why not."""
-    if platform.system() != "Linux":
-        why = "a real CPython of another CPU needs Linux's namespaces, which this system doesn't have"
-    elif found := options.find_runtimes(wheel.name):
-        return [_run_under(wheel, runtime, options, update) for runtime in found]
-    else:
+def _run_under_cpythons(
+    wheel: Wheel | None, emulated: Sequence[Verdict], options: Options, update: Update
+) -> list[Verdict]:
+    """Run a wheel under the real CPythons that the options ask for, given the verdicts of the emulated CPU on it.
+
+    If there are none although there must be, return a verdict that says why not.
+    """
+    unsupported = all(verdict.outcome == "unsupported" for verdict in emulated)
+    needed = unsupported or options.how in ("cpython", "all")
+    if wheel is None or options.how == "emulated" or not (needed or options.how == "ready"):
+        return []
+    found = options.find_runtimes(wheel.name) if needed else _find_ready(wheel, options)
+    # A user wants to know why there is no CPython for a wheel only if the emulated CPU didn't run it.
+    lacking = [_explain_lack(wheel, options)] if unsupported and not found else []
+    return lacking or [_run_under(wheel, runtime, options, update) for runtime in found]
+
+
+def _find_ready(wheel: Wheel, options: Options) -> list[Runtime]:
+    """Return the real CPythons for a wheel that need no download."""
+    if not (found := options.find_runtimes(wheel.name)):
+        return []
+    from wheelworks.foreign.machine import is_ready  # it imports modules that only POSIX has
+
+    return list(filter(is_ready, found))
+
+
+def _explain_lack(wheel: Wheel, options: Options) -> Verdict:
+    """Return the verdict on a wheel for which there is no real CPython here."""
+    why = "a real CPython of another CPU needs Linux's namespaces, which this system doesn't have"
+    if platform.system() == "Linux":
         why = explain_lack(wheel.name, options.pythons, options.roots)
-    return [Verdict(wheel.path.name, NOT_RUN, "unsupported", why=why)]
+    return Verdict(wheel.path.name, NOT_RUN, "unsupported", why=why)
 
 
 def _run_under(wheel: Wheel, runtime: Runtime, options: Options, update: Update) -> Verdict:

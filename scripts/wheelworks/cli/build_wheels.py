@@ -36,8 +36,9 @@ examples:
   nox -s build-wheels -- --builder cibuildwheel --out w      this system's, by its own compilers
   nox -s build-wheels -- --builder cibuildwheel --list       list these without building them
 
-Wheels in DIR with the same source, tools and headers aren't built again, except with --force. Then the machine code of
-each is run on an emulated CPU, or under a real CPython where that can't run it; --how all: by both.
+Wheels in DIR with the same source, tools and headers aren't built again, except with --force. Then the modules of each
+are imported and called on an emulated CPU, and under a real CPython if that is ready to start, or if the emulated CPU
+can't run the wheel. `--tests package` runs all of this package's tests instead: minutes for each CPU under qemu.
 
 Without --abi the wheels are those that the project supports: the tags of [tool.wheelworks] abis, else what its
 [tool.cibuildwheel] selects, else the Pythons of Requires-Python and the classifiers. --abi replaces `build` of
@@ -85,7 +86,7 @@ def _build(options: argparse.Namespace) -> int:
     )
     if options.no_run or not wheels:
         return status
-    return max(status, _building.run_wheels(wheels, options.how))
+    return max(status, _building.run_wheels(wheels, options))
 
 
 def _make_wish(options: argparse.Namespace) -> Wish:
@@ -194,8 +195,8 @@ def _describe_ways(wheel: targets.PlannedWheel, how: str) -> str:
     if not wheel.targets:
         return "no code to run"
     known = {"emulated": "an emulated CPU", "cpython": "a real CPython"}  # "any": the first that is available
-    ways = [text for way, text in known.items() if way in wheel.ways and how in ("any", "all", way)]
-    return "\n".join(ways[:1] if how == "any" else ways) or "nothing here"
+    ways = [text for way, text in known.items() if way in wheel.ways and how in ("any", "ready", "all", way)]
+    return "\n".join(ways[:1] if how in ("any", "ready") else ways) or "nothing here"
 
 
 def _wants_pure(options: argparse.Namespace) -> bool:

@@ -19,15 +19,17 @@ examples:
   nox -s cross-arm64 -- ../project --target win_arm64     one target of another project
   nox -s cross-arm64 -- ../project --abi cp312            for CPython 3.12
   nox -s cross-arm64 -- . --env TORNADO_EXTENSION=1       with a variable for the project's build
+  nox -s cross-arm64 -- --tests package                   run all of this package's tests on the machine code
   nox -s cross-arm64 -- --no-run                          build only
   nox -s cross-arm64 -- ../project --target win_arm64 --prefix win_arm64=DIR
       with libraries that you built for that target: DIR/include, DIR/lib/lib*.a
 
 Without --abi the wheels are for one Python: the oldest that the project supports, but not below the one that runs the
-build. A wheel is written to DIR only when it is complete and verified. Then its machine code is run on an emulated CPU,
-which checks every memory access, or, if it needs more of the C API than that has, under a real CPython; --how all: by
-both. The build environment is the same everywhere: variables such as CC and CFLAGS don't reach it; those of --env and
-of the project's [tool.cibuildwheel] do.
+build. A wheel is written to DIR only when it is complete and verified. Then its modules are imported and called on an
+emulated CPU, which checks every memory access, and under a real CPython if that is ready to start, or if the emulated
+CPU can't run the wheel. `--tests package` runs all of this package's tests instead: minutes under qemu. The build
+environment is the same everywhere: variables such as CC and CFLAGS don't reach it; those of --env and of the project's
+[tool.cibuildwheel] do.
 
 Exit status: 0, 1 (a build or a run failed), 2 (wrong use)."""
 
@@ -48,4 +50,4 @@ def main(argv: Sequence[str]) -> int:
     wish = _building.make_wish(options, targets.filter_targets_by_cpu("aarch64"), one_abi=True)
     check_source(Path(options.source))
     wheels, status = _building.build_source(options, lambda tree: plan_tasks(tree, wish), force=True)
-    return status if options.no_run or not wheels else max(status, _building.run_wheels(wheels, options.how))
+    return status if options.no_run or not wheels else max(status, _building.run_wheels(wheels, options))

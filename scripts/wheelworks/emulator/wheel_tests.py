@@ -1,7 +1,8 @@
 """Tests of wheels on the emulated CPU: a smoke test for any wheel, and this repository's own tests for its package.
 
 The smoke test checks that each extension module is for the platform of the wheel's tags, can be imported, has a valid
-definition, and that each of its functions survives a call without arguments.
+definition, that each of its functions survives a call without arguments, and that a function called ``websocket_mask``,
+which Tornado has as well, masks as RFC 6455 says.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,6 +33,8 @@ REPOSITORY = Path(__file__).parents[3]
 TESTS = REPOSITORY / "tests" / "speedups"
 DISTRIBUTION = "tornado_speedups"
 MAX_FAILURES = 3  # that are shown; all are counted
+MASK = "websocket_mask"
+MASK_LENGTHS = (*range(10), 15, 16, 17, 31, 33, 63, 65, 125, 300, 4099)  # bytes
 
 
 @dataclass
@@ -180,6 +183,25 @@ def _call_each(module: EmulatedModule, tally: Tally) -> None:
             tally.skip(f"{method.name}: {error.message}")
         except Exception:
             continue
+    if hasattr(module, MASK):
+        check_mask(getattr(module, MASK), tally)
+
+
+def check_mask(function: Callable[[bytes, bytes], object], tally: Tally) -> None:
+    """Compare a function with the definition of masking (RFC 6455, 5.3), for lengths that every branch of it sees."""
+    mask = b"\x37\xfa\x21\x3d"
+    for length in MASK_LENGTHS:
+        data = bytes(number * 31 & 255 for number in range(length))
+        tally.checks += 1
+        try:
+            masked = function(mask, data)
+        except Unsupported as error:
+            return tally.skip(f"{MASK}: {error.message}")
+        except Exception as error:
+            return tally.fail(f"{MASK} of {length} bytes: {error}")
+        if masked != bytes(byte ^ mask[index % 4] for index, byte in enumerate(data)):
+            return tally.fail(f"{MASK} of {length} bytes returns wrong ones")
+    return None
 
 
 # -- the package's own tests

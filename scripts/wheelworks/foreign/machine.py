@@ -16,7 +16,14 @@ from wheelworks.foreign.isolation import (
     probe_isolation,
 )
 from wheelworks.foreign.pythons import HOST_ROOT, SYSTEM_NAMES, Runtime
-from wheelworks.foreign.rootfs import CannotMakeRootfs, Rootfs, open_host_root, open_users_root
+from wheelworks.foreign.rootfs import (
+    CannotMakeRootfs,
+    Rootfs,
+    choose_recipe,
+    is_made,
+    open_host_root,
+    open_users_root,
+)
 from wheelworks.testing.suites import Update
 
 NEWER_QEMU = "a newer qemu-user-static may help: Debian's backports and unstable have one"
@@ -34,6 +41,13 @@ def require_emulator(runtime: Runtime) -> str:
     if (emulator := find_emulator(runtime.cpu)) is None:
         raise Unsupported(f"{runtime.cpu.emulator} isn't installed: {HOW_TO_GET_QEMU}")
     return emulator
+
+
+def is_ready(runtime: Runtime) -> bool:
+    """Return whether a CPython can start at once: the emulator is installed, and the root needn't be made."""
+    if find_emulator(runtime.cpu) is None:
+        return False
+    return runtime.root is not None or is_made(choose_recipe(runtime.cpu, runtime.python))
 
 
 def require_rootfs(runtime: Runtime, emulator: str, update: Update) -> Rootfs:

@@ -18,7 +18,7 @@ from typing import IO
 
 from wheelworks.core.debian import DEBIAN_SUITES, MMDEBSTRAP_HINT, make_mmdebstrap_command
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.files import get_cached_folder
+from wheelworks.core.files import get_cache_folder, get_cached_folder
 from wheelworks.foreign.cpus import Cpu
 from wheelworks.foreign.namespace_init import MOUNT_POINTS
 
@@ -101,6 +101,11 @@ def make_rootfs(recipe: Recipe) -> Path:
         except ArchiveChanged:
             time.sleep(pause)
     return _keep(recipe)
+
+
+def is_made(recipe: Recipe) -> bool:
+    """Return whether a recipe's root is in the cache."""
+    return (get_cache_folder() / "roots" / recipe.key).is_dir()
 
 
 def _keep(recipe: Recipe) -> Path:

@@ -148,11 +148,11 @@ def audit_wheels(release: Release) -> None:
 
 
 def run_wheels(release: Release) -> None:
-    """Run each wheel's machine code on an emulated CPU, or under a real CPython if the emulator doesn't know the CPU.
+    """Run the package's tests on each wheel: on an emulated CPU, or under a real CPython if no emulator has the CPU.
 
     ``build-wheels`` doesn't build existing wheels again, and picks the engine for each.
     """
-    run_wheelworks(release, *_get_build_command(release))
+    run_wheelworks(release, *_get_build_command(release), "--how", "any", "--tests", "package")
 
 
 def _get_build_command(release: Release) -> tuple[str | Path, ...]:

@@ -36,6 +36,7 @@ PACKAGE = ROOT / "src" / "tornado_speedups"
 PYTHON_FILES = {
     path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.suffix in (".py", ".pyi", ".typed")
 }
+TESTS = ("--how", "emulated", "--tests", "package")
 METADATA = {"METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE", "sboms/wheelworks.cdx.json"}
 
 
@@ -43,7 +44,7 @@ METADATA = {"METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE", 
 def dist(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
     """Return the output folder of `cross-arm64`."""
     out = tmp_path_factory.mktemp("main") / "dist"
-    ended = wheelworks("cross-arm64", ".", "--out", out, cache=wheelworks_cache, seconds=900)
+    ended = wheelworks("cross-arm64", ".", "--out", out, *TESTS, cache=wheelworks_cache, seconds=900)
     assert ended.status == 0, ended.err
     assert "win_arm64.whl" in ended.out and "python3.dll" in ended.out
     return out

@@ -16,7 +16,11 @@ from wheelworks.core import targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Outcome, Verdict
 from wheelworks.core.wheel import Wheel, open_wheel
-from wheelworks.foreign.pythons import NO_FREE_THREADED, Runtime
+from wheelworks.foreign.pythons import NO_FREE_THREADED, Runtime, find_runtime
+
+if sys.platform != "win32":
+    from wheelworks.foreign import machine
+    from wheelworks.foreign.rootfs import choose_recipe
 
 from tests.fixtures import wheels as made
 from tests.fixtures.package import RELEASE_ABIS
@@ -234,6 +238,34 @@ def test_a_cpython_runs_what_the_emulated_cpu_cannot(
     found = _running.run_wheels([made.wheel(tmp_path, "cp313-cp313-win_arm64")], Options(), ignore)
     assert [one.how for one in found] == ["emulated CPU", "CPython 3.13, aarch64 Windows"]
     assert all_run == ["sample-1.0-cp313-cp313-win_arm64.whl 3.13 aarch64"]
+
+
+@pytest.mark.parametrize(
+    ("how", "ready", "hows"),
+    [
+        ("any", True, ["emulated CPU"]),
+        ("ready", True, ["emulated CPU", "CPython 3.13, aarch64"]),
+        ("ready", False, ["emulated CPU"]),
+        ("all", False, ["emulated CPU", "CPython 3.13, aarch64"]),
+    ],
+)
+def test_a_cpython_that_is_ready_runs_what_the_emulated_cpu_has_run(
+    how: _running.How, ready: bool, hows: list[str], all_run: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "is_ready", lambda runtime: ready)
+    wheel = made.wheel(tmp_path, "cp313-cp313-manylinux_2_17_aarch64")
+    assert [one.how for one in _running.run_wheels([wheel], Options(how), ignore)] == hows
+
+
+def test_a_cpython_whose_root_must_be_made_is_not_ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path))
+    monkeypatch.setattr(machine, "find_emulator", lambda cpu: "/usr/bin/qemu")
+    runtime = find_runtime("s390x", "3.11")
+    assert not machine.is_ready(runtime)
+    (tmp_path / "roots" / choose_recipe(runtime.cpu, "3.11").key).mkdir(parents=True)
+    assert machine.is_ready(runtime)
+    monkeypatch.setattr(machine, "find_emulator", lambda cpu: None)
+    assert not machine.is_ready(runtime)
 
 
 @pytest.mark.parametrize("how", ["any", "all"])

@@ -11,7 +11,7 @@ from wheelworks.core.archive import Limits
 from wheelworks.core.errors import UsageError
 from wheelworks.core.wheel import open_wheel
 from wheelworks.emulator import extension
-from wheelworks.emulator.wheel_tests import smoke_test
+from wheelworks.emulator.wheel_tests import Tally, check_mask, smoke_test
 
 from tests.fixtures.builds import build
 
@@ -47,6 +47,27 @@ def test_a_fault_is_a_finding(tmp_path: Path) -> None:
     assert verdict.outcome == "failed"
     assert verdict.findings[0].startswith("null-pointer: reads")
     assert "in import fixture()" in verdict.findings[0]
+
+
+def mask_bytes(mask: bytes, data: bytes) -> bytes:
+    return bytes(byte ^ mask[index & 3] for index, byte in enumerate(data))
+
+
+def forget_the_tail(mask: bytes, data: bytes) -> bytes:
+    whole = len(data) // 4 * 4
+    return mask_bytes(mask, data[:whole]) + data[whole:]
+
+
+def test_a_function_that_masks_is_compared_with_the_rfc() -> None:
+    tally = Tally()
+    check_mask(mask_bytes, tally)
+    assert (tally.outcome, tally.checks) == ("passed", 20)
+
+
+def test_a_function_that_masks_otherwise_is_a_finding() -> None:
+    tally = Tally()
+    check_mask(forget_the_tail, tally)
+    assert tally.findings == ["websocket_mask of 1 bytes returns wrong ones"]
 
 
 def test_an_import_that_raises(tmp_path: Path) -> None:
