@@ -31,8 +31,9 @@ HOW_TO_GET_QEMU = "apt-get install --no-install-recommends qemu-user-static"
 
 
 def name_platform(runtime: Runtime) -> str:
-    """Return the name of a run's CPU, and of the system whose code was rewrapped, if it was."""
+    """Return the name of a run's CPU, and of the system whose code was rewrapped, or called glibc in place of musl."""
     code = f", code of {SYSTEM_NAMES[runtime.system]} rewrapped" if runtime.is_rewrapped else ""
+    code = code or (", code of musl Linux with glibc" if runtime.system == "musl" else "")
     return f"{runtime.cpu.debian}{code}"
 
 

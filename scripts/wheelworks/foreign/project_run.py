@@ -46,7 +46,7 @@ class ForeignProject:
     def judge(self, verdict: Verdict, results: SuiteResults) -> Verdict:
         """Return the verdict on the results."""
         cpu = self.runtime.cpu
-        run = Run(self.runtime.system, cpu.name, "native" if is_host(cpu) else "qemu")
+        run = Run(self.runtime.os, cpu.name, "native" if is_host(cpu) else "qemu")
         decided = judge_project(verdict, self.suite, results, run, ("/site", str(self.site.folder)))
         why = "; ".join([decided.why, *self.site.remarks])
         if not self.site.defects:

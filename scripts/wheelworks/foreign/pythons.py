@@ -1,8 +1,9 @@
 """Choose the CPythons that a wheel is for, among those that can run here: Debian's, the user's, and this machine's own.
 
 A version is written as in the names of CPython's programs: "3.13", and "3.13t" for the one without the GIL. Wheels of
-Windows and macOS run under a CPython of Linux: their binaries are rewrapped (`wheelworks.foreign.rewrap`). Sources:
-PEP 425 and the PyPA specification of compatibility tags, as `packaging.tags` implements them.
+Windows and macOS run under a CPython of Linux: their binaries are rewrapped (`wheelworks.foreign.rewrap`). Those of
+musl run under one of glibc (`wheelworks.foreign.musl`). Sources: PEP 425 and the PyPA specification of compatibility
+tags, as `packaging.tags` implements them.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from wheelworks.core.tags import parse_platform
 from wheelworks.core.wheel import WheelName
 from wheelworks.foreign.cpus import CPUS, Cpu, find_cpu, is_host, recognize_cpu
 
-System = Literal["linux", "windows", "macos"]
+System = Literal["linux", "musl", "windows", "macos"]
 
-SYSTEM_NAMES: Mapping[System, str] = {"linux": "glibc Linux", "windows": "Windows", "macos": "macOS"}
+SYSTEM_NAMES: Mapping[System, str] = {
+    "linux": "glibc Linux", "musl": "musl Linux", "windows": "Windows", "macos": "macOS",
+}  # fmt: skip
 # The CPUs of other systems whose calling convention is near enough to that of Linux, so that their code can be called.
 # macOS needs more of the CPU than the model that Linux code runs on: every Mac has Armv8.4's instructions. Without
 # ``pauth=off``, qemu computes the signatures of return addresses so slowly that all takes four times as long.
@@ -62,9 +65,14 @@ class Runtime:
         return f"CPython {self.python}, {self.cpu.name}{system}"
 
     @property
+    def os(self) -> str:
+        """Return the operating system that the wheel is for: "linux", "windows" or "macos"."""
+        return "linux" if self.system == "musl" else self.system
+
+    @property
     def is_rewrapped(self) -> bool:
         """Return whether the wheel's binaries must be rewrapped."""
-        return self.system != "linux"
+        return self.system in REWRAPPED
 
 
 def parse_version(python: str) -> tuple[int, int]:
@@ -96,10 +104,15 @@ def find_runtimes(name: WheelName, pythons: Sequence[str] = (), roots: Sequence[
 
 def find_platforms(name: WheelName) -> list[tuple[System, Cpu]]:
     """Return the systems and CPUs of a wheel whose code a CPython can run; a universal wheel of macOS has two CPUs."""
-    pairs: list[tuple[System, Cpu]] = [("linux", cpu) for cpu in CPUS]
+    pairs: list[tuple[System, Cpu]] = [(_choose_libc(name, cpu), cpu) for cpu in CPUS]
     for system, models in REWRAPPED.items():
         pairs += [(system, replace(find_cpu(cpu), model=model)) for cpu, model in models.items()]
     return [(system, cpu) for system, cpu in pairs if any(_is_for(tag, system, cpu) for tag in name.tags)]
+
+
+def _choose_libc(name: WheelName, cpu: Cpu) -> System:
+    """Return "musl" for a wheel of a CPU that isn't for glibc: one for both is run as it is."""
+    return "linux" if any(_is_for(tag, "linux", cpu) for tag in name.tags) else "musl"
 
 
 def check_versions(pythons: Iterable[str], roots: Sequence[Path] = ()) -> None:
@@ -171,11 +184,12 @@ def resolve_in_root(root: Path, path: Path) -> Path:
 
 
 def _is_for(tag: Tag, system: System, cpu: Cpu) -> bool:
-    """Return whether a tag is for a system (Linux: with glibc) on a CPU."""
-    platform = parse_platform(tag.platform)
-    if platform is None or platform.os != system or platform.libc == "musl":
+    """Return whether a tag is for a system ("linux": with glibc) on a CPU."""
+    if (platform := parse_platform(tag.platform)) is None:
         return False
-    return platform.arch == cpu.name if system == "linux" else cpu.name in platform.cpus
+    if platform.os == "linux":
+        return system == ("musl" if platform.libc == "musl" else "linux") and platform.arch == cpu.name
+    return platform.os == system and cpu.name in platform.cpus
 
 
 def explain_mismatch(name: WheelName, runtime: Runtime) -> str:

@@ -25,7 +25,7 @@ def make_rewrapper(runtime: Runtime, rootfs: Rootfs) -> Callable[[Mapping[str, b
 
     Raises Unsupported for a root without glibc, and where the shim can't be built.
     """
-    assert runtime.system != "linux"
+    assert runtime.system == "windows" or runtime.system == "macos"
     cpu = runtime.cpu.name
     try:
         shim = build_shim(runtime.system, cpu)

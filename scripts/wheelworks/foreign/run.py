@@ -65,6 +65,7 @@ class Request:
             with_dependencies=self.tests in ("package", "tornado"),
             tests_folder=self.tests_folder if self.tests == "package" else None,
             rewrapper=make_rewrapper(self.runtime, rootfs) if self.runtime.is_rewrapped else None,
+            musl=self.runtime.system == "musl",
             others=others,
         )
         done = "unpacked and rewrapped" if self.runtime.is_rewrapped else "unpacked"
@@ -96,14 +97,16 @@ class Run:
         suite = self.run_tests(site)
         if suites.list_missing_modules(suite) and (complete := self.add_dependencies()):
             site, suite = complete, self.run_tests(complete)
-        return apply_limits(judge_results(verdict, suite, site), site, suite.results.modules)
+        # glibc in place of musl is a limit of a module that can't be loaded, too.
+        loaded = {*suite.results.modules, *(site.modules if self.request.runtime.system == "musl" else ())}
+        return apply_limits(judge_results(verdict, suite, site), site, loaded)
 
     def run_tests(self, site: SitePackages) -> suites.SuiteResults:
         """Run the tests of this suite, of this repository, or of Tornado."""
         tests, runtime = self.request.tests, self.request.runtime
         runner = suites.Runner(self.make_prepare(site), process.count_cores(), self.limit, self.request.update)
         if tests == "smoke":
-            return suites.run_smoke_suite(runner, site.libraries, runtime.system)
+            return suites.run_smoke_suite(runner, site.libraries, runtime.os)
         compile_folder(runtime.python, site.folder, "/site")
         if tests == "package":
             return suites.run_package_suite(runner, f"/site/{site.tests}")

@@ -22,6 +22,8 @@ from wheelworks.core.archive import Limits
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cached_folder, remove_tree
 from wheelworks.core.wheel import Wheel, check_record, open_wheel
+from wheelworks.foreign.musl import find_limits as find_musl_limits
+from wheelworks.foreign.musl import relink_files
 from wheelworks.foreign.rewrap.bundle import (
     ENTRY_POINTS,
     Bundle,
@@ -76,11 +78,12 @@ def create_site_packages(
     tests_folder: Path | None = None,
     rewrapper: Rewrapper | None = None,
     others: Sequence[Wheel] = (),
+    musl: bool = False,
 ) -> SitePackages:
     """Fill ``folder``. The wheel's files replace those of a test dependency of the same name.
 
     ``rewrapper`` turns the binaries of a wheel of Windows or macOS into ones of Linux, together with those of the
-    wheels ``others``, on which it depends.
+    wheels ``others``, on which it depends. The wheel's binaries are ``musl``'s, and glibc's CPython loads them.
     Raises WheelworksError for a damaged wheel, one without a binary, and a missing ``tests_folder``.
     """
     project = canonicalize_name(wheel.name.distribution)
@@ -89,14 +92,15 @@ def create_site_packages(
         same = {project, *(path.name for path in source.glob(f"{project}-*.dist-info"))}
         shutil.copytree(source, folder, ignore=lambda parent, _: same if parent == str(source) else set())
     folder.mkdir(exist_ok=True)
-    own = list_files(wheel)
+    own = relink_files(list_files(wheel)) if musl else list_files(wheel)
     files = {path: data for other in others for path, data in list_files(other).items()} | own
     site = _write_rewrapped(files, own, folder, rewrapper) if rewrapper else _write_linux(files, own, folder)
     if not site.modules and not site.libraries:
         raise NoBinary(f"{wheel.path.name}: it has no extension module or library: there is no machine code to run")
     shutil.copytree(WORKERS, folder / WORKERS_PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     tests = _copy_tests(tests_folder, folder) if tests_folder else ""
-    return replace(site, package=project.replace("-", "_"), tests=tests)
+    limits = find_musl_limits(own) if musl else site.limits
+    return replace(site, package=project.replace("-", "_"), tests=tests, limits=limits)
 
 
 def _write_linux(files: Mapping[str, bytes], own: Mapping[str, bytes], folder: Path) -> SitePackages:

@@ -20,7 +20,9 @@ EMULATED, QEMU, NATIVE, CI = "emulated CPU", "CPython under qemu", "CPython on t
 REWRAPPED = "a real CPython, rewrapped"
 HERE, IN_CI = " here, with Tornado", " in CI, with Tornado"  # parts of the description of a native run
 # The descriptions of all runs on this machine's own CPU: by its Pythons, and by one in a root without an emulator.
-_ON_THIS_CPU = re.compile(r"CPython \S+ (?:here\b|of this machine\b|for \w+, in private namespaces)")
+_ON_THIS_CPU = re.compile(
+    r"CPython \S+ (?:here\b|of this machine\b|for \w+(?:, code of musl Linux with glibc)?, in private namespaces)"
+)
 MAX_WHEELS, MAX_ITEMS = 2000, 300
 MAX_NAME = 255  # the limit of file systems; a longer name could have any number of combined tags
 _SYSTEMS = {"windows": "Windows", "macos": "macOS", "linux": "Linux"}

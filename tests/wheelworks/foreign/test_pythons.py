@@ -57,7 +57,8 @@ def test_a_root_without_the_version_is_described(root: Path) -> None:
         ("cp312-cp312-manylinux_2_17_aarch64", []),
         ("cp310-cp310-manylinux_2_17_aarch64", []),
         ("cp313-cp313t-manylinux_2_17_aarch64", []),
-        ("cp313-cp313-musllinux_1_2_aarch64", []),
+        ("cp313-cp313-musllinux_1_2_aarch64", ["3.13"]),
+        ("cp312-cp312-musllinux_1_2_aarch64", []),
         ("cp311-cp311-manylinux_2_31_riscv64", []),
     ],
 )
@@ -166,7 +167,8 @@ def test_mismatch(tag: str, python: str, why: str) -> None:
         ("cp313-cp313-linux_aarch64", ("3.11",), "it is for cp313-cp313, not for CPython 3.11"),
         ("cp312-cp312-linux_aarch64", ("3.12",), "Debian has no CPython 3.12 for arm64"),
         ("cp313-cp313-win_amd64", (), "Windows x86-64 and x86 have the emulated CPU alone (--how emulated)"),
-        ("cp313-cp313-musllinux_1_2_aarch64", (), "no CPython that runs here loads wheels for musllinux_1_2_aarch64"),
+        ("cp312-cp312-musllinux_1_2_aarch64", (), "Debian has no CPython 3.12 for arm64"),
+        ("cp313-cp313-android_24_arm64_v8a", (), "no CPython that runs here loads wheels for android_24_arm64_v8a"),
     ],
 )
 def test_why_no_cpython_runs_a_wheel(tags: str, asked: tuple[str, ...], why: str) -> None:
