@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from importlib import import_module
 from typing import Literal
 
 SWITCH = "TORNADO_SPEEDUPS_EXTENSION"
+
+# pip prefers a wheel with C to one without. It would reuse an old one from its cache.
+REINSTALL = "python -m pip install --no-cache-dir --force-reinstall --no-deps tornado-speedups"
 
 
 def _report_missing_c(error: ImportError) -> None:
@@ -18,7 +22,7 @@ def _report_missing_c(error: ImportError) -> None:
     if os.environ.get(SWITCH) == "1":
         raise ImportError(
             f"{SWITCH}=1 asks for the C extension of tornado_speedups, which cannot be imported: {error}. "
-            "Install a wheel of tornado-speedups that has it for this Python and platform, "
+            f"Install a wheel of tornado-speedups that has it for this Python and platform ({REINSTALL}), "
             f"or unset {SWITCH} to use the Python implementation."
         ) from error
     if not isinstance(error, ModuleNotFoundError):
@@ -30,23 +34,47 @@ def _report_missing_c(error: ImportError) -> None:
         )
 
 
-def _choose_implementation() -> Literal["c", "python"]:
+def _explain(error: ImportError) -> str:
+    """Return why there is no C, as a clause that begins with "not compiled" where that is so."""
+    if not isinstance(error, ModuleNotFoundError):
+        return f"the C extension cannot be imported: {error}"
+    names = [name for name in os.listdir(os.path.dirname(__file__)) if name.startswith("_speedups.")]
+    others = sorted(name for name in names if name.endswith((".so", ".pyd")))
+    if others:
+        return f"not compiled for this Python, but for another: {', '.join(others)}"
+    return "not compiled: the package was installed without its C extension"
+
+
+def _choose_implementation() -> tuple[Literal["c", "python"], str]:
+    """Return the implementation, and why it is Python; "" for C."""
     switch = os.environ.get(SWITCH, "")
     if switch not in ("", "0", "1"):
         raise ValueError(f"{SWITCH} must be 1 (C), 0 (Python) or unset (C where there is one), not {switch!r}")
     if switch == "0":
-        return "python"
+        return "python", f"{SWITCH}=0 selects Python"
     try:
         module = import_module("tornado_speedups._speedups")
         if module.__file__ is None:  # the folder with its sources
             raise ModuleNotFoundError("it hasn't been compiled")
     except ImportError as error:
         _report_missing_c(error)
-        return "python"
-    return "c"
+        return "python", _explain(error)
+    return "c", ""
 
 
-implementation = _choose_implementation()
+def _is_command() -> bool:
+    """Return whether this import is the beginning of ``python -m tornado_speedups``."""
+    # The interpreter sets argv[0] to "-m" until it has found the module to run.
+    return sys.argv[:1] == ["-m"] and any(word in ("tornado_speedups", "-mtornado_speedups") for word in sys.orig_argv)
+
+
+try:
+    implementation, why_python = _choose_implementation()
+except (ImportError, ValueError) as fault:
+    if not _is_command():
+        raise
+    sys.stderr.write(f"error: {fault}\n")
+    sys.exit(2)
 
 if implementation == "c":
     from tornado_speedups._speedups import *  # noqa: F403

@@ -127,9 +127,10 @@ def uninstall() -> None:
 
 
 def status() -> dict[str, str]:
-    """Return for each hook "installed", "not installed", or why it was left to Tornado."""
+    """Return for each hook "installed", "not installed", or why it was left to Tornado; and why it is Python."""
+    note = f"; in Python: {_implementation.why_python}" if _implementation.why_python else ""
     with _lock:
-        return {name: _installed[name][1] if name in _installed else "not installed" for name in _SUBJECTS}
+        return {name: _installed[name][1] + note if name in _installed else "not installed" for name in _SUBJECTS}
 
 
 def _install_hook(name: str, code: TornadoCode) -> tuple[list[Patch], str]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import tornado
 
 import tornado_speedups
-from tornado_speedups import _python
-from tornado_speedups.__main__ import _HEAD_FUNCTIONS, find_differences, main
+from tornado_speedups import _implementation, _python
+from tornado_speedups.__main__ import main
 
+PACKAGE = Path(tornado_speedups.__file__).parent
 RUN = "import runpy, sys; sys.argv[1:] = []; runpy.run_module('tornado_speedups', run_name='__main__')"
 
 
@@ -29,69 +34,95 @@ def test_all_is_well() -> None:
     finished = run()
     lines = finished.stdout.splitlines()
     assert lines[0].startswith("tornado-speedups ") and lines[0].endswith(", implementation: c")
+    assert lines[1].startswith(f"Tornado {tornado.version}, ")
     hooks = ("masking", "websocket", "headers", "http")
-    assert lines[1:] == [*(f"{name}: installed" for name in hooks), "self-test: passed"]
+    assert lines[2:] == [*(f"{name}: installed" for name in hooks), "self-test: passed"]
     assert (finished.stderr, finished.returncode) == ("", 0)
 
 
 def test_python_in_place_of_c() -> None:
     pytest.importorskip("tornado.speedups")
     finished = run(TORNADO_SPEEDUPS_EXTENSION="0")
-    assert "implementation: python" in finished.stdout and "self-test: passed" in finished.stdout
-    assert f"masking: left to Tornado {tornado.version}, whose C is faster" in finished.stdout
-    assert finished.returncode == 1
+    assert "implementation: python (TORNADO_SPEEDUPS_EXTENSION=0 selects Python)\n" in finished.stdout
+    assert f"masking: left to Tornado {tornado.version}, whose C is faster\n" in finished.stdout
+    assert finished.stdout.endswith("self-test: passed\n")
+    assert (finished.stderr, finished.returncode) == ("", 0)
 
 
 def test_an_unknown_tornado() -> None:
     finished = run("import tornado; tornado.version_info = (7, 0, 0, 0); tornado.version = '7.0'")
     assert "websocket: left to Tornado 7.0, a version it doesn't know" in finished.stdout
-    assert (finished.stderr, finished.returncode) == ("", 1)
+    assert (finished.stderr, finished.returncode) == ("", 0)
 
 
 def test_no_tornado() -> None:
     finished = run("import sys; sys.modules['tornado'] = None")
-    assert finished.stdout.startswith("tornado_speedups needs Tornado, which cannot be imported: ")
-    assert (finished.stderr, finished.returncode) == ("", 1)
+    assert finished.stderr.startswith("error: tornado_speedups needs Tornado, which cannot be imported: ")
+    assert (finished.stdout, finished.returncode) == ("", 2)
 
 
-PROGRAM = """\
-import sys, tornado_speedups, beside
-print(__name__, sys.argv[1:], sorted(tornado_speedups.status().items()), beside.HERE)
-sys.exit(3)
-"""
+def test_it_says_why_it_is_python_and_how_to_get_c(tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("_speedups.*[!i]", "__pycache__"))
+    finished = run(PYTHONPATH=str(tmp_path), TORNADO_SPEEDUPS_EXTENSION="")
+    why = "not compiled: the package was installed without its C extension"
+    assert f"implementation: python ({why})\n" in finished.stdout
+    assert (
+        "to get C: python -m pip install --no-cache-dir --force-reinstall --no-deps tornado-speedups" in finished.stdout
+    )
+    assert "install a C compiler and Python's headers" in finished.stdout
+    assert (finished.stderr, finished.returncode) == ("", 0)
 
 
-@pytest.mark.parametrize("words", [["program.py"], ["-m", "program"]])
-@pytest.mark.usefixtures("c_extension")
-def test_a_program_is_run_with_the_speedups(words: list[str], tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM)
-    (tmp_path / "beside.py").write_text("HERE = 'here'")
-    command = [sys.executable, "-m", "tornado_speedups", *words, "--port", "8888"]
-    finished = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
-    hooks = sorted((name, "installed") for name in tornado_speedups.status())
-    assert finished.stdout == f"__main__ ['--port', '8888'] {hooks} here\n"
-    assert (finished.stderr, finished.returncode) == ("", 3)
+@pytest.fixture
+def stock_tornado() -> Iterator[None]:
+    yield
+    tornado_speedups.uninstall()
 
 
-def test_a_program_elsewhere_finds_what_is_beside_it(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "program.py").write_text("import beside; print(beside.HERE)")
-    (folder / "beside.py").write_text("HERE = 'here'")
-    command = [sys.executable, "-m", "tornado_speedups", "folder/program.py"]
-    finished = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
-    assert finished.stdout == "here\n"
+@pytest.mark.usefixtures("stock_tornado")
+def test_a_wrong_function_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_implementation, "websocket_mask", lambda mask, data: data)
+    assert main([]) == 1
 
 
-@pytest.mark.parametrize(("words", "status"), [(["--help"], 0), (["-m"], 2), (["--port"], 2)])
-def test_usage(words: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words) == status
+@pytest.mark.parametrize("value", ["yes", "1"])
+def test_a_wrong_variable_needs_no_traceback(value: str, tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("_speedups.*[!i]", "__pycache__"))
+    command = [sys.executable, "-m", "tornado_speedups"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "TORNADO_SPEEDUPS_EXTENSION": value}
+    finished = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert (finished.returncode, finished.stdout, finished.stderr.count("\n")) == (2, "", 1)
+    assert finished.stderr.startswith("error: TORNADO_SPEEDUPS_EXTENSION")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize(("where", "status", "said"), [("| true", 0, ""), ("> /dev/full", 2, "error: can't")])
+def test_a_closed_pipe_needs_no_traceback(where: str, status: int, said: str) -> None:
+    if "full" in where and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    command = ["bash", "-o", "pipefail", "-c", f"{shlex.quote(sys.executable)} -m tornado_speedups {where}"]
+    finished = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (finished.returncode, finished.stderr[:12]) == (status, said)
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
     captured = capsys.readouterr()
-    assert "usage: python -m tornado_speedups" in (captured.err if status else captured.out)
+    assert captured.out.startswith("usage: python -m tornado_speedups") and "examples:" in captured.out
+    assert max(map(len, captured.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("words", "said"), [(["-m"], "-m needs a module"), (["--port"], "there is no option --port")])
+def test_wrong_use(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"error: {said}\nhint: python -m tornado_speedups --help\n"
 
 
 NAMES = [
-    *_HEAD_FUNCTIONS,
+    "parse_head",
+    "parse_headers",
+    "parse_start_line",
+    "serialize_head",
     "build_frame",
     "build_frame_into",
     "parse_frames",
@@ -100,12 +131,17 @@ NAMES = [
 ]
 
 
-def test_the_self_test_passes(native: Any) -> None:
-    assert find_differences(native) == []
+@pytest.fixture
+def check() -> ModuleType:
+    return import_module("tornado_speedups.commands.check")
+
+
+def test_the_self_test_passes(native: Any, check: Any) -> None:
+    assert check.find_differences(native) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_self_test_notices_a_wrong_function(name: str) -> None:
+def test_the_self_test_notices_a_wrong_function(name: str, check: Any) -> None:
     functions: Any = SimpleNamespace(**{each: getattr(_python, each) for each in NAMES})
     setattr(functions, name, lambda *arguments: None)
-    assert find_differences(functions) == [name]
+    assert check.find_differences(functions) == [name]

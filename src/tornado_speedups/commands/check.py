@@ -1,0 +1,81 @@
+"""Show what install() does to the installed Tornado, and test the functions."""
+
+from __future__ import annotations
+
+import platform
+import random
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+
+from tornado_speedups import _implementation, _python, install, status
+
+HOW_TO_GET_C = f"""\
+to get C: {_implementation.REINSTALL}
+  If the index has no wheel with C for this platform, install a C compiler and Python's headers, and add
+  --no-binary tornado-speedups."""
+_HEAD_FUNCTIONS = ("parse_headers", "parse_head", "parse_start_line", "serialize_head")
+_PAIRS = [(size, end) for size in range(100) for end in ("", "\r", "\x7f", "\xe9")]
+
+
+def check() -> tuple[list[str], int]:
+    """Install the speedups and test them. Return what to print, and the exit status: 1 if a function is wrong.
+
+    Raises ImportError if Tornado is missing.
+    """
+    warnings.simplefilter("ignore", RuntimeWarning)  # status() says the same
+    install()
+    import tornado
+
+    why = f" ({_implementation.why_python})" if _implementation.why_python else ""
+    lines = [
+        f"tornado-speedups {_find_version()}, implementation: {_implementation.implementation}{why}",
+        f"Tornado {tornado.version}, {platform.python_implementation()} {platform.python_version()}",
+        # The first line says the rest.
+        *(f"{name}: {text.partition('; in Python')[0]}" for name, text in status().items()),
+    ]
+    wrong = find_differences(_implementation)
+    lines.append(f"self-test: {'failed: ' + ', '.join(wrong) if wrong else 'passed'}")
+    if "compiled" in _implementation.why_python:
+        lines.append(HOW_TO_GET_C)
+    return lines, 1 if wrong else 0
+
+
+def _find_version() -> str:
+    try:
+        return version("tornado-speedups")
+    except PackageNotFoundError:  # a folder that was copied
+        return "of an unknown version"
+
+
+def find_differences(functions: ModuleType) -> list[str]:
+    """Return the names of the functions that don't do what Python's do, for payloads and heads of many sizes."""
+    generator = random.Random(1)
+    wrong = {name for name in _HEAD_FUNCTIONS if _results(functions, name) != _results(_python, name)}
+    for size in [*range(200), 4096, 65535, 65536, 1 << 20]:
+        mask, data = generator.randbytes(4), generator.randbytes(size)
+        masked, buffer = _python.websocket_mask(mask, data), bytearray(data)
+        functions.websocket_mask_inplace(mask, buffer)
+        frame = _python.build_frame(0x82, data, mask)
+        place = bytearray(len(frame))
+        agreed = {
+            "websocket_mask": functions.websocket_mask(mask, data) == masked,
+            "websocket_mask_inplace": buffer == masked,
+            "build_frame": functions.build_frame(0x82, data, mask) == frame,
+            "build_frame_into": functions.build_frame_into(0x82, data, mask, place) == len(frame) and place == frame,
+            "parse_frames": functions.parse_frames(frame, 0, 2) == ([(0x82, data)], len(frame), 2),
+        }
+        wrong.update(name for name, equal in agreed.items() if not equal)
+    return sorted(wrong)
+
+
+def _results(functions: ModuleType, name: str) -> list[object]:
+    """Return what a function of HTTP heads returns for heads that are plain, and for some that aren't."""
+    function = getattr(functions, name)
+    if name == "serialize_head":
+        heads = [{"Name": ["x" * size], "Other": ["a", end]} for size, end in _PAIRS]
+        return [function("HTTP/1.1 200 OK", head, b"body") for head in heads]
+    if name == "parse_start_line":
+        return [function(f"GET /{'x' * size} HTTP/1.1{end}") for size, end in _PAIRS]
+    first = "" if name == "parse_headers" else "GET / HTTP/1.1"
+    return [function(f"{first}\r\nname-{'x' * size}: {size * 'y'}\tz{end}\r\n") for size, end in _PAIRS]
