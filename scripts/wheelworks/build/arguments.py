@@ -55,6 +55,7 @@ class DriverSettings:
     to. The file ``libc_marker`` exists if this target's libc has been linked before. ``forwarders`` is a folder of
     headers for names in Windows' case, or "". ``ms_extensions`` says that the source is in Microsoft's C. ``prefixes``,
     ``prefix_include`` and ``prefix_libraries`` are the folders of libraries that the user brings for the target.
+    ``objects`` is the folder of `object_cache`, or "" to compile everything, ``compiler_version`` that of zig.
     """
 
     target: str
@@ -75,6 +76,8 @@ class DriverSettings:
     prefixes: Sequence[str] = ()
     prefix_include: Sequence[str] = ()
     prefix_libraries: Sequence[str] = ()
+    objects: str = ""
+    compiler_version: str = ""
 
     def write(self, path: Path) -> None:
         """Write the settings for the driver to read."""

@@ -18,11 +18,13 @@ from wheelworks.build.backend import (
     select_requirements,
 )
 from wheelworks.build.headers import Headers, adapt_headers, find_headers
+from wheelworks.build.object_cache import remove_old_objects
 from wheelworks.build.sdist import write_sdist
 from wheelworks.build.source import SourceTree
 from wheelworks.core import cibuildwheel, interpreters, manifest, source_tree
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.targets import Abi, get_build_abi
+from wheelworks.core.zig import find_object_cache
 
 Update = Callable[[str], None]
 
@@ -134,6 +136,8 @@ def prepare_context(
     Raises WheelworksError if ``path`` is no project, or if something is missing.
     """
     kind, variables = source_tree.check_source(path), variables or {}
+    if objects := find_object_cache():
+        remove_old_objects(objects)
     interpreter = interpreters.find_build_python(chosen=python)
     if kind == "directory":
         source.check_build_system(path.resolve())

@@ -23,7 +23,7 @@ from wheelworks.build.plan import MACOS_MINIMUM, WheelSettings
 from wheelworks.build.prefixes import Prefix, list_include, list_libraries, make_variables
 from wheelworks.build.windows_names import WindowsSources, read_sources, write_forwarding_headers
 from wheelworks.core.targets import Abi, Target
-from wheelworks.core.zig import find_zig, find_zig_cache
+from wheelworks.core.zig import find_object_cache, find_zig, find_zig_cache, read_zig_version
 
 SYSCONFIGDATA_MODULE = "_sysconfigdata_wheelworks"
 
@@ -299,4 +299,6 @@ def _driver_settings(context: BuildContext, target: Target, abi: Abi, prefixes: 
         prefixes=brought,
         prefix_include=list_include(prefixes),
         prefix_libraries=list_libraries(prefixes),
+        objects=str(find_object_cache() or ""),
+        compiler_version=read_zig_version(),
     )

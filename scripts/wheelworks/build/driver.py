@@ -14,15 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from wheelworks.build import command_lines, cpu_requests, leniency, msvc
+from wheelworks.build import command_lines, cpu_requests, leniency, msvc, object_cache
 from wheelworks.build.arguments import SOURCE_SUFFIXES, DriverSettings, Invocation, iter_arguments, parse_arguments
+from wheelworks.build.object_cache import Ended
 from wheelworks.build.objects import Symbols, find_dllmain, read_symbols
 from wheelworks.core.errors import WheelworksError
 
@@ -71,7 +72,12 @@ def _compile(parsed: Invocation, settings: DriverSettings, language: str) -> int
     file = " ".join(parsed.sources) or parsed.output
     parsed, translated = _translate_requests(parsed, settings)
     command = command_lines.compile_command(parsed, settings, language)
-    return _run(command, settings, "compile", file, parsed.dropped, translated=translated)
+
+    def compile_once(_: list[str]) -> Ended:
+        preprocess = command_lines.compile_command(object_cache.make_preprocessing(parsed), settings, language)
+        return object_cache.compile_once(command, preprocess, parsed, settings, _execute)
+
+    return _run(command, settings, "compile", file, parsed.dropped, compile_once, translated=translated)
 
 
 def _translate_requests(parsed: Invocation, settings: DriverSettings) -> tuple[Invocation, list[str]]:
@@ -243,18 +249,29 @@ def is_probe(step: str, file: str, settings: DriverSettings) -> bool:
     return step == "program" or of_a_test or (bool(folder) and os.path.realpath(folder).startswith(temporary))
 
 
+def _execute(command: list[str]) -> Ended:
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    return ended.returncode, ended.stderr
+
+
 def _run(
-    command: list[str], settings: DriverSettings, step: str, file: str, dropped: Sequence[str], **more: object
+    command: list[str],
+    settings: DriverSettings,
+    step: str,
+    file: str,
+    dropped: Sequence[str],
+    execute: Callable[[list[str]], Ended] = _execute,
+    **more: object,
 ) -> int:
     more["probe"] = is_probe(step, file, settings)
     _log(settings, step=step, file=file, command=shlex.join(command), dropped=list(dropped), **more)
     start = time.time()
-    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    status, errors = execute(command)
     span = (start, time.time())
-    wrong = leniency.find_wrong_call(ended.stderr)
-    status = ended.returncode or int(bool(wrong))
-    sys.stderr.write(ended.stderr + wrong)
-    _log(settings, step=step, file=file, span=span, exit=status, error=wrong + ended.stderr[-20_000:], **more)
+    wrong = leniency.find_wrong_call(errors)
+    status = status or int(bool(wrong))
+    sys.stderr.write(errors + wrong)
+    _log(settings, step=step, file=file, span=span, exit=status, error=wrong + errors[-20_000:], **more)
     return status
 
 

@@ -8,7 +8,10 @@ import os
 from pathlib import Path
 
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.files import get_cache_folder
+from wheelworks.core.files import create_cache_folder, get_cache_folder
+
+# Set to any text, it has every source compiled again: a rebuild with objects of an earlier build would prove nothing.
+FRESH_VARIABLE = "WHEELWORKS_FRESH_OBJECTS"
 
 
 def find_zig() -> str:
@@ -27,3 +30,12 @@ def read_zig_version() -> str:
 def find_zig_cache() -> Path:
     """Return the folder in which the compiler keeps what it made, such as each system's libc."""
     return get_cache_folder() / f"zig-{read_zig_version()}"
+
+
+def find_object_cache() -> Path | None:
+    """Return the folder with the objects of earlier compilations; None where every source is to be compiled again."""
+    if os.environ.get(FRESH_VARIABLE):
+        return None
+    folder = get_cache_folder() / "objects"
+    create_cache_folder(folder)
+    return folder

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from wheelworks.core import process
 from wheelworks.core.files import get_cache_folder
+from wheelworks.core.zig import FRESH_VARIABLE
 
 SUITE = Path(__file__).parents[2]
 
@@ -58,7 +59,8 @@ def create_environment(work: Path, source: Path, passed_env: Sequence[str] = ())
     folder.mkdir(parents=True)
     temporary.mkdir()
     own = {name: str(temporary) for name in ("TMPDIR", "TEMP", "TMP")}
-    env = {"PYTHONHASHSEED": "0", **os.environ, **own, "WHEELWORKS_CACHE": str(get_cache_folder())}
+    own |= {"WHEELWORKS_CACHE": str(get_cache_folder()), FRESH_VARIABLE: "1"}
+    env = {"PYTHONHASHSEED": "0", **os.environ, **own}
     return RebuildEnvironment(work, folder, source, env, passed_env=tuple(passed_env))
 
 
