@@ -121,6 +121,16 @@ def join_halves(found: Iterable[Finding], machines: Mapping[str, Collection[str]
         yield replace(one, evidence=f"{', '.join(sorted(halves))}: {one.evidence}") if is_part else one
 
 
+def join_members(found: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the findings in their order, those that say the same of several members as one: they have one cause."""
+    members: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in found:
+        members[one.code, one.evidence].append(one.member)
+    for (code, evidence), (first, *others) in members.items():
+        also = f"; also in {abbreviate(others)}" if others else ""
+        yield Finding(code, f"{evidence}{also}", first)
+
+
 def abbreviate(names: Iterable[str]) -> str:
     """Return the first few names in alphabetical order, and the number of further ones."""
     found = sorted(set(names))

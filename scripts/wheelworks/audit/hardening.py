@@ -189,7 +189,7 @@ def check_macos_version(native: NativeFile) -> Iterator[Finding]:
         promised = max(promised, (11, 0))
     major, _, minor = native.facts.minimum.partition(".")
     if (int(major), int(minor or 0)) > promised:
-        yield native.finding("W113", f"needs macOS {native.facts.minimum}, the tag is {native.platforms[0].tag}")
+        yield native.finding("W113", f"built for macOS {native.facts.minimum}, the tag is {native.platforms[0].tag}")
 
 
 class SignatureMagic(IntEnum):

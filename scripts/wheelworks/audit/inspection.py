@@ -35,7 +35,7 @@ from wheelworks.audit import (
     upload,
     wheel,
 )
-from wheelworks.audit.findings import FileAudit, Finding, join_halves, sanitize
+from wheelworks.audit.findings import FileAudit, Finding, join_halves, join_members, sanitize
 from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, MemberContent, NativeFile, Policy
 from wheelworks.core import binary, process
 from wheelworks.core.archive import DAMAGE
@@ -92,7 +92,8 @@ def inspect_wheel(path: Path, policy: Policy = DEFAULT_POLICY) -> FileAudit:
     except WheelworksError as error:
         found.append(Finding("W003", sanitize(error.message)))
     machines = _list_machines(audited) if audited else {}
-    findings = tuple(replace(one, wheel=path.name) for one in join_halves(found, machines))
+    joined = join_members(join_halves(found, machines))
+    findings = tuple(replace(one, wheel=path.name) for one in joined)
     if audited is None:
         return FileAudit(path.name, findings, groups=("archive",))
     groups = ("archive", "extension", *(("code", "hardening", "determinism") if audited.natives else ()))

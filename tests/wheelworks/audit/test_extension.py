@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from wheelworks.audit import wheel as wheel_module
 from wheelworks.audit.extension import check_init_function
-from wheelworks.audit.findings import Finding, join_halves
+from wheelworks.audit.findings import Finding, join_halves, join_members
 from wheelworks.audit.linkage import Linkage
 from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, list_entries, read_members
 from wheelworks.core.wheel import parse_wheel_name
@@ -80,11 +80,19 @@ def test_a_library_needs_no_such_function() -> None:
 
 
 def test_what_both_halves_have_is_one_finding() -> None:
-    old = [Finding("W113", f"{machine}: needs macOS 12.0", "a.so") for machine in ("x86_64", "aarch64")]
+    old = [Finding("W113", f"{machine}: built for macOS 12.0", "a.so") for machine in ("x86_64", "aarch64")]
     other = Finding("W308", "x86_64: /opt/lib", "a.so")
     plain = Finding("W014", "x86_64: y", "b.so")
     machines = {"a.so": {"x86_64", "aarch64"}, "c.so": {"x86_64"}}
     assert list(join_halves([*old, other, plain, plain], machines)) == [
-        Finding("W113", "needs macOS 12.0", "a.so"), other, plain,
+        Finding("W113", "built for macOS 12.0", "a.so"), other, plain,
     ]  # fmt: skip
     assert list(join_halves([Finding("W106", "x86_64: x", "c.so")], machines)) == [Finding("W106", "x", "c.so")]
+
+
+def test_what_several_members_have_is_one_finding() -> None:
+    found = [Finding("W308", "/opt/lib", f"{letter}.so") for letter in "abc"]
+    other = Finding("W308", "/usr/local/lib", "a.so")
+    assert list(join_members([found[0], other, *found[1:]])) == [
+        Finding("W308", "/opt/lib; also in b.so, c.so", "a.so"), other,
+    ]  # fmt: skip
