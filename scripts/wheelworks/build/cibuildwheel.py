@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from wheelworks.build.wheel import describe_wheel
 from wheelworks.core import manifest, process, tags
-from wheelworks.core.cibuildwheel import format_identifier, platform_suffix
+from wheelworks.core.cibuildwheel import format_identifier, name_arch
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
 from wheelworks.core.manifest import WheelRecord
@@ -23,8 +23,6 @@ from wheelworks.core.wheel import parse_wheel_name
 PREFIX = "CIBW_"
 ENGINE_VARIABLE = "CIBW_CONTAINER_ENGINE"
 
-# cibuildwheel's names of architectures that differ from the end of the identifier.
-_ARCHITECTURES = {"win32": "x86", "win_amd64": "AMD64", "win_arm64": "ARM64"}
 # Commands that ask the engine itself; `--version` would only ask its client.
 _ENGINE_COMMANDS = {"docker": ("docker", "version"), "podman": ("podman", "info")}
 _CROSS_HINT = "the builder `cross` (the default) needs no containers"
@@ -77,12 +75,6 @@ def host_system(system: str = sys.platform) -> str:
 def map_identifiers(targets: Iterable[Target], abis: Sequence[Abi]) -> dict[str, tuple[Target, Abi]]:
     """Return every wheel of targets and ABIs, by its identifier."""
     return {format_identifier(target, abi): (target, abi) for target in targets for abi in abis}
-
-
-def archs_name(target: Target) -> str:
-    """Return the name of a target's CPU for cibuildwheel's ``--archs``."""
-    name = platform_suffix(target)
-    return _ARCHITECTURES.get(name) or name.partition("_")[2]
 
 
 def find_engine(env: Mapping[str, str]) -> str:
@@ -155,7 +147,7 @@ def make_variables(
     env = {name: value for name, value in outer.items() if name != "PYTHONPATH"}
     if narrowed:
         env[f"{PREFIX}BUILD"] = " ".join(map_identifiers(targets, abis))
-        env[f"{PREFIX}ARCHS"] = " ".join(dict.fromkeys(map(archs_name, targets)))
+        env[f"{PREFIX}ARCHS"] = " ".join(dict.fromkeys(map(name_arch, targets)))
     return env
 
 

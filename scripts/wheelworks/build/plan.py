@@ -6,6 +6,7 @@ options that run commands on the building machine would build for that machine.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ from wheelworks.core.wheel import parse_wheel_name
 
 # Options that other tools carry out, on the machine and in the environment of cibuildwheel.
 _COMMANDS = ("before-all", "before-build", "xbuild-tools", "xbuild-files")
+_OF_OTHER_TOOLS = ("repair-wheel-command", "build-frontend", "audit-command", "dependency-versions", "environment-pass")
+# Versions of cibuildwheel's own tools, which aren't used here. A file of constraints is for the build, too.
+_TOOL_VERSIONS = re.compile(r"pinned|latest")
 # These copy the libraries that a wheel is linked with into it. Ours are linked with none.
 _REPAIR = re.compile(r"(python -m )?(auditwheel|delocate-wheel|delocate|delvewheel)(\.exe)?(\s+[^;&|`$<>]*)?")
 # In an isolated build (PEP 517), packages that are installed outside of it have no effect.
@@ -121,8 +125,8 @@ class Wish:
 def plan_tasks(tree: Path, wish: Wish) -> list[BuildTask]:
     """Return the builds of a project that a user asks for, ABI by ABI.
 
-    ABIs that the user names replace ``build``; with named targets they replace ``skip`` as well. Raises WheelworksError
-    for settings that can't be carried out here, and if nothing is left to build.
+    Targets that the user names replace ``archs``, ABIs replace ``build``, and both together ``skip`` as well. Raises
+    WheelworksError for settings that can't be carried out here, and if nothing is left to build.
     """
     project = read_project(tree)
     if unknown := set(wish.without) - cibuildwheel.KNOWN:
@@ -138,7 +142,12 @@ def plan_tasks(tree: Path, wish: Wish) -> list[BuildTask]:
 
 
 def _is_wanted(target: Target, abi: Abi, project: Project, wish: Wish) -> bool:
-    return bool(wish.abis and wish.named) or project.has_wheel(target, abi, any_abi=bool(wish.abis))
+    return bool(wish.abis and wish.named) or _has_wheel(target, abi, project, wish)
+
+
+def _has_wheel(target: Target, abi: Abi, project: Project, wish: Wish) -> bool:
+    # ``cross-arm64`` has named the CPU, which a project may not publish wheels for yet.
+    return project.has_wheel(target, abi, any_abi=bool(wish.abis), any_arch=wish.named or wish.one_abi)
 
 
 def _plan_family(
@@ -147,7 +156,7 @@ def _plan_family(
     """Return a task for each group of a family's targets that have the same settings and prefixes."""
     groups: dict[tuple[WheelSettings, tuple[Prefix, ...]], list[Target]] = {}
     for target in family:
-        if target in wanted or project.has_wheel(target, abi, any_abi=bool(wish.abis)):
+        if target in wanted or _has_wheel(target, abi, project, wish):
             settings = read_wheel_settings(project, target, abi, wish.without)
             key = settings, wish.prefixes.get(target.id, ())
             groups.setdefault(key, []).append(_adapt_macos(tree, target, abi, settings, wish))
@@ -184,7 +193,7 @@ def read_wheel_settings(project: Project, target: Target, abi: Abi, without: Col
         return NO_SETTINGS
     options = project.settings.select(format_identifier(target, abi))
     options = Options(options.identifier, {name: text for name, text in options.texts.items() if name not in without})
-    for name in (*_COMMANDS, "repair-wheel-command", "build-frontend", *sorted(cibuildwheel.IMAGES)):
+    for name in (*_COMMANDS, *_OF_OTHER_TOOLS, *sorted(cibuildwheel.IMAGES)):
         if text := options.text(name).strip():
             _check_option(name, text, options.identifier)
     variables = options.assignments("environment")
@@ -203,6 +212,12 @@ def _check_option(name: str, text: str, identifier: str) -> None:
         raise _refuse(name, text, identifier, "no other program changes a finished wheel")
     if name == "build-frontend" and "args" in text:
         raise _refuse(name, text, identifier, "the frontend is always pypa/build, without arguments")
+    if name == "audit-command":
+        raise _refuse(name, text, identifier, "nox -s audit checks finished wheels")
+    if name == "dependency-versions" and not _TOOL_VERSIONS.fullmatch(text):
+        raise _refuse(name, text, identifier, "PIP_CONSTRAINT in `environment` names constraints of the build")
+    if name == "environment-pass" and (found := [word for word in text.split() if word in os.environ]):
+        raise _refuse(name, text, identifier, f"a build sees no variable of yours: --env {found[0]}=VALUE passes one")
     if name in cibuildwheel.IMAGES and not _STANDARD_IMAGE.fullmatch(text):
         raise _refuse(name, text, identifier, "no container image is used")
 

@@ -47,6 +47,12 @@ GROUPS = (
     *("pypy-eol", "pyodide-eol", "pyodide-prerelease"),
 )
 
+# Words of the option ``archs`` that name no CPU: the machines of a project's CI decide. Then the names of CPUs.
+_ANY_ARCHS = {"auto", "native", "all"}
+_ARCHS = {"x86_64", "i686", "aarch64", "ppc64le", "s390x", "armv7l", "riscv64", "loongarch64", "arm64", "universal2"}
+_WINDOWS_ARCHS = {"win_amd64": "AMD64", "win_arm64": "ARM64", "win32": "x86"}
+_ARCHS_OF_32_BITS = {"i686", "armv7l", "x86"}
+
 Rule = Literal["none", "append", "prepend"]
 
 
@@ -58,6 +64,12 @@ def platform_suffix(target: Target) -> str:
 def format_identifier(target: Target, abi: Abi) -> str:
     """Return cibuildwheel's identifier of a wheel, ``cp311-manylinux_x86_64``: of the oldest Python that it serves."""
     return f"cp{abi.nodot}-{platform_suffix(target)}"
+
+
+def name_arch(target: Target) -> str:
+    """Return the name of a target's CPU for the option ``archs``."""
+    name = platform_suffix(target)
+    return _WINDOWS_ARCHS.get(name) or name.partition("_")[2]
 
 
 def find_platform(identifier: str) -> str:
@@ -162,6 +174,23 @@ class Settings:
         """Return whether ``build`` and ``skip`` select an identifier."""
         build = _format("build", self.common.options.get("build", "")) or "*"
         return matches(build, identifier) and not self.is_skipped(identifier)
+
+    def has_arch(self, target: Target) -> bool:
+        """Return whether ``archs`` names a target's CPU, or leaves the CPUs to the machines that build.
+
+        A wheel for both CPUs of macOS (universal2) isn't built here, but one for each. Raises WheelworksError for an
+        unknown name.
+        """
+        platform, own = self.platforms[target.os].options, self.common.options
+        text = _format("archs", platform.get("archs", own.get("archs", "")))
+        names = set(text.replace(",", " ").split()) or _ANY_ARCHS
+        known = _ANY_ARCHS | _ARCHS | {"auto64", "auto32", *_WINDOWS_ARCHS.values()}
+        if unknown := names - known:
+            message = f"[tool.cibuildwheel] archs: {min(unknown)!r} is unknown"
+            raise WheelworksError(message, f"known: {', '.join(sorted(known))}")
+        arch = name_arch(target)
+        accepted = {*_ANY_ARCHS, arch, "auto32" if arch in _ARCHS_OF_32_BITS else "auto64"}
+        return not names.isdisjoint(accepted | ({"universal2"} if target.os == "macos" else set()))
 
     def is_skipped(self, identifier: str) -> bool:
         """Return whether ``skip`` names an identifier."""

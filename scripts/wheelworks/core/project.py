@@ -59,10 +59,15 @@ class Project:
             return False
         return not minors or abi.minor in minors
 
-    def has_wheel(self, target: Target, abi: Abi, *, any_abi: bool = False) -> bool:
-        """Return whether the project's settings select a wheel of a supported ABI; with ``any_abi``, don't skip it."""
+    def has_wheel(self, target: Target, abi: Abi, *, any_abi: bool = False, any_arch: bool = False) -> bool:
+        """Return whether the project's settings select a wheel of a supported ABI.
+
+        With ``any_abi`` it is enough that they don't skip it; with ``any_arch``, ``archs`` isn't asked.
+        """
         if self.stated or not self.settings:
             return True
+        if not any_arch and not self.settings.has_arch(target):
+            return False
         identifier = format_identifier(target, abi)
         return not self.settings.is_skipped(identifier) if any_abi else self.settings.is_selected(identifier)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from wheelworks.build import cibuildwheel
-from wheelworks.build.cibuildwheel import archs_name, explain_failure, host_system, map_identifiers
+from wheelworks.build.cibuildwheel import explain_failure, host_system, map_identifiers
 from wheelworks.core import targets
-from wheelworks.core.cibuildwheel import format_identifier
+from wheelworks.core.cibuildwheel import format_identifier, name_arch
 from wheelworks.core.errors import WheelworksError
 
 from tests.fixtures.commands import ROOT
@@ -84,8 +84,8 @@ def test_all_that_cibuildwheel_could_build_is_the_target_table(system: str) -> N
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_each_architecture_alone(system: str) -> None:
     rows = [target for target in targets.load_targets() if target.os == system]
-    for name in {archs_name(target) for target in rows}:
-        expected = map_identifiers((row for row in rows if archs_name(row) == name), RELEASE_ABIS)
+    for name in {name_arch(target) for target in rows}:
+        expected = map_identifiers((row for row in rows if name_arch(row) == name), RELEASE_ABIS)
         assert printed(system, "--archs", name) == set(expected), name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,40 @@ def test_the_user_may_replace_the_selection(text: str, abi: str, named: bool, ex
     else:
         with pytest.raises(WheelworksError, match="skips them"):
             plan.plan_tasks(tree, wish)
+
+
+@pytest.mark.parametrize(
+    ("archs", "built"),
+    [
+        ("", ["manylinux_2_17_x86_64", "manylinux_2_17_i686", "macosx_11_0_arm64", "win_arm64", "win32"]),
+        ("linux.archs = ['x86_64', 's390x']", ["manylinux_2_17_x86_64", "macosx_11_0_arm64", "win_arm64", "win32"]),
+        (
+            "macos.archs = 'universal2'\nwindows.archs = 'ARM64'\nlinux.archs = 'auto32'",
+            ["manylinux_2_17_i686", "macosx_11_0_arm64", "win_arm64"],
+        ),
+        ("archs = 'auto64'", ["manylinux_2_17_x86_64", "macosx_11_0_arm64", "win_arm64"]),
+        (
+            "archs = 'x86_64, x86'\nlinux.archs = ['auto', 'riscv64']",
+            ["manylinux_2_17_x86_64", "manylinux_2_17_i686", "win32"],
+        ),
+    ],
+)
+def test_archs_selects_cpus_unless_the_user_does(archs: str, built: list[str], tmp_path: Path) -> None:
+    names = ("manylinux_2_17_x86_64", "manylinux_2_17_i686", "macosx_11_0_arm64", "win_arm64", "win32")
+    tree, wish = (
+        write(tmp_path, f"[tool.cibuildwheel]\n{archs}\n"),
+        Wish([*map(find_target, names)], [find_abi("cp312")]),
+    )
+    found = {target.id for task in plan.plan_tasks(tree, wish) for target in task.targets}
+    assert found == set(built)
+    for other in (replace(wish, named=True), replace(wish, one_abi=True)):
+        assert {target.id for task in plan.plan_tasks(tree, other) for target in task.targets} == set(names)
+
+
+def test_an_unknown_cpu_is_refused(tmp_path: Path) -> None:
+    tree = write(tmp_path, "[tool.cibuildwheel]\narchs = 'amd65'\n")
+    with pytest.raises(WheelworksError, match="archs: 'amd65' is unknown"):
+        plan.plan_tasks(tree, Wish(LINUX, [find_abi("cp312")]))
 
 
 @pytest.mark.parametrize(
@@ -132,10 +167,16 @@ def test_variables_and_configuration_reach_the_build(tmp_path: Path) -> None:
         ("repair-wheel-command", "python patch.py {wheel}"),
         ("build-frontend", "build; args: --no-isolation"),
         ("xbuild-tools", "cmake"),
+        ("audit-command", "abi3audit --strict {wheel}"),
+        ("dependency-versions", "ci/constraints.txt"),
+        ("environment-pass", "SET_HERE"),
         ("environment", "CC=clang"),
     ],
 )
-def test_what_another_tool_does_is_refused_by_name(option: str, value: str, tmp_path: Path) -> None:
+def test_what_another_tool_does_is_refused_by_name(
+    option: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SET_HERE", "1")
     text = f"[tool.cibuildwheel]\n{option} = '{value}'\n"
     with pytest.raises(WheelworksError, match=rf"cp312-win32: \[tool.cibuildwheel\] {option} = .* isn't carried out"):
         settings_of(tmp_path, text)
@@ -150,6 +191,8 @@ def test_what_another_tool_does_is_refused_by_name(option: str, value: str, tmp_
         "repair-wheel-command = ''",
         "[tool.cibuildwheel.windows]\nrepair-wheel-command = 'delvewheel repair -w {dest_dir} {wheel}'",
         "build-frontend = 'build[uv]'",
+        "dependency-versions = 'latest'\naudit-command = ''",
+        "environment-pass = ['NOT_SET_HERE']",
         "manylinux-x86_64-image = 'manylinux2014'",
         "test-command = 'pytest'\ntest-requires = 'pytest'",
     ],
