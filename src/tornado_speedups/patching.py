@@ -80,17 +80,24 @@ REQUIRED = {
 _MASK = "_websocket_mask"
 
 # Every module that binds the function. A Tornado without it in the first two is unknown.
-_MASK_MODULES = ("tornado.util", "tornado.websocket", "tornado.web")
+_MASK_MODULES = ("util", "websocket", "web")
 
 
 class Patch:
-    """An attribute of a module or class of Tornado, with its original and its replacement."""
+    """An attribute of a module or class of Tornado, with its original and its replacement.
+
+    ``target`` is its name, "module:function" or "module:Class.function", without "tornado.". ``wrap`` makes the
+    replacement from the original; it is None for a replacement that doesn't know the original.
+    """
 
     # Neither a named tuple nor a dataclass: making such a class takes longer than importing the rest of this module.
-    __slots__ = ("name", "original", "owner", "replacement")
+    __slots__ = ("name", "original", "owner", "replacement", "target", "wrap")
 
-    def __init__(self, owner: Any, name: str, original: Any, replacement: Any) -> None:
-        self.owner, self.name, self.original, self.replacement = owner, name, original, replacement
+    def __init__(self, target: str, replacement: Any = None, wrap: Callable[[Any], Any] | None = None) -> None:
+        self.target, self.wrap = target, wrap
+        self.owner, self.name = _resolve(f"tornado.{target}")
+        self.original = vars(self.owner)[self.name]
+        self.replacement = replacement if wrap is None else wrap(self.original)
 
 
 class UnknownCodeError(Exception):
@@ -133,6 +140,12 @@ def status() -> dict[str, str]:
         return {name: _installed[name][1] + note if name in _installed else "not installed" for name in _SUBJECTS}
 
 
+def list_patches() -> list[Patch]:
+    """Return what install() has replaced."""
+    with _lock:
+        return [patch for patches, _ in _installed.values() for patch in patches]
+
+
 def _install_hook(name: str, code: TornadoCode) -> tuple[list[Patch], str]:
     version = import_module("tornado").version
     try:
@@ -159,11 +172,12 @@ def _find_patches(name: str) -> list[Patch]:
 
 
 def _find_mask_patches() -> list[Patch]:
-    missing = [name for name in _MASK_MODULES[:2] if not callable(getattr(import_module(name), _MASK, None))]
+    modules = {name: import_module(f"tornado.{name}") for name in _MASK_MODULES}
+    missing = [name for name in _MASK_MODULES[:2] if not callable(getattr(modules[name], _MASK, None))]
     if missing:
-        raise UnknownCodeError(f"which has no {' and no '.join(f'{name}.{_MASK}' for name in missing)}")
-    modules = [module for module in map(import_module, _MASK_MODULES) if hasattr(module, _MASK)]
-    patches = [Patch(each, _MASK, getattr(each, _MASK), _implementation.websocket_mask) for each in modules]
+        raise UnknownCodeError(f"which has no {' and no '.join(f'tornado.{name}.{_MASK}' for name in missing)}")
+    targets = [f"{name}:{_MASK}" for name, module in modules.items() if hasattr(module, _MASK)]
+    patches = [Patch(target, _implementation.websocket_mask) for target in targets]
     in_python = import_module("tornado.util")._websocket_mask_python
     for patch in patches:
         if not _is_tornados_c(patch.original) and patch.original is not in_python:
@@ -181,10 +195,8 @@ def _is_masking_slower() -> bool:
 
 
 def _wrap_attribute(target: str, wrapper: str) -> Patch:
-    owner, attribute = _resolve(f"tornado.{target}")
     module, function = _resolve(f"tornado_speedups.{wrapper}")
-    original = vars(owner)[attribute]
-    return Patch(owner, attribute, original, getattr(module, function)(original))
+    return Patch(target, wrap=getattr(module, function))
 
 
 def _resolve(path: str) -> tuple[Any, str]:

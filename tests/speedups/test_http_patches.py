@@ -185,10 +185,11 @@ def test_no_timer_for_what_is_done() -> None:
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"a"]), max_size=12).map(b"".join))
 def test_the_end_of_a_head(data: bytes) -> None:
-    stock = re.compile(rb"\r?\n\r?\n")
-    expected, found = stock.search(data), streams.EndOfHead().search(data)
-    assert (found and found.end()) == (expected and expected.end())
-    assert repr(streams.EndOfHead()) == repr(stock)
+    for pattern, ours in streams._ENDS_OF_HEAD.items():
+        stock = re.compile(pattern)
+        expected, found = stock.search(data), ours.search(data)
+        assert (found and found.end()) == (expected and expected.end())
+        assert repr(ours) == repr(stock)
 
 
 def pair() -> tuple[IOStream, socket.socket]:
@@ -196,17 +197,17 @@ def pair() -> tuple[IOStream, socket.socket]:
     return IOStream(ours), peer
 
 
-def test_reads_by_other_patterns_are_tornados() -> None:
+@pytest.mark.parametrize("pattern", [b"\r?\n\r?\n", rb"\r?\n\r?\n"])
+def test_reads_by_other_patterns_are_tornados(pattern: bytes) -> None:
     async def run() -> None:
         stream, peer = pair()
         peer.sendall(b"abc\r\n\r\ndef")
         assert await stream.read_until_regex(b"b.") == b"abc"
-        assert await stream.read_until_regex(rb"\r?\n\r?\n", 10) == b"\r\n\r\n"
+        assert await stream.read_until_regex(pattern, 10) == b"\r\n\r\n"
         peer.sendall(b"more than ten")
         with pytest.raises(StreamClosedError) as closed:
-            await stream.read_until_regex(rb"\r?\n\r?\n", max_bytes=10)
-        told = r"delimiter re.compile(b'\\r?\\n\\r?\\n') not found within 10 bytes"
-        assert str(closed.value.real_error) == told
+            await stream.read_until_regex(pattern, max_bytes=10)
+        assert str(closed.value.real_error) == f"delimiter {re.compile(pattern)!r} not found within 10 bytes"
         peer.close()
 
     install("http")

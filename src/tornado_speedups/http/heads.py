@@ -25,10 +25,10 @@ _KEEPS_LAST = "_last_key" in _FIELDS
 _MAX_DIGITS = 18
 
 # The last second of a year with four digits.
-_LAST_SECOND = 1 << 37
+LAST_SECOND = 1 << 37
 
 # A later fraction of a second is rounded up to the next one, which is left to Tornado.
-_LAST_FRACTION = 0.999999
+LAST_FRACTION = 0.999999
 
 _new = object.__new__
 
@@ -160,10 +160,10 @@ def wrap_format_timestamp(original: Callable[[Any], str]) -> Callable[[Any], str
     @wraps(original)
     def format_timestamp(ts: Any) -> str:
         nonlocal latest
-        if type(ts) is not float or not 0 <= ts < _LAST_SECOND:
+        if type(ts) is not float or not 0 <= ts < LAST_SECOND:
             return original(ts)
         second = int(ts)
-        if ts - second > _LAST_FRACTION:
+        if ts - second > LAST_FRACTION:
             return original(ts)
         known, text = latest
         if known != second:

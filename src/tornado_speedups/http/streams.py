@@ -16,24 +16,31 @@ from tornado.concurrent import Future
 from tornado.iostream import IOStream, SSLIOStream, UnsatisfiableReadError
 from tornado.log import gen_log
 
-# The pattern by which HTTP1Connection reads a head.
-_END_OF_HEAD = rb"\r?\n\r?\n"
-_END_OF_HEAD_PATTERN = re.compile(_END_OF_HEAD)
+# The size of a chunk that is read, in bytes, as Tornado's streams have it unless told otherwise.
+CHUNK = 65536
 
 # Longer writes are left to Tornado, which can send them in pieces without a copy.
-_MAX_WRITE = 128 * 1024
+MAX_WRITE = 128 * 1024
 
 
 class EndOfHead:
-    """Stand in for that pattern. Matches end at the same place, but the search begins with a character to look for."""
+    """Stand in for the pattern of the end of a head.
+
+    Matches end at the same place, but the search begins with a character to look for. Error messages show the pattern.
+    """
 
     search = staticmethod(re.compile(rb"\n\r?\n").search)
 
+    def __init__(self, pattern: bytes) -> None:
+        self._pattern = pattern
+
     def __repr__(self) -> str:
-        return repr(_END_OF_HEAD_PATTERN)
+        return repr(re.compile(self._pattern))
 
 
-_end_of_head = EndOfHead()
+# HTTP1Connection reads a head by the first of these, which has the characters CR and LF themselves: its literal isn't
+# a raw one. Applications may use the second.
+_ENDS_OF_HEAD = {pattern: EndOfHead(pattern) for pattern in (b"\r?\n\r?\n", rb"\r?\n\r?\n")}
 
 
 def wrap_read_until_regex(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,10 +48,11 @@ def wrap_read_until_regex(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def read_until_regex(self: Any, regex: bytes, max_bytes: int | None = None) -> Any:
-        if type(regex) is not bytes or regex != _END_OF_HEAD:
+        end_of_head = _ENDS_OF_HEAD.get(regex) if type(regex) is bytes else None
+        if end_of_head is None:
             return original(self, regex, max_bytes)
         future = self._start_read()
-        self._read_regex = _end_of_head
+        self._read_regex = end_of_head
         self._read_max_bytes = max_bytes
         try:
             self._try_inline_read()
@@ -63,7 +71,7 @@ class _Scratch(threading.local):
     """Where a chunk is received before it is appended to a stream's buffer; one for each thread."""
 
     def __init__(self) -> None:
-        self.buffer = bytearray(65536)
+        self.buffer = bytearray(CHUNK)
         self.view = memoryview(self.buffer)
 
 
@@ -80,7 +88,7 @@ def wrap_read_to_buffer(original: Callable[[Any], int | None]) -> Callable[[Any]
         if (
             (kind is not IOStream and kind is not SSLIOStream)
             or self._user_read_buffer
-            or size != 65536
+            or size != CHUNK
             or self._read_buffer_size + size > self.max_buffer_size
         ):
             return original(self)
@@ -110,7 +118,7 @@ def wrap_write(original: Callable[..., Future[None]]) -> Callable[..., Future[No
         if (
             type(self) is not IOStream
             or type(data) is not bytes
-            or not 0 < len(data) <= _MAX_WRITE
+            or not 0 < len(data) <= MAX_WRITE
             or self._closed
             or self._connecting
             or self._write_futures

@@ -1,0 +1,116 @@
+"""Explain why a function that install() put into Tornado leaves a call to Tornado's own function.
+
+Each explanation gets the arguments that Tornado's function gets, just before it is called. Only ``counting.py`` asks
+for explanations, so that the functions themselves needn't give any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from tornado.concurrent import Future
+from tornado.httputil import HTTPHeaders, ResponseStartLine
+from tornado.iostream import IOStream
+from tornado.websocket import WebSocketProtocol13
+
+from tornado_speedups.http import heads, streams
+from tornado_speedups.websocket.transport import is_known
+
+OTHER_STREAM = "the stream is of another class than Tornado's"
+NOT_PLAIN = "the head isn't plain"
+
+
+def explain_protocol(protocol: Any) -> str:
+    """Return why a WebSocket connection keeps this protocol."""
+    if protocol is None:
+        return "the version of the WebSocket protocol is unknown"
+    if type(protocol) is not WebSocketProtocol13:
+        return "the application has a protocol of its own"
+    return "nest_asyncio is active" if hasattr(asyncio, "_nest_patched") else "unknown"
+
+
+def _explain_write_message(protocol: Any, message: Any, binary: bool = False) -> str:
+    if not is_known(protocol._transport.stream):
+        return OTHER_STREAM
+    return "the message isn't exactly bytes or str" if protocol._transport.writes else "the stream limits its writes"
+
+
+def _explain_receive_frame(protocol: Any) -> str:
+    known = is_known(protocol._transport.stream)
+    return "the stream's buffer is smaller than the largest message" if known else OTHER_STREAM
+
+
+def _explain_parse(cls: type, headers: Any, **options: Any) -> str:
+    exact = cls is HTTPHeaders and type(headers) is str
+    return NOT_PLAIN if exact else "the class or the argument is a subclass of Tornado's or of str"
+
+
+def _explain_plain(*_: Any) -> str:
+    return NOT_PLAIN
+
+
+def _explain_write_headers(connection: Any, start_line: Any, headers: Any, chunk: Any = None) -> str:
+    if connection.is_client:
+        return "it is the request of a client"
+    if type(start_line) is not ResponseStartLine or type(headers) is not HTTPHeaders:
+        return "the start line or the headers are of a class of the application"
+    if connection.stream.closed():
+        return "the connection is closed"
+    return "the response isn't plain, or has a wrong length"
+
+
+def _explain_format_timestamp(ts: Any) -> str:
+    if type(ts) is not float or not 0 <= ts < heads.LAST_SECOND:
+        return "the time isn't an ordinary number of seconds"
+    return "the time is the last microsecond of a second" if ts % 1 > heads.LAST_FRACTION else "a new second has begun"
+
+
+def _explain_with_timeout(timeout: Any, future: Any, *arguments: Any, **options: Any) -> str:
+    if type(timeout) is not float or not isinstance(future, Future):
+        return "the timeout isn't a float, or there is no Future"
+    return "the future has failed, or was cancelled" if future.done() else "the future has no result yet"
+
+
+def _explain_read_until_regex(stream: Any, regex: Any, max_bytes: int | None = None) -> str:
+    return "the pattern isn't the end of a head"
+
+
+def _explain_read_to_buffer(stream: Any) -> str:
+    if not is_known(stream):
+        return OTHER_STREAM
+    if stream._user_read_buffer:
+        return "the application reads into its own buffer"
+    if stream.read_chunk_size != streams.CHUNK:
+        return "the stream has another chunk size than Tornado's"
+    return "the stream's buffer is nearly full"
+
+
+def _explain_write(stream: Any, data: Any) -> str:
+    if type(stream) is not IOStream:
+        return OTHER_STREAM
+    if type(data) is not bytes and type(data) is not memoryview:
+        return "the data isn't exactly bytes"
+    if stream._closed or stream._connecting:
+        return "the stream is closed, or isn't connected yet"
+    if stream._write_futures:
+        return "something is still to be written"
+    if stream.max_write_buffer_size is not None:
+        return "the stream limits its writes"
+    return "the data is empty or long" if not 0 < len(data) <= streams.MAX_WRITE else "the socket is full"
+
+
+REASONS: dict[str, Callable[..., str]] = {
+    "httputil:HTTPHeaders.parse": _explain_parse,
+    "http1connection:HTTP1Connection._parse_headers": _explain_plain,
+    "httputil:parse_request_start_line": _explain_plain,
+    "http1connection:HTTP1Connection.write_headers": _explain_write_headers,
+    "httputil:format_timestamp": _explain_format_timestamp,
+    "gen:with_timeout": _explain_with_timeout,
+    "iostream:BaseIOStream.read_until_regex": _explain_read_until_regex,
+    "iostream:BaseIOStream._read_to_buffer": _explain_read_to_buffer,
+    "iostream:BaseIOStream.write": _explain_write,
+    "websocket:WebSocketProtocol13.write_message": _explain_write_message,
+    "websocket:WebSocketProtocol13._receive_frame": _explain_receive_frame,
+}

@@ -1,0 +1,390 @@
+"""Each function that install() puts into Tornado does the work of real connections, or says why it stepped aside."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import pytest
+import tornado.websocket
+from tornado import gen, httputil
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13, websocket_connect
+
+import tornado_speedups
+from tornado_speedups import patching
+
+WRAPPED = [target for targets in patching._WRAPPERS.values() for target in targets]
+OURS = ["websocket:WebSocketProtocol13.write_message", "websocket:WebSocketProtocol13._receive_frame"]
+OTHER_STREAM = "the stream is of another class than Tornado's"
+NOT_PLAIN = "the head isn't plain"
+
+
+def count_calls() -> Any:
+    return import_module("tornado_speedups.counting").count_calls()
+
+
+def run_self_test() -> Any:
+    return import_module("tornado_speedups.self_test").run_self_test()
+
+
+@pytest.fixture(autouse=True)
+def installed(c_extension: Any) -> Iterator[None]:
+    tornado_speedups.install()
+    yield
+    tornado_speedups.uninstall()
+
+
+@pytest.fixture(scope="module")
+def result() -> Any:
+    tornado_speedups.install()
+    return run_self_test()
+
+
+@pytest.mark.parametrize("name", ["_websocket_mask", *WRAPPED, *OURS])
+def test_the_function_does_the_work_of_real_connections(name: str, result: Any) -> None:
+    assert result.error == ""
+    [found] = [each for each in result.functions if each.name == name]
+    assert found.fast > 0, str(found)
+
+
+# What the plain connections of the self-test may leave to Tornado.
+EXPECTED_ASIDES = {
+    "httputil:format_timestamp": {"a new second has begun"},
+    "gen:with_timeout": {"the future has no result yet", "the timeout isn't a float, or there is no Future"},
+    "http1connection:HTTP1Connection.write_headers": {"it is the request of a client"},
+    "iostream:BaseIOStream.write": {"the socket is full"},
+}
+
+
+def test_plain_connections_leave_little_to_tornado(result: Any) -> None:
+    left = {each.name: set(each.asides) for each in result.functions if each.asides}
+    assert {name for name, reasons in left.items() if not reasons <= EXPECTED_ASIDES.get(name, set())} == set()
+    assert result.passed
+
+
+def test_a_function_that_never_fires_fails_the_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tornado_speedups.http.streams._ENDS_OF_HEAD", {})
+    found = run_self_test()
+    assert not found.passed
+    assert "read_until_regex: NEVER FIRED; left to Tornado" in str(found)
+
+
+def test_a_connection_that_fails_fails_the_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tornado_speedups.self_test._FORM", b"")
+    monkeypatch.setattr("tornado_speedups.self_test._POST", b"POST / HTTP/1.1\r\nConnection: close\r\n\r\n")
+    found = run_self_test()
+    assert not found.passed and "error: ValueError: the server's answers are wrong" in str(found)
+
+
+def test_nothing_is_counted_outside_of_the_context() -> None:
+    before = [vars(patch.owner)[patch.name] for patch in patching.list_patches()]
+    assert len(before) > len(WRAPPED)
+    with count_calls() as counts:
+        assert not {*before} & {vars(patch.owner)[patch.name] for patch in patching.list_patches()}
+        httputil.parse_request_start_line("GET / HTTP/1.1")
+    assert [vars(patch.owner)[patch.name] for patch in patching.list_patches()] == before
+    httputil.parse_request_start_line("GET / HTTP/1.1")
+    assert counts.calls == {"httputil:parse_request_start_line": 1}
+
+
+# Reasons
+
+
+class Own(IOStream):
+    """A stream of an application."""
+
+
+class OwnProtocol(WebSocketProtocol13):
+    """A protocol of an application, or of a tool that replaces Tornado's."""
+
+
+class OwnText(str):
+    """A message of an application."""
+
+
+class OwnStartLine(httputil.ResponseStartLine):
+    """A start line of an application."""
+
+
+class OwnHeaders(httputil.HTTPHeaders):
+    """Headers of an application."""
+
+
+class Say(RequestHandler):
+    def get(self, what: str) -> None:
+        connection: Any = self.request.connection
+        if what == "wrong":
+            self.set_header("Content-Length", "2")
+        elif what == "closed":
+            connection.stream.close()
+        elif what == "line":
+            connection.write_headers(OwnStartLine("HTTP/1.1", 204, "No"), httputil.HTTPHeaders())
+            connection.finish()
+            self._finished = True
+            return
+        self.finish("hello")
+
+    def post(self, what: str) -> None:
+        self.finish(str(len(self.request.files)))
+
+
+class Echo(WebSocketHandler):
+    def on_message(self, message: str | bytes) -> None:
+        self.write_message(OwnText(message) if message == "own" else message)
+
+
+class Server(HTTPServer):
+    """A server that changes the streams that it gets."""
+
+    change: Callable[[IOStream], IOStream]
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        super().handle_stream(self.change(stream), address)
+
+
+async def serve(use: Callable[[int], Awaitable[Any]], change: Callable[[Any], Any] = lambda stream: stream) -> None:
+    settings: dict[str, Any] = {"websocket_max_message_size": 1 << 28} if change is keep_small else {}
+    server: Any = Server(Application([(r"/echo", Echo), (r"/(\w+)", Say)], **settings))
+    server.change = change
+    listener, port = bind_unused_port()
+    server.add_socket(listener)
+    await use(port)
+    server.stop()
+    await server.close_all_connections()
+
+
+def keep_small(stream: IOStream) -> IOStream:
+    """Leave the stream as it is, with messages that may be larger than its buffer."""
+    return stream
+
+
+def limit_writes(stream: IOStream) -> IOStream:
+    stream.max_write_buffer_size = 1 << 20
+    return stream
+
+
+def replace_stream(stream: IOStream) -> IOStream:
+    return Own(stream.socket)
+
+
+async def send(port: int, data: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    await reader.read(65536)
+    writer.close()
+    await writer.wait_closed()
+
+
+def request(line: bytes, headers: bytes = b"", body: bytes = b"") -> Callable[[int], Awaitable[Any]]:
+    return lambda port: send(port, line + b"\r\nHost: h\r\nConnection: close\r\n" + headers + b"\r\n" + body)
+
+
+async def echo(port: int, message: str = "hello") -> None:
+    client = await websocket_connect(f"ws://127.0.0.1:{port}/echo")
+    await client.write_message(message)
+    assert await client.read_message() is not None
+    client.close()
+    assert await client.read_message() is None
+
+
+async def echo_own(port: int) -> None:
+    await echo(port, "own")
+
+
+async def old_version(port: int) -> None:
+    upgrade = b"Upgrade: websocket\r\nSec-WebSocket-Version: 12\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    await send(port, b"GET /echo HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n" + upgrade + b"\r\n")
+
+
+async def on_streams(use: Callable[[Any, socket.socket], Awaitable[Any]], make: Any = IOStream, **options: Any) -> None:
+    """Call ``use`` with a stream and the socket of its peer."""
+    ours, peer = socket.socketpair()
+    with peer:
+        stream = make(ours, **options)
+        await use(stream, peer)
+        stream.close()
+
+
+async def write(stream: Any, peer: socket.socket) -> None:
+    await stream.write(b"data")
+
+
+async def write_much(stream: Any, peer: socket.socket) -> None:
+    stream.write(bytes(200_000))
+
+
+async def write_view(stream: Any, peer: socket.socket) -> None:
+    await stream.write(bytearray(b"data"))
+
+
+async def fill(stream: Any, peer: socket.socket) -> None:
+    while not stream.writing():
+        stream.write(bytes(100_000))
+    stream.write(b"behind").cancel()
+
+
+async def write_closed(stream: Any, peer: socket.socket) -> None:
+    stream.close()
+    with pytest.raises(tornado.iostream.StreamClosedError):
+        stream.write(b"data")
+
+
+async def read(stream: Any, peer: socket.socket) -> None:
+    peer.sendall(bytes(100))
+    assert len(await stream.read_bytes(100)) == 100
+
+
+async def read_in_parts(stream: Any, peer: socket.socket) -> None:
+    peer.sendall(bytes(66_000))
+    reading = stream.read_until(b"end")
+    await asyncio.sleep(0)
+    peer.sendall(b"end")
+    assert len(await reading) == 66_003
+
+
+async def read_into(stream: Any, peer: socket.socket) -> None:
+    peer.sendall(bytes(100))
+    await stream.read_into(bytearray(100))
+
+
+async def read_pattern(stream: Any, peer: socket.socket) -> None:
+    peer.sendall(b"a1")
+    await stream.read_until_regex(rb"\d")
+
+
+async def wait(timeout: Any, make: Callable[[asyncio.Future[Any]], Any]) -> None:
+    future: asyncio.Future[Any] = asyncio.Future()
+    make(future)
+    await asyncio.gather(gen.with_timeout(timeout, future), return_exceptions=True)
+
+
+def resolve_soon(future: asyncio.Future[Any]) -> None:
+    asyncio.get_running_loop().call_soon(future.set_result, None)
+
+
+def fail(future: asyncio.Future[Any]) -> None:
+    future.set_exception(ValueError())
+
+
+def later() -> float:
+    return asyncio.get_running_loop().time() + 100
+
+
+async def parse_own() -> None:
+    OwnHeaders.parse("a: b\r\n")
+
+
+async def format_times(*times: Any) -> None:
+    for each in times:
+        httputil.format_timestamp(each)
+
+
+class Aside(NamedTuple):
+    """A function, why it steps aside, and what makes it do so."""
+
+    name: str
+    reason: str
+    drive: Callable[[], Awaitable[Any]]
+
+
+NOT_FORM = b'--b\r\nContent-Disposition: form-data; name="f"; filename="\xc3\xa9"\r\n\r\nhello\r\n--b--\r\n'
+FORM = b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n" % len(NOT_FORM)
+PROTOCOL = "websocket:WebSocketHandler.get_websocket_protocol"
+WRITE_MESSAGE = "websocket:WebSocketProtocol13.write_message"
+RECEIVE_FRAME = "websocket:WebSocketProtocol13._receive_frame"
+WRITE_HEADERS = "http1connection:HTTP1Connection.write_headers"
+WRITE = "iostream:BaseIOStream.write"
+READ = "iostream:BaseIOStream._read_to_buffer"
+TIMEOUT = "gen:with_timeout"
+TIMESTAMP = "httputil:format_timestamp"
+ASIDES = [
+    Aside(PROTOCOL, "the version of the WebSocket protocol is unknown", lambda: serve(old_version)),
+    Aside(WRITE_MESSAGE, "the message isn't exactly bytes or str", lambda: serve(echo_own)),
+    Aside(WRITE_MESSAGE, "the stream limits its writes", lambda: serve(echo, limit_writes)),
+    Aside(WRITE_MESSAGE, OTHER_STREAM, lambda: serve(echo, replace_stream)),
+    Aside(RECEIVE_FRAME, OTHER_STREAM, lambda: serve(echo, replace_stream)),
+    Aside(RECEIVE_FRAME, "the stream's buffer is smaller than the largest message", lambda: serve(echo, keep_small)),
+    Aside("httputil:HTTPHeaders.parse", "the class or the argument is a subclass of Tornado's or of str", parse_own),
+    Aside("httputil:HTTPHeaders.parse", NOT_PLAIN, lambda: serve(request(b"POST /x HTTP/1.1", FORM, NOT_FORM))),
+    Aside(
+        "http1connection:HTTP1Connection._parse_headers",
+        NOT_PLAIN,
+        lambda: serve(request(b"GET /x HTTP/1.1", b"no colon\r\n")),
+    ),
+    Aside("httputil:parse_request_start_line", NOT_PLAIN, lambda: serve(request(b"GET /x HTTP/1.2345"))),
+    Aside(WRITE_HEADERS, "it is the request of a client", lambda: serve(echo)),
+    Aside(
+        WRITE_HEADERS,
+        "the start line or the headers are of a class of the application",
+        lambda: serve(request(b"GET /line HTTP/1.1")),
+    ),
+    Aside(WRITE_HEADERS, "the connection is closed", lambda: serve(request(b"GET /closed HTTP/1.1"))),
+    Aside(
+        WRITE_HEADERS, "the response isn't plain, or has a wrong length", lambda: serve(request(b"GET /wrong HTTP/1.1"))
+    ),
+    Aside(TIMESTAMP, "the time isn't an ordinary number of seconds", lambda: format_times(5)),
+    Aside(TIMESTAMP, "the time is the last microsecond of a second", lambda: format_times(5.9999999)),
+    Aside(TIMESTAMP, "a new second has begun", lambda: format_times(5.5, 6.5)),
+    Aside(TIMEOUT, "the timeout isn't a float, or there is no Future", lambda: wait(int(later()), resolve_soon)),
+    Aside(TIMEOUT, "the future has failed, or was cancelled", lambda: wait(later(), fail)),
+    Aside(TIMEOUT, "the future has no result yet", lambda: wait(later(), resolve_soon)),
+    Aside(
+        "iostream:BaseIOStream.read_until_regex",
+        "the pattern isn't the end of a head",
+        lambda: on_streams(read_pattern),
+    ),
+    Aside(READ, OTHER_STREAM, lambda: on_streams(read, Own)),
+    Aside(READ, "the application reads into its own buffer", lambda: on_streams(read_into)),
+    Aside(READ, "the stream has another chunk size than Tornado's", lambda: on_streams(read, read_chunk_size=1000)),
+    Aside(READ, "the stream's buffer is nearly full", lambda: on_streams(read_in_parts, max_buffer_size=131_072)),
+    Aside(WRITE, OTHER_STREAM, lambda: on_streams(write, Own)),
+    Aside(WRITE, "the data isn't exactly bytes", lambda: on_streams(write_view)),
+    Aside(WRITE, "the stream is closed, or isn't connected yet", lambda: on_streams(write_closed)),
+    Aside(WRITE, "something is still to be written", lambda: on_streams(fill)),
+    Aside(WRITE, "the socket is full", lambda: on_streams(fill)),
+    Aside(WRITE, "the stream limits its writes", lambda: on_streams(write, max_write_buffer_size=100)),
+    Aside(WRITE, "the data is empty or long", lambda: on_streams(write_much)),
+]
+
+
+def count(drive: Callable[[], Awaitable[Any]]) -> Any:
+    async def run() -> None:
+        await asyncio.wait_for(drive(), 60)
+
+    with count_calls() as counts:
+        asyncio.run(run())
+    return counts
+
+
+@pytest.mark.parametrize("aside", ASIDES, ids=lambda aside: f"{aside.name}: {aside.reason}")
+def test_it_says_why_it_steps_aside(aside: Aside) -> None:
+    assert count(aside.drive).asides[aside.name][aside.reason] > 0
+
+
+def test_every_function_that_can_step_aside_is_driven_to_it() -> None:
+    reasons = import_module("tornado_speedups.reasons").REASONS
+    assert {aside.name for aside in ASIDES} == reasons.keys() | {PROTOCOL}
+    assert {*WRAPPED} - {PROTOCOL} - reasons.keys() == {PROTOCOL.replace("Handler", "ClientConnection")}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value", "reason"),
+    [
+        (tornado.websocket, "WebSocketProtocol13", OwnProtocol, "the application has a protocol of its own"),
+        (asyncio, "_nest_patched", True, "nest_asyncio is active"),
+    ],
+)
+def test_it_says_why_a_connection_keeps_its_protocol(
+    module: Any, name: str, value: Any, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, value, raising=False)
+    counts = count(lambda: serve(echo))
+    for each in (PROTOCOL, PROTOCOL.replace("Handler", "ClientConnection")):
+        assert counts.asides[each] == {reason: 1} and counts.count_fast(each) == 0
