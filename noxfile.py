@@ -1,22 +1,29 @@
 """The Nox sessions: the entry point for contributors, CI and release managers.
 
 A session is a docstring, a locked install and one command. ``nox -l`` lists the sessions, ``nox -s NAME -- --help``
-explains one.
+explains one. Sessions with the same lock file share an environment, which bootstrap.py keeps; Nox's own would be
+deleted under a running session by the next one.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import nox
 
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))  # the program nox, unlike python -m nox, doesn't have it
+import bootstrap  # noqa: E402
+
 nox.needs_version = ">=2025.5.1"
-nox.options.default_venv_backend = "virtualenv"
-nox.options.error_on_missing_interpreters = True
+nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "test-suite"]
 
-ROOT = Path(__file__).parent
 UV_OPTIONS = (
     *("--quiet", "--universal", "--python-version=3.11", "--generate-hashes", "--no-annotate"),
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command=nox -s lock"),
@@ -30,25 +37,38 @@ LOCKS = (
 COPIED = ("build", "wheelworks")  # into the suite, which needs them wherever it is installed
 
 
-def install(session: nox.Session, lock: str) -> None:
-    """Install a lock file, checking each file's hash."""
-    session.install("--require-hashes", "-r", f"requirements/{lock}.txt")
+def install(session: nox.Session, lock: str, wheel: Path | None = None) -> None:
+    """Use the environment of a lock file, which is installed, each file's hash checked, if it is missing or old."""
+    environments = session.cache_dir.parent.resolve()
+    create = [sys.executable, "-m", "virtualenv", "--quiet"]
+    try:
+        folder = bootstrap.keep_environment(ROOT / "requirements" / f"{lock}.txt", environments, create, wheel)
+    except bootstrap.InstallError as error:
+        session.error("{}\nhint: {}".format(*error.args))
+    programs = str(bootstrap.get_program(folder).parent)
+    session.env.update(VIRTUAL_ENV=str(folder), PATH=os.pathsep.join([programs, os.environ.get("PATH", "")]))
+
+
+def install_with_package(session: nox.Session, lock: str) -> None:
+    """Use the environment of a lock file, with this machine's wheel of the package as the sources are now."""
+    install(session, lock)
+    if {"-h", "--help"} & set(session.posargs):
+        return
+    with tempfile.TemporaryDirectory() as fresh:
+        wheelworks(session, "host-wheel", "--out", fresh)
+        [wheel] = Path(fresh).glob("*.whl")
+        install(session, lock, wheel)
+
+
+def run(session: nox.Session, program: str, *words: str, **options: Any) -> None:
+    """Run a program of the session's environment."""
+    path = bootstrap.get_program(Path(str(session.env["VIRTUAL_ENV"])), program)
+    session.run(os.path.relpath(path, ROOT), *words, **options)
 
 
 def wheelworks(session: nox.Session, *words: str) -> None:
     """Run one of the suite's commands. After Ctrl-C it has time to stop the programs that it started."""
-    session.run("python", "-m", "wheelworks", *words, env=SCRIPTS, interrupt_timeout=10, terminate_timeout=5)
-
-
-def install_package(session: nox.Session) -> None:
-    """Build this machine's wheel of the package and install it."""
-    fresh = Path(session.create_tmp(), "wheel")
-    shutil.rmtree(fresh, ignore_errors=True)
-    wheelworks(session, "host-wheel", "--out", str(fresh))
-    # Not session.install(): `nox -R` would skip it and test the wheel of an earlier run.
-    session.run(
-        "python", "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", *map(str, fresh.glob("*.whl"))
-    )
+    run(session, "python", "-m", "wheelworks", *words, env=SCRIPTS, interrupt_timeout=10, terminate_timeout=5)
 
 
 @nox.session(name="cross-arm64")
@@ -124,16 +144,14 @@ def release(session: nox.Session) -> None:
 @nox.session(name="test-suite")
 def test_suite(session: nox.Session) -> None:
     """Test the suite, and the package as installed; ``-- --integration`` adds the slow tests, ``--release`` all."""
-    install(session, "test")
-    install_package(session)
-    session.run("pytest", *(session.posargs or ["-n", "auto", "--dist", "loadfile"]), env=SCRIPTS)
+    install_with_package(session, "test")
+    run(session, "pytest", *(session.posargs or ["-n", "auto", "--dist", "loadfile"]), env=SCRIPTS)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure the speedups against Tornado and other libraries; ``-- --help`` lists the suites."""
-    install(session, "bench")
-    install_package(session)
+    install_with_package(session, "bench")
     wheelworks(session, "bench", *session.posargs)
 
 
@@ -141,18 +159,18 @@ def bench(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build, with the reference from the code; warnings are errors."""
     install(session, "docs")
-    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", "docs/_build", env=SCRIPTS)
+    run(session, "sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", "docs/_build", env=SCRIPTS)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types of the Python code, the lock files and the workflows."""
     install(session, "lint")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
+    run(session, "ruff", "check", ".")
+    run(session, "ruff", "format", "--check", ".")
     wheelworks(session, "lint-project", "--strict")
-    session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *map(str, WORKFLOWS))
-    session.run("mypy", "src", "scripts", "tests", "docs", "noxfile.py", "setup.py", "bootstrap.py")
+    run(session, "check-jsonschema", "--builtin-schema=vendor.github-workflows", *map(str, WORKFLOWS))
+    run(session, "mypy", "src", "scripts", "tests", "docs", "noxfile.py", "setup.py", "bootstrap.py")
 
 
 @nox.session
@@ -161,6 +179,6 @@ def lock(session: nox.Session) -> None:
     install(session, "lock")
     for name in LOCKS:
         files = (f"requirements/{name}.in", "-o", f"requirements/{name}.txt")
-        session.run("uv", "pip", "compile", *files, *UV_OPTIONS, *session.posargs)
+        run(session, "uv", "pip", "compile", *files, *UV_OPTIONS, *session.posargs)
     for name in COPIED:
         shutil.copyfile(ROOT / "requirements" / f"{name}.txt", ROOT / "scripts/wheelworks/locks" / f"{name}.txt")

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from wheelworks.cli import ci_matrix, lint_project
 from wheelworks.core import targets
 
+import bootstrap
 from tests.fixtures import pages
 from tests.fixtures.commands import ROOT, environment
 from tests.fixtures.package import RELEASE_ABIS
@@ -78,27 +79,37 @@ def test_a_nox_command_line_is_understood(place: str, session: str, words: list[
     pages.understood(session, words)
 
 
-def helped(session: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a session with --help through nox, in an environment that uses the packages of the current one."""
-    place = folder / session
-    subprocess.run([sys.executable, "-m", "virtualenv", "-q", "--no-seed", place], check=True)
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(place)}))
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    command = [sys.executable, "-m", "nox", "-f", str(ROOT / "noxfile.py"), "--envdir", str(folder)]
-    command += ["-R", "-s", session, "--", "--help"]
-    return subprocess.run(command, env=environment(folder), check=False, capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with environments of Nox that use the packages of the current one."""
+    folder = tmp_path_factory.mktemp("nox")
+    for lock in ("wheelworks", "cibuildwheel", "audit", "report"):
+        place = bootstrap.name_environment(ROOT / "requirements" / f"{lock}.txt", folder)
+        subprocess.run([sys.executable, "-m", "virtualenv", "-q", "--no-seed", place], check=True)
+        packages = Path(sysconfig.get_path("purelib", vars={"base": str(place)}))
+        (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+        (place / bootstrap.STAMP).write_text(str(place), encoding="utf-8")
+    return folder
+
+
+def helped(session: str, environments: Path) -> subprocess.CompletedProcess[str]:
+    """Run a session with --help through nox."""
+    command = [sys.executable, "-m", "nox", "-f", str(ROOT / "noxfile.py"), "--envdir", str(environments)]
+    command += ["-s", session, "--", "--help"]
+    return subprocess.run(command, env=environment(environments), check=False, capture_output=True, text=True)
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("session", sorted({session for _, session, _ in nox()}))
-def test_a_session_of_a_workflow_helps(session: str, tmp_path: Path) -> None:
-    ended = helped(session, tmp_path)
+def test_a_session_of_a_workflow_helps(session: str, environments: Path) -> None:
+    ended = helped(session, environments)
     assert ended.returncode == 0 and f"usage: nox -s {session} --" in ended.stdout, ended.stderr
+    assert "installing" not in ended.stderr
 
 
 @pytest.mark.integration
-def test_a_session_that_is_gone_does_not_help(tmp_path: Path) -> None:
-    assert helped("build-wheel", tmp_path).returncode != 0
+def test_a_session_that_is_gone_does_not_help(environments: Path) -> None:
+    assert helped("build-wheel", environments).returncode != 0
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
