@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import build
+import msgspec
 import pyproject_hooks
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from wheelworks.build.source import hash_tree
 from wheelworks.core import process, venv
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.files import get_cached_folder
+from wheelworks.core.files import create_cache_folder, get_cache_folder, get_cached_folder, write_file
 from wheelworks.core.interpreters import BuildPython
 
 # Hash-locked versions of setuptools and other build tools; pip resolves the requirements that it doesn't lock.
@@ -153,6 +157,7 @@ class Backend:
     ) -> None:
         self.tree, self.variables, self.config = tree, dict(variables), dict(config or {})
         self.output = ""
+        self._environment = environment
         self._add_programs(environment)
         try:
             self._builder = build.ProjectBuilder(tree, str(environment.python), runner=self._run)
@@ -163,6 +168,24 @@ class Backend:
         """Put the environment's programs, such as cython and cmake, first on PATH, as PEP 517 requires."""
         inner = [str(environment.python.parent), *filter(None, [self.variables.get("PATH")])]
         self.variables["PATH"] = os.pathsep.join(inner)
+
+    def list_requirements(self) -> set[str]:
+        """Return what the backend requires for an sdist and a wheel beyond ``[build-system] requires``.
+
+        It is asked once for a tree, an environment and its variables, since each answer takes a process of its own.
+        Raises BackendError.
+        """
+        places = ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP", "PKG_CONFIG_LIBDIR")  # of this build
+        variables = {name: value for name, value in self.variables.items() if name not in places}
+        stated = [hash_tree(self.tree), self._environment.folder.name, variables]
+        key = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:24]
+        file = get_cache_folder() / "requirements" / f"{key}.json"
+        with suppress(FileNotFoundError, msgspec.DecodeError):
+            return set(msgspec.json.decode(file.read_bytes(), type=list[str]))
+        found = self.requires("wheel") | self.requires("sdist")
+        create_cache_folder(file.parent)
+        write_file(file, json.dumps(sorted(found)).encode())
+        return found
 
     def requires(self, distribution: Distribution) -> set[str]:
         """Return the requirements beyond ``[build-system] requires``. Raises BackendError."""

@@ -208,7 +208,7 @@ def _install_build_environment(
     environment = make_build_environment(python, parse_requirements(words), update, constraints)
     backend = Backend(tree, environment, {**_read_project_variables(tree, variables), **variables})
     try:
-        more = backend.requires("wheel") | backend.requires("sdist")
+        more = backend.list_requirements()
     except BackendError as error:
         raise WheelworksError(f"{tree.name}: {error}") from error
     every = [*words, *sorted(more - set(words))]

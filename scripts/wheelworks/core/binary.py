@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-
-import lief
+from typing import TYPE_CHECKING, TypeAlias
 
 from wheelworks.core.errors import WheelworksError
 
-lief.logging.disable()
+if TYPE_CHECKING:  # LIEF takes half a second to import, for which a build with nothing to do shouldn't wait
+    import lief
 
-Parsed = lief.PE.Binary | lief.ELF.Binary | lief.MachO.Binary
+Parsed: TypeAlias = "lief.PE.Binary | lief.ELF.Binary | lief.MachO.Binary"
 
 SUFFIXES = (".so", ".pyd", ".dll", ".dylib")
 
@@ -84,6 +84,9 @@ def parts(data: bytes) -> Iterator[tuple[Parsed, Binary, frozenset[str]]]:
 
 
 def _parts(data: bytes) -> tuple[object, list[tuple[Parsed, Binary]]]:
+    import lief
+
+    lief.logging.disable()
     if data[:4] in MACHO_MAGIC:
         fat = lief.MachO.parse(data)
         return fat, [(one, _macho(one)) for one in fat or ()]
@@ -123,7 +126,7 @@ def _elf(binary: lief.ELF.Binary) -> Binary:
 
 def _macho(binary: lief.MachO.Binary) -> Binary:
     wanted = tuple(sorted(str(symbol.name).removeprefix("_") for symbol in binary.imported_symbols))
-    needed = [one.name for one in binary.libraries if one.command != lief.MachO.LoadCommand.TYPE.ID_DYLIB]
+    needed = [one.name for one in binary.libraries if one.command.name != "ID_DYLIB"]
     version = binary.build_version.minos if binary.build_version else [0]
     if not binary.build_version and binary.version_min:
         version = binary.version_min.version

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 from wheelworks.build import backend
 from wheelworks.core.errors import WheelworksError
@@ -70,3 +73,41 @@ def test_a_requirement_of_the_builds_own_python_stays() -> None:
 def test_what_is_no_requirement_is_reported(word: str) -> None:
     with pytest.raises(WheelworksError, match="a build requirement can't be read"):
         backend.parse_requirements([word])
+
+
+COUNTING_BACKEND = """\
+import os, pathlib
+def count():
+    pathlib.Path(os.environ["COUNT"]).open("a").write("x")
+def get_requires_for_build_wheel(config_settings=None):
+    count()
+    return ["first"]
+def get_requires_for_build_sdist(config_settings=None):
+    count()
+    return ["second"]
+"""
+PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "counting"\nbackend-path = ["."]\n'
+
+
+@pytest.mark.usefixtures("may_spawn")
+def test_a_backend_is_asked_for_requirements_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path / "cache"))
+    count = tmp_path / "count"
+
+    def ask(name: str, text: str = "", **variables: str) -> set[str]:
+        tree = tmp_path / name
+        tree.mkdir()
+        for file, content in (("pyproject.toml", PYPROJECT), ("counting.py", COUNTING_BACKEND), ("text", text)):
+            (tree / file).write_text(content)
+        environment = backend.BuildEnvironment(tmp_path / "env", Path(sys.executable), {})
+        shown = {"COUNT": str(count), "HOME": str(tree), **variables}
+        return backend.Backend(tree, environment, shown).list_requirements()
+
+    assert ask("first") == ask("copied") == {"first", "second"}
+    assert count.read_text() == "xx"
+    ask("changed", text="more")
+    ask("otherwise", MODE="other")
+    assert count.read_text() == "xxxxxx"
+    for answer in (tmp_path / "cache").glob("requirements/*"):
+        answer.write_text("{")
+    assert ask("damaged") == {"first", "second"}
