@@ -129,6 +129,8 @@ def _link_objects(parsed: Invocation, settings: DriverSettings, language: str, f
     marker = Path(settings.libc_marker)
     with_libc: Event = {"freestanding": False, "calls": calls, "builds_libc": not marker.exists()}
     event: Event = {"freestanding": True} if command_lines.is_freestanding(symbols) else with_libc
+    brought = [one for one in parsed.objects if any(Path(one).is_relative_to(folder) for folder in settings.prefixes)]
+    event["libraries"] = brought
     output = str(folder / Path(parsed.output).name)
     for command in _link_commands(parsed, settings, language, symbols, output):
         if status := _run(command, settings, "link", parsed.output, parsed.dropped, **event):

@@ -46,7 +46,8 @@ class Compilation:
 
     ``spans`` are the starts and ends of its steps in seconds since 1970. ``freestanding`` says that no link used libc,
     ``calls`` are functions of libc that the objects call, ``dropped`` the arguments that described the host.
-    ``tests_libc`` says that the project linked programs to learn what the target's libc has.
+    ``tests_libc`` says that the project linked programs to learn what the target's libc has. ``libraries`` are the
+    files of the static libraries that the user brought and that were linked.
     """
 
     spans: tuple[tuple[float, float], ...]
@@ -54,6 +55,7 @@ class Compilation:
     calls: tuple[str, ...]
     dropped: tuple[str, ...]
     tests_libc: bool = False
+    libraries: tuple[str, ...] = ()
 
 
 def summarize_log(events: Sequence[Event]) -> Compilation:
@@ -66,6 +68,7 @@ def summarize_log(events: Sequence[Event]) -> Compilation:
         tuple(sorted({name for event in links for name in event.get("calls", ())})),
         tuple(sorted({word for event in events for word in event.get("dropped", ())})),
         any(event["step"] == "program" for event in done),
+        tuple(sorted({file for event in links for file in event.get("libraries", ())})),
     )
 
 

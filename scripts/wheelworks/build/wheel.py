@@ -1,44 +1,30 @@
-"""Build one wheel: call the project's backend, verify its wheel, add an SBOM, and repack it deterministically.
-
-The software bill of materials (PEP 770, CycloneDX 1.6 in JSON) is added if the project's pyproject.toml has
-``[tool.wheelworks] sbom = true``. It lists what decides the wheel's bytes, with every hash that the lock files allow,
-because the file of a tool that was used depends on the building machine.
-"""
+"""Build one wheel: call the project's backend, verify its wheel, add an SBOM, and repack it deterministically."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 import shutil
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 from packaging.tags import Tag
-from packaging.utils import canonicalize_name
 
-from wheelworks.build import advice, crossenv, log, source, verify
-from wheelworks.build.backend import LOCK, Backend, BackendError
+from wheelworks.build import advice, crossenv, log, sbom, source, verify
+from wheelworks.build.backend import Backend, BackendError
 from wheelworks.build.context import BuildContext, make_environment
 from wheelworks.build.driver import Event
 from wheelworks.build.log import Compilation, read_log, summarize_log
 from wheelworks.build.plan import BuildTask
-from wheelworks.core import source_tree, targets, wheel
-from wheelworks.core.archive import Member, build_archive
+from wheelworks.core import targets, wheel
+from wheelworks.core.archive import build_archive
 from wheelworks.core.binary import SUFFIXES
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cache_folder
 from wheelworks.core.manifest import ExtensionRecord, WheelRecord
 from wheelworks.core.targets import Abi, Target
-
-_PIN_WITH_HASHES = re.compile(
-    r"^([A-Za-z0-9._-]+)==([^\s;\\]+)[^\n]*\\\n((?:\s+--hash=sha256:[0-9a-f]{64}[^\n]*\n?)+)", re.MULTILINE
-)
 
 
 @dataclass(frozen=True)
@@ -132,7 +118,7 @@ def _finish(
     names = {file: file for file in made.members}
     if len(serves) > 1:
         names |= {file: file.removesuffix(suffix) + ".so" for file in names if file.endswith(suffix)}
-    data = _repack(context, made, tags, names)
+    data = _repack(context, made, tags, names, compilation.libraries)
     record = replace(
         describe_wheel(wheel.format_wheel_name(made.name, tags), data, serves),
         link="freestanding" if compilation.freestanding else "libc",
@@ -142,11 +128,17 @@ def _finish(
     return FinishedWheel(data, record, compilation)
 
 
-def _repack(context: BuildContext, made: wheel.Wheel, tags: frozenset[Tag], names: Mapping[str, str]) -> bytes:
+def _repack(
+    context: BuildContext,
+    made: wheel.Wheel,
+    tags: frozenset[Tag],
+    names: Mapping[str, str],
+    libraries: Sequence[str] = (),
+) -> bytes:
     """Return a wheel's bytes with other tags and file names, with its SBOM, and with the source's time."""
     info = wheel.find_dist_info(made.members, made.path.name)
     members = {names[file]: member for file, member in made.members.items()}
-    members |= make_sbom_member(context, made.name, info)
+    members |= sbom.make_member(context, made.name, info, libraries)
     return build_archive(wheel.replace_record(wheel.replace_tags(members, tags, info), info), context.source.epoch)
 
 
@@ -199,56 +191,3 @@ def build_pure_wheel(context: BuildContext) -> FinishedWheel:
     data = _repack(context, made, made.name.tags, {file: file for file in made.members})
     record = replace(describe_wheel(wheel.format_wheel_name(made.name, made.name.tags), data, ()), link="none")
     return FinishedWheel(data, record, summarize_log([]))
-
-
-def make_sbom_member(context: BuildContext, name: wheel.WheelName, info: str) -> dict[str, Member]:
-    """Return the SBOM as a member in the ``.dist-info`` folder ``info``; empty unless the project asks for one.
-
-    Raises WheelworksError for an invalid setting.
-    """
-    wanted = source_tree.read_settings(context.source.tree).get("sbom", False)
-    if not isinstance(wanted, bool):
-        raise WheelworksError("pyproject.toml: [tool.wheelworks] sbom must be true or false")
-    if not wanted:
-        return {}
-    toolchain = context.toolchain().versions()
-    versions = {tool: toolchain[tool] for tool in ("ziglang", "deflate")} | context.environment.versions
-    hashes = parse_hashes(*(file.read_text(encoding="utf-8") for file in sorted(LOCK.parent.glob("*.txt"))))
-    text = json.dumps(make_sbom(name.distribution, name.version, context.source.epoch, versions, hashes), indent=2)
-    return {f"{info}/sboms/wheelworks.cdx.json": Member((text + "\n").encode())}
-
-
-def parse_hashes(*locks: str) -> dict[tuple[str, str], list[str]]:
-    """Return the SHA-256 hashes, in hexadecimal, that lock files allow for each (name, version)."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for name, version, lines in (pin for lock in locks for pin in _PIN_WITH_HASHES.findall(lock)):
-        found.setdefault((canonicalize_name(name), version), set()).update(re.findall(r"sha256:([0-9a-f]{64})", lines))
-    return {pin: sorted(hashes) for pin, hashes in found.items()}
-
-
-def make_sbom(
-    name: str, version: str, epoch: int, tools: Mapping[str, str], hashes: Mapping[tuple[str, str], list[str]]
-) -> dict[str, Any]:
-    """Return the CycloneDX 1.6 document of a wheel dated ``epoch`` (seconds since 1970); ``tools`` are versions."""
-    used = [_make_component(tool, tools[tool], "application") for tool in sorted(tools)]
-    for component in used:
-        if allowed := hashes.get((component["name"], component["version"])):
-            component["hashes"] = [{"alg": "SHA-256", "content": digest} for digest in allowed]
-    return {
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch)),
-            "lifecycles": [{"phase": "build"}],
-            "tools": {"components": used},
-            "component": _make_component(canonicalize_name(name), version, "library"),
-        },
-        "components": [],
-    }
-
-
-def _make_component(name: str, version: str, kind: str) -> dict[str, Any]:
-    url = f"pkg:pypi/{name}@{version}"
-    return {"type": kind, "bom-ref": url, "name": name, "version": version, "purl": url}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -51,7 +53,8 @@ def build_library(folder: Path, target: str, cache: Path) -> Path:
 
 
 def test_each_target_gets_its_own_library(tmp_path: Path, wheelworks_cache: Path) -> None:
-    project = projects.sample(tmp_path / "p", SOURCE, SETUP)
+    table = f"{projects.PYPROJECT}[tool.wheelworks]\nsbom = true\n"
+    project = projects.sample(tmp_path / "p", SOURCE, SETUP, **{"pyproject.toml": table})
     brought = [
         word
         for name in TARGETS
@@ -66,6 +69,9 @@ def test_each_target_gets_its_own_library(tmp_path: Path, wheelworks_cache: Path
     assert sorted(found) == sorted([name.encode()] for name in TARGETS), (
         "the musl wheel has no library, and isn't built"
     )
+    boms = [read_files(wheel)["sample-1.0.dist-info/sboms/wheelworks.cdx.json"] for wheel in wheels]
+    hashes = [hashlib.sha256((tmp_path / name / "lib/libthird.a").read_bytes()).hexdigest() for name in TARGETS]
+    assert sorted(json.loads(bom)["components"][0]["hashes"][0]["content"] for bom in boms) == sorted(hashes)
 
 
 def test_a_header_that_is_missing_is_suggested(tmp_path: Path, wheelworks_cache: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from wheelworks.build import verify, wheel
+from wheelworks.build import sbom, verify
 from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.wheel import parse_wheel_name
@@ -83,30 +83,37 @@ NAME = "sample-1.0.dist-info/sboms/wheelworks.cdx.json"
 
 
 def test_every_hash_of_a_lock_file_is_read() -> None:
-    assert wheel.parse_hashes(LOCK) == {("zig-lang", "1.0"): ["a" * 64, "b" * 64], ("other", "2.0"): ["b" * 64]}
+    assert sbom.parse_hashes(LOCK) == {("zig-lang", "1.0"): ["a" * 64, "b" * 64], ("other", "2.0"): ["b" * 64]}
 
 
 def test_the_locks_of_this_project_have_the_compilers_hashes() -> None:
-    found = wheel.parse_hashes((ROOT / "requirements/wheelworks.txt").read_text())
+    found = sbom.parse_hashes((ROOT / "requirements/wheelworks.txt").read_text())
     assert len(found["ziglang", importlib.metadata.version("ziglang")]) > 5
 
 
 def test_a_document_names_tools_and_their_hashes() -> None:
-    made = wheel.make_sbom(
-        "My_Sample", "1.0", 1_700_000_000, {"zig-lang": "1.0", "unknown": "3"}, wheel.parse_hashes(LOCK)
+    made = sbom.make_document(
+        "My_Sample",
+        "1.0",
+        1_700_000_000,
+        {"zig-lang": "1.0", "unknown": "3"},
+        sbom.parse_hashes(LOCK),
+        {"libz.a": "c" * 64},
     )
     assert (made["bomFormat"], made["specVersion"], made["version"]) == ("CycloneDX", "1.6", 1)
     assert made["metadata"]["timestamp"] == "2023-11-14T22:13:20Z"
     assert made["metadata"]["component"]["purl"] == "pkg:pypi/my-sample@1.0"
     unknown, zig = made["metadata"]["tools"]["components"]
     assert "hashes" not in unknown and zig["purl"] == "pkg:pypi/zig-lang@1.0"
+    [library] = made["components"]
+    assert library["name"] == "libz.a" and library["hashes"] == [{"alg": "SHA-256", "content": "c" * 64}]
     assert zig["hashes"] == [{"alg": "SHA-256", "content": digest * 64} for digest in "ab"]
 
 
 def test_a_document_keeps_to_the_schema_of_cyclonedx() -> None:
     versions = {"ziglang": importlib.metadata.version("ziglang"), "unlocked": "3"}
-    hashes = wheel.parse_hashes((ROOT / "requirements/wheelworks.txt").read_text())
-    made = wheel.make_sbom("My_Sample", "1.0", 1_700_000_000, versions, hashes)
+    hashes = sbom.parse_hashes((ROOT / "requirements/wheelworks.txt").read_text())
+    made = sbom.make_document("My_Sample", "1.0", 1_700_000_000, versions, hashes, {"libz.a": "c" * 64})
     assert flaw(json.dumps(made)) is None
     made["metadata"]["tools"]["components"][1]["hashes"][0]["alg"] = "SHA-9"
     assert "SHA-9" in str(flaw(json.dumps(made)))
