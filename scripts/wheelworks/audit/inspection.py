@@ -117,7 +117,8 @@ def _run_checks(audited: AuditedWheel, opened: zipfile.ZipFile, packed: int) -> 
     if refused or any(one.code == container.DIFFERENT for one in ambiguous):
         return  # what is in the wheel depends on who reads it
     yield from upload.check_size(packed)
-    yield from container.check_index_archive(opened, packed)
+    if not ambiguous:
+        yield from container.check_index_archive(opened, packed)
     for check in NAME_CHECKS:
         yield from check(audited)
     for content in wheel.read_members(opened, audited):

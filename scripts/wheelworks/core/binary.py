@@ -25,9 +25,11 @@ _ELF = {
     "RISCV": "riscv64",
     "S390": "s390x",
     "PPC64": "powerpc64le",
+    "LOONGARCH": "loongarch64",
 }
+_BIG_ENDIAN = {"powerpc64le": "ppc64"}  # machines of both byte orders, which ELF gives the same number
 MACHO_MAGIC = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
-_MACHO = {"ARM64": "aarch64", "X86_64": "x86_64"}
+_MACHO = {"ARM64": "aarch64", "X86_64": "x86_64", "X86": "x86"}
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,11 @@ def _pe(binary: lief.PE.Binary) -> Binary:
 def _elf(binary: lief.ELF.Binary) -> Binary:
     # Not LIEF's imported_symbols, which leaves out symbols without a type: what lld writes for a shared object's.
     wanted = tuple(sorted({str(one.name) for one in binary.dynamic_symbols if one.shndx == 0 and one.name}))
+    machine = _machine(binary.header.machine_type, _ELF)
+    is_big_endian = binary.header.identity_data == lief.ELF.Header.ELF_DATA.MSB
     return Binary(
         "ELF",
-        _machine(binary.header.machine_type, _ELF),
+        _BIG_ENDIAN.get(machine, machine) if is_big_endian else machine,
         {"": wanted, **{str(name): () for name in binary.libraries}},
         tuple(sorted({str(symbol.name) for symbol in binary.exported_symbols})),
     )

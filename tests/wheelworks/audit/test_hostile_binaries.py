@@ -58,6 +58,7 @@ KINDS = {
     "mach-o": ("macosx_11_0_universal2", "sample/_x.abi3.so", make_linked_macho()),
     "elf-x86": ("manylinux_2_17_x86_64", "sample/_x.abi3.so", binaries.elf(bytes.fromhex("c4e27d18000fa2c3") * 8)),
     "elf-power": ("manylinux_2_17_ppc64le", "sample/_x.abi3.so", binaries.elf(b"\xa0\xf3\xff\xff" * 9, machine=21)),
+    "elf-arm": ("manylinux_2_17_armv7l", "sample/_x.abi3.so", binaries.elf32(b"\xf0\xb5\x00\xbf" * 9, 40)),
     "elf-s390x": ("manylinux_2_17_s390x", "sample/_x.abi3.so", binaries.elf(bytes.fromhex("e70020100044") * 9, 1, 22)),
     "elf-riscv": ("manylinux_2_31_riscv64", "sample/_x.abi3.so", binaries.elf(b"\x57\x70\x80\x0d" * 9, machine=243)),
 }  # fmt: skip

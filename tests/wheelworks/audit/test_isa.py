@@ -9,7 +9,7 @@ from pathlib import Path
 
 import capstone
 import pytest
-from wheelworks.audit import isa
+from wheelworks.audit import disassembly, isa
 from wheelworks.audit.code import check_baseline
 from wheelworks.audit.inspection import inspect_wheel
 from wheelworks.audit.wheel import DEFAULT_POLICY, ArchiveEntry, AuditedWheel, NativeFile
@@ -17,7 +17,8 @@ from wheelworks.core import binary
 from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import wheels
-from tests.fixtures.binaries import elf, pe
+from tests.fixtures.binaries import elf, elf32, pe
+from tests.fixtures.executables import PE_BASE, SECTION, Content, make_pe
 
 X86 = {
     "f30f58c1": "",  # addss
@@ -224,6 +225,27 @@ def test_what_microsofts_compiler_guards_by_its_run_time_librarys_variable(guard
     text = bytes.fromhex(MSVC_START).ljust(0x400, b"\xcc") + bytes.fromhex(f"{guard}{PMAXUD}c3")
     table = struct.pack("<IIIIII", 0x1000, 0x1000 + len(bytes.fromhex(MSVC_START)), 0, 0x1400, 0x1000 + len(text), 0)
     assert _audit(pe(text.ljust(0x900, b"\xcc"), table), "win_amd64") == [code]
+
+
+def test_code_that_was_not_compared_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = bytes.fromhex(NOPS)
+    assert _audit(elf(code, machine=258), "manylinux_2_36_loongarch64") == ["W203"]
+    assert _audit(elf(code, machine=183), "manylinux_2_17_aarch64") == []
+    monkeypatch.setattr(disassembly, "MOST_INSTRUCTIONS", 19)
+    assert _audit(elf(code, machine=183), "manylinux_2_17_aarch64") == ["W203"]
+
+
+def test_code_of_32_bit_arm_that_nothing_refers_to_is_named() -> None:
+    code = bytes.fromhex("1eff2fe1" + "00f020e3" * 20)  # bx lr; nop
+    assert _audit(elf32(code, 40), "manylinux_2_17_armv7l") == ["W203"]
+
+
+@pytest.mark.parametrize(("pointer", "found"), [(0, []), (PE_BASE + SECTION, ["W203"])])
+def test_a_dll_with_code_for_emulated_processes_too_is_named(pointer: int, found: list[str]) -> None:
+    content = Content(SECTION)
+    content.add(b"\xc0\x03\x5f\xd6")
+    settings = content.add(struct.pack("<I196xQ112x", 0x140, pointer))  # CHPEMetadataPointer
+    assert _audit(make_pe(bytes(content.data), {10: (settings, 0x140)}), "win_arm64") == found
 
 
 def _audit_aarch64(code: str, another: str = "") -> list[str]:
