@@ -94,8 +94,20 @@ def _link_program(parsed: Invocation, settings: DriverSettings, language: str) -
     _use_static_libraries(parsed, settings)
     parsed.output = parsed.output or ("a.exe" if settings.os == "windows" else "a.out")
     parsed, _ = _translate_requests(parsed, settings)
-    command = command_lines.program_command(parsed, settings, language)
-    return _run(command, settings, "program", parsed.output, parsed.dropped)
+    command, marker = command_lines.program_command(parsed, settings, language), _find_marker(settings, language)
+    status = _run(command, settings, "program", parsed.output, parsed.dropped, builds_libc=not marker.exists())
+    return status or _touch(marker)
+
+
+def _find_marker(settings: DriverSettings, language: str) -> Path:
+    """Return the file that exists if a link in a language has had the target's libc, and C++'s runtime, compiled."""
+    return Path(settings.libc_marker + ("-c++" if language == "c++" else ""))
+
+
+def _touch(marker: Path) -> int:
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    return 0
 
 
 def _link(parsed: Invocation, settings: DriverSettings, language: str) -> int:
@@ -126,7 +138,7 @@ def _link_objects(parsed: Invocation, settings: DriverSettings, language: str, f
     named = map(msvc.plain_library, sorted(symbols.libraries))
     parsed.libraries += [library for library in named if library not in (*_RUNTIMES, *parsed.libraries)]
     calls = sorted(name for name in symbols.undefined if not command_lines.is_python_symbol(name))[:8]
-    marker = Path(settings.libc_marker)
+    marker = _find_marker(settings, language)
     with_libc: Event = {"freestanding": False, "calls": calls, "builds_libc": not marker.exists()}
     event: Event = {"freestanding": True} if command_lines.is_freestanding(symbols) else with_libc
     brought = [one for one in parsed.objects if any(Path(one).is_relative_to(folder) for folder in settings.prefixes)]
@@ -136,10 +148,7 @@ def _link_objects(parsed: Invocation, settings: DriverSettings, language: str, f
         if status := _run(command, settings, "link", parsed.output, parsed.dropped, **event):
             return status
     os.replace(output, parsed.output)
-    if not event["freestanding"]:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.touch()
-    return 0
+    return 0 if event["freestanding"] else _touch(marker)
 
 
 def _read_file_symbols(name: str) -> Symbols:

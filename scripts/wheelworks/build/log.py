@@ -36,7 +36,7 @@ def describe_progress(events: Sequence[Event]) -> str:
         return ""
     if event["step"] == "compile":
         return f"compiling {event['file']}"
-    slow = " with the target's libc, which zig compiles this once: up to two minutes"
+    slow = " with the target's C or C++ runtime, which zig compiles this once: up to two minutes"
     return f"linking {event['file']}{slow if event.get('builds_libc') else ''}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import abi3info
 from abi3info.models import PyVersion, Symbol
@@ -21,6 +22,7 @@ from wheelworks.core.wheel import WheelName
 
 _SUFFIXES = re.compile(r"\.[^/]*$")  # of a file's name: ".abi3.so"
 _LIBRARY_FOLDER = re.compile(r"^[^/]+\.data/(platlib|purelib)/")  # whose contents are installed beside the others
+_PLATFORM_SETTING = re.compile(rb"\bplat[_-]name[\"']?\s*[=:](?!=)")  # in setup.cfg, TOML or Python
 _FORMAT = {"linux": "ELF", "macos": "Mach-O", "windows": "PE"}
 
 
@@ -32,8 +34,8 @@ class NativeFile:
     binary: Binary
 
 
-def check_platform(name: WheelName, target: Target) -> None:
-    """Check that the backend built for the target's platform. Raises WheelworksError."""
+def check_platform(name: WheelName, target: Target, tree: Path) -> None:
+    """Check that the backend built for the target's platform; ``tree`` is the project's. Raises WheelworksError."""
     wanted = target.platform.replace("-", "_").replace(".", "_")
     if name.platforms == {"any"}:
         raise WheelworksError(
@@ -41,10 +43,18 @@ def check_platform(name: WheelName, target: Target) -> None:
             "a wheel of pure Python needs no cross-building",
         )
     if name.platforms != {wanted}:
-        raise WheelworksError(
-            f"{target.id}: the build backend made a wheel for {', '.join(sorted(name.platforms))}, not {wanted}",
-            "the project sets plat_name (setup.cfg, [bdist_wheel]), or its backend ignores the target's sysconfig",
-        )
+        made = f"a wheel for {', '.join(sorted(name.platforms))}, not {wanted}"
+        if file := _find_platform_setting(tree):
+            message = f"{target.id}: the project's {file} sets plat_name, which makes {made}"
+            raise WheelworksError(message, f"remove plat_name from {file}: each build names its own platform")
+        raise WheelworksError(f"{target.id}: the build backend made {made}", "it ignores the target's sysconfig")
+
+
+def _find_platform_setting(tree: Path) -> str:
+    """Return the file of a project that sets the platform of its wheels for every build; "" if there is none."""
+    files = [tree / name for name in ("setup.cfg", "pyproject.toml", "setup.py")]
+    found = (file.name for file in files if file.is_file() and _PLATFORM_SETTING.search(file.read_bytes()))
+    return next(found, "")
 
 
 def check_abi(name: WheelName, target: Target, abi: Abi) -> None:

@@ -104,7 +104,7 @@ def _finish(
     context: BuildContext, path: Path, target: Target, abi: Abi, serves: Sequence[Target], compilation: Compilation
 ) -> FinishedWheel:
     made = wheel.open_wheel(path)
-    verify.check_platform(made.name, target)
+    verify.check_platform(made.name, target, context.source.tree)
     verify.check_abi(made.name, target, abi)
     natives = verify.check_native_files(made.members, target)
     verify.check_stable_abi(natives, made.name, target)

@@ -45,6 +45,27 @@ def test_a_later_stable_abi_is_what_to_build_for() -> None:
     assert "--abi cp313-abi3" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "blamed"),
+    [
+        ("setup.cfg", "[bdist_wheel]\nplat_name = manylinux1_x86_64\n", "the project's setup.cfg sets plat_name"),
+        (
+            "pyproject.toml",
+            "[tool.distutils.bdist_wheel]\nplat-name = 'x'\n",
+            "the project's pyproject.toml sets plat_name",
+        ),
+        ("setup.py", 'setup(options={"bdist_wheel": {"plat_name": "x"}})\n', "the project's setup.py sets plat_name"),
+        ("setup.py", "if command.plat_name == 'win32': pass\n", "the build backend made a wheel for manylinux1_x86_64"),
+    ],
+)
+def test_a_fixed_platform_is_blamed_on_its_setting(file: str, text: str, blamed: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(text)
+    with pytest.raises(WheelworksError) as caught:
+        verify.check_platform(parse_wheel_name("x-1-cp311-abi3-manylinux1_x86_64.whl"), TARGET, tmp_path)
+    assert caught.value.message.startswith(f"win_arm64: {blamed}")
+    assert ("remove plat_name" in caught.value.hint) is ("plat_name" in blamed)
+
+
 def is_taken(made: str, abi: targets.Abi) -> bool:
     try:
         verify.check_abi(parse_wheel_name(f"x-1-{made}-win_arm64.whl"), TARGET, abi)
