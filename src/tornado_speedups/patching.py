@@ -109,15 +109,17 @@ def install(*, masking: bool = True, websocket: bool = True, headers: bool = Tru
 
     ``masking`` replaces the function that masks frames, ``websocket`` the class of WebSocket connections, ``headers``
     the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. What has been installed stays:
-    later calls only add. A hook for which Tornado's code is unknown is left alone, with a RuntimeWarning. Hooks that
-    would replace Tornado's masking in C with Python are left alone silently. Raises ImportError if Tornado is missing.
+    later calls only add. Hooks for which Tornado's code is unknown are left alone, with one RuntimeWarning for all of
+    them, after everything else has been installed. Hooks that would replace Tornado's masking in C with Python are left
+    alone silently. Raises ImportError if Tornado is missing.
     """
     wanted = {"masking": masking, "websocket": websocket, "headers": headers, "http": http}
     with _lock:
         code = TornadoCode()
-        for name in _SUBJECTS:
-            if wanted[name] and name not in _installed:
-                _installed[name] = _install_hook(name, code)
+        names = [name for name in _SUBJECTS if wanted[name] and name not in _installed]
+        unknown = {name: reason for name in names if (reason := _install_hook(name, code))}
+    if unknown:
+        warnings.warn(_describe_unknown(unknown), RuntimeWarning, stacklevel=2)
 
 
 def uninstall() -> None:
@@ -146,7 +148,8 @@ def list_patches() -> list[Patch]:
         return [patch for patches, _ in _installed.values() for patch in patches]
 
 
-def _install_hook(name: str, code: TornadoCode) -> tuple[list[Patch], str]:
+def _install_hook(name: str, code: TornadoCode) -> str | None:
+    """Install a hook and record its status. Return why it was left to Tornado if that is unknown."""
     version = import_module("tornado").version
     try:
         reason = code.explain_unknown(REQUIRED[name])
@@ -154,12 +157,22 @@ def _install_hook(name: str, code: TornadoCode) -> tuple[list[Patch], str]:
             raise UnknownCodeError(reason)
         patches = _find_patches(name)
     except UnknownCodeError as error:
-        left = f"to Tornado {version}, {error}"
-        warnings.warn(f"tornado_speedups leaves {_SUBJECTS[name]} {left}", RuntimeWarning, stacklevel=3)
-        return [], f"left {left}"
+        _installed[name] = [], f"left to Tornado {version}, {error}"
+        return str(error)
     for patch in patches:
         setattr(patch.owner, patch.name, patch.replacement)
-    return patches, "installed" if patches else f"left to Tornado {version}, whose C is faster"
+    _installed[name] = patches, "installed" if patches else f"left to Tornado {version}, whose C is faster"
+    return None
+
+
+def _describe_unknown(reasons: dict[str, str]) -> str:
+    """Return one line for all hooks that were left to Tornado, with the reason of each."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(_SUBJECTS[name])
+    version = import_module("tornado").version
+    parts = [f"{', '.join(subjects)} to Tornado {version}, {reason}" for reason, subjects in by_reason.items()]
+    return f"tornado_speedups leaves {'; '.join(parts)}"
 
 
 def _find_patches(name: str) -> list[Patch]:

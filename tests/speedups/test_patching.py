@@ -139,6 +139,39 @@ def test_masking_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatc
     assert bound() == before
 
 
+def test_all_unknown_hooks_share_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tornado, "version_info", (6, 7, 0, 0))
+    with pytest.warns(RuntimeWarning) as caught:
+        tornado_speedups.install()
+    subjects = "WebSocket masking, WebSocket connections, HTTP headers, HTTP connections"
+    left = f"to Tornado {tornado.version}, a version it doesn't know"
+    assert [str(each.message) for each in caught] == [f"tornado_speedups leaves {subjects} {left}"]
+    assert caught[0].filename == __file__
+
+
+def test_a_warning_that_is_an_error_comes_once_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with ``python -W error``: what can be installed is, and the status says what couldn't."""
+    reasons = {name: f"whose {name} it doesn't know" for name in ("tornado.a", "tornado.b")}
+    unknown = {"masking": reasons["tornado.a"], "headers": reasons["tornado.b"]}
+    explained = {tuple(patching.REQUIRED[name]): reason for name, reason in unknown.items()}
+    monkeypatch.setattr(
+        fingerprints.TornadoCode, "explain_unknown", lambda code, names: explained.get(tuple(names)), raising=True
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning) as raised:
+            tornado_speedups.install()
+        tornado_speedups.install()
+    left = [f"to Tornado {tornado.version}, {reason}" for reason in unknown.values()]
+    assert str(raised.value) == f"tornado_speedups leaves WebSocket masking {left[0]}; HTTP headers {left[1]}"
+    assert tornado_speedups.status() == {
+        "masking": f"left {left[0]}",
+        "websocket": "installed",
+        "headers": f"left {left[1]}",
+        "http": "installed",
+    }
+
+
 def masking_refused(reason: str) -> None:
     with pytest.warns(RuntimeWarning, match=reason):
         tornado_speedups.install(websocket=False, headers=False, http=False)
