@@ -32,15 +32,28 @@ _FRAMEWORKS = (
 _OF_THE_MACOS_SDK = re.compile(
     rf"(?:{_FRAMEWORKS})/.+"
     r"|netinet/(?:tcp_\w+|tcpip|ip_\w+|ip6|icmp\w*|icmp_var|udp_var|in_pcb|in_var|if_ether|igmp\w*|bootp)\.h"
-    r"|net/(?:if_arp|if_media|if_types|if_utun|if_mib|bpf|pfkeyv2|kext_net)\.h|netinet6/\w+\.h|libproc_internal\.h"
+    r"|net/(?:if_arp|if_media|if_types|if_utun|if_mib|bpf|pfkeyv2|kext_net)\.h|netinet6/\w+\.h|arpa/nameser\w*\.h"
+    r"|sys/(?:xattr|disk|domain|sys_domain|kern_event|mbuf|vnode|ptrace|pipe|quota|reboot|protosw|socketvar|sbuf|user"
+    r"|dtrace|fsgetpath|snapshot|tty|utfconv)\.h"
+    r"|(?:libproc_internal|membership|removefile|readpassphrase|resolv|ttyent|notify|asl|sandbox|bootstrap|utmp)\.h"
 )
+# Folders of zig's headers, and whose they are.
+_SYSTEMS = {
+    "generic-glibc": "glibc",
+    "generic-musl": "musl",
+    "any-linux-any": "Linux",
+    "any-darwin-any": "macOS",
+    "any-windows-any": "Windows",
+}
+_LIBRARIES = ("zlib.h", "zconf.h")  # macOS has this library, and zig its headers; elsewhere it is a third party's
+_NAMES = {"windows": "Windows", "macos": "macOS"}
 _ASSEMBLER = (".s", ".asm")
 
 
 def advise(failure: Event, target: Target, tree: Path) -> str:
     """Return what to do about a failed step in the source tree ``tree``; "" if its own message says it."""
     text = str(failure.get("error", ""))
-    return explain_cause(text, target, tree) or suggest_prefix(text, target, tree)
+    return explain_cause(text, target, tree) or suggest_prefix(text, target, tree) or name_system(text, target, tree)
 
 
 def explain_cause(text: str, target: Target, tree: Path) -> str:
@@ -102,7 +115,23 @@ def suggest_prefix(text: str, target: Target, tree: Path) -> str:
 def _is_known_header(name: str, tree: Path) -> bool:
     """Return whether the project has a header, or zig for any system."""
     own = any(path.as_posix().endswith(f"/{name}") for path in tree.rglob(PurePosixPath(name).name))
-    return own or any((Path(find_zig()).parent / "lib/libc/include").glob(f"*/{glob.escape(name)}"))
+    return own or (name not in _LIBRARIES and _is_system_header(name))
+
+
+def _is_system_header(name: str) -> bool:
+    return any((Path(find_zig()).parent / "lib/libc/include").glob(f"*/{glob.escape(name)}"))
+
+
+def name_system(text: str, target: Target, tree: Path) -> str:
+    """Return whose header is missing, and what to do, if other systems have it; or ""."""
+    missing = _MISSING_HEADER.search(text)
+    include = Path(find_zig()).parent / "lib/libc/include"
+    systems = [system for folder, system in _SYSTEMS.items() if missing and (include / folder / missing[1]).is_file()]
+    if not missing or not systems or missing[1] in _LIBRARIES or any(tree.rglob(PurePosixPath(missing[1]).name)):
+        return ""
+    own = _NAMES.get(target.os, "musl" if target.id.startswith("musl") else "glibc")
+    without = f"leave out the code that includes it there, or build for other targets: without {target.id}"
+    return f"{missing[1]} is a header of {' and '.join(systems)}, which {own} doesn't have: {without}"
 
 
 def _format_suggestion(what: str, target: Target) -> str:

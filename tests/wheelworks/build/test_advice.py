@@ -33,6 +33,7 @@ def missing(name: str) -> str:
     [
         ("macosx_11_0_arm64", missing("CoreFoundation/CoreFoundation.h"), "CoreFoundation.h belongs to the macOS SDK"),
         ("macosx_11_0_arm64", missing("netinet/tcp_fsm.h"), "netinet/tcp_fsm.h belongs to the macOS SDK"),
+        ("macosx_11_0_arm64", missing("sys/xattr.h"), "sys/xattr.h belongs to the macOS SDK"),
         ("macosx_11_0_arm64", missing("sys/epoll.h"), ""),
         ("manylinux_2_17_aarch64", missing("CoreFoundation/CoreFoundation.h"), ""),
         ("win_arm64", REDEFINED, "don't define _KWAIT_REASON, but zig's are MinGW's, and their winternl.h does"),
@@ -54,6 +55,7 @@ def test_the_cause_outside_the_project_is_named(target: str, text: str, expected
     [
         (missing("yaml.h"), "yaml.h"),
         (missing("openssl/ssl.h"), "openssl/ssl.h"),
+        (missing("zlib.h"), "zlib.h"),
         (
             "error: lld-link: undefined symbol: PyNo\nerror: lld-link: undefined symbol: yaml_parser_parse",
             "yaml_parser_parse",
@@ -74,6 +76,27 @@ def test_what_belongs_to_a_library_is_suggested_as_a_prefix(error: str, what: st
     assert bool(hint) is bool(what)
     if what:
         assert f"if {what} belongs to a third-party C library" in hint and "--prefix win_arm64=DIR" in hint
+
+
+@pytest.mark.parametrize(
+    ("target", "header", "expected"),
+    [
+        ("win_arm64", "sys/xattr.h", "sys/xattr.h is a header of glibc and musl, which Windows doesn't have"),
+        ("macosx_11_0_arm64", "sys/epoll.h", "sys/epoll.h is a header of glibc and musl, which macOS doesn't have"),
+        ("musllinux_1_2_aarch64", "fts.h", "fts.h is a header of glibc and macOS, which musl doesn't have"),
+        ("manylinux_2_17_aarch64", "winsock2.h", "winsock2.h is a header of Windows, which glibc doesn't have"),
+        ("win_arm64", "own.h", ""),
+        ("win_arm64", "yaml.h", ""),
+        ("win_arm64", "zlib.h", ""),
+    ],
+)
+def test_a_header_of_other_systems_is_named(target: str, header: str, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "own.h").touch()
+    found = advice.name_system(missing(header), find_target(target), tmp_path)
+    assert expected in found and bool(found) is bool(expected)
+    if found:
+        whole = advice.advise({"error": missing(header)}, find_target(target), tmp_path)
+        assert whole == found and f"without {target}" in whole
 
 
 def test_a_symbol_of_macos_is_named_as_in_c(tmp_path: Path) -> None:
