@@ -174,9 +174,10 @@ def _print_commands(context: BuildContext, tasks: Sequence[BuildTask]) -> None:
 def _save_manifest(context: BuildContext, wheels: Sequence[Built | UpToDate]) -> None:
     """Add wheels to the folder's manifest, and report wheels in the folder that it doesn't list."""
     out, records = context.out, [wheel.record for wheel in wheels]
-    merged = manifest.merge(_page.load_previous(out), context.source.record(), context.toolchain(), records)
-    merged = manifest.drop_changed(merged, out)
-    _page.save_with_page(merged, out)
+    with manifest.lock(out):
+        merged = manifest.merge(_page.load_previous(out), context.source.record(), context.toolchain(), records)
+        merged = manifest.drop_changed(merged, out)
+        _page.save_with_page(merged, out)
     if unknown := {path.name for path in out.glob("*.whl")} - {record.file for record in merged.wheels}:
         console.err.print(f"note: {out}/ also holds {len(unknown)} wheels of other builds", markup=False)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -27,6 +28,17 @@ def write_page(record: Manifest, folder: Path) -> Path:
     return write_file(folder / page.FILE, page.render_page(record, load_sections(folder)).encode())
 
 
+def update(folder: Path, change: Callable[[Manifest], Manifest]) -> Path:
+    """Change a folder's manifest, if it has one, and write its page; return the page's path.
+
+    ``change`` is given the manifest as it is now, not as it was when this session began.
+    """
+    with manifest.lock(folder):
+        if record := manifest.load(folder):
+            save_with_page(change(record), folder)
+    return folder / page.FILE
+
+
 def load_previous(folder: Path) -> Manifest | None:
     """Return a folder's manifest; None where there is none, or, after a note, an unreadable one."""
     try:
@@ -38,20 +50,21 @@ def load_previous(folder: Path) -> Manifest | None:
 
 def refresh_page(folder: Path) -> None:
     """Write a folder's page again, if it has a manifest, after the files beside it have changed."""
-    if record := manifest.load(folder):
-        write_page(record, folder)
+    update(folder, lambda record: record)
 
 
 def record_runs(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> None:
     """Add the verdicts to the manifests of the wheels' folders, in place of earlier runs of the same kind."""
     for folder in sorted({wheel.parent for wheel in wheels}):
-        if record := manifest.load(folder):
-            hashes = {wheel.name: hash_file(wheel) for wheel in wheels if wheel.parent == folder}
-            fresh = {one.file for one in record.wheels if hashes.get(one.file) == one.sha256}  # not built again since
-            runs = {file: [verdict.record() for verdict in verdicts if verdict.wheel == file] for file in fresh}
-            updated = [_with_runs(known, runs.get(known.file, [])) for known in record.wheels]
-            if updated != record.wheels:
-                save_with_page(replace(record, wheels=updated), folder)
+        here = [wheel for wheel in wheels if wheel.parent == folder]
+        update(folder, partial(_add_runs, here, verdicts))
+
+
+def _add_runs(wheels: Sequence[Path], verdicts: Sequence[Verdict], record: Manifest) -> Manifest:
+    hashes = {wheel.name: hash_file(wheel) for wheel in wheels}
+    fresh = {one.file for one in record.wheels if hashes.get(one.file) == one.sha256}  # not built again since
+    runs = {file: [verdict.record() for verdict in verdicts if verdict.wheel == file] for file in fresh}
+    return replace(record, wheels=[_with_runs(known, runs.get(known.file, [])) for known in record.wheels])
 
 
 def _with_runs(known: WheelRecord, fresh: Sequence[RunRecord]) -> WheelRecord:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from wheelworks.audit import dependencies, findings, inspection, isa, report
@@ -15,6 +16,7 @@ from wheelworks.cli import _page
 from wheelworks.cli._command import create_parser
 from wheelworks.core import console, index, manifest
 from wheelworks.core.errors import UsageError
+from wheelworks.core.files import hash_file
 
 SUFFIXES = (".whl", ".tar.gz")
 EPILOG = """\
@@ -101,8 +103,15 @@ def _audit_files(files: Sequence[Path], cpu: frozenset[str], progress: console.P
     for folder in (None, *sorted(records)):
         here = [path for path in files if (path.parent if path.parent in records else None) == folder]
         epoch = records[folder].source.epoch if folder else None
+        hashes = {path.name: hash_file(path) for path in here} if folder else {}
         audits = inspection.audit_files(here, Policy(cpu, epoch), lambda text: progress.update("wheels", text))
         found.update(zip(here, audits, strict=True))
         if folder:
-            _page.save_with_page(report.add_to_manifest(records[folder], audits), folder)
+            _page.update(folder, partial(_add_audits, audits, hashes))
     return [found[path] for path in files]
+
+
+def _add_audits(audits: Sequence[FileAudit], hashes: Mapping[str, str], record: manifest.Manifest) -> manifest.Manifest:
+    """Add audits to a manifest, but not those of wheels that have been built again to other bytes since."""
+    same = {wheel.file for wheel in record.wheels if hashes.get(wheel.file) == wheel.sha256}
+    return report.add_to_manifest(record, [audit for audit in audits if audit.file in same])

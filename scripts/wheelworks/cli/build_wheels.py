@@ -127,8 +127,9 @@ def _run_cibuildwheel(source: Path, out: Path, variables: Mapping[str, str]) -> 
         sdist = source if source.is_file() else prepare_context(source, work, out, update).sdist
         records = cibuildwheel.run_cibuildwheel(sdist, variables, work, out, update)
         tree, toolchain = unpack_source(sdist, work / "saved"), cibuildwheel.describe_toolchain(os.environ)
-        merged = manifest.merge(_page.load_previous(out), tree.record(), toolchain, records)
-        _page.save_with_page(manifest.drop_changed(merged, out), out)
+        with manifest.lock(out):
+            merged = manifest.merge(_page.load_previous(out), tree.record(), toolchain, records)
+            _page.save_with_page(manifest.drop_changed(merged, out), out)
     table = console.create_table("", "wheel", "size", "serves")
     for record in records:
         table.add_row(console.wrap_wheel_name(record.file), f"{record.size / 1000:.1f} kB", "\n".join(record.targets))

@@ -228,10 +228,12 @@ def _print_result(rebuilt: ReproductionResult) -> None:
 
 
 def _record_result(folder: Path, rebuilt: ReproductionResult) -> None:
-    if record := manifest.load(folder):
+    def add(record: manifest.Manifest) -> manifest.Manifest:
         create = rebuilt.create_record
         wheels = [structs.replace(one, reproduced=create(one.file) or one.reproduced) for one in record.wheels]
-        _page.save_with_page(structs.replace(record, wheels=wheels), folder)
+        return structs.replace(record, wheels=wheels)
+
+    _page.update(folder, add)
 
 
 def _keep_files(folder: Path, rebuilt: ReproductionResult) -> None:

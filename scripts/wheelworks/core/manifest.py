@@ -6,7 +6,10 @@ manifest holds no time of day, no duration and no path, so that two builds of on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -15,6 +18,9 @@ from msgspec.structs import replace
 
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import hash_file, write_file
+
+if sys.platform != "win32":
+    import fcntl
 
 SCHEMA: Final = 2
 FILE = "manifest.json"
@@ -173,6 +179,24 @@ def load(folder: Path) -> Manifest | None:
         return msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WheelworksError(f"{path}: no manifest of this version: {error}", hint) from error
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold back other sessions that change a folder's manifest: else each would undo what the other has recorded.
+
+    The folder itself is locked, so that no file of the lock is left among the wheels. Windows can't do that, and there
+    sessions don't wait for each other.
+    """
+    if sys.platform == "win32" or not folder.is_dir():
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def merge(old: Manifest | None, source: Source, toolchain: Toolchain, wheels: Iterable[WheelRecord]) -> Manifest:
