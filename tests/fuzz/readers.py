@@ -9,6 +9,7 @@ hypothesis tests that.
 
 from __future__ import annotations
 
+import posixpath
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,7 +26,7 @@ with atheris.instrument_imports(include=["wheelworks", "packaging", "zipfile", "
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 INFO = "sample-1.0.dist-info"
-TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "sboms/a.json", "RECORD", "top_level.txt")
+TEXTS = ("METADATA", "WHEEL", "entry_points.txt", "sboms/a.json", "RECORD", "top_level.txt", "../sample.pth")
 
 
 def wheel(data: bytes) -> None:
@@ -45,7 +46,7 @@ def tar(data: bytes) -> None:
 def texts(data: bytes) -> None:
     """Inspect a valid wheel in which one metadata file has arbitrary bytes."""
     name = TEXTS[data[0] % len(TEXTS)] if data else TEXTS[0]
-    members = {f"{INFO}/{name}": Member(data[1:])}
+    members = {posixpath.normpath(f"{INFO}/{name}"): Member(data[1:])}
     wheel(build_archive(members if name == "RECORD" else replace_record(members, INFO), 1_000_000_000))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import random
 import struct
 import sys
@@ -161,13 +162,14 @@ def test_mutated_wheels(tmp_path_factory: pytest.TempPathFactory, changes: list[
     codes(path)
 
 
-TEXTS = ["METADATA", "WHEEL", "RECORD", "entry_points.txt", "sboms/x.json"]
+TEXTS = ["METADATA", "WHEEL", "RECORD", "entry_points.txt", "sboms/x.json", "top_level.txt", "../sample.pth"]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(TEXTS), st.one_of(st.binary(max_size=300), st.text(max_size=200).map(str.encode)))
 def test_any_text_in_dist_info(tmp_path_factory: pytest.TempPathFactory, name: str, data: bytes) -> None:
-    codes(made.wheel(tmp_path_factory.mktemp("text"), **{f"{made.INFO}/{name}": data}))
+    member = posixpath.normpath(f"{made.INFO}/{name}")
+    codes(made.wheel(tmp_path_factory.mktemp("text"), **{member: data}))
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,21 @@ def test_pip_installs_a_wheel_exactly_if_the_audit_finds_no_wrong_folder(
     assert installs_with_pip(path, folder / "site") == (not wrong)
 
 
+def installs_with_uv(path: Path, site: Path) -> bool:
+    """Return whether uv installs a wheel."""
+    command = [str(uv.find_uv_bin()), "pip", "install", "--quiet", "--offline", "--no-index", "--no-cache", "--no-deps"]
+    command += ["--python", sys.executable, "--target", str(site), str(path)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", [one for one in FOLDERS if not one.startswith("other.data")])
+def test_uv_installs_a_folder_exactly_if_the_audit_accepts_it(name: str, tmp_path: Path) -> None:
+    """uv doesn't look at `other.data`, the folder of another project, which pip refuses."""
+    path = write(tmp_path, [name])
+    wrong = {one.code for one in inspect_wheel(path).findings} & {"W040", "W041"}
+    assert installs_with_uv(path, tmp_path / "site") == (not wrong)
+
+
 SCRIPTS = ["run = sample:main", "run = sample", "../run = sample:main", "Run = sample:main\nrun = sample:main"]
 
 

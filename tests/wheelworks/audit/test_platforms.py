@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging.tags import Tag
 from wheelworks.audit import isa, platforms
+from wheelworks.audit.compatibility import is_pair_requested, is_platform_requested, is_refused
 from wheelworks.audit.extension import check_other_platforms
 from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel
 from wheelworks.core import targets
 from wheelworks.core.binary import Binary
+from wheelworks.core.tags import parse_platforms
 from wheelworks.core.wheel import parse_wheel_name
 
 
@@ -65,3 +70,19 @@ def test_a_module_of_such_a_platform_needs_its_suffix(tag: str, suffix: str, cod
     wheel = AuditedWheel(name, parse_wheel_name(name), (), DEFAULT_POLICY)
     wheel.natives.append((f"sample/_native.{suffix}", Binary("ELF", "aarch64", {}, ())))
     assert [one.code for one in check_other_platforms(wheel)] == [code]
+
+
+WORDS = st.sampled_from(["manylinux", "musllinux", "macosx", "win", "linux", "android", "ios", "pyodide", "cp", "py",
+                         "abi3t", "any", "none", "x86_64", "arm64_iphoneos", "universal2", "m", "", "é"])  # fmt: skip
+PARTS = st.lists(st.one_of(WORDS, st.integers(0, 10**20).map(str), st.text(max_size=3)), max_size=4).map("_".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(PARTS, PARTS, PARTS)
+def test_no_words_in_a_tag_make_the_readers_fail(interpreter: str, abi: str, platform: str) -> None:
+    tag = Tag(interpreter, abi, platform)
+    answers = [is_platform_requested(tag.platform), is_pair_requested(tag), is_refused(tag.platform)]
+    assert {type(one) for one in answers} == {bool}
+    other = platforms.parse_other_platform(tag.platform)
+    assert other is None or other.tag == tag.platform
+    assert all(one.tag == tag.platform for one in parse_platforms([tag.platform]))
