@@ -17,6 +17,7 @@ from wheelworks.core.zig import find_zig
 _MISSING_HEADER = re.compile(r"error: '([^'\n]+)' file not found")
 _UNDEFINED = re.compile(r"undefined symbol: (\w+)(.*)")  # a symbol of C++ has its parameters after its name
 _MISSING_LIBRARY = re.compile(r'unable to find \w+ system library "([^"\n]+)"')
+_MISSING_FRAMEWORK = re.compile(r'unable to find \w+ framework "([^"\n]+)"')
 _REDEFINED = re.compile(
     r"error: (?:redefinition of|typedef redefinition|conflicting types for)[^\n']*'(\w+)'"
     r"(?:.*\n){1,6}?.*any-windows-any/(\S+?):\d+:\d+: note: previous (?:definition|declaration)"
@@ -68,6 +69,8 @@ def explain_cause(text: str, target: Target, tree: Path) -> str:
     if library := _MISSING_LIBRARY.search(text):
         bring = f"bring it as a static library {_format_options(target)}"
         return f"lib{library[1]} is neither the system's nor the project's: {bring}"
+    if framework := _MISSING_FRAMEWORK.search(text):
+        return f"{framework[1]} is a framework of the macOS SDK, which zig doesn't have: build this wheel on a Mac"
     if undefined := _UNDEFINED.findall(text):
         return _advise_symbol([name for name, _ in undefined], tree)
     return ""

@@ -21,6 +21,7 @@ psutil/arch/all/../../arch/windows/ntextapi.h:60:14: error: redefinition of '_KW
 OWN = REDEFINED.replace("/opt/ziglang/lib/libc/include/any-windows-any/winternl.h", "psutil/arch/windows/own.h")
 UNDEFINED = "lld-link: error: undefined symbol: fast_loop\n>>> referenced by build/temp/huf.o\n"
 NO_LIBRARY = 'error: unable to find dynamic system library "z" using strategy paths_first. searched paths: none\n'
+NO_FRAMEWORK = 'error: unable to find system framework "CoreServices". searched paths: none\n'
 ASSEMBLER = ".globl fast_loop\nfast_loop:\n    ret\n"
 
 
@@ -41,6 +42,7 @@ def missing(name: str) -> str:
         ("win_amd64", UNDEFINED, "fast_loop is in src/huf_amd64.S, which the project doesn't compile"),
         ("win_amd64", UNDEFINED.replace("fast_loop", "fast"), ""),
         ("musllinux_1_2_aarch64", NO_LIBRARY, "libz is neither the system's nor the project's: bring it as a static"),
+        ("macosx_11_0_arm64", NO_FRAMEWORK, "CoreServices is a framework of the macOS SDK"),
         ("win_amd64", "src/a.c:1:1: error: expected expression\n", ""),
     ],
 )
