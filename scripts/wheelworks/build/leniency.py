@@ -20,7 +20,7 @@ _LENIENT = {
     "windows": (*_WARNINGS, "implicit-function-declaration"),
 }
 # Patterns are compiled when they are needed: the compiler driver imports this for each source file.
-_UNDECLARED = r"(?m)^(\S.*?:\d+:\d+): warning: call to undeclared function '(\w+)'"
+_UNDECLARED = r"(?m)^(\S.*?:\d+:\d+): warning: (?:call to undeclared function|implicit declaration of function) '(\w+)'"
 _INT_AS_POINTER = (
     r": warning: (?:incompatible integer to pointer conversion|cast to '[^\n]*' from smaller integer type)[^\n]*"
     r"((?:\n *\d* \|[^\n]*)*)"  # the lines of the source

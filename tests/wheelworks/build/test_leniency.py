@@ -29,13 +29,14 @@ REMOVED = "int get(void *list) { return _PyList_Extend(list); }\n"
 LINUX, MUSL, WINDOWS, MACOS = "manylinux_2_17_aarch64", "musllinux_1_2_aarch64", "win_arm64", "macosx_11_0_arm64"
 
 
-def compile_source(text: str, target: str, folder: Path) -> tuple[int, str]:
+def compile_source(text: str, target: str, folder: Path, *flags: str) -> tuple[int, str]:
     """Compile a source by the driver; return the exit status and the error that it logs."""
     (folder / "a.c").write_text(text)
     log = folder / "log"
     made = replace(settings(target), zig=find_zig(), source=str(folder), work=str(folder), log=str(log))
     made.write(folder / "settings.json")
-    status = driver.main(str(folder / "settings.json"), "cc", ["-c", str(folder / "a.c"), "-o", str(folder / "a.o")])
+    words = ["-c", str(folder / "a.c"), "-o", str(folder / "a.o"), *flags]
+    status = driver.main(str(folder / "settings.json"), "cc", words)
     return status, str(read_log(log)[-1]["error"])
 
 
@@ -59,6 +60,13 @@ def test_code_is_accepted_as_by_the_platforms_compiler(
     status, said = compile_source(source, target, tmp_path)
     assert status == int(bool(error)), said
     assert error in said
+
+
+@pytest.mark.parametrize("flags", [("-std=gnu89", "-Wall"), ("-Wno-error=implicit-function-declaration",)])
+def test_a_project_that_calls_undeclared_functions_may(flags: tuple[str, ...], tmp_path: Path, may_spawn: None) -> None:
+    assert compile_source(UNDECLARED, LINUX, tmp_path, *flags)[0] == 0
+    status, said = compile_source(REMOVED, LINUX, tmp_path, *flags)
+    assert status == 1 and "CPython's headers don't declare _PyList_Extend" in said
 
 
 def test_an_int_that_another_line_converts_is_no_lost_pointer() -> None:
