@@ -12,10 +12,13 @@ usage: python -m tornado_speedups
        python -m tornado_speedups FILE [ARGUMENT...]
        python -m tornado_speedups -m MODULE [ARGUMENT...]
          run a program with the speedups, otherwise as python FILE does
+       python -m tornado_speedups --compare FILE [ARGUMENT...] -- URL...
+         measure your program with the speedups and without; see --compare --help
 
 examples:
   python -m tornado_speedups server.py --port=8888
   python -m tornado_speedups -m jupyterlab --no-browser
+  python -m tornado_speedups --compare server.py -- http://localhost:8888/
 
 environment:
   TORNADO_SPEEDUPS_EXTENSION
@@ -33,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
         return _check()
     if arguments[0] in ("-h", "--help"):
         return _write(USAGE, 0)
+    if arguments[0] == "--compare":
+        return _compare(arguments[1:])
     if arguments[0].startswith("-") and (arguments[0] != "-m" or len(arguments) == 1):
         return _refuse("-m needs a module" if arguments[0] == "-m" else f"there is no option {arguments[0]}")
     from tornado_speedups.commands import run
@@ -51,8 +56,23 @@ def _check() -> int:
     return _write("".join(f"{line}\n" for line in lines), status)
 
 
-def _refuse(message: str) -> int:
-    sys.stderr.write(f"error: {message}\nhint: python -m tornado_speedups --help\n")
+def _compare(arguments: Sequence[str]) -> int:
+    from tornado_speedups.commands import compare
+    from tornado_speedups.commands.server import CompareError
+
+    if arguments[:1] in (["-h"], ["--help"]):
+        return _write(compare.USAGE, 0)
+    try:
+        return _write(compare.compare(compare.parse_arguments(arguments)), 0)
+    except CompareError as error:
+        return _refuse(str(error), "python -m tornado_speedups --compare --help")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+
+
+def _refuse(message: str, hint: str = "python -m tornado_speedups --help") -> int:
+    sys.stderr.write(f"error: {message}\nhint: {hint}\n")
     return 2
 
 
