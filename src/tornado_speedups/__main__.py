@@ -8,12 +8,15 @@ from collections.abc import Sequence
 
 USAGE = """\
 usage: python -m tornado_speedups
-         check: show what is installed, and test it
+         check: show what is installed, and test its functions
+       python -m tornado_speedups --self-test
+         also drive connections through all that is installed, and show for each
+         function how often it did the work, and why it left the rest to Tornado
        python -m tornado_speedups FILE [ARGUMENT...]
        python -m tornado_speedups -m MODULE [ARGUMENT...]
          run a program with the speedups, otherwise as python FILE does
        python -m tornado_speedups --compare FILE [ARGUMENT...] -- URL...
-         measure your program with the speedups and without; see --compare --help
+         measure your program with the speedups and without: --compare --help
 
 examples:
   python -m tornado_speedups server.py --port=8888
@@ -23,17 +26,19 @@ examples:
 environment:
   TORNADO_SPEEDUPS_EXTENSION
     1 requires C, 0 selects Python; unset, C is used where it can be imported
+  TORNADO_SPEEDUPS_INSTALL
+    0 turns the speedups off, also in a program that installs them
 
 exit status:
-  that of the program; without one 0, or 1 if the self-test fails;
+  that of the program; without one 0, or 1 if a test fails;
   2 for wrong use, and without Tornado
 """
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command, and return the exit status, unless the program that it runs exits by itself."""
-    if not arguments:
-        return _check()
+    if arguments in ([], ["--self-test"]):
+        return _check(bool(arguments))
     if arguments[0] in ("-h", "--help"):
         return _write(USAGE, 0)
     if arguments[0] == "--compare":
@@ -45,11 +50,11 @@ def main(arguments: Sequence[str]) -> int:
     return run.run_program(arguments)
 
 
-def _check() -> int:
+def _check(connections: bool) -> int:
     from tornado_speedups.commands import check
 
     try:
-        lines, status = check.check()
+        lines, status = check.check(connections)
     except ImportError as error:
         sys.stderr.write(f"error: tornado_speedups needs Tornado, which cannot be imported: {error}\n")
         return 2

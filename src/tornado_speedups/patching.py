@@ -6,6 +6,7 @@ imported by install(), not before. A hook is left alone if the code of Tornado t
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from typing import Any
 
 from tornado_speedups import _implementation
 from tornado_speedups.fingerprints import TornadoCode
+
+_SWITCH = "TORNADO_SPEEDUPS_INSTALL"
 
 _SUBJECTS = {
     "masking": "WebSocket masking",
@@ -111,8 +114,11 @@ def install(*, masking: bool = True, websocket: bool = True, headers: bool = Tru
     the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. What has been installed stays:
     later calls only add. Hooks for which Tornado's code is unknown are left alone, with one RuntimeWarning for all of
     them, after everything else has been installed. Hooks that would replace Tornado's masking in C with Python are left
-    alone silently. Raises ImportError if Tornado is missing.
+    alone silently. Raises ImportError if Tornado is missing. With TORNADO_SPEEDUPS_INSTALL=0 in the environment, it
+    does nothing.
     """
+    if _is_off():
+        return
     wanted = {"masking": masking, "websocket": websocket, "headers": headers, "http": http}
     with _lock:
         code = TornadoCode()
@@ -138,8 +144,14 @@ def uninstall() -> None:
 def status() -> dict[str, str]:
     """Return for each hook "installed", "not installed", or why it was left to Tornado; and why it is Python."""
     note = f"; in Python: {_implementation.why_python}" if _implementation.why_python else ""
+    absent = f"not installed: {_SWITCH}=0 turns the speedups off" if _is_off() else "not installed"
     with _lock:
-        return {name: _installed[name][1] + note if name in _installed else "not installed" for name in _SUBJECTS}
+        return {name: _installed[name][1] + note if name in _installed else absent for name in _SUBJECTS}
+
+
+def _is_off() -> bool:
+    """Return whether whoever starts the process has turned the speedups off, without changing the application."""
+    return os.environ.get(_SWITCH) == "0"
 
 
 def list_patches() -> list[Patch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -29,6 +30,11 @@ def run(prepare: str = "", **environment: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, check=False, env=os.environ | environment, capture_output=True, text=True)
 
 
+@pytest.fixture
+def check() -> ModuleType:
+    return import_module("tornado_speedups.commands.check")
+
+
 @pytest.mark.usefixtures("c_extension")
 def test_all_is_well() -> None:
     finished = run()
@@ -37,6 +43,30 @@ def test_all_is_well() -> None:
     assert lines[1].startswith(f"Tornado {tornado.version}, ")
     hooks = ("masking", "websocket", "headers", "http")
     assert lines[2:] == [*(f"{name}: installed" for name in hooks), "self-test: passed"]
+    assert (finished.stderr, finished.returncode) == ("", 0)
+
+
+@pytest.mark.usefixtures("c_extension")
+def test_connections_are_driven_through_each_function() -> None:
+    command = [sys.executable, "-m", "tornado_speedups", "--self-test"]
+    finished = subprocess.run(command, check=False, capture_output=True, text=True)
+    lines = finished.stdout.splitlines()
+    assert (lines[6], lines[-1]) == ("self-test: passed", "connections: passed")
+    done = [line for line in lines[7:-1] if re.fullmatch(r"[\w:.]+: \d+ calls(; left to Tornado .*)?", line)]
+    assert done == lines[7:-1] and len(done) >= 10
+    assert (finished.stderr, finished.returncode) == ("", 0)
+
+
+def test_connections_that_fail_fail_the_check(monkeypatch: pytest.MonkeyPatch, check: Any) -> None:
+    monkeypatch.setattr(check, "install", lambda: None)
+    monkeypatch.setattr("tornado_speedups.self_test._GET", b"GET /none HTTP/1.1\r\nHost: h\r\n\r\n")
+    lines, status = check.check(connections=True)
+    assert (lines[-1], status) == ("connections: failed", 1)
+
+
+def test_a_variable_turns_it_off() -> None:
+    finished = run(TORNADO_SPEEDUPS_INSTALL="0")
+    assert finished.stdout.count("not installed: TORNADO_SPEEDUPS_INSTALL=0 turns the speedups off\n") == 4
     assert (finished.stderr, finished.returncode) == ("", 0)
 
 
@@ -129,11 +159,6 @@ NAMES = [
     "websocket_mask",
     "websocket_mask_inplace",
 ]
-
-
-@pytest.fixture
-def check() -> ModuleType:
-    return import_module("tornado_speedups.commands.check")
 
 
 def test_the_self_test_passes(native: Any, check: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import random
 import warnings
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
@@ -18,27 +19,32 @@ _HEAD_FUNCTIONS = ("parse_headers", "parse_head", "parse_start_line", "serialize
 _PAIRS = [(size, end) for size in range(100) for end in ("", "\r", "\x7f", "\xe9")]
 
 
-def check() -> tuple[list[str], int]:
-    """Install the speedups and test them. Return what to print, and the exit status: 1 if a function is wrong.
+def check(connections: bool = False) -> tuple[list[str], int]:
+    """Install the speedups and test them. Return what to print, and the exit status: 1 if a test fails.
 
-    Raises ImportError if Tornado is missing.
+    The functions are compared with those in Python. With ``connections``, real ones are driven through all that is
+    installed. Raises ImportError if Tornado is missing.
     """
     warnings.simplefilter("ignore", RuntimeWarning)  # status() says the same
     install()
-    import tornado
+    wrong = find_differences(_implementation)
+    lines = [*_describe(), f"self-test: {'failed: ' + ', '.join(wrong) if wrong else 'passed'}"]
+    if connections:
+        result = import_module("tornado_speedups.self_test").run_self_test()
+        lines += [*str(result).splitlines(), f"connections: {'passed' if result.passed else 'failed'}"]
+    failed = bool(wrong) or (connections and not result.passed)
+    return lines + ([HOW_TO_GET_C] if "compiled" in _implementation.why_python else []), int(failed)
 
+
+def _describe() -> list[str]:
+    tornado = import_module("tornado")
     why = f" ({_implementation.why_python})" if _implementation.why_python else ""
-    lines = [
+    return [
         f"tornado-speedups {_find_version()}, implementation: {_implementation.implementation}{why}",
         f"Tornado {tornado.version}, {platform.python_implementation()} {platform.python_version()}",
         # The first line says the rest.
         *(f"{name}: {text.partition('; in Python')[0]}" for name, text in status().items()),
     ]
-    wrong = find_differences(_implementation)
-    lines.append(f"self-test: {'failed: ' + ', '.join(wrong) if wrong else 'passed'}")
-    if "compiled" in _implementation.why_python:
-        lines.append(HOW_TO_GET_C)
-    return lines, 1 if wrong else 0
 
 
 def _find_version() -> str:

@@ -35,8 +35,14 @@ class Server:
             listener.settimeout(_START_LIMIT)
             port = str(listener.getsockname()[1])
             command = [sys.executable, "-m", "tornado_speedups.commands.measured", port, subject, *program]
+            environment = {name: value for name, value in os.environ.items() if name != "TORNADO_SPEEDUPS_INSTALL"}
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output, start_new_session=_POSIX
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                start_new_session=_POSIX,
             )
             self._connection = self._accept(listener)
 
