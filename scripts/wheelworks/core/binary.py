@@ -119,7 +119,7 @@ def _elf(binary: lief.ELF.Binary) -> Binary:
     # Not LIEF's imported_symbols, which leaves out symbols without a type: what lld writes for a shared object's.
     wanted = tuple(sorted({str(one.name) for one in binary.dynamic_symbols if one.shndx == 0 and one.name}))
     machine = _machine(binary.header.machine_type, _ELF)
-    is_big_endian = binary.header.identity_data == lief.ELF.Header.ELF_DATA.MSB
+    is_big_endian = binary.header.identity_data.name == "MSB"
     return Binary(
         "ELF",
         _BIG_ENDIAN.get(machine, machine) if is_big_endian else machine,
