@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from packaging.metadata import RawMetadata, parse_email
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 
 from wheelworks.core import manifest, targets
@@ -25,6 +26,8 @@ PURE_HINT = """\
 [tool.wheelworks]
 pure = { NAME_OF_A_SWITCH = "0" }   # the variables with which the build leaves the extension out"""
 
+_REPOSITORY_LABELS = ("source", "sourcecode", "repository", "github", "code", "homepage")
+_MAX_METADATA = 4_000_000  # bytes
 # The dates that a zip archive can hold: 1980 to 2107.
 _EARLIEST, _LATEST = 315_532_800, 4_354_819_198
 
@@ -34,7 +37,8 @@ class SourceTree:
     """A source tree to build from.
 
     ``name`` is "project-version", ``tree`` the unpacked folder, ``tree_sha256`` the hash of its names, modes and
-    contents, ``epoch`` the time of its wheels' files (seconds since 1970), ``commit`` git's, or "".
+    contents, ``epoch`` the time of its wheels' files (seconds since 1970), ``commit`` git's, or "", ``url`` that of the
+    repository, or "".
     """
 
     name: str
@@ -45,6 +49,7 @@ class SourceTree:
     commit: str = ""
     dirty: bool = False
     archive_sha256: str = ""
+    url: str = ""
 
     def record(self) -> manifest.Source:
         """Return the manifest's record of the source."""
@@ -57,7 +62,19 @@ def unpack_source(archive: Path, into: Path) -> SourceTree:
     if not (tree / "pyproject.toml").is_file() and not (tree / "setup.py").is_file():
         raise WheelworksError(f"{archive.name}: no sdist: it has neither pyproject.toml nor setup.py")
     epoch = read_epoch_variable(os.environ.get("SOURCE_DATE_EPOCH")) or _clamp_epoch(newest)
-    return SourceTree(tree.name, "sdist", tree, hash_tree(tree), epoch, archive_sha256=hash_file(archive))
+    archive_sha256, url = hash_file(archive), read_repository(tree)
+    return SourceTree(tree.name, "sdist", tree, hash_tree(tree), epoch, archive_sha256=archive_sha256, url=url)
+
+
+def read_repository(tree: Path) -> str:
+    """Return the address of the project's repository, which an sdist's metadata states; "" if it states none.
+
+    The labels are the well-known ones (packaging.python.org, well-known project URLs).
+    """
+    file = tree / "PKG-INFO"
+    found: RawMetadata = parse_email(file.read_bytes()[:_MAX_METADATA])[0] if file.is_file() else {}
+    stated = {re.sub(r"[^a-z]", "", label.lower()): url for label, url in found.get("project_urls", {}).items()}
+    return next((stated[label] for label in _REPOSITORY_LABELS if label in stated), found.get("home_page", ""))
 
 
 def read_epoch_variable(value: str | None) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from wheelworks.audit.findings import CODES
 from wheelworks.bench import icount, measurements, plot
 from wheelworks.core import console, manifest
 from wheelworks.core.errors import WheelworksError
@@ -25,7 +26,10 @@ def save_with_page(record: Manifest, folder: Path) -> None:
 
 def write_page(record: Manifest, folder: Path) -> Path:
     """Write the page of a folder's manifest, whole or not at all; returns its path."""
-    return write_file(folder / page.FILE, page.render_page(record, load_sections(folder)).encode())
+    files = frozenset(path.name for path in folder.iterdir() if path.is_file())
+    codes = {code.id: (code.what, code.do) for code in CODES.values()}
+    beside = page.Beside(str(folder), files, codes)
+    return write_file(folder / page.FILE, page.render_page(record, load_sections(folder), beside).encode())
 
 
 def update(folder: Path, change: Callable[[Manifest], Manifest]) -> Path:

@@ -19,8 +19,9 @@ examples:
   nox -s report -- --merge native                 with the native runs in the manifests of other machines
   nox -s report -- --pictures assets              and pictures of it, as in README (needs Chromium)
 
-The sessions that add to a folder's manifest.json write the page, too. The page is one file that loads nothing else,
-and can be mailed. Exit status: 0, 1 (the page can't be written), 2 (wrong use)."""
+The sessions that add to a folder's manifest.json write the page, too. The page is one file without scripts that loads
+nothing else, and can be mailed; its links to wheels work beside them.
+Exit status: 0, 1 (the page can't be written), 2 (wrong use)."""
 MERGE = "add the native runs of all manifest.json files below FOLDER, those of CI's machines"
 
 

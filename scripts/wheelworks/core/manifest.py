@@ -44,6 +44,7 @@ class Source(_Part, frozen=True, kw_only=True):
     commit: Annotated[str, _meta("The commit; empty where the source is no git work tree.")] = ""
     dirty: Annotated[bool, _meta("Whether files differed from that commit.")] = False
     epoch: Annotated[int, _meta("The timestamp of the wheels' files, in seconds since 1970.")]
+    url: Annotated[str, _meta("The project's repository, as its metadata states it; empty where it doesn't.")] = ""
 
 
 class Toolchain(_Part, frozen=True, kw_only=True, omit_defaults=True):

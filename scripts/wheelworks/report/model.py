@@ -1,20 +1,21 @@
-"""The wheels of a manifest as the report shows them, what is proven about them, and how to build them again."""
+"""The wheels of a manifest as the report shows them, in rows of platforms, with the result of each step."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-import msgspec
+from typing import Any, Literal, get_args
 
 from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.manifest import Manifest, RunRecord, Source, WheelRecord
+from wheelworks.core.manifest import Manifest, RunRecord, WheelRecord
 from wheelworks.core.wheel import parse_wheel_name
 
-State = Literal["pass", "fail", "warning", "pending"]
+State = Literal["fail", "unsupported", "warning", "pending", "pass"]  # the worst first
+STATES: tuple[State, ...] = get_args(State)
+StepName = Literal["built", "audited", "run", "reproduced"]
+STEPS: tuple[StepName, ...] = get_args(StepName)
 
 EMULATED, QEMU, NATIVE, CI = "emulated CPU", "CPython under qemu", "CPython on this CPU", "natively in CI"
 REWRAPPED = "a real CPython, rewrapped"
@@ -23,6 +24,7 @@ HERE, IN_CI = " here, with Tornado", " in CI, with Tornado"  # parts of the desc
 _ON_THIS_CPU = re.compile(
     r"CPython \S+ (?:here\b|of this machine\b|for \w+(?:, code of musl Linux with glibc)?, in private namespaces)"
 )
+ANY, NOT_YET = "any platform", "not looked at"
 MAX_WHEELS, MAX_ITEMS = 2000, 300
 MAX_NAME = 255  # the limit of file systems; a longer name could have any number of combined tags
 _SYSTEMS = {"windows": "Windows", "macos": "macOS", "linux": "Linux"}
@@ -33,7 +35,7 @@ _LINKS = {"freestanding": "freestanding", "libc": "with a libc", "none": "pure P
 class Step:
     """The result of one session for a wheel. It is ``pending`` if the session hasn't run."""
 
-    name: str
+    name: StepName
     state: State
     text: str
 
@@ -59,18 +61,24 @@ class Wheel:
         found = []
         for target in targets.load_targets():
             if target.id in self.record.targets:
-                libc = "musl" if target.id.startswith("musl") else "glibc"
-                found.append(f"{libc if target.os == 'linux' else _SYSTEMS.get(target.os, '')} {target.minimum}")
+                system = _name_libc(target) if target.os == "linux" else _SYSTEMS.get(target.os, "")
+                found.append(f"{system} {target.minimum}")
         return ", ".join(found)
 
     @property
-    def search_texts(self) -> list[str]:
-        """The texts that the page's filter searches: platform, tags, hash and imported symbols."""
-        imports = [one.imports for one in self.record.extensions[:MAX_ITEMS]]
-        symbols = [text for each in imports for key, names in each.items() for text in (key, *limit_items(names))]
-        ids = limit_items(self.record.targets)
-        texts = (self.platform, *ids, *self.tags, self.record.file, self.record.sha256, *symbols)
-        return [text.casefold() for text in texts]
+    def state(self) -> State:
+        """The worst state of its steps."""
+        return min((step.state for step in self.steps), key=STATES.index)
+
+    @property
+    def keys(self) -> set[str]:
+        """What the page can filter it by: its own state, and that of each step."""
+        return {self.state, *(f"{step.name}-{step.state}" for step in self.steps)}
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether it is for any platform."""
+        return self.platform == ANY
 
 
 def limit_items(items: Sequence[str]) -> list[str]:
@@ -115,11 +123,17 @@ def make_wheel(record: WheelRecord) -> Wheel:
 
 def _find_platform(ids: Sequence[str], tags: Sequence[str]) -> str:
     """Return the platform of known targets. Otherwise return the platform tags, or "any platform"."""
-    for target in targets.load_targets():
-        if target.id in ids:
-            return f"{_SYSTEMS.get(target.os, target.os)} {target.machine}"
+    found = [target for target in targets.load_targets() if target.id in ids]
+    if found:
+        libcs = {_name_libc(target) for target in found}
+        libc = f", {libcs.pop()}" if found[0].os == "linux" and len(libcs) == 1 else ""
+        return f"{_SYSTEMS.get(found[0].os, found[0].os)} {found[0].machine}{libc}"
     platforms = sorted({tag.rpartition("-")[2] for tag in tags})
-    return "any platform" if platforms in ([], ["any"]) else ", ".join(platforms)
+    return ANY if platforms in ([], ["any"]) else ", ".join(platforms)
+
+
+def _name_libc(target: targets.Target) -> str:
+    return "musl" if target.id.startswith("musl") else "glibc"
 
 
 def classify_run(run: RunRecord) -> str:
@@ -143,118 +157,37 @@ def _built(record: WheelRecord) -> Step:
 
 def _audited(record: WheelRecord) -> Step:
     if record.audit is None:
-        return Step("audited", "pending", "not yet")
+        return Step("audited", "pending", NOT_YET)
     severities = [each.severity for each in record.audit.findings]
     if errors := severities.count("error"):
-        return Step("audited", "fail", _count(errors, "error"))
+        return Step("audited", "fail", count(errors, "error"))
     if warnings := severities.count("warning"):
-        return Step("audited", "warning", _count(warnings, "warning"))
+        return Step("audited", "warning", count(warnings, "warning"))
     return Step("audited", "pass", "passed")
 
 
 def find_execution(record: WheelRecord) -> Step:
     """Return whether the wheel's code was run, in which ways, and with how many checks."""
     if record.link == "none":
-        return Step("executed", "pass", "no machine code in it")
+        return Step("run", "pass", "no machine code in it")
     failed = [run for run in record.runs if run.outcome == "failed"]
     passed = [run for run in record.runs if run.outcome == "passed"]
     kinds = ", ".join(dict.fromkeys(map(classify_run, failed or passed)))
     if failed:
-        return Step("executed", "fail", f"failed: {kinds}")
+        return Step("run", "fail", f"failed: {kinds}")
     if passed:
-        return Step("executed", "pass", f"{kinds}, {_count(sum(run.checks for run in passed), 'check')}")
-    return Step("executed", "warning", "unsupported") if record.runs else Step("executed", "pending", "not yet")
+        return Step("run", "pass", f"{kinds}, {count(sum(run.checks for run in passed), 'check')}")
+    return Step("run", "unsupported", "could not be run") if record.runs else Step("run", "pending", NOT_YET)
 
 
 def _reproduced(record: WheelRecord) -> Step:
     if record.reproduced is None:
-        return Step("reproduced", "pending", "not yet")
+        return Step("reproduced", "pending", NOT_YET)
     if not record.reproduced.same:
         return Step("reproduced", "fail", "other bytes")
-    return Step("reproduced", "pass", f"same bytes, {_count(len(record.reproduced.varied), 'thing')} varied")
+    return Step("reproduced", "pass", f"same bytes, {count(len(record.reproduced.varied), 'thing')} varied")
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """Return "1 check", "2 checks"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def summarize_proofs(wheels: Sequence[Wheel]) -> Iterator[tuple[str, str]]:
-    """Yield how many wheels passed each step, and what that step proves."""
-    native = [one.record for one in wheels if one.record.link != "none"]
-    freestanding = sum(one.link == "freestanding" for one in native)
-    emulated, qemu, here, ci = (_count_passed(native, kind) for kind in (EMULATED, QEMU, NATIVE, CI))
-    yield f"Built: {len(wheels)}.", f"{freestanding} of them call only CPython: neither a C library nor any other."
-    yield _summarize_step("audited", wheels), "Their files, tags, imports and machine code were read. Nothing was run."
-    checked = "Their machine code was executed, and every memory access, C API call and reference was checked."
-    replaced = "CPython and the system's loader were replaced by programs of this suite."
-    yield f"Run on an emulated CPU: {emulated} of {len(native)}.", f"{checked} {replaced}"
-    kinds = f"under qemu {qemu} of {len(native)}, on this machine {here}, natively in CI {ci}"
-    yield (f"Run under a real CPython of their CPU: {kinds}.", "The system's loader and a whole CPython accepted them.")
-    rewrapped = _count_passed(native, REWRAPPED)
-    missing = "The loaders and C libraries of Windows and macOS took no part: libraries of this suite replaced them."
-    yield (
-        f"Run under a real CPython of Linux, rewrapped from Windows or macOS: {rewrapped} of {len(native)}.",
-        f"The shipped instructions worked with a whole CPython. {missing}",
-    )
-    varied = "A second build in another environment gave the same bytes. Each wheel's details list what was varied."
-    yield _summarize_step("reproduced", wheels), varied
-
-
-def _count_passed(records: Sequence[WheelRecord], kind: str) -> int:
-    return sum(any(run.outcome == "passed" and classify_run(run) == kind for run in one.runs) for one in records)
-
-
-def _summarize_step(step: str, wheels: Sequence[Wheel]) -> str:
-    states = [each.state for one in wheels for each in one.steps if each.name == step]
-    passed, warned, failed = (states.count(state) for state in ("pass", "warning", "fail"))
-    parts = [f"{passed} of {len(wheels)} passed"]
-    parts += [f"{warned} with warnings"] if warned else []
-    parts += [f"{failed} failed"] if failed else []
-    return f"{step.capitalize()}: {', '.join(parts)}."
-
-
-def summarize_limits(wheels: Sequence[Wheel]) -> Iterator[str]:
-    """Yield what isn't proven."""
-    yield "That Windows or macOS load a wheel: their loaders run only on these systems, which CI has."
-    if any(run.outcome == "passed" and classify_run(run) == REWRAPPED for one in wheels for run in one.record.runs):
-        yield (
-            "What rewrapped code does with the real C libraries of Windows and macOS, and on newer CPUs: pointer"
-            " authentication (PAC) was off, and code of Windows ran without LSE's atomic instructions."
-        )
-    yield "That a wheel is fast: emulation counts instructions, not time."
-    for step in ("audited", "executed", "reproduced"):
-        if left := sum(each.name == step and each.state == "pending" for one in wheels for each in one.steps):
-            yield f"{left} of {len(wheels)} wheels were not {step} yet."
-    for reason, files in _find_unsupported(wheels).items():
-        yield f"{len(files)} could not be run here: {reason}"
-    known = {name for one in wheels for name in one.record.targets}
-    if missing := [target.id for target in targets.load_targets() if target.id not in known]:
-        yield f"Anything about targets without a wheel in this folder: {', '.join(missing)}."
-
-
-def _find_unsupported(wheels: Sequence[Wheel]) -> dict[str, list[str]]:
-    """Return the files of wheels that no run could execute, by reason."""
-    found: dict[str, list[str]] = {}
-    for one in wheels:
-        if not any(run.outcome == "passed" for run in one.record.runs):
-            for run in one.record.runs:
-                if run.outcome == "unsupported":
-                    found.setdefault(run.why, []).append(one.record.file)
-    return found
-
-
-def list_commands(source: Source) -> list[str]:
-    """Return the commands that build and check the same wheels again."""
-    commit = source.commit
-    is_hash = len(commit) in (40, 64) and all(digit in "0123456789abcdef" for digit in commit)
-    lines = [f"git checkout {commit}"] if is_hash else []
-    if source.dirty:
-        lines.append("# apply the uncommitted changes of the original build, which only its author has")
-    project = "" if is_hash else " -- SDIST"
-    lines += [f"nox -s build-wheels{project}", "nox -s audit -- dist", "nox -s test-foreign -- dist/*.whl"]
-    return [f"# {source.name or 'these wheels'}, on one Linux machine", *lines, "nox -s reproduce"]
-
-
-def list_facts(record: Manifest) -> list[tuple[str, str]]:
-    """Return the source and the toolchain as names and values."""
-    return [*flatten(msgspec.to_builtins(record.source), "source."), *flatten(record.toolchain.versions())]

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 Scheme = Literal["light", "dark"]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PICTURES: dict[str, tuple[ViewportSize, Scheme]] = {
-    "report-light.png": ({"width": 1000, "height": 640}, "light"),
-    "report-dark.png": ({"width": 1000, "height": 640}, "dark"),
-    "report-phone.png": ({"width": 390, "height": 640}, "light"),
+    "report-light.png": ({"width": 1100, "height": 860}, "light"),
+    "report-dark.png": ({"width": 1100, "height": 860}, "dark"),
+    "report-phone.png": ({"width": 390, "height": 844}, "light"),
 }
 
 

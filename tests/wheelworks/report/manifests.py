@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
+from wheelworks.core import targets
 from wheelworks.core.manifest import (
     SCHEMA,
     AuditRecord,
@@ -18,7 +20,11 @@ from wheelworks.core.manifest import (
     Toolchain,
 )
 
+from tests.fixtures.package import RELEASE_ABIS
 from tests.wheelworks.manifests import run, source, wheel
+
+EPOCH, DATE = 1_795_899_391, "2026-11-28 20:56 UTC"
+URL = "https://github.com/example/tornado-speedups"
 
 HOSTILE = (
     "</script><script>window.hacked = 1</script>",
@@ -85,6 +91,45 @@ SAMPLE = Manifest(
         wheel("sample-1.0-py3-none-any.whl", abi="py3-none", link="none"),
     ],
 )
+
+
+STEM = "tornado_speedups-0.1.0"
+SKIPPED = "no CPython for its CPU and ABI is available"
+FAULT = "heap-buffer-overflow-write: writes 4 bytes after a block of 16 at mask+0x18 (0x1018), in mask(b'', b'')\nx0=1"
+
+
+def release(**changes: dict[str, Any]) -> Manifest:
+    """Return a whole release of this package, without faults.
+
+    ``changes`` are the fields of wheels, by a part of their names with "_" for "-" and "."; where they are empty, the
+    wheels are left out.
+    """
+    planned = targets.plan_wheels(STEM, targets.load_targets(), RELEASE_ABIS, pure=True)
+    wheels = [
+        wheel(
+            one.name,
+            abi=one.abi.id if one.abi else "py3-none",
+            targets=[target.id for target in one.targets],
+            link="freestanding" if one.abi else "none",
+            audit=audit("passed"),
+            runs=[run("passed")] if one.abi else [],
+            reproduced=SAME,
+        )
+        for one in planned
+    ]
+    for part, more in changes.items():
+        found = [one for one in wheels if part in one.file.replace("-", "_").replace(".", "_")]
+        assert found, f"no wheel has {part} in its name"
+        wheels = [replace(one, **more) if one in found else one for one in wheels if more or one not in found]
+    about = source(name=STEM, kind="directory", commit=SAMPLE.source.commit, epoch=EPOCH, url=URL)
+    return replace(SAMPLE, source=about, wheels=wheels)
+
+
+FAILED = release(cp314t_win_arm64={"runs": [run("failed", why="heap-buffer-overflow-write", findings=[FAULT])]})
+UNSUPPORTED = release(cp314t_manylinux_2_19={"runs": [run("unsupported", how="no CPython", why=SKIPPED)]})
+NEVER_AUDITED = release(cp3={"audit": None}, py3={"audit": None})
+PARTIAL = release(cp314t_manylinux_2_19={}, abi3t_macosx={})
+RELEASES = {"failed": FAILED, "unsupported": UNSUPPORTED, "never-audited": NEVER_AUDITED, "partial": PARTIAL}
 
 
 def hostile(texts: Sequence[str] = HOSTILE) -> Manifest:

@@ -1,0 +1,73 @@
+"""Test what the page says about failed, unsupported and missing wheels: which, why, and the command to type."""
+
+from __future__ import annotations
+
+import pytest
+from wheelworks.report import model, problems
+
+from tests.wheelworks.manifests import run, wheel
+from tests.wheelworks.report.manifests import FAILED, PARTIAL, SAMPLE, STEM, audit, release
+
+
+def test_a_failure_says_which_why_and_what_to_type() -> None:
+    [one] = problems.find_problems(model.list_wheels(FAILED), "dist")
+    file = f"{STEM}-cp314-cp314t-win_arm64.whl"
+    assert [each.record.file for each in one.wheels] == [file]
+    assert (one.state, one.head) == ("fail", "Failed when run")
+    how, fault = (line.text for line in one.evidence)
+    assert how == "emulated CPU, aarch64 windows" and fault.startswith("heap-buffer-overflow-write: writes 4 bytes")
+    assert one.commands == [f"nox -s test-foreign -- --how emulated dist/{file}"]
+
+
+def test_failures_come_before_what_could_not_be_run() -> None:
+    found = problems.find_problems(model.list_wheels(SAMPLE), "out put")
+    assert [(one.state, one.head, len(one.wheels)) for one in found] == [
+        ("fail", "Audit failed", 1),
+        ("fail", "Failed when run", 1),
+        ("fail", "Another build gave other bytes", 1),
+        ("unsupported", "Could not be run here", 1),
+    ]
+    assert [line.code for line in found[0].evidence] == ["E101"]
+    assert found[2].commands == ["nox -s reproduce -- 'out put/sample-1.0-cp311-abi3-macosx_11_0_arm64.whl'"]
+
+
+def test_wheels_with_the_same_fault_are_one_problem() -> None:
+    record = release(cp3={"audit": audit("error", "error", "error")})
+    [one] = problems.find_problems(model.list_wheels(record), "dist")
+    assert (len(one.wheels), len(one.evidence)) == (36, 1)
+    assert one.commands == ["nox -s audit -- dist"]
+
+
+@pytest.mark.parametrize(
+    ("how", "command"),
+    [
+        ("emulated CPU, aarch64 Windows", "test-foreign -- --how emulated dist/a-1-cp311-abi3-win_arm64.whl"),
+        ("CPython 3.13.5 for arm64 under qemu 7.2", "test-foreign -- --how cpython dist/a-1-cp311-abi3-win_arm64.whl"),
+        ("CPython 3.13.0 here, with Tornado 6.6.1", "test-native -- --from dist"),
+        ("CPython 3.13.0 in CI, with Tornado 6.6.1", "test-native -- --from dist"),
+    ],
+)
+def test_a_failed_run_is_repeated_by_its_own_engine(how: str, command: str) -> None:
+    one = model.make_wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=[run("passed"), run("failed", how=how)]))
+    assert problems.find_problems([one], "dist")[0].commands == [f"nox -s {command}"]
+
+
+def test_the_exception_below_a_failed_import_is_evidence() -> None:
+    traceback = "import bad failed:\nTraceback (most recent call last):\nSystemError: no error set"
+    failed = run("failed", why="1 error", findings=[traceback])
+    one = model.make_wheel(wheel("a-1-cp311-abi3-win_arm64.whl", runs=[failed]))
+    lines = [line.text for line in problems.find_problems([one], "dist")[0].evidence]
+    assert lines == ["emulated CPU, aarch64 windows: 1 error", "import bad failed: SystemError: no error set"]
+
+
+def test_wheels_that_a_partial_release_lacks_are_listed_with_their_commands() -> None:
+    missing = problems.find_missing(model.list_wheels(PARTIAL))
+    assert [(one.platform, one.abi) for one in missing] == [
+        ("macOS arm64", "cp315-abi3.abi3t"),
+        ("Linux ppc64le", "cp314-cp314t"),
+        ("macOS x86_64", "cp315-abi3.abi3t"),
+    ]
+    mac, ppc = problems.list_missing_commands(missing, PARTIAL.source, "out")
+    assert mac.startswith("nox -s build-wheels -- --target macosx_11_0_arm64 --target macosx_10_9_x86_64 --abi cp315-")
+    assert ppc.endswith("--target musllinux_1_2_ppc64le --abi cp314-cp314t --out out")
+    assert problems.find_missing(model.list_wheels(release())) == []
