@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+from tornado.websocket import WebSocketProtocol13
+
 from tornado_speedups import patching
 from tornado_speedups.reasons import REASONS, explain_protocol
+from tornado_speedups.websocket.handling import HandlingProtocol
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
-# Methods of our protocol that may leave the work to the method of Tornado's class of the same name.
-_METHODS = ("write_message", "_receive_frame")
+# Methods of our protocol that may leave the work to the method of Tornado's class of the same name, with their classes.
+_METHODS: dict[str, type] = {"write_message": HandlingProtocol, "_receive_frame": FastWebSocketProtocol13}
 
 
 class Counts:
@@ -55,11 +58,11 @@ def _list_counted(counts: Counts) -> Iterator[tuple[Any, str, Any]]:
     """Yield each attribute to replace while calls are counted: its owner, its name, and the function that counts."""
     for patch in patching.list_patches():
         yield patch.owner, patch.name, _count_patch(patch, counts)
-    base: Any = FastWebSocketProtocol13.__base__
-    for name in _METHODS:
+    for name, owner in _METHODS.items():
         full_name = f"websocket:WebSocketProtocol13.{name}"
-        yield FastWebSocketProtocol13, name, _count_calls(vars(FastWebSocketProtocol13)[name], full_name, counts)
-        yield base, name, _count_asides(vars(base)[name], full_name, counts, is_ours=_is_ours)
+        yield owner, name, _count_calls(vars(owner)[name], full_name, counts)
+        original = vars(WebSocketProtocol13)[name]
+        yield WebSocketProtocol13, name, _count_asides(original, full_name, counts, is_ours=_is_ours)
 
 
 def _count_patch(patch: patching.Patch, counts: Counts) -> Any:

@@ -22,14 +22,17 @@ Invariants
     - Frames are handled in order, one at a time. While a handler is waited for, ``_busy`` is set or the coroutine is
       awake, and ``_on_event()`` handles nothing. While one runs, ``_handling`` is set, and nothing else is handled even
       if it runs the event loop from inside ``on_message()``.
-    - Answers are held back for a millisecond and the handling of one more message at most.
+    - Answers are held back for a millisecond and the handling of one more message at most, and only while the handlers
+      of this connection are quick: after a slow one, nothing is held back until some more have been quick. So what a
+      handler reports before it goes on leaves at once, or with its next write after a millisecond.
     - The future of a write is never resolved before the application that made it has returned.
     - ``stream`` flushes before it returns the stream. Tornado's own code uses it to write, close or look, so that
       control frames come behind the messages before them.
 
 When it steps aside
-    - The protocol is of another class than Tornado's, or nest_asyncio is active: with it, a handler that waited for its
-      own write would wait forever, because that leaves when the handler returns.
+    - The protocol is of another class than Tornado's, or nest_asyncio is active: with it, a handler may wait for its
+      own write. Connections that are open when it becomes active are handled by their coroutine from then on, and
+      nothing is held back.
     - Tornado reads where the stream is of another class than Tornado's, or may reach its own limit before messages
       reach theirs, which alone is checked here. Tornado writes where the stream limits that, and messages that are not
       exactly bytes or str.
@@ -41,194 +44,35 @@ Known differences: ``write_message()`` returns a Future that is no Task. What is
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
-from tornado import gen
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import StreamClosedError
 from tornado.log import gen_log
-from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
+from tornado.websocket import WebSocketProtocol13
 
-from tornado_speedups.websocket import BINARY, DECODED, TEXT
-from tornado_speedups.websocket.reader import TURN, FrameReader, ProtocolError
-from tornado_speedups.websocket.transport import Transport, WriteFuture, find_context
-from tornado_speedups.websocket.writer import FrameWriter
-
-_COMPRESSED = 0x40
-_PLAIN = frozenset((TEXT, BINARY))
-
-# What build_frame() takes as it is: bytes, and str in which each character is a byte.
-_WIRE_TYPES = (bytes, str)
-
-_MAX_HELD_SECONDS = 0.001
+from tornado_speedups.websocket.handling import HandlingProtocol, has_succeeded
+from tornado_speedups.websocket.reader import TURN
+from tornado_speedups.websocket.transport import find_context, is_reentrant
 
 
 def replace_protocol(protocol: Any) -> Any:
     """Return the connection to use in place of one that Tornado has just made, which may be the same."""
-    if type(protocol) is not WebSocketProtocol13 or hasattr(asyncio, "_nest_patched"):
+    if type(protocol) is not WebSocketProtocol13 or is_reentrant():
         return protocol
     return FastWebSocketProtocol13(protocol.handler, protocol.mask_outgoing, protocol.params)
 
 
-class FastWebSocketProtocol13(WebSocketProtocol13):
+class FastWebSocketProtocol13(HandlingProtocol):
     """A connection of a server or a client; public behaviour is that of WebSocketProtocol13."""
 
     def __init__(self, handler: Any, mask_outgoing: bool, params: Any) -> None:
-        self._reader = FrameReader()
-        self._writer = FrameWriter(mask_outgoing)
-        self._transport = Transport(self._reader, self._writer)
         self._reads: bool | None = None
-        self._handling = False
         # While the coroutine sleeps: what it waits for, its task, the task's context, and an unfinished handler.
         self._idle: asyncio.Future[asyncio.Future[Any] | None] | None = None
         self._task: Any = None
         self._context: Any = None
         self._busy: asyncio.Future[Any] | None = None
-        # A future whose errors Tornado's _run_callback() treats.
-        self._treated: asyncio.Future[Any] | None = None
         super().__init__(handler, mask_outgoing, params)
-
-    @property
-    def stream(self) -> Any:
-        """The stream, with everything sent."""
-        if self._writer.frames:
-            self._transport.flush()
-        return self._transport.stream
-
-    @stream.setter
-    def stream(self, stream: IOStream | None) -> None:
-        self._transport.attach(stream)
-
-    @property
-    def _wire_bytes_in(self) -> int:
-        return self._reader.wire_bytes
-
-    @_wire_bytes_in.setter
-    def _wire_bytes_in(self, count: int) -> None:
-        self._reader.wire_bytes = count
-
-    def is_closing(self) -> bool:
-        """Return whether either side has begun to close the connection, or the stream is closed."""
-        closed: bool = self._transport.stream.closed()
-        return closed or self.client_terminated or self.server_terminated
-
-    # Writing
-
-    def write_message(self, message: str | bytes | dict[str, Any], binary: bool = False) -> asyncio.Future[None]:
-        """Send a message to the peer. The future resolves when it has left, never before the caller returns."""
-        data: Any = message
-        if type(message) is str and (self._compressor or not message.isascii()):
-            data = message.encode()
-        transport = self._transport
-        if type(data) not in _WIRE_TYPES or not transport.writes:
-            return super().write_message(message, binary)
-        self._message_bytes_out += len(data)
-        head = BINARY if binary else TEXT
-        if self._compressor:
-            data = self._compressor.compress(data)
-            head |= _COMPRESSED
-        frame = self._writer.build(head, data)
-        self._wire_bytes_out += len(frame)
-        if transport.stream._closed:
-            raise WebSocketClosedError()
-        future = WriteFuture(loop=transport.loop)
-        transport.send(frame, future)
-        return future
-
-    # Handling frames
-
-    def _handle_frames(self) -> asyncio.Future[Any] | None:
-        """Handle frames until there are none, or one of them must be waited for: that is returned."""
-        reader, writer, transport = self._reader, self._writer, self._transport
-        frames, limit = reader.frames, reader.max_message_size
-        plain = _PLAIN if self._decompressor is None else ()
-        self._handling = True
-        start = 0.0
-        if len(frames) > 1:
-            writer.holds = transport.defers = True
-            start = time.monotonic()
-        try:
-            while frames and not self.client_terminated:
-                head, payload = frames.pop()
-                if not frames:
-                    # Nothing is held back any more; futures stay pending until release(), before this turn ends.
-                    writer.holds, transport.defers = False, True
-                if head in plain and reader.fragments is None and len(payload) <= limit:
-                    pending = self._handle_plain_message(head, payload)
-                else:
-                    pending = self._handle_other_frame(head, payload)
-                if pending is not None and not _has_succeeded(pending):
-                    return pending
-                if writer.frames and time.monotonic() - start > _MAX_HELD_SECONDS:
-                    transport.flush()
-                    start = time.monotonic()
-        finally:
-            self._handling = False
-            transport.release()
-        return None
-
-    def _handle_plain_message(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
-        self._message_bytes_in += len(payload)
-        try:
-            message = payload.decode() if head == TEXT else payload
-        except UnicodeDecodeError:
-            self._abort()
-            return None
-        try:
-            result: Any = self.handler.on_message(message)
-        except BaseException as error:
-            return self._mark_treated(self._run_callback(_raise, error))
-        if result is None:
-            return None
-        pending: Any = gen.convert_yielded(result)
-        if isinstance(pending, asyncio.Future):
-            return pending
-        return self._mark_treated(self._run_callback(_return, result))
-
-    def _handle_other_frame(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
-        """Handle a fragment, a control frame, a compressed message or decoded text, as Tornado's code does."""
-        if head == DECODED:
-            text, size = payload
-            self._message_bytes_in += size - len(text)
-            return self._handle_plain_message(head, text)
-        if self._decompressor is not None and head & 0x0F:
-            self._frame_compressed = bool(head & _COMPRESSED)
-        try:
-            self._reader.check_header(head, len(payload))
-            message = self._reader.join_fragments(head, payload)
-        except ProtocolError as error:
-            self._refuse(error)
-            return None
-        return None if message is None else self._mark_treated(self._handle_message(*message))
-
-    def _refuse_partial_frame(self) -> bool:
-        """Return whether the header of the frame that is still arriving has ended the connection."""
-        try:
-            self._reader.check_partial_frame()
-        except ProtocolError as error:
-            self._refuse(error)
-            return True
-        return False
-
-    def _refuse(self, error: ProtocolError) -> None:
-        if error.code is not None:
-            self.close(error.code, str(error))
-        self._abort()
-
-    def _mark_treated(self, pending: asyncio.Future[Any] | None) -> asyncio.Future[Any] | None:
-        self._treated = pending
-        return pending
-
-    def _treat(self, pending: asyncio.Future[Any]) -> asyncio.Future[Any] | None:
-        """Return what to await for an asynchronous handler, so that errors are treated as by this Tornado."""
-        return pending if pending is self._treated else self._run_callback(_return, pending)
-
-    async def _finish(self, pending: asyncio.Future[Any]) -> None:
-        treated = self._treat(pending)
-        if treated is not None:
-            await treated
-
-    # Reading
 
     async def _receive_frame(self) -> None:
         """Wait for frames, and handle all that have come, until the application wants to be waited for."""
@@ -297,6 +141,7 @@ class FastWebSocketProtocol13(WebSocketProtocol13):
     def _on_event(self) -> None:
         """Handle what was received, or the end: called by the loop, and as the stream's own _handle_read."""
         if self._handling:  # the application runs the event loop from inside on_message()
+            self._transport.suspend()
             return
         idle, transport, reader = self._idle, self._transport, self._reader
         waits = idle is not None and not idle.done() and self._busy is None  # _waits(), without a call for each event
@@ -324,7 +169,8 @@ class FastWebSocketProtocol13(WebSocketProtocol13):
         if self._context is None:
             self._context = find_context(self._task, self._idle)
         # While answers are still to leave, whatever ends the connection must come a turn later, as in Tornado.
-        if self._context is None or self._transport.stream._write_futures:
+        # A callback that runs the event loop keeps its context from being entered, so nest_asyncio wants the coroutine.
+        if self._context is None or self._transport.stream._write_futures or is_reentrant():
             self._wake(None)
             return
         try:
@@ -365,7 +211,7 @@ class FastWebSocketProtocol13(WebSocketProtocol13):
         transport = self._transport
         if self._idle is None or self._idle.done():
             return
-        if not _has_succeeded(pending) or self.client_terminated or transport.stream._closed:
+        if not has_succeeded(pending) or self.client_terminated or transport.stream._closed:
             self._wake(pending)
             return
         self._busy = None
@@ -385,15 +231,3 @@ class FastWebSocketProtocol13(WebSocketProtocol13):
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(pending)
             self._transport.pause()
-
-
-def _has_succeeded(future: asyncio.Future[Any]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _raise(error: BaseException) -> None:
-    raise error
-
-
-def _return(result: Any) -> Any:
-    return result

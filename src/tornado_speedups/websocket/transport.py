@@ -14,6 +14,7 @@ import ssl
 import sys
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
@@ -26,6 +27,9 @@ from tornado_speedups.websocket.writer import FrameWriter
 
 # Windows fails when it gets more at once than it can take; Tornado's streams write no more there either.
 _MAX_WRITE = 128 * 1024 if sys.platform == "win32" else sys.maxsize
+
+
+_ASYNCIO = vars(asyncio)
 
 
 class WriteFuture(asyncio.Future[None]):
@@ -57,6 +61,8 @@ class Transport:
         self._listens = False
         # Futures of frames that have left. While they are deferred, release() resolves them.
         self.defers = False
+        # When the frames that are held back must leave, on the clock of time.monotonic().
+        self.deadline = 0.0
         self._sent: list[WriteFuture] = []
 
     def attach(self, stream: Any) -> None:
@@ -157,6 +163,11 @@ class Transport:
             stream._state &= ~stream.io_loop.READ
             stream.io_loop.update_handler(stream.fileno(), stream._state)
 
+    def suspend(self) -> None:
+        """Ignore the socket while a handler runs the event loop, which would find it readable again and again."""
+        self.stop_listening()
+        self.drained = False  # so that the coroutine looks again
+
     def pause(self) -> None:
         """Make the stream what it is while Tornado's coroutine doesn't read."""
         self.stream._read_future = None
@@ -175,7 +186,7 @@ class Transport:
         elif self.stream._write_futures:
             self._leave_to_stream(frame, [future])
         elif self._writer.holds or self._writer.frames:
-            if self._writer.add(frame, future):
+            if self._writer.add(frame, future) or monotonic() > self.deadline or is_reentrant():
                 self.flush()
         else:
             self._transmit(frame, [future])
@@ -231,7 +242,10 @@ class Transport:
         """Resolve futures when the application has returned, so that a loop that awaits its writes yields to others."""
         if self.stream._close_callback is not None:
             self.stream._maybe_add_error_listener()
-        if not self.defers:
+        waits_inside = self.defers and is_reentrant()
+        if waits_inside and self._listens:  # a callback that runs the event loop cannot be called from it
+            self.suspend()
+        if not self.defers or waits_inside:
             for future in futures:
                 future.is_sent = True
             if not self._sent:
@@ -241,6 +255,11 @@ class Transport:
     def _resolve_sent(self) -> None:
         futures, self._sent = self._sent, []
         _resolve(futures)
+
+
+def is_reentrant() -> bool:
+    """Return whether nest_asyncio makes event loops reentrant: a handler may then wait for its own writes."""
+    return "_nest_patched" in _ASYNCIO
 
 
 def is_known(stream: Any) -> bool:

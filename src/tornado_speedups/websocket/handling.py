@@ -1,0 +1,204 @@
+"""Write messages, and handle the frames that were received: the half of the protocol that doesn't wait for the socket.
+
+protocol.py explains how the halves work together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from tornado import gen
+from tornado.iostream import IOStream
+from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
+
+from tornado_speedups.websocket import BINARY, DECODED, TEXT
+from tornado_speedups.websocket.reader import FrameReader, ProtocolError
+from tornado_speedups.websocket.transport import Transport, WriteFuture
+from tornado_speedups.websocket.writer import FrameWriter
+
+_COMPRESSED = 0x40
+_PLAIN = frozenset((TEXT, BINARY))
+
+# What build_frame() takes as it is: bytes, and str in which each character is a byte.
+_WIRE_TYPES = (bytes, str)
+
+_MAX_HELD_SECONDS = 0.001
+
+# Answers are held back when this many handlers in a row have been quicker than that.
+_QUICK_HANDLERS = 4
+
+
+class HandlingProtocol(WebSocketProtocol13):
+    """A connection whose frames are handled and whose messages are written here."""
+
+    def __init__(self, handler: Any, mask_outgoing: bool, params: Any) -> None:
+        self._reader = FrameReader()
+        self._writer = FrameWriter(mask_outgoing)
+        self._transport = Transport(self._reader, self._writer)
+        self._handling = False
+        # How many handlers in a row were quick.
+        self._quick = 0
+        # A future whose errors Tornado's _run_callback() treats.
+        self._treated: asyncio.Future[Any] | None = None
+        super().__init__(handler, mask_outgoing, params)
+
+    @property
+    def stream(self) -> Any:
+        """The stream, with everything sent."""
+        if self._writer.frames:
+            self._transport.flush()
+        return self._transport.stream
+
+    @stream.setter
+    def stream(self, stream: IOStream | None) -> None:
+        self._transport.attach(stream)
+
+    @property
+    def _wire_bytes_in(self) -> int:
+        return self._reader.wire_bytes
+
+    @_wire_bytes_in.setter
+    def _wire_bytes_in(self, count: int) -> None:
+        self._reader.wire_bytes = count
+
+    def is_closing(self) -> bool:
+        """Return whether either side has begun to close the connection, or the stream is closed."""
+        closed: bool = self._transport.stream.closed()
+        return closed or self.client_terminated or self.server_terminated
+
+    # Writing
+
+    def write_message(self, message: str | bytes | dict[str, Any], binary: bool = False) -> asyncio.Future[None]:
+        """Send a message to the peer. The future resolves when it has left, never before the caller returns."""
+        data: Any = message
+        if type(message) is str and (self._compressor or not message.isascii()):
+            data = message.encode()
+        transport = self._transport
+        if type(data) not in _WIRE_TYPES or not transport.writes:
+            return super().write_message(message, binary)
+        self._message_bytes_out += len(data)
+        head = BINARY if binary else TEXT
+        if self._compressor:
+            data = self._compressor.compress(data)
+            head |= _COMPRESSED
+        frame = self._writer.build(head, data)
+        self._wire_bytes_out += len(frame)
+        if transport.stream._closed:
+            raise WebSocketClosedError()
+        future = WriteFuture(loop=transport.loop)
+        transport.send(frame, future)
+        return future
+
+    # Handling frames
+
+    def _handle_frames(self) -> asyncio.Future[Any] | None:
+        """Handle frames until there are none, or one of them must be waited for: that is returned."""
+        reader, writer, transport = self._reader, self._writer, self._transport
+        frames, limit = reader.frames, reader.max_message_size
+        plain = _PLAIN if self._decompressor is None else ()
+        self._handling = transport.defers = True  # futures stay pending until release(), before this turn ends
+        start = time.monotonic() if len(frames) > 1 else 0.0
+        transport.deadline = start + _MAX_HELD_SECONDS
+        try:
+            while frames and not self.client_terminated:
+                head, payload = frames.pop()
+                writer.holds = bool(frames) and self._quick >= _QUICK_HANDLERS
+                if head in plain and reader.fragments is None and len(payload) <= limit:
+                    pending = self._handle_plain_message(head, payload)
+                else:
+                    pending = self._handle_other_frame(head, payload)
+                if pending is not None and not has_succeeded(pending):
+                    return pending
+                if start:
+                    start = self._measure_handler(start)
+        finally:
+            self._handling = False
+            transport.release()
+        return None
+
+    def _measure_handler(self, start: float) -> float:
+        """Note how long a handler took, and send what has been held back too long. Return the time."""
+        now = time.monotonic()
+        self._quick = self._quick + 1 if now - start < _MAX_HELD_SECONDS else 0
+        transport = self._transport
+        if self._writer.frames and now > transport.deadline:
+            transport.flush()
+            transport.deadline = now + _MAX_HELD_SECONDS
+        return now
+
+    def _handle_plain_message(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
+        self._message_bytes_in += len(payload)
+        try:
+            message = payload.decode() if head == TEXT else payload
+        except UnicodeDecodeError:
+            self._abort()
+            return None
+        try:
+            result: Any = self.handler.on_message(message)
+        except BaseException as error:
+            return self._mark_treated(self._run_callback(_raise, error))
+        if result is None:
+            return None
+        pending: Any = gen.convert_yielded(result)
+        if isinstance(pending, asyncio.Future):
+            return pending
+        return self._mark_treated(self._run_callback(return_result, result))
+
+    def _handle_other_frame(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
+        """Handle a fragment, a control frame, a compressed message or decoded text, as Tornado's code does."""
+        if head == DECODED:
+            text, size = payload
+            self._message_bytes_in += size - len(text)
+            return self._handle_plain_message(head, text)
+        if self._decompressor is not None and head & 0x0F:
+            self._frame_compressed = bool(head & _COMPRESSED)
+        try:
+            self._reader.check_header(head, len(payload))
+            message = self._reader.join_fragments(head, payload)
+        except ProtocolError as error:
+            self._refuse(error)
+            return None
+        return None if message is None else self._mark_treated(self._handle_message(*message))
+
+    def _refuse_partial_frame(self) -> bool:
+        """Return whether the header of the frame that is still arriving has ended the connection."""
+        try:
+            self._reader.check_partial_frame()
+        except ProtocolError as error:
+            self._refuse(error)
+            return True
+        return False
+
+    def _refuse(self, error: ProtocolError) -> None:
+        if error.code is not None:
+            self.close(error.code, str(error))
+        self._abort()
+
+    def _mark_treated(self, pending: asyncio.Future[Any] | None) -> asyncio.Future[Any] | None:
+        self._treated = pending
+        return pending
+
+    def _treat(self, pending: asyncio.Future[Any]) -> asyncio.Future[Any] | None:
+        """Return what to await for an asynchronous handler, so that errors are treated as by this Tornado."""
+        return pending if pending is self._treated else self._run_callback(return_result, pending)
+
+    async def _finish(self, pending: asyncio.Future[Any]) -> None:
+        treated = self._treat(pending)
+        if treated is not None:
+            await treated
+
+
+def has_succeeded(future: asyncio.Future[Any]) -> bool:
+    """Return whether the future has a result."""
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def return_result(result: Any) -> Any:
+    """Return what an asynchronous handler returned; Tornado's _run_callback() awaits it."""
+    return result
