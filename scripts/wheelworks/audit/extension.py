@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import lief
 
-from wheelworks.audit import platforms
+from wheelworks.audit import hardening, platforms
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
 from wheelworks.audit.wheel import AuditedWheel, NativeFile, module_name
 from wheelworks.core.binary import Binary
@@ -48,7 +48,7 @@ def check_damage(native: NativeFile) -> Iterator[Finding]:
     if isinstance(parsed, lief.PE.Binary):
         ends = [one.pointerto_raw_data + one.sizeof_raw_data for one in parsed.sections]
     elif isinstance(parsed, lief.ELF.Binary):
-        ends = [one.file_offset + one.physical_size for one in parsed.segments]
+        ends = hardening.list_segment_ends(native.data) if len(parsed.segments) else []
     else:
         ends = [one.file_offset + one.file_size for one in parsed.segments]
     if not ends:

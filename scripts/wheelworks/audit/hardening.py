@@ -63,6 +63,20 @@ def _claimed_sizes(data: bytes) -> Iterator[int]:
             yield from struct.unpack_from(order + number, data, row + in_section)
 
 
+def list_segment_ends(data: bytes) -> list[int]:
+    """Return where each segment of an ELF file ends in the file, by its headers. LIEF cuts those beyond the end."""
+    place, form, counts, number, _, in_segment = _ELF_FORMATS[ElfClass(data[4])]
+    order = "<" if data[5] == 1 else ">"
+    start, _ = struct.unpack_from(order + form, data, place)
+    size, count = struct.unpack_from(order + "HH", data, counts)
+    ends = []
+    for row in range(start, min(start + size * count, len(data) - size + 1), size or 1):
+        (offset,) = struct.unpack_from(order + number, data, row + in_segment // 4)  # p_offset
+        (length,) = struct.unpack_from(order + number, data, row + in_segment)
+        ends.append(offset + length if length else 0)  # one without bytes may lie anywhere
+    return ends
+
+
 def check_stack(native: NativeFile) -> Iterator[Finding]:
     """W301."""
     if isinstance(native.parsed, lief.ELF.Binary):

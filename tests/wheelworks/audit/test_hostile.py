@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelworks.audit import archive, inspection, wheel
+from wheelworks.audit import archive, inspection, sdist, wheel
 from wheelworks.audit.inspection import inspect_wheel
 from wheelworks.audit.wheel import DEFAULT_POLICY, ArchiveEntry, AuditedWheel
 from wheelworks.core.archive import Limits
@@ -188,6 +188,22 @@ def test_a_binary_beyond_the_limit_is_not_passed_over(tmp_path: Path, monkeypatc
 def test_more_bytes_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheel, "LIMITS", Limits(size=100))
     assert codes(made.wheel(tmp_path)) == {"W002"}
+
+
+def test_a_file_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
+    for name in (made.NAME, "sample-1.0.tar.gz"):
+        (tmp_path / name).mkdir()
+        audit = sdist.inspect_sdist(tmp_path / name) if name.endswith(".gz") else inspect_wheel(tmp_path / name)
+        assert [(one.code, one.evidence) for one in audit.findings] == [("W001", "Is a directory")]
+
+
+def test_a_reader_that_runs_out_of_memory_keeps_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def use_all_memory(*_: object) -> None:
+        raise MemoryError
+
+    path = made.wheel(tmp_path, **{"sample/x.pyc": b""})
+    monkeypatch.setattr(wheel, "read_members", use_all_memory)
+    assert [one.code for one in inspect_wheel(path).findings] == ["W013", "W002"]
 
 
 def test_a_reader_that_dies_costs_its_wheel_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,3 +96,15 @@ def test_no_tables_make_the_audit_fail(
     found = inspect_wheel(path).findings
     assert {one.code for one in found} <= set(CODES)
     assert all((one.evidence + one.member).isprintable() for one in found)
+
+
+@pytest.mark.parametrize(
+    ("data", "evidence"),
+    [
+        (binaries.elf(b"\x90" * 64)[:130], "the headers name bytes up to 0xc0, the file ends at 0x82"),
+        (binaries.put(binaries.elf(b"\x90" * 64), 56, b"\0\0"), "its headers name no part that would be loaded"),
+    ],
+)
+def test_a_file_without_what_its_headers_name_is_damaged(data: bytes, evidence: str, tmp_path: Path) -> None:
+    path = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_17_x86_64", {"sample/_x.abi3.so": data})
+    assert [one.evidence for one in inspect_wheel(path).findings if one.code == "W119"] == [evidence]
