@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.fixtures import commands, downloads
+from tests.fixtures import commands, downloads, tools
 
 ROOT = Path(__file__).parents[1]
 SLOW = ("integration", "exhaustive", "release")
@@ -39,6 +39,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--integration", action="store_true", help="also run the slow tests: real builds, real wheels")
     parser.addoption("--release", action="store_true", help="run every test: also those that CI leaves out")
+    missing = "fail tests, instead of skipping them, where a program is missing that they need"
+    parser.addoption("--all-tools", action="store_true", help=missing)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    tools.strict = config.getoption("--all-tools")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests that need what this machine lacks, before their fixtures are made."""
+    if item.get_closest_marker("integration") and not tools.strict:
+        tools.require("index")  # real builds install their requirements; without an index, these tests would fail
+    for marker in item.iter_markers("needs"):
+        tools.require(*marker.args)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -91,6 +106,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> downloads.Published:
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory, wheelworks_cache: Path) -> Path:
     """The folder with this project's complete release, built from scratch by ``build-wheels``."""
+    tools.require("headers")
     out = tmp_path_factory.mktemp("release") / "dist"
     ended = commands.wheelworks("build-wheels", ".", "--no-run", "--out", out, cache=wheelworks_cache, seconds=900)
     assert ended.status == 0, ended.err
@@ -102,6 +118,7 @@ def tornado_release(
     tmp_path_factory: pytest.TempPathFactory, published: downloads.Published, wheelworks_cache: Path
 ) -> Path:
     """The folder with Tornado 6.6.1 wheels for all targets and ABIs, built from its sdist by ``build-wheels``."""
+    tools.require("headers")
     out = tmp_path_factory.mktemp("tornado-release")
     words = ("build-wheels", "--no-run", published.sdist("tornado==6.6.1"), "--out", out)
     ended = commands.wheelworks(*words, cache=wheelworks_cache, seconds=900)

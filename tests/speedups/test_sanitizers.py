@@ -33,6 +33,7 @@ COMPILERS = {
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(sys.platform != "linux", reason="the runtimes are loaded in Linux's way"),
+    pytest.mark.needs("gcc"),
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 from functools import partial
@@ -112,7 +111,7 @@ def test_a_server_that_cannot_start_is_reported() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+@pytest.mark.needs("valgrind")
 def test_instructions_are_counted() -> None:
     assert (
         10_000

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import re
-import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -197,10 +196,7 @@ def test_one_target_joins_the_others_in_the_manifest(tmp_path: Path, wheelworks_
     ]
 
 
-@pytest.mark.skipif(
-    not shutil.which("mmdebstrap") or not shutil.which("qemu-aarch64-static"),
-    reason="apt-get install --no-install-recommends mmdebstrap qemu-user-static uidmap",
-)
+@pytest.mark.needs("mmdebstrap", "qemu-user", "namespaces")
 def test_a_real_cpython_runs_what_the_emulated_cpu_cannot(tmp_path: Path) -> None:
     """The user's cache has the CPython's root."""
     before = "static int execute(PyObject *module) { return PyEval_GetBuiltins() ? 0 : -1; }"

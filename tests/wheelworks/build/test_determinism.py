@@ -72,7 +72,7 @@ def test_another_folder_and_other_surroundings(
     assert contents(tmp_path / "out") == reference
 
 
-@pytest.mark.skipif(not shutil.which("taskset"), reason="needs taskset")
+@pytest.mark.needs("taskset")
 def test_another_number_of_cores(reference: dict[str, bytes], tmp_path: Path, wheelworks_cache: Path) -> None:
     first = str(min(os.sched_getaffinity(0)))
     build(clone(tmp_path / "a"), tmp_path / "out", wheelworks_cache, "taskset", "--cpu-list", first)

@@ -136,7 +136,7 @@ def test_where_there_are_none_the_ways_are_reported(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="mmdebstrap, which fetches them, is not installed")
+@pytest.mark.needs("mmdebstrap")
 def test_debian_has_them(wheelworks_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHEELWORKS_CACHE", str(wheelworks_cache))
     monkeypatch.setattr(headers, "list_header_folders", lambda version: iter(()))

@@ -206,7 +206,7 @@ def test_a_shared_library_of_a_prefix_is_refused(file: str, tmp_path: Path) -> N
     assert "--disable-shared" in caught.value.hint
 
 
-@pytest.mark.skipif(shutil.which("pkg-config") is None, reason="this machine has no pkg-config")
+@pytest.mark.needs("pkg-config")
 @pytest.mark.usefixtures("may_spawn")
 def test_pkg_config_answers_from_the_prefix_alone(tmp_path: Path) -> None:
     folder = make_prefix(tmp_path / "p")

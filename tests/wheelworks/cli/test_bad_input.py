@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures import archives, projects
+from tests.fixtures import archives, projects, tools
 from tests.fixtures.commands import ROOT, environment, wheelworks
 
 pytestmark = pytest.mark.integration
@@ -137,11 +136,10 @@ def test_no_python_of_the_floor(project: Path, tmp_path: Path, wheelworks_cache:
     assert "CPython 3.11" in ended.err and "uv python install 3.11" in ended.err and "winget" in ended.err
 
 
+@pytest.mark.needs("other-python")
 def test_a_python_of_another_version(project: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
-    siblings = Path(sys.base_prefix).parent.glob("3.1[02-9]*/bin/python3")
-    other = next(siblings, None) or shutil.which("python3.12") or shutil.which("python3.13")
-    if other is None:
-        pytest.skip("needs another CPython than 3.11")
+    other = tools.find_other_python()
+    assert other
     ended = wheelworks(
         "cross-arm64", "--no-run", project, "--python", other, "--out", tmp_path / "out", cache=wheelworks_cache
     )
@@ -177,7 +175,7 @@ def test_a_folder_that_may_not_be_written(wheelworks_cache: Path) -> None:
     assert "Permission denied" in ended.err and "name a folder that you may write to" in ended.err
 
 
-@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare to mount a small disk")
+@pytest.mark.needs("namespaces")
 @pytest.mark.parametrize("full", ["out", "tmp"])
 def test_a_full_disk(full: str, project: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
     for folder in ("out", "tmp", "kept"):
@@ -195,7 +193,7 @@ def test_a_full_disk(full: str, project: Path, tmp_path: Path, wheelworks_cache:
         text=True,
     )
     if ended.returncode == 77 or "unshare failed" in ended.stderr:
-        pytest.skip("no small disk can be mounted here")
+        tools.unavailable("no small disk can be mounted here", tools.TOOLS["namespaces"].install)
     assert ended.returncode == 1, ended.stderr
     assert "Traceback" not in ended.stderr
     assert "No space left on device" in ended.stderr

@@ -152,6 +152,7 @@ def test_a_wheel_for_both_is_run_as_it_is(tags: str, expected: list[tuple[str, s
 
 
 @pytest.mark.integration
+@pytest.mark.needs("mmdebstrap", "namespaces")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="this machine's CPython loads code for x86-64")
 @pytest.mark.parametrize(
     ("calls", "body", "outcome", "why"),

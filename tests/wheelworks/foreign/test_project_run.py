@@ -94,6 +94,7 @@ def test_wrong_use(make_wheel: WheelMaker, tmp_path: Path, words: list[str], mes
 
 
 @pytest.mark.integration
+@pytest.mark.needs("mmdebstrap", "qemu-user", "namespaces")
 def test_under_qemu(make_tallies: Callable[..., Path], tmp_path: Path) -> None:
     wheel = make_tallies()
     words: list[str | Path] = ["--tests", "project", "--source", TALLIES, "--python", "3.13"]
@@ -103,6 +104,7 @@ def test_under_qemu(make_tallies: Callable[..., Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.needs("mmdebstrap", "qemu-user", "namespaces")
 def test_a_fallback_under_qemu(make_tallies: Callable[..., Path]) -> None:
     words: list[str | Path] = ["--tests", "project", "--source", TALLIES, "--python", "3.13"]
     ended = wheelworks("test-foreign", make_tallies(b"no library"), *words, cache=get_cache_folder(), seconds=600)

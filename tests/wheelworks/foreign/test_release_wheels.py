@@ -25,10 +25,7 @@ AGES = ["oldest", pytest.param("newest", marks=pytest.mark.release)]
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(
-        not shutil.which("mmdebstrap") or not shutil.which("qemu-aarch64-static"),
-        reason="apt-get install --no-install-recommends mmdebstrap qemu-user-static uidmap",
-    ),
+    pytest.mark.needs("mmdebstrap", "qemu-user", "namespaces"),
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import signal
 import struct
 import subprocess
@@ -26,10 +25,7 @@ from tests.wheelworks.foreign.made import WheelMaker
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.usefixtures("nothing_left"),
-    pytest.mark.skipif(
-        not shutil.which("mmdebstrap") or not shutil.which("qemu-aarch64-static"),
-        reason="apt-get install --no-install-recommends mmdebstrap qemu-user-static uidmap",
-    ),
+    pytest.mark.needs("mmdebstrap", "qemu-user", "namespaces"),
 ]
 
 LIBRARY = """

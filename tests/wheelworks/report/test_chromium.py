@@ -23,7 +23,7 @@ from tests.fixtures import commands
 from tests.wheelworks.manifests import wheel
 from tests.wheelworks.report.manifests import FAILED, RELEASES, SAMPLE, STEM, hostile
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("chromium")]
 
 FIGURES = commands.ROOT / "assets/bench.json"
 # Fixed counts, because a change of the package's C may change the baseline's.

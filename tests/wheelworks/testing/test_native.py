@@ -212,6 +212,7 @@ def test_a_fault_is_a_new_failure(faulty: Path, tmp_path: Path, wheelworks_cache
 
 
 @pytest.mark.integration
+@pytest.mark.needs("python2.7")
 def test_a_fault_makes_cases_worse(faulty: Path, tmp_path: Path) -> None:
     """The test uses the user's cache, because the suite takes longer to install than to run."""
     words = ["--wheel", str(faulty), "--python", "3.11", "--sections", "1"]

@@ -20,6 +20,8 @@ from wheelworks.foreign.rewrap.shims import System, build_shim
 from wheelworks.foreign.rewrap.symbols import Provided, read_provided
 from wheelworks.foreign.rootfs import choose_recipe, make_rootfs
 
+from tests.fixtures import tools
+
 SHIMS = ".wheelworks-libs"
 HOST = f"{sys.version_info[0]}.{sys.version_info[1]}"
 DEBIAN = "3.13"
@@ -43,13 +45,14 @@ class Python:
 
 def find_python(system: System, cpu: str) -> Python:
     """Return Debian's CPython under qemu-user for ARM64, and this one for x86-64."""
+    if cpu == "aarch64":
+        tools.require("mmdebstrap", "qemu-user")
     shim = build_shim(system, cpu)
     if cpu == "aarch64":
         root = make_rootfs(choose_recipe(find_cpu(cpu), DEBIAN))
         program = root / f"usr/bin/python{DEBIAN}"
         provided = read_provided(program, shim, [root / "usr/lib/aarch64-linux-gnu"])
-        emulator = shutil.which("qemu-aarch64-static") or pytest.skip("qemu-user isn't installed")
-        command = (emulator, "-cpu", "max,pauth=off", "-L", str(root), str(program))
+        command = ("qemu-aarch64-static", "-cpu", "max,pauth=off", "-L", str(root), str(program))
         return Python(system, cpu, DEBIAN, command, provided, shim)
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         pytest.skip("runs x86-64 code natively")

@@ -17,6 +17,8 @@ from wheelworks.foreign.rewrap.shims import build_shim
 from wheelworks.foreign.rewrap.symbols import read_provided
 from wheelworks.foreign.rootfs import Rootfs, choose_recipe, make_rootfs
 
+from tests.fixtures import tools
+
 CPU = "aarch64"
 TARGET = "aarch64-windows-gnu"
 COMPILE = ("-O1", "-fno-sanitize=undefined", "-Wno-everything", "-c")
@@ -68,6 +70,7 @@ def compile_module(folder: Path, *sources: Path, link: Iterable[str | Path] = ()
 
 
 def get_root() -> Rootfs:
+    tools.require("mmdebstrap", "qemu-user")
     cpu = find_cpu(CPU)
     return Rootfs(make_rootfs(choose_recipe(cpu, "3.11")), "3.11", cpu, "")
 
