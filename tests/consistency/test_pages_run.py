@@ -39,8 +39,8 @@ class Elsewhere(NamedTuple):
 OFFICIAL, SELECTED = f"{WHEELWORKS}/build/test_cibuildwheel.py", "choosing files, which is pytest's own"
 DEAR = {
     "python3 bootstrap.py -s cross-arm64": Elsewhere(CI, "python3 bootstrap.py -s cross-arm64\n"),
-    "python3 bootstrap.py -s test-suite -- --integration": Elsewhere(
-        CI, "python3 bootstrap.py -s test-suite -- --integration "
+    "python3 bootstrap.py -s test-suite": Elsewhere(
+        CI, "python3 bootstrap.py -s test-suite -- --integration ", "leaving the slow tests out"
     ),
     "nox -s test-suite -- tests/speedups": Elsewhere(CI, "-s test-suite -- --integration ", SELECTED),
     "nox -s test-suite -- tests/consistency tests/wheelworks/core/test_targets.py": Elsewhere(
