@@ -93,7 +93,8 @@ def test_no_tornado() -> None:
 
 def test_it_says_why_it_is_python_and_how_to_get_c(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("_speedups.*[!i]", "__pycache__"))
-    finished = run(PYTHONPATH=str(tmp_path), TORNADO_SPEEDUPS_EXTENSION="")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    finished = run(PYTHONPATH=path, TORNADO_SPEEDUPS_EXTENSION="")
     why = "not compiled: the package was installed without its C extension"
     assert f"implementation: python ({why})\n" in finished.stdout
     assert (
