@@ -17,6 +17,10 @@ from wheelworks.core.zig import find_zig
 _MISSING_HEADER = re.compile(r"error: '([^'\n]+)' file not found")
 _UNDEFINED = re.compile(r"undefined symbol: (\w+)(.*)")  # a symbol of C++ has its parameters after its name
 _MISSING_LIBRARY = re.compile(r'unable to find \w+ system library "([^"\n]+)"')
+# Functions that checks of the stack call (/GS), as lld reports them for an object of a library.
+_OF_MICROSOFTS_RUNTIME = re.compile(
+    r"undefined symbol: (__security_\w+|__GSHandlerCheck\w*|_guard_\w+)\n>>> referenced by (\S+?\.(?:lib|obj))"
+)
 _MISSING_FRAMEWORK = re.compile(r'unable to find \w+ framework "([^"\n]+)"')
 _REDEFINED = re.compile(
     r"error: (?:redefinition of|typedef redefinition|conflicting types for)[^\n']*'(\w+)'"
@@ -54,7 +58,8 @@ _ASSEMBLER = (".s", ".asm")
 def advise(failure: Event, target: Target, tree: Path) -> str:
     """Return what to do about a failed step in the source tree ``tree``; "" if its own message says it."""
     text = str(failure.get("error", ""))
-    return explain_cause(text, target, tree) or suggest_prefix(text, target, tree) or name_system(text, target, tree)
+    suggestion = suggest_prefix(text, target, tree) or suggest_own_folder(text, target, tree)
+    return explain_cause(text, target, tree) or suggestion or name_system(text, target, tree)
 
 
 def explain_cause(text: str, target: Target, tree: Path) -> str:
@@ -71,6 +76,9 @@ def explain_cause(text: str, target: Target, tree: Path) -> str:
         return f"lib{library[1]} is neither the system's nor the project's: {bring}"
     if framework := _MISSING_FRAMEWORK.search(text):
         return f"{framework[1]} is a framework of the macOS SDK, which zig doesn't have: build this wheel on a Mac"
+    if checked := _OF_MICROSOFTS_RUNTIME.search(text):
+        built = f"build its source by zig {_format_options(target, 'and name its folder: ')}"
+        return f"{checked[2]} was compiled by Microsoft's compiler, whose runtime has {checked[1]}: {built}"
     if undefined := _UNDEFINED.findall(text):
         return _advise_symbol([name for name, _ in undefined], tree)
     return ""
@@ -115,10 +123,25 @@ def suggest_prefix(text: str, target: Target, tree: Path) -> str:
     return f"{_format_suggestion(symbol, target)}; its name belongs in the extension's `libraries`" if symbol else ""
 
 
+def suggest_own_folder(text: str, target: Target, tree: Path) -> str:
+    """Return where the project has a missing header, such as that of a library which it uses with MSVC only; or ""."""
+    missing = _MISSING_HEADER.search(text)
+    found = sorted(_list_own_headers(missing[1], tree)) if missing else []
+    if not missing or not found:
+        return ""
+    folder = found[0].relative_to(tree).as_posix().removesuffix(missing[1]).rstrip("/") or "."
+    search = f"add it to the extension's include_dirs, or pass --env CFLAGS=-I{folder}"
+    bring = f"if it is another library's, bring that: --prefix {target.id}=DIR"
+    return f"{missing[1]} is in the project's folder {folder}, which its build doesn't search: {search}; {bring}"
+
+
+def _list_own_headers(name: str, tree: Path) -> list[Path]:
+    return [path for path in tree.rglob(PurePosixPath(name).name) if path.as_posix().endswith(f"/{name}")]
+
+
 def _is_known_header(name: str, tree: Path) -> bool:
     """Return whether the project has a header, or zig for any system."""
-    own = any(path.as_posix().endswith(f"/{name}") for path in tree.rglob(PurePosixPath(name).name))
-    return own or (name not in _LIBRARIES and _is_system_header(name))
+    return bool(_list_own_headers(name, tree)) or (name not in _LIBRARIES and _is_system_header(name))
 
 
 def _is_system_header(name: str) -> bool:
@@ -130,7 +153,7 @@ def name_system(text: str, target: Target, tree: Path) -> str:
     missing = _MISSING_HEADER.search(text)
     include = Path(find_zig()).parent / "lib/libc/include"
     systems = [system for folder, system in _SYSTEMS.items() if missing and (include / folder / missing[1]).is_file()]
-    if not missing or not systems or missing[1] in _LIBRARIES or any(tree.rglob(PurePosixPath(missing[1]).name)):
+    if not missing or not systems or missing[1] in _LIBRARIES or _list_own_headers(missing[1], tree):
         return ""
     own = _NAMES.get(target.os, "musl" if target.id.startswith("musl") else "glibc")
     without = f"leave out the code that includes it there, or build for other targets: without {target.id}"

@@ -21,6 +21,11 @@ psutil/arch/all/../../arch/windows/ntextapi.h:60:14: error: redefinition of '_KW
 OWN = REDEFINED.replace("/opt/ziglang/lib/libc/include/any-windows-any/winternl.h", "psutil/arch/windows/own.h")
 UNDEFINED = "lld-link: error: undefined symbol: fast_loop\n>>> referenced by build/temp/huf.o\n"
 NO_LIBRARY = 'error: unable to find dynamic system library "z" using strategy paths_first. searched paths: none\n'
+# Of cffi's own libffi.
+OF_MSVC = (
+    "lld-link: error: undefined symbol: __security_pop_cookie\n>>> referenced by ffi.lib(ffi.obj):($LN43)\n"
+    ">>> referenced by ffi.lib(ffi.obj):($LN3)\n"
+)
 NO_FRAMEWORK = 'error: unable to find system framework "CoreServices". searched paths: none\n'
 ASSEMBLER = ".globl fast_loop\nfast_loop:\n    ret\n"
 
@@ -43,6 +48,7 @@ def missing(name: str) -> str:
         ("win_amd64", UNDEFINED.replace("fast_loop", "fast"), ""),
         ("musllinux_1_2_aarch64", NO_LIBRARY, "libz is neither the system's nor the project's: bring it as a static"),
         ("macosx_11_0_arm64", NO_FRAMEWORK, "CoreServices is a framework of the macOS SDK"),
+        ("win_arm64", OF_MSVC, "ffi.lib was compiled by Microsoft's compiler, whose runtime has __security_pop_cookie"),
         ("win_amd64", "src/a.c:1:1: error: expected expression\n", ""),
     ],
 )
@@ -99,6 +105,15 @@ def test_a_header_of_other_systems_is_named(target: str, header: str, expected: 
     if found:
         whole = advice.advise({"error": missing(header)}, find_target(target), tmp_path)
         assert whole == found and f"without {target}" in whole
+
+
+def test_a_header_that_the_project_has_elsewhere_is_located(tmp_path: Path) -> None:
+    """As cffi's, which uses its own libffi with Microsoft's compiler only."""
+    projects.write(tmp_path, {"src/libffi/include/ffi.h": "", "src/a.c": ""})
+    found = advice.advise({"error": missing("ffi.h")}, find_target("win_arm64"), tmp_path)
+    assert "ffi.h is in the project's folder src/libffi/include, which its build doesn't search" in found
+    assert "--env CFLAGS=-Isrc/libffi/include" in found and "--prefix win_arm64=DIR" in found
+    assert advice.suggest_own_folder(missing("other.h"), find_target("win_arm64"), tmp_path) == ""
 
 
 def test_a_symbol_of_macos_is_named_as_in_c(tmp_path: Path) -> None:
