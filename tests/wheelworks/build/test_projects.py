@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -148,6 +150,23 @@ setup(py_modules=[], libraries=[helper], ext_modules=[made], options={"bdist_whe
     ended, wheels = build(project, wheelworks_cache)
     assert ended.status == 0, ended.err
     assert len(wheels) == 3, "the library is linked in, and calls no libc"
+
+
+@pytest.mark.release
+def test_an_object_file_that_a_project_ships_is_linked(tmp_path: Path, wheelworks_cache: Path) -> None:
+    """As greenlet ships the objects of Microsoft's assembler, which isn't here."""
+    setup = projects.setup(f"{projects.LIMITED}, extra_objects=['helper.obj']")
+    source = projects.module("return PyLong_FromLong(helper());", "long helper(void);")
+    project = projects.sample(tmp_path / "p", source, setup, **{"MANIFEST.in": "include helper.obj\n"})
+    (tmp_path / "helper.c").write_text("long helper(void) { return 4; }\n")
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-windows-gnu", "-c", "-O2", "helper.c"]
+    subprocess.run([*command, "-fno-sanitize=undefined", "-o", str(project / "helper.obj")], cwd=tmp_path, check=True)
+    ended, wheels = build(project, wheelworks_cache, "--target", "win_arm64")
+    assert ended.status == 0, ended.err
+    assert len(wheels) == 1
+    (tmp_path / "out").rename(tmp_path / "made")
+    ended, _ = build(project, wheelworks_cache, "--target", "win_amd64")
+    assert ended.status == 1 and "helper" in ended.err, "an object for another CPU can't be linked"
 
 
 def extension(wheel: Path) -> bytes:

@@ -235,6 +235,14 @@ def test_questions_on_the_command_line_are_the_projects(project: Path) -> None:
     assert run_hooked(project, "manylinux_2_17_s390x", "-c", text, cwd="elsewhere").stdout == f"{sys.byteorder}\n"
 
 
+def test_a_setup_script_that_is_started_again_sees_the_target(project: Path) -> None:
+    """As by ``python setup.py build_ext``, and by a setup script of another folder of the project."""
+    (project / "source/setup.py").write_text("import sys; print(sys.byteorder, sys.argv[1])", encoding="utf-8")
+    for cwd in ("source", "."):
+        script = str(project / "source/setup.py") if cwd == "." else "setup.py"
+        assert run_hooked(project, "manylinux_2_17_s390x", script, "build_ext", cwd=cwd).stdout == "big build_ext\n"
+
+
 def test_the_version_is_one_that_platform_parses() -> None:
     for target in EVERY:
         for abi in targets.load_abis():
