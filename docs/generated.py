@@ -1,4 +1,4 @@
-"""Write the pages of the reference from the code: sessions, options, targets, findings, the manifest."""
+"""Write the pages of the reference from the code: sessions, options, targets, findings, the manifest, results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unittest import mock
 
 from wheelworks.__main__ import COMMANDS, OWN
 from wheelworks.audit.findings import render_markdown
-from wheelworks.core import manifest, targets
+from wheelworks.core import manifest, summary, targets
 
 ROOT = Path(__file__).parents[1]
 _SYSTEMS = {"windows": "Windows", "macos": "macOS"}
@@ -23,7 +23,7 @@ def write(folder: Path) -> None:
     """Write every page of the reference into a folder; unchanged pages are left alone."""
     made = {"sessions": sessions(), "options": options(), "targets": target_page(), "findings": findings()}
     folder.mkdir(exist_ok=True)
-    for name, text in {**made, "manifest": manifest_page()}.items():
+    for name, text in {**made, "manifest": manifest_page(), "results": results_page()}.items():
         place = folder / f"{name}.md"
         if not place.is_file() or place.read_text(encoding="utf-8") != text:
             place.write_text(text, encoding="utf-8")
@@ -111,6 +111,35 @@ def manifest_page() -> str:
     rows = [f"| `{place}` | {kind} | {text} |" for place, kind, text in fields(schema)]
     end = ["", "As JSON Schema, which the tests hold against real manifests:", "", "```json"]
     return "\n".join([*head, *rows, *end, json.dumps(schema, indent=2), "```", ""])
+
+
+PARTS = {
+    "build-wheels, cross-arm64": "all fields of the manifest's wheel, with its runs",
+    "test-foreign, test-native --source": "`runs`, and the `seconds` of each",
+    "audit": "`checks` and `findings`; besides `wheels`, `findings` on the release, their `groups`, and `notes`",
+    "reproduce": "`same`, `varied`, `not_varied` and `differs_by`",
+    "compare": "none: the differences are `failures`, and `details` has what could not be compared",
+    "test-native, test-autobahn, release": "`details`: each run, role or step",
+}
+
+
+def results_page() -> str:
+    """Return the page of what ``--json`` writes."""
+    schema = summary.generate_schema()
+    head = ["# Results for programs", "", schema["$defs"]["Result"]["description"], ""]
+    head += ["| field | type | what it says |", "|---|---|---|"]
+    rows = [f"| `{place}` | {kind} | {text} |" for place, kind, text in fields(schema)]
+    parts = [f"| {name} | {text} |" for name, text in PARTS.items()]
+    middle = [
+        "",
+        "The parts of the [manifest](manifest.md) in `wheels`:",
+        "",
+        "| command | part |",
+        "|---|---|",
+        *parts,
+    ]
+    end = ["", "`build-wheels --list --json` is another format: the planned wheels, and the jobs of CI.", ""]
+    return "\n".join([*head, *rows, *middle, *end])
 
 
 def fields(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

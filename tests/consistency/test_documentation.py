@@ -115,7 +115,7 @@ def test_every_field_of_the_manifest_is_explained() -> None:
 def test_the_reference_is_written_once(tmp_path: Path) -> None:
     generated.write(tmp_path)
     names = {path.stem: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert names.keys() == {"sessions", "options", "targets", "findings", "manifest"}
+    assert names.keys() == {"sessions", "options", "targets", "findings", "manifest", "results"}
     generated.write(tmp_path)
     assert {path.stem: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == names
     page = (tmp_path / "manifest.md").read_text()

@@ -7,10 +7,11 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec import structs
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -18,9 +19,9 @@ from rich.table import Table
 from wheelworks import __version__
 from wheelworks.audit import screen
 from wheelworks.audit.findings import CODES, GROUPS, RANK, FileAudit, Finding, Severity
-from wheelworks.core import console, manifest
+from wheelworks.core import console, manifest, summary
+from wheelworks.core.summary import Failure, Summary
 
-SCHEMA = 1
 _PLACES = 3
 _COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "information": "dim"}
 _LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "information": "note"}  # SARIF's words
@@ -49,27 +50,43 @@ class Audit:
 def add_output_options(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
     """Add the options that `print_audit` reads, and ``--strict``; returns the group of the forms of output."""
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    form.add_argument("--json", nargs="?", const=summary.STDOUT, metavar="FILE.json", help=summary.JSON_HELP)
     form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0 instead of the table")
     parser.add_argument("--strict", action="store_true", help="fail on warnings too, such as a check that was skipped")
     parser.add_argument("--verbose", action="store_true", help="show every file, and each finding with its remedy")
     return form
 
 
-def print_audit(audit: Audit, options: argparse.Namespace) -> None:
-    """Print an audit in the form that the options ask for: by default, several files as one screen."""
-    if options.json or options.sarif:
-        sys.stdout.write((to_json(audit) if options.json else to_sarif(audit)) + "\n")
-        return
-    if len(audit.files) > 1 and not options.verbose:
-        console.out.print(screen.render_release(audit.files, audit.findings))
-    else:
+def print_audit(
+    audit: Audit, options: argparse.Namespace, seconds: float, command: str = "audit", page: Path | None = None
+) -> int:
+    """Print an audit in the form that the options ask for: by default, several files as one screen.
+
+    Returns the exit status. ``page`` is the page that shows the audit, too.
+    """
+    status = int(audit.failed(strict=options.strict))
+    if options.sarif:
+        sys.stdout.write(to_sarif(audit) + "\n")
+        return status
+    result = _summarize(audit, status, seconds, command, page)
+    brief = len(audit.files) > 1 and not options.verbose
+    if brief:
+        kinds = screen.list_kinds(audit.findings, console.out.width)
+        result = replace(result, head=tuple(kinds), cells=screen.make_cells(audit.files))
+    elif options.json != summary.STDOUT:
         _print_details(audit, everything=options.verbose)
-    for note in audit.notes:
-        console.print_note(note)
+    if options.json != summary.STDOUT:
+        for note in audit.notes:
+            console.print_note(note)
+    return summary.finish(result, options.json, record=make_record(audit, result, strict=options.strict))
+
+
+def _summarize(audit: Audit, status: int, seconds: float, command: str, page: Path | None) -> Summary:
+    """Return the summary of an audit without what is shown of single files."""
     severities = [one.severity for one in audit.findings]
-    counts = ", ".join(_count(severities.count(kind), kind) for kind in ("error", "warning"))
-    console.out.print(f"{_count(len(audit.files), 'file')}: {counts}" if audit.files else counts)
+    counts = {"files": len(audit.files)} if audit.files else {}
+    counts |= {"errors": severities.count("error"), "warnings": severities.count("warning")}
+    return Summary(command, status, seconds, counts, zeros=True, page=page)
 
 
 def _print_details(audit: Audit, *, everything: bool) -> None:
@@ -132,20 +149,17 @@ def _render_kind(found: list[Finding], *, everything: bool) -> Iterator[str]:
     yield f"  [bold]try:[/] {escape(about.do)}"
 
 
-def to_json(audit: Audit) -> str:
-    """Return everything as JSON."""
+def make_record(audit: Audit, result: Summary, *, strict: bool) -> dict[str, Any]:
+    """Return everything for programs: the parts that each command's result has, each wheel's audit, and the rest."""
     wheels = [
         {"file": one.file, "checks": summarize_checks(one), "findings": [finding.record() for finding in one.findings]}
         for one in audit.files
     ]
-    record = {
-        "schema": SCHEMA,
-        "wheels": wheels,
-        "groups": list(audit.groups),
-        "findings": [one.record() for one in audit.others],
-        "notes": list(audit.notes),
-    }
-    return json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False)
+    worst = RANK["warning" if strict else "error"]
+    bad = [one for one in audit.findings if RANK[one.severity] >= worst]
+    failures = [Failure(one.place, f"{one.code} {one.about.name} {one.evidence}".strip()) for one in bad]
+    others = {"groups": list(audit.groups), "findings": [one.record() for one in audit.others]}
+    return {**replace(result, failures=failures).record(), "wheels": wheels, **others, "notes": list(audit.notes)}
 
 
 def to_sarif(audit: Audit) -> str:
@@ -183,10 +197,10 @@ def add_to_manifest(record: manifest.Manifest, audits: Iterable[FileAudit]) -> m
     """Return the manifest with the audit of each of its wheels."""
     known = {audit.file: audit for audit in audits}
     wheels = [
-        replace(wheel, audit=_to_manifest(known[wheel.file])) if wheel.file in known else wheel
+        structs.replace(wheel, audit=_to_manifest(known[wheel.file])) if wheel.file in known else wheel
         for wheel in record.wheels
     ]
-    return replace(record, wheels=wheels)
+    return structs.replace(record, wheels=wheels)
 
 
 def _to_manifest(audit: FileAudit) -> manifest.AuditRecord:

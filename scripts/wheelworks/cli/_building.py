@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from wheelworks.build import crossenv, log
 from wheelworks.build.arguments import explain_dropped
-from wheelworks.build.builder import BuildResult, Built, Failed, UpToDate, run_tasks
+from wheelworks.build.builder import BuildResult, Built, UpToDate, run_tasks
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
 from wheelworks.build.driver import Event
 from wheelworks.build.plan import BuildTask, Wish
 from wheelworks.build.prefixes import check_targets, format_compiler, parse_prefixes
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_work_folder, ensure_writable
-from wheelworks.core import console, manifest, process
+from wheelworks.cli._results import Build, add_json_option, summarize_build
+from wheelworks.core import console, manifest, process, summary
 from wheelworks.core.targets import PURE, Abi, Target, find_abi, find_target, load_abis, select_targets
 
 if TYPE_CHECKING:
@@ -59,40 +60,55 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     engines += "ready, which is any, and CPython where its root is in the cache"
     add("--how", choices=["ready", "any", "emulated", "cpython", "all"], default="ready", help=engines)
-    add("--verbose", action="store_true", help="print each target's settings and every command")
+    add("--verbose", action="store_true", help="print tables, each target's settings and every command")
+    add_json_option(parser)
 
 
 def build_source(
+    command: str,
     options: argparse.Namespace,
     plan: Callable[[Path], list[BuildTask]],
-    prepared: Callable[[BuildContext], object] = lambda context: None,
+    prepared: Callable[[BuildContext], tuple[Path, ...]] = lambda context: (),
     *,
     force: bool,
-) -> tuple[list[Path], int]:
-    """Build the tasks that ``plan`` returns for the source's tree, and print the results.
+) -> int:
+    """Build the tasks that ``plan`` returns for the source's tree, run the wheels, and print the results.
 
-    ``prepared`` is called before the first build. Returns the wheels, built or up to date, and the exit status.
+    ``prepared`` is called before the first build, and returns the sdist if it has written it. Returns the exit status.
     """
+    summary.check_json(options.json)
     if options.verbose:
         process.print_commands()
     start, variables, out = time.perf_counter(), parse_variables(options.env), ensure_writable(Path(options.out))
-    with create_work_folder() as work, console.Progress() as progress:
+    with create_work_folder() as work, console.Progress(everything=options.verbose) as progress:
         update = partial(progress.update, "source")
         context = prepare_context(
             Path(options.source), work, out, update, variables=variables, python=options.python,
             abis=lambda tree: list_abis(plan(tree)), allowed_missing=options.allow_missing,
         )  # fmt: skip
         progress.finish("source")
-        prepared(context)
+        sdists = prepared(context)
         tasks = plan(context.source.tree)
         with _report_progress(context, tasks, progress) as done:
             results = run_tasks(context, tasks, done, force=force)
         if options.verbose:
             _print_commands(context, tasks)
-    wheels = [result for result in results if not isinstance(result, Failed)]
-    _save_manifest(context, wheels)
-    _print_results(context, results, time.perf_counter() - start)
-    return [wheel.file for wheel in wheels], 0 if len(wheels) == len(results) else 1
+    build = Build(command, options, context.source.name, results, sdists)
+    _save_manifest(context, build.wheels)
+    if options.verbose and options.json != summary.STDOUT:
+        _print_table(context, results, time.perf_counter() - start)
+    return _run_build(build, start)
+
+
+def _run_build(build: Build, start: float) -> int:
+    """Run the wheels of a build that began at ``start``, and print the summary; return the exit status."""
+    verdicts: list[Verdict] = []
+    status = int(bool(build.failed))
+    if build.wheels and not build.options.no_run:
+        verdicts, found = run_wheels([wheel.file for wheel in build.wheels], build.options)
+        status = max(status, found)
+    result = summarize_build(build, verdicts, status, time.perf_counter() - start)
+    return summary.finish(result, build.options.json, everything=build.options.verbose)
 
 
 def show_compiler(name: str) -> int:
@@ -182,16 +198,9 @@ def _save_manifest(context: BuildContext, wheels: Sequence[Built | UpToDate]) ->
         console.err.print(f"note: {out}/ also holds {len(unknown)} wheels of other builds", markup=False)
 
 
-def _print_results(context: BuildContext, results: Sequence[BuildResult], seconds: float) -> None:
+def _print_table(context: BuildContext, results: Sequence[BuildResult], seconds: float) -> None:
     if built := [result for result in results if isinstance(result, Built)]:
         console.out.print(_make_table(context, built, seconds))
-    if existing := sum(isinstance(result, UpToDate) for result in results):
-        console.out.print(f"{existing} wheels are up to date", markup=False)
-    for result in results:
-        if isinstance(result, Failed):
-            abi = result.task.abi if len(context.headers) > 1 else None
-            prefix = f"cp{abi.nodot}, " if abi else ""
-            console.print_error(prefix + result.error.message, result.error.hint)
 
 
 def _make_table(context: BuildContext, built: Sequence[Built], seconds: float) -> object:
@@ -216,8 +225,8 @@ def _describe_imports(extension: manifest.ExtensionRecord) -> str:
     return f"{', '.join(libraries) or 'no library'}\n{count} symbols of CPython"
 
 
-def run_wheels(wheels: Sequence[Path], options: argparse.Namespace) -> int:
-    """Run wheels by the tests and engines of the options; return the exit status.
+def run_wheels(wheels: Sequence[Path], options: argparse.Namespace) -> tuple[list[Verdict], int]:
+    """Run wheels by the tests and engines of the options; return the verdicts and the exit status.
 
     Wheels that nothing here can run are reported, and don't fail the command; pure wheels have no code to run.
     """
@@ -226,12 +235,14 @@ def run_wheels(wheels: Sequence[Path], options: argparse.Namespace) -> int:
     native = [wheel for wheel in wheels if _running.has_machine_code(wheel)]
     chosen = _running.Options(options.how, options.tests, oldest=True)
     _running.check_options(native, chosen)
-    with console.Progress() as progress:
+    with console.Progress(everything=options.verbose) as progress:
         verdicts = _running.run_wheels(native, chosen, progress.update)
     verdicts += import_natively(wheels)
     _page.record_runs(wheels, verdicts)
-    _running.show_verdicts(verdicts)
-    return _running.exit_status([wheel for wheel in native if _running.choose_engines(wheel, chosen)], verdicts)
+    if options.verbose and options.json != summary.STDOUT:
+        _running.show_verdicts(verdicts)
+    runnable = [wheel for wheel in native if _running.choose_engines(wheel, chosen)]
+    return verdicts, _running.exit_status(runnable, verdicts)
 
 
 def import_natively(wheels: Sequence[Path]) -> list[Verdict]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from wheelworks.cli import _page, _running
+from wheelworks.cli import _page, _results, _running
 from wheelworks.cli._command import create_work_folder
-from wheelworks.core import console, interpreters
+from wheelworks.core import console, interpreters, summary
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.interpreters import Python
 from wheelworks.core.source_tree import check_source
@@ -73,27 +74,33 @@ def read_options(options: argparse.Namespace) -> ProjectOptions | None:
 
 
 def test_natively(
-    wheels: Sequence[Path], pythons: Sequence[str], project: ProjectOptions, time_limit: float | None
+    wheels: Sequence[Path],
+    pythons: Sequence[str],
+    project: ProjectOptions,
+    time_limit: float | None,
+    target: str | None,
 ) -> int:
     """Run a project's tests on the wheel that each CPython here takes; return the exit status.
 
-    Each step of the tests takes ``time_limit`` seconds at most (default: that of `run_natively`).
+    The result is written to ``target``, the value of ``--json``. Each step of the tests takes ``time_limit`` seconds at
+    most (default: that of `run_natively`).
     Raises UsageError for no wheels and files that aren't wheels, WheelworksError for damaged ones.
     """
     if not wheels:
         raise UsageError("--source, but no wheel to test", "name wheels of that project, for this machine")
     _running.check_options(wheels, _running.Options("cpython"))
-    found, _ = interpreters.find_pythons(pythons)
+    start, (found, _) = time.perf_counter(), interpreters.find_pythons(pythons)
     chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
     verdicts = _run_all({python: wheel for python, wheel in chosen.items() if wheel}, project, time_limit)
     if not verdicts:
         raise WheelworksError("no CPython here takes one of the wheels", "name wheels for this machine")
     _page.record_runs(wheels, verdicts)
-    _running.show_verdicts(verdicts)
     unfit = [python for python, wheel in chosen.items() if pythons and not wheel]
     for python in unfit:
         console.print_error(f"CPython {python.label}: not tested: it takes none of the wheels")
-    return max(_running.exit_status(wheels, verdicts), int(bool(unfit)))
+    status = max(_running.exit_status(wheels, verdicts), int(bool(unfit)))
+    result = _results.summarize_runs("test-native", wheels, verdicts, status, time.perf_counter() - start)
+    return summary.finish(result, target)
 
 
 def _run_all(chosen: Mapping[Python, Path], project: ProjectOptions, time_limit: float | None) -> list[Verdict]:

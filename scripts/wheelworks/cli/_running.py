@@ -191,16 +191,15 @@ def _run_under(wheel: Wheel, runtime: Runtime, options: Options, update: Update)
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """Print a row for each verdict, then the findings and reasons in full."""
+    """Print a row for each verdict, then the remarks on runs that passed, and why others were not made."""
     table = console.create_table("", "wheel", "how its code was run", "outcome", "seconds")
     for verdict in verdicts:
         outcome = f"[{_COLOURS[verdict.outcome]}]{verdict.outcome}[/]\n{verdict.checks} checks"
         table.add_row(console.wrap_wheel_name(verdict.wheel), verdict.how, outcome, f"{verdict.seconds:.1f}")
     console.out.print(table)
     for verdict in verdicts:
-        print_text = console.print_error if verdict.outcome == "failed" else console.print_note
-        for text in verdict.findings or ([verdict.why] if verdict.why else []):
-            print_text(f"{verdict.wheel}, {verdict.how}: {text}")
+        if verdict.why and verdict.outcome != "failed":
+            console.print_note(f"{verdict.wheel}, {verdict.how}: {verdict.why}")
 
 
 def exit_status(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> int:

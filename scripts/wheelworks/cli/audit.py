@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,16 +15,17 @@ from wheelworks.audit.report import Audit
 from wheelworks.audit.wheel import Policy
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_parser
-from wheelworks.core import console, index, manifest
+from wheelworks.core import console, index, manifest, summary
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import hash_file
+from wheelworks.report import page
 
 SUFFIXES = (".whl", ".tar.gz")
 EPILOG = """\
 examples:
   nox -s audit                                        the files in dist/
   nox -s audit -- tornado==6.6.1                      all files of a release, from the index
-  nox -s audit -- *.whl ../other/dist --json          wheels and folders, for a program
+  nox -s audit -- *.whl ../other/dist --json          wheels and folders, for a program: JSON
   nox -s audit -- dist --cpu avx2                     wheels for machines that are known to have AVX2
   nox -s audit -- --explain W201                      what a code means, and what to do; `all` lists them
 
@@ -53,14 +55,21 @@ def main(argv: Sequence[str]) -> int:
     cpu = frozenset(options.cpu)
     if unknown := cpu - isa.FEATURES:
         raise UsageError(f"--cpu {min(unknown)}: no such feature", f"one of: {', '.join(sorted(isa.FEATURES))}")
+    summary.check_json(options.json)
+    start = time.perf_counter()
     with console.Progress() as progress:
         files, notes = _find_files(options.sources or ["dist"], progress)
         audits = _audit_files(files, cpu, progress)
         progress.update("dependencies", "asking the index")
         others = dependencies.check_dependencies(audits, offline=options.offline, osv_url=options.osv_url)
         audit = Audit(tuple(audits), tuple(others), ("dependencies",), tuple(notes))
-    report.print_audit(audit, options)
-    return int(audit.failed(strict=options.strict))
+    return report.print_audit(audit, options, time.perf_counter() - start, page=_find_page(files))
+
+
+def _find_page(files: Sequence[Path]) -> Path | None:
+    """Return the page that shows the files' audit: None if they are in several folders, or in one without a page."""
+    pages = {path.parent / page.FILE for path in files}
+    return next((path for path in pages if len(pages) == 1 and path.is_file()), None)
 
 
 def _explain(word: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,7 +18,8 @@ from wheelworks.build.source import read_name_version, read_pure_variables, unpa
 from wheelworks.build.tags import ask_tags, choose_tags, plan_names
 from wheelworks.cli import _building, _page, ci_matrix
 from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
-from wheelworks.core import console, manifest, targets
+from wheelworks.cli._results import summarize_cibuildwheel
+from wheelworks.core import console, manifest, summary, targets
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import write_file
 from wheelworks.core.project import read_project, read_stated_abis
@@ -58,7 +60,6 @@ def parser() -> argparse.ArgumentParser:
     add("--builder", choices=["cross", "cibuildwheel"], default="cross", help=builders)
     add("--force", action="store_true", help="build wheels that are up to date, too")
     add("--list", action="store_true", help="list what would be built, and build nothing")
-    add("--json", action="store_true", help="with --list: for programs")
     return made
 
 
@@ -69,24 +70,20 @@ def main(argv: Sequence[str]) -> int:
         return _building.show_compiler(options.show_compiler)
     source = Path(options.source)
     check_source(source)
-    if options.json and not options.list:
-        raise UsageError("--json is a form of --list", "add --list")
+    summary.check_json(options.json)
     if options.builder == "cibuildwheel":
         return _use_cibuildwheel(source, options)
     return _list_wheels(source, options) if options.list else _build(options)
 
 
 def _build(options: argparse.Namespace) -> int:
-    def save_sdist(context: BuildContext) -> None:
-        write_file(context.out / context.sdist.name, context.sdist.read_bytes())
+    def save_sdist(context: BuildContext) -> tuple[Path]:
+        return (write_file(context.out / context.sdist.name, context.sdist.read_bytes()),)
 
     wish = _make_wish(options)
-    wheels, status = _building.build_source(
-        options, lambda tree: _plan(tree, options, wish), save_sdist, force=options.force
+    return _building.build_source(
+        "build-wheels", options, lambda tree: _plan(tree, options, wish), save_sdist, force=options.force
     )
-    if options.no_run or not wheels:
-        return status
-    return max(status, _building.run_wheels(wheels, options))
 
 
 def _make_wish(options: argparse.Namespace) -> Wish:
@@ -103,7 +100,9 @@ def _plan(tree: Path, options: argparse.Namespace, wish: Wish) -> list[BuildTask
 
 def _use_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
     wish = _make_wish(options)
-    if others := [name for name in ("env", "python", "force", "json", "without", "prefix") if getattr(options, name)]:
+    if options.list and options.json:
+        raise UsageError("--list --json is an option of --builder cross", "leave out --json")
+    if others := [name for name in ("env", "python", "force", "without", "prefix") if getattr(options, name)]:
         hint = "configure that builder by [tool.cibuildwheel] in the project's pyproject.toml"
         raise UsageError(f"--{others[0]} is an option of --builder cross", hint)
     if options.abi and not wish.abis:
@@ -116,10 +115,10 @@ def _use_cibuildwheel(source: Path, options: argparse.Namespace) -> int:
     if options.list:
         known = cibuildwheel.map_identifiers(wish.targets, targets.load_abis())
         return _list_identifiers(source, variables, known)
-    return _run_cibuildwheel(source, ensure_writable(Path(options.out)), variables)
+    return _run_cibuildwheel(source, ensure_writable(Path(options.out)), variables, options)
 
 
-def _run_cibuildwheel(source: Path, out: Path, variables: Mapping[str, str]) -> int:
+def _run_cibuildwheel(source: Path, out: Path, variables: Mapping[str, str], options: argparse.Namespace) -> int:
     """Build the wheels that the project's settings or ``variables`` say into ``out``."""
     start = time.perf_counter()
     with create_work_folder() as work, console.Progress() as progress:
@@ -130,12 +129,8 @@ def _run_cibuildwheel(source: Path, out: Path, variables: Mapping[str, str]) -> 
         with manifest.lock(out):
             merged = manifest.merge(_page.load_previous(out), tree.record(), toolchain, records)
             _page.save_with_page(manifest.drop_changed(merged, out), out)
-    table = console.create_table("", "wheel", "size", "serves")
-    for record in records:
-        table.add_row(console.wrap_wheel_name(record.file), f"{record.size / 1000:.1f} kB", "\n".join(record.targets))
-    table.caption = f"built, repaired and tested by cibuildwheel, {time.perf_counter() - start:.1f} s in all"
-    console.out.print(table)
-    return 0
+    result = summarize_cibuildwheel(tree.record().name, records, out, time.perf_counter() - start)
+    return summary.finish(result, options.json)
 
 
 def _list_identifiers(
@@ -158,7 +153,8 @@ def _open_tree(source: Path, work: Path) -> Path:
 def _list_wheels(source: Path, options: argparse.Namespace) -> int:
     release, planned = _plan_wheels(source, options)
     if options.json:
-        print(json.dumps(_describe_release(release, planned)))  # noqa: T201  # one line, like the outputs of CI's jobs
+        text = json.dumps(_describe_release(release, planned))  # one line, like the outputs of CI's jobs
+        _write_json(options.json, f"{text}\n")
         return 0
     table = console.create_table("", "wheel", "target", "is run on")
     for wheel in planned:
@@ -167,6 +163,13 @@ def _list_wheels(source: Path, options: argparse.Namespace) -> int:
     console.out.print(table)
     console.out.print(f"{len(planned)} wheels, built from {release}.tar.gz", markup=False)
     return 0
+
+
+def _write_json(target: str, text: str) -> None:
+    if target == summary.STDOUT:
+        sys.stdout.write(text)
+    else:
+        write_file(Path(target), text.encode())
 
 
 def _plan_wheels(source: Path, options: argparse.Namespace) -> tuple[str, list[targets.PlannedWheel]]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from wheelworks.cli import _results
 from wheelworks.cli._command import create_parser
 from wheelworks.compare.behaviour import compare_behaviour
 from wheelworks.compare.contents import compare_sets
 from wheelworks.compare.pairs import Skipped, WheelDifference, WheelPair
-from wheelworks.core import console, index, process
+from wheelworks.core import console, index, process, summary
 from wheelworks.core.errors import UsageError
 
+SHOWN = 6  # remarks on what could not be compared
 EPILOG = """\
 examples:
   nox -s compare -- dist wheelhouse                two folders of wheels
@@ -37,12 +40,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("b", metavar="B", help="the same, to be compared with A")
     made.add_argument("--subset", action="store_true", help="B may lack wheels that A has")
     made.add_argument("--no-run", action="store_true", help="compare the files only")
+    made.add_argument("--verbose", action="store_true", help="print all differences in full")
+    _results.add_json_option(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
+    summary.check_json(options.json)
+    start = time.perf_counter()
     with console.Progress() as progress:
         sets = [_find_wheels(word, progress) for word in (options.a, options.b)]
         progress.update("files", "comparing")
@@ -53,8 +60,8 @@ def main(argv: Sequence[str]) -> int:
             progress.update("behaviour", f"running {len(pairs)} pairs on emulated CPUs")
             more, skipped, calls = _compare_runs(pairs)
             found += [*more, *_compare_tests(pairs)]
-    _show(len(pairs), calls, found, skipped)
-    return int(bool(found))
+    result = summarize(pairs, calls, found, skipped, time.perf_counter() - start)
+    return summary.finish(result, options.json, everything=options.verbose)
 
 
 def _find_wheels(word: str, progress: console.Progress) -> list[Path]:
@@ -104,10 +111,24 @@ def _compare_tests(pairs: Sequence[WheelPair]) -> list[WheelDifference]:
     return found
 
 
-def _show(pairs: int, calls: int, found: Sequence[WheelDifference], skipped: Sequence[Skipped]) -> None:
-    for one in skipped:
-        console.print_note(f"not compared: {one}")
-    for difference in found:
-        console.print_error(str(difference))
-    ending = f"{len(found)} differences" if found else "no difference"
-    console.out.print(f"{pairs} pairs of wheels, {calls} calls of their functions: {ending}")
+def summarize(
+    pairs: Sequence[WheelPair],
+    calls: int,
+    found: Sequence[WheelDifference],
+    skipped: Sequence[Skipped],
+    seconds: float,
+) -> summary.Summary:
+    """Return the result as a summary: a cell for each pair of wheels."""
+    bad = {one.about for one in found}
+    same, different = summary.Cell("same"), summary.Cell("DIFFERENT", "failed")
+    return summary.Summary(
+        "compare",
+        int(bool(found)),
+        seconds,
+        {"pairs": len(pairs), "calls": calls, "differences": len(found), "not_compared": len(skipped)},
+        cells={one.a.path.name: different if str(one) in bad else same for one in pairs},
+        failures=[summary.Failure(f"{one.code}: {one.about}", one.text) for one in found],
+        notes={f"not compared: {one}": () for one in skipped[:SHOWN]},
+        zeros=True,
+        details=[{"not_compared": one.about, "why": one.why} for one in skipped],
+    )

@@ -49,5 +49,4 @@ def main(argv: Sequence[str]) -> int:
         return _building.show_compiler(options.show_compiler)
     wish = _building.make_wish(options, targets.filter_targets_by_cpu("aarch64"), one_abi=True)
     check_source(Path(options.source))
-    wheels, status = _building.build_source(options, lambda tree: plan_tasks(tree, wish), force=True)
-    return status if options.no_run or not wheels else max(status, _building.run_wheels(wheels, options))
+    return _building.build_source("cross-arm64", options, lambda tree: plan_tasks(tree, wish), force=True)

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from packaging.version import Version
 from wheelworks.audit import report
 from wheelworks.audit.findings import Finding, sanitize
 from wheelworks.cli._command import create_parser
-from wheelworks.core import process
+from wheelworks.core import process, summary
 from wheelworks.core.errors import UsageError
 
 ZIZMOR = "zizmor"
@@ -48,9 +49,10 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     if not options.folder.is_dir():
         raise UsageError(f"{options.folder}: no such folder", "name the folder with the project's pyproject.toml")
+    summary.check_json(options.json)
+    start = time.perf_counter()
     audit = report.Audit((), tuple(check_project(options.folder)), ("project",))
-    report.print_audit(audit, options)
-    return int(audit.failed(strict=options.strict))
+    return report.print_audit(audit, options, time.perf_counter() - start, "lint-project")
 
 
 def check_project(folder: Path) -> Iterator[Finding]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from wheelworks.cli import _results
 from wheelworks.cli._command import create_parser, ensure_writable
 from wheelworks.cli.reproduce import select_variations, select_wheels
-from wheelworks.core import console, targets
+from wheelworks.core import console, summary, targets
 from wheelworks.core.errors import UsageError
 from wheelworks.release import publishing, steps
 from wheelworks.release.steps import Release, ReleaseSubset
@@ -25,7 +27,9 @@ A release that was stopped continues at the step where it was: the finished step
 and run again only if a file is missing since. Only a tag is pushed, by git; no password or token is read here.
 Exit status: 0, 1 (a step failed, or something isn't ready), 2 (wrong use)."""
 
-_MARKS = {"done": "[green]done[/]", "done before": "[green]done before[/]", "running": "[red]failed[/]"}
+# The words and colours of the states of steps.
+_MARKS = {"done": ("done", "green"), "done before": ("done before", "green"), "running": ("FAILED", "bold red")}
+COUNTED = ("done", "done_before", "to_do")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,12 +49,14 @@ def parser() -> argparse.ArgumentParser:
     part.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="test with this Tornado")
     part.add_argument("--vary", action="append", default=[], metavar="NAME", help="vary this when building again")
     made.add_argument("--out", default="dist", metavar="DIR", help="the folder for the files (default: dist)")
+    _results.add_json_option(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status. Raises WheelworksError."""
     options, root = parser().parse_args(argv), Path.cwd()
+    summary.check_json(options.json)
     if not (root / "pyproject.toml").is_file():
         raise UsageError(f"{root}: not a project: it has no pyproject.toml", "run it in the project's folder")
     name = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
@@ -66,12 +72,14 @@ def main(argv: Sequence[str]) -> int:
     if options.publish:
         publishing.check_remote(root, release.version, release.commit, options.remote)
     ensure_writable(release.dist)
-    _run_steps(release)
+    _run_steps(release, options.json)
     return _publish(release, options.remote) if options.publish else 0
 
 
-def _run_steps(release: Release) -> None:
+def _run_steps(release: Release, target: str | None) -> None:
+    """Run the steps and print the checklist; the result is written to ``target``, the value of ``--json``."""
     states: dict[str, str] = {}
+    start = time.perf_counter()
     try:
         with console.Progress() as progress:
 
@@ -81,10 +89,21 @@ def _run_steps(release: Release) -> None:
 
             steps.run_steps(release, steps.STEPS, update)
     finally:
-        table = console.create_table("", "step", "what", "")
-        for step in steps.STEPS:
-            table.add_row(step.name, step.summary, _MARKS.get(states.get(step.name, ""), "to do"))
-        console.out.print(table)
+        summary.finish(summarize_steps(states, time.perf_counter() - start), target)
+
+
+def summarize_steps(states: Mapping[str, str], seconds: float) -> summary.Summary:
+    """Return the checklist as a summary."""
+    marks = {step.name: _MARKS.get(states.get(step.name, ""), ("to do", "dim")) for step in steps.STEPS}
+    found = [text for text, _ in marks.values()]
+    return summary.Summary(
+        "release",
+        int(not set(found) <= {"done", "done before"}),
+        seconds,
+        {"steps": len(found), **{name: found.count(name.replace("_", " ")) for name in COUNTED}},
+        head=[f"[{marks[one.name][1]}]{marks[one.name][0]:12}[/]{one.name:17}{one.summary}" for one in steps.STEPS],
+        details=[{"step": one.name, "state": marks[one.name][0]} for one in steps.STEPS],
+    )
 
 
 def _publish(release: Release, remote: str) -> int:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 from msgspec import structs
 from rich.markup import escape
 
 from wheelworks.build.context import parse_variables
 from wheelworks.build.prefixes import parse_prefixes
-from wheelworks.cli import _page
+from wheelworks.cli import _page, _results
 from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
-from wheelworks.core import console, index, manifest, targets
+from wheelworks.core import console, index, manifest, summary, targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
 from wheelworks.core.source_tree import check_source
+from wheelworks.report import page
 from wheelworks.reproduce import differences, provenance, rebuild, result, source
 from wheelworks.reproduce.provenance import PROVENANCE_FILE, ToolchainMismatch
 from wheelworks.reproduce.rebuild import BuildRecipe, Rebuilder, Selection
@@ -26,6 +30,7 @@ from wheelworks.reproduce.result import ReproductionResult
 from wheelworks.reproduce.source import SOURCE_HINT, RebuildSource
 from wheelworks.reproduce.variations import VARIATIONS, Variation
 
+_SAME, _DIFFERENT = summary.Cell("same bytes"), summary.Cell("OTHER BYTES", "failed")
 EPILOG = """\
 examples:
   nox -s reproduce                                        the wheels in dist/, from the sdist in it
@@ -62,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     brought = "headers and static libraries with which a target's wheels were built; repeatable"
     add("--prefix", action="append", default=[], metavar="TARGET=DIR", help=brought)
     add("--keep", type=Path, metavar="DIR", help="keep the built files, and diffoscope's report on those that differ")
+    add("--verbose", action="store_true", help="print a table of the files and of what was varied, and all differences")
+    _results.add_json_option(made)
     return made
 
 
@@ -71,6 +78,7 @@ def main(argv: Sequence[str]) -> int:
     variations = select_variations(options.vary)
     parse_variables(options.env)
     parse_prefixes(options.prefix)
+    summary.check_json(options.json)
     if options.keep:
         ensure_writable(options.keep)
     try:
@@ -80,17 +88,19 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _reproduce(options: argparse.Namespace, variations: Sequence[Variation]) -> int:
+    start = time.perf_counter()
     with create_work_folder() as work:
-        with console.Progress() as progress:
+        with console.Progress(everything=options.verbose) as progress:
             found = _resolve_source(options, work, lambda text: progress.update("source", text))
             progress.finish("source")
             rebuilt = _rebuild(found, work, variations, lambda text: progress.update("reproduce", text))
-        _print_result(rebuilt)
-        if found.folder:
-            _record_result(found.folder, rebuilt)
+        place = _record_result(found.folder, rebuilt) if found.folder else None
         if options.keep:
             _keep_files(options.keep, rebuilt)
-    return 0 if rebuilt.reproduced else 1
+        if options.verbose and options.json != summary.STDOUT:
+            _print_tables(rebuilt)
+        result = summarize(options, rebuilt, place, time.perf_counter() - start)
+    return summary.finish(result, options.json, everything=options.verbose)
 
 
 def _reproduce_with_recorded_suite(mismatch: ToolchainMismatch, argv: Sequence[str]) -> int:
@@ -206,9 +216,38 @@ def _rebuild(
     return result.reproduce_source(found, Rebuilder(found.recipe, work, update), possible, unvaried)
 
 
-def _print_result(rebuilt: ReproductionResult) -> None:
-    for line in rebuilt.notes:
-        console.print_note(line)
+def summarize(
+    options: argparse.Namespace, rebuilt: ReproductionResult, place: Path | None, seconds: float
+) -> summary.Summary:
+    """Return the result as a summary; ``place`` is the page that shows it, too."""
+    same = sum(rebuilt.files.values())
+    names = [one.name for one in rebuilt.varied]
+    lines = [f"varied: {', '.join(names)}", *(f"not varied: {one.name}: {one.check()}" for one in rebuilt.unvaried)]
+    records = {name: rebuilt.create_record(name) for name in rebuilt.files}
+    return summary.Summary(
+        "reproduce",
+        0 if rebuilt.reproduced else 1,
+        seconds,
+        {"files": len(rebuilt.files), "same": same, "different": len(rebuilt.files) - same, "builds": rebuilt.builds},
+        cells={name: _SAME if one else _DIFFERENT for name, one in rebuilt.files.items()},
+        failures=[_describe_cause(options, cause.name, cause.format_lines()) for cause in rebuilt.causes],
+        notes=dict.fromkeys(rebuilt.notes, ()),
+        lines=lines,
+        page=place,
+        wheels=[{"file": name, **msgspec.to_builtins(record)} for name, record in records.items()],
+    )
+
+
+def _describe_cause(options: argparse.Namespace, name: str, lines: Iterable[str]) -> summary.Failure:
+    """Return what makes files differ; one of the variations can be repeated alone."""
+    variation = name.partition(":")[0]
+    words = [options.source, "--vary", variation] if variation in [one.name for one in VARIATIONS] else []
+    words += ["--source", str(options.origin)] if words and options.origin else []
+    command = f"nox -s reproduce -- {shlex.join(words)}" if words else ""
+    return summary.Failure(name, "\n".join([name, *(f"  {line}" for line in lines)]), "", command)
+
+
+def _print_tables(rebuilt: ReproductionResult) -> None:
     varied = console.create_table("", "varied", "how")
     for one in rebuilt.varied:
         varied.add_row(one.name, escape(one.describe()))
@@ -221,19 +260,18 @@ def _print_result(rebuilt: ReproductionResult) -> None:
         table.add_row(shown, "[green]the same bytes[/]" if same else "[red]other bytes[/]")
     table.caption = f"{rebuilt.builds} builds"
     console.out.print(table)
-    for cause in rebuilt.causes:
-        console.print_error(f"{cause.name}", "")
-        for line in cause.format_lines():
-            console.err.print(f"  {line}", markup=False)
 
 
-def _record_result(folder: Path, rebuilt: ReproductionResult) -> None:
+def _record_result(folder: Path, rebuilt: ReproductionResult) -> Path | None:
+    """Add the result to a folder's manifest and page. Return the page; None for a folder without a manifest."""
+
     def add(record: manifest.Manifest) -> manifest.Manifest:
         create = rebuilt.create_record
         wheels = [structs.replace(one, reproduced=create(one.file) or one.reproduced) for one in record.wheels]
         return structs.replace(record, wheels=wheels)
 
     _page.update(folder, add)
+    return folder / page.FILE if (folder / manifest.FILE).is_file() else None
 
 
 def _keep_files(folder: Path, rebuilt: ReproductionResult) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from wheelworks.cli import test_native
+from wheelworks.cli import _results, test_native
 from wheelworks.cli._command import create_parser, create_work_folder
-from wheelworks.core import console, interpreters
+from wheelworks.core import console, interpreters, summary
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.files import write_file
 from wheelworks.testing import autobahn, environments
 from wheelworks.testing.autobahn import ALL, QUICK, AutobahnRunner, RoleResult
 from wheelworks.testing.native import has_extension
@@ -41,15 +40,17 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tornado", default="6.6", metavar="VERSION", help="the Tornado (default: the newest 6.6.x)")
     made.add_argument("--sections", default=",".join(QUICK), metavar="N,N", help="sections of the suite, or all")
     made.add_argument("--python2", type=Path, metavar="PATH", help="the Python 2.7 (default: found)")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write the result of every case to this file")
+    _results.add_json_option(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
+    summary.check_json(options.json)
+    start = time.perf_counter()
     chosen = parse_sections(options.sections)
-    test_native.check_options([options.wheel] if options.wheel else [], [options.tornado], options.json)
+    test_native.check_options([options.wheel] if options.wheel else [], [options.tornado], None)
     autobahn.check_platform(platform.system(), platform.machine())
     python2 = options.python2 or autobahn.find_python2(os.environ, Path.home())
     with create_work_folder() as work, console.Progress() as progress:
@@ -60,11 +61,7 @@ def main(argv: Sequence[str]) -> int:
         suite = autobahn.install_suite(python2)
         limit = 900.0 if set(chosen) <= set(QUICK) else 7200.0  # seconds; the others' messages are large or compressed
         results = AutobahnRunner(environment, suite, python2, work / "runs", limit, update).run_sections(chosen)
-    show_results(name, results)
-    if options.json:
-        text = json.dumps({"how": name, "roles": [asdict(result) for result in results]}, indent=2, sort_keys=True)
-        write_file(options.json, f"{text}\n".encode())
-    return int(any(result.findings for result in results))
+    return summary.finish(summarize(name, results, time.perf_counter() - start), options.json)
 
 
 def parse_sections(text: str) -> tuple[str, ...]:
@@ -75,19 +72,28 @@ def parse_sections(text: str) -> tuple[str, ...]:
     return names
 
 
-def show_results(name: str, results: Sequence[RoleResult]) -> None:
-    """Print a row for each role, then the cases that are worse in full."""
-    table = console.create_table(name, "Tornado as", "cases", "speedups off", "speedups on", "worse")
-    for result in results:
-        colour = "red" if result.findings else "green"
-        counts = (autobahn.count_cases(result.off), autobahn.count_cases(result.on))
-        table.add_row(result.role, str(len(result.off)), *counts, f"[{colour}]{len(result.findings)}[/]")
-    console.out.print(table)
-    for result in results:
-        for case in result.second_try:
-            console.print_note(f"{result.role}: case {case} passed only at the second try, alone")
-        for finding in result.findings:
-            console.print_error(f"{result.role}: {finding}")
+def summarize(name: str, results: Sequence[RoleResult], seconds: float) -> summary.Summary:
+    """Return the results as a summary: a line for each role and for each case that passed at the second try."""
+    failures = [summary.Failure(one.role, finding) for one in results for finding in one.findings]
+    again = [
+        f"{one.role}: case {case} passed only at the second try, alone" for one in results for case in one.second_try
+    ]
+    lines = [
+        f"Tornado as {one.role}, {len(one.off)} cases: speedups off: {autobahn.count_cases(one.off)}; "
+        f"on: {autobahn.count_cases(one.on)}; worse: {len(one.findings)}"
+        for one in results
+    ]
+    return summary.Summary(
+        "test-autobahn",
+        int(bool(failures)),
+        seconds,
+        {"cases": sum(len(one.off) for one in results), "worse": len(failures)},
+        failures=failures,
+        lines=[name, *lines],
+        notes=dict.fromkeys(again, ()),
+        zeros=True,
+        details={"how": name, "roles": [asdict(one) for one in results]},
+    )
 
 
 def _create_environment(wheel: Path, python: str, version: str, work: Path) -> tuple[str, environments.Environment]:

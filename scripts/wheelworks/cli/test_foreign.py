@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wheelworks.cli import _page, _project, _running
+from wheelworks.cli import _page, _project, _results, _running
 from wheelworks.cli._command import create_parser
-from wheelworks.core import console
+from wheelworks.core import console, summary
 from wheelworks.core.debian import DEBIAN_SUITES
 from wheelworks.core.errors import UsageError
 
@@ -83,12 +84,15 @@ def parser() -> argparse.ArgumentParser:
         help="a root file system with usr/bin/pythonX.Y, in place of Debian's; repeatable",
     )
     _project.add_options(made)
+    made.add_argument("--verbose", action="store_true", help="print each run, and all reasons and failures in full")
+    _results.add_json_option(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
+    summary.check_json(options.json)
     project = _project.read_options(options)
     chosen = _running.Options(
         options.how,
@@ -100,12 +104,16 @@ def main(argv: Sequence[str]) -> int:
     )
     _running.check_options(options.wheels, chosen)
     wheels = _select_with_code(options.wheels)
-    with console.Progress() as progress:
+    start = time.perf_counter()
+    with console.Progress(everything=options.verbose) as progress:
         verdicts = _running.run_wheels(wheels, chosen, progress.update)
     _page.record_runs(wheels, verdicts)
-    _running.show_verdicts(verdicts)
+    if options.verbose and options.json != summary.STDOUT:
+        _running.show_verdicts(verdicts)
     runnable = [wheel for wheel in wheels if _running.choose_engines(wheel, chosen)]
-    return _running.exit_status(runnable or wheels, verdicts)
+    status = _running.exit_status(runnable or wheels, verdicts)
+    result = _results.summarize_runs("test-foreign", wheels, verdicts, status, time.perf_counter() - start)
+    return summary.finish(result, options.json, everything=options.verbose)
 
 
 def _select_with_code(wheels: Sequence[Path]) -> list[Path]:

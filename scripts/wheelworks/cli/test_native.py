@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from wheelworks.cli import _page, _project, host_wheel
+from wheelworks.cli import _page, _project, _results, host_wheel
 from wheelworks.cli._command import create_parser, create_work_folder
-from wheelworks.core import console, interpreters
+from wheelworks.core import console, interpreters, summary
 from wheelworks.core.errors import UsageError, WheelworksError
-from wheelworks.core.files import write_file
 from wheelworks.core.interpreters import Python
+from wheelworks.core.text import abbreviate
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import parse_wheel_name
 from wheelworks.testing.environments import DEFAULT_TORNADOS, parse_tornado
@@ -39,6 +39,13 @@ reported, and don't fail the command. Results are written to the manifest.json b
 Exit status: 0, 1 (a new failure, or no CPython takes a wheel), 2 (wrong use)."""
 
 
+OTHERS: Mapping[str, Callable[[NativeResult], Sequence[str]]] = {
+    "fails with the speedups off as well": lambda one: one.failing_in_both,
+    "expected failure": lambda one: one.excused,
+    "passed only at the second try, alone": lambda one: one.second_try,
+}
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command's option parser."""
     purpose = "Run the package's tests, and Tornado's own with the speedups off and on, natively on wheels."
@@ -51,22 +58,25 @@ def parser() -> argparse.ArgumentParser:
     add("--tornado", action="append", default=[], metavar="VERSION", help="only this Tornado")
     add("--exhaustive", action="store_true", help="add the tests with many cases: minutes more")
     _project.add_options(made)
-    add("--json", type=Path, metavar="FILE", help="write all results to this file")
+    add("--verbose", action="store_true", help="name every test that fails with the speedups off as well, and the like")
+    _results.add_json_option(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
+    summary.check_json(options.json)
+    start = time.perf_counter()
     if project := _project.read_options(options):
         _refuse_other_options(options)
         wheels = [*options.wheels, *options.wheel]
-        return _project.test_natively(wheels, options.python, project, options.time_limit)
+        return _project.test_natively(wheels, options.python, project, options.time_limit, options.json)
     if options.wheels:
         raise UsageError("wheels without --source: which tests are to be run?", _project.SOURCE_HINT)
     versions = options.tornado or list(DEFAULT_TORNADOS)
     named = [*options.wheel, *(sorted(options.folder.glob("*.whl")) if options.folder else ())]
-    check_options(named, versions, options.json, options.folder)
+    check_options(named, versions, options.folder)
     found, missing = interpreters.find_pythons(options.python)
     for version in missing:
         console.print_note(f"no CPython {version} on this machine: nothing was run under it")
@@ -75,25 +85,22 @@ def main(argv: Sequence[str]) -> int:
         chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
         run = partial(run_native_tests, exhaustive=options.exhaustive, time_limit=options.time_limit)
         results = _run_all(chosen, versions, run, work, progress)
-    if options.json:
-        text = json.dumps([asdict(result) for result in results], indent=2, sort_keys=True)
-        write_file(options.json, f"{text}\n".encode())
     _page.record_runs(named, [make_verdict(result) for result in results])
-    show_results(results)
-    return report_untested(chosen, options.wheel or ([] if options.folder else wheels), bool(options.python), results)
+    required = options.wheel or ([] if options.folder else wheels)
+    status = report_untested(chosen, required, bool(options.python), results)
+    result = summarize(results, status, time.perf_counter() - start, everything=options.verbose)
+    return summary.finish(result, options.json, everything=options.verbose)
 
 
 def _refuse_other_options(options: argparse.Namespace) -> None:
     """Raise UsageError for an option that has no effect with ``--source``."""
-    others = {"--from": options.folder, "--tornado": options.tornado, "--json": options.json}
+    others = {"--from": options.folder, "--tornado": options.tornado}
     for name, value in {**others, "--exhaustive": options.exhaustive}.items():
         if value:
             raise UsageError(f"{name} is for the tests of {PACKAGE}", "leave it out, or leave out --source")
 
 
-def check_options(
-    wheels: Sequence[Path], versions: Sequence[str], out: Path | None, folder: Path | None = None
-) -> None:
+def check_options(wheels: Sequence[Path], versions: Sequence[str], folder: Path | None) -> None:
     """Raise UsageError for options that can't be fulfilled."""
     if folder and not wheels:
         raise UsageError(f"--from {folder}: there are no wheels in it", "name the folder that a build wrote to")
@@ -108,8 +115,6 @@ def check_options(
             raise UsageError(f"{wheel.name}: not a wheel of {PACKAGE}, whose tests these are")
     for version in versions:
         parse_tornado(version)
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"--json {out}: no folder {out.parent}")
 
 
 def report_untested(
@@ -127,28 +132,42 @@ def report_untested(
     return int(bad or bool(unused) or (asked and bool(unfit)))
 
 
-def show_results(results: Sequence[NativeResult]) -> None:
-    """Print a row for each run, then the failures with the speedups on in full."""
-    table = console.create_table(
-        "passed / failed", "python", "tornado", "package", "Tornado's, off", "on", "new failures", "seconds"
+def summarize(
+    results: Sequence[NativeResult], status: int, seconds: float, *, everything: bool = False
+) -> summary.Summary:
+    """Return the results as a summary: CPythons down, Tornados across. ``everything`` names all tests of its notes."""
+    failures = [summary.Failure(_name_run(one), text) for one in results for text in one.findings]
+    wheels = {one.wheel for one in results}
+    return summary.Summary(
+        "test-native",
+        status,
+        seconds,
+        {"runs": len(results), "wheels": len(wheels), "failures": len(failures)},
+        cells={(f"CPython {one.python}", f"Tornado {one.tornado}"): _make_cell(one) for one in results},
+        failures=failures,
+        lines=["passed: the package's tests, and Tornado's with the speedups on"] if results else (),
+        notes=dict.fromkeys(_describe_others(results, len(results) * 5000 if everything else 1), ()),
+        wheels=[{"file": name} for name in sorted(wheels)],
+        details=[asdict(one) for one in results],
     )
-    for result in results:
-        colour = "red" if result.findings else "green"
-        counts = (str(result.package), str(result.off), str(result.on))
-        new = f"[{colour}]{len(result.findings)}[/]"
-        table.add_row(result.python, result.tornado, *counts, new, f"{result.seconds:.0f}")
-    console.out.print(table)
-    for result in results:
-        where = f"CPython {result.python}, Tornado {result.tornado}"
-        for label, tests in [
-            ("fails with the speedups off as well", result.failing_in_both),
-            ("expected failure", result.excused),
-            ("passed only at the second try, alone", result.second_try),
-        ]:
-            for test in tests:
-                console.print_note(f"{where}: {label}: {test}")
-        for finding in result.findings:
-            console.print_error(f"{where}: {finding}")
+
+
+def _name_run(result: NativeResult) -> str:
+    return f"CPython {result.python}, Tornado {result.tornado}"
+
+
+def _make_cell(result: NativeResult) -> summary.Cell:
+    if result.findings:
+        return summary.Cell(f"{len(result.findings)} FAILED", "failed")
+    return summary.Cell(f"ok {result.package.passed:,} + {result.on.passed:,}")
+
+
+def _describe_others(results: Sequence[NativeResult], shown: int) -> Iterator[str]:
+    """Yield, for each kind of test that neither just passed nor is a new failure, their number and the first."""
+    for label, choose in OTHERS.items():
+        tests = list(dict.fromkeys(test for one in results for test in choose(one)))
+        if tests:
+            yield f"{label}: {summary.format_count('tests', len(tests))}: {abbreviate(tests, shown)}"
 
 
 def make_verdict(result: NativeResult) -> Verdict:

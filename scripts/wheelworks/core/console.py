@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.live import Live
@@ -15,13 +17,23 @@ out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-class Progress:
-    """The running tasks, a line for each: redrawn on a terminal, written once each into a log."""
+FIRST_PAUSE = 10.0  # seconds between the first two lines of progress in a log
+LONGEST_PAUSE = 300.0
 
-    def __init__(self) -> None:
+
+class Progress:
+    """The running tasks, a line for each: redrawn on a terminal.
+
+    A log gets the first line, and then one of them now and then: after 10 s, 20 s, 40 s, at last every 5 minutes. With
+    ``everything`` it gets all. ``clock`` returns seconds.
+    """
+
+    def __init__(self, *, everything: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._lines: dict[str, str] = {}
         self._finished: set[str] = set()
         self._lock = threading.Lock()
+        self._everything, self._clock = everything, clock
+        self._pause, self._next = FIRST_PAUSE, clock()
         # Not err.is_terminal: FORCE_COLOR makes that true of a log, where colours are wanted, but no moving cursor.
         live = sys.stderr.isatty() and err.is_interactive
         self._live = Live(console=err, transient=True, refresh_per_second=8) if live else None
@@ -43,8 +55,9 @@ class Progress:
             self._lines[name] = text
             if self._live:
                 self._live.update(self._draw())
-            else:
-                err.print(f"{name}: {text}", markup=False)
+            elif self._is_due():
+                done = f" ({len(self._finished)} done)" if len(self._finished) > 1 else ""
+                err.print(f"{name}: {text}{done}", markup=False)
 
     def finish(self, name: str) -> None:
         """Remove a task's line for good."""
@@ -54,6 +67,14 @@ class Progress:
             if self._live:
                 self._live.update(self._draw())
 
+    def _is_due(self) -> bool:
+        """Return whether a log gets a line now."""
+        now = self._clock()
+        if self._everything or now < self._next:
+            return self._everything
+        self._next, self._pause = now + self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        return True
+
     def _draw(self) -> Table:
         grid = Table.grid(padding=(0, 1))
         for name, text in self._lines.items():
@@ -62,10 +83,10 @@ class Progress:
 
 
 def create_table(title: str, *columns: str) -> Table:
-    """Return an empty table in the style of all commands."""
+    """Return an empty table in the style of all commands. The first column, a name, is never wrapped."""
     table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
     return table
 
 

@@ -24,9 +24,10 @@ _OUTCOMES = {"failure": "failed", "error": "failed", "skipped": "skipped"}  # by
 class Results:
     """The results in one or more files.
 
-    ``finished`` has the outcome and detail of each test that ended, ``running`` the tests that began and didn't end,
-    ``modules`` the files of loaded modules, ``hooks`` the status of each hook of ``install()``, ``deaths`` tells
-    how workers ended that did not exit with status 0, and ``limits`` what couldn't run here and why.
+    ``finished`` has the outcome and detail of each test that ended, ``seconds`` how long it took. ``running`` are the
+    tests that began and didn't end, ``modules`` the files of loaded modules, ``hooks`` the status of each hook of
+    ``install()``. ``deaths`` tells how workers ended that did not exit with status 0, and ``limits`` what couldn't run
+    here and why.
     """
 
     collected: list[str] = field(default_factory=list)
@@ -36,6 +37,7 @@ class Results:
     hooks: dict[str, str] = field(default_factory=dict)
     deaths: list[str] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def with_outcome(self, outcome: str) -> list[str]:
         """Return the tests with an outcome, in the order in which they ended."""
@@ -56,13 +58,14 @@ class _JUnitTarget:
 
     def __init__(self, results: Results) -> None:
         self._results = results
-        self._test, self._outcome = "", "passed"
+        self._test, self._outcome, self._seconds = "", "passed", ""
         self._detail: list[str] = []
         self._inside = False  # an element with a detail
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "testcase":
             self._test, self._outcome, self._detail = _name_test(attributes), "passed", []
+            self._seconds = attributes.get("time", "")
         elif tag in _OUTCOMES:
             self._outcome, self._inside = _OUTCOMES[tag], "message" not in attributes
             self._detail = [attributes.get("message", "")]
@@ -78,6 +81,8 @@ class _JUnitTarget:
         if tag == "testcase":
             self._results.running.discard(self._test)
             self._results.finished[self._test] = (self._outcome, "".join(self._detail))
+            with suppress(ValueError):  # untrusted code may have written the file
+                self._results.seconds[self._test] = float(self._seconds or 0)
 
     def _add_property(self, name: str, value: str) -> None:
         kind, _, key = name.partition(":")

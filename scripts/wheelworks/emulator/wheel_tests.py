@@ -212,6 +212,7 @@ class _Results:
     """The results of one wheel's tests."""
 
     passed: int = 0
+    seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -229,15 +230,15 @@ def run_package_tests(wheels: Sequence[Path]) -> list[Verdict]:
     """
     verdicts = {wheel: smoke_test(wheel) for wheel in wheels}
     sound = [wheel for wheel, verdict in verdicts.items() if verdict.outcome == "passed"]
-    start = time.perf_counter()
     for wheel, tests in _run_parallel(sound).items():
-        verdicts[wheel] = _add_results(verdicts[wheel], tests, (time.perf_counter() - start) / len(sound))
+        verdicts[wheel] = _add_results(verdicts[wheel], tests)
     return list(verdicts.values())
 
 
-def _add_results(verdict: Verdict, tests: _Results, seconds: float) -> Verdict:
+def _add_results(verdict: Verdict, tests: _Results) -> Verdict:
     how = f"{verdict.how}, the package's tests"
-    verdict = replace(verdict, how=how, checks=verdict.checks + tests.passed, seconds=verdict.seconds + seconds)
+    verdict = replace(verdict, how=how, checks=verdict.checks + tests.passed)
+    verdict = replace(verdict, seconds=verdict.seconds + tests.seconds)
     if tests.failures or not tests.passed:
         why = f"{len(tests.failures)} of the package's tests failed" if tests.failures else "none of its tests ran"
         return replace(verdict, outcome="failed", why=why, findings=tuple(tests.failures[:MAX_FAILURES]))
@@ -280,10 +281,12 @@ def _unpack_python(wheel: Path, folder: Path) -> None:
 def _read_report(report: Path, wheels: Sequence[Path]) -> dict[Path, _Results]:
     """Collect the results in a JUnit report by wheel: the names of the tests contain its file name."""
     found = {wheel: _Results() for wheel in wheels}
-    for name, (outcome, detail) in read_results([report]).finished.items():
+    results = read_results([report])
+    for name, (outcome, detail) in results.finished.items():
         tests = next((tests for wheel, tests in found.items() if wheel.name in name), None)
         if tests is None:
             continue
+        tests.seconds += results.seconds.get(name, 0.0)
         if outcome == "failed":
             tests.failures.append(f"{name}: {detail}")
         elif outcome == "skipped":

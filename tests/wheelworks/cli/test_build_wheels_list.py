@@ -114,7 +114,7 @@ def test_unknown_targets_and_abis_are_refused(words: tuple[str, ...], tmp_path: 
         (("--env", "A=1"), "--env is an option of --builder cross"),
         (("--force",), "--force is an option of --builder cross"),
         (("--python", "/x"), "--python is an option of --builder cross"),
-        (("--list", "--json"), "--json is an option of --builder cross"),
+        (("--list", "--json"), "--list --json is an option of --builder cross"),
         (("--without", "before-all"), "--without is an option of --builder cross"),
         (("--abi", "py3-none-any"), "cibuildwheel makes no py3-none-any wheel"),
     ],
@@ -124,9 +124,16 @@ def test_what_cibuildwheel_cannot_express(words: tuple[str, ...], says: str, tmp
         build_wheels.main([project(tmp_path), "--builder", "cibuildwheel", "--out", str(tmp_path), *words])
 
 
-def test_json_is_a_form_of_the_list(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--json is a form of --list"):
-        build_wheels.main([project(tmp_path), "--json"])
+def test_json_goes_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "plan.json"
+    assert build_wheels.main([project(tmp_path), "--list", "--json", str(out), "--target", "win_arm64"]) == 0
+    assert capsys.readouterr().out == "" and json.loads(out.read_text())["sdist"] == "a_b-1.0.tar.gz"
+
+
+@pytest.mark.parametrize(("target", "says"), [("a.tar.gz", "must end in .json"), ("none/a.json", "no folder none")])
+def test_json_overwrites_nothing_else(target: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=says):
+        build_wheels.main([project(tmp_path), "--list", "--json", target])
 
 
 def test_a_project_without_the_stable_abi_has_a_wheel_for_each_python(

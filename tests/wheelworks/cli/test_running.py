@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks.cli import _running, test_foreign
+from wheelworks.cli import _results, _running, test_foreign
 from wheelworks.cli._running import Options
-from wheelworks.core import targets
+from wheelworks.core import summary, targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Outcome, Verdict
 from wheelworks.core.wheel import Wheel, open_wheel
@@ -180,9 +180,10 @@ def test_a_wheel_that_was_not_run_in_its_way_fails(
 
 def test_what_is_left_out_is_reported(all_run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert test_foreign.main([str(made.wheel(tmp_path, tags)) for tags in (WINDOWS, PURE, POWER_FREE)]) == 0
-    told = " ".join(capsys.readouterr().err.split())
+    shown = capsys.readouterr()
+    told, said = (" ".join(text.split()) for text in (shown.err, shown.out))
     assert f"sample-1.0-{PURE}.whl: no extension: nothing to run" in told
-    assert f"sample-1.0-{POWER_FREE}.whl, CPython: {NO_FREE_THREADED} for ppc64el; --root DIR names" in told
+    assert f"linux glibc powerpc64le cp314t: {NO_FREE_THREADED} for ppc64el; --root DIR names" in said
 
 
 def test_code_in_a_wheel_for_any_platform_is_run(tmp_path: Path) -> None:
@@ -222,12 +223,16 @@ import wheelworks.cli.test_foreign, wheelworks.cli._running
 
 def test_shows_outcomes_and_whole_failures(capsys: pytest.CaptureFixture[str]) -> None:
     finding = "heap-buffer-overflow-write: writes 1 byte, 0 past the end of a Bytes object"
-    _running.show_verdicts(
-        [verdict(OURS, "passed", checks=40), verdict(THEIRS, "failed", why="it failed", findings=(finding,))]
-    )
+    verdicts = [
+        verdict(OURS, "passed", checks=40),
+        verdict(THEIRS, "failed", checks=2, why="it failed", findings=(finding,)),
+    ]
+    result = _results.summarize_runs("test-foreign", [Path("dist", OURS), Path("dist", THEIRS)], verdicts, 1, 1.0)
+    assert summary.finish(result) == 1
     shown = capsys.readouterr()
-    assert "40 checks" in shown.out
-    assert finding in " ".join(shown.err.split())
+    assert "ran on emulated CPUs: 2 wheels, 42 checks" in shown.out
+    assert f"error: windows aarch64 cp311-abi3, emulated CPU: {finding}" in " ".join(shown.err.split())
+    assert f"again: nox -s test-foreign -- {Path('dist', THEIRS)} --how emulated" in shown.err
 
 
 def test_a_cpython_runs_what_the_emulated_cpu_cannot(

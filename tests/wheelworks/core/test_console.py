@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from wheelworks.__main__ import COMMANDS
+from wheelworks.core import console
 
 from tests.fixtures.commands import ROOT, environment
 
@@ -140,3 +141,32 @@ def test_a_terminal_gets_colours_unless_refused(command: str, words: dict[str, s
     assert status == CHEAP[command][0] and COLOUR.search(seen), seen
     status, seen = on_a_terminal(tmp_path, filled(command, words), NO_COLOR="1")
     assert status == CHEAP[command][0] and not COLOUR.search(seen), seen
+
+
+def progress_in_a_log(capsys: pytest.CaptureFixture[str], *, everything: bool) -> list[str]:
+    """Return what a log gets of a task that reports its progress each second of half an hour."""
+    seconds = iter(range(3600))
+    with console.Progress(everything=everything, clock=lambda: float(next(seconds))) as progress:
+        for number in range(1800):
+            progress.update("wheel", f"step {number}")
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_log_gets_few_lines_of_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = progress_in_a_log(capsys, everything=False)
+    assert lines[:3] == ["wheel: step 0", "wheel: step 10", "wheel: step 30"]
+    assert 8 < len(lines) < 13
+
+
+def test_a_log_gets_all_lines_of_progress_if_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(progress_in_a_log(capsys, everything=True)) == 1800
+
+
+def test_progress_counts_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter([0.0, 0.0, 11.0])
+    with console.Progress(clock=lambda: next(seconds)) as progress:
+        progress.update("a", "compiling")
+        progress.finish("a")
+        progress.finish("b")
+        progress.update("c", "compiling")
+    assert capsys.readouterr().err.splitlines() == ["a: compiling", "c: compiling (2 done)"]

@@ -100,7 +100,7 @@ def test_under_qemu(make_tallies: Callable[..., Path], tmp_path: Path) -> None:
     words: list[str | Path] = ["--tests", "project", "--source", TALLIES, "--python", "3.13"]
     ended = wheelworks("test-foreign", wheel, *words, cache=get_cache_folder(), seconds=600)
     assert ended.status == 0 and "6 checks" in ended.out, ended.err
-    assert "[tool.cibuildwheel]: 6 of 8 tests passed; skipped: 2" in " ".join(ended.err.split())
+    assert "[tool.cibuildwheel]: 6 of 8 tests passed; skipped: 2" in " ".join(ended.out.split())
 
 
 @pytest.mark.integration

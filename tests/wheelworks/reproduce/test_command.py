@@ -23,7 +23,7 @@ from wheelworks.reproduce.variations import VARIATIONS
 
 from tests.fixtures import projects
 from tests.fixtures.commands import ROOT, wheelworks
-from tests.fixtures.package import RELEASE_ABIS, STEM
+from tests.fixtures.package import RELEASE_ABIS
 from tests.wheelworks.manifests import manifest_of, wheel
 
 ONE = ("--target", "win_arm64", "--abi", "cp311-abi3")
@@ -59,7 +59,7 @@ def entry(dist: Path) -> Any:
 def test_a_folder_is_reproduced_from_its_sdist(dist: Path, wheelworks_cache: Path) -> None:
     ended = wheelworks("reproduce", dist, *LITTLE, cache=wheelworks_cache)
     assert ended.status == 0, ended.err
-    assert "the same bytes" in ended.out and "1 build" in ended.out
+    assert "same bytes" in ended.out and "1 build" in ended.out
     assert entry(dist) == {"same": True, "varied": ["umask", "time zone"], "not_varied": {}, "differs_by": {}}
 
 
@@ -68,7 +68,7 @@ def test_the_sdist_of_a_project_is_reproduced_as_well(built: Path, dist: Path, w
     words = ("reproduce", dist, "--source", built.with_name("sample"), *LITTLE)
     ended = wheelworks(*words, cache=wheelworks_cache)
     assert ended.status == 0, ended.err
-    assert SDIST in ended.out and "1 build" in ended.out
+    assert "sdist" in ended.out and "1 build" in ended.out
     renamed(dist / SDIST)
     ended = wheelworks(*words, cache=wheelworks_cache)
     assert ended.status == 1 and "built differently" in ended.err
@@ -124,7 +124,8 @@ def test_other_tools_than_recorded_are_reported(dist: Path, wheelworks_cache: Pa
     record["toolchain"]["ziglang"] = "0.1.0"
     (dist / "manifest.json").write_text(json.dumps(record))
     ended = wheelworks("reproduce", dist, *LITTLE, cache=wheelworks_cache)
-    assert "ziglang: " in ended.err and "where the record says 0.1.0" in ended.err
+    said = " ".join(ended.out.split())
+    assert "ziglang: " in said and "where the record says 0.1.0" in said
 
 
 @pytest.mark.integration
@@ -152,8 +153,8 @@ def test_two_clones_give_the_same_sdist_and_wheels(wheelworks_cache: Path) -> No
     ]
     ended = wheelworks("reproduce", ROOT, *words, cache=wheelworks_cache, seconds=900)
     assert ended.status == 0, ended.err
-    assert f"{STEM}.tar.gz" in ended.out and ended.out.count("the same bytes") == 1 + 3 * len(RELEASE_ABIS)
-    assert all(one.name in ended.out for one in VARIATIONS)
+    assert "sdist" in ended.out and ended.out.count("same bytes") == 1 + 3 * len(RELEASE_ABIS)
+    assert all(one.name in " ".join(ended.out.split()) for one in VARIATIONS)
 
 
 @pytest.mark.integration
