@@ -81,7 +81,7 @@ def cross_arm64(session: nox.Session) -> None:
 @nox.session(name="build-wheels")
 def build_wheels(session: nox.Session) -> None:
     """Build the sdist and the wheels of a release, for every platform and ABI; ``-- --list`` lists them."""
-    install(session, "cibuildwheel")
+    install(session, "cibuildwheel" if any("cibuildwheel" in word for word in session.posargs) else "wheelworks")
     wheelworks(session, "build-wheels", *session.posargs)
 
 
