@@ -186,6 +186,9 @@ def main() -> int:
     except InstallError as error:
         print("error: {}\nhint: {}".format(*error.args), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("error: interrupted; what was half installed is removed", file=sys.stderr)
+        return 1
     return run_nox([str(get_program(folder)), "-m", "nox", *sys.argv[1:]])
 
 

@@ -235,10 +235,11 @@ def run_wheels(wheels: Sequence[Path], options: argparse.Namespace) -> tuple[lis
     native = [wheel for wheel in wheels if _running.has_machine_code(wheel)]
     chosen = _running.Options(options.how, options.tests, oldest=True)
     _running.check_options(native, chosen)
+    hashes = _page.hash_wheels(wheels)
     with console.Progress(everything=options.verbose) as progress:
         verdicts = _running.run_wheels(native, chosen, progress.update)
     verdicts += import_natively(wheels)
-    _page.record_runs(wheels, verdicts)
+    _page.record_runs(hashes, verdicts)
     if options.verbose and options.json != summary.STDOUT:
         _running.show_verdicts(verdicts)
     runnable = [wheel for wheel in native if _running.choose_engines(wheel, chosen)]

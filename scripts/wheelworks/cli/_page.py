@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -57,16 +57,23 @@ def refresh_page(folder: Path) -> None:
     update(folder, lambda record: record)
 
 
-def record_runs(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> None:
-    """Add the verdicts to the manifests of the wheels' folders, in place of earlier runs of the same kind."""
-    for folder in sorted({wheel.parent for wheel in wheels}):
-        here = [wheel for wheel in wheels if wheel.parent == folder]
+def hash_wheels(wheels: Iterable[Path]) -> dict[Path, str]:
+    """Return the SHA-256 of wheels that are going to be run, for `record_runs`."""
+    return {wheel: hash_file(wheel) for wheel in wheels}
+
+
+def record_runs(hashes: Mapping[Path, str], verdicts: Sequence[Verdict]) -> None:
+    """Add the verdicts to the manifests of the wheels' folders, in place of earlier runs of the same kind.
+
+    ``hashes`` are those of the wheels before they were run: another session may have built them again since.
+    """
+    for folder in sorted({wheel.parent for wheel in hashes}):
+        here = {wheel.name: digest for wheel, digest in hashes.items() if wheel.parent == folder}
         update(folder, partial(_add_runs, here, verdicts))
 
 
-def _add_runs(wheels: Sequence[Path], verdicts: Sequence[Verdict], record: Manifest) -> Manifest:
-    hashes = {wheel.name: hash_file(wheel) for wheel in wheels}
-    fresh = {one.file for one in record.wheels if hashes.get(one.file) == one.sha256}  # not built again since
+def _add_runs(hashes: Mapping[str, str], verdicts: Sequence[Verdict], record: Manifest) -> Manifest:
+    fresh = {one.file for one in record.wheels if hashes.get(one.file) == one.sha256}
     runs = {file: [verdict.record() for verdict in verdicts if verdict.wheel == file] for file in fresh}
     return replace(record, wheels=[_with_runs(known, runs.get(known.file, [])) for known in record.wheels])
 

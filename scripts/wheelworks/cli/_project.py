@@ -91,10 +91,11 @@ def test_natively(
     _running.check_options(wheels, _running.Options("cpython"))
     start, (found, _) = time.perf_counter(), interpreters.find_pythons(pythons)
     chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
+    hashes = _page.hash_wheels(wheels)
     verdicts = _run_all({python: wheel for python, wheel in chosen.items() if wheel}, project, time_limit)
     if not verdicts:
         raise WheelworksError("no CPython here takes one of the wheels", "name wheels for this machine")
-    _page.record_runs(wheels, verdicts)
+    _page.record_runs(hashes, verdicts)
     unfit = [python for python, wheel in chosen.items() if pythons and not wheel]
     for python in unfit:
         console.print_error(f"CPython {python.label}: not tested: it takes none of the wheels")

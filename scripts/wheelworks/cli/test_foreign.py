@@ -104,10 +104,10 @@ def main(argv: Sequence[str]) -> int:
     )
     _running.check_options(options.wheels, chosen)
     wheels = _select_with_code(options.wheels)
-    start = time.perf_counter()
+    start, hashes = time.perf_counter(), _page.hash_wheels(wheels)
     with console.Progress(everything=options.verbose) as progress:
         verdicts = _running.run_wheels(wheels, chosen, progress.update)
-    _page.record_runs(wheels, verdicts)
+    _page.record_runs(hashes, verdicts)
     if options.verbose and options.json != summary.STDOUT:
         _running.show_verdicts(verdicts)
     runnable = [wheel for wheel in wheels if _running.choose_engines(wheel, chosen)]

@@ -49,9 +49,17 @@ def test_no_session_undoes_what_another_has_recorded(dist: Path) -> None:
     assert {one.how for one in load(dist).runs} == set(map(str, range(8)))
 
 
+def test_a_run_of_other_bytes_is_not_recorded(dist: Path) -> None:
+    hashes = _page.hash_wheels([dist / FILE])
+    (dist / FILE).write_bytes(b"two")
+    manifest.save(manifest_of(wheel(FILE, sha256=hashlib.sha256(b"two").hexdigest())), dist)
+    _page.record_runs(hashes, [Verdict(FILE, "emulated", "passed")])
+    assert load(dist).runs == []
+
+
 def test_an_audit_keeps_what_was_recorded_meanwhile(dist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def audit_files(paths: list[Path], *_: object) -> list[FileAudit]:
-        _page.record_runs(paths, [Verdict(FILE, "emulated", "passed")])
+        _page.record_runs(_page.hash_wheels(paths), [Verdict(FILE, "emulated", "passed")])
         return [FileAudit(path.name, ()) for path in paths]
 
     monkeypatch.setattr(inspection, "audit_files", audit_files)

@@ -125,7 +125,7 @@ def known_wheel(folder: Path) -> Path:
 
 
 def remember(wheel: Path, *results: NativeResult) -> None:
-    _page.record_runs([wheel], [command.make_verdict(one) for one in results])
+    _page.record_runs(_page.hash_wheels([wheel]), [command.make_verdict(one) for one in results])
 
 
 def test_the_page_is_written_with_the_manifest(tmp_path: Path) -> None:
