@@ -21,6 +21,8 @@ _MISSING_LIBRARY = re.compile(r'unable to find \w+ system library "([^"\n]+)"')
 _OF_MICROSOFTS_RUNTIME = re.compile(
     r"undefined symbol: (__security_\w+|__GSHandlerCheck\w*|_guard_\w+)\n>>> referenced by (\S+?\.(?:lib|obj))"
 )
+# Autoconf's status for a compiler whose programs can't be run, without --host.
+_CONFIGURE = re.compile(r"/configure\b[^\n]*exit status 77|If you meant to cross compile, use .--host")
 _MISSING_FRAMEWORK = re.compile(r'unable to find \w+ framework "([^"\n]+)"')
 _REDEFINED = re.compile(
     r"error: (?:redefinition of|typedef redefinition|conflicting types for)[^\n']*'(\w+)'"
@@ -60,6 +62,14 @@ def advise(failure: Event, target: Target, tree: Path) -> str:
     text = str(failure.get("error", ""))
     suggestion = suggest_prefix(text, target, tree) or suggest_own_folder(text, target, tree)
     return explain_cause(text, target, tree) or suggestion or name_system(text, target, tree)
+
+
+def advise_on_backend(output: str, target: Target) -> str:
+    """Return what to do about a backend that failed without a compiler's error; "" if its ``output`` says it."""
+    if not _CONFIGURE.search(output):
+        return ""
+    built = f"build its library for {target.id} {_format_options(target, 'with --host, and name its folder: ')}"
+    return f"`configure` stopped because this machine can't run programs of {target.id}: {built}"
 
 
 def explain_cause(text: str, target: Target, tree: Path) -> str:

@@ -85,7 +85,7 @@ def _explain_failure(
     modules = {name: sources for name, sources in declared.items() if not missing or name in missing}
     if cause := log.find_cause(events, modules):
         return _explain_step(context, target, events, cause)
-    return WheelworksError(f"{target.id}: {otherwise}")
+    return WheelworksError(f"{target.id}: {otherwise}", advice.advise_on_backend(otherwise, target))
 
 
 def _explain_step(context: BuildContext, target: Target, events: Sequence[Event], failure: Event) -> WheelworksError:

@@ -116,6 +116,13 @@ def test_a_header_that_the_project_has_elsewhere_is_located(tmp_path: Path) -> N
     assert advice.suggest_own_folder(missing("other.h"), find_target("win_arm64"), tmp_path) == ""
 
 
+def test_a_configure_that_expects_this_machine_is_explained() -> None:
+    ended = "subprocess.CalledProcessError: Command '['/p/src/libsodium/configure', '--with-pic']' returned non-zero "
+    hint = advice.advise_on_backend(f"{ended}exit status 77.", find_target("win_arm64"))
+    assert "can't run programs of win_arm64" in hint and "--prefix win_arm64=DIR" in hint
+    assert advice.advise_on_backend(f"{ended}exit status 1.", find_target("win_arm64")) == ""
+
+
 def test_a_symbol_of_macos_is_named_as_in_c(tmp_path: Path) -> None:
     hint = advice.suggest_prefix("error: undefined symbol: _nowhere\n", find_target("macosx_11_0_arm64"), tmp_path)
     assert "if nowhere belongs" in hint
