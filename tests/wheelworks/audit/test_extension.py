@@ -11,10 +11,13 @@ import pytest
 from wheelworks.audit import wheel as wheel_module
 from wheelworks.audit.extension import check_init_function
 from wheelworks.audit.findings import Finding, join_halves, join_members
+from wheelworks.audit.inspection import inspect_wheel
 from wheelworks.audit.linkage import Linkage
 from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, list_entries, read_members
 from wheelworks.core.wheel import parse_wheel_name
 
+from tests.fixtures import wheels
+from tests.fixtures.binaries import elf
 from tests.wheelworks.audit import made
 from tests.wheelworks.audit.linked import linked, wheel
 
@@ -96,3 +99,9 @@ def test_what_several_members_have_is_one_finding() -> None:
     assert list(join_members([found[0], other, *found[1:]])) == [
         Finding("W308", "/opt/lib; also in b.so, c.so", "a.so"), other,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tag", "code"), [("macosx_11_0_arm64", "W102"), ("manylinux_2_17_aarch64", "W101")])
+def test_a_file_of_another_system_or_machine_is_one_error(tag: str, code: str, tmp_path: Path) -> None:
+    path = wheels.wheel(tmp_path, f"cp311-abi3-{tag}", {MODULE: elf(b"\xc3" * 16)})
+    assert [one.code for one in inspect_wheel(path).findings if one.severity == "error"] == [code]

@@ -152,6 +152,8 @@ def test_a_bundled_dylib_must_export_the_symbol_or_re_export_a_library_that_may(
         ("WaitOnAddress", "api-ms-win-core-synch-l1-2-0.dll", []),
         ("NoSuchThing", "api-ms-win-core-synch-l1-2-0.dll", ["W118"]),
         ("PyList_New", "python313.dll", []),
+        ("WsCreateHeap", "webservices.dll", []),
+        ("CryptXmlDigest", "nothere.dll", ["W108"]),
     ],
 )
 def test_a_symbol_on_windows_must_be_in_its_dll(symbol: str, library: str, found: list[str]) -> None:
