@@ -119,6 +119,12 @@ def _run(command: list[str], held: IO[str], hint: str) -> None:
         raise InstallError(f"{' '.join(command)} ended with exit status {status}", hint)
 
 
+def wait_for_turn(output: Path) -> None:
+    """Let no other session write to an output folder while this process lives: wait until none does."""
+    held = _held[output] = _held.get(output) or _open_lock(ENVIRONMENTS / output.name)
+    _lock(held, output, exclusive=True)
+
+
 def _remove_unused(folder: Path, name: str) -> None:
     """Remove the environments of other versions of a lock file, except those that other sessions are using."""
     if sys.platform == "win32":

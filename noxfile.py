@@ -159,6 +159,7 @@ def bench(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build, with the reference from the code; warnings are errors."""
     install(session, "docs")
+    bootstrap.wait_for_turn(ROOT / "docs/_build")
     run(session, "sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", "docs/_build", env=SCRIPTS)
 
 

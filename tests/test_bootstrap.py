@@ -173,6 +173,25 @@ def test_a_wheel_is_replaced_when_nobody_uses_the_other(clone: Clone, tmp_path: 
     assert clone.installs()[-1].split()[-1] == str(wheels[1])
 
 
+def test_sessions_write_to_a_folder_one_after_another(clone: Clone) -> None:
+    program = "import bootstrap, sys, pathlib; bootstrap.ENVIRONMENTS = pathlib.Path(sys.argv[1])\n"
+    program += "bootstrap.wait_for_turn(pathlib.Path(sys.argv[1], 'out')); print('mine', flush=True); input()"
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", program, str(clone.environments)]
+        pipe = subprocess.PIPE
+        clone.sessions.append(subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe, stderr=pipe))
+        return clone.sessions[-1]
+
+    first = start()
+    assert first.stdout and first.stdout.readline() == "mine\n"
+    second = start()
+    assert second.stdout and second.stderr
+    assert second.stderr.readline().startswith("waiting for another session that uses ")
+    first.communicate("done\n")
+    assert second.stdout.readline() == "mine\n"
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks for open files in /proc")
 def test_the_lock_is_handed_on_to_nox(clone: Clone) -> None:
     """bootstrap.py replaces itself by Nox, which keeps the lock of its environment, but its programs don't."""

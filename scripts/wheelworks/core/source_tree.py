@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,8 +69,8 @@ def _copy_entry(path: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():  # a submodule, or a link to a folder
         _copy_tree(path, place, tuple(Path(os.path.realpath(parent)) for parent in path.parents))
-    elif path.is_file():  # a tracked file may have been deleted
-        shutil.copy2(path, place)
+    else:
+        _copy_file(path, place)
 
 
 def _copy_tree(folder: Path, into: Path, above: tuple[Path, ...]) -> None:
@@ -84,8 +85,15 @@ def _copy_tree(folder: Path, into: Path, above: tuple[Path, ...]) -> None:
     for path in (folder / name for name in names if name not in left_out):
         if path.is_dir():
             _copy_tree(path, into / path.name, (*above, real))
-        elif path.is_file():
-            shutil.copy2(path, into / path.name)
+        else:
+            _copy_file(path, into / path.name)
+
+
+def _copy_file(path: Path, place: Path) -> None:
+    """Copy a file if it is there: a tracked one may have been deleted, and another session's temporary one goes."""
+    if path.is_file():
+        with suppress(FileNotFoundError):
+            shutil.copy2(path, place)
 
 
 def list_git_files(folder: Path) -> list[str] | None:

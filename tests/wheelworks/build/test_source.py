@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -90,6 +91,22 @@ def test_a_git_trees_files(tmp_path: Path) -> None:
     assert names >= {"sample.c", "untracked.c", "deep/untracked.h", "naïve name.c", ".gitignore"}
     assert not names & {"ignored.c", "gone.c"}
     assert projects.git(copy, "rev-parse", "HEAD") == projects.git(folder, "rev-parse", "HEAD")
+
+
+def test_a_file_that_another_session_removes_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, copy2 = tmp_path / "project", shutil.copy2
+    folder.mkdir()
+    for name in ("setup.py", "gone", "kept"):
+        (folder / name).write_text(name)
+
+    def copy(path: Path, place: Path) -> None:
+        if path.name == "gone":
+            path.unlink()
+        copy2(path, place)
+
+    monkeypatch.setattr(shutil, "copy2", copy)
+    copied = source_tree.copy_directory(folder, tmp_path / "copy")
+    assert {path.name for path in copied.iterdir()} == {"setup.py", "kept"}
 
 
 def test_names_with_blanks_at_their_ends(tmp_path: Path) -> None:
