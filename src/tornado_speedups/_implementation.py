@@ -46,12 +46,12 @@ def _explain(error: ImportError) -> str:
 
 
 def _choose_implementation() -> tuple[Literal["c", "python"], str]:
-    """Return the implementation, and why it is Python; "" for C."""
+    """Return the implementation, and why C is missing; "" if it isn't, or isn't wanted."""
     switch = os.environ.get(SWITCH, "")
     if switch not in ("", "0", "1"):
         raise ValueError(f"{SWITCH} must be 1 (C), 0 (Python) or unset (C where there is one), not {switch!r}")
     if switch == "0":
-        return "python", f"{SWITCH}=0 selects Python"
+        return "python", ""
     try:
         module = import_module("tornado_speedups._speedups")
         if module.__file__ is None:  # the folder with its sources
@@ -69,7 +69,7 @@ def _is_command() -> bool:
 
 
 try:
-    implementation, why_python = _choose_implementation()
+    implementation, why_no_c = _choose_implementation()
 except (ImportError, ValueError) as fault:
     if not _is_command():
         raise

@@ -142,8 +142,8 @@ def uninstall() -> None:
 
 
 def status() -> dict[str, str]:
-    """Return for each hook "installed", "not installed", or why it was left to Tornado; and why it is Python."""
-    note = f"; in Python: {_implementation.why_python}" if _implementation.why_python else ""
+    """Return for each hook "installed", "not installed", or why it was left to Tornado; and why there is no C."""
+    note = f"; in Python: {_implementation.why_no_c}" if _implementation.why_no_c else ""
     absent = f"not installed: {_SWITCH}=0 turns the speedups off" if _is_off() else "not installed"
     with _lock:
         return {name: _installed[name][1] + note if name in _installed else absent for name in _SUBJECTS}

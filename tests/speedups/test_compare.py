@@ -43,7 +43,8 @@ speedups  [\d.]+ [um]s \([\d.]+ [um]s to [\d.]+ [um]s\)
 ratio     [\d.]+ \([\d.]+ to [\d.]+ in 1 pairs of runs\)
 
 (The speedups take about \d+% (less|more) CPU time, in too few pairs to be sure|No difference that .*)\.
-"""
+(Implementation: python \(.*\)
+)?"""
 
 
 @pytest.fixture

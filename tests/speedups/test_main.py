@@ -73,7 +73,7 @@ def test_a_variable_turns_it_off() -> None:
 def test_python_in_place_of_c() -> None:
     pytest.importorskip("tornado.speedups")
     finished = run(TORNADO_SPEEDUPS_EXTENSION="0")
-    assert "implementation: python (TORNADO_SPEEDUPS_EXTENSION=0 selects Python)\n" in finished.stdout
+    assert "implementation: python (TORNADO_SPEEDUPS_EXTENSION=0 selects it)\n" in finished.stdout
     assert f"masking: left to Tornado {tornado.version}, whose C is faster\n" in finished.stdout
     assert finished.stdout.endswith("self-test: passed\n")
     assert (finished.stderr, finished.returncode) == ("", 0)
@@ -100,6 +100,7 @@ def test_it_says_why_it_is_python_and_how_to_get_c(tmp_path: Path) -> None:
     assert (
         "to get C: python -m pip install --no-cache-dir --force-reinstall --no-deps tornado-speedups" in finished.stdout
     )
+    assert "headers: installed\n" in finished.stdout
     assert "install a C compiler and Python's headers" in finished.stdout
     assert (finished.stderr, finished.returncode) == ("", 0)
 
@@ -108,6 +109,14 @@ def test_it_says_why_it_is_python_and_how_to_get_c(tmp_path: Path) -> None:
 def stock_tornado() -> Iterator[None]:
     yield
     tornado_speedups.uninstall()
+
+
+@pytest.mark.usefixtures("stock_tornado")
+def test_status_says_that_it_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_implementation, "why_no_c", "not compiled: why")
+    tornado_speedups.install(masking=False, websocket=False)
+    found = tornado_speedups.status()
+    assert (found["http"], found["masking"]) == ("installed; in Python: not compiled: why", "not installed")
 
 
 @pytest.mark.usefixtures("stock_tornado")

@@ -33,18 +33,24 @@ def check(connections: bool = False) -> tuple[list[str], int]:
         result = import_module("tornado_speedups.self_test").run_self_test()
         lines += [*str(result).splitlines(), f"connections: {'passed' if result.passed else 'failed'}"]
     failed = bool(wrong) or (connections and not result.passed)
-    return lines + ([HOW_TO_GET_C] if "compiled" in _implementation.why_python else []), int(failed)
+    return lines + ([HOW_TO_GET_C] if "compiled" in _implementation.why_no_c else []), int(failed)
 
 
 def _describe() -> list[str]:
     tornado = import_module("tornado")
-    why = f" ({_implementation.why_python})" if _implementation.why_python else ""
     return [
-        f"tornado-speedups {_find_version()}, implementation: {_implementation.implementation}{why}",
+        f"tornado-speedups {_find_version()}, implementation: {describe_implementation()}",
         f"Tornado {tornado.version}, {platform.python_implementation()} {platform.python_version()}",
         # The first line says the rest.
         *(f"{name}: {text.partition('; in Python')[0]}" for name, text in status().items()),
     ]
+
+
+def describe_implementation() -> str:
+    """Return "c", or "python" with the reason."""
+    if _implementation.implementation == "c":
+        return "c"
+    return f"python ({_implementation.why_no_c or f'{_implementation.SWITCH}=0 selects it'})"
 
 
 def _find_version() -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tornado_speedups import _implementation
+from tornado_speedups.commands.check import describe_implementation
 from tornado_speedups.commands.load import HEADERS, Load
 from tornado_speedups.commands.measured import SUBJECTS
 from tornado_speedups.commands.server import CompareError, Server, is_listening, name_program
@@ -100,8 +101,8 @@ def format_result(plan: Plan, stock: Sequence[float], ours: Sequence[float]) -> 
         "",
         _conclude(ratios),
     ]
-    if _implementation.why_python:
-        lines.append(f"The speedups are in Python: {_implementation.why_python}")
+    if _implementation.implementation == "python":
+        lines.append(f"Implementation: {describe_implementation()}")
     return "".join(f"{line}\n" for line in lines)
 
 
