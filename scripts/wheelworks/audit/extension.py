@@ -11,7 +11,7 @@ import lief
 from wheelworks.audit import hardening, platforms
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
 from wheelworks.audit.wheel import AuditedWheel, NativeFile, module_name
-from wheelworks.core.binary import Binary
+from wheelworks.core.binary import Binary, name_entry_points
 from wheelworks.core.tags import find_compatibility_targets
 
 # Names that linkers and runtimes export by themselves.
@@ -20,7 +20,7 @@ _LINKER_SYMBOLS = re.compile(
     r"__odr_asan.*|__rust_no_alloc_shim_is_unstable|rust_eh_personality"
 )
 _MACOS = "MACOS"  # in LC_BUILD_VERSION; dyld refuses other systems' files
-_ENTRY_POINTS = ("PyInit_", "PyModExport_", "PyInitU_")
+_ENTRY_POINTS = ("PyInit_", "PyModExport_", "PyInitU_", "PyModExportU_")
 
 
 def check_extension_present(wheel: AuditedWheel) -> Iterator[Finding]:
@@ -148,11 +148,11 @@ def check_init_function(wheel: AuditedWheel) -> Iterator[Finding]:
     """
     for one in wheel.linkages:
         name = module_name(one.member)
-        if not one.is_module or _entry_points(name) & one.exports or name in wheel.named_files:
+        if not one.is_module or one.exports.intersection(name_entry_points(name)) or name in wheel.named_files:
             continue
         if not (wheel.loading_code and _is_plain_library(one.facts)):
             exports = abbreviate(map(sanitize, one.exports)) or "nothing"
-            evidence = f"{one.facts.machine}: exports {exports}, not PyInit_{sanitize(name)}"
+            evidence = f"{one.facts.machine}: exports {exports}, not {sanitize(name_entry_points(name)[0])}"
             yield Finding("W106", evidence, one.member)
 
 
@@ -164,18 +164,11 @@ def _is_plain_library(facts: Binary) -> bool:
 
 def check_exports(native: NativeFile) -> Iterator[Finding]:
     """W107."""
-    if not native.module or not _entry_points(native.module) & set(native.facts.exports):
+    if not native.module or not {*name_entry_points(native.module)} & set(native.facts.exports):
         return
     names = (name for name in native.facts.exports if not name.startswith(_ENTRY_POINTS))
     if extra := [name for name in names if not _LINKER_SYMBOLS.fullmatch(name)]:
         yield native.finding("W107", abbreviate(map(sanitize, extra)))
-
-
-def _entry_points(name: str) -> set[str]:
-    """Return the functions that a module of this name may start with."""
-    if not name.isascii():  # PEP 489
-        return {f"PyInitU_{name.encode('punycode').decode().replace('-', '_')}"}
-    return {f"PyInit_{name}", f"PyModExport_{name}"}
 
 
 def _list_tags(wheel: AuditedWheel) -> str:

@@ -15,7 +15,7 @@ from abi3info.models import PyVersion, Symbol
 
 from wheelworks.build.command_lines import is_python_symbol
 from wheelworks.core.archive import Member
-from wheelworks.core.binary import SUFFIXES, Binary, describe
+from wheelworks.core.binary import SUFFIXES, Binary, describe, name_entry_points
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.targets import Abi, Target
 from wheelworks.core.wheel import WheelName
@@ -118,12 +118,11 @@ def _check_entry_point(native: NativeFile, target: Target) -> None:
     Plain shared libraries have none, and call nothing of CPython; projects give them a module's name for ctypes.
     """
     stem, _, suffix = native.member.rsplit("/", 1)[-1].partition(".")
-    ending = f"_{stem}" if stem.isascii() else "U_" + stem.encode("punycode").decode().replace("-", "_")
-    entries = {f"PyInit{ending}", f"PyModExport{ending}"}
+    entries = name_entry_points(stem)
     is_module = suffix == "pyd" or suffix.startswith(("cp", "abi3"))
     uses_python = any(map(is_python_symbol, native.binary.symbols))
-    if is_module and uses_python and not entries & set(native.binary.exports):
-        raise WheelworksError(f"{target.id}: {native.member} exports no PyInit{ending}: Python could not import it")
+    if is_module and uses_python and not {*entries} & set(native.binary.exports):
+        raise WheelworksError(f"{target.id}: {native.member} exports no {entries[0]}: Python could not import it")
 
 
 def check_stable_abi(natives: Iterable[NativeFile], name: WheelName, target: Target) -> None:

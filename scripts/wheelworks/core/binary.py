@@ -32,6 +32,15 @@ MACHO_MAGIC = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 _MACHO = {"ARM64": "aarch64", "X86_64": "x86_64", "X86": "x86"}
 
 
+def name_entry_points(module: str) -> tuple[str, str]:
+    """Return the functions by which CPython starts a module: of PEP 489 and PEP 793.
+
+    ``module`` is the last part of its name. One beyond ASCII is encoded in Punycode.
+    """
+    ending = f"_{module}" if module.isascii() else "U_" + module.encode("punycode").decode().replace("-", "_")
+    return f"PyInit{ending}", f"PyModExport{ending}"
+
+
 @dataclass(frozen=True)
 class Binary:
     """One binary, or one half of a universal one.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wheelworks.core.archive import Limits
+from wheelworks.core.binary import name_entry_points
 from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
 from wheelworks.core.image import MAX_FILE, BadImage, Image
 from wheelworks.core.wheel import Wheel, open_wheel
@@ -36,7 +37,7 @@ class ExtensionModule:
 
     @property
     def module(self) -> str:
-        """Return the last part of the module's name, after which its PyInit_ function is named."""
+        """Return the last part of the module's name, after which its init function is named."""
         return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
 
 
@@ -210,13 +211,13 @@ def _import_module(process: EmulatedProcess, extension: ExtensionModule) -> type
 
 def _initialise(process: EmulatedProcess, extension: ExtensionModule) -> types.ModuleType:
     exports = process.image.exports
-    base, name = process.memory.image_base, extension.module
-    if f"PyModExport_{name}" in exports and process.abi.python.version >= (3, 15):
-        slots = _call_init(process, base + exports[f"PyModExport_{name}"], [0])
+    base, (init, export) = process.memory.image_base, name_entry_points(extension.module)
+    if export in exports and process.abi.python.version >= (3, 15):
+        slots = _call_init(process, base + exports[export], [0])
         return _create_module(process, read_slot_array(process.memory, slots))
-    if f"PyInit_{name}" not in exports:
-        raise BadImage(f"{extension.name}: exports no PyInit_{name}", f"it exports {', '.join(exports) or 'nothing'}")
-    result = _call_init(process, base + exports[f"PyInit_{name}"])
+    if init not in exports:
+        raise BadImage(f"{extension.name}: exports no {init}", f"it exports {', '.join(exports) or 'nothing'}")
+    result = _call_init(process, base + exports[init])
     if result in process.state.definitions or result - base in range(process.image.size):
         return _create_module(process, read_definition(process.memory, result))
     made = process.objects.find(result)

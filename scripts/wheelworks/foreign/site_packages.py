@@ -19,13 +19,13 @@ from packaging.utils import canonicalize_name
 
 from wheelworks.core import process
 from wheelworks.core.archive import Limits
+from wheelworks.core.binary import name_entry_points
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cached_folder, remove_tree
 from wheelworks.core.wheel import Wheel, check_record, open_wheel
 from wheelworks.foreign.musl import find_limits as find_musl_limits
 from wheelworks.foreign.musl import relink_files
 from wheelworks.foreign.rewrap.bundle import (
-    ENTRY_POINTS,
     Bundle,
     describe_patches,
     describe_unresolved,
@@ -210,8 +210,8 @@ def split_binaries(files: Mapping[str, bytes]) -> tuple[list[str], list[str]]:
     modules, libraries = [], []
     for path, data in sorted(files.items()):
         if path.endswith(".so"):
-            stem = PurePosixPath(path).name.partition(".")[0].encode()
-            if not (any(start.encode() + stem + b"\0" in data for start in ENTRY_POINTS) and _CALLS.search(data)):
+            names = name_entry_points(PurePosixPath(path).name.partition(".")[0])
+            if not (any(name.encode() + b"\0" in data for name in names) and _CALLS.search(data)):
                 libraries.append(path)
             elif name := name_module(path):
                 modules.append(name)

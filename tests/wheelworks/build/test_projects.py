@@ -11,6 +11,7 @@ from pathlib import Path
 
 import lief
 import pytest
+from wheelworks.emulator.wheel_tests import smoke_test
 
 from tests.fixtures import projects
 from tests.fixtures.commands import Ended, wheelworks
@@ -217,4 +218,4 @@ def test_a_modules_name_beyond_ascii(tmp_path: Path, wheelworks_cache: Path) -> 
     assert "süß".encode("punycode") == b"s-qfa0g"
     ended, wheels = build(projects.sample(tmp_path / "p", source, setup), wheelworks_cache)
     assert ended.status == 0, ended.err
-    assert len(wheels) == 3
+    assert [smoke_test(wheel).outcome for wheel in wheels] == ["passed"] * 3

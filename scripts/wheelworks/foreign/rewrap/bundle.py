@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from wheelworks.core.binary import MACHO_MAGIC
+from wheelworks.core.binary import MACHO_MAGIC, name_entry_points
 from wheelworks.core.formats import list_cpus, read_image
 from wheelworks.core.image import Image
 from wheelworks.foreign.rewrap.forwards import follow_forwards, list_forwarding_libraries
@@ -31,7 +31,6 @@ from wheelworks.foreign.rewrap.symbols import Exports, Provided
 LIBRARIES = ".wheelworks-libs"
 SUFFIXES = (".pyd", ".so", ".dll", ".dylib")
 TRIPLETS = {"aarch64": "aarch64-linux-gnu", "x86_64": "x86_64-linux-gnu"}
-ENTRY_POINTS = ("PyInit_", "PyInitU_", "PyModExport_")  # PEP 489, PEP 793
 # Libraries that other parts of a run provide, whatever a wheel carries: CPython, and the C runtime that the shim is.
 _PROVIDED = {
     "windows": re.compile(r"python3\d*t?\.dll|vcruntime\d+(_\d+)?\.dll|ucrtbase\.dll|(api|ext)-ms-.*\.dll"),
@@ -64,7 +63,7 @@ class NativeFile:
 
         PyCryptodome's libraries have an entry point that does nothing: ctypes or cffi loads them.
         """
-        if not any(f"{start}{self.stem}" in self.image.exports for start in ENTRY_POINTS):
+        if not any(name in self.image.exports for name in name_entry_points(self.stem)):
             return False
         return any(bind.name.startswith(("Py", "_Py")) for bind in self.image.binds)
 
