@@ -71,6 +71,9 @@ def _is_arm64x(native: NativeFile) -> bool:
 # CPU has it, and in how many instructions before the flag is tested: outlined atomics (LSE), tags of the unwound stack
 # (MTE), the state of the matrix extension (SME), whose functions read the thread's register for it first.
 _GUARDS = {"lse": 4, "mte": 20, "sme": 40}
+# On 32-bit Arm, libunwind saves and restores d16 to d31 in functions of their own, which it calls only to unwind code
+# that has saved one of these registers itself, and so needs them (UnwindRegistersSave.S).
+_UNWINDING = re.compile(r"v(ld|st)mia r0, \{d16, .*, d31\}")
 _FLAG_LOAD = re.compile(r"ldu?rb w(\d+),")
 _FLAG_TEST = re.compile(r"(?:cbn?z|tbn?z) [wx](\d+),")
 # Modules by which a package's Python code asks for the CPU's features before it imports others.
@@ -121,6 +124,7 @@ class _Usage:
         feature = isa.find_feature(machine, mnemonic, operands)
         self.counted += 1
         is_guarded = feature in _GUARDS and machine == "aarch64" and self._is_guarded(feature)
+        is_guarded = is_guarded or (machine == "arm" and bool(_UNWINDING.fullmatch(f"{mnemonic} {operands}")))
         if machine == "aarch64":
             self.recent.append(f"{mnemonic} {operands}")
         if feature:

@@ -107,6 +107,11 @@ def _zig_command(settings: DriverSettings, language: str) -> list[str]:
     return [settings.zig, language, "-target", settings.compiler]
 
 
+def _linking_zig(settings: DriverSettings, language: str) -> list[str]:
+    """Return the start of a link, which compiles the target's runtimes: for its lowest CPU, as the project's files."""
+    return [*_zig_command(settings, language), f"-mcpu={settings.model}"]
+
+
 def entry_command(settings: DriverSettings, output: str, *, has_dllmain: bool) -> list[str]:
     """Return the command that compiles the entry point of a Windows extension without a C runtime."""
     folder = [f"-ffile-prefix-map={_ENTRY.parent}=.", "-fno-sanitize=undefined", "-fno-stack-protector", "-fno-builtin"]
@@ -146,7 +151,7 @@ def link_command(
     """
     name = parsed.output.replace("\\", "/").rsplit("/", 1)[-1]
     return [
-        *_zig_command(settings, language),
+        *_linking_zig(settings, language),
         *_SHARED_LIBRARY[settings.os],
         *([f"-Wl,-install_name,@rpath/{name}"] if settings.os == "macos" else []),  # by default a path of the host
         *(["-nostdlib"] if freestanding else []),
@@ -175,7 +180,7 @@ def trial_link_command(
     """
     shape = ["-shared", "-Wl,-z,defs", "-w"]
     files = [*parsed.objects, python, *parsed.libraries]
-    return [*_zig_command(settings, language), *shape, *_link_flags(parsed), *files, "-o", output]
+    return [*_linking_zig(settings, language), *shape, *_link_flags(parsed), *files, "-o", output]
 
 
 def format_python_stub(symbols: Symbols) -> str:

@@ -201,6 +201,32 @@ def test_what_run_time_libraries_guard_by_a_flag_is_information(code: str) -> No
     assert _audit_aarch64(NOPS + code + NOPS * 3 + code[-8:] + NOPS) == ["W201"]
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize(("register", "code"), [("r0", "W202"), ("r1", "W201")])
+def test_what_the_unwinder_does_for_code_that_did_it_before_is_information(
+    register: str, code: str, tmp_path: Path
+) -> None:
+    """It is a function of libunwind; a compiler's code has the array elsewhere, or leaves these registers alone."""
+    source, made = tmp_path / "sample.c", tmp_path / "sample.so"
+    text = f".fpu vfpv3\\n vldmia {register}, {{d16-d31}}\\n bx lr"
+    source.write_text(f'__attribute__((naked)) void *PyInit_sample(void) {{ __asm__("{text}"); }}\n')
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        "arm-linux-gnueabihf.2.17",
+        "-shared",
+        "-s",
+        "-nostdlib",
+    ]
+    command += ["-mcpu=generic+v7a+vfp3d16-neon-d32", "-O2", "-fno-sanitize=undefined", "-o", str(made), str(source)]
+    subprocess.run(command, check=True)
+    wheel = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_17_armv7l", {"sample.abi3.so": made.read_bytes()})
+    assert {one.code for one in inspect_wheel(wheel).findings} & {"W201", "W202"} == {code}
+
+
 def test_a_package_may_ask_the_cpu_in_a_module_of_its_own() -> None:
     code = NOPS + GUARDED["outlined atomics"][0][-8:] + NOPS
     assert _audit_aarch64(code, "sample/_cpu_features.abi3.so") == ["W202"]

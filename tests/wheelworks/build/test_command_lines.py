@@ -56,6 +56,21 @@ def test_a_link_with_libc_keeps_the_projects_libraries(target: str) -> None:
     assert command.index("the.lib") < command.index("-lm")
 
 
+@pytest.mark.parametrize("language", ["cc", "c++"])
+@pytest.mark.parametrize("target", EVERY_TARGET)
+def test_a_link_compiles_the_runtimes_for_the_targets_lowest_cpu(target: str, language: str) -> None:
+    """The compiler's default is higher on 32-bit Arm: C++'s runtime then used NEON."""
+    made = settings(target)
+    found = parse_arguments(["-shared", "a.o", "-o", "x.so"], made)
+    commands = [
+        command_lines.link_command(found, made, "out", (), freestanding=False, language=language),
+        command_lines.trial_link_command(found, made, "out", "python.c", language),
+        command_lines.program_command(found, made, language),
+    ]
+    for command in commands:
+        assert [word for word in command if word.startswith("-mcpu=")] == [f"-mcpu={made.model}"]
+
+
 @pytest.mark.parametrize("output", ["build/x.so", "/tmp/some where/x.so", r"C:\build\x.so"])
 def test_the_install_name_is_no_path_of_the_host(output: str) -> None:
     made = settings("macosx_11_0_arm64")
