@@ -10,7 +10,7 @@ import sys
 import tarfile
 from email import message_from_string
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from unittest import mock
 from urllib.parse import urlsplit
 
@@ -108,3 +108,10 @@ def test_without_an_address_only_their_text_stays(setup_py: ModuleType) -> None:
     page = setup_py.describe_package(README, None)
     assert references(page) == {"https://one.example/page", "https://one.example/picture.png"}
     assert "and a relative one\n" in page and "A picture" not in page
+
+
+def test_only_cpython_needs_the_extension(setup_py: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup_py, "switch", "")
+    assert [each.name for each in setup_py.configure()["ext_modules"]] == ["tornado_speedups._speedups"]
+    monkeypatch.setattr(setup_py.sys, "implementation", SimpleNamespace(name="pypy"))
+    assert "ext_modules" not in setup_py.configure()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipapp
 from importlib import import_module
 from pathlib import Path
 
@@ -86,9 +87,11 @@ def test_a_program_sees_and_shows_the_same(words: list[str], programs: Path) -> 
     assert (ours.stdout, ours.stderr.splitlines(), ours.returncode) == (stock.stdout, shown, stock.returncode)
 
 
-def test_a_folder_is_run_by_its_main_file(programs: Path) -> None:
-    finished = python(*WITH_SPEEDUPS, "folder", "a", cwd=programs)
-    assert finished.returncode == 0 and "['folder', 'a'] ['folder', " in finished.stdout
+@pytest.mark.parametrize("name", ["folder", "archive"])
+def test_a_folder_or_an_archive_is_run_by_its_main_file(name: str, programs: Path) -> None:
+    zipapp.create_archive(programs / "folder", programs / "archive")
+    finished = python(*WITH_SPEEDUPS, name, "a", cwd=programs)
+    assert finished.returncode == 0 and f"['{name}', 'a'] ['{name}', " in finished.stdout
 
 
 @pytest.mark.parametrize(

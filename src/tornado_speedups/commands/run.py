@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec, SourceFileLoader, SourcelessFileLoader
 from importlib.util import find_spec, module_from_spec
+from pkgutil import get_importer
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
@@ -61,7 +62,7 @@ def _install(arguments: Sequence[str]) -> None:
 def _find_file(arguments: Sequence[str]) -> Callable[[], object]:
     path = os.path.abspath(arguments[0])
     sys.argv[:] = arguments
-    if os.path.isdir(path) or path.endswith((".zip", ".pyz")):
+    if get_importer(path) is not None:  # a folder or an archive, with its own __main__.py
         return lambda: runpy.run_path(arguments[0], run_name="__main__")
     try:
         with open(path, "rb"):
