@@ -185,6 +185,11 @@ def test_a_binary_beyond_the_limit_is_not_passed_over(tmp_path: Path, monkeypatc
     assert "W120" in codes(made.wheel(tmp_path, **{"sample/x.so": b"\x7fELF" + bytes(100)}))
 
 
+def test_metadata_beyond_the_limit_are_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheel, "_LARGEST_TEXT", len(made.METADATA) - 1)
+    assert "W002" in codes(made.wheel(tmp_path))
+
+
 def test_more_bytes_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheel, "LIMITS", Limits(size=100))
     assert codes(made.wheel(tmp_path)) == {"W002"}

@@ -102,6 +102,7 @@ def test_no_tables_make_the_audit_fail(
     ("data", "evidence"),
     [
         (binaries.elf(b"\x90" * 64)[:130], "the headers name bytes up to 0xc0, the file ends at 0x82"),
+        (binaries.elf(b"\x90" * 1000, sections=100), "its headers claim 101145 bytes, of 7680"),
         (binaries.put(binaries.elf(b"\x90" * 64), 56, b"\0\0"), "its headers name no part that would be loaded"),
     ],
 )

@@ -113,6 +113,13 @@ def test_dyld_passes_rpaths_on_and_accepts_a_missing_weak_library() -> None:
     assert codes(wheel(module, below, linked(f"sample/libs/{DYLIB}", tag=MACOS), tag=MACOS)) == []
 
 
+@pytest.mark.parametrize(
+    "name", ["/Library/Frameworks/Python.framework/Versions/3.13/Python", "@rpath/libpython3.13.dylib"]
+)
+def test_a_module_for_macos_is_linked_to_no_python(name: str) -> None:
+    assert codes(wheel(linked(MODULE, name, tag=MACOS), tag=MACOS)) == ["W109"]
+
+
 def windows(place: str, *, need: Need = Need.REQUIRED, code: str = "") -> list[str]:
     module = linked("sample/_native.pyd", Library("Helper.dll", need), tag=WINDOWS)
     return codes(wheel(module, linked(f"{place}/helper.dll", tag=WINDOWS), tag=WINDOWS, code=code))
@@ -137,6 +144,8 @@ def test_a_delayed_dll_is_only_reported_as_information() -> None:
     assert windows("sample.libs", need=Need.DELAYED) == ["W122"]
     module = linked("sample/_native.pyd", Library("nothere.dll", Need.DELAYED), tag=WINDOWS)
     assert codes(wheel(module, tag=WINDOWS)) == ["W122"]
+    runtime = linked("sample/_native.pyd", Library("MSVCP140.dll", Need.DELAYED), tag=WINDOWS)
+    assert codes(wheel(runtime, tag=WINDOWS)) == ["W122"]
     system = linked("sample/_native.pyd", Library("KERNEL32.dll", Need.DELAYED), tag=WINDOWS)
     assert codes(wheel(system, tag=WINDOWS)) == []
 
