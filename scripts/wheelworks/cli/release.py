@@ -12,9 +12,11 @@ from wheelworks.cli import _results
 from wheelworks.cli._command import create_parser, ensure_writable
 from wheelworks.cli.reproduce import select_variations, select_wheels
 from wheelworks.core import console, summary, targets
-from wheelworks.core.errors import UsageError
+from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.summary import Failure
 from wheelworks.release import publishing, steps
 from wheelworks.release.steps import Release, ReleaseSubset
+from wheelworks.report import page
 
 EPILOG = """\
 examples:
@@ -72,13 +74,18 @@ def main(argv: Sequence[str]) -> int:
     if options.publish:
         publishing.check_remote(root, release.version, release.commit, options.remote)
     ensure_writable(release.dist)
-    _run_steps(release, options.json)
+    if status := _run_steps(release, options.json):
+        return status
     return _publish(release, options.remote) if options.publish else 0
 
 
-def _run_steps(release: Release, target: str | None) -> None:
-    """Run the steps and print the checklist; the result is written to ``target``, the value of ``--json``."""
+def _run_steps(release: Release, target: str | None) -> int:
+    """Run the steps and print the checklist; return the exit status.
+
+    The result is written to ``target``, the value of ``--json``.
+    """
     states: dict[str, str] = {}
+    failures: list[Failure] = []
     start = time.perf_counter()
     try:
         with console.Progress() as progress:
@@ -88,12 +95,19 @@ def _run_steps(release: Release, target: str | None) -> None:
                 progress.update(step, state)
 
             steps.run_steps(release, steps.STEPS, update)
+    except WheelworksError as error:
+        step = next((name for name, state in states.items() if state == "running"), "")
+        failures = [Failure(step, error.message, error.hint, f"nox -s release -- {release.version}")]
     finally:
-        summary.finish(summarize_steps(states, time.perf_counter() - start), target)
+        result = summarize_steps(states, failures, time.perf_counter() - start, release.dist / page.FILE)
+        status = summary.finish(result, target)
+    return status
 
 
-def summarize_steps(states: Mapping[str, str], seconds: float) -> summary.Summary:
-    """Return the checklist as a summary."""
+def summarize_steps(
+    states: Mapping[str, str], failures: Sequence[Failure], seconds: float, place: Path
+) -> summary.Summary:
+    """Return the checklist as a summary; ``place`` is where the page may be."""
     marks = {step.name: _MARKS.get(states.get(step.name, ""), ("to do", "dim")) for step in steps.STEPS}
     found = [text for text, _ in marks.values()]
     return summary.Summary(
@@ -101,7 +115,9 @@ def summarize_steps(states: Mapping[str, str], seconds: float) -> summary.Summar
         int(not set(found) <= {"done", "done before"}),
         seconds,
         {"steps": len(found), **{name: found.count(name.replace("_", " ")) for name in COUNTED}},
-        head=[f"[{marks[one.name][1]}]{marks[one.name][0]:12}[/]{one.name:17}{one.summary}" for one in steps.STEPS],
+        head=[f"[{marks[one.name][1]}]{marks[one.name][0]:13}[/]{one.name:17}{one.summary}" for one in steps.STEPS],
+        failures=failures,
+        page=place if place.is_file() else None,
         details=[{"step": one.name, "state": marks[one.name][0]} for one in steps.STEPS],
     )
 

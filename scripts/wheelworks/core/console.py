@@ -17,15 +17,15 @@ out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-FIRST_PAUSE = 10.0  # seconds between the first two lines of progress in a log
+FIRST_PAUSE = 30.0  # seconds between the first two lines of progress in a log
 LONGEST_PAUSE = 300.0
 
 
 class Progress:
     """The running tasks, a line for each: redrawn on a terminal.
 
-    A log gets the first line, and then one of them now and then: after 10 s, 20 s, 40 s, at last every 5 minutes. With
-    ``everything`` it gets all. ``clock`` returns seconds.
+    A log gets the first line, and then one of them now and then: after 30 s, 60 s, 2 minutes, at last every 5 minutes.
+    With ``everything`` it gets all. ``clock`` returns seconds.
     """
 
     def __init__(self, *, everything: bool = False, clock: Callable[[], float] = time.monotonic) -> None:

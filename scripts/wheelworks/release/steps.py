@@ -214,7 +214,7 @@ STEPS = (
     ReleaseStep(
         CHECKSUMS_FILE, "the files' checksums", record_checksums, lambda one: [*one.attested, one.dist / CHECKSUMS_FILE]
     ),
-    ReleaseStep("rehearse", "upload to an index on this machine, and install from it", rehearse_upload),
+    ReleaseStep("rehearse", "upload to a local index, and install from it", rehearse_upload),
 )
 
 

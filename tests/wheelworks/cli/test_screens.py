@@ -24,10 +24,11 @@ from wheelworks.audit.report import Audit
 from wheelworks.build.builder import BuildResult, Built, Failed
 from wheelworks.build.log import Compilation
 from wheelworks.build.plan import BuildTask
-from wheelworks.cli import _results, reproduce
+from wheelworks.cli import _results, release, reproduce
 from wheelworks.core import console, summary, targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.verdict import Verdict
+from wheelworks.release import steps
 from wheelworks.reproduce.rebuild import BuildOutput
 from wheelworks.reproduce.result import ReproductionResult
 from wheelworks.reproduce.variations import VARIATIONS
@@ -159,6 +160,25 @@ def test_the_result_for_programs(command: str, good: bool, tmp_path: Path) -> No
     jsonschema.validate(found, summary.generate_schema())
     assert (found["command"], found["status"], len(found["failures"]) > 0) == (command, int(not good), not good)
     assert {"file", PART[command]} <= found["wheels"][0].keys()
+
+
+def test_the_checklist_of_a_release_that_failed(screen: Callable[..., str]) -> None:
+    states = {"build-wheels": "done before", "audit": "done", "test-foreign": "running"}
+    failures = [summary.Failure("test-foreign", "build-wheels failed", "nox -s build-wheels", "nox -s release -- 1.0")]
+    result = release.summarize_steps(states, failures, 70.0, Path("nowhere"))
+    assert result.status == 1
+    lines = screen(lambda: summary.finish(result), 80, colour=False).splitlines()
+    assert lines[0] == "error: test-foreign: build-wheels failed" and lines[2] == "again: nox -s release -- 1.0"
+    assert [line.split("  ")[0] for line in lines[3:6]] == ["done before", "done", "FAILED"]
+    assert lines[-1] == f"FAILED: {len(steps.STEPS)} steps, 1 done, 1 done before, 5 to do; 70.0 s"
+
+
+def test_the_checklist_of_a_release_that_is_done(screen: Callable[..., str]) -> None:
+    result = release.summarize_steps(
+        dict.fromkeys([one.name for one in steps.STEPS], "done"), (), 70.0, Path("nowhere")
+    )
+    lines = screen(lambda: summary.finish(result), 80, colour=False).splitlines()
+    assert result.status == 0 and lines[-1].startswith("passed: ") and max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("width", [80, 120])
