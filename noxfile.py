@@ -32,7 +32,7 @@ WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
 LOCKS = (
     *("nox", "lock", "build", "wheelworks", "native", "cibuildwheel"),
-    *("audit", "release", "report", "test", "lint", "bench", "docs"),
+    *("audit", "release", "report", "test", "bench", "docs"),
 )
 COPIED = ("build", "wheelworks")  # into the suite, which needs them wherever it is installed
 
@@ -166,7 +166,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types of the Python code, the lock files and the workflows."""
-    install(session, "lint")
+    install(session, "test")
     run(session, "ruff", "check", ".")
     run(session, "ruff", "format", "--check", ".")
     wheelworks(session, "lint-project", "--strict")
