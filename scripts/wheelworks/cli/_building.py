@@ -23,6 +23,7 @@ from wheelworks.cli import _page
 from wheelworks.cli._command import create_work_folder, ensure_writable
 from wheelworks.cli._results import Build, add_json_option, summarize_build
 from wheelworks.core import console, manifest, process, summary
+from wheelworks.core.errors import UsageError
 from wheelworks.core.targets import PURE, Abi, Target, find_abi, find_target, load_abis, select_targets
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def build_source(
             abis=lambda tree: list_abis(plan(tree)), allowed_missing=options.allow_missing,
         )  # fmt: skip
         progress.finish("source")
+        check_tests(options, context.source.name)
         sdists = prepared(context)
         tasks = plan(context.source.tree)
         with _report_progress(context, tasks, progress) as done:
@@ -98,6 +100,18 @@ def build_source(
     if options.verbose and options.json != summary.STDOUT:
         _print_table(context, results, time.perf_counter() - start)
     return _run_build(build, start)
+
+
+def check_tests(options: argparse.Namespace, name: str) -> None:
+    """Raise UsageError, before anything is built, for ``--tests package`` on another project's NAME-VERSION."""
+    if options.tests == "package" and not options.no_run:
+        from wheelworks.emulator.wheel_tests import DISTRIBUTION  # it takes a second to import
+
+        if name.rpartition("-")[0] != DISTRIBUTION:
+            hint = (
+                "run a project's own tests on its wheels: nox -s test-foreign -- WHEEL --tests project --source SDIST"
+            )
+            raise UsageError(f"{name}: --tests package runs the tests of {DISTRIBUTION}", hint)
 
 
 def _run_build(build: Build, start: float) -> int:

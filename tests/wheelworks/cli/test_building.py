@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from wheelworks.cli import _page, _running
+from wheelworks.cli import _building, _page, _running
 from wheelworks.core import debian
+from wheelworks.core.errors import UsageError
 from wheelworks.core.wheel import parse_wheel_name
 
 
@@ -32,6 +35,21 @@ def test_what_debian_has_for_a_cpu() -> None:
     assert debian.list_debian_versions("arm64") == list(debian.DEBIAN_SUITES)
     assert debian.list_debian_versions("riscv64")[0] == "3.13"
     assert debian.list_debian_versions("loong64") == ["3.14", "3.15"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tests", "no_run", "refused"),
+    [
+        ("tornado_speedups-1.0", "package", False, False),
+        ("other-1.0", "package", False, True),
+        ("other-1.0", "package", True, False),
+        ("other-1.0", "smoke", False, False),
+    ],
+)
+def test_the_tests_of_this_package_are_refused_for_others(name: str, tests: str, no_run: bool, refused: bool) -> None:
+    options = argparse.Namespace(tests=tests, no_run=no_run)
+    with pytest.raises(UsageError, match="runs the tests of tornado_speedups") if refused else nullcontext():
+        _building.check_tests(options, name)
 
 
 @pytest.mark.parametrize(("text", "says"), [("{", "manifest.json: no manifest of this version"), (None, "")])
