@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import signal
@@ -43,7 +44,9 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(f"wheelworks {__version__}\n" if argv[0] == "--version" else HELP)
         return 0
     if not argv or argv[0] not in COMMANDS:
-        console.print_error(f"no command {argv[0]!r}" if argv else "no command", f"one of: {', '.join(COMMANDS)}")
+        near = difflib.get_close_matches(argv[0], COMMANDS, n=1, cutoff=0.7) if argv else []
+        hint = f"did you mean {near[0]}?" if near else f"one of: {', '.join(COMMANDS)}"
+        console.print_error(f"no command {argv[0]!r}" if argv else "no command", hint)
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, process.handle_interrupt)
@@ -55,8 +58,9 @@ def main(argv: Sequence[str]) -> int:
         console.print_error(error.message, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
-        console.print_error("interrupted; partial output removed, finished files are intact")
-        return 1
+        again = "the same command continues: what is up to date isn't built again"
+        console.print_error("interrupted; partial output removed, finished files are intact", again)
+        return process.interrupted_status()
     except OSError as error:
         console.print_error(*_describe_os_error(error))
         return 1

@@ -70,7 +70,7 @@ def parse_variables(settings: Sequence[str]) -> dict[str, str]:
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.isidentifier():
-            raise UsageError(f"--env {setting}: not of the form NAME=VALUE")
+            raise UsageError(f"--env {setting}: not of the form NAME=VALUE", "--env CFLAGS=-O2")
         table[name] = value
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 import secrets
 import tempfile
@@ -10,6 +11,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import remove_tree
@@ -17,7 +19,25 @@ from wheelworks.core.files import remove_tree
 
 def create_parser(program: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """Return a parser for the command line ``program``, whose --help ends with the wrapped ``epilog``."""
-    return argparse.ArgumentParser(prog=program, description=description, epilog=epilog, formatter_class=_HelpFormatter)
+    return _Parser(prog=program, description=description, epilog=epilog, formatter_class=_HelpFormatter)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Report a wrong command line as every other error is reported, with the nearest option or value."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError. argparse would print twenty lines of options, and end the program."""
+        shown = message.removeprefix("argument ")
+        raise UsageError(shown, f"{self._suggest(shown)}{self.prog} --help lists the options")
+
+    def _suggest(self, message: str) -> str:
+        if unknown := re.search(r"unrecognized arguments: (--[\w-]+)", message):
+            near = difflib.get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.7)
+        elif invalid := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            near = difflib.get_close_matches(invalid[1], re.findall(r"[\w-]+", invalid[2]), n=1, cutoff=0.7)
+        else:
+            near = []
+        return f"did you mean {near[0]}? " if near else ""
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -40,14 +60,15 @@ def _wrap_example(line: str, width: int) -> list[str]:
     return [parts[1], *textwrap.wrap(parts[2], width, initial_indent="      ", subsequent_indent="      ")]
 
 
-def ensure_writable(folder: Path) -> Path:
-    """Create a folder where it doesn't exist; returns it. Raises UsageError where it can't be written to."""
+def ensure_writable(folder: Path, option: str = "--out") -> Path:
+    """Create the folder of an option where it doesn't exist; returns it. Raises UsageError if it can't be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as error:
-        raise UsageError(f"--out {folder}: {error.strerror}", "name a folder that you may write to") from error
+        why = "it is a file, not a folder" if folder.is_file() else error.strerror
+        raise UsageError(f"{option} {folder}: {why}", "name a folder that you may write to") from error
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from wheelworks.compare.behaviour import compare_behaviour
 from wheelworks.compare.contents import compare_sets
 from wheelworks.compare.pairs import Skipped, WheelDifference, WheelPair
 from wheelworks.core import console, index, process, summary
-from wheelworks.core.errors import UsageError
+from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.wheel import parse_wheel_name
 
 SHOWN = 6  # remarks on what could not be compared
 EPILOG = """\
@@ -72,6 +73,10 @@ def _find_wheels(word: str, progress: console.Progress) -> list[Path]:
             raise UsageError(f"{word}: no wheels in this folder", "name the folder that a build wrote to")
         return found
     if path.is_file():
+        try:
+            parse_wheel_name(path.name)
+        except WheelworksError as error:
+            raise UsageError(error.message, "name a wheel, a folder of wheels, or a release") from error
         return [path]
     if not index.is_release(word):
         raise UsageError(f"{word}: no such file or folder", "or a release, such as tornado==6.6.1")

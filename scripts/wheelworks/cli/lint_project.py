@@ -33,6 +33,7 @@ Checks that every requirements/NAME.txt is pinned, hashed and up to date with NA
 workflows in .github/workflows by zizmor. `nox -s lint` runs it. `nox -s audit -- --explain CODE` explains a finding.
 Exit status: 0, 1 (an error was found, with --strict a warning too), 2 (wrong use)."""
 _INCLUDE = re.compile(r"^(?:-r|--requirement)\s+(\S+)$")
+_FOLDER_HINT = "name the folder with the project's pyproject.toml"
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
 
 
@@ -48,7 +49,9 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
     if not options.folder.is_dir():
-        raise UsageError(f"{options.folder}: no such folder", "name the folder with the project's pyproject.toml")
+        raise UsageError(f"{options.folder}: no such folder", _FOLDER_HINT)
+    if not (options.folder / "pyproject.toml").is_file():
+        raise UsageError(f"{options.folder}: no project: it has no pyproject.toml", _FOLDER_HINT)
     summary.check_json(options.json)
     start = time.perf_counter()
     audit = report.Audit((), tuple(check_project(options.folder)), ("project",))

@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"{options.folder}: there is no {manifest.FILE}", "build wheels first: nox -s cross-arm64")
     others = [] if options.merge is None else _load_manifests(options.merge)
     place = _page.update(options.folder, lambda known: _page.add_native_runs(known, others))
-    made = pictures.take_pictures(place, ensure_writable(options.pictures)) if options.pictures else []
+    made = pictures.take_pictures(place, ensure_writable(options.pictures, "--pictures")) if options.pictures else []
     for path in (place, *made):
         console.out.print(str(path), markup=False, soft_wrap=True)
     return 0

@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
     parse_prefixes(options.prefix)
     summary.check_json(options.json)
     if options.keep:
-        ensure_writable(options.keep)
+        ensure_writable(options.keep, "--keep")
     try:
         return _reproduce(options, variations)
     except ToolchainMismatch as mismatch:

@@ -11,10 +11,10 @@ from pathlib import Path
 from wheelworks.compare.pairs import WheelDifference, WheelPair, compare_names, pair_wheels
 from wheelworks.core import binary
 from wheelworks.core.binary import Binary
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.tags import CompatibilityTarget
 from wheelworks.core.text import abbreviate
-from wheelworks.core.wheel import Wheel, find_dist_info
+from wheelworks.core.wheel import Wheel, find_dist_info, parse_wheel_name
 
 BINARY_SUFFIXES = (".so", ".pyd", ".dylib")
 # Files in .dist-info that name the builder, hash the bytes beside them, or hold signatures (PEP 427), and the folder
@@ -32,12 +32,16 @@ def compare_sets(
 ) -> tuple[list[WheelPair], list[WheelDifference]]:
     """Compare two sets of wheels as files; returns the pairs, for `compare_behaviour`, and the differences.
 
-    ``subset``: the second set may lack wheels. Raises WheelworksError where the sets have nothing in common, and for a
-    damaged wheel.
+    ``subset``: the second set may lack wheels. Raises UsageError for sets of different projects, WheelworksError where
+    the sets have nothing in common, and for a damaged wheel.
     """
+    first, second = ({parse_wheel_name(path.name).distribution for path in wheels} for wheels in (a, b))
+    if first != second:
+        names = [", ".join(sorted(one)) for one in (first, second)]
+        raise UsageError(f"the first set is of {names[0]}, the second of {names[1]}", "name two sets of one project")
     pairs, found = pair_wheels(a, b, subset=subset)
     if not pairs:
-        raise WheelworksError("the two sets have no platform and Python in common", "are they of one project?")
+        raise WheelworksError("the two sets have no platform and Python in common", "name sets with common wheels")
     for pair in pairs:
         found += [*compare_names(pair), *compare_files(pair), *compare_binaries(pair)]
     return pairs, found

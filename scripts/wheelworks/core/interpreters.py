@@ -170,31 +170,46 @@ class BuildPython:
 def find_build_python(version: str = BUILD_VERSION, chosen: str = "") -> BuildPython:
     """Return a CPython of that version with its headers: the ``chosen`` program, or one of this machine.
 
-    Raises WheelworksError that names the ways to get one.
+    Raises WheelworksError that names the ways to get one, UsageError for a chosen file that isn't there.
     """
-    hint, headerless = BUILD_PYTHON_HINT.format(version=version), list[Path]()
+    hint, headerless = BUILD_PYTHON_HINT.format(version=version), dict[Path, Path]()
 
     def accepts(info: python_discovery.PythonInfo) -> bool:
         found = _describe_build_python(info)
         if not (found.headers / "Python.h").is_file():
-            headerless.append(found.executable)
+            headerless[found.executable] = found.headers
             return False
         return not info.free_threaded and not info.debug_build
 
-    key = chosen or f"cpython{version}"
+    key = _resolve_program(chosen, hint) or f"cpython{version}"
     try:
         info = python_discovery.get_interpreter(key, try_first_with=[sys.executable], predicate=accepts)
     except RuntimeError as error:
         reason = str(error).splitlines()[0][:200]
         raise WheelworksError(f"--python {chosen} can't be asked for its version: {reason}", hint) from error
     if info is None:
-        what = f"--python {chosen}" if chosen else f"no CPython {version} on this machine"
-        where = f" ({', '.join(map(str, dict.fromkeys(headerless)))} has no C headers)" if headerless else ""
-        raise WheelworksError(f"{what} has what a build needs: CPython {version} with headers{where}", hint)
+        raise WheelworksError(_explain_rejection(version, chosen, headerless), hint)
     found = _describe_build_python(info)
     if not found.version.startswith(f"{version}."):
         raise WheelworksError(f"--python {chosen} is CPython {found.version}, not {version}", hint)
     return found
+
+
+def _resolve_program(chosen: str, hint: str) -> str:
+    """Return a path absolute, and a version or a name as it is. Raises UsageError for a file that isn't there."""
+    if not {os.sep, os.altsep} & set(chosen):
+        return chosen
+    path = Path(chosen).expanduser().absolute()
+    if not path.is_file():
+        raise UsageError(f"--python {chosen}: no such file", hint)
+    return str(path)
+
+
+def _explain_rejection(version: str, chosen: str, headerless: Mapping[Path, Path]) -> str:
+    lacking = "; ".join(f"{program} has no C headers in {headers}" for program, headers in headerless.items())
+    if not chosen:
+        return f"no CPython {version} on this machine has what a build needs{f': {lacking}' if lacking else ''}"
+    return f"--python {chosen}: {lacking or 'not found, or a free-threaded or debug build, which can run no build'}"
 
 
 @functools.cache

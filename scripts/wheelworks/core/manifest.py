@@ -19,9 +19,6 @@ from msgspec.structs import replace
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import hash_file, write_file
 
-if sys.platform != "win32":
-    import fcntl
-
 SCHEMA: Final = 2
 FILE = "manifest.json"
 
@@ -192,6 +189,8 @@ def lock(folder: Path) -> Iterator[None]:
     if sys.platform == "win32" or not folder.is_dir():
         yield
         return
+    import fcntl  # Windows has none
+
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -31,9 +31,10 @@ _stopping = threading.Event()
 
 
 class _State:
-    """Whether the main thread is starting a program, whether it was interrupted meanwhile, whether to print."""
+    """Whether the main thread is starting a program, whether it was interrupted meanwhile and how, whether to print."""
 
     starting = False
+    signal = signal.SIGINT.value
     interrupted = False
     verbose = bool(os.environ.get("WHEELWORKS_VERBOSE"))
 
@@ -192,10 +193,16 @@ def _await_closed_stdin() -> None:
 
 def handle_interrupt(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt, but not between a program's start and its registration. A signal handler."""
+    _State.signal = number
     if _State.starting:
         _State.interrupted = True
     else:
         raise KeyboardInterrupt
+
+
+def interrupted_status() -> int:
+    """Return the exit status of an interrupted command: 128 and the signal's number, as of a shell's commands."""
+    return 128 + _State.signal
 
 
 def _start(

@@ -21,16 +21,19 @@ LEFT_BY_TOOLS = shutil.ignore_patterns(
 _LIST_FILES = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
 
 
+_SOURCE_HINT = "name a project's folder or its sdist (.tar.gz)"
+
+
 def check_source(path: Path) -> Literal["directory", "sdist"]:
     """Return the kind of ``path``. Raises UsageError if it is neither a project's folder nor an sdist."""
     if not path.exists():
-        raise UsageError(f"{path}: no such file or folder", "SOURCE is a project's folder or its sdist (.tar.gz)")
+        raise UsageError(f"{path}: no such file or folder", _SOURCE_HINT)
     if path.is_dir():
         if not (path / "pyproject.toml").is_file() and not (path / "setup.py").is_file():
-            raise UsageError(f"{path}: no project: it has neither pyproject.toml nor setup.py")
+            raise UsageError(f"{path}: no project: it has neither pyproject.toml nor setup.py", _SOURCE_HINT)
         return "directory"
     if not path.name.endswith((".tar.gz", ".tgz")):
-        raise UsageError(f"{path}: neither a folder nor an sdist (.tar.gz)")
+        raise UsageError(f"{path}: neither a folder nor an sdist (.tar.gz)", _SOURCE_HINT)
     return "sdist"
 
 
@@ -148,7 +151,7 @@ def read_pyproject(tree: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WheelworksError(f"pyproject.toml of {tree.name} can't be read: {error}") from error
+        raise WheelworksError(f"pyproject.toml of {tree.name} can't be read: {error}", "correct that line") from error
 
 
 def read_settings(tree: Path) -> dict[str, Any]:

@@ -29,6 +29,9 @@ _FORBIDDEN_IN_NAMES = frozenset("\\:\x7f") | frozenset(map(chr, range(32)))
 class DamagedWheel(WheelworksError):
     """A file that no installer should accept: not an archive, names that would escape a folder, a wrong RECORD."""
 
+    def __init__(self, message: str, hint: str = "build or download the wheel again") -> None:
+        super().__init__(message, hint)
+
 
 @dataclass(frozen=True)
 class WheelName:

@@ -43,9 +43,9 @@ def _parse_version(version: str) -> Version:
     try:
         wanted = Version(version)
     except InvalidVersion as error:
-        raise UsageError(f"{version}: not a version (PEP 440)") from error
+        raise UsageError(f"{version}: not a version (PEP 440)", "such as 1.2.0") from error
     if str(wanted) != version or wanted.local:
-        raise UsageError(f"{version}: a release is written {wanted.public}")
+        raise UsageError(f"{version}: a release is written {wanted.public}", f"nox -s release -- {wanted.public}")
     return wanted
 
 
@@ -53,7 +53,8 @@ def _check_clone(root: Path) -> None:
     if changed := read_git(root, "status", "--porcelain"):
         raise WheelworksError(f"the work tree isn't clean:\n{changed}", "git commit, or git stash")
     if (branch := read_git(root, "rev-parse", "--abbrev-ref", "HEAD")) != BRANCH:
-        raise WheelworksError(f"the current branch is {branch}; releases are made from {BRANCH}")
+        hint = f"git switch {BRANCH}"
+        raise WheelworksError(f"the current branch is {branch}; releases are made from {BRANCH}", hint)
 
 
 def _check_files(root: Path, version: str, *, publish: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from wheelworks.compare.contents import compare_sets
 from wheelworks.compare.pairs import WheelDifference
-from wheelworks.core.errors import WheelworksError
+from wheelworks.core.errors import UsageError, WheelworksError
 
 from tests.fixtures.wheels import METADATA, wheel
 
@@ -60,10 +60,14 @@ def test_two_wheels_for_one_place(tmp_path: Path) -> None:
     assert codes(twice[0], twice) == ["two-wheels"]
 
 
-@pytest.mark.parametrize("change", [{"version": "1.1"}, {"name": "sampler"}])
-def test_another_release(change: dict[str, str], tmp_path: Path) -> None:
-    found = compare_sets([wheel(tmp_path)], [wheel(tmp_path, **change)])[1]  # type: ignore[arg-type]  # all strings
+def test_another_release(tmp_path: Path) -> None:
+    found = compare_sets([wheel(tmp_path)], [wheel(tmp_path, version="1.1")])[1]
     assert "version" in [difference.code for difference in found]
+
+
+def test_another_project_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the first set is of sample, the second of sampler"):
+        compare_sets([wheel(tmp_path)], [wheel(tmp_path, name="sampler")])
 
 
 @pytest.mark.parametrize(
