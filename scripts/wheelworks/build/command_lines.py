@@ -69,7 +69,7 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         *(("-fms-extensions",) if settings.ms_extensions else ()),
         f"-I{settings.include}",
         *cpu_options.list_included(parsed.flags, settings.cpu),
-        *parsed.flags,
+        *(_map_source(flag, settings) for flag in parsed.flags),
         *(f"-I{folder}" for folder in settings.prefix_include),  # as CPATH: after the project's own, before libc's
         *(["-idirafter", settings.forwarders] if settings.forwarders else []),
         *parsed.sources,
@@ -82,6 +82,15 @@ def compile_command(parsed: Invocation, settings: DriverSettings, language: str 
         *(f"-ffile-prefix-map={folder}=prefix" for folder in settings.prefixes),
         "-Wno-unused-command-line-argument",
     ]
+
+
+def _map_source(flag: str, settings: DriverSettings) -> str:
+    """Return a project's own mapping of paths, such as yarl's from a temporary folder, so that it maps to the source.
+
+    The compiler applies one mapping to a path: ours isn't applied to the result of another.
+    """
+    mapped = re.fullmatch(rf"(-f(?:file|macro|debug)-prefix-map=.*=){re.escape(settings.source)}([/\\].*)?", flag)
+    return f"{mapped[1]}.{mapped[2] or ''}" if mapped else flag
 
 
 def program_command(parsed: Invocation, settings: DriverSettings, language: str = "cc") -> list[str]:

@@ -151,7 +151,9 @@ def _is_stable(name: str, floor: PyVersion) -> bool:
 
 def check_host_paths(members: Mapping[str, Member], folders: Iterable[str], target: Target) -> None:
     """Check that no file contains a path of the building machine. Raises WheelworksError that names the file."""
-    forms = [form for folder in folders for form in (folder.encode(), folder.encode("utf-16-le"))]
+    # Compilers for Windows write their file names with backslashes, wherever they run.
+    spellings = {text for folder in folders for text in (folder, folder.replace("/", "\\"), folder.replace("\\", "/"))}
+    forms = [form for text in sorted(spellings) for form in (text.encode(), text.encode("utf-16-le"))]
     for name, member in members.items():
         for form in forms:
             if (offset := member.data.find(form)) >= 0:

@@ -36,6 +36,17 @@ def test_compiles_c_plus_plus_with_its_own_driver() -> None:
     assert command_lines.compile_command(found, settings(), "c++")[1] == "c++"
 
 
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_projects_mapping_to_its_source_is_ours(host: str) -> None:
+    """As yarl's backend maps its temporary folder."""
+    made = settings(host=host)
+    kept = [f"-ffile-prefix-map={made.source}=/usr/src", f"-fmacro-prefix-map=/t={made.source}2", "-DX=1"]
+    given = [f"-ffile-prefix-map=/t={made.source}", f"-fdebug-prefix-map=/t={made.source}/src", *kept]
+    command = command_lines.compile_command(parse_arguments([*given, "-c", "a.c", "-o", "a.o"], made), made)
+    assert {"-ffile-prefix-map=/t=.", "-fdebug-prefix-map=/t=./src", *kept} <= set(command)
+    assert not any(f"={made.source}" in word and word.endswith(made.source) for word in command)
+
+
 @pytest.mark.parametrize("target", EVERY_TARGET)
 def test_a_freestanding_link_names_no_library(target: str) -> None:
     made = settings(target)

@@ -12,6 +12,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from wheelworks.build import sbom, verify
 from wheelworks.core import targets
+from wheelworks.core.archive import Member
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.wheel import parse_wheel_name
 
@@ -101,6 +102,14 @@ other==2.0 \\
     --hash=sha256:{b}
 """.format(a="a" * 64, b="b" * 64)
 NAME = "sample-1.0.dist-info/sboms/wheelworks.cdx.json"
+
+
+@pytest.mark.parametrize("text", ["/tmp/work/x.c", "\\tmp\\work\\x.c", "/\0t\0m\0p\0/\0w\0o\0r\0k\0/\0"])
+def test_a_path_of_this_machine_is_found_in_every_spelling(text: str) -> None:
+    members = {"a.pyd": Member(b"MZ" + text.encode()), "b.pyd": Member(b"MZ/tmp/wor")}
+    with pytest.raises(WheelworksError, match=r"win_arm64: a\.pyd names a folder of this machine at byte 2"):
+        verify.check_host_paths(members, ["/tmp/work"], TARGET)
+    verify.check_host_paths({"b.pyd": members["b.pyd"]}, ["/tmp/work"], TARGET)
 
 
 def test_every_hash_of_a_lock_file_is_read() -> None:
