@@ -32,7 +32,7 @@ PURE, SDIST = "pure wheel", "sdist"
 WHOLE = 50  # lines of failures that are shown with all of their text
 BRIEF = 10  # further failures that are shown in a line each
 SEVERAL = 3  # files whose number is shown in place of their names
-LABEL = 30  # characters of a platform
+LABEL = 30  # characters of a platform, an ABI, and a title
 GAP = 2  # columns between two cells
 
 File = str | tuple[str, str]  # a file's name, or the row and column of one that has none
@@ -198,8 +198,7 @@ def render(summary: Summary, width: int, *, everything: bool = False) -> list[st
     found += [escape(line) for text in summary.lines for line in wrap(text, width)]
     for reason, names in summary.notes.items():
         found += [escape(line) for line in _wrap_note(reason, names, width, everything=everything)]
-    found.append(render_verdict(summary))
-    return [*found, *([f"page: {escape(str(summary.page))}"] if summary.page else [])]
+    return [*found, *render_verdict(summary, width), *([f"page: {escape(str(summary.page))}"] if summary.page else [])]
 
 
 def _wrap_note(reason: str, names: Sequence[str], width: int, *, everything: bool) -> list[str]:
@@ -210,11 +209,12 @@ def _wrap_note(reason: str, names: Sequence[str], width: int, *, everything: boo
     return wrap(text if everything else textwrap.shorten(text, 2 * width - GAP, placeholder=" ..."), width)
 
 
-def render_verdict(summary: Summary) -> str:
-    """Return the last line: the verdict, the counts that aren't 0, and the time."""
-    verdict = "[bold red]FAILED[/]" if summary.status else "[bold green]passed[/]"
+def render_verdict(summary: Summary, width: int) -> list[str]:
+    """Return the verdict, the counts that aren't 0, and the time: one line, or two."""
+    word, colour = ("FAILED", "red") if summary.status else ("passed", "green")
     counts = ", ".join(format_count(word, number) for word, number in summary.counts.items() if number or summary.zeros)
-    return f"{verdict}: {escape(counts or 'nothing to do')}; {summary.seconds:.1f} s"
+    lines = wrap(f"{word}: {counts or 'nothing to do'}; {summary.seconds:.1f} s", width)
+    return [f"[bold {colour}]{word}[/]{escape(lines[0].removeprefix(word))}", *map(escape, lines[1:])]
 
 
 def format_count(name: str, number: int) -> str:
@@ -237,6 +237,7 @@ def render_cells(cells: Mapping[File, Cell], width: int, title: str = "") -> lis
     for file, cell in cells.items():
         platform, abi = locate(file) if isinstance(file, str) else file
         (grid[platform][abi] if abi else alone[platform]).append(cell)
+    title = _cut(title)
     columns = sorted({abi for row in grid.values() for abi in row}, key=_sort_abi)
     joined = {platform: {abi: _join(found) for abi, found in row.items()} for platform, row in grid.items()}
     label = GAP + max(map(len, [*joined, *alone, title]), default=0)
@@ -296,7 +297,7 @@ def locate(file: str) -> tuple[str, str]:
         return _cut(file), ""
     if name.platforms == {"any"} and name.abi.endswith("-none"):
         return PURE, ""
-    return _cut(name_platform(name.platforms)), name_abi(name.abi)
+    return _cut(name_platform(name.platforms)), _cut(name_abi(name.abi))
 
 
 def name_cell(file: str) -> str:

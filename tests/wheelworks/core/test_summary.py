@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -52,8 +53,21 @@ def test_counts() -> None:
     assert summary.format_count("wheels", 1) == "1 wheel" and summary.format_count("wheels", 2000) == "2,000 wheels"
     assert summary.format_count("not_run", 1) == "1 not run"
     counts = {"wheels": 3, "failed": 0}
-    assert summary.render_verdict(Summary("x", 0, 1.0, counts)).endswith(": 3 wheels; 1.0 s")
-    assert summary.render_verdict(Summary("x", 0, 1.0, counts, zeros=True)).endswith(": 3 wheels, 0 failed; 1.0 s")
+    good, zeros = Summary("x", 0, 1.0, counts), Summary("x", 1, 1.0, counts, zeros=True)
+    assert summary.render_verdict(good, 80) == ["[bold green]passed[/]: 3 wheels; 1.0 s"]
+    assert summary.render_verdict(zeros, 80) == ["[bold red]FAILED[/]: 3 wheels, 0 failed; 1.0 s"]
+
+
+def test_a_summary_fits_whatever_the_names_are() -> None:
+    cells: dict[summary.File, Cell] = {
+        f"x-1-cp311-{'a' * 90}-{'p' * 90}.whl": Cell("ok"),
+        f"{'s' * 90}.whl": Cell("ok"),
+    }
+    counts = dict.fromkeys(("wheels", "built", "up_to_date", "not_built", "passed", "failed", "not_run"), 100)
+    lines = summary.render(Summary("x", 1, 9.0, counts, "t" * 90, cells, lines=["word " * 40]), 80)
+    shown = [re.sub(r"\[/?[a-z ]*\]", "", line) for line in lines]
+    assert [line for line in shown if len(line) > 80] == []
+    assert len(shown) == 8 and shown[-1] == "    failed, 100 not run; 9.0 s"
 
 
 def test_a_reason_names_few_files_and_counts_many() -> None:
