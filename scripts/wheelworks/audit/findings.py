@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,6 +22,8 @@ Group = Literal["archive", "extension", "code", "hardening", "determinism", "dep
 GROUPS: tuple[Group, ...] = get_args(Group)
 RANK: dict[Severity, int] = {"information": 0, "warning": 1, "error": 2}
 _SHOWN = 5
+_ABOUT_CODE = ("W201", "W202")
+_INSTRUCTION_SET = re.compile(r"([\w.-]+): 0x")  # in the evidence of these
 
 
 @dataclass(frozen=True)
@@ -123,12 +126,36 @@ def join_halves(found: Iterable[Finding], machines: Mapping[str, Collection[str]
 
 def join_members(found: Iterable[Finding]) -> Iterator[Finding]:
     """Yield the findings in their order, those that say the same of several members as one: they have one cause."""
+    listed = list(found)
     members: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for one in found:
-        members[one.code, one.evidence].append(one.member)
-    for (code, evidence), (first, *others) in members.items():
-        also = f"; also in {abbreviate(others)}" if others else ""
-        yield Finding(code, f"{evidence}{also}", first)
+    own: dict[tuple[str, str], str] = {}
+    wider = _find_wider(listed)
+    for one in listed:
+        key = one.code, one.evidence
+        members[wider.get(key, key)].append(one.member)
+        own.setdefault(key, one.member)
+    for (code, evidence), names in members.items():
+        first = own[code, evidence]
+        others = [name for name in names if name != first]
+        yield Finding(code, f"{evidence}{f'; also in {abbreviate(others)}' if others else ''}", first)
+
+
+def _find_wider(found: Iterable[Finding]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return, for each finding about instruction sets, the one that stands for it: it needs all that this one needs.
+
+    The modules of a wheel are compiled with the same options, and each uses only some of the instructions.
+    """
+    sets = {
+        (one.code, one.evidence): frozenset(_INSTRUCTION_SET.findall(one.evidence))
+        for one in found
+        if one.code in _ABOUT_CODE
+    }
+    wider: dict[tuple[str, str], tuple[str, str]] = {}
+    widest: list[tuple[str, str]] = []
+    for key in sorted(sets, key=lambda one: -len(sets[one])):
+        wider[key] = next((one for one in widest if one[0] == key[0] and sets[key] <= sets[one]), key)
+        widest += [key] if wider[key] == key else []
+    return wider
 
 
 def abbreviate(names: Iterable[str]) -> str:

@@ -105,3 +105,12 @@ def test_what_several_members_have_is_one_finding() -> None:
 def test_a_file_of_another_system_or_machine_is_one_error(tag: str, code: str, tmp_path: Path) -> None:
     path = wheels.wheel(tmp_path, f"cp311-abi3-{tag}", {MODULE: elf(b"\xc3" * 16)})
     assert [one.code for one in inspect_wheel(path).findings if one.severity == "error"] == [code]
+
+
+def test_instruction_sets_that_a_wheel_was_compiled_for_are_one_finding() -> None:
+    narrow = Finding("W201", "sse3: 0x10 movddup", "a.so")
+    wide = Finding("W201", "sse3: 0x20 movddup, 0x30 movddup; ssse3: 0x40 pshufb", "b.so")
+    other, guarded = Finding("W201", "avx2: 0x10 vpaddd", "c.so"), Finding("W202", "sse3: 0x10 movddup", "d.so")
+    assert list(join_members([narrow, wide, other, guarded])) == [
+        Finding("W201", f"{wide.evidence}; also in a.so", "b.so"), other, guarded,
+    ]  # fmt: skip
