@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from wheelworks.cli import _results, _running, test_foreign
 from wheelworks.cli._running import Options
-from wheelworks.core import summary, targets
+from wheelworks.core import console, summary, targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.verdict import Outcome, Verdict
 from wheelworks.core.wheel import Wheel, open_wheel
@@ -233,6 +234,21 @@ def test_shows_outcomes_and_whole_failures(capsys: pytest.CaptureFixture[str]) -
     assert "ran on emulated CPUs: 2 wheels, 42 checks" in shown.out
     assert f"error: windows aarch64 cp311-abi3, emulated CPU: {finding}" in " ".join(shown.err.split())
     assert f"again: nox -s test-foreign -- {Path('dist', THEIRS)} --how emulated" in shown.err
+
+
+def test_the_table_of_runs_breaks_no_part_of_a_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "out", Console(width=80, highlight=False))
+    name = (
+        "a_project_with_a_name-1.0-cp315-abi3.abi3t-manylinux2014_x86_64.manylinux_2_17_x86_64.musllinux_1_2_x86_64.whl"
+    )
+    how = "CPython 3.11.2 for arm64, code of macOS rewrapped under qemu 7.2.22 as max,pauth=off, in private namespaces"
+    _running.show_verdicts([Verdict(name, how, "passed", 4, seconds=1.5)])
+    shown = capsys.readouterr().out
+    assert [part for part in console.wrap_wheel_name(name).splitlines() if part not in shown] == []
+    assert [word for word in how.split() if word not in shown] == []
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_cpython_runs_what_the_emulated_cpu_cannot(

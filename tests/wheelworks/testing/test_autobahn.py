@@ -6,11 +6,13 @@ import itertools
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 from wheelworks.cli import test_autobahn as command
+from wheelworks.core import summary
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.testing import autobahn
-from wheelworks.testing.autobahn import ORDER, Case
+from wheelworks.testing.autobahn import ORDER, Case, RoleResult
 
 
 def cases(*words: str) -> dict[str, Case]:
@@ -88,3 +90,15 @@ def test_no_python_2(tmp_path: Path) -> None:
     with pytest.raises(WheelworksError, match=r"no Python 2\.7") as caught:
         autobahn.find_python2({"PATH": str(tmp_path)}, tmp_path)
     assert "pyenv install 2.7.18" in caught.value.hint
+
+
+def test_the_summary_names_roles_counts_and_worse_cases() -> None:
+    off, on = cases("OK", "OK"), cases("OK", "FAILED")
+    server = RoleResult("server", off, on, ("case 1.1.1: OK with the speedups off, FAILED with them on",), ("1.1.0",))
+    result = command.summarize("CPython 3.11.0", [server, RoleResult("client", off, off, ())], 5.0)
+    assert (result.status, result.counts) == (1, {"cases": 4, "worse": 1})
+    assert result.failures[0].message.startswith("server: case 1.1.1: OK with")
+    shown = " ".join(" ".join(summary.render(result, 80)).split())
+    assert "Tornado as server, 2 cases: speedups off: 2 OK; on: 1 OK, 1 FAILED; worse: 1" in shown
+    assert "server: case 1.1.0 passed only at the second try, alone" in shown
+    jsonschema.validate(result.record(), summary.generate_schema())
