@@ -107,12 +107,15 @@ class UnknownCodeError(Exception):
     """This Tornado is unknown to the hook. The message is a clause that follows the version of Tornado."""
 
 
-def install(*, masking: bool = True, websocket: bool = True, headers: bool = True, http: bool = True) -> None:
+def install(
+    *, masking: bool = True, websocket: bool = True, headers: bool = True, http: bool = True, eager: bool = True
+) -> None:
     """Put the speedups into Tornado, for the whole process and the connections to come.
 
     ``masking`` replaces the function that masks frames, ``websocket`` the class of WebSocket connections, ``headers``
-    the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. What has been installed stays:
-    later calls only add. Hooks for which Tornado's code is unknown are left alone, with one RuntimeWarning for all of
+    the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. ``eager=False`` lets coroutines
+    of the application begin a turn of the event loop later, as in Tornado. What has been installed stays: later calls
+    only add. Hooks for which Tornado's code is unknown are left alone, with one RuntimeWarning for all of
     them, after everything else has been installed. Hooks that would replace Tornado's masking in C with Python are left
     alone silently. Raises ImportError if Tornado is missing. With TORNADO_SPEEDUPS_INSTALL=0 in the environment, it
     does nothing.
@@ -122,6 +125,8 @@ def install(*, masking: bool = True, websocket: bool = True, headers: bool = Tru
     wanted = {"masking": masking, "websocket": websocket, "headers": headers, "http": http}
     with _lock:
         code = TornadoCode()
+        if not _installed:
+            _set_eager(eager)
         names = [name for name in _SUBJECTS if wanted[name] and name not in _installed]
         unknown = {name: reason for name in names if (reason := _install_hook(name, code))}
     if unknown:
@@ -138,6 +143,8 @@ def uninstall() -> None:
             for patch in patches:
                 if vars(patch.owner).get(patch.name) is patch.replacement:
                     setattr(patch.owner, patch.name, patch.original)
+        if _installed:
+            _set_eager(True)
         _installed.clear()
 
 
@@ -158,6 +165,10 @@ def list_patches() -> list[Patch]:
     """Return what install() has replaced."""
     with _lock:
         return [patch for patches, _ in _installed.values() for patch in patches]
+
+
+def _set_eager(enabled: bool) -> None:
+    setattr(import_module("tornado_speedups.eager"), "enabled", enabled)  # noqa: B010
 
 
 def _install_hook(name: str, code: TornadoCode) -> str | None:

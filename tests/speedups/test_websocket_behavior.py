@@ -85,26 +85,6 @@ def echo(handler: Handler, message: Any) -> None:
     handler.protocol.write_message(message)
 
 
-def test_a_loop_that_awaits_its_writes_lets_others_run(protocol: Any) -> None:
-    async def scenario() -> int:
-        turns = 0
-
-        async def count() -> None:
-            nonlocal turns
-            while True:
-                turns += 1
-                await asyncio.sleep(0)
-
-        async with connected(protocol, echo) as end:
-            counting = asyncio.ensure_future(count())
-            for _ in range(100):
-                await end.protocol.write_message("x")
-            counting.cancel()
-        return turns
-
-    assert asyncio.run(scenario()) >= 100
-
-
 @pytest.mark.parametrize("begins", ["while the loop waits", "before the task runs"])
 def test_who_cancels_the_connections_task_does_to_the_handler_what_tornado_does(begins: str) -> None:
     """Tornado 6.5 cancels the handler. Tornado 6.6 lets it finish."""

@@ -13,9 +13,10 @@ from tornado import gen
 from tornado.iostream import IOStream
 from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
 
+from tornado_speedups import eager
 from tornado_speedups.websocket import BINARY, DECODED, TEXT
 from tornado_speedups.websocket.reader import FrameReader, ProtocolError
-from tornado_speedups.websocket.transport import Transport, WriteFuture
+from tornado_speedups.websocket.transport import MAX_HELD_SECONDS, Transport, WriteFuture
 from tornado_speedups.websocket.writer import FrameWriter
 
 _COMPRESSED = 0x40
@@ -23,8 +24,6 @@ _PLAIN = frozenset((TEXT, BINARY))
 
 # What build_frame() takes as it is: bytes, and str in which each character is a byte.
 _WIRE_TYPES = (bytes, str)
-
-_MAX_HELD_SECONDS = 0.001
 
 # Answers are held back when this many handlers in a row have been quicker than that.
 _QUICK_HANDLERS = 4
@@ -99,8 +98,8 @@ class HandlingProtocol(WebSocketProtocol13):
         frames, limit = reader.frames, reader.max_message_size
         plain = _PLAIN if self._decompressor is None else ()
         self._handling = transport.defers = True  # futures stay pending until release(), before this turn ends
-        start = time.monotonic() if len(frames) > 1 else 0.0
-        transport.deadline = start + _MAX_HELD_SECONDS
+        several = len(frames) > 1
+        start = transport.begin_turn() if several or transport.eager else 0.0
         try:
             while frames and not self.client_terminated:
                 head, payload = frames.pop()
@@ -111,7 +110,7 @@ class HandlingProtocol(WebSocketProtocol13):
                     pending = self._handle_other_frame(head, payload)
                 if pending is not None and not has_succeeded(pending):
                     return pending
-                if start:
+                if several:
                     start = self._measure_handler(start)
         finally:
             self._handling = False
@@ -121,11 +120,11 @@ class HandlingProtocol(WebSocketProtocol13):
     def _measure_handler(self, start: float) -> float:
         """Note how long a handler took, and send what has been held back too long. Return the time."""
         now = time.monotonic()
-        self._quick = self._quick + 1 if now - start < _MAX_HELD_SECONDS else 0
+        self._quick = self._quick + 1 if now - start < MAX_HELD_SECONDS else 0
         transport = self._transport
         if self._writer.frames and now > transport.deadline:
             transport.flush()
-            transport.deadline = now + _MAX_HELD_SECONDS
+            transport.deadline = now + MAX_HELD_SECONDS
         return now
 
     def _handle_plain_message(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
@@ -141,7 +140,9 @@ class HandlingProtocol(WebSocketProtocol13):
             return self._mark_treated(self._run_callback(_raise, error))
         if result is None:
             return None
-        pending: Any = gen.convert_yielded(result)
+        pending: Any = eager.start(result, self._transport.stream.io_loop) if self._transport.eager else None
+        if pending is None:
+            pending = gen.convert_yielded(result)
         if isinstance(pending, asyncio.Future):
             return pending
         return self._mark_treated(self._run_callback(return_result, result))

@@ -21,6 +21,7 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.log import gen_log
 from tornado.websocket import WebSocketClosedError
 
+from tornado_speedups import eager
 from tornado_speedups.websocket import LONG, release_buffer
 from tornado_speedups.websocket.reader import FrameReader
 from tornado_speedups.websocket.writer import FrameWriter
@@ -29,19 +30,34 @@ from tornado_speedups.websocket.writer import FrameWriter
 _MAX_WRITE = 128 * 1024 if sys.platform == "win32" else sys.maxsize
 
 
+# Nothing is held back longer, and nobody sends longer without letting others run; nor more bytes.
+MAX_HELD_SECONDS = 0.001
+_TURN_BYTES = 64 * 1024
+
 _ASYNCIO = vars(asyncio)
 
 
 class WriteFuture(asyncio.Future[None]):
-    """The result of a write. Awaiting one whose bytes have left costs one turn of the event loop instead of two."""
+    """The result of a write. Awaiting one whose bytes have left costs one turn of the event loop instead of two.
+
+    Where coroutines start eagerly, it costs none, as long as the transport's turn lasts.
+    """
 
     is_sent = False
+    # What has sent the bytes, or holds them back, if awaiting them need not take a turn.
+    transport: Transport | None = None
 
     def __await__(self) -> Generator[Any, None, None]:
-        """Wait until the frame has left, for at least one turn."""
-        if self.is_sent and not self.done():
+        """Wait until the frame has left."""
+        if self.transport is not None and not self.done():
+            if self.transport.has_turn():
+                self.set_result(None)
+                return
+            self.transport.begin_turn()
             yield
-        return (yield from super().__await__())
+        elif self.is_sent and not self.done():
+            yield
+        yield from super().__await__()
 
 
 class Transport:
@@ -63,6 +79,11 @@ class Transport:
         self.defers = False
         # When the frames that are held back must leave, on the clock of time.monotonic().
         self.deadline = 0.0
+        # Whether coroutines start eagerly. Then awaiting what has left takes no turn of the event loop until this time,
+        # and until this many more bytes have been sent: a loop that only awaits its writes lets others run.
+        self.eager = False
+        self._turn_end = 0.0
+        self._turn_bytes = 0
         self._sent: list[WriteFuture] = []
 
     def attach(self, stream: Any) -> None:
@@ -70,6 +91,7 @@ class Transport:
         self.stream = stream
         if is_known(stream):
             self.loop = stream.io_loop.asyncio_loop
+            self.eager = eager.is_possible(self.loop)
             self.writes = stream.max_write_buffer_size is None
 
     # Reading
@@ -176,8 +198,22 @@ class Transport:
 
     # Writing
 
+    def begin_turn(self) -> float:
+        """Note that others have just had their turn of the event loop. Return the time."""
+        now = monotonic()
+        self.deadline = self._turn_end = now + MAX_HELD_SECONDS
+        self._turn_bytes = _TURN_BYTES
+        return now
+
+    def has_turn(self) -> bool:
+        """Return whether the one who awaits a write may go on without letting others run."""
+        return self._turn_bytes > 0 and monotonic() < self._turn_end
+
     def send(self, frame: bytes | memoryview, future: WriteFuture) -> None:
         """Send a frame to the socket, behind everything that was sent before."""
+        if self.eager:
+            future.transport = self
+            self._turn_bytes -= len(frame)
         if type(frame) is memoryview:
             if self._writer.frames:
                 self.flush()
@@ -220,6 +256,8 @@ class Transport:
         self._listens = False
         if self._writer.frames:
             self.flush()
+        for future in futures:
+            future.transport = None
         self.stream.write(data).add_done_callback(partial(_pass_on, futures))
 
     def _write_to_socket(self, data: bytes | memoryview) -> int:

@@ -1,0 +1,69 @@
+"""Start an application's coroutines at once, by asyncio's eager tasks (Python 3.12), where nobody can mind.
+
+A coroutine that Tornado wraps in a task begins a turn of the event loop later. An eager task begins inside of its
+constructor: in a context of its own, as the current task, with a name, cancellable like every task. If the coroutine
+ends without waiting for anything, the event loop never hears of it.
+
+When it isn't done
+    - Python is older than 3.12, or ``install(eager=False)`` was called.
+    - The event loop isn't asyncio's own (uvloop), is in debug mode, or has a task factory, which must make all tasks.
+    - Something has replaced what makes tasks: tools for tracing (``asyncio.ensure_future``, ``loop.create_task``) and
+      nest_asyncio (``asyncio.Task``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import base_events, selector_events, tasks
+from types import CoroutineType, FunctionType
+from typing import Any
+
+# What install() was told.
+enabled = True
+
+_SUPPORTED = sys.version_info >= (3, 12)
+
+
+def is_possible(loop: Any) -> bool:
+    """Return whether tasks of this event loop may start eagerly, as far as that can't change later."""
+    return enabled and _SUPPORTED and isinstance(loop, selector_events.BaseSelectorEventLoop) and _is_untouched(loop)
+
+
+def _is_untouched(loop: Any) -> bool:
+    """Return whether tasks are made by the code of the standard library."""
+    return (
+        "create_task" not in vars(loop)
+        and _is_function_of(type(loop).create_task, base_events)
+        and _is_function_of(asyncio.ensure_future, tasks)
+        and asyncio.Task.__module__ == "_asyncio"
+    )
+
+
+def _is_function_of(function: Any, module: Any) -> bool:
+    return type(function) is FunctionType and function.__globals__ is vars(module)
+
+
+def start(awaitable: Any, io_loop: Any) -> asyncio.Task[Any] | None:
+    """Start a coroutine of the application as Tornado's convert_yielded() does, but at once.
+
+    ``io_loop`` is the IOLoop of an event loop for which is_possible() is true. Return the task, which may be done; None
+    if that is left to Tornado. Raises SystemExit and KeyboardInterrupt if the coroutine does.
+    """
+    loop = io_loop.asyncio_loop
+    if (
+        type(awaitable) is not CoroutineType
+        or loop.get_task_factory() is not None
+        or loop.get_debug()
+        or "_nest_patched" in _ASYNCIO
+    ):
+        return None
+    task: asyncio.Task[Any] = _Task(awaitable, loop=loop, eager_start=True)
+    if not task.done():
+        io_loop._register_task(task)
+        task.add_done_callback(io_loop._unregister_task)
+    return task
+
+
+_ASYNCIO = vars(asyncio)
+_Task: Any = asyncio.Task
