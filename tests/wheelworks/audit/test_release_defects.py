@@ -41,6 +41,14 @@ def test_a_file_that_is_too_large_for_the_index(tmp_path: Path, monkeypatch: pyt
     assert [one.code for one in inspect_wheel(path).findings] == ["W037"]
 
 
+def test_a_description_that_docutils_fails_at_is_not_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr("readme_renderer.rst.render", fail)
+    assert list(upload.render_description("text")) == ["docutils failed: RecursionError: too deep"]
+
+
 def test_an_empty_archive_is_read(tmp_path: Path) -> None:
     path = archives.wheel(tmp_path / made.NAME)
     assert [one.code for one in inspect_wheel(path).findings] == ["W008", "W017", "W020", "W022", "W046"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,11 @@ def test_a_lock_behind_pyproject(folder: Path) -> None:
     assert codes(folder) == [("W602", "pyproject.toml"), ("W602", "requirements/all.txt")]
 
 
+def test_a_pyproject_that_is_no_table_is_reported(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[project\n", encoding="utf-8")
+    assert ("W602", "pyproject.toml") in codes(folder)
+
+
 def test_our_own_lock_files_are_right() -> None:
     assert list(lint_project.check_locks(ROOT)) == []
 
@@ -67,6 +73,13 @@ def test_workflows_that_could_not_be_looked_at_are_reported(folder: Path, monkey
     (folder / ".github" / "workflows").mkdir(parents=True)
     monkeypatch.setattr(lint_project, "ZIZMOR", "no_such_module")
     assert codes(folder) == [("W604", ".github/workflows")]
+
+
+def test_a_checker_of_workflows_that_fails_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".github" / "workflows").mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(lint_project, "ZIZMOR", Path(sys.executable).name)  # it doesn't know the options
+    [found] = lint_project.check_workflows(folder)
+    assert found.code == "W604" and "ended with status 2" in found.evidence
 
 
 def test_a_weak_workflow(folder: Path) -> None:
