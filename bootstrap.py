@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -160,6 +161,8 @@ if sys.platform == "win32":
     def _try_lock(held: IO[str], *, exclusive: bool) -> bool:
         """Lock a file exclusively, or wait for nobody: Windows has no shared locks here, and nothing is removed."""
         held.seek(0)
+        with suppress(OSError):  # this process's own lock, which it couldn't lock again
+            msvcrt.locking(held.fileno(), msvcrt.LK_UNLCK, 1)
         try:
             msvcrt.locking(held.fileno(), msvcrt.LK_NBLCK, 1)
         except OSError:

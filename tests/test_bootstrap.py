@@ -6,11 +6,13 @@ The environments are made of shell scripts, which write down what they are asked
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -190,6 +192,29 @@ def test_sessions_write_to_a_folder_one_after_another(clone: Clone) -> None:
     assert second.stderr.readline().startswith("waiting for another session that uses ")
     first.communicate("done\n")
     assert second.stdout.readline() == "mine\n"
+
+
+def test_locks_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """msvcrt.locking() has exclusive locks alone, refuses to lock twice, and to unlock what isn't locked."""
+    owners: dict[int, int] = {}
+
+    def locking(file: int, mode: int, _: int) -> None:
+        inode = os.fstat(file).st_ino
+        if (inode in owners) if mode else (owners.get(inode) != file):
+            raise PermissionError
+        if mode:
+            owners[inode] = file
+        else:
+            del owners[inode]
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_UNLCK=0, LK_NBLCK=2, locking=locking))
+    windows = runpy.run_path(str(ROOT / "bootstrap.py"))
+    first, second = (windows["_open_lock"](tmp_path / "a") for _ in range(2))
+    with first, second:
+        asked = [(first, False), (first, True), (second, False), (second, True), (first, False), (second, True)]
+        locked = [windows["_try_lock"](one, exclusive=exclusive) for one, exclusive in asked]
+    assert locked == [True, True, False, False, True, True]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks for open files in /proc")
