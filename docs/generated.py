@@ -152,7 +152,8 @@ def _fields(part: Mapping[str, Any], types: Mapping[str, Any], place: str) -> It
     for name, field in part.get("properties", {}).items():
         here, inner = f"{place}{name}", _resolved(field, types)
         needed = "" if name in part.get("required", ()) else ", may be missing"
-        kind = inner.get("type", "one of " + ", ".join(f"`{one}`" for one in inner.get("enum", ())))
+        choices = ", ".join(f"`{one}`" for one in inner.get("enum", ()))
+        kind = inner.get("type", f"one of {choices}" if choices else "any")
         yield here, kind + needed, field.get("description") or inner.get("description", "")
         yield from _fields(inner, types, f"{here}.")
         if "items" in inner:

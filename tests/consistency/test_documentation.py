@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from wheelworks.__main__ import COMMANDS
 from wheelworks.audit.findings import CODES
-from wheelworks.core import manifest, targets
+from wheelworks.core import manifest, summary, targets
 
 from docs import generated
 from tests.fixtures import pages
@@ -110,6 +111,16 @@ def test_every_field_of_the_manifest_is_explained() -> None:
     rows = list(generated.fields(manifest.generate_schema()))
     assert [place for place, _, text in rows if not text] == []
     assert len(rows) > 45 and all(f"| `{place}` |" in generated.manifest_page() for place, _, _ in rows)
+
+
+def test_every_field_of_a_result_and_every_command_with_one_is_explained() -> None:
+    rows = list(generated.fields(summary.generate_schema()))
+    page = generated.results_page()
+    assert [place for place, kind, text in rows if not text or not kind] == []
+    assert len(rows) > 10 and all(f"| `{place}` |" in page for place, _, _ in rows)
+    named = {word for part in generated.PARTS for word in part.replace(" --source", "").split(", ")}
+    helps = {name: importlib.import_module(module).parser().format_help() for name, module in COMMANDS.items()}
+    assert named == {name for name, text in helps.items() if "FILE.json" in text} - {"lint-project"}
 
 
 def test_the_reference_is_written_once(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """`--json FILE.json` writes the result of a command; `--json` alone prints it in place of the summary."""
 
-    schema: Annotated[Literal[1], Meta(description="The version of this format.")] = 1
+    schema: Annotated[Literal[1], Meta(description="The version of this format.")]
     command: Annotated[str, Meta(description="The command, such as `build-wheels`.")]
     status: Annotated[int, Meta(description="The exit status: 0 or 1.")]
     seconds: Annotated[float, Meta(description="How long it took.")]
@@ -122,6 +122,7 @@ class Summary:
         """Return the result for programs."""
         failures = [FailureRecord(what=one.what, cause=one.cause, command=one.command) for one in self.failures]
         result = Result(
+            schema=1,
             command=self.command,
             status=self.status,
             seconds=round(self.seconds, 3),
