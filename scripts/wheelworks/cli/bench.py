@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wheelworks.bench import build, functions, measurements, plot, readme, server_suites
 from wheelworks.bench.measurements import Measurement, Plan
-from wheelworks.cli import _page
+from wheelworks.cli import _page, _results
 from wheelworks.cli._command import create_parser
-from wheelworks.core import console
+from wheelworks.core import console, summary
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import write_file
+from wheelworks.report import page
 
 SUITES = {
     "websocket": server_suites.WEBSOCKET,
@@ -78,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add("--table", type=Path, metavar="FILE", help="print README's table of a results file")
     add("--update-baseline", action="store_true", help="with --icount: replace the baseline by the new counts")
     add("--out", type=Path, default=OUT, metavar="FILE", help=f"the results file (default: {OUT}); plots go beside it")
+    _results.add_json_option(made)
     return made
 
 
@@ -116,6 +119,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status. Raises WheelworksError."""
     made = parser()
     options = made.parse_args(argv)
+    summary.check_json(options.json)
     check(options, [name for name, value in vars(options).items() if value != made.get_default(name)])
     status = _run_mode(options)
     return _measure(options) if status is None else status
@@ -126,16 +130,32 @@ def _measure(options: argparse.Namespace) -> int:
     only = frozenset(options.only)
     plan = Plan(rounds, scale, options.count_instructions, only, options.source, options.target)
     found: dict[str, list[Measurement]] = {}
+    start = time.perf_counter()
     with console.Progress() as progress:
         for name in dict.fromkeys(options.suites or SUITES):
             found[name] = SUITES[name].measure(plan, progress.update)
             progress.finish(name)
-    for name, figures in found.items():
+    for name, figures in found.items() if options.json != summary.STDOUT else ():
         for table in measurements.make_tables(SUITES[name].title, SUITES[name].base, figures):
             console.out.print(table)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_file(options.out, measurements.format_results(found).encode())
     plots = plot.write_plots(options.out)
     _page.refresh_page(options.out.parent.parent)
-    console.err.print(f"every figure of every round: {options.out}, and {len(plots)} plots beside it", markup=False)
-    return 0
+    lines = [f"every figure of every round: {options.out}, and {summary.format_count('plots', len(plots))} beside it"]
+    place = options.out.parent.parent / page.FILE
+    result = summarize(found, lines, place if place.is_file() else None, time.perf_counter() - start)
+    return summary.finish(result, options.json)
+
+
+def summarize(
+    found: Mapping[str, Sequence[Measurement]], lines: Sequence[str], place: Path | None, seconds: float
+) -> summary.Summary:
+    """Return the figures of each suite as a summary; ``place`` is the page that shows them, too."""
+    figures = [
+        {"suite": name, "case": one.case, "subject": one.subject, "median": one.median, "unit": one.unit}
+        for name, measured in found.items()
+        for one in measured
+    ]
+    counts = {"suites": len(found), "figures": len(figures)}
+    return summary.Summary("bench", 0, seconds, counts, lines=lines, page=place, details=figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from functools import partial
@@ -181,7 +182,11 @@ def test_the_command_shows_and_writes(
         return [Measurement("all", "tornado", "us", (2.0,))]
 
     monkeypatch.setitem(bench.SUITES, "http", Suite("counting", "tornado", measure))
-    assert bench.main(["http", "--quick", "--count-instructions", "--out", str(tmp_path / "found.json")]) == 0
+    out, result = tmp_path / "found.json", tmp_path / "result.json"
+    assert bench.main(["http", "--quick", "--count-instructions", "--out", str(out), "--json", str(result)]) == 0
     assert plans == [Plan(2, 0.2, True)]
-    assert "counting: us" in capsys.readouterr().out
-    assert '"subject": "tornado"' in (tmp_path / "found.json").read_text()
+    shown = capsys.readouterr().out
+    assert "counting: us" in shown and "passed: 1 suite, 1 figure; " in shown
+    assert '"subject": "tornado"' in out.read_text()
+    figure = {"suite": "http", "case": "all", "subject": "tornado", "median": 2.0, "unit": "us"}
+    assert json.loads(result.read_text())["details"] == [figure]
