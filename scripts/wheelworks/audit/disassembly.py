@@ -293,15 +293,20 @@ def _read_exception_table(parsed: lief.PE.Binary, machine: str) -> list[tuple[in
 def _find_table_targets(
     regions: list[CodeRegion], functions: list[tuple[int, int]], base: int, seen: set[int]
 ) -> Iterator[int]:
-    """Yield targets of 64-bit jump tables: words in a function that no instruction covers and that point into it."""
+    """Yield targets of 64-bit jump tables: words in a function that no instruction covers and that point into it.
+
+    They lie side by side. A word alone is part of code that nothing was known to reach, such as e9 20 01 00 (``jmp``).
+    """
     done = 0
     for start, end in sorted(functions):
         region = find_region(regions, start)
         if region is None or end > region.end:
             continue
+        words: dict[int, int] = {}
         for place in range(-(-max(start, done) // 4) * 4, end - 3, 4):
             if not any(near in seen for near in range(place - _LONGEST, place + 4)):
                 (word,) = struct.unpack_from("<I", region.data, place - region.start)
                 if start <= base + word < end:
-                    yield base + word
+                    words[place] = base + word
+        yield from (target for place, target in words.items() if {place - 4, place + 4} & words.keys())
         done = max(done, end)  # so that overlapping functions, which no compiler makes, are scanned once, too

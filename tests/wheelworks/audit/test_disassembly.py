@@ -154,15 +154,22 @@ def test_a_table_of_bytes_in_32_bit_windows_code_is_no_code() -> None:
 
 
 def test_a_table_that_leads_to_no_instruction_is_not_followed_for_ever() -> None:
-    code = b"\xc3".ljust(16, b"\x06") + struct.pack("<I", 0x1028) + b"\x06" * 44
+    code = b"\xc3".ljust(16, b"\x06") + struct.pack("<II", 0x1028, 0x1029) + b"\x06" * 40
     found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x1040, 0)))
     assert [one[2] for one in found] == ["ret"]
 
 
 def test_a_table_leads_to_code_that_nothing_else_reaches() -> None:
-    code = b"\xc3".ljust(16, b"\x06") + struct.pack("<I", 0x1028) + b"\x06" * 20 + b"\x90\xc3"
+    code = b"\xc3".ljust(16, b"\x06") + struct.pack("<II", 0x1028, 0x1029) + b"\x06" * 16 + b"\x90\xc3"
     found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x102A, 0)))
-    assert [one[0] - 0x180001000 for one in found] == [0, 0x28, 0x29]
+    assert sorted(one[0] - 0x180001000 for one in found) == [0, 0x28, 0x29]
+
+
+def test_a_word_alone_is_no_table() -> None:
+    """It is part of code that nothing was known to reach, where an instruction doesn't begin everywhere."""
+    code = b"\xc3".ljust(16, b"\x06") + struct.pack("<I", 0x1028) + b"\x06" * 20 + b"\xc5\xf8\x77\xc3"
+    found = instructions(binaries.pe(code, struct.pack("<III", 0x1000, 0x102C, 0)))
+    assert [one[2] for one in found] == ["ret"]
 
 
 def test_functions_over_each_other_are_looked_at_once() -> None:
