@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from wheelworks.build import crossenv, log
 from wheelworks.build.arguments import explain_dropped
-from wheelworks.build.builder import BuildResult, Built, UpToDate, run_tasks
+from wheelworks.build.builder import BuildResult, Built, Failed, run_tasks
 from wheelworks.build.context import BuildContext, parse_variables, prepare_context
 from wheelworks.build.driver import Event
 from wheelworks.build.plan import BuildTask, Wish
@@ -28,6 +28,8 @@ from wheelworks.core.targets import PURE, Abi, Target, find_abi, find_target, lo
 
 if TYPE_CHECKING:
     from wheelworks.core.verdict import Verdict
+
+MAX_ERROR = 2000  # characters of a failed build's error that the manifest keeps
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +98,7 @@ def build_source(
         if options.verbose:
             _print_commands(context, tasks)
     build = Build(command, options, context.source.name, results, sdists)
-    _save_manifest(context, build.wheels)
+    _save_manifest(context, build, tasks)
     if options.verbose and options.json != summary.STDOUT:
         _print_table(context, results, time.perf_counter() - start)
     return _run_build(build, start)
@@ -201,15 +203,35 @@ def _print_commands(context: BuildContext, tasks: Sequence[BuildTask]) -> None:
                 console.err.print(f"  translated: {file} (its requests for CPU features, for clang)", markup=False)
 
 
-def _save_manifest(context: BuildContext, wheels: Sequence[Built | UpToDate]) -> None:
-    """Add wheels to the folder's manifest, and report wheels in the folder that it doesn't list."""
-    out, records = context.out, [wheel.record for wheel in wheels]
+def _save_manifest(context: BuildContext, build: Build, tasks: Sequence[BuildTask]) -> None:
+    """Add wheels and failures to the folder's manifest, and report wheels in the folder that it doesn't list."""
+    out, records = context.out, [wheel.record for wheel in build.wheels]
+    failures = [_record_failure(failed) for failed in build.failed]
+    tried = {(name, _name_abi(task)) for task in tasks for name in _name_targets(task) or [""]}
     with manifest.lock(out):
-        merged = manifest.merge(_page.load_previous(out), context.source.record(), context.toolchain(), records)
+        old, source, tools = _page.load_previous(out), context.source.record(), context.toolchain()
+        merged = manifest.merge(old, source, tools, records, failures, tried)
         merged = manifest.drop_changed(merged, out)
         _page.save_with_page(merged, out)
     if unknown := {path.name for path in out.glob("*.whl")} - {record.file for record in merged.wheels}:
         console.err.print(f"note: {out}/ also holds {len(unknown)} wheels of other builds", markup=False)
+
+
+def _record_failure(failed: Failed) -> manifest.FailureRecord:
+    """Return a failure without the command line, which names this machine's folders."""
+    error = failed.error.message.partition("\nthe command was:")[0]
+    task = failed.task
+    return manifest.FailureRecord(
+        targets=_name_targets(task), abi=_name_abi(task), error=error[:MAX_ERROR], hint=failed.error.hint
+    )
+
+
+def _name_targets(task: BuildTask) -> list[str]:
+    return [target.id for target in task.targets]
+
+
+def _name_abi(task: BuildTask) -> str:
+    return task.abi.id if task.abi else PURE.removesuffix("-any")
 
 
 def _print_table(context: BuildContext, results: Sequence[BuildResult], seconds: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -147,6 +147,15 @@ class WheelRecord(_Part, frozen=True, kw_only=True, omit_defaults=True):
     reproduced: ReproductionRecord | None = None
 
 
+class FailureRecord(_Part, frozen=True, kw_only=True):
+    """A build that failed."""
+
+    targets: Annotated[list[str], _meta("The targets of its wheel; none for a pure wheel.")]
+    abi: Annotated[str, _meta("The ABI of its wheel.")]
+    error: Annotated[str, _meta("What went wrong, without the compiler's command line.")]
+    hint: Annotated[str, _meta("What to do.")]
+
+
 class Manifest(_Part, frozen=True, kw_only=True):
     """`manifest.json` records what the wheels beside it were made of, and what sessions found out about them."""
 
@@ -154,6 +163,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     source: Source
     toolchain: Toolchain
     wheels: Annotated[list[WheelRecord], _meta("One for each wheel, by file name.")]
+    failures: Annotated[list[FailureRecord], _meta("The builds whose last try failed.")] = []
 
 
 class _Version(msgspec.Struct):
@@ -199,21 +209,36 @@ def lock(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def merge(old: Manifest | None, source: Source, toolchain: Toolchain, wheels: Iterable[WheelRecord]) -> Manifest:
+def merge(
+    old: Manifest | None,
+    source: Source,
+    toolchain: Toolchain,
+    wheels: Iterable[WheelRecord],
+    failures: Sequence[FailureRecord] = (),
+    tried: Collection[tuple[str, str]] = (),
+) -> Manifest:
     """Return a manifest of ``wheels`` and of those of an earlier build of the same source by the same tools.
 
-    A wheel that was built again to the same bytes keeps what other sessions have recorded of it.
+    A wheel that was built again to the same bytes keeps what other sessions have recorded of it. Failures of earlier
+    builds are kept, except those of the targets and ABIs that were ``tried`` again.
     """
+    failed = list(failures)
     kept: dict[str, WheelRecord] = {}
     if old is not None and (old.source, old.toolchain) == (source, toolchain):
         kept = {wheel.file: wheel for wheel in old.wheels}
+        failed = [*(one for one in old.failures if not _is_tried(one, tried)), *failed]
     for wheel in wheels:
         before = kept.get(wheel.file)
         if before is None or before.sha256 != wheel.sha256:
             before = wheel
         audit, runs = wheel.audit or before.audit, wheel.runs or before.runs
         kept[wheel.file] = replace(wheel, audit=audit, runs=runs, reproduced=wheel.reproduced or before.reproduced)
-    return Manifest(schema=SCHEMA, source=source, toolchain=toolchain, wheels=[kept[name] for name in sorted(kept)])
+    found = [kept[name] for name in sorted(kept)]
+    return Manifest(schema=SCHEMA, source=source, toolchain=toolchain, wheels=found, failures=failed)
+
+
+def _is_tried(failure: FailureRecord, tried: Collection[tuple[str, str]]) -> bool:
+    return all((target, failure.abi) in tried for target in failure.targets or [""])
 
 
 def drop_changed(record: Manifest, folder: Path) -> Manifest:

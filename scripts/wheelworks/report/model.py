@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from wheelworks.core import targets
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.manifest import Manifest, RunRecord, WheelRecord
+from wheelworks.core.manifest import FailureRecord, Manifest, RunRecord, WheelRecord
 from wheelworks.core.wheel import parse_wheel_name
 
 State = Literal["fail", "unsupported", "warning", "pending", "pass"]  # the worst first
@@ -42,17 +42,28 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Wheel:
-    """A wheel of a manifest, with its number on the page. Wheels are compared by identity: records may repeat."""
+    """A wheel of a manifest, with its number on the page. Wheels are compared by identity: records may repeat.
+
+    With a ``failure`` there is no file: its build failed.
+    """
 
     record: WheelRecord
     platform: str
     abi: str
     tags: list[str]
     number: int = 0
+    failure: FailureRecord | None = None
+
+    @property
+    def name(self) -> str:
+        """Its file, or what wasn't built."""
+        return self.record.file or f"{self.platform}, {self.abi}"
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What is known about the wheel, step by step."""
+        """What is known about the wheel, step by step: of a failed build only that."""
+        if self.failure:
+            return (Step("built", "fail", "the build failed"),)
         return (_built(self.record), _audited(self.record), find_execution(self.record), _reproduced(self.record))
 
     @property
@@ -106,7 +117,8 @@ def list_wheels(record: Manifest) -> list[Wheel]:
         place = min((order[name] for name in one.record.targets if name in order), default=len(order))
         return place, one.platform, one.abi, one.record.file
 
-    found = sorted(map(make_wheel, record.wheels[:MAX_WHEELS]), key=sort_key)
+    known = [*map(make_wheel, record.wheels[:MAX_WHEELS]), *map(_make_unbuilt, record.failures[:MAX_WHEELS])]
+    found = sorted(known, key=sort_key)
     return [replace(one, number=number) for number, one in enumerate(found)]
 
 
@@ -119,6 +131,15 @@ def make_wheel(record: WheelRecord) -> Wheel:
     except WheelworksError:
         pass
     return Wheel(record, _find_platform(record.targets, tags), abi or "unknown", tags)
+
+
+def _make_unbuilt(failure: FailureRecord) -> Wheel:
+    """Return the wheel that a failed build didn't make."""
+    record = WheelRecord(
+        file="", sha256="", size=0, abi=failure.abi, tags=[], targets=failure.targets, link="unknown", libc_calls=[],
+        extensions=[],
+    )  # fmt: skip
+    return Wheel(record, _find_platform(failure.targets, []), failure.abi, [], failure=failure)
 
 
 def _find_platform(ids: Sequence[str], tags: Sequence[str]) -> str:

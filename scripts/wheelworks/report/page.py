@@ -109,7 +109,8 @@ def render_page(record: Manifest, sections: Sequence[Section] = (), beside: Besi
         "record": record, "wheels": wheels, "abis": abis, "rows": _list_rows(native, abis), "sections": sections,
         "pure": [Row(one.platform, one.abi, {one.abi: [one]}) for one in wheels if one.is_pure], "missing": missing,
         "beside": beside,
-        "problems": problems.find_problems(wheels, beside.folder), "commit_address": find_commit_address(record.source),
+        "problems": problems.find_problems(wheels, record.source, beside.folder),
+        "commit_address": find_commit_address(record.source),
         "verdict": summary.judge(wheels, len(missing)), "codes": _explain_codes(record, beside.codes),
     }  # fmt: skip
     filters = sorted({key for one in wheels for key in one.keys})

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wheelworks.core import targets
-from wheelworks.core.manifest import FindingRecord, RunRecord, Source, WheelRecord
+from wheelworks.core.manifest import FailureRecord, FindingRecord, RunRecord, Source, WheelRecord
 from wheelworks.report import model
 from wheelworks.report.model import State, Step, StepName, Wheel
 
 MAX_EVIDENCE, MAX_LINES = 300, 4  # characters of a line of evidence, and lines: the wheel's details show all
 _FEW = 3  # wheels that a command names one by one
 _HEADS: dict[tuple[StepName, State], str] = {
+    ("built", "fail"): "Build failed",
     ("audited", "fail"): "Audit failed",
     ("run", "fail"): "Failed when run",
     ("run", "unsupported"): "Could not be run here",
@@ -42,7 +43,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Missing:
-    """A wheel that the folder lacks: it has others of the platform and others of the ABI."""
+    """A wheel that the folder lacks: it has others of the platform and others of the ABI, or its build failed."""
 
     platform: str
     abi: str
@@ -58,19 +59,30 @@ class Pending:
     command: str
 
 
-def find_problems(wheels: Sequence[Wheel], folder: str) -> list[Problem]:
+def find_problems(wheels: Sequence[Wheel], source: Source, folder: str) -> list[Problem]:
     """Return failures, then what could not be run. Wheels with the same result for the same reasons are one problem."""
     groups: dict[tuple[StepName, State, tuple[Evidence, ...], str], list[Wheel]] = {}
     for wheel in wheels:
         for step in wheel.steps:
             if step.state in ("fail", "unsupported"):
-                key = step.name, step.state, _collect_evidence(wheel.record, step), _choose_engine(wheel.record)
+                evidence = _describe_failure(wheel.failure) if wheel.failure else _collect_evidence(wheel.record, step)
+                key = step.name, step.state, evidence, _choose_engine(wheel.record)
                 groups.setdefault(key, []).append(wheel)
     found = [
-        Problem(state, _HEADS[name, state], group, evidence, [_command(name, engine, group, folder)])
+        Problem(state, _HEADS[name, state], group, evidence, _list_commands(name, engine, group, folder, source))
         for (name, state, evidence, engine), group in groups.items()
     ]
     return sorted(found, key=lambda one: model.STATES.index(one.state))
+
+
+def _describe_failure(failure: FailureRecord) -> tuple[Evidence, ...]:
+    """Return the error's first lines, without the target that it begins with, so that equal ones are one problem."""
+    lines = [line.strip() for line in failure.error.splitlines() if line.strip()]
+    first = lines[0] if lines else "no error was recorded"
+    for target in failure.targets:
+        first = first.removeprefix(f"{target}: ")
+    hint = [f"hint: {failure.hint}"] if failure.hint else []
+    return tuple(Evidence(_shorten(line)) for line in (first, *lines[1:MAX_LINES], *hint))
 
 
 def _collect_evidence(record: WheelRecord, step: Step) -> tuple[Evidence, ...]:
@@ -121,6 +133,14 @@ def _choose_engine(record: WheelRecord) -> str:
     return f"test-foreign --how {engine}" if engine else "test-foreign"
 
 
+def _list_commands(step: StepName, engine: str, wheels: Sequence[Wheel], folder: str, source: Source) -> list[str]:
+    if step == "built":
+        return list_build_commands(
+            [Missing(one.platform, one.abi, one.record.targets) for one in wheels], source, folder
+        )
+    return [_command(step, engine, wheels, folder)]
+
+
 def _command(step: StepName, engine: str, wheels: Sequence[Wheel], folder: str) -> str:
     """Return the command that repeats a step: for the wheels if they are few, otherwise for their folder."""
     few = len(wheels) <= _FEW
@@ -168,7 +188,12 @@ def find_missing(wheels: Sequence[Wheel]) -> list[Missing]:
     ]
 
 
-def list_missing_commands(missing: Sequence[Missing], source: Source, folder: str) -> list[str]:
+def _name_abi(abi: str) -> str:
+    """Return what ``--abi`` calls the tags of a wheel."""
+    return targets.PURE if f"{abi}-any" == targets.PURE else abi
+
+
+def list_build_commands(missing: Sequence[Missing], source: Source, folder: str) -> list[str]:
     """Return the commands that build the wheels that the folder lacks, one for each ABI."""
     known = {target.id for target in targets.load_targets()}
     wanted: dict[str, dict[str, None]] = {}
@@ -177,6 +202,6 @@ def list_missing_commands(missing: Sequence[Missing], source: Source, folder: st
     start = ["nox", "-s", "build-wheels", "--", *([f"{source.name}.tar.gz"] if source.kind == "sdist" else [])]
     out = [] if folder == "dist" else ["--out", folder]
     return [
-        shlex.join([*start, *(word for name in names for word in ("--target", name)), "--abi", abi, *out])
+        shlex.join([*start, *(word for name in names for word in ("--target", name)), "--abi", _name_abi(abi), *out])
         for abi, names in wanted.items()
     ]

@@ -92,6 +92,7 @@ def count_step(step: StepName, wheels: Sequence[Wheel]) -> list[Count]:
 
 def summarize_proofs(wheels: Sequence[Wheel]) -> Iterator[tuple[str, str]]:
     """Yield how many wheels passed each step that was taken, and what that step proves."""
+    wheels = [one for one in wheels if not one.failure]
     native = [one.record for one in wheels if one.record.link != "none"]
     freestanding = sum(one.link == "freestanding" for one in native)
     yield f"Built: {len(wheels)}.", f"{freestanding} of them call only CPython: neither a C library nor any other."

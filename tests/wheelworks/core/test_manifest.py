@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wheelworks.core import manifest
 from wheelworks.core.errors import WheelworksError
-from wheelworks.core.manifest import Source, Toolchain
+from wheelworks.core.manifest import FailureRecord, Source, Toolchain
 
 from tests.wheelworks.manifests import run, source
 from tests.wheelworks.manifests import wheel as wheel_record
@@ -79,6 +79,14 @@ def test_wheels_that_are_gone_or_changed_are_left_out(tmp_path: Path) -> None:
     wheels = [wheel("same.whl", "same"), wheel("changed.whl", "before"), wheel("gone.whl")]
     kept = manifest.drop_changed(manifest.merge(None, SOURCE, TOOLS, wheels), tmp_path)
     assert kept.wheels == [wheel("same.whl", "same")]
+
+
+def test_a_failed_build_is_kept_until_it_is_tried_again() -> None:
+    failed = [FailureRecord(targets=["win32"], abi=abi, error="e", hint="h") for abi in ("cp311-abi3", "cp312-cp312")]
+    old = manifest.merge(None, SOURCE, TOOLS, [], failed)
+    assert manifest.merge(old, SOURCE, TOOLS, [], tried={("win32", "cp311-abi3")}).failures == failed[1:]
+    assert manifest.merge(old, SOURCE, TOOLS, [], tried={("win_arm64", "cp311-abi3")}).failures == failed
+    assert manifest.merge(old, msgspec.structs.replace(SOURCE, epoch=6), TOOLS, []).failures == []
 
 
 GOOD: dict[str, Any] = msgspec.to_builtins(manifest.merge(None, SOURCE, TOOLS, [wheel("a.whl")]))
