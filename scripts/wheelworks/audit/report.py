@@ -91,7 +91,7 @@ def _summarize(audit: Audit, status: int, seconds: float, command: str, page: Pa
 
 def _print_details(audit: Audit, *, everything: bool) -> None:
     if audit.files:
-        console.out.print(make_table(audit.files))
+        console.print_table(make_table(audit.files))
     if audit.findings:
         console.out.print(render_details(audit.findings, everything=everything))
 

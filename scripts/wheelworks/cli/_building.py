@@ -27,6 +27,8 @@ from wheelworks.core.errors import UsageError
 from wheelworks.core.targets import PURE, Abi, Target, find_abi, find_target, load_abis, select_targets
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from wheelworks.core.verdict import Verdict
 
 MAX_ERROR = 2000  # characters of a failed build's error that the manifest keeps
@@ -236,10 +238,10 @@ def _name_abi(task: BuildTask) -> str:
 
 def _print_table(context: BuildContext, results: Sequence[BuildResult], seconds: float) -> None:
     if built := [result for result in results if isinstance(result, Built)]:
-        console.out.print(_make_table(context, built, seconds))
+        console.print_table(_make_table(context, built, seconds))
 
 
-def _make_table(context: BuildContext, built: Sequence[Built], seconds: float) -> object:
+def _make_table(context: BuildContext, built: Sequence[Built], seconds: float) -> Table:
     table = console.create_table("", "wheel", "size", "the binary imports", "seconds")
     for wheel in built:
         imports = "\n".join(dict.fromkeys(map(_describe_imports, wheel.record.extensions)))

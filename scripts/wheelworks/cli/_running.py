@@ -196,7 +196,7 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     for verdict in verdicts:
         outcome = f"[{_COLOURS[verdict.outcome]}]{verdict.outcome}[/]\n{verdict.checks} checks"
         table.add_row(console.wrap_wheel_name(verdict.wheel), verdict.how, outcome, f"{verdict.seconds:.1f}")
-    console.out.print(table)
+    console.print_table(table)
     for verdict in verdicts:
         if verdict.why and verdict.outcome != "failed":
             console.print_note(f"{verdict.wheel}, {verdict.how}: {verdict.why}")

@@ -141,7 +141,7 @@ def _list_identifiers(
     with create_work_folder() as work:
         for name in cibuildwheel.list_identifiers(source, variables, work):
             table.add_row(name, *(one.id for one in known.get(name, ())))  # its settings may have other ABIs
-    console.out.print(table)
+    console.print_table(table)
     return 0
 
 
@@ -160,7 +160,7 @@ def _list_wheels(source: Path, options: argparse.Namespace) -> int:
     for wheel in planned:
         ids = "\n".join(target.id for target in wheel.targets) or "any"
         table.add_row(console.wrap_wheel_name(wheel.name), ids, _describe_ways(wheel, options.how))
-    console.out.print(table)
+    console.print_table(table)
     console.out.print(f"{len(planned)} wheels, built from {release}.tar.gz", markup=False)
     return 0
 

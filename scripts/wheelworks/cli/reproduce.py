@@ -253,13 +253,13 @@ def _print_tables(rebuilt: ReproductionResult) -> None:
         varied.add_row(one.name, escape(one.describe()))
     for one in rebuilt.unvaried:
         varied.add_row(one.name, f"[yellow]not varied:[/] {escape(one.check())}")
-    console.out.print(varied)
+    console.print_table(varied)
     table = console.create_table("", "file", "built again")
     for name, same in rebuilt.files.items():
         shown = console.wrap_wheel_name(name) if name.endswith(".whl") else name
         table.add_row(shown, "[green]the same bytes[/]" if same else "[red]other bytes[/]")
     table.caption = f"{rebuilt.builds} builds"
-    console.out.print(table)
+    console.print_table(table)
 
 
 def _record_result(folder: Path, rebuilt: ReproductionResult) -> Path | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.table import Table
 
@@ -19,6 +20,8 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 FIRST_PAUSE = 30.0  # seconds between the first two lines of progress in a log
 LONGEST_PAUSE = 300.0
+_LINE = "\n"
+_WIDE = 10_000  # columns: more than any table has
 
 
 class Progress:
@@ -88,6 +91,22 @@ def create_table(title: str, *columns: str) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=number == 0)
     return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table; where it would have to break words, each row as a name with the other cells below it."""
+    if out.measure(table, options=out.options.update(width=_WIDE)).minimum <= out.width:
+        out.print(table)
+        return
+    names, *others = ([str(cell) for cell in column.cells] for column in table.columns)
+    for number, name in enumerate(names):
+        whole = name.replace("\n", "")
+        out.print(whole if len(whole) <= out.width else name, soft_wrap=True)
+        pairs = zip(table.columns[1:], others, strict=True)
+        text = "; ".join(f"{column.header}: {cells[number].replace(_LINE, ', ')}" for column, cells in pairs)
+        out.print(Padding(text, (0, 0, 0, 2)))
+    if table.caption:
+        out.print(table.caption)
 
 
 def wrap_wheel_name(file: str) -> str:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from wheelworks.__main__ import COMMANDS
 from wheelworks.core import console
 
@@ -170,3 +171,19 @@ def test_progress_counts_what_is_done(capsys: pytest.CaptureFixture[str]) -> Non
         progress.finish("b")
         progress.update("c", "compiling")
     assert capsys.readouterr().err.splitlines() == ["a: compiling", "c: compiling (2 done)"]
+
+
+@pytest.mark.parametrize("width", [26, 40, 60])
+def test_a_table_breaks_no_word(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "out", Console(width=width, highlight=False))
+    table = console.create_table("", "wheel", "extension", "determinism")
+    for name in ("a-1-\ncp311-abi3-\nwin32.whl", "b-1-py3-none-any.whl"):
+        table.add_row(name, "[green]passed[/]", "1 error\n2 warnings")
+    console.print_table(table)
+    lines = capsys.readouterr().out.splitlines()
+    words = re.findall(r"[\w.-]+", "\n".join(lines))
+    assert {"extension", "determinism", "passed", "error", "warnings", "b-1-py3-none-any.whl"} <= set(words)
+    assert ("a-1-cp311-abi3-win32.whl" in words) == (width < 60)
+    assert max(map(len, lines)) <= width
