@@ -33,6 +33,7 @@ def test_a_comparison_is_understood(line: str) -> None:
     assert plan.program == ["app.py", "--port=8888"] and plan.load.urls[0].port == 8888
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("line", RUN)
 def test_a_command_runs(line: str, tmp_path: Path) -> None:
     """With programs that only print what they got in place of an application and of Jupyter."""
