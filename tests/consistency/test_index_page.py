@@ -15,7 +15,7 @@ from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
-import setuptools
+import setuptools.command.build_ext  # before a test imports pip: setuptools then takes the deprecated distutils
 from markdown_it import MarkdownIt
 from readme_renderer.clean import clean
 
