@@ -20,6 +20,7 @@ _LINKER_SYMBOLS = re.compile(
     r"__odr_asan.*|__rust_no_alloc_shim_is_unstable|rust_eh_personality"
 )
 _MACOS = "MACOS"  # in LC_BUILD_VERSION; dyld refuses other systems' files
+_MACHINE_WORDS = {"x86_64": "x86_64|x64|amd64", "x86": "x86(?!_64)|win32|i[3-6]86", "aarch64": "arm64|aarch64"}
 _ENTRY_POINTS = ("PyInit_", "PyModExport_", "PyInitU_", "PyModExportU_")
 
 
@@ -67,8 +68,17 @@ def check_machine(native: NativeFile) -> Iterator[Finding]:
     cpus = {cpu for one in wheel.platforms for cpu in one.cpus}
     if native.facts.format not in formats:
         yield Finding("W102", f"{native.facts.format} in a wheel for {_list_tags(wheel)}", native.member)
+    elif _names_machine(native.member, native.facts.machine):
+        return  # a helper for processes of this CPU, as debuggers have them
     elif not native.machines & cpus or len(native.machines) == 1:  # else another half is for the tag's CPU
         yield Finding("W101", f"for {native.facts.machine}, in a wheel for {_list_tags(wheel)}", native.member)
+
+
+def _names_machine(member: str, machine: str) -> bool:
+    """Return whether the name of a file, without what distinguishes modules, says the machine that it is for."""
+    stem = member.rsplit("/", 1)[-1].partition(".")[0].casefold()
+    words = _MACHINE_WORDS.get(machine, "(?!)")
+    return re.search(rf"(?<![a-z0-9])(?:{words})(?![a-z0-9])", stem) is not None
 
 
 def check_other_platforms(wheel: AuditedWheel) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, list_entries, r
 from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import wheels
-from tests.fixtures.binaries import elf
+from tests.fixtures.binaries import elf, elf32, pe
 from tests.wheelworks.audit import made
 from tests.wheelworks.audit.linked import linked, wheel
 
@@ -114,3 +114,28 @@ def test_instruction_sets_that_a_wheel_was_compiled_for_are_one_finding() -> Non
     assert list(join_members([narrow, wide, other, guarded])) == [
         Finding("W201", f"{wide.evidence}; also in a.so", "b.so"), other, guarded,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("attach_amd64.dll", False),
+        ("inject-x64.exe", False),
+        ("attach_linux_x86_64.so", False),
+        ("attach_x86.dll", True),
+        ("attach.dll", True),
+        ("max64.dll", True),
+        ("_native.cp313-win_amd64.pyd", True),
+    ],
+)
+def test_a_helper_for_another_machine_says_so_in_its_name(name: str, *, found: bool, tmp_path: Path) -> None:
+    data = pe(b"\xc3" * 16, b"") if not name.endswith(".so") else elf(b"\xc3" * 16)
+    tag = "win32" if not name.endswith(".so") else "manylinux_2_17_i686"
+    path = wheels.wheel(tmp_path, f"py3-none-{tag}", {f"sample/{name}": data})
+    assert ("W101" in {one.code for one in inspect_wheel(path).findings}) == found
+
+
+@pytest.mark.parametrize(("name", "found"), [("attach_x86.so", False), ("attach_x86_64.so", True)])
+def test_a_helper_for_32_bits_says_so_in_its_name(name: str, *, found: bool, tmp_path: Path) -> None:
+    path = wheels.wheel(tmp_path, "py3-none-manylinux_2_17_x86_64", {f"sample/{name}": elf32(b"\xc3" * 16, 3)})
+    assert ("W101" in {one.code for one in inspect_wheel(path).findings}) == found
