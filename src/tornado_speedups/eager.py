@@ -22,12 +22,12 @@ from typing import Any
 # What install() was told.
 enabled = True
 
-_SUPPORTED = sys.version_info >= (3, 12)
+SUPPORTED = sys.version_info >= (3, 12)
 
 
 def is_possible(loop: Any) -> bool:
     """Return whether tasks of this event loop may start eagerly, as far as that can't change later."""
-    return enabled and _SUPPORTED and isinstance(loop, selector_events.BaseSelectorEventLoop) and _is_untouched(loop)
+    return enabled and SUPPORTED and isinstance(loop, selector_events.BaseSelectorEventLoop) and _is_untouched(loop)
 
 
 def _is_untouched(loop: Any) -> bool:

@@ -42,6 +42,7 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
     "tornado.http1connection:HTTP1Connection._format_chunk": ("e1da0db4d77f5055",),
     "tornado.http1connection:HTTP1Connection._on_write_complete": ("b844bc72829df601",),
     "tornado.http1connection:parse_int": ("3d784d096427fd06",),
+    "tornado.web:_HandlerDelegate": ("94284e786f863083", "565ba8da059228cc"),
     "tornado.gen:with_timeout": ("1c7ef704ee0016a1", "bb4b6b1cd4064b2c"),
 }
 

@@ -45,8 +45,12 @@ _WRAPPERS = {
         "iostream:BaseIOStream.read_until_regex": "http.streams:wrap_read_until_regex",
         "iostream:BaseIOStream._read_to_buffer": "http.streams:wrap_read_to_buffer",
         "iostream:BaseIOStream.write": "http.streams:wrap_write",
+        "web:_HandlerDelegate.execute": "http.handlers:wrap_execute",
     },
 }
+
+# Attributes that are replaced only where coroutines start eagerly.
+EAGER = {"web:_HandlerDelegate.execute"}
 
 _STREAMS = ["tornado.iostream:BaseIOStream", "tornado.iostream:IOStream", "tornado.iostream:SSLIOStream"]
 
@@ -76,6 +80,7 @@ REQUIRED = {
         "tornado.httputil:HTTPHeaders",
         "tornado.httputil:format_timestamp",
         "tornado.gen:with_timeout",
+        "tornado.web:_HandlerDelegate",
         *_STREAMS,
     ],
 }
@@ -171,6 +176,11 @@ def _set_eager(enabled: bool) -> None:
     setattr(import_module("tornado_speedups.eager"), "enabled", enabled)  # noqa: B010
 
 
+def _is_eager() -> bool:
+    eager: Any = import_module("tornado_speedups.eager")
+    return bool(eager.enabled and eager.SUPPORTED)
+
+
 def _install_hook(name: str, code: TornadoCode) -> str | None:
     """Install a hook and record its status. Return why it was left to Tornado if that is unknown."""
     version = import_module("tornado").version
@@ -204,7 +214,8 @@ def _find_patches(name: str) -> list[Patch]:
         return [] if _is_masking_slower() else patches
     if name == "websocket" and _is_masking_slower():
         return []
-    return [_wrap_attribute(target, wrapper) for target, wrapper in _WRAPPERS[name].items()]
+    left_out = set() if _is_eager() else EAGER
+    return [_wrap_attribute(target, wrapper) for target, wrapper in _WRAPPERS[name].items() if target not in left_out]
 
 
 def _find_mask_patches() -> list[Patch]:

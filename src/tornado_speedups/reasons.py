@@ -12,9 +12,11 @@ from typing import Any
 
 from tornado.concurrent import Future
 from tornado.httputil import HTTPHeaders, ResponseStartLine
+from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 from tornado.websocket import WebSocketProtocol13
 
+from tornado_speedups import eager
 from tornado_speedups.http import heads, streams
 from tornado_speedups.websocket.transport import is_known
 
@@ -101,6 +103,15 @@ def _explain_write(stream: Any, data: Any) -> str:
     return "the data is empty or long" if not 0 < len(data) <= streams.MAX_WRITE else "the socket is full"
 
 
+def _explain_execute(delegate: Any) -> str:
+    if delegate.stream_request_body:
+        return "the body is streamed"
+    loop: Any = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
+    if not eager.is_possible(loop):
+        return "coroutines don't start eagerly here"
+    return "caches must be emptied for each request"
+
+
 REASONS: dict[str, Callable[..., str]] = {
     "httputil:HTTPHeaders.parse": _explain_parse,
     "http1connection:HTTP1Connection._parse_headers": _explain_plain,
@@ -111,6 +122,7 @@ REASONS: dict[str, Callable[..., str]] = {
     "iostream:BaseIOStream.read_until_regex": _explain_read_until_regex,
     "iostream:BaseIOStream._read_to_buffer": _explain_read_to_buffer,
     "iostream:BaseIOStream.write": _explain_write,
+    "web:_HandlerDelegate.execute": _explain_execute,
     "websocket:WebSocketProtocol13.write_message": _explain_write_message,
     "websocket:WebSocketProtocol13._receive_frame": _explain_receive_frame,
 }
