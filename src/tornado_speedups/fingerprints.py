@@ -49,14 +49,14 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
 # Other versions are unknown even if these definitions are unchanged, because other code may have changed.
 _VERSIONS = ((6, 5), (6, 6))
 
-_NEXT_DEFINITION = {0: re.compile(r"\n(?=[^\s#)])"), 4: re.compile(r"\n(?= {0,4}[^\s#)])")}
+_NEXT_DEFINITION = {0: re.compile(rb"\n(?=[^\s#)])"), 4: re.compile(rb"\n(?= {0,4}[^\s#)])")}
 
 
 class TornadoCode:
     """The code of the Tornado that is imported, as it is now; each part is read and checked once."""
 
     def __init__(self) -> None:
-        self._sources: dict[str, str] = {}
+        self._sources: dict[str, bytes] = {}
         self._reasons: dict[str, str | None] = {}
 
     def explain_unknown(self, names: list[str]) -> str | None:
@@ -87,31 +87,35 @@ class TornadoCode:
         return None
 
 
-def get_source(module: ModuleType) -> str:
-    """Return the source text of a module; empty where there is only bytecode, or the file has gone."""
+def get_source(module: ModuleType) -> bytes:
+    """Return the source text of a module in UTF-8; empty where there is only bytecode, or the file has gone.
+
+    It isn't decoded, which would take as long as everything else that install() does.
+    """
     spec = module.__spec__
     loader: Any = spec.loader if spec is not None else None
     try:
-        return loader.get_source(module.__name__) or ""
-    except (AttributeError, ImportError):
-        return ""
+        source: bytes = loader.get_data(spec.origin if spec is not None else "")
+    except (AttributeError, OSError):
+        return b""
+    return source.replace(b"\r\n", b"\n") if b"\r\n" in source else source
 
 
-def compute_fingerprint(text: str, qualified_name: str) -> str:
+def compute_fingerprint(text: bytes, qualified_name: str) -> str:
     """Return the hash of one definition in a module's source text; that of empty text if it isn't there."""
     for depth, name in enumerate(qualified_name.split(".")):
         text = _definition(text, name, 4 * depth)
-    return sha256(text.encode()).hexdigest()[:16]
+    return sha256(text).hexdigest()[:16]
 
 
-def _definition(text: str, name: str, indent: int) -> str:
+def _definition(text: bytes, name: str, indent: int) -> bytes:
     # By plain search: a pattern for each name would take longer to compile and run than everything else.
     for start in (f"{keyword} {name}{mark}" for keyword in ("class", "def", "async def") for mark in "(:"):
-        begin = text.find(f"\n{' ' * indent}{start}") + 1
+        begin = text.find(f"\n{' ' * indent}{start}".encode()) + 1
         if begin:
             end = _NEXT_DEFINITION[indent].search(text, begin)
             return text[begin : end.start() if end else len(text)].rstrip()
-    return ""
+    return b""
 
 
 def _is_patched(module: ModuleType, qualified_name: str) -> bool:

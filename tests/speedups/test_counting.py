@@ -23,9 +23,8 @@ import tornado_speedups
 from tornado_speedups import patching
 
 EXECUTE = "web:_HandlerDelegate.execute"
-WRAPPED = [target for targets in patching._WRAPPERS.values() for target in targets]
-if sys.version_info < (3, 12):
-    WRAPPED.remove(EXECUTE)
+LEFT_OUT = {EXECUTE} if sys.version_info < (3, 12) else set()
+WRAPPED = [target for targets in patching._WRAPPERS.values() for target in targets if target not in LEFT_OUT]
 OURS = ["websocket:WebSocketProtocol13.write_message", "websocket:WebSocketProtocol13._receive_frame"]
 OTHER_STREAM = "the stream is of another class than Tornado's"
 NOT_PLAIN = "the head isn't plain"

@@ -297,16 +297,17 @@ def test_code_with_another_hash_is_left_alone(name: str, monkeypatch: pytest.Mon
     refused(f"whose {name.replace(':', '.')} it doesn't know")
 
 
-def no_source(name: str) -> None:
-    """Return None, as loaders of bytecode and of built-in modules do."""
+def lost_source(path: str) -> bytes:
+    """Raise OSError, as a loader does when its file no longer exists."""
+    raise FileNotFoundError(path)
 
 
-def lost_source(name: str) -> str:
-    """Raise ImportError, as a loader does when its file no longer exists."""
-    raise ImportError("source not available")
+def get_bytecode(path: str) -> bytes:
+    """Return something else, as the loader of a module without source does."""
+    return b"\xcb\r\r\n\0\0"
 
 
-@pytest.mark.parametrize("loader", [None, object(), Mock(get_source=no_source), Mock(get_source=lost_source)])
+@pytest.mark.parametrize("loader", [None, object(), Mock(get_data=get_bytecode), Mock(get_data=lost_source)])
 def test_code_without_source_is_left_alone(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tornado.websocket.__spec__, "loader", loader)
     refused("whose tornado.websocket.WebSocketHandler.get_websocket_protocol it doesn't know")
@@ -318,7 +319,14 @@ def test_code_in_a_zip_file_is_known(tmp_path: Path) -> None:
     spec = zipimporter(str(tmp_path / "tornado.zip")).find_spec("zipped")
     assert spec is not None
     assert fingerprints.get_source(module_from_spec(spec)) == fingerprints.get_source(tornado.websocket)
-    assert "class WebSocketProtocol13" in fingerprints.get_source(tornado.websocket)
+    assert b"class WebSocketProtocol13" in fingerprints.get_source(tornado.websocket)
+
+
+def test_code_with_the_ends_of_lines_of_windows_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = fingerprints.get_source(tornado.websocket)
+    loader = Mock(get_data=lambda path: text.replace(b"\n", b"\r\n"))
+    monkeypatch.setattr(tornado.websocket.__spec__, "loader", loader)
+    assert fingerprints.get_source(tornado.websocket) == text
 
 
 TEXT = """\
@@ -360,7 +368,7 @@ LINES = TEXT.splitlines()
 )
 def test_a_definition_ends_where_the_next_one_begins(name: str, lines: list[str]) -> None:
     expected = sha256("\n".join(lines).encode()).hexdigest()[:16]
-    assert fingerprints.compute_fingerprint(f"import os\n{TEXT}", name) == expected
+    assert fingerprints.compute_fingerprint(f"import os\n{TEXT}".encode(), name) == expected
 
 
 def test_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

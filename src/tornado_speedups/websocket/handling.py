@@ -32,6 +32,9 @@ _QUICK_HANDLERS = 4
 class HandlingProtocol(WebSocketProtocol13):
     """A connection whose frames are handled and whose messages are written here."""
 
+    # Slots, because CPython gives an instance with more than 30 attributes in its dictionary a larger one of its own.
+    __slots__ = ("_handling", "_quick", "_reader", "_transport", "_treated", "_writer")
+
     def __init__(self, handler: Any, mask_outgoing: bool, params: Any) -> None:
         self._reader = FrameReader()
         self._writer = FrameWriter(mask_outgoing)

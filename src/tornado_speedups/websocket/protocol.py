@@ -69,6 +69,8 @@ def replace_protocol(protocol: Any) -> Any:
 class FastWebSocketProtocol13(HandlingProtocol):
     """A connection of a server or a client; public behaviour is that of WebSocketProtocol13."""
 
+    __slots__ = ("_busy", "_context", "_idle", "_reads", "_task")
+
     def __init__(self, handler: Any, mask_outgoing: bool, params: Any) -> None:
         self._reads: bool | None = None
         # While the coroutine sleeps: what it waits for, its task, the task's context, and an unfinished handler.

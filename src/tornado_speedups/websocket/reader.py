@@ -39,6 +39,20 @@ class ProtocolError(Exception):
 class FrameReader:
     """The receiving half of one connection."""
 
+    __slots__ = (
+        "_fragment_opcode",
+        "_position",
+        "compression",
+        "data",
+        "fragments",
+        "frames",
+        "long",
+        "max_message_size",
+        "needed",
+        "wire_bytes",
+        "work",
+    )
+
     def __init__(self) -> None:
         # Parsed frames that haven't been handled, the last one first: pairs of first byte and payload. The payload of a
         # DECODED frame is a pair of the text and its length in bytes.

@@ -63,6 +63,23 @@ class WriteFuture(asyncio.Future[None]):
 class Transport:
     """The socket of one connection, with its reader and its writer."""
 
+    __slots__ = (
+        "_is_pushed_back",
+        "_listens",
+        "_reader",
+        "_sent",
+        "_turn_bytes",
+        "_turn_end",
+        "_writer",
+        "deadline",
+        "defers",
+        "drained",
+        "eager",
+        "loop",
+        "stream",
+        "writes",
+    )
+
     def __init__(self, reader: FrameReader, writer: FrameWriter) -> None:
         self._reader, self._writer = reader, writer
         self.stream: Any = None

@@ -21,6 +21,8 @@ _MAX_HELD_BYTES = 64 * 1024
 class FrameWriter:
     """The sending half of one connection."""
 
+    __slots__ = ("_size", "_waiters", "frames", "holds", "masks")
+
     def __init__(self, masks: bool) -> None:
         self.masks = masks
         # Whether frames are to be held back from now on, and those that are.
