@@ -211,6 +211,19 @@ class Backend:
             raise BackendError(f"{error}\n{last_lines(self.output)}") from error
 
 
+def shorten_traceback(message: str) -> str:
+    """Return an error without the lines of a traceback, except the last file and line that it names.
+
+    setuptools runs setup.py as ``<string>``.
+    """
+    lines = message.splitlines()
+    if places := [line.strip() for line in lines if line.startswith('  File "')]:
+        place = places[-1].replace('"<string>"', '"setup.py"')
+        lines = [line for line in lines if line[:1] != " " and not line.startswith("Traceback (")]
+        lines.insert(1, place)
+    return "\n".join(lines)
+
+
 def last_lines(output: str, count: int = 12) -> str:
     """Return the last lines of a program's output without blank ones, where its error is."""
     return "\n".join([line for line in output.splitlines() if line.strip()][-count:])

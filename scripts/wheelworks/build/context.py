@@ -16,6 +16,7 @@ from wheelworks.build.backend import (
     make_build_environment,
     parse_requirements,
     select_requirements,
+    shorten_traceback,
 )
 from wheelworks.build.headers import Headers, adapt_headers, find_headers
 from wheelworks.build.object_cache import remove_old_objects
@@ -73,6 +74,9 @@ def parse_variables(settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--env {setting}: not of the form NAME=VALUE", "--env CFLAGS=-O2")
         table[name] = value
     return table
+
+
+NATIVE_HINT = "its build fails on this machine, too: try python -m build {}"
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def prepare_context(
     else:
         tree, archive = source.unpack_source(path, work / "unpacked"), path
         passed = make_environment(os.environ, work, tree.epoch, variables)
-        environment = _install_build_environment(tree.tree, interpreter, passed, update)
+        environment = _install_build_environment(tree.tree, interpreter, passed, update, path.name)
     wanted = list(abis(tree.tree)) if abis else [get_build_abi()]
     headers = {abi.id: _find_headers(abi, interpreter, update) for abi in wanted}
     constraints = find_constraints(tree.tree, variables)
@@ -187,11 +191,12 @@ def _make_sdist(
     commit, dirty, _ = source.read_commit(folder)
     passed = make_environment(os.environ, work, epoch, variables)
     copy = source_tree.copy_directory(folder, work / "copy" / "source")
-    environment = _install_build_environment(copy, python, passed, update)
+    environment = _install_build_environment(copy, python, passed, update, str(path))
     try:
         made = Backend(copy, environment, passed).make("sdist", work / "made")
     except BackendError as error:
-        raise WheelworksError(f"{path}: its sdist can't be made: {error}") from error
+        message = f"{path}: its sdist can't be made: {shorten_traceback(error.message)}"
+        raise WheelworksError(message, NATIVE_HINT.format(path)) from error
     packed = source.unpack_source(made, work / "packed").tree
     (work / "sdist").mkdir()
     archive = write_sdist(packed, epoch, work / "sdist" / made.name)
@@ -200,8 +205,9 @@ def _make_sdist(
 
 
 def _install_build_environment(
-    tree: Path, python: interpreters.BuildPython, variables: Mapping[str, str], update: Update
+    tree: Path, python: interpreters.BuildPython, variables: Mapping[str, str], update: Update, name: str
 ) -> BuildEnvironment:
+    """Install what the build of ``tree`` requires. Errors call the project ``name``: the tree may be a copy."""
     source.check_build_system(tree)
     words = source.read_build_requirements(tree)
     constraints = find_constraints(tree, variables)
@@ -210,7 +216,7 @@ def _install_build_environment(
     try:
         more = backend.list_requirements()
     except BackendError as error:
-        raise WheelworksError(f"{tree.name}: {error}") from error
+        raise WheelworksError(f"{name}: {shorten_traceback(error.message)}", NATIVE_HINT.format(name)) from error
     every = [*words, *sorted(more - set(words))]
     if more <= set(words):
         return replace(environment, requirements=tuple(every))

@@ -77,11 +77,12 @@ def find_problems(wheels: Sequence[Wheel], source: Source, folder: str) -> list[
 
 def _describe_failure(failure: FailureRecord) -> tuple[Evidence, ...]:
     """Return the error's first lines, without the target that it begins with, so that equal ones are one problem."""
-    lines = [line.strip() for line in failure.error.splitlines() if line.strip()]
-    first = lines[0] if lines else "no error was recorded"
+    lines = [line.strip() for line in failure.error.splitlines() if any(map(str.isalnum, line))]
+    first, text = lines[0] if lines else "no error was recorded", failure.hint
     for target in failure.targets:
         first = first.removeprefix(f"{target}: ")
-    hint = [f"hint: {failure.hint}"] if failure.hint else []
+        text = text.replace(target, "TARGET")
+    hint = [f"hint: {text}"] if text else []
     return tuple(Evidence(_shorten(line)) for line in (first, *lines[1:MAX_LINES], *hint))
 
 

@@ -149,3 +149,23 @@ def test_a_mistake_is_explained(mistake: Mistake, run: Run, place: Path, tmp_pat
     assert "Traceback" not in ended.text
     assert listing(tmp_path) == before
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_release_that_is_not_ready_is_explained(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = projects.write(place / "project", {"CHANGELOG.md": "# Changelog\n"})
+    projects.committed(folder)
+    projects.git(folder, "branch", "--move", "topic")
+    monkeypatch.chdir(folder)
+    for line, what, do in (
+        ("release 1.0", "the current branch is topic", "git switch main"),
+        ("release 1.0.x", "1.0.x: not a version", "such as 1.2.0"),
+        ("release 1.0.0", "pyproject.toml has version 1.0, not 1.0.0", "change it there, and commit"),
+        ("release 1.0", "CHANGELOG.md has no entry for 1.0", 'write "## 1.0" above the changes'),
+    ):
+        ended = run(line)
+        assert ended.status in (1, 2) and what in ended.text and f"hint: {do}" in ended.text, ended.text
+        if "branch" in what:
+            projects.git(folder, "branch", "--move", "main")
+    (folder / "new.txt").touch()
+    assert "the work tree isn't clean: ?? new.txt hint: git commit, or git stash" in run("release 1.0").text
+    assert not (folder / "dist").exists()
