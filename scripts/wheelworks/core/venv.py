@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wheelworks.core import process
+from wheelworks.core.errors import WheelworksError
 
 
 def python_of(environment: Path, *, windows: bool = os.name == "nt") -> Path:
@@ -26,10 +27,17 @@ def pip_command(python: str | Path, *words: str | Path) -> list[str | Path]:
     return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--python", python, *words]
 
 
+_INDEX_HINT = "the package index didn't answer: look at the network, and at `pip config list`"
+
+
 def install_requirements(python: Path, failure: str, *words: str | Path, **options: Any) -> None:
     """Install with pip into the environment of ``python``. Raises WheelworksError with ``failure`` and pip's message.
 
     PYTHONPATH is dropped: pip would take the packages in its folders for installed.
     """
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    process.run_checked(pip_command(python, "install", "--quiet", *words), failure, env=env, **options)
+    ended = process.run(pip_command(python, "install", "--quiet", *words), env=env, **options)
+    if ended.status:
+        lines = [line for line in ended.output.splitlines() if not line.startswith("WARNING: Retrying")]
+        hint = _INDEX_HINT if len(lines) < len(ended.output.splitlines()) else ""
+        raise WheelworksError(f"{failure}:\n" + "\n".join(lines[-8:]), hint)
