@@ -15,6 +15,10 @@ from pathlib import Path
 import pytest
 from wheelworks import __main__
 from wheelworks.core import process
+from wheelworks.core.errors import Unsupported
+from wheelworks.core.wheel import parse_wheel_name
+from wheelworks.foreign import machine
+from wheelworks.foreign.pythons import find_runtimes
 
 from tests.fixtures import projects
 
@@ -169,3 +173,10 @@ def test_a_release_that_is_not_ready_is_explained(run: Run, place: Path, monkeyp
     (folder / "new.txt").touch()
     assert "the work tree isn't clean: ?? new.txt hint: git commit, or git stash" in run("release 1.0").text
     assert not (folder / "dist").exists()
+
+
+def test_a_missing_emulator_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "find_emulator", lambda _: None)
+    [runtime] = find_runtimes(parse_wheel_name("a-1-cp313-cp313-manylinux_2_17_s390x.whl"), ("3.13",))
+    with pytest.raises(Unsupported, match=r"qemu-s390x-static isn't installed: apt-get install .* qemu-user-static"):
+        machine.require_emulator(runtime)
