@@ -35,6 +35,7 @@ _WRAPPERS = {
     },
     "headers": {
         "httputil:HTTPHeaders.parse": "http.heads:wrap_parse",
+        "httputil:HTTPHeaders.get": "http.heads:wrap_get",
         "http1connection:HTTP1Connection._parse_headers": "http.heads:wrap_parse_headers",
         "httputil:parse_request_start_line": "http.heads:wrap_parse_request_start_line",
     },
@@ -92,20 +93,30 @@ _MASK_MODULES = ("util", "websocket", "web")
 
 
 class Patch:
-    """An attribute of a module or class of Tornado, with its original and its replacement.
+    """An attribute of a module or class of Tornado, its own or inherited, with its original and its replacement.
 
     ``target`` is its name, "module:function" or "module:Class.function", without "tornado.". ``wrap`` makes the
     replacement from the original; it is None for a replacement that doesn't know the original.
     """
 
     # Neither a named tuple nor a dataclass: making such a class takes longer than importing the rest of this module.
-    __slots__ = ("name", "original", "owner", "replacement", "target", "wrap")
+    __slots__ = ("is_own", "name", "original", "owner", "replacement", "target", "wrap")
 
     def __init__(self, target: str, replacement: Any = None, wrap: Callable[[Any], Any] | None = None) -> None:
         self.target, self.wrap = target, wrap
         self.owner, self.name = _resolve(f"tornado.{target}")
-        self.original = vars(self.owner)[self.name]
+        self.is_own = self.name in vars(self.owner)
+        self.original = vars(self.owner)[self.name] if self.is_own else getattr(self.owner, self.name)
         self.replacement = replacement if wrap is None else wrap(self.original)
+
+    def undo(self) -> None:
+        """Restore the original, unless someone else has replaced the attribute since."""
+        if vars(self.owner).get(self.name) is not self.replacement:
+            return
+        if self.is_own:
+            setattr(self.owner, self.name, self.original)
+        else:
+            delattr(self.owner, self.name)
 
 
 class UnknownCodeError(Exception):
@@ -146,8 +157,7 @@ def uninstall() -> None:
     with _lock:
         for patches, _ in _installed.values():
             for patch in patches:
-                if vars(patch.owner).get(patch.name) is patch.replacement:
-                    setattr(patch.owner, patch.name, patch.original)
+                patch.undo()
         if _installed:
             _set_eager(True)
         _installed.clear()

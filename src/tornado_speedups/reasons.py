@@ -49,6 +49,10 @@ def _explain_parse(cls: type, headers: Any, **options: Any) -> str:
     return NOT_PLAIN if exact else "the class or the argument is a subclass of Tornado's or of str"
 
 
+def _explain_get(headers: Any, key: Any, default: Any = None) -> str:
+    return "the headers are of a subclass of Tornado's class"
+
+
 def _explain_plain(*_: Any) -> str:
     return NOT_PLAIN
 
@@ -114,6 +118,7 @@ def _explain_execute(delegate: Any) -> str:
 
 REASONS: dict[str, Callable[..., str]] = {
     "httputil:HTTPHeaders.parse": _explain_parse,
+    "httputil:HTTPHeaders.get": _explain_get,
     "http1connection:HTTP1Connection._parse_headers": _explain_plain,
     "httputil:parse_request_start_line": _explain_plain,
     "http1connection:HTTP1Connection.write_headers": _explain_write_headers,

@@ -308,6 +308,10 @@ async def parse_own() -> None:
     OwnHeaders.parse("a: b\r\n")
 
 
+async def get_own() -> None:
+    assert OwnHeaders({"a": "b"}).get("A") == "b"
+
+
 async def format_times(*times: Any) -> None:
     for each in times:
         httputil.format_timestamp(each)
@@ -339,6 +343,7 @@ ASIDES = [
     Aside(RECEIVE_FRAME, OTHER_STREAM, lambda: serve(echo, replace_stream)),
     Aside(RECEIVE_FRAME, "the stream's buffer is smaller than the largest message", lambda: serve(echo, keep_small)),
     Aside("httputil:HTTPHeaders.parse", "the class or the argument is a subclass of Tornado's or of str", parse_own),
+    Aside("httputil:HTTPHeaders.get", "the headers are of a subclass of Tornado's class", get_own),
     Aside("httputil:HTTPHeaders.parse", NOT_PLAIN, lambda: serve(request(b"POST /x HTTP/1.1", FORM, NOT_FORM))),
     Aside(
         "http1connection:HTTP1Connection._parse_headers",

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any
 
 from tornado.concurrent import Future
-from tornado.httputil import HTTPHeaders, RequestStartLine, ResponseStartLine
+from tornado.httputil import HTTPHeaders, RequestStartLine, ResponseStartLine, _normalize_header
 
 from tornado_speedups._implementation import parse_head, parse_headers, parse_start_line, serialize_head
 
@@ -20,6 +20,7 @@ from tornado_speedups._implementation import parse_head, parse_headers, parse_st
 _FIELDS = tuple(vars(HTTPHeaders()))
 _JOINS_LATER = "_combined_cache" in _FIELDS
 _KEEPS_LAST = "_last_key" in _FIELDS
+_VALUES = "_combined_cache" if _JOINS_LATER else "_dict"
 
 # A Content-Length of more digits is left to Tornado.
 _MAX_DIGITS = 18
@@ -88,6 +89,22 @@ def _make(lists: dict[str, list[str]], values: dict[str, str], last: str | None)
     if _KEEPS_LAST:
         headers._last_key = last
     return made
+
+
+def wrap_get(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap HTTPHeaders.get, which is Mapping's: that raises and catches an exception for a header that isn't there."""
+
+    @wraps(original)
+    def get(self: Any, key: str, default: Any = None) -> Any:
+        if type(self) is not HTTPHeaders:
+            return original(self, key, default)
+        header = _normalize_header(key)
+        values: dict[str, str] = getattr(self, _VALUES)
+        if header in values:
+            return values[header]
+        return self[header] if header in self._as_list else default
+
+    return get
 
 
 def wrap_write_headers(original: Callable[..., Future[None]]) -> Callable[..., Future[None]]:
