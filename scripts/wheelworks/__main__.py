@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -84,9 +85,12 @@ def _check_checkout(argv: Sequence[str]) -> None:
 
 
 def _describe_os_error(error: OSError) -> tuple[str, str]:
-    where = f": {error.filename}" if error.filename else ""
-    hint = "free some room, or set TMPDIR and WHEELWORKS_CACHE to a larger disk" if error.errno == errno.ENOSPC else ""
-    return f"{error.strerror or error}{where}", hint
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        # The second file is the one that was written, and its folder is full.
+        full = error.filename2 or error.filename
+        hint = "free some room, or set TMPDIR and WHEELWORKS_CACHE to a larger disk"
+        return f"{error.strerror}{f': {Path(os.fsdecode(full)).parent}' if full else ''}", hint
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", ""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Test invalid arguments and invalid input: each has an exit status and a message, and none prints a traceback."""
+"""Test invalid input of real programs: each has an exit status and a message, and none prints a traceback.
+
+`test_mistakes.py` has the invalid arguments.
+"""
 
 from __future__ import annotations
 
@@ -30,19 +33,11 @@ def project(tmp_path: Path) -> Path:
         ((), "no command"),
         (("cross-arm46",), "no command 'cross-arm46'"),
         (("cross-arm64", "--colour"), "unrecognized arguments: --colour"),
-        (("cross-arm64", "nowhere"), "nowhere: no such file or folder"),
-        (("cross-arm64", "tests"), "tests: no project: it has neither pyproject.toml nor setup.py"),
-        (("cross-arm64", "LICENSE"), "LICENSE: neither a folder nor an sdist"),
-        (("cross-arm64", "--target", "win_arm46"), "unknown target 'win_arm46': did you mean win_arm64?"),
-        (("cross-arm64", "--env", "CFLAGS"), "--env CFLAGS: not of the form NAME=VALUE"),
         (("cross-arm64", "--out", "LICENSE"), "--out LICENSE: it is a file, not a folder"),
         (("host-wheel", "--out", "LICENSE"), "--out LICENSE: it is a file, not a folder"),
-        (("test-foreign", "nowhere.whl"), "nowhere.whl: no such file"),
-        (("test-foreign", "--how", "cpython", "LICENSE"), "LICENSE: not a wheel's file name"),
-        (("cross-arm64", "--out", "LICENSE/dist"), "--out LICENSE/dist: Not a directory"),
     ],
 )
-def test_wrong_use(words: tuple[str, ...], finding: str, wheelworks_cache: Path) -> None:
+def test_wrong_use_as_a_program(words: tuple[str, ...], finding: str, wheelworks_cache: Path) -> None:
     ended = wheelworks(*words, cache=wheelworks_cache)
     assert ended.status == 2
     assert finding in ended.err
@@ -108,13 +103,6 @@ def test_a_broken_pyproject(pyproject: str, finding: str, tmp_path: Path, wheelw
     ended = wheelworks("cross-arm64", "--no-run", project, "--out", tmp_path / "out", cache=wheelworks_cache)
     assert ended.status == 1
     assert finding in ended.err
-
-
-def test_a_setup_that_fails(project: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
-    (project / "setup.py").write_text("raise SystemExit('this project never builds')\n")
-    ended = wheelworks("cross-arm64", "--no-run", project, "--out", tmp_path / "out", cache=wheelworks_cache)
-    assert ended.status == 1
-    assert "this project never builds" in ended.err
 
 
 def test_a_requirement_that_doesnt_exist(project: Path, tmp_path: Path, wheelworks_cache: Path) -> None:
