@@ -101,10 +101,27 @@ def _parts(data: bytes) -> tuple[object, list[tuple[Parsed, Binary]]]:
     if data[:4] in MACHO_MAGIC:
         fat = lief.MachO.parse(data)
         return fat, [(one, _macho(one)) for one in fat or ()]
-    parsed = lief.parse(data)
+    parsed = lief.ELF.parse(data, _count_by_sections()) if _is_s390x(data) else lief.parse(data)
     if isinstance(parsed, lief.PE.Binary):
         return parsed, [(parsed, _pe(parsed))]
     return parsed, [(parsed, _elf(parsed))] if isinstance(parsed, lief.ELF.Binary) else []
+
+
+def _is_s390x(data: bytes) -> bool:
+    return data[:6] == b"\x7fELF\2\2" and data[18:20] == b"\0\x16"
+
+
+def _count_by_sections() -> lief.ELF.ParserConfig:
+    """Return settings that make LIEF count dynamic symbols by their section.
+
+    It reads the hash table's numbers as 32 bits, but IBM Z's have 64 (its ABI supplement), so that it finds symbols in
+    the bytes after the table.
+    """
+    import lief
+
+    settings = lief.ELF.ParserConfig()
+    settings.count_mtd = lief.ELF.ParserConfig.DYNSYM_COUNT.SECTION
+    return settings
 
 
 def _machine(value: Enum | int, names: Mapping[str, str]) -> str:
