@@ -13,6 +13,7 @@ from wheelworks.core.manifest import (
     SCHEMA,
     AuditRecord,
     ExtensionRecord,
+    FailureRecord,
     FindingRecord,
     Fingerprint,
     Manifest,
@@ -129,7 +130,19 @@ FAILED = release(cp314t_win_arm64={"runs": [run("failed", why="heap-buffer-overf
 UNSUPPORTED = release(cp314t_manylinux_2_19={"runs": [run("unsupported", how="no CPython", why=SKIPPED)]})
 NEVER_AUDITED = release(cp3={"audit": None}, py3={"audit": None})
 PARTIAL = release(cp314t_manylinux_2_19={}, abi3t_macosx={})
-RELEASES = {"failed": FAILED, "unsupported": UNSUPPORTED, "never-audited": NEVER_AUDITED, "partial": PARTIAL}
+NOT_BUILT = replace(
+    release(cp314t_win_arm64={}),
+    failures=[
+        FailureRecord(targets=["win_arm64"], abi="cp314-cp314t", error="compile of a.c failed:\nx.h", hint="get x.h")
+    ],
+)
+RELEASES = {
+    "failed": FAILED,
+    "not-built": NOT_BUILT,
+    "unsupported": UNSUPPORTED,
+    "never-audited": NEVER_AUDITED,
+    "partial": PARTIAL,
+}
 
 
 def hostile(texts: Sequence[str] = HOSTILE) -> Manifest:
