@@ -13,7 +13,7 @@ from tests.wheelworks.foreign.rewrap.windows_modules import (
     run_python,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("mmdebstrap", "qemu-user")]
 
 HERE = Path(__file__).parent
 RUNTIME = ("_CxxThrowException", "__CxxFrameHandler3")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.wheelworks.foreign.rewrap.windows_modules import compile_module, rewrap_module, run_python
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.needs("mmdebstrap", "qemu-user")]
 
 HERE = Path(__file__).parent
 CASES = (
