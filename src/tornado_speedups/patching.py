@@ -46,6 +46,7 @@ _WRAPPERS = {
         "iostream:BaseIOStream.read_until_regex": "http.streams:wrap_read_until_regex",
         "iostream:BaseIOStream._read_to_buffer": "http.streams:wrap_read_to_buffer",
         "iostream:BaseIOStream.write": "http.streams:wrap_write",
+        "iostream:IOStream.set_nodelay": "http.streams:wrap_set_nodelay",
         "web:_HandlerDelegate.execute": "http.handlers:wrap_execute",
     },
 }

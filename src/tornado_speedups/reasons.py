@@ -107,6 +107,12 @@ def _explain_write(stream: Any, data: Any) -> str:
     return "the data is empty or long" if not 0 < len(data) <= streams.MAX_WRITE else "the socket is full"
 
 
+def _explain_set_nodelay(stream: Any, value: bool) -> str:
+    if not is_known(stream):
+        return OTHER_STREAM
+    return "the stream is closed" if stream.socket is None else "the socket refuses the option"
+
+
 def _explain_execute(delegate: Any) -> str:
     if delegate.stream_request_body:
         return "the body is streamed"
@@ -127,6 +133,7 @@ REASONS: dict[str, Callable[..., str]] = {
     "iostream:BaseIOStream.read_until_regex": _explain_read_until_regex,
     "iostream:BaseIOStream._read_to_buffer": _explain_read_to_buffer,
     "iostream:BaseIOStream.write": _explain_write,
+    "iostream:IOStream.set_nodelay": _explain_set_nodelay,
     "web:_HandlerDelegate.execute": _explain_execute,
     "websocket:WebSocketProtocol13.write_message": _explain_write_message,
     "websocket:WebSocketProtocol13._receive_frame": _explain_receive_frame,

@@ -251,6 +251,22 @@ async def write_view(stream: Any, peer: socket.socket) -> None:
     await stream.write(bytearray(b"data"))
 
 
+async def set_nodelay(stream: Any, peer: socket.socket) -> None:
+    stream.set_nodelay(True)
+
+
+async def set_nodelay_closed(stream: Any, peer: socket.socket) -> None:
+    stream.close()
+    stream.set_nodelay(True)
+
+
+async def set_nodelay_broken(port: int) -> None:
+    stream = IOStream(socket.create_connection(("127.0.0.1", port)))
+    stream.socket.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        stream.set_nodelay(True)
+
+
 async def fill(stream: Any, peer: socket.socket) -> None:
     while not stream.writing():
         stream.write(bytes(100_000))
@@ -333,6 +349,7 @@ RECEIVE_FRAME = "websocket:WebSocketProtocol13._receive_frame"
 WRITE_HEADERS = "http1connection:HTTP1Connection.write_headers"
 WRITE = "iostream:BaseIOStream.write"
 READ = "iostream:BaseIOStream._read_to_buffer"
+NODELAY = "iostream:IOStream.set_nodelay"
 TIMEOUT = "gen:with_timeout"
 TIMESTAMP = "httputil:format_timestamp"
 ASIDES = [
@@ -376,6 +393,9 @@ ASIDES = [
     Aside(READ, "the application reads into its own buffer", lambda: on_streams(read_into)),
     Aside(READ, "the stream has another chunk size than Tornado's", lambda: on_streams(read, read_chunk_size=1000)),
     Aside(READ, "the stream's buffer is nearly full", lambda: on_streams(read_in_parts, max_buffer_size=131_072)),
+    Aside(NODELAY, OTHER_STREAM, lambda: on_streams(set_nodelay, Own)),
+    Aside(NODELAY, "the stream is closed", lambda: on_streams(set_nodelay_closed)),
+    Aside(NODELAY, "the socket refuses the option", lambda: serve(set_nodelay_broken)),
     Aside(EXECUTE, "the body is streamed", lambda: serve(request(b"PUT /upload HTTP/1.1"))),
     Aside(EXECUTE, "caches must be emptied for each request", lambda: serve(request(b"GET /x HTTP/1.1"), empty_caches)),
     Aside(EXECUTE, "coroutines don't start eagerly here", lambda: serve(request(b"GET /x HTTP/1.1"), watch_tasks)),

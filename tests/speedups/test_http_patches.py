@@ -31,7 +31,14 @@ NEEDED = [
     *(("headers", name) for name in REQUIRED["headers"]),
     *(("http", name) for name in REQUIRED["http"]),
 ]
-OWNERS: list[Any] = [httputil, gen, httputil.HTTPHeaders, http1connection.HTTP1Connection, iostream.BaseIOStream]
+OWNERS: list[Any] = [
+    httputil,
+    gen,
+    httputil.HTTPHeaders,
+    http1connection.HTTP1Connection,
+    iostream.BaseIOStream,
+    iostream.IOStream,
+]
 
 
 def attributes() -> list[dict[str, Any]]:
@@ -271,6 +278,30 @@ def test_writes_to_a_broken_socket() -> None:
         assert isinstance(closed.value.real_error, BrokenPipeError) and stream.closed()
         with pytest.raises(StreamClosedError):
             stream.write(b"data")
+
+    install("http")
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_nodelay_is_set_and_cleared(family: socket.AddressFamily) -> None:
+    async def run() -> None:
+        try:
+            listener = socket.create_server(("", 0), family=family)
+        except OSError:
+            pytest.skip("this machine has no such addresses")
+        with listener, socket.socket(family) as peer:
+            peer.connect(("localhost" if family == socket.AF_INET else "::1", listener.getsockname()[1]))
+            stream = IOStream(listener.accept()[0])
+            for value in (True, False, True):
+                stream.set_nodelay(value)
+                assert bool(stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)) == value
+            stream.close()
+            stream.set_nodelay(True)
+        local, other = pair()
+        local.set_nodelay(True)  # does nothing for a Unix socket
+        local.close()
+        other.close()
 
     install("http")
     asyncio.run(run())

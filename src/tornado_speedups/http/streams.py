@@ -6,7 +6,9 @@ private fields of its streams: install() uses it only where it knows their code.
 
 from __future__ import annotations
 
+import _socket
 import re
+import socket
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -65,6 +67,11 @@ def wrap_read_until_regex(original: Callable[..., Any]) -> Callable[..., Any]:
         return future
 
     return read_until_regex
+
+
+# The family of a socket as an integer, and those of TCP.
+_get_family: Any = _socket.socket.family.__get__
+_TCP_FAMILIES = (int(socket.AF_INET), int(socket.AF_INET6))
 
 
 class _Scratch(threading.local):
@@ -142,6 +149,27 @@ def wrap_write(original: Callable[..., Future[None]]) -> Callable[..., Future[No
         return future
 
     return write
+
+
+def wrap_set_nodelay(original: Callable[[Any, bool], None]) -> Callable[[Any, bool], None]:
+    """Wrap IOStream.set_nodelay, which each response calls twice: without making the socket's family an enum."""
+
+    @wraps(original)
+    def set_nodelay(self: Any, value: bool) -> None:
+        stream_socket = self.socket
+        if (type(self) is not IOStream and type(self) is not SSLIOStream) or not isinstance(
+            stream_socket, socket.socket
+        ):
+            return original(self, value)
+        if _get_family(stream_socket) not in _TCP_FAMILIES:
+            return None
+        try:
+            stream_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1 if value else 0)
+        except OSError:
+            return original(self, value)  # which knows the errors to ignore
+        return None
+
+    return set_nodelay
 
 
 def _fail(stream: Any, error: OSError) -> Future[None]:
