@@ -69,17 +69,29 @@ def find_problems(wheels: Sequence[Wheel], source: Source, folder: str) -> list[
                 key = step.name, step.state, evidence, _choose_engine(wheel.record)
                 groups.setdefault(key, []).append(wheel)
     found = [
-        Problem(state, _HEADS[name, state], group, evidence, _list_commands(name, engine, group, folder, source))
+        Problem(state, _HEADS[name, state], group, _name_target(group, evidence), commands)
         for (name, state, evidence, engine), group in groups.items()
+        for commands in [_list_commands(name, engine, group, folder, source)]
     ]
     return sorted(found, key=lambda one: model.STATES.index(one.state))
+
+
+def _name_target(group: Sequence[Wheel], evidence: Sequence[Evidence]) -> Sequence[Evidence]:
+    """Return the evidence; with the target's name in the hint if it is that of one build only."""
+    known = _find_known(group[0].failure) if len(group) == 1 and group[0].failure else []
+    return [Evidence(one.text.replace("TARGET", known[0]), one.code) for one in evidence] if known else evidence
+
+
+def _find_known(failure: FailureRecord) -> list[str]:
+    """Return those targets of a failure that exist: other text is untrusted."""
+    return sorted({target.id for target in targets.load_targets()}.intersection(failure.targets))
 
 
 def _describe_failure(failure: FailureRecord) -> tuple[Evidence, ...]:
     """Return the error's first lines, without the target that it begins with, so that equal ones are one problem."""
     lines = [line.strip() for line in failure.error.splitlines() if any(map(str.isalnum, line))]
     first, text = lines[0] if lines else "no error was recorded", failure.hint
-    for target in failure.targets:
+    for target in _find_known(failure):
         first = first.removeprefix(f"{target}: ")
         text = text.replace(target, "TARGET")
     hint = [f"hint: {text}"] if text else []

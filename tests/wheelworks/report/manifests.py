@@ -159,5 +159,6 @@ def hostile(texts: Sequence[str] = HOSTILE) -> Manifest:
             return [spoil(inner) for inner in value]
         return next(harmful) if isinstance(value, str) else value
 
-    spoiled: Manifest = spoil(SAMPLE)
+    failure = FailureRecord(targets=["win32"], abi="cp314-cp314t", error="a", hint="b")
+    spoiled: Manifest = spoil(replace(SAMPLE, failures=[failure, failure]))
     return spoiled

@@ -78,7 +78,7 @@ def test_wheels_that_a_partial_release_lacks_are_listed_with_their_commands() ->
 def test_a_failed_build_is_a_failure_with_its_error() -> None:
     error = "{}: compile of a.c failed:\na.c:2:10: fatal error: 'x.h' file not found"
     failures = [
-        FailureRecord(targets=[target], abi="cp314-cp314t", error=error.format(target), hint="bring x.h")
+        FailureRecord(targets=[target], abi="cp314-cp314t", error=error.format(target), hint=f"--prefix {target}=DIR")
         for target in ("win_arm64", "win32")
     ]
     record = replace(release(cp314t_win_arm64={}, cp314t_win32={}), failures=failures)
@@ -92,8 +92,11 @@ def test_a_failed_build_is_a_failure_with_its_error() -> None:
     assert [line.text for line in one.evidence] == [
         "compile of a.c failed:",
         "a.c:2:10: fatal error: 'x.h' file not found",
-        "hint: bring x.h",
+        "hint: --prefix TARGET=DIR",
     ]
     assert one.commands == ["nox -s build-wheels -- --target win_arm64 --target win32 --abi cp314-cp314t"]
+    single = replace(record, failures=failures[:1])
+    [one] = problems.find_problems(model.list_wheels(single), record.source, "dist")
+    assert one.evidence[-1].text == "hint: --prefix win_arm64=DIR"
     text = page.render_page(record)
     assert "fatal error: &#39;x.h&#39; file not found" in text and "Built: 35." in text
