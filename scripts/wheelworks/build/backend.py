@@ -10,7 +10,9 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -182,10 +184,17 @@ class Backend:
         file = get_cache_folder() / "requirements" / f"{key}.json"
         with suppress(FileNotFoundError, msgspec.DecodeError):
             return set(msgspec.json.decode(file.read_bytes(), type=list[str]))
-        found = self.requires("wheel") | self.requires("sdist")
+        found = self._ask_in_copy()
         create_cache_folder(file.parent)
         write_file(file, json.dumps(sorted(found)).encode())
         return found
+
+    def _ask_in_copy(self) -> set[str]:
+        """Ask in a copy of the tree: setuptools leaves an egg-info, which a later build of the tree would lack."""
+        with tempfile.TemporaryDirectory(dir=self.tree.parent) as folder:
+            copy = Path(shutil.copytree(self.tree, Path(folder, self.tree.name), symlinks=True))
+            asked = Backend(copy, self._environment, self.variables, self.config)
+            return asked.requires("wheel") | asked.requires("sdist")
 
     def requires(self, distribution: Distribution) -> set[str]:
         """Return the requirements beyond ``[build-system] requires``. Raises BackendError."""

@@ -84,6 +84,7 @@ def get_requires_for_build_wheel(config_settings=None):
     return ["first"]
 def get_requires_for_build_sdist(config_settings=None):
     count()
+    open("left", "w").close()
     return ["second"]
 """
 PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "counting"\nbackend-path = ["."]\n'
@@ -111,3 +112,5 @@ def test_a_backend_is_asked_for_requirements_once(tmp_path: Path, monkeypatch: p
     for answer in (tmp_path / "cache").glob("requirements/*"):
         answer.write_text("{")
     assert ask("damaged") == {"first", "second"}
+    assert [tree.name for tree in tmp_path.iterdir() if (tree / "left").exists()] == []
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("tmp")] == []
