@@ -47,7 +47,7 @@ def sum_claimed_sizes(data: bytes) -> int:
     """
     try:
         return sum(_claimed_sizes(data)) if data[:4] == b"\x7fELF" and data[4] in tuple(ElfClass) else 0
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):
         return 0  # the tables are cut off, which LIEF reports
 
 
@@ -64,11 +64,18 @@ def _claimed_sizes(data: bytes) -> Iterator[int]:
 
 
 def list_segment_ends(data: bytes) -> list[int]:
-    """Return where each segment of an ELF file ends in the file, by its headers. LIEF cuts those beyond the end."""
+    """Return where each segment of an ELF file ends in the file, by its headers. LIEF cuts those beyond the end.
+
+    There is none if the headers name a wrong class, or a table beyond the end of the file.
+    """
+    if data[4] not in tuple(ElfClass):
+        return []
     place, form, counts, number, _, in_segment = _ELF_FORMATS[ElfClass(data[4])]
     order = "<" if data[5] == 1 else ">"
     start, _ = struct.unpack_from(order + form, data, place)
     size, count = struct.unpack_from(order + "HH", data, counts)
+    if start > len(data):
+        return []
     ends = []
     for row in range(start, min(start + size * count, len(data) - size + 1), size or 1):
         (offset,) = struct.unpack_from(order + number, data, row + in_segment // 4)  # p_offset

@@ -28,6 +28,7 @@ _ELF = {
     "LOONGARCH": "loongarch64",
 }
 _BIG_ENDIAN = {"powerpc64le": "ppc64"}  # machines of both byte orders, which ELF gives the same number
+_MSB = 2  # EI_DATA: the most significant byte comes first (gABI)
 MACHO_MAGIC = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 _MACHO = {"ARM64": "aarch64", "X86_64": "x86_64", "X86": "x86"}
 
@@ -145,7 +146,7 @@ def _elf(binary: lief.ELF.Binary) -> Binary:
     # Not LIEF's imported_symbols, which leaves out symbols without a type: what lld writes for a shared object's.
     wanted = tuple(sorted({str(one.name) for one in binary.dynamic_symbols if one.shndx == 0 and one.name}))
     machine = _machine(binary.header.machine_type, _ELF)
-    is_big_endian = binary.header.identity_data.name == "MSB"
+    is_big_endian = int(binary.header.identity_data) == _MSB  # a number where LIEF has no name for it
     return Binary(
         "ELF",
         _BIG_ENDIAN.get(machine, machine) if is_big_endian else machine,

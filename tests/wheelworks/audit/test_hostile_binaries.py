@@ -98,6 +98,16 @@ def test_no_tables_make_the_audit_fail(
     assert all((one.evidence + one.member).isprintable() for one in found)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("kind", [one for one in KINDS if one.startswith("elf")])
+@pytest.mark.parametrize("place", [4, 5, 32, 39, 42, 54, 57])  # class, byte order, places and sizes of the tables
+def test_no_number_in_an_elf_header_makes_the_audit_fail(kind: str, place: int, tmp_path: Path) -> None:
+    tag, member, good = KINDS[kind]
+    for value in (b"\x7f", b"\xff"):
+        path = wheels.wheel(tmp_path, f"cp311-abi3-{tag}", {member: binaries.put(good, place, value)})
+        assert {one.code for one in inspect_wheel(path).findings} <= set(CODES)
+
+
 @pytest.mark.parametrize(
     ("data", "evidence"),
     [
