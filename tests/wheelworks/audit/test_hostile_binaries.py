@@ -79,7 +79,7 @@ def test_the_tables_that_are_changed_are_read() -> None:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # from LIEF, at numbers that it has no name for
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_no_tables_make_the_audit_fail(
     kind: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -77,7 +77,7 @@ WORDS = st.sampled_from(["manylinux", "musllinux", "macosx", "win", "linux", "an
 PARTS = st.lists(st.one_of(WORDS, st.integers(0, 10**20).map(str), st.text(max_size=3)), max_size=4).map("_".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(PARTS, PARTS, PARTS)
 def test_no_words_in_a_tag_make_the_readers_fail(interpreter: str, abi: str, platform: str) -> None:
     tag = Tag(interpreter, abi, platform)
