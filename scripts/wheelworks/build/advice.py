@@ -102,7 +102,10 @@ def _advise_header(name: str, target: Target) -> str:
 
 
 def _advise_symbol(names: list[str], tree: Path) -> str:
-    """Return which assembler file of the project has an undefined symbol: it isn't among the extension's sources."""
+    """Return where an undefined symbol of the project itself is: in a file that isn't among the extension's sources.
+
+    It is one of an assembler file, or one that is named after the project, as those of tree-sitter's parsers are.
+    """
     for path in _list_assembler_files(tree):
         text = path.read_text(encoding="utf-8", errors="replace")
         if name := next((name for name in names if re.search(rf"\b{re.escape(name)}\b", text)), ""):
@@ -110,6 +113,9 @@ def _advise_symbol(names: list[str], tree: Path) -> str:
                 f"{name} is in {path.relative_to(tree).as_posix()}, which the project doesn't compile for this target: "
                 "add the file to the extension's sources, or define the macro that turns assembler off"
             )
+    own = re.sub(r"\W", "_", tree.name.rpartition("-")[0]).lower()
+    if name := next((name for name in names if own and name.lower().lstrip("_").startswith(f"{own}_")), ""):
+        return f"{name} is the project's by its name: the source with it isn't in the sdist, or not in the extension's"
     return ""
 
 

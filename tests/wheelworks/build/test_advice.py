@@ -59,6 +59,19 @@ def test_the_cause_outside_the_project_is_named(target: str, text: str, expected
 
 
 @pytest.mark.parametrize(
+    ("name", "own"), [("tree_sitter_python_scanner_scan", True), ("tree_sitter_pythonic", False), ("yaml_parse", False)]
+)
+def test_a_symbol_named_after_the_project_is_of_no_library(name: str, own: bool, tmp_path: Path) -> None:
+    tree = tmp_path / "tree_sitter-python-0.25.0"
+    tree.mkdir()
+    hint = advice.advise({"error": f"undefined symbol: {name}\n"}, find_target("manylinux_2_17_aarch64"), tree)
+    assert (
+        hint == f"{name} is the project's by its name: the source with it isn't in the sdist, or not in the extension's"
+    ) is own
+    assert ("--prefix" in hint) is not own
+
+
+@pytest.mark.parametrize(
     ("error", "what"),
     [
         (missing("yaml.h"), "yaml.h"),
