@@ -30,6 +30,10 @@ _POST = (
 )
 
 
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
+
+
 @dataclass(frozen=True)
 class FunctionResult:
     """How often one installed function did the work, and how often it didn't, by the reason."""
@@ -39,8 +43,11 @@ class FunctionResult:
     asides: dict[str, int]
 
     def __str__(self) -> str:
-        asides = "".join(f"; left to Tornado {count} times: {reason}" for reason, count in self.asides.items())
-        return f"{self.name}: {f'{self.fast} calls' if self.fast else 'NEVER FIRED'}{asides}"
+        asides = "".join(
+            f"; left to Tornado {_count(count, 'time')}: {reason}" for reason, count in self.asides.items()
+        )
+        fast = _count(self.fast, "call") if self.fast else "NEVER FIRED"
+        return f"{self.name}: {fast}{asides}"
 
 
 @dataclass(frozen=True)
