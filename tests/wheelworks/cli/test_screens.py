@@ -123,8 +123,12 @@ PART = {"build-wheels": "sha256", "test-foreign": "runs", "audit": "checks", "re
 
 
 @pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Return a function that runs one and returns what it writes to both streams, in order."""
+def screen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]:
+    """Return a function that runs one and returns what it writes to both streams, in order.
+
+    It runs in a folder without ``dist/``, whose page would be named.
+    """
+    monkeypatch.chdir(tmp_path)
 
     def show(call: Callable[[], int], width: int, *, colour: bool) -> str:
         seen = io.StringIO()

@@ -27,7 +27,7 @@ CHEAP: dict[str, tuple[int, tuple[str, ...]]] = {
     "build-wheels": (0, ("build-wheels", "--list", "--abi", "cp311-abi3")),
     "test-foreign": (0, ("test-foreign", "{wheel}")),
     "audit": (0, ("audit", "--offline", "{wheel}")),
-    "lint-project": (1, ("lint-project", "{folder}")),
+    "lint-project": (2, ("lint-project", "{folder}")),
     "test-native": (2, ("test-native", "--wheel", "no-such.whl")),
     "test-autobahn": (2, ("test-autobahn", "--wheel", "no-such.whl")),
     "reproduce": (2, ("reproduce", "--vary", "nothing")),
