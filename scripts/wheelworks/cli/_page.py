@@ -28,7 +28,8 @@ def write_page(record: Manifest, folder: Path) -> Path:
     """Write the page of a folder's manifest, whole or not at all; returns its path."""
     files = frozenset(path.name for path in folder.iterdir() if path.is_file())
     codes = {code.id: (code.what, code.do) for code in CODES.values()}
-    beside = page.Beside(str(folder), files, codes)
+    # Commands on the page name a folder outside of this one as its parent does: others read the page, too.
+    beside = page.Beside(folder.name if folder.is_absolute() else str(folder), files, codes)
     return write_file(folder / page.FILE, page.render_page(record, load_sections(folder), beside).encode())
 
 
