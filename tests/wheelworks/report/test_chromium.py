@@ -139,7 +139,7 @@ def test_a_failure_is_explained_without_scrolling(browser: Browser, tmp_path: Pa
         made.page.get_by_role("heading", name="1 of 37 wheels failed"),
         problem.get_by_role("link", name=FAILING),
         problem.get_by_text("heap-buffer-overflow-write: writes 4 bytes after a block of 16"),
-        problem.get_by_text(f"nox -s test-foreign -- --how emulated {tmp_path}/{FAILING}"),
+        problem.get_by_text(f"nox -s test-foreign -- --how emulated {tmp_path.name}/{FAILING}"),
     ):
         assert made.fits(one), one
 
