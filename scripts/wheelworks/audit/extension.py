@@ -10,6 +10,7 @@ import lief
 
 from wheelworks.audit import hardening, platforms
 from wheelworks.audit.findings import Finding, abbreviate, sanitize
+from wheelworks.audit.linkage import Linkage
 from wheelworks.audit.wheel import AuditedWheel, NativeFile, module_name
 from wheelworks.core.binary import Binary, name_entry_points
 from wheelworks.core.tags import find_compatibility_targets
@@ -154,22 +155,32 @@ def check_suffix(wheel: AuditedWheel) -> Iterator[Finding]:
 def check_init_function(wheel: AuditedWheel) -> Iterator[Finding]:
     """W106 (PEP 489, PEP 793), except for what Python code of the wheel uses as a file, whatever its name.
 
-    PyCryptodome loads plain libraries with suffixes of modules by ctypes or cffi, memray one by a debugger.
+    PyCryptodome loads plain libraries with suffixes of modules by ctypes or cffi, memray one by a debugger. A half of a
+    universal library may be empty.
     """
+    plain = {one.member for one in wheel.linkages if _is_plain_library(one)}
     for one in wheel.linkages:
         name = module_name(one.member)
-        if not one.is_module or one.exports.intersection(name_entry_points(name)) or name in wheel.named_files:
+        if not one.is_module or _has_entry_point(one) or name in wheel.named_files:
             continue
-        if not (wheel.loading_code and _is_plain_library(one.facts)):
+        if not (wheel.loading_code and one.member in plain and not _uses_python(one.facts)):
             exports = abbreviate(map(sanitize, one.exports)) or "nothing"
             evidence = f"{one.facts.machine}: exports {exports}, not {sanitize(name_entry_points(name)[0])}"
             yield Finding("W106", evidence, one.member)
 
 
-def _is_plain_library(facts: Binary) -> bool:
-    """Return whether a binary offers functions, and uses nothing of Python."""
-    uses_python = any(name.startswith(("Py", "_Py")) for name in facts.symbols)
-    return bool(facts.exports) and not uses_python and not any(name.startswith("python") for name in facts.libraries)
+def _has_entry_point(one: Linkage) -> bool:
+    return not one.exports.isdisjoint(name_entry_points(module_name(one.member)))
+
+
+def _is_plain_library(one: Linkage) -> bool:
+    """Return whether a binary offers functions, but no module, and uses nothing of Python."""
+    return bool(one.facts.exports) and not _has_entry_point(one) and not _uses_python(one.facts)
+
+
+def _uses_python(facts: Binary) -> bool:
+    named = any(name.startswith(("Py", "_Py")) for name in facts.symbols)
+    return named or any(name.startswith("python") for name in facts.libraries)
 
 
 def check_exports(native: NativeFile) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ _ELF = {
     "LOONGARCH": "loongarch64",
 }
 _BIG_ENDIAN = {"powerpc64le": "ppc64"}  # machines of both byte orders, which ELF gives the same number
+_STT_TLS, _STB_LOCAL = 6, 0
 _MSB = 2  # EI_DATA: the most significant byte comes first (gABI)
 MACHO_MAGIC = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 _MACHO = {"ARM64": "aarch64", "X86_64": "x86_64", "X86": "x86"}
@@ -151,8 +152,13 @@ def _elf(binary: lief.ELF.Binary) -> Binary:
         "ELF",
         _BIG_ENDIAN.get(machine, machine) if is_big_endian else machine,
         {"": wanted, **{str(name): () for name in binary.libraries}},
-        tuple(sorted({str(symbol.name) for symbol in binary.exported_symbols})),
+        tuple(sorted({str(one.name) for one in (*binary.exported_symbols, *filter(_is_tls, binary.dynamic_symbols))})),
     )
+
+
+def _is_tls(symbol: lief.ELF.Symbol) -> bool:
+    """Return whether a symbol is an exported thread-local variable, which LIEF's exported_symbols leaves out."""
+    return int(symbol.type) == _STT_TLS and symbol.shndx != 0 and int(symbol.binding) != _STB_LOCAL
 
 
 def _macho(binary: lief.MachO.Binary) -> Binary:

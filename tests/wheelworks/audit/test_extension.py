@@ -49,6 +49,12 @@ def test_a_module_needs_its_function_unless_code_loads_it_as_a_library(
     assert [finding.code for finding in check_init_function(wheel(one, code=code))] == found
 
 
+@pytest.mark.parametrize(("other", "found"), [(module("add"), []), (module("PyInit__native"), ["W106"])])
+def test_one_half_of_a_universal_library_may_be_empty(other: Linkage, found: list[str]) -> None:
+    """PyCryptodome's for the instructions of one CPU are empty for the other."""
+    assert [one.code for one in check_init_function(wheel(other, module(), code=CODE))] == found
+
+
 @pytest.mark.parametrize(
     ("code", "named"),
     [

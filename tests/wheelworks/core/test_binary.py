@@ -18,10 +18,13 @@ def test_a_machine_has_the_name_of_its_platform_tags(machine: int, order: str, n
     assert [one.machine for one in binary.describe(ident + header, "x.so")] == [name]
 
 
-def make_s390x() -> bytes:
-    """Return a shared object for IBM Z with two symbols, a hash table of 64-bit numbers, and more bytes behind them."""
+def make_s390x(second: int = 0x12) -> bytes:
+    """Return a shared object for IBM Z with two symbols, a hash table of 64-bit numbers, and more bytes behind them.
+
+    ``second`` is the binding and the type of the second symbol: a global function.
+    """
     names = b"\0first\0second\0.dynsym\0.dynstr\0"
-    symbols = bytes(24) + struct.pack(">IBBHQQ", 1, 0x10, 0, 0, 0, 0) + struct.pack(">IBBHQQ", 7, 0x12, 0, 1, 64, 8)
+    symbols = bytes(24) + struct.pack(">IBBHQQ", 1, 0x10, 0, 0, 0, 0) + struct.pack(">IBBHQQ", 7, second, 0, 1, 64, 8)
     table = struct.pack(">10Q", 5, 3, 1, 0, 0, 0, 0, 0, 2, 0)  # numbers of buckets and symbols, buckets, chains
     behind = struct.pack(">IBBHQQ", 2, 0x10, 0, 0, 0, 0) * 2
     places = {4: 0x200, 6: 0x280, 5: 0x340, 10: len(names), 11: 24}
@@ -43,3 +46,10 @@ def make_s390x() -> bytes:
 def test_symbols_of_ibm_z_are_counted_right() -> None:
     [found] = binary.describe(make_s390x(), "x.so")
     assert found.machine == "s390x" and found.symbols == {"first"} and found.exports == ("second",)
+
+
+@pytest.mark.parametrize(("second", "exports"), [(0x16, ("second",)), (0x06, ())], ids=["global", "local"])
+def test_a_thread_local_variable_is_exported_if_it_is_global(second: int, exports: tuple[str, ...]) -> None:
+    """libstdc++ has two, which std::call_once() uses."""
+    [found] = binary.describe(make_s390x(second), "x.so")
+    assert found.exports == exports
