@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from wheelworks.core import targets
@@ -59,7 +60,7 @@ class Wheel:
         """Its file, or what wasn't built."""
         return self.record.file or f"{self.platform}, {self.abi}"
 
-    @property
+    @cached_property
     def steps(self) -> tuple[Step, ...]:
         """What is known about the wheel, step by step: of a failed build only that."""
         if self.failure:
@@ -76,12 +77,12 @@ class Wheel:
                 found.append(f"{system} {target.minimum}")
         return ", ".join(found)
 
-    @property
+    @cached_property
     def state(self) -> State:
         """The worst state of its steps."""
         return min((step.state for step in self.steps), key=STATES.index)
 
-    @property
+    @cached_property
     def keys(self) -> set[str]:
         """What the page can filter it by: its own state, and that of each step."""
         return {self.state, *(f"{step.name}-{step.state}" for step in self.steps)}
