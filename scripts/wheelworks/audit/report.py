@@ -50,7 +50,7 @@ class Audit:
 def add_output_options(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
     """Add the options that `print_audit` reads, and ``--strict``; returns the group of the forms of output."""
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", nargs="?", const=summary.STDOUT, metavar="FILE.json", help=summary.JSON_HELP)
+    summary.add_json_option(form)
     form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0 instead of the table")
     parser.add_argument("--strict", action="store_true", help="fail on warnings too, such as a check that was skipped")
     parser.add_argument("--verbose", action="store_true", help="show every file, and each finding with its remedy")

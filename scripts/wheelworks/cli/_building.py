@@ -21,7 +21,7 @@ from wheelworks.build.plan import BuildTask, Wish
 from wheelworks.build.prefixes import check_targets, format_compiler, parse_prefixes
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_work_folder, ensure_writable
-from wheelworks.cli._results import Build, add_json_option, summarize_build
+from wheelworks.cli._results import Build, summarize_build
 from wheelworks.core import console, manifest, process, summary
 from wheelworks.core.errors import UsageError
 from wheelworks.core.targets import PURE, Abi, Target, find_abi, find_target, load_abis, select_targets
@@ -66,7 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     engines += "ready, which is any, and CPython where its root is in the cache"
     add("--how", choices=["ready", "any", "emulated", "cpython", "all"], default="ready", help=engines)
     add("--verbose", action="store_true", help="print tables, each target's settings and every command")
-    add_json_option(parser)
+    summary.add_json_option(parser)
 
 
 def build_source(
@@ -81,7 +81,6 @@ def build_source(
 
     ``prepared`` is called before the first build, and returns the sdist if it has written it. Returns the exit status.
     """
-    summary.check_json(options.json)
     if options.verbose:
         process.print_commands()
     start, variables, out = time.perf_counter(), parse_variables(options.env), ensure_writable(Path(options.out))

@@ -51,11 +51,6 @@ class Build:
         return [result for result in self.results if isinstance(result, Failed)]
 
 
-def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json``; without a value, the result is printed in place of the summary."""
-    parser.add_argument("--json", nargs="?", const=summary.STDOUT, metavar="FILE.json", help=summary.JSON_HELP)
-
-
 def summarize_build(build: Build, verdicts: Sequence[Verdict], status: int, seconds: float) -> Summary:
     """Return the summary of a build and of the runs of its wheels."""
     out, ran = Path(build.options.out), describe_outcomes(verdicts)

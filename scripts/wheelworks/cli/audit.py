@@ -15,7 +15,7 @@ from wheelworks.audit.report import Audit
 from wheelworks.audit.wheel import Policy
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_parser
-from wheelworks.core import console, index, manifest, summary
+from wheelworks.core import console, index, manifest
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import hash_file
 from wheelworks.report import page
@@ -55,7 +55,6 @@ def main(argv: Sequence[str]) -> int:
     cpu = frozenset(options.cpu)
     if unknown := cpu - isa.FEATURES:
         raise UsageError(f"--cpu {min(unknown)}: no such feature", f"one of: {', '.join(sorted(isa.FEATURES))}")
-    summary.check_json(options.json)
     start = time.perf_counter()
     with console.Progress() as progress:
         files, notes = _find_files(options.sources or ["dist"], progress)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wheelworks.bench import build, functions, measurements, plot, readme, server_suites
 from wheelworks.bench.measurements import Measurement, Plan
-from wheelworks.cli import _page, _results
+from wheelworks.cli import _page
 from wheelworks.cli._command import create_parser
 from wheelworks.core import console, summary
 from wheelworks.core.errors import UsageError
@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add("--table", type=Path, metavar="FILE", help="print README's table of a results file")
     add("--update-baseline", action="store_true", help="with --icount: replace the baseline by the new counts")
     add("--out", type=Path, default=OUT, metavar="FILE", help=f"the results file (default: {OUT}); plots go beside it")
-    _results.add_json_option(made)
+    summary.add_json_option(made)
     return made
 
 
@@ -119,7 +119,6 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status. Raises WheelworksError."""
     made = parser()
     options = made.parse_args(argv)
-    summary.check_json(options.json)
     check(options, [name for name, value in vars(options).items() if value != made.get_default(name)])
     status = _run_mode(options)
     return _measure(options) if status is None else status

@@ -70,7 +70,6 @@ def main(argv: Sequence[str]) -> int:
         return _building.show_compiler(options.show_compiler)
     source = Path(options.source)
     check_source(source)
-    summary.check_json(options.json)
     if options.builder == "cibuildwheel":
         return _use_cibuildwheel(source, options)
     return _list_wheels(source, options) if options.list else _build(options)

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from wheelworks.cli import _results
 from wheelworks.cli._command import create_parser
 from wheelworks.compare.behaviour import compare_behaviour
 from wheelworks.compare.contents import compare_sets
@@ -42,14 +41,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--subset", action="store_true", help="B may lack wheels that A has")
     made.add_argument("--no-run", action="store_true", help="compare the files only")
     made.add_argument("--verbose", action="store_true", help="print all differences in full")
-    _results.add_json_option(made)
+    summary.add_json_option(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    summary.check_json(options.json)
     start = time.perf_counter()
     with console.Progress() as progress:
         sets = [_find_wheels(word, progress) for word in (options.a, options.b)]

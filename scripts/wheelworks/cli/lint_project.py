@@ -20,7 +20,7 @@ from packaging.version import Version
 from wheelworks.audit import report
 from wheelworks.audit.findings import Finding, sanitize
 from wheelworks.cli._command import create_parser
-from wheelworks.core import process, summary
+from wheelworks.core import process
 from wheelworks.core.errors import UsageError
 
 ZIZMOR = "zizmor"
@@ -52,7 +52,6 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"{options.folder}: no such folder", _FOLDER_HINT)
     if not (options.folder / "pyproject.toml").is_file():
         raise UsageError(f"{options.folder}: no project: it has no pyproject.toml", _FOLDER_HINT)
-    summary.check_json(options.json)
     start = time.perf_counter()
     audit = report.Audit((), tuple(check_project(options.folder)), ("project",))
     return report.print_audit(audit, options, time.perf_counter() - start, "lint-project")

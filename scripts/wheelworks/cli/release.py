@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wheelworks.cli import _results
 from wheelworks.cli._command import create_parser, ensure_writable
 from wheelworks.cli.reproduce import select_variations, select_wheels
 from wheelworks.core import console, summary, targets
@@ -51,14 +50,13 @@ def parser() -> argparse.ArgumentParser:
     part.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="test with this Tornado")
     part.add_argument("--vary", action="append", default=[], metavar="NAME", help="vary this when building again")
     made.add_argument("--out", default="dist", metavar="DIR", help="the folder for the files (default: dist)")
-    _results.add_json_option(made)
+    summary.add_json_option(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status. Raises WheelworksError."""
     options, root = parser().parse_args(argv), Path.cwd()
-    summary.check_json(options.json)
     if not (root / "pyproject.toml").is_file():
         raise UsageError(f"{root}: not a project: it has no pyproject.toml", "run it in the project's folder")
     name = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]

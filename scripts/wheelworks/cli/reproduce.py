@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from wheelworks.build.context import parse_variables
 from wheelworks.build.prefixes import parse_prefixes
-from wheelworks.cli import _page, _results
+from wheelworks.cli import _page
 from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
 from wheelworks.core import console, index, manifest, summary, targets
 from wheelworks.core.errors import UsageError, WheelworksError
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     add("--prefix", action="append", default=[], metavar="TARGET=DIR", help=brought)
     add("--keep", type=Path, metavar="DIR", help="keep the built files, and diffoscope's report on those that differ")
     add("--verbose", action="store_true", help="print a table of the files and of what was varied, and all differences")
-    _results.add_json_option(made)
+    summary.add_json_option(made)
     return made
 
 
@@ -78,7 +78,6 @@ def main(argv: Sequence[str]) -> int:
     variations = select_variations(options.vary)
     parse_variables(options.env)
     parse_prefixes(options.prefix)
-    summary.check_json(options.json)
     if options.keep:
         ensure_writable(options.keep, "--keep")
     try:

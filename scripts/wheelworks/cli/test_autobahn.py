@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from wheelworks.cli import _results, test_native
+from wheelworks.cli import test_native
 from wheelworks.cli._command import create_parser, create_work_folder
 from wheelworks.core import console, interpreters, summary
 from wheelworks.core.errors import UsageError, WheelworksError
@@ -40,14 +40,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tornado", default="6.6", metavar="VERSION", help="the Tornado (default: the newest 6.6.x)")
     made.add_argument("--sections", default=",".join(QUICK), metavar="N,N", help="sections of the suite, or all")
     made.add_argument("--python2", type=Path, metavar="PATH", help="the Python 2.7 (default: found)")
-    _results.add_json_option(made)
+    summary.add_json_option(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    summary.check_json(options.json)
     start = time.perf_counter()
     chosen = parse_sections(options.sections)
     test_native.check_options([options.wheel] if options.wheel else [], [options.tornado], None)

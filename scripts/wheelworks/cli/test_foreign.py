@@ -85,14 +85,13 @@ def parser() -> argparse.ArgumentParser:
     )
     _project.add_options(made)
     made.add_argument("--verbose", action="store_true", help="print each run, and all reasons and failures in full")
-    _results.add_json_option(made)
+    summary.add_json_option(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    summary.check_json(options.json)
     project = _project.read_options(options)
     chosen = _running.Options(
         options.how,

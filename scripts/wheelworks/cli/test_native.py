@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from wheelworks.cli import _page, _project, _results, host_wheel
+from wheelworks.cli import _page, _project, host_wheel
 from wheelworks.cli._command import create_parser, create_work_folder
 from wheelworks.core import console, interpreters, summary
 from wheelworks.core.errors import UsageError, WheelworksError
@@ -59,14 +59,13 @@ def parser() -> argparse.ArgumentParser:
     add("--exhaustive", action="store_true", help="add the tests with many cases: minutes more")
     _project.add_options(made)
     add("--verbose", action="store_true", help="name every test that fails with the speedups off as well, and the like")
-    _results.add_json_option(made)
+    summary.add_json_option(made)
     return made
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    summary.check_json(options.json)
     start = time.perf_counter()
     if project := _project.read_options(options):
         _refuse_other_options(options)

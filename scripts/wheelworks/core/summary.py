@@ -6,6 +6,7 @@ to copy is on a line of its own.
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 import textwrap
@@ -27,7 +28,7 @@ from wheelworks.core.text import escape_invisible
 from wheelworks.core.wheel import parse_wheel_name
 
 STDOUT = "-"
-JSON_HELP = "write the result to this file; without a file, print it in place of the summary"
+_JSON_HELP = "write the result to this file; without a file, print it in place of the summary"
 PURE, SDIST = "pure wheel", "sdist"
 WHOLE = 50  # lines of failures that are shown with all of their text
 BRIEF = 10  # further failures that are shown in a line each
@@ -136,17 +137,23 @@ class Summary:
         return found
 
 
-def check_json(target: str | None) -> None:
-    """Raise UsageError for a value of ``--json`` that is neither ``-`` nor a file's name ending in ``.json``.
+def add_json_option(parser: argparse._ActionsContainer) -> None:
+    """Add ``--json``; without a value, the result is printed in place of the summary."""
+    parser.add_argument("--json", nargs="?", type=check_json, const=STDOUT, metavar="FILE.json", help=_JSON_HELP)
 
-    A wheel's name is one if ``--json`` without a value precedes it.
+
+def check_json(target: str) -> str:
+    """Return a value of ``--json``. Raises UsageError if it is neither ``-`` nor a file's name ending in ``.json``.
+
+    A wheel's name is such a value if ``--json`` without a file precedes it.
     """
-    if target is None or target == STDOUT:
-        return
+    if target == STDOUT:
+        return target
     if not target.endswith(".json"):
         raise UsageError(f"--json {target}: the file's name must end in .json", "without a name, --json comes last")
     if not Path(target).parent.is_dir():
         raise UsageError(f"--json {target}: no folder {Path(target).parent}", "create it first")
+    return target
 
 
 def finish(
