@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -153,7 +152,7 @@ def _list_wheels(source: Path, options: argparse.Namespace) -> int:
     release, planned = _plan_wheels(source, options)
     if options.json:
         text = json.dumps(_describe_release(release, planned))  # one line, like the outputs of CI's jobs
-        _write_json(options.json, f"{text}\n")
+        summary.write_json(f"{text}\n", options.json)
         return 0
     table = console.create_table("", "wheel", "target", "is run on")
     for wheel in planned:
@@ -162,13 +161,6 @@ def _list_wheels(source: Path, options: argparse.Namespace) -> int:
     console.print_table(table)
     console.out.print(f"{len(planned)} wheels, built from {release}.tar.gz", markup=False)
     return 0
-
-
-def _write_json(target: str, text: str) -> None:
-    if target == summary.STDOUT:
-        sys.stdout.write(text)
-    else:
-        write_file(Path(target), text.encode())
 
 
 def _plan_wheels(source: Path, options: argparse.Namespace) -> tuple[str, list[targets.PlannedWheel]]:

@@ -164,16 +164,22 @@ def finish(
     ``everything`` shows failures and reasons in full. ``record`` is written in place of the summary's own. Returns the
     exit status.
     """
-    text = format_json(record or summary.record()) if target else ""
-    if target == STDOUT:
-        console.out.file.write(text)
-        return summary.status
     if target:
-        write_file(Path(target), text.encode())
+        write_json(format_json(record or summary.record()), target)
+    if target == STDOUT:
+        return summary.status
     _print_failures(summary.failures, sys.maxsize if everything else WHOLE)
     for line in render(summary, console.out.width, everything=everything):
         console.out.print(line, soft_wrap=True)
     return summary.status
+
+
+def write_json(text: str, target: str) -> None:
+    """Write JSON text where a value of ``--json`` says: to standard output, or to a file."""
+    if target == STDOUT:
+        console.out.file.write(text)
+    else:
+        write_file(Path(target), text.encode())
 
 
 def format_json(record: Any) -> str:
