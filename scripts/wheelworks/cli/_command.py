@@ -8,13 +8,15 @@ import re
 import secrets
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import remove_tree
+
+_DEFAULTS = {"out": "dist", "tests": "smoke"}  # values of options that needn't be repeated, besides empty ones
 
 
 def create_parser(program: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -58,6 +60,16 @@ def _wrap_example(line: str, width: int) -> list[str]:
     if len(line) <= width or not (parts := re.fullmatch(r"(  \S.*?)\s{2,}(\S.*)", line)):
         return [line]
     return [parts[1], *textwrap.wrap(parts[2], width, initial_indent="      ", subsequent_indent="      ")]
+
+
+def repeat_options(options: argparse.Namespace, names: Iterable[str]) -> list[str]:
+    """Return those of the options that were given, as words of a command line that repeats a part of the command."""
+    words = []
+    for name in names:
+        value = getattr(options, name)
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{name.replace('_', '-')}", str(one)] if one and one != _DEFAULTS.get(name) else []
+    return words
 
 
 def ensure_writable(folder: Path, option: str = "--out") -> Path:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from wheelworks.cli import _page, _results, _running
-from wheelworks.cli._command import create_work_folder
+from wheelworks.cli._command import create_work_folder, repeat_options
 from wheelworks.core import console, interpreters, summary
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.interpreters import Python
@@ -19,6 +19,7 @@ from wheelworks.core.verdict import Verdict
 from wheelworks.testing.project import ProjectOptions
 from wheelworks.testing.project_native import run_natively
 
+OPTIONS = ("source", "test_command", "test_requires", "time_limit")
 SOURCE_HINT = "the tests are in the project's source: --source SDIST, or --source DIR"
 
 
@@ -73,35 +74,29 @@ def read_options(options: argparse.Namespace) -> ProjectOptions | None:
     return ProjectOptions(options.source, options.test_command, tuple(words))
 
 
-def test_natively(
-    wheels: Sequence[Path],
-    pythons: Sequence[str],
-    project: ProjectOptions,
-    time_limit: float | None,
-    target: str | None,
-) -> int:
+def test_natively(wheels: Sequence[Path], project: ProjectOptions, options: argparse.Namespace) -> int:
     """Run a project's tests on the wheel that each CPython here takes; return the exit status.
 
-    The result is written to ``target``, the value of ``--json``. Each step of the tests takes ``time_limit`` seconds at
-    most (default: that of `run_natively`).
+    ``options`` are those of `test-native`, and ``project`` what `read_options` has read of them.
     Raises UsageError for no wheels and files that aren't wheels, WheelworksError for damaged ones.
     """
     if not wheels:
         raise UsageError("--source, but no wheel to test", "name wheels of that project, for this machine")
     _running.check_options(wheels, _running.Options("cpython"))
-    start, (found, _) = time.perf_counter(), interpreters.find_pythons(pythons)
+    start, (found, _) = time.perf_counter(), interpreters.find_pythons(options.python)
     chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
     hashes = _page.hash_wheels(wheels)
-    verdicts = _run_all({python: wheel for python, wheel in chosen.items() if wheel}, project, time_limit)
+    verdicts = _run_all({python: wheel for python, wheel in chosen.items() if wheel}, project, options.time_limit)
     if not verdicts:
         raise WheelworksError("no CPython here takes one of the wheels", "name wheels for this machine")
     _page.record_runs(hashes, verdicts)
-    unfit = [python for python, wheel in chosen.items() if pythons and not wheel]
+    unfit = [python for python, wheel in chosen.items() if options.python and not wheel]
     for python in unfit:
         console.print_error(f"CPython {python.label}: not tested: it takes none of the wheels")
     status = max(_running.exit_status(wheels, verdicts), int(bool(unfit)))
-    result = _results.summarize_runs("test-native", wheels, verdicts, status, time.perf_counter() - start)
-    return summary.finish(result, target)
+    repeated = repeat_options(options, ("python", *OPTIONS))
+    result = _results.summarize_runs("test-native", wheels, verdicts, status, time.perf_counter() - start, repeated)
+    return summary.finish(result, options.json)
 
 
 def _run_all(chosen: Mapping[Python, Path], project: ProjectOptions, time_limit: float | None) -> list[Verdict]:

@@ -14,6 +14,7 @@ import msgspec
 
 from wheelworks.build.builder import BuildResult, Built, Failed, UpToDate
 from wheelworks.build.plan import BuildTask
+from wheelworks.cli._command import repeat_options
 from wheelworks.core import manifest, summary
 from wheelworks.core.manifest import WheelRecord
 from wheelworks.core.summary import Cell, Failure, Summary, name_abi, name_cell, name_platform
@@ -22,8 +23,8 @@ from wheelworks.core.verdict import Verdict
 from wheelworks.report import page
 
 FEW = 2  # verdicts that are described one by one
-_DEFAULTS = {"source": ".", "out": "dist", "python": ""}
-_REPEATED = ("env", "prefix", "without", "allow_missing")  # options of a build that a single build needs as well
+# The options of a build that a single build needs as well.
+_REPEATED = ("out", "python", "env", "prefix", "without", "allow_missing")
 _ENGINES = {"emulated CPU": "on emulated CPUs", "CPython": "under real CPythons"}
 
 
@@ -55,6 +56,9 @@ def summarize_build(build: Build, verdicts: Sequence[Verdict], status: int, seco
     """Return the summary of a build and of the runs of its wheels."""
     out, ran = Path(build.options.out), describe_outcomes(verdicts)
     failures = [_describe_failed_build(build, one) for one in build.failed]
+    failures += describe_failures(
+        verdicts, {one.file.name: one.file for one in build.wheels}, repeat_options(build.options, ["tests"])
+    )
     cells: dict[summary.File, Cell] = {
         wheel.file.name: _make_build_cell(wheel, ran.get(wheel.file.name, "none"), no_run=build.options.no_run)
         for wheel in build.wheels
@@ -68,7 +72,7 @@ def summarize_build(build: Build, verdicts: Sequence[Verdict], status: int, seco
         _count_build(build, ran),
         title=build.name,
         cells=cells,
-        failures=[*failures, *describe_failures(verdicts, {one.file.name: one.file for one in build.wheels})],
+        failures=failures,
         notes=group_reasons(verdicts),
         lines=describe_engines(verdicts),
         page=out / page.FILE,
@@ -79,13 +83,10 @@ def summarize_build(build: Build, verdicts: Sequence[Verdict], status: int, seco
 def _describe_failed_build(build: Build, failed: Failed) -> Failure:
     """Return the failure of a task with the command that builds it alone."""
     task, options = failed.task, build.options
-    words = [] if options.source == _DEFAULTS["source"] else [options.source]
+    words = [] if options.source == "." else [options.source]
     words += ["--target", task.targets[0].id] if task.targets else []
     words += ["--abi", task.abi.id if task.abi else PURE]
-    words += [word for name in ("out", "python") if getattr(options, name) != _DEFAULTS[name]
-              for word in (f"--{name}", getattr(options, name))]  # fmt: skip
-    for name in _REPEATED:
-        words += [word for value in getattr(options, name) for word in (f"--{name.replace('_', '-')}", value)]
+    words += repeat_options(options, _REPEATED)
     several = len({result.task.abi for result in build.failed}) > 1 or len(build.wheels) > 0
     prefix = f"cp{task.abi.nodot}, " if several and task.abi else ""
     return Failure(
@@ -144,9 +145,14 @@ def _record_wheel(wheel: Built | UpToDate, verdicts: Sequence[Verdict]) -> dict[
 
 
 def summarize_runs(
-    command: str, wheels: Sequence[Path], verdicts: Sequence[Verdict], status: int, seconds: float
+    command: str,
+    wheels: Sequence[Path],
+    verdicts: Sequence[Verdict],
+    status: int,
+    seconds: float,
+    repeated: Sequence[str] = (),
 ) -> Summary:
-    """Return the summary of runs of wheels."""
+    """Return the summary of runs of wheels. ``repeated`` are the options that repeat a run, besides its engine."""
     ran = describe_outcomes(verdicts)
     checks = {name: sum(one.checks for one in verdicts if one.wheel == name) for name in ran}
     cells: dict[summary.File, Cell] = {name: _make_run_cell(outcome, checks[name]) for name, outcome in ran.items()}
@@ -158,7 +164,7 @@ def summarize_runs(
         seconds,
         {"wheels": len(ran), **count_outcomes(list(ran.values()))},
         cells=cells,
-        failures=describe_failures(verdicts, {wheel.name: wheel for wheel in wheels}),
+        failures=describe_failures(verdicts, {wheel.name: wheel for wheel in wheels}, repeated, command),
         notes=group_reasons(verdicts),
         lines=[*describe_engines(verdicts), *_describe_few(verdicts)],
         page=pages[0] if len(pages) == 1 else None,
@@ -204,14 +210,16 @@ def count_outcomes(outcomes: Sequence[summary.Outcome]) -> dict[str, int]:
     return {name: outcomes.count(outcome) for name, outcome in names.items()}
 
 
-def describe_failures(verdicts: Sequence[Verdict], files: Mapping[str, Path]) -> list[Failure]:
-    """Return the failed runs, with the command that runs the wheel alone."""
+def describe_failures(
+    verdicts: Sequence[Verdict], files: Mapping[str, Path], repeated: Sequence[str], session: str = "test-foreign"
+) -> list[Failure]:
+    """Return the failed runs, with the command that runs the wheel alone, by the same engine and tests."""
     found = []
     for one in verdicts:
         if one.outcome == "failed":
-            how = "emulated" if one.how.startswith("emulated") else "cpython"
-            words = [str(files.get(one.wheel, one.wheel)), "--how", how]
-            command = f"nox -s test-foreign -- {shlex.join(words)}"
+            how = ["--how", "emulated" if one.how.startswith("emulated") else "cpython"]
+            words = [str(files.get(one.wheel, one.wheel)), *(how if session == "test-foreign" else ()), *repeated]
+            command = f"nox -s {session} -- {shlex.join(words)}"
             found.append(Failure(f"{name_cell(one.wheel)}, {one.how}", "\n".join(one.findings) or one.why, "", command))
     return found
 

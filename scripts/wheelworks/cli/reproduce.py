@@ -17,7 +17,7 @@ from rich.markup import escape
 from wheelworks.build.context import parse_variables
 from wheelworks.build.prefixes import parse_prefixes
 from wheelworks.cli import _page
-from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable
+from wheelworks.cli._command import create_parser, create_work_folder, ensure_writable, repeat_options
 from wheelworks.core import console, index, manifest, summary, targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
@@ -241,7 +241,9 @@ def _describe_cause(options: argparse.Namespace, name: str, lines: Iterable[str]
     """Return what makes files differ; one of the variations can be repeated alone."""
     variation = name.partition(":")[0]
     words = [options.source, "--vary", variation] if variation in [one.name for one in VARIATIONS] else []
-    words += ["--source", str(options.origin)] if words and options.origin else []
+    if words:
+        words += ["--source", str(options.origin)] if options.origin else []
+        words += repeat_options(options, ("provenance", "target", "abi", "env", "prefix"))
     command = f"nox -s reproduce -- {shlex.join(words)}" if words else ""
     return summary.Failure(name, "\n".join([name, *(f"  {line}" for line in lines)]), "", command)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wheelworks.cli import _page, _project, _results, _running
-from wheelworks.cli._command import create_parser
+from wheelworks.cli._command import create_parser, repeat_options
 from wheelworks.core import console, summary
 from wheelworks.core.debian import DEBIAN_SUITES
 from wheelworks.core.errors import UsageError
@@ -111,7 +111,8 @@ def main(argv: Sequence[str]) -> int:
         _running.show_verdicts(verdicts)
     runnable = [wheel for wheel in wheels if _running.choose_engines(wheel, chosen)]
     status = _running.exit_status(runnable or wheels, verdicts)
-    result = _results.summarize_runs("test-foreign", wheels, verdicts, status, time.perf_counter() - start)
+    repeated = repeat_options(options, ("tests", "python", "root", *_project.OPTIONS))
+    result = _results.summarize_runs("test-foreign", wheels, verdicts, status, time.perf_counter() - start, repeated)
     return summary.finish(result, options.json, everything=options.verbose)
 
 

@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     if project := _project.read_options(options):
         _refuse_other_options(options)
         wheels = [*options.wheels, *options.wheel]
-        return _project.test_natively(wheels, options.python, project, options.time_limit, options.json)
+        return _project.test_natively(wheels, project, options)
     if options.wheels:
         raise UsageError("wheels without --source: which tests are to be run?", _project.SOURCE_HINT)
     versions = options.tornado or list(DEFAULT_TORNADOS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from wheelworks.cli import _results, _running, test_foreign
+from wheelworks.cli import _project, _results, _running, test_foreign, test_native
+from wheelworks.cli._command import repeat_options
 from wheelworks.cli._running import Options
 from wheelworks.core import console, summary, targets
 from wheelworks.core.errors import UsageError, WheelworksError
@@ -234,6 +236,26 @@ def test_shows_outcomes_and_whole_failures(capsys: pytest.CaptureFixture[str]) -
     assert "ran on emulated CPUs: 2 wheels, 42 checks" in shown.out
     assert f"error: windows aarch64 cp311-abi3, emulated CPU: {finding}" in " ".join(shown.err.split())
     assert f"again: nox -s test-foreign -- {Path('dist', THEIRS)} --how emulated" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("session", "options", "how"),
+    [
+        ("test-foreign", ["--tests", "package"], " --how emulated"),
+        (
+            "test-foreign",
+            ["--tests", "project", "--source", "x-1.0", "--test-requires", "pytest>=8 attrs"],
+            " --how emulated",
+        ),
+        ("test-native", ["--python", "3.13", "--source", "x-1.0.tar.gz"], ""),
+    ],
+)
+def test_the_command_that_repeats_a_run_has_its_tests(session: str, options: list[str], how: str) -> None:
+    module = {"test-foreign": test_foreign, "test-native": test_native}[session]
+    names = ("tests", "python", "root") if session == "test-foreign" else ("python",)
+    repeated = repeat_options(module.parser().parse_args([THEIRS, *options]), (*names, *_project.OPTIONS))
+    result = _results.summarize_runs(session, [Path(THEIRS)], [verdict(THEIRS, "failed")], 1, 1.0, repeated)
+    assert [one.command for one in result.failures] == [f"nox -s {session} -- {THEIRS}{how} {shlex.join(options)}"]
 
 
 def test_the_table_of_runs_breaks_no_part_of_a_name(

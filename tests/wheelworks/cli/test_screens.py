@@ -10,7 +10,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +25,7 @@ from wheelworks.build.builder import BuildResult, Built, Failed
 from wheelworks.build.log import Compilation
 from wheelworks.build.plan import BuildTask
 from wheelworks.cli import _results, release, reproduce
+from wheelworks.cli import build_wheels as cli_build_wheels
 from wheelworks.core import console, summary, targets
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.verdict import Verdict
@@ -77,8 +78,7 @@ def make_results(*, good: bool) -> list[BuildResult]:
 
 
 def build_wheels(*, good: bool, json: str | None = None) -> int:
-    options = argparse.Namespace(source=".", out="dist", python="", no_run=False, env=["CFLAGS=-O3"])
-    options.prefix = options.without = options.allow_missing = []
+    options = cli_build_wheels.parser().parse_args(["--env", "CFLAGS=-O3"])
     build = _results.Build("build-wheels", options, STEM, make_results(good=good))
     verdicts = [one for one in make_verdicts(good=good) if good or "cp311-abi3-win32" not in one.wheel]
     return summary.finish(_results.summarize_build(build, verdicts, int(not good), 92.4), json)
@@ -100,14 +100,14 @@ def audit(*, good: bool, json: str | None = None) -> int:
     return report.print_audit(Audit(tuple(files)), options, 12.3, page=Path("dist/report.html"))
 
 
-def reproduce_release(*, good: bool, json: str | None = None) -> int:
+def reproduce_release(*, good: bool, json: str | None = None, words: Sequence[str] = ()) -> int:
     lines = [BAD, "  tornado_speedups/_speedups.pyd: section .rdata, offset 0x4b0: 'Nov 29' | 'Dec 24'"]
     cause: Any = SimpleNamespace(name="clock: the bytes contain the time of the build", differences={})
     cause.format_lines = lambda: lines
     files = {name: good or name != BAD for name in [*NAMES, SDIST]}
     causes = () if good else (cause,)
     rebuilt = ReproductionResult({}, BuildOutput({}, None), files, causes, 1 if good else 14, VARIATIONS, (), ())
-    options = argparse.Namespace(source="dist", origin=None)
+    options = reproduce.parser().parse_args(["dist", *words])
     return summary.finish(reproduce.summarize(options, rebuilt, Path("dist/report.html"), 118.0), json)
 
 
@@ -164,6 +164,13 @@ def test_the_result_for_programs(command: str, good: bool, tmp_path: Path) -> No
     jsonschema.validate(found, summary.generate_schema())
     assert (found["command"], found["status"], len(found["failures"]) > 0) == (command, int(not good), not good)
     assert {"file", PART[command]} <= found["wheels"][0].keys()
+
+
+def test_the_command_that_repeats_a_variation_has_the_options_of_the_build(tmp_path: Path) -> None:
+    out, words = tmp_path / "result.json", ["--source", "x-1.0.tar.gz", "--env", "A=1", "--prefix", "win_arm64=pre"]
+    assert reproduce_release(good=False, json=str(out), words=words) == 1
+    [failure] = json.loads(out.read_text())["failures"]
+    assert failure["command"] == f"nox -s reproduce -- dist --vary clock {' '.join(words)}"
 
 
 def test_the_checklist_of_a_release_that_failed(screen: Callable[..., str]) -> None:
