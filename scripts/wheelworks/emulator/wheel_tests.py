@@ -115,7 +115,7 @@ def is_module(image: Image) -> bool:
     Wheels also have libraries that Python code loads by ctypes or cffi, and libraries of their modules. Their names
     don't tell: PyCryptodome's are NAME.abi3.so and NAME.pyd, with an init function that only fails.
     """
-    initialised = any(name.startswith(("PyInit", "PyModExport_")) for name in image.exports)
+    initialised = any(name.startswith(("PyInit", "PyModExport")) for name in image.exports)
     return initialised and any(bind.name.startswith(("Py", "_Py")) for bind in image.binds)
 
 

@@ -37,7 +37,7 @@ from wheelworks.testing.project_source import name_module
 from wheelworks.testing.suites import WORKERS, WORKERS_PACKAGE
 
 PINS = Path(__file__).with_name("test-dependencies.txt")
-_CALLS = re.compile(rb"\0_?Py(?!Init_|InitU_|ModExport_)[A-Z_]\w*\0")  # names of CPython's C API in a table of strings
+_CALLS = re.compile(rb"\0_?Py(?!(?:Init|ModExport)U?_)[A-Z_]\w*\0")  # names of CPython's C API in a table of strings
 WINDOWS_SITE = Path(__file__).with_name("rewrap") / "site" / "sitecustomize.py"
 TIME_LIMIT = 300.0  # seconds
 LIMITS = Limits(512 << 20, 20_000)  # of a wheel that is run

@@ -81,6 +81,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(make_wheel: WheelMaker, tmp_pat
         ("demo/_c.abi3.so", CALLS + b"PyInit__c\0", ["demo._c"], []),
         ("demo/_c.cpython-313-aarch64-linux-gnu.so", CALLS + b"PyModExport__c\0", ["demo._c"], []),
         ("demo/süß.abi3.so", CALLS + b"PyInitU_s_qfa0g\0", ["demo.süß"], []),
+        ("demo/süß.abi3.so", b"\x7fELF\0PyModExportU_s_qfa0g\0", [], ["demo/süß.abi3.so"]),
         ("demo/süß.abi3.so", CALLS + "PyInit_süß\0".encode(), [], ["demo/süß.abi3.so"]),
         ("demo/raw.abi3.so", CALLS + b"PyInit_other\0", [], ["demo/raw.abi3.so"]),
         ("demo/idle.abi3.so", b"\x7fELF\0PyInit_idle\0", [], ["demo/idle.abi3.so"]),
