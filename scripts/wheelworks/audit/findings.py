@@ -21,6 +21,7 @@ Group = Literal["archive", "extension", "code", "hardening", "determinism", "dep
 
 GROUPS: tuple[Group, ...] = get_args(Group)
 RANK: dict[Severity, int] = {"information": 0, "warning": 1, "error": 2}
+COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "information": "dim"}
 _SHOWN = 5
 _ABOUT_CODE = ("W201", "W202")
 _INSTRUCTION_SET = re.compile(r"([\w.-]+): 0x")  # in the evidence of these

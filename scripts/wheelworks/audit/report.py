@@ -18,12 +18,11 @@ from rich.table import Table
 
 from wheelworks import __version__
 from wheelworks.audit import screen
-from wheelworks.audit.findings import CODES, GROUPS, RANK, FileAudit, Finding, Severity
+from wheelworks.audit.findings import CODES, COLOURS, GROUPS, RANK, FileAudit, Finding, Severity
 from wheelworks.core import console, manifest, summary
 from wheelworks.core.summary import Failure, Summary
 
 _PLACES = 3
-_COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "information": "dim"}
 _LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "information": "note"}  # SARIF's words
 
 
@@ -41,10 +40,10 @@ class Audit:
         """Every finding."""
         return (*(one for file in self.files for one in file.findings), *self.others)
 
-    def failed(self, *, strict: bool) -> bool:
-        """Return whether there is an error or, if strict, a warning."""
-        worst = RANK["warning" if strict else "error"]
-        return any(RANK[one.severity] >= worst for one in self.findings)
+    def list_failures(self, *, strict: bool) -> list[Finding]:
+        """Return the errors and, if strict, the warnings."""
+        least = RANK["warning" if strict else "error"]
+        return [one for one in self.findings if RANK[one.severity] >= least]
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
@@ -64,7 +63,7 @@ def print_audit(
 
     Returns the exit status. ``page`` is the page that shows the audit, too.
     """
-    status = int(audit.failed(strict=options.strict))
+    status = int(bool(audit.list_failures(strict=options.strict)))
     if options.sarif:
         sys.stdout.write(to_sarif(audit) + "\n")
         return status
@@ -78,7 +77,8 @@ def print_audit(
     if options.json != summary.STDOUT:
         for note in audit.notes:
             console.print_note(note)
-    return summary.finish(result, options.json, record=make_record(audit, result, strict=options.strict))
+    record = make_record(audit, result, strict=options.strict) if options.json else None
+    return summary.finish(result, options.json, record=record)
 
 
 def _summarize(audit: Audit, status: int, seconds: float, command: str, page: Path | None) -> Summary:
@@ -94,10 +94,6 @@ def _print_details(audit: Audit, *, everything: bool) -> None:
         console.print_table(make_table(audit.files))
     if audit.findings:
         console.out.print(render_details(audit.findings, everything=everything))
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def summarize_checks(audit: FileAudit) -> dict[str, str]:
@@ -123,7 +119,8 @@ def _make_cell(audit: FileAudit, group: str) -> str:
     if group not in audit.groups:
         return "-"
     found = [one.severity for one in audit.findings if one.about.group == group]
-    parts = [f"[{_COLOURS[one]}]{_count(found.count(one), word)}[/]" for one, word in _LEVELS.items() if one in found]
+    counts = {one: summary.format_count(f"{word}s", found.count(one)) for one, word in _LEVELS.items() if one in found}
+    parts = [f"[{COLOURS[one]}]{count}[/]" for one, count in counts.items()]
     return "\n".join(parts) or "[green]passed[/]"
 
 
@@ -138,7 +135,7 @@ def render_details(findings: Sequence[Finding], *, everything: bool) -> Renderab
 
 def _render_kind(found: list[Finding], *, everything: bool) -> Iterator[str]:
     about = found[0].about
-    yield f"[bold {_COLOURS[about.severity]}]{about.severity} {about.id} {about.name}[/] {about.what}"
+    yield f"[bold {COLOURS[about.severity]}]{about.severity} {about.id} {about.name}[/] {about.what}"
     if about.severity == "information" and not everything:
         yield f"  {len(found)} times; --verbose shows where"
         return
@@ -155,9 +152,10 @@ def make_record(audit: Audit, result: Summary, *, strict: bool) -> dict[str, Any
         {"file": one.file, "checks": summarize_checks(one), "findings": [finding.record() for finding in one.findings]}
         for one in audit.files
     ]
-    worst = RANK["warning" if strict else "error"]
-    bad = [one for one in audit.findings if RANK[one.severity] >= worst]
-    failures = [Failure(one.place, f"{one.code} {one.about.name} {one.evidence}".strip()) for one in bad]
+    failures = [
+        Failure(one.place, f"{one.code} {one.about.name} {one.evidence}".strip())
+        for one in audit.list_failures(strict=strict)
+    ]
     others = {"groups": list(audit.groups), "findings": [one.record() for one in audit.others]}
     return {**replace(result, failures=failures).record(), "wheels": wheels, **others, "notes": list(audit.notes)}
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
 
-from wheelworks.audit.findings import CODES, RANK, FileAudit, Finding, Severity
-from wheelworks.core.summary import Cell, File, name_cell
+from wheelworks.audit.findings import CODES, COLOURS, RANK, FileAudit, Finding
+from wheelworks.core.summary import Cell, File, format_count, name_cell
 
 _KINDS = 6  # kinds of warnings that are shown; all errors are
-_WORDS: dict[Severity, tuple[str, str]] = {"error": ("red", "error"), "warning": ("yellow", "warning")}
 
 
 def make_cells(files: Sequence[FileAudit]) -> dict[File, Cell]:
@@ -23,9 +22,9 @@ def make_cells(files: Sequence[FileAudit]) -> dict[File, Cell]:
 def _make_cell(file: FileAudit) -> Cell:
     severities = [one.severity for one in file.findings]
     if errors := severities.count("error"):
-        return Cell(f"{errors} error{'s' * (errors > 1)}", "failed")
+        return Cell(format_count("errors", errors), "failed")
     if warnings := severities.count("warning"):
-        return Cell(f"{warnings} warning{'s' * (warnings > 1)}", "warning")
+        return Cell(format_count("warnings", warnings), "warning")
     return Cell("ok")
 
 
@@ -33,7 +32,7 @@ def list_kinds(findings: Sequence[Finding], width: int) -> Iterator[str]:
     """Yield a line for each kind of error and warning, the errors first, and how to see more; with rich's markup."""
     kinds: dict[str, list[Finding]] = defaultdict(list)
     for one in findings:
-        if one.severity in _WORDS:
+        if one.severity != "information":
             kinds[one.code].append(one)
     order = sorted(kinds, key=lambda one: (-RANK[CODES[one].severity], one))
     errors = [code for code in order if CODES[code].severity == "error"]
@@ -46,11 +45,10 @@ def list_kinds(findings: Sequence[Finding], width: int) -> Iterator[str]:
 
 
 def _describe_kind(found: Sequence[Finding], width: int) -> str:
-    about, first = found[0].about, found[0]
-    colour, word = _WORDS[about.severity]
-    head = f"{word} {about.id} {about.name}"
+    first, about = found[0], found[0].about
+    head = f"{about.severity} {about.id} {about.name}"
     files = len({one.wheel for one in found})
     where = f"{files} files, first " if files > 1 else ""
     place = ": ".join(filter(None, (name_cell(first.wheel) if first.wheel else "", first.member, first.evidence)))
     text = textwrap.shorten(f"{where}{place}", max(width - len(head) - 1, 20), placeholder=" ...")
-    return f"[bold {colour}]{head}[/] {escape(text)}"
+    return f"[bold {COLOURS[about.severity]}]{head}[/] {escape(text)}"
