@@ -14,7 +14,7 @@ import re
 import struct
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
@@ -229,9 +229,14 @@ def _walk_relocated(
 
 def _take_tables(places: set[int]) -> set[int]:
     """Remove from ``places`` those that lie side by side, and return them."""
-    found = {place for place in places if {place - 4, place + 4} & places}
+    found = _find_side_by_side(places)
     places -= found
     return found
+
+
+def _find_side_by_side(places: Set[int]) -> set[int]:
+    """Return the places of words that have another one before or behind them, as in a table."""
+    return {place for place in places if {place - 4, place + 4} & places}
 
 
 def _is_memory_operand(operands: str, address: int) -> bool:
@@ -308,5 +313,5 @@ def _find_table_targets(
                 (word,) = struct.unpack_from("<I", region.data, place - region.start)
                 if start <= base + word < end:
                     words[place] = base + word
-        yield from (target for place, target in words.items() if {place - 4, place + 4} & words.keys())
+        yield from (words[place] for place in _find_side_by_side(words.keys()))
         done = max(done, end)  # so that overlapping functions, which no compiler makes, are scanned once, too
