@@ -38,10 +38,15 @@ def read_elf(data: bytes, name: str) -> Image:
         return _read_binary(data, name)
 
 
-def _read_binary(data: bytes, name: str) -> Image:
-    binary = lief.ELF.parse(data)
-    if binary is None:
+def parse_elf(data: bytes, name: str) -> lief.ELF.Binary:
+    """Return LIEF's view of an ELF file. Raises BadImage."""
+    if (binary := lief.ELF.parse(data)) is None:
         raise BadImage(f"{name}: not a readable ELF file")
+    return binary
+
+
+def _read_binary(data: bytes, name: str) -> Image:
+    binary = parse_elf(data, name)
     cpu = _read_elf_cpu(binary, name)
     segments = tuple(_read_elf_segments(binary, BinaryReader(data, name)))
     rebases: list[Rebase] = []

@@ -20,13 +20,14 @@ from contextlib import contextmanager
 import lief
 
 from wheelworks.core.formats import DAMAGE
+from wheelworks.core.formats_elf import parse_elf
 from wheelworks.core.image import BadImage
+from wheelworks.core.text import abbreviate
 from wheelworks.testing.project_source import name_module
 
 NAMES = re.compile(r"libc\.so|libc\.musl-\w+\.so\.1|ld-musl-\w+\.so\.1")
 # A tag for the system's own use that no loader knows: glibc's and musl's pass over such entries.
 IGNORED = 0x6000_0F00
-SHOWN = 5
 # Functions that exchange only numbers, memory, text, or the environment with their callers.
 _ALIKE = re.compile(
     r"_?_?(mem\w+|str(?!signal|fmon|ptime|ftime)\w+|stp?n?cpy|bcmp|bcopy|bzero|ffs\w*|malloc|calloc|realloc|free|abort|abs|labs"
@@ -53,7 +54,7 @@ def relink(path: str, data: bytes) -> bytes:
     """Return an ELF file that doesn't name musl's library. Raises BadImage for a file that can't be read."""
     made = bytearray(data)
     with _reading(path):
-        entries = list(_find_entries(_parse(path, data)))
+        entries = list(_find_entries(parse_elf(data, path)))
     for offset, layout in entries:
         if offset + layout.size > len(data):
             raise BadImage(f"{path}: its dynamic section lies outside the file")
@@ -70,11 +71,10 @@ def find_limits(files: Mapping[str, bytes]) -> dict[str, str]:
     for path, data in files.items():
         if _is_elf(data):
             with _reading(path):
-                called.update(_list_calls(_parse(path, data)))
+                called.update(_list_calls(parse_elf(data, path)))
     if not called:
         return {}
-    names = ", ".join(sorted(called)[:SHOWN]) + (", ..." if len(called) > SHOWN else "")
-    reason = f"it calls {names}, for which glibc stands in here: musl's may differ"
+    reason = f"it calls {abbreviate(sorted(called))}, for which glibc stands in here: musl's may differ"
     return {name: reason for path in files if path.endswith(".so") and (name := name_module(path))}
 
 
@@ -96,12 +96,6 @@ def _reading(path: str) -> Iterator[None]:
             yield
         except DAMAGE as error:
             raise BadImage(f"{path}: invalid headers ({type(error).__name__}: {error})") from None
-
-
-def _parse(path: str, data: bytes) -> lief.ELF.Binary:
-    if (binary := lief.ELF.parse(data)) is None:
-        raise BadImage(f"{path}: not a readable ELF file")
-    return binary
 
 
 def _find_entries(binary: lief.ELF.Binary) -> Iterator[tuple[int, struct.Struct]]:
