@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +27,7 @@ LOAD = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
 
 
 def compile_musl(folder: Path, target: str = "x86_64-linux-musl", calls: str = "strlen", body: str = "") -> bytes:
-    """Compile a module that names musl's library, of which a stub is enough to link it."""
+    """Compile a module that names musl's library. It is linked with a stub of that library."""
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", target, "-shared", "-nostdlib", "-O1", "-w"]
     (folder / "libc.c").write_text(f"int {calls}(void *p) {{ return 0; }}")
     (folder / "bad.c").write_text(CODE % (calls, body or f"{calls}((void *)0); return 0;"))
@@ -121,19 +120,19 @@ def test_any_damage_is_refused_or_left_to_the_loader(tmp_path: Path) -> None:
 
     @settings(max_examples=100, deadline=None)
     @given(st.integers(0, len(data)), st.lists(st.tuples(st.integers(0, 0x400), st.integers(0, 255)), max_size=4))
-    def damage(size: int, changes: list[tuple[int, int]]) -> None:
+    def damage(end: int, changes: list[tuple[int, int]]) -> None:
         changed = bytearray(data)
         for at, value in changes:
             changed[at] = value
-        content = b"\x7fELF" + bytes(changed[4:size])
+        content = b"\x7fELF" + bytes(changed[4:end])
+        size, message = len(content), "demo/bad.so: "
         try:
             made = relink_files({"demo/bad.so": content})
             find_limits(made)
+            size = len(made["demo/bad.so"])
         except BadImage as error:
-            said = error.message
-        else:
-            said = f"demo/bad.so: {len(made['demo/bad.so']) - len(content)} bytes more"
-        assert said.startswith("demo/bad.so: ") and not re.search(r": [-1-9]\d* bytes", said)
+            message = error.message
+        assert message.startswith("demo/bad.so: ") and size == len(content)
 
     damage()
 
