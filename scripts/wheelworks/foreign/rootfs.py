@@ -78,9 +78,9 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """Return the root's name in the cache."""
+        """Return the root's place in the cache."""
         digest = hashlib.sha256(repr((LAYOUT, self)).encode()).hexdigest()
-        return f"{self.suite}-{self.architecture}-{digest[:12]}"
+        return f"roots/{self.suite}-{self.architecture}-{digest[:12]}"
 
 
 def choose_recipe(cpu: Cpu, python: str) -> Recipe:
@@ -105,11 +105,11 @@ def make_rootfs(recipe: Recipe) -> Path:
 
 def is_made(recipe: Recipe) -> bool:
     """Return whether a recipe's root is in the cache."""
-    return (get_cache_folder() / "roots" / recipe.key).is_dir()
+    return (get_cache_folder() / recipe.key).is_dir()
 
 
 def _keep(recipe: Recipe) -> Path:
-    return get_cached_folder(f"roots/{recipe.key}", lambda folder: _make(recipe, folder))
+    return get_cached_folder(recipe.key, lambda folder: _make(recipe, folder))
 
 
 def mmdebstrap_command(recipe: Recipe) -> list[str]:
