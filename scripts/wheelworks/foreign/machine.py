@@ -31,10 +31,11 @@ HOW_TO_GET_QEMU = "apt-get install --no-install-recommends qemu-user-static"
 
 
 def name_platform(runtime: Runtime) -> str:
-    """Return the name of a run's CPU, and of the system whose code was rewrapped, or called glibc in place of musl."""
-    code = f", code of {SYSTEM_NAMES[runtime.system]} rewrapped" if runtime.is_rewrapped else ""
-    code = code or (", code of musl Linux with glibc" if runtime.system == "musl" else "")
-    return f"{runtime.cpu.debian}{code}"
+    """Return the name of a run's CPU, and of another system whose code runs there, with how it is run."""
+    if runtime.system == "linux":
+        return runtime.cpu.debian
+    how = "rewrapped" if runtime.is_rewrapped else "with glibc"
+    return f"{runtime.cpu.debian}, code of {SYSTEM_NAMES[runtime.system]} {how}"
 
 
 def require_emulator(runtime: Runtime) -> str:
