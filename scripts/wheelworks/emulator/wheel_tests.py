@@ -196,12 +196,14 @@ def check_mask(function: Callable[[bytes, bytes], object], tally: Tally) -> None
         try:
             masked = function(mask, data)
         except Unsupported as error:
-            return tally.skip(f"{MASK}: {error.message}")
+            tally.skip(f"{MASK}: {error.message}")
+            return
         except Exception as error:
-            return tally.fail(f"{MASK} of {length} bytes: {error}")
+            tally.fail(f"{MASK} of {length} bytes: {error}")
+            return
         if masked != bytes(byte ^ mask[index % 4] for index, byte in enumerate(data)):
-            return tally.fail(f"{MASK} of {length} bytes returns wrong ones")
-    return None
+            tally.fail(f"{MASK} returns wrong bytes for the length {length}")
+            return
 
 
 # -- the package's own tests
@@ -237,8 +239,8 @@ def run_package_tests(wheels: Sequence[Path]) -> list[Verdict]:
 
 def _add_results(verdict: Verdict, tests: _Results) -> Verdict:
     how = f"{verdict.how}, the package's tests"
-    verdict = replace(verdict, how=how, checks=verdict.checks + tests.passed)
-    verdict = replace(verdict, seconds=verdict.seconds + tests.seconds)
+    checks, seconds = verdict.checks + tests.passed, verdict.seconds + tests.seconds
+    verdict = replace(verdict, how=how, checks=checks, seconds=seconds)
     if tests.failures or not tests.passed:
         why = f"{len(tests.failures)} of the package's tests failed" if tests.failures else "none of its tests ran"
         return replace(verdict, outcome="failed", why=why, findings=tuple(tests.failures[:MAX_FAILURES]))

@@ -65,7 +65,7 @@ KINDS = {
 
 
 def list_places(data: bytes) -> list[int]:
-    """Return the offsets of the bytes that aren't zero, of which nearly all are in tables."""
+    """Return the offsets of the bytes that aren't zero: nearly all of these bytes are in tables."""
     return [place for place, byte in enumerate(data) if byte]
 
 

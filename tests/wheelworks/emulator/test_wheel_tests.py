@@ -67,7 +67,7 @@ def test_a_function_that_masks_is_compared_with_the_rfc() -> None:
 def test_a_function_that_masks_otherwise_is_a_finding() -> None:
     tally = Tally()
     check_mask(forget_the_tail, tally)
-    assert tally.findings == ["websocket_mask of 1 bytes returns wrong ones"]
+    assert tally.findings == ["websocket_mask returns wrong bytes for the length 1"]
 
 
 def test_an_import_that_raises(tmp_path: Path) -> None:
