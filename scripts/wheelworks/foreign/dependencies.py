@@ -1,4 +1,7 @@
-"""Download the distributions that a wheel requires, for the platform of the wheel: binaries of one ABI fit together."""
+"""Download the distributions that a wheel requires, for the platform of the wheel: binaries of one ABI fit together.
+
+Those of a wheel of musl are for glibc, because a CPython of glibc loads them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _MACOS_CPUS = {"aarch64": "arm64"}
 
 
 def list_platforms(runtime: Runtime) -> list[str]:
-    """Return the platform tags of the wheels that fit a wheel's own; pip adds those of older versions of macOS."""
+    """Return the platform tags of the wheels that a wheel's run can load; pip adds those of older versions of macOS."""
     cpu = runtime.cpu.name
     if runtime.system == "windows":
         return ["win_arm64"]

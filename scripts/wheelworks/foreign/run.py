@@ -1,4 +1,4 @@
-"""Run a wheel under a real CPython: of its CPU for Linux wheels, rewrapped for wheels of Windows and macOS.
+"""Run a wheel under a real CPython of its CPU: wheels of Windows, macOS and musl after their binaries were changed.
 
 `run_wheel` has four steps. It checks that the wheel, the CPython and the emulator fit, opens the root, makes the
 site-packages folder (`Request.create_site`), and runs the tests in it (`Run.decide`). Whatever stops it is an exception
@@ -57,7 +57,7 @@ class Request:
     update: Update
 
     def create_site(self, rootfs: Rootfs, folder: Path, others: Sequence[Wheel] = ()) -> SitePackages:
-        """Create a site-packages folder with the wheel and the wheels ``others``; the binaries are rewrapped."""
+        """Create a site-packages folder with the wheel and the wheels ``others``, whose binaries Linux can load."""
         began = time.monotonic()
         site = create_site_packages(
             self.wheel,

@@ -49,8 +49,9 @@ class SitePackages:
 
     ``tests`` is the relative path of the project's own tests; "" without them. ``libraries`` are the relative paths of
     binaries that aren't modules, and that no other binary loads. ``remarks`` say what was changed in the binaries or is
-    missing here, ``defects`` are findings about them. ``limits`` are rewrapped modules, those of dependencies too, that
-    can't run here as on their own system, with the reasons.
+    missing here, ``defects`` are findings about them. ``limits`` are modules whose failure doesn't speak against the
+    wheel, with the reasons: rewrapped ones that can't run here as on their own system, those of dependencies too, and
+    those that call functions of musl for which glibc stands in.
     """
 
     folder: Path
@@ -83,8 +84,8 @@ def create_site_packages(
     """Fill ``folder``. The wheel's files replace those of a test dependency of the same name.
 
     ``rewrapper`` turns the binaries of a wheel of Windows or macOS into ones of Linux, together with those of the
-    wheels ``others``, on which it depends. The wheel's binaries are ``musl``'s, and glibc's CPython loads them.
-    Raises WheelworksError for a damaged wheel, one without a binary, and a missing ``tests_folder``.
+    wheels ``others``, on which it depends. With ``musl``, the wheel's binaries are changed so that a CPython of glibc
+    loads them. Raises WheelworksError for a damaged wheel, one without a binary, and a missing ``tests_folder``.
     """
     project = canonicalize_name(wheel.name.distribution)
     if with_dependencies:
