@@ -120,6 +120,24 @@ def test_another_server_at_the_address_is_not_measured(compare: Any) -> None:
         compare.measure("tornado", plan)
 
 
+def test_a_python_that_does_not_start_is_ended_and_named(compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+
+    def start(command: Sequence[str], stdout: Any, **options: Any) -> Any:
+        stdout.write(b"busy\n")
+        stdout.flush()
+        started.append(popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=stdout, **options))
+        return started[0]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(import_module("tornado_speedups.commands.server"), "_START_LIMIT", 0.01)
+    plan = compare.parse_arguments(["program.py", "--", f"http://127.0.0.1:{free_port()}/"])
+    with pytest.raises(compare.CompareError, match="Python didn't start in 30 seconds; its last lines:\n  busy"):
+        compare.measure("tornado", plan)
+    assert started[0].poll() is not None
+
+
 def test_arguments(compare: Any) -> None:
     plan = compare.parse_arguments(
         [

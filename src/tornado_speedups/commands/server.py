@@ -87,8 +87,9 @@ class Server:
         try:
             connection, _ = listener.accept()
         except TimeoutError:
+            error = CompareError(f"Python didn't start in 30 seconds{self.last_lines()}")
             self._end()
-            raise CompareError(f"Python didn't start in 30 seconds{self.last_lines()}") from None
+            raise error from None
         connection.settimeout(_START_LIMIT)
         return connection
 
