@@ -103,7 +103,7 @@ class Server:
         self._output.close()
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended; macOS then denies permission
             os.killpg(self._process.pid, number) if _POSIX else self._process.terminate()
 
 
