@@ -184,12 +184,15 @@ def list_patches() -> list[Patch]:
 
 
 def _set_eager(enabled: bool) -> None:
-    setattr(import_module("tornado_speedups.eager"), "enabled", enabled)  # noqa: B010
+    from tornado_speedups import eager  # imports asyncio, which takes longer than this whole package
+
+    eager.enabled = enabled
 
 
 def _is_eager() -> bool:
-    eager: Any = import_module("tornado_speedups.eager")
-    return bool(eager.enabled and eager.SUPPORTED)
+    from tornado_speedups import eager
+
+    return eager.enabled and eager.SUPPORTED
 
 
 def _install_hook(name: str, code: TornadoCode) -> str | None:
