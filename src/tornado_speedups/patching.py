@@ -132,10 +132,10 @@ def install(
     ``masking`` replaces the function that masks frames, ``websocket`` the class of WebSocket connections, ``headers``
     the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. ``eager=False`` lets coroutines
     of the application begin a turn of the event loop later, as in Tornado. What has been installed stays: later calls
-    only add. Hooks for which Tornado's code is unknown are left alone, with one RuntimeWarning for all of
-    them, after everything else has been installed. Hooks that would replace Tornado's masking in C with Python are left
-    alone silently. Raises ImportError if Tornado is missing. With TORNADO_SPEEDUPS_INSTALL=0 in the environment, it
-    does nothing.
+    only add. Hooks for which Tornado's code is unknown are left alone, with one RuntimeWarning for all of them after
+    everything else has been installed. Hooks that would replace Tornado's masking in C with Python are left alone
+    silently. With TORNADO_SPEEDUPS_INSTALL=0 in the environment, nothing is installed. Raises ImportError if Tornado is
+    missing.
     """
     if _is_off():
         return
@@ -173,7 +173,7 @@ def status() -> dict[str, str]:
 
 
 def _is_off() -> bool:
-    """Return whether whoever starts the process has turned the speedups off, without changing the application."""
+    """Return whether the environment turns the speedups off, without a change of the application."""
     return os.environ.get(_SWITCH) == "0"
 
 

@@ -130,7 +130,7 @@ def test_without_tornado_a_program_is_not_run(programs: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal of POSIX")
 def test_ctrl_c_ends_it_as_python_does(tmp_path: Path) -> None:
-    handled = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # whoever runs the tests may ignore it
+    handled = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # the tests may run where SIGINT is ignored
     (tmp_path / "waits.py").write_text(f"import signal\n{handled}\nsignal.raise_signal(signal.SIGINT)\n")
     stock, ours = (python(*words, "waits.py", cwd=tmp_path) for words in ((), WITH_SPEEDUPS))
     assert (ours.stderr, ours.returncode) == (stock.stderr, stock.returncode)

@@ -29,8 +29,8 @@ from tornado_speedups.websocket.writer import FrameWriter
 # Windows fails when it gets more at once than it can take; Tornado's streams write no more there either.
 _MAX_WRITE = 128 * 1024 if sys.platform == "win32" else sys.maxsize
 
-
-# Nothing is held back longer, and nobody sends longer without letting others run; nor more bytes.
+# Frames are held back no longer than this. A coroutine that awaits its writes lets others run after this time, or after
+# this many bytes.
 MAX_HELD_SECONDS = 0.001
 _TURN_BYTES = 64 * 1024
 
@@ -223,7 +223,7 @@ class Transport:
         return now
 
     def has_turn(self) -> bool:
-        """Return whether the one who awaits a write may go on without letting others run."""
+        """Return whether a coroutine that awaits a write may go on without letting others run."""
         return self._turn_bytes > 0 and monotonic() < self._turn_end
 
     def send(self, frame: bytes | memoryview, future: WriteFuture) -> None:
