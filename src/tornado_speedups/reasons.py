@@ -6,7 +6,6 @@ for explanations, so that the functions themselves needn't give any.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups import eager
 from tornado_speedups.http import heads, streams
-from tornado_speedups.websocket.transport import is_known
+from tornado_speedups.websocket.transport import is_known, is_reentrant
 
 OTHER_STREAM = "the stream is of another class than Tornado's"
 NOT_PLAIN = "the head isn't plain"
@@ -30,7 +29,7 @@ def explain_protocol(protocol: Any) -> str:
         return "the version of the WebSocket protocol is unknown"
     if type(protocol) is not WebSocketProtocol13:
         return "the application has a protocol of its own"
-    return "nest_asyncio is active" if hasattr(asyncio, "_nest_patched") else "unknown"
+    return "nest_asyncio is active" if is_reentrant() else "unknown"
 
 
 def _explain_write_message(protocol: Any, message: Any, binary: bool = False) -> str:
