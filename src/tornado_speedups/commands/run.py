@@ -20,8 +20,11 @@ from typing import Any
 from tornado_speedups import install
 
 _OWN_FILES = (
-    *(__file__, os.path.join(os.path.dirname(os.path.dirname(__file__)), "__main__.py")),
-    *("<frozen runpy>", "<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>"),
+    __file__,
+    os.path.join(os.path.dirname(os.path.dirname(__file__)), "__main__.py"),
+    "<frozen runpy>",
+    "<frozen importlib._bootstrap>",
+    "<frozen importlib._bootstrap_external>",
 )
 
 
