@@ -9,6 +9,7 @@ why it left the rest to Tornado. It is for the command line: ``print(run_self_te
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,8 +96,7 @@ def _name_function(patch: patching.Patch) -> str:
 
 def _sum_counts(name: str, counts: Counts) -> tuple[int, dict[str, int]]:
     targets = [each for each in counts.calls if each == name or each.endswith(f":{name}")]
-    asides = {reason: count for each in targets for reason, count in counts.asides[each].items()}
-    return sum(map(counts.count_fast, targets)), asides
+    return sum(map(counts.count_fast, targets)), sum((counts.asides[each] for each in targets), Counter())
 
 
 class _Form(RequestHandler):
