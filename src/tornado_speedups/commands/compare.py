@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from tornado_speedups import _implementation
 from tornado_speedups.commands.check import describe_implementation
-from tornado_speedups.commands.load import HEADERS, Load
+from tornado_speedups.commands.load import HEADERS, WEBSOCKET_SCHEMES, Load
 from tornado_speedups.commands.measured import SUBJECTS
 from tornado_speedups.commands.server import CompareError, Server, is_listening, name_program
 
@@ -57,7 +57,7 @@ def parse_arguments(words: Sequence[str]) -> Plan:
         else:
             raise CompareError(f"--compare has no option {name}")
     program, urls = _split(rest)
-    load = Load([urlsplit(url) for url in urls], int(numbers["--connections"]), headers, message)
+    load = Load(urls, int(numbers["--connections"]), headers, message)
     return Plan(program, load, int(numbers["--pairs"]), numbers["--seconds"])
 
 
@@ -92,7 +92,7 @@ def measure(subject: str, plan: Plan) -> float:
 
 def format_result(plan: Plan, stock: Sequence[float], ours: Sequence[float]) -> str:
     """Return the result as text: medians, ranges, and what may be concluded from them."""
-    unit = "message" if plan.load.urls[0].scheme in ("ws", "wss") else "request"
+    unit = "message" if plan.load.urls[0].scheme in WEBSOCKET_SCHEMES else "request"
     ratios = [new / old for old, new in zip(stock, ours, strict=True)]
     lines = [
         f"{' '.join(plan.program)}: CPU time per {unit}, median (lowest to highest) of {plan.pairs} runs",
@@ -116,25 +116,25 @@ def _conclude(ratios: Sequence[float]) -> str:
     return f"The speedups take {amount} CPU time. They took {amount.split()[1]} in each of {len(ratios)} pairs."
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def _split(words: Sequence[str]) -> tuple[list[str], list[SplitResult]]:
     """Return the program with its arguments, and the addresses after the last "--"."""
     if "--" not in words:
         raise CompareError("--compare needs URLs after the program: PROGRAM... -- URL...")
     at = len(words) - 1 - words[::-1].index("--")
-    program, urls = list(words[:at]), list(words[at + 1 :])
-    if not program or not urls or program == ["-m"]:
+    program, texts = list(words[:at]), words[at + 1 :]
+    if not program or not texts or program == ["-m"]:
         raise CompareError("--compare needs a program and URLs: PROGRAM... -- URL...")
-    schemes = [_check_url(url) for url in urls]
-    if len({scheme.startswith("ws") for scheme in schemes}) > 1 or len({urlsplit(url).netloc for url in urls}) > 1:
+    urls = [_parse_url(text) for text in texts]
+    if len({(url.scheme in WEBSOCKET_SCHEMES, url.netloc) for url in urls}) > 1:
         raise CompareError("--compare needs URLs of one server, all for requests or all for WebSockets")
     return program, urls
 
 
-def _check_url(text: str) -> str:
+def _parse_url(text: str) -> SplitResult:
     try:
         url = urlsplit(text)
-        if url.scheme in ("http", "https", "ws", "wss") and url.hostname and url.port != 0:
-            return url.scheme
+        if url.scheme in ("http", "https", *WEBSOCKET_SCHEMES) and url.hostname and url.port != 0:
+            return url
     except ValueError:
         pass
     raise CompareError(f"{text!r} isn't a URL that begins with http:, https:, ws: or wss:")

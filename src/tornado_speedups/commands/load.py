@@ -31,6 +31,7 @@ HEADERS = {
     "Sec-Fetch-User": "?1",
     "Priority": "u=0, i",
 }
+WEBSOCKET_SCHEMES = ("ws", "wss")
 _LIMIT = 30.0  # seconds that an answer may take
 
 
@@ -45,7 +46,7 @@ class Load(NamedTuple):
     def send(self, seconds: float) -> int:
         """Send for some seconds, and return the number of answers. Raises CompareError if one is an error."""
         until = time.monotonic() + seconds
-        websockets = self.urls[0].scheme in ("ws", "wss")
+        websockets = self.urls[0].scheme in WEBSOCKET_SCHEMES
         try:
             return asyncio.run(self._send_messages(until)) if websockets else self._send_requests(until)
         except (OSError, HTTPException) as error:
