@@ -21,7 +21,7 @@ class Page(tornado.web.RequestHandler):
     def get(self):
         assert self.request.headers["User-Agent"].startswith("Mozilla/5.0")
         with open("requests", "a") as file:
-            file.write(tornado_speedups.status()["http"] + self.request.headers.get("Own", "") + "\\\\n")
+            file.write(tornado_speedups.status()["http"] + self.request.headers.get("Own", "") + "\\n")
         self.write("x")
 
 class Echo(tornado.websocket.WebSocketHandler):
@@ -55,7 +55,7 @@ def compare() -> Any:
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     path = tmp_path / "program.py"
-    path.write_text(PROGRAM.replace("\\\\n", "\\n"))
+    path.write_text(PROGRAM)
     return path
 
 
