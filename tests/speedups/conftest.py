@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tornado.websocket import WebSocketProtocol13
 
 import tornado_speedups
+from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 SOURCE_TREE = Path(__file__).resolve().parents[2]
 NATIVE = ("python", "c")
@@ -51,6 +53,12 @@ def native(request: pytest.FixtureRequest) -> Any:
 def c_extension() -> Any:
     """The C functions, for tests that apply only to C."""
     return _load("c")
+
+
+@pytest.fixture(params=[WebSocketProtocol13, FastWebSocketProtocol13])
+def protocol(request: pytest.FixtureRequest) -> Any:
+    """The class of WebSocket connections: Tornado's own, or the fast one."""
+    return request.param
 
 
 def _load(name: str) -> Any:

@@ -15,7 +15,7 @@ import pytest
 from tornado.websocket import WebSocketProtocol13
 
 import tornado_speedups
-from tests.speedups.test_websocket_behavior import HELLO, End, connected
+from tests.speedups.ends import HELLO, End, connected, leave_program
 from tests.speedups.wires import Handler
 from tornado_speedups.websocket import transport
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
@@ -24,11 +24,6 @@ EAGER = sys.version_info >= (3, 12)
 needs_eager_tasks = pytest.mark.skipif(not EAGER, reason="this Python has no eager tasks")
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nothing")
-
-
-@pytest.fixture(params=[WebSocketProtocol13, FastWebSocketProtocol13])
-def protocol(request: pytest.FixtureRequest) -> Any:
-    return request.param
 
 
 def run(protocol: Any, answer: Callable[[Handler, Any], Any], frames: int = 2, each: int = 1) -> End:
@@ -205,22 +200,11 @@ def test_a_handler_that_cancels_itself(when: str) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("exception", [SystemExit, KeyboardInterrupt])
 def test_leaving_the_program_from_a_coroutine(protocol: Any, exception: type[BaseException]) -> None:
-    ends: list[End] = []
-
     async def answer(handler: Handler, message: Any) -> None:
         await handler.protocol.write_message(message)
         raise exception
 
-    async def scenario() -> None:
-        ends.append(End(protocol, answer))
-        await asyncio.sleep(0.01)
-        ends[0].peer.send(HELLO * 2)
-        await asyncio.sleep(10)
-
-    with pytest.raises(exception):
-        asyncio.run(scenario())
-    with ends[0].peer as peer, ends[0].socket:
-        assert peer.recv(100) == b"\x81\x05hello"
+    leave_program(protocol, answer, exception, delay=0.01)
 
 
 # Awaiting writes

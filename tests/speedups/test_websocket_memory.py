@@ -13,7 +13,7 @@ from tornado.iostream import IOStream
 from tornado.websocket import WebSocketProtocol13, _WebSocketParams
 
 from tests.speedups.blocks import blocks
-from tests.speedups.test_websocket_behavior import End
+from tests.speedups.ends import End
 from tornado_speedups._python import build_frame
 from tornado_speedups.websocket import LONG, _spare
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13

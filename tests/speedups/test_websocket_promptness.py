@@ -10,18 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tornado.websocket import WebSocketProtocol13
 
-from tests.speedups.test_websocket_behavior import HELLO, End, connected
+from tests.speedups.ends import HELLO, End, connected
 from tests.speedups.wires import Handler
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 ANSWER = b"\x81\x05hello"
-
-
-@pytest.fixture(params=[WebSocketProtocol13, FastWebSocketProtocol13])
-def protocol(request: pytest.FixtureRequest) -> Any:
-    return request.param
 
 
 def peek(end: End) -> bytes:
