@@ -159,7 +159,7 @@ class Backend:
     ) -> None:
         self.tree, self.variables, self.config = tree, dict(variables), dict(config or {})
         self.output = ""
-        self._environment = environment
+        self._environment = environment.folder.name
         self._add_programs(environment)
         try:
             self._builder = build.ProjectBuilder(tree, str(environment.python), runner=self._run)
@@ -179,22 +179,28 @@ class Backend:
         """
         places = ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP", "PKG_CONFIG_LIBDIR")  # of this build
         variables = {name: value for name, value in self.variables.items() if name not in places}
-        stated = [hash_tree(self.tree), self._environment.folder.name, variables]
+        stated = [hash_tree(self.tree), self._environment, variables]
         key = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:24]
         file = get_cache_folder() / "requirements" / f"{key}.json"
         with suppress(FileNotFoundError, msgspec.DecodeError):
             return set(msgspec.json.decode(file.read_bytes(), type=list[str]))
-        found = self._ask_in_copy()
+        found = self._ask_for_requirements()
         create_cache_folder(file.parent)
         write_file(file, json.dumps(sorted(found)).encode())
         return found
 
-    def _ask_in_copy(self) -> set[str]:
-        """Ask in a copy of the tree: setuptools leaves an egg-info, which a later build of the tree would lack."""
+    def _ask_for_requirements(self) -> set[str]:
+        """Ask in the tree itself, since the backend may read the folders above, and leave it unchanged.
+
+        setuptools leaves an egg-info, which a later build of the same tree would lack.
+        """
         with tempfile.TemporaryDirectory(dir=self.tree.parent) as folder:
-            copy = Path(shutil.copytree(self.tree, Path(folder, self.tree.name), symlinks=True))
-            asked = Backend(copy, self._environment, self.variables, self.config)
-            return asked.requires("wheel") | asked.requires("sdist")
+            untouched = Path(shutil.copytree(self.tree, Path(folder, "untouched"), symlinks=True))
+            try:
+                return self.requires("wheel") | self.requires("sdist")
+            finally:
+                self.tree.rename(Path(folder, "asked"))
+                untouched.rename(self.tree)
 
     def requires(self, distribution: Distribution) -> set[str]:
         """Return the requirements beyond ``[build-system] requires``. Raises BackendError."""

@@ -9,6 +9,8 @@ import pytest
 from wheelworks.build import backend
 from wheelworks.core.errors import WheelworksError
 
+from tests.fixtures import projects
+
 LOCK = """\
 # made by a tool
 setuptools==84.2.1 \\
@@ -114,3 +116,25 @@ def test_a_backend_is_asked_for_requirements_once(tmp_path: Path, monkeypatch: p
     assert ask("damaged") == {"first", "second"}
     assert [tree.name for tree in tmp_path.iterdir() if (tree / "left").exists()] == []
     assert [path for path in tmp_path.iterdir() if path.name.startswith("tmp")] == []
+
+
+BACKEND_THAT_READS_ABOVE = """\
+import pathlib
+def get_requires_for_build_wheel(config_settings=None):
+    return pathlib.Path("../requires").read_text().split()
+def get_requires_for_build_sdist(config_settings=None):
+    pathlib.Path("text").write_text("changed")
+    return [pathlib.Path.cwd().name]
+"""
+
+
+@pytest.mark.usefixtures("may_spawn")
+def test_a_backend_is_asked_where_the_tree_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As setuptools-scm is, which with ``root = ".."`` reads the repository above."""
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path / "cache"))
+    files = {"requires": "first", "tree/pyproject.toml": PYPROJECT, "tree/counting.py": BACKEND_THAT_READS_ABOVE}
+    tree = projects.write(tmp_path, {**files, "tree/text": "kept"}) / "tree"
+    environment = backend.BuildEnvironment(tmp_path / "env", Path(sys.executable), {})
+    assert backend.Backend(tree, environment, {}).list_requirements() == {"first", "tree"}
+    assert (tree / "text").read_text() == "kept"
+    assert {path.name for path in tmp_path.iterdir()} == {"cache", "requires", "tree"}
