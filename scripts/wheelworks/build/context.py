@@ -187,8 +187,8 @@ def _make_sdist(
 ) -> tuple[SourceTree, Path, BuildEnvironment]:
     """Make and unpack a folder's sdist, so that its wheels are the ones that anyone builds from the sdist."""
     folder = path.resolve()
-    epoch = source.read_directory_epoch(folder)
-    commit, dirty, _ = source.read_commit(folder)
+    commit, dirty, committed = source.read_commit(folder)
+    epoch = source.read_directory_epoch(folder, committed)
     passed = make_environment(os.environ, work, epoch, variables)
     copy = source_tree.copy_directory(folder, work / "copy" / "source")
     environment = _install_build_environment(copy, python, passed, update, str(path))

@@ -105,11 +105,13 @@ def read_commit(folder: Path) -> tuple[str, bool, int | None]:
     return commit, bool(query_git(folder, "status", "--porcelain", "--", ".")), int(seconds)
 
 
-def read_directory_epoch(folder: Path) -> int:
-    """Return the time for a folder's wheels: ``SOURCE_DATE_EPOCH``, its commit's time, or its newest file's."""
+def read_directory_epoch(folder: Path, committed: int | None) -> int:
+    """Return the time for a folder's wheels: ``SOURCE_DATE_EPOCH``, its commit's time, or its newest file's.
+
+    ``committed`` is the commit's time, which `read_commit` returns.
+    """
     if epoch := read_epoch_variable(os.environ.get("SOURCE_DATE_EPOCH")):
         return epoch
-    committed = read_commit(folder)[2]
     return _clamp_epoch(committed or int(max((path.stat().st_mtime for path in _iter_files(folder)), default=0)))
 
 

@@ -50,8 +50,8 @@ def test_no_epoch_is_none() -> None:
 
 def test_a_folders_time_is_its_commits(tmp_path: Path) -> None:
     folder = projects.committed(projects.sample(tmp_path / "p"), "2024-05-06T07:08:10Z")
-    assert source.read_directory_epoch(folder) == 1_714_979_290
     commit, dirty, seconds = source.read_commit(folder)
+    assert source.read_directory_epoch(folder, seconds) == 1_714_979_290
     assert (commit, dirty, seconds) == (projects.git(folder, "rev-parse", "HEAD"), False, 1_714_979_290)
     (folder / "sample.c").write_text("changed")
     assert source.read_commit(folder)[1]
@@ -59,7 +59,8 @@ def test_a_folders_time_is_its_commits(tmp_path: Path) -> None:
 
 def test_the_environment_comes_before_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-    assert source.read_directory_epoch(projects.committed(projects.sample(tmp_path / "p"))) == 1_000_000_000
+    folder = projects.committed(projects.sample(tmp_path / "p"))
+    assert source.read_directory_epoch(folder, source.read_commit(folder)[2]) == 1_000_000_000
 
 
 TIMES = [(1_500_000_000, 1_500_000_000), (5, 315_532_800), (1 << 33, 4_354_819_198)]
@@ -72,7 +73,7 @@ def test_without_git_the_newest_file_counts(mtime: int, expected: int, tmp_path:
         os.utime(path, (mtime - 1, mtime - 1))
     os.utime(folder / "sample.c", (mtime, mtime))
     os.utime(folder / "build/x.c", (mtime + 50, mtime + 50))
-    assert source.read_directory_epoch(folder) == expected
+    assert source.read_directory_epoch(folder, source.read_commit(folder)[2]) == expected
 
 
 @pytest.mark.parametrize(("mtime", "expected"), TIMES)
@@ -126,7 +127,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_repository_of_another_user_stops_the_build(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folder = projects.committed(projects.sample(tmp_path / "p", **{".gitignore": "secret\n", "secret": "x"}))
     request.getfixturevalue("refusing")
-    for read in (source.read_commit, source.read_directory_epoch, source_tree.list_git_files):
+    for read in (source.read_commit, source_tree.list_git_files):
         with pytest.raises(WheelworksError, match=r"(?s)git refuses to read the repository: .*dubious"):
             read(folder)
     with pytest.raises(WheelworksError, match="git refuses"):
