@@ -24,6 +24,7 @@ from wheelworks.build.sdist import write_sdist
 from wheelworks.build.source import SourceTree
 from wheelworks.core import cibuildwheel, interpreters, manifest, source_tree
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.sdist import unpack_sdist
 from wheelworks.core.targets import Abi, get_build_abi
 from wheelworks.core.zig import find_object_cache
 
@@ -197,7 +198,7 @@ def _make_sdist(
     except BackendError as error:
         message = f"{path}: its sdist can't be made: {shorten_traceback(error.message)}"
         raise WheelworksError(message, NATIVE_HINT.format(path)) from error
-    packed = source.unpack_source(made, work / "packed").tree
+    packed, _ = unpack_sdist(made, work / "packed")
     (work / "sdist").mkdir()
     archive = write_sdist(packed, epoch, work / "sdist" / made.name)
     tree = source.unpack_source(archive, work / "unpacked")
