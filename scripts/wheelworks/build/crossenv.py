@@ -23,7 +23,7 @@ from wheelworks.build.plan import MACOS_MINIMUM, WheelSettings
 from wheelworks.build.prefixes import Prefix, list_include, list_libraries, make_variables
 from wheelworks.build.windows_names import WindowsSources, read_sources, write_forwarding_headers
 from wheelworks.core.targets import Abi, Target
-from wheelworks.core.zig import find_object_cache, find_zig, find_zig_cache, read_zig_version
+from wheelworks.core.zig import find_object_cache, find_zig, find_zig_cache, make_cache_variables, read_zig_version
 
 SYSCONFIGDATA_MODULE = "_sysconfigdata_wheelworks"
 
@@ -224,8 +224,7 @@ def prepare_build(
         **({"PROCESSOR_ARCHITECTURE": target.machine} if target.os == "windows" else {}),
         "WHEELWORKS_SHIM": str(hooks / "shim.json"),
         "DIST_EXTRA_CONFIG": str(hooks / "distutils.cfg"),
-        "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()),
-        "ZIG_LOCAL_CACHE_DIR": str(folder / "zig"),
+        **make_cache_variables(folder / "zig"),
         **tools,
     }
 

@@ -32,6 +32,11 @@ def find_zig_cache() -> Path:
     return get_cache_folder() / f"zig-{read_zig_version()}"
 
 
+def make_cache_variables(local: Path) -> dict[str, str]:
+    """Return the variables that make the compiler use `find_zig_cache`, and the folder ``local`` for the rest."""
+    return {"ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()), "ZIG_LOCAL_CACHE_DIR": str(local)}
+
+
 def find_object_cache() -> Path | None:
     """Return the folder with the objects of earlier compilations; None where every source is to be compiled again."""
     if os.environ.get(FRESH_VARIABLE):

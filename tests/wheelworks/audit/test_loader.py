@@ -14,7 +14,7 @@ import pytest
 from wheelworks.audit.inspection import inspect_wheel
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.wheel import replace_record
-from wheelworks.core.zig import find_zig, find_zig_cache
+from wheelworks.core.zig import find_zig, make_cache_variables
 
 from tests.wheelworks.audit import made
 
@@ -32,7 +32,7 @@ SITE = "lib/python3/site-packages"
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A helper library, a library that needs it, and a module that needs that: no paths, no full names."""
     folder = tmp_path_factory.mktemp("built")
-    env = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()), "ZIG_LOCAL_CACHE_DIR": str(folder / "cache")}
+    env = {**os.environ, **make_cache_variables(folder / "cache")}
     functions = {"libhelper.so": "helper", "libmiddle.so": "middle", "_native.so": "PyInit__native"}
     below = ""
     for name, function in functions.items():

@@ -13,7 +13,7 @@ import pytest
 from wheelworks.build import driver, object_cache
 from wheelworks.build.arguments import DriverSettings, Invocation
 from wheelworks.build.log import read_log
-from wheelworks.core.zig import FRESH_VARIABLE, find_object_cache, find_zig, find_zig_cache
+from wheelworks.core.zig import FRESH_VARIABLE, find_object_cache, find_zig, make_cache_variables
 
 from tests.fixtures.settings import settings
 
@@ -25,9 +25,8 @@ Compile = Callable[..., bytes]
 @pytest.fixture
 def compile_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compile:
     """Return a function that compiles SOURCE in a new copy of its folder, as each build does."""
-    monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(find_zig_cache()))
-    monkeypatch.setenv("ZIG_LOCAL_CACHE_DIR", str(tmp_path / "zig"))
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    for name, value in {**make_cache_variables(tmp_path / "zig"), "SOURCE_DATE_EPOCH": "1000000000"}.items():
+        monkeypatch.setenv(name, value)
     objects = tmp_path / "objects"
     objects.mkdir()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cached_folder
 from wheelworks.core.process import run_checked
-from wheelworks.core.zig import find_zig, find_zig_cache, read_zig_version
+from wheelworks.core.zig import find_zig, make_cache_variables, read_zig_version
 from wheelworks.foreign.rewrap.symbols import CPUS
 
 NAME = "libc++.1.dylib"
@@ -91,6 +91,5 @@ def _build(cpu: str, folder: Path) -> None:
     words = ["c++", "-target", f"{cpu}-macos.11.0", *_OPTIONS, *list_compile_options()]
     words += [f"-D{define}" for define in _BUILDING] + [f"-I{library / name}" for name in _FOLDERS[:1]]
     words += [str(path) for path in sources if path.name not in _LEFT_OUT]
-    caches = {"ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()), "ZIG_LOCAL_CACHE_DIR": str(folder / ".zig")}
-    environment = {**os.environ, **caches}
+    environment = {**os.environ, **make_cache_variables(folder / ".zig")}
     run_checked([zig, *words, "-o", str(folder / NAME)], "libc++ can't be built", lines=40, env=environment)

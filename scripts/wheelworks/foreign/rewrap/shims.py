@@ -14,7 +14,7 @@ from typing import Literal
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.files import get_cached_folder, hash_file, remove_tree
 from wheelworks.core.process import run_checked
-from wheelworks.core.zig import find_zig, find_zig_cache, read_zig_version
+from wheelworks.core.zig import find_zig, make_cache_variables, read_zig_version
 from wheelworks.foreign.rewrap import symbols
 
 System = Literal["windows", "macos"]
@@ -65,11 +65,7 @@ def _build(system: System, cpu: str, folder: Path) -> None:
     names = "".join(f'    "{name}",\n' for name in sorted(symbols.read_same_names(system, cpu)))
     (made / "same_names.inc").write_text(names, encoding="utf-8")
     options = (f"-I{made}", "-target", f"{cpu}-linux-gnu.{_GLIBC}", f"-DSHIM_{system.upper()}", *_COMPILE, *_LINK)
-    environment = {
-        **os.environ,
-        "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()),
-        "ZIG_LOCAL_CACHE_DIR": str(local),
-    }
+    environment = {**os.environ, **make_cache_variables(local)}
     words: list[str | Path] = [*options, f"-Wl,-soname,{soname}", *list_sources(system), "-o", folder / soname]
     run_checked([find_zig(), "cc", *words], "the shim library can't be built", lines=40, env=environment)
     remove_tree(local)

@@ -10,7 +10,7 @@ from pathlib import Path
 from wheelworks.build.headers import find_headers
 from wheelworks.build.objects import Symbols, read_symbols
 from wheelworks.core.targets import find_abi
-from wheelworks.core.zig import find_zig, find_zig_cache
+from wheelworks.core.zig import find_zig, make_cache_variables
 from wheelworks.foreign.cpus import find_cpu
 from wheelworks.foreign.rewrap.rewrapper import Rewrapped, rewrap
 from wheelworks.foreign.rewrap.shims import build_shim
@@ -25,11 +25,7 @@ COMPILE = ("-O1", "-fno-sanitize=undefined", "-Wno-everything", "-c")
 
 
 def run_zig(folder: Path, *words: str | Path) -> None:
-    environment = {
-        **os.environ,
-        "ZIG_GLOBAL_CACHE_DIR": str(find_zig_cache()),
-        "ZIG_LOCAL_CACHE_DIR": str(folder / "zig"),
-    }
+    environment = {**os.environ, **make_cache_variables(folder / "zig")}
     ended = subprocess.run(
         [find_zig(), *map(str, words)], env=environment, capture_output=True, text=True, timeout=500, check=False
     )
