@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -72,12 +73,9 @@ def _compile(parsed: Invocation, settings: DriverSettings, language: str) -> int
     file = " ".join(parsed.sources) or parsed.output
     parsed, translated = _translate_requests(parsed, settings)
     command = command_lines.compile_command(parsed, settings, language)
-
-    def compile_once(_: list[str]) -> Ended:
-        preprocess = command_lines.compile_command(object_cache.make_preprocessing(parsed), settings, language)
-        return object_cache.compile_once(command, preprocess, parsed, settings, _execute)
-
-    return _run(command, settings, "compile", file, parsed.dropped, compile_once, translated=translated)
+    preprocess = command_lines.compile_command(object_cache.make_preprocessing(parsed), settings, language)
+    execute = partial(object_cache.compile_once, _execute, preprocess, parsed, settings)
+    return _run(command, settings, "compile", file, parsed.dropped, execute, translated=translated)
 
 
 def _translate_requests(parsed: Invocation, settings: DriverSettings) -> tuple[Invocation, list[str]]:

@@ -37,7 +37,7 @@ _READS_FILE = re.compile(rb"\.(incbin|include)\b")
 _ASSEMBLER = (".s", ".S")
 # Variables that name this build's folders or its processes, or that the preprocessed source contains (the date);
 # any other may be one that clang reads.
-_OF_THE_PROCESS = re.compile(
+_IGNORED_VARIABLES = re.compile(
     r"_|PWD|OLDPWD|SHLVL|PATH|.*PYTHON.*|_?PYPROJECT.*|PEP517.*|ZIG_\w+_CACHE_DIR|WHEELWORKS_.*|SOURCE_DATE_EPOCH"
 )
 
@@ -54,11 +54,11 @@ def make_preprocessing(parsed: Invocation) -> Invocation:
 
 
 def compile_once(
-    command: list[str],
+    execute: Callable[[list[str]], Ended],
     preprocess: Sequence[str],
     parsed: Invocation,
     settings: DriverSettings,
-    execute: Callable[[list[str]], Ended],
+    command: list[str],
 ) -> Ended:
     """Take a compilation's object from the cache, or ``execute`` its ``command`` and save it.
 
@@ -84,7 +84,7 @@ def find_entry(preprocess: Sequence[str], parsed: Invocation, settings: DriverSe
 
 
 def _compute_key(command: Sequence[str], text: bytes, variables: Mapping[str, str], settings: DriverSettings) -> str:
-    kept = {name: value for name, value in variables.items() if not _OF_THE_PROCESS.fullmatch(name)}
+    kept = {name: value for name, value in variables.items() if not _IGNORED_VARIABLES.fullmatch(name)}
     stated = json.dumps([settings.compiler_version, list(command[1:]), kept], sort_keys=True)
     whole = stated.encode() + b"\0" + text
     return hashlib.sha256(whole.replace(os.fsencode(settings.work), b".")).hexdigest()
