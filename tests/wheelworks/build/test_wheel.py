@@ -104,12 +104,12 @@ other==2.0 \\
 NAME = "sample-1.0.dist-info/sboms/wheelworks.cdx.json"
 
 
-@pytest.mark.parametrize("text", ["/tmp/work/x.c", "\\tmp\\work\\x.c", "/\0t\0m\0p\0/\0w\0o\0r\0k\0/\0"])
+@pytest.mark.parametrize("text", ["/opt/build/x.c", "\\opt\\build\\x.c", "/\0o\0p\0t\0/\0b\0u\0i\0l\0d\0/\0"])
 def test_a_path_of_this_machine_is_found_in_every_spelling(text: str) -> None:
-    members = {"a.pyd": Member(b"MZ" + text.encode()), "b.pyd": Member(b"MZ/tmp/wor")}
+    members = {"a.pyd": Member(b"MZ" + text.encode()), "b.pyd": Member(b"MZ/opt/buil")}
     with pytest.raises(WheelworksError, match=r"win_arm64: a\.pyd names a folder of this machine at byte 2"):
-        verify.check_host_paths(members, ["/tmp/work"], TARGET)
-    verify.check_host_paths({"b.pyd": members["b.pyd"]}, ["/tmp/work"], TARGET)
+        verify.check_host_paths(members, ["/opt/build"], TARGET)
+    verify.check_host_paths({"b.pyd": members["b.pyd"]}, ["/opt/build"], TARGET)
 
 
 def test_every_hash_of_a_lock_file_is_read() -> None:
