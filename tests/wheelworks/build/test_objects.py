@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -126,8 +127,6 @@ def test_mutated_objects(name: str, changes: list[tuple[int, bytes]]) -> None:
 
 def survives(data: bytes) -> None:
     start = time.process_time()
-    try:
+    with suppress(WheelworksError):  # any other exception is a fault
         assert isinstance(objects.read_symbols(data), Symbols)
-    except WheelworksError:
-        pass
     assert time.process_time() - start < 1

@@ -7,6 +7,7 @@ import struct
 import time
 import tracemalloc
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -155,8 +156,6 @@ def test_mutated_members_of_other_compressions(method: int, path: Path) -> None:
 def survives(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     start = time.process_time()
-    try:
+    with suppress(WheelworksError):  # any other exception is a fault
         read_members(path)
-    except WheelworksError:
-        pass
     assert time.process_time() - start < 1
