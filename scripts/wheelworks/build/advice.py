@@ -60,8 +60,8 @@ _ASSEMBLER = (".s", ".asm")
 def advise(failure: Event, target: Target, tree: Path) -> str:
     """Return what to do about a failed step in the source tree ``tree``; "" if its own message says it."""
     text = str(failure.get("error", ""))
-    suggestion = suggest_prefix(text, target, tree) or suggest_own_folder(text, target, tree)
-    return explain_cause(text, target, tree) or suggestion or name_system(text, target, tree)
+    found = (look(text, target, tree) for look in (explain_cause, suggest_prefix, suggest_own_folder, name_system))
+    return next(filter(None, found), "")
 
 
 def advise_on_backend(output: str, target: Target) -> str:
@@ -142,8 +142,7 @@ def suggest_prefix(text: str, target: Target, tree: Path) -> str:
 def suggest_own_folder(text: str, target: Target, tree: Path) -> str:
     """Return where the project has a missing header, such as that of a library which it uses with MSVC only; or ""."""
     missing = _MISSING_HEADER.search(text)
-    found = sorted(_list_own_headers(missing[1], tree)) if missing else []
-    if not missing or not found:
+    if missing is None or not (found := _list_own_headers(missing[1], tree)):
         return ""
     folder = found[0].relative_to(tree).as_posix().removesuffix(missing[1]).rstrip("/") or "."
     search = f"add it to the extension's include_dirs, or pass --env CFLAGS=-I{folder}"
@@ -152,24 +151,28 @@ def suggest_own_folder(text: str, target: Target, tree: Path) -> str:
 
 
 def _list_own_headers(name: str, tree: Path) -> list[Path]:
-    return [path for path in tree.rglob(PurePosixPath(name).name) if path.as_posix().endswith(f"/{name}")]
+    return sorted(path for path in tree.rglob(PurePosixPath(name).name) if path.as_posix().endswith(f"/{name}"))
 
 
 def _is_known_header(name: str, tree: Path) -> bool:
     """Return whether the project has a header, or zig for any system."""
-    return bool(_list_own_headers(name, tree)) or (name not in _LIBRARIES and _is_system_header(name))
+    if _list_own_headers(name, tree):
+        return True
+    return name not in _LIBRARIES and any(_find_system_headers().glob(f"*/{glob.escape(name)}"))
 
 
-def _is_system_header(name: str) -> bool:
-    return any((Path(find_zig()).parent / "lib/libc/include").glob(f"*/{glob.escape(name)}"))
+def _find_system_headers() -> Path:
+    return Path(find_zig()).parent / "lib/libc/include"
 
 
 def name_system(text: str, target: Target, tree: Path) -> str:
     """Return whose header is missing, and what to do, if other systems have it; or ""."""
     missing = _MISSING_HEADER.search(text)
-    include = Path(find_zig()).parent / "lib/libc/include"
-    systems = [system for folder, system in _SYSTEMS.items() if missing and (include / folder / missing[1]).is_file()]
-    if not missing or not systems or missing[1] in _LIBRARIES or _list_own_headers(missing[1], tree):
+    if missing is None or missing[1] in _LIBRARIES or _list_own_headers(missing[1], tree):
+        return ""
+    include = _find_system_headers()
+    systems = [system for folder, system in _SYSTEMS.items() if (include / folder / missing[1]).is_file()]
+    if not systems:
         return ""
     own = _NAMES.get(target.os, "musl" if target.id.startswith("musl") else "glibc")
     without = f"leave out the code that includes it there, or build for other targets: without {target.id}"
