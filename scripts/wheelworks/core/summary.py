@@ -7,7 +7,6 @@ to copy is on a line of its own.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import textwrap
 from collections import defaultdict
@@ -23,7 +22,7 @@ from rich.markup import escape
 from wheelworks.core import console
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
-from wheelworks.core.tags import parse_platform
+from wheelworks.core.tags import parse_platform, rank_abi
 from wheelworks.core.text import escape_invisible
 from wheelworks.core.wheel import parse_wheel_name
 
@@ -252,7 +251,7 @@ def render_cells(cells: Mapping[File, Cell], width: int, title: str = "") -> lis
         platform, abi = locate(file) if isinstance(file, str) else file
         (grid[platform][abi] if abi else alone[platform]).append(cell)
     title = _cut(title)
-    columns = sorted({abi for row in grid.values() for abi in row}, key=_sort_abi)
+    columns = sorted({abi for row in grid.values() for abi in row}, key=rank_abi)
     joined = {platform: {abi: _join(found) for abi, found in row.items()} for platform, row in grid.items()}
     label = GAP + max(map(len, [*joined, *alone, title]), default=0)
     rows = [
@@ -335,11 +334,6 @@ def name_abi(abi: str) -> str:
     """Return a short name for Python and ABI tags: "cp312" for cp312-cp312, "cp314t" for cp314-cp314t."""
     python, _, rest = abi.partition("-")
     return rest if rest.startswith(python) else abi
-
-
-def _sort_abi(abi: str) -> tuple[int, str]:
-    digits = re.search(r"\d+", abi)
-    return (int(digits[0]) if digits else 0, abi)
 
 
 def _cut(text: str) -> str:

@@ -179,3 +179,9 @@ def find_served_targets(name: WheelName) -> tuple[targets.Target, ...]:
 def _accepts(target: targets.Target, versions: dict[tuple[str, str], Version]) -> bool:
     own = [row for tag in target.tags for row in _split_platform(tag)]
     return any(versions.get((system, cpu), (1 << 16,)) <= version for system, cpu, version in own)
+
+
+def rank_abi(abi: str) -> tuple[int, str]:
+    """Return a key that sorts the tags of cp39 before those of cp310; of untrusted text, it reads few digits."""
+    version = re.search(r"\d{1,9}", abi)
+    return (int(version[0]) if version else 0), abi

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wheelworks.core.manifest import Manifest, Source
+from wheelworks.core.tags import rank_abi
 from wheelworks.core.text import escape_invisible
 from wheelworks.report import model, problems, summary
 from wheelworks.report.model import Wheel
@@ -103,7 +104,7 @@ def render_page(record: Manifest, sections: Sequence[Section] = (), beside: Besi
 
     wheels, beside = model.list_wheels(record), beside or Beside()
     native = [one for one in wheels if not one.is_pure]
-    abis = sorted({one.abi for one in native}, key=_sort_abi)
+    abis = sorted({one.abi for one in native}, key=rank_abi)
     missing = problems.find_missing(wheels)
     shown = {
         "record": record, "wheels": wheels, "abis": abis, "rows": _list_rows(native, abis), "sections": sections,
@@ -119,12 +120,6 @@ def render_page(record: Manifest, sections: Sequence[Section] = (), beside: Besi
     sources = f"style-src '{_hash_source(style)}'; img-src data:"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
     return make_environment().get_template(FILE).render(shown, filters=filters, policy=policy, style=style)
-
-
-def _sort_abi(abi: str) -> tuple[int, str]:
-    """Return a key that sorts cp39 before cp310."""
-    version = re.match(r"[a-z]+3(\d{1,3})", abi)
-    return (int(version[1]) if version else 0), abi
 
 
 def _list_rows(wheels: Sequence[Wheel], abis: Sequence[str]) -> list[Row]:
