@@ -58,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
     add("--tornado", action="append", default=[], metavar="VERSION", help="only this Tornado")
     add("--exhaustive", action="store_true", help="add the tests with many cases: minutes more")
     _project.add_options(made)
-    add("--verbose", action="store_true", help="name every test that fails with the speedups off as well, and the like")
+    others = "name each test that fails with the speedups off as well, was expected to fail, or passed when run again"
+    add("--verbose", action="store_true", help=others)
     summary.add_json_option(made)
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -126,11 +127,10 @@ def list_wheels(record: Manifest) -> list[Wheel]:
 def make_wheel(record: WheelRecord) -> Wheel:
     """Return the wheel of a record."""
     abi, tags = record.abi, limit_items(record.tags)
-    try:
+    # A manifest may be from anyone. If its file names aren't those of wheels, the page shows what else it says.
+    with suppress(WheelworksError):
         name = parse_wheel_name(record.file[:MAX_NAME])
         abi, tags = abi or name.abi, tags or limit_items(sorted(map(str, name.tags)))
-    except WheelworksError:
-        pass
     return Wheel(record, _find_platform(record.targets, tags), abi or "unknown", tags)
 
 

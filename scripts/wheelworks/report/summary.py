@@ -55,7 +55,7 @@ class Verdict:
 
 
 def judge(wheels: Sequence[Wheel], missing: int) -> Verdict:
-    """Return the verdict on a release of which ``missing`` wheels are not in the folder."""
+    """Return the verdict on a release whose folder lacks ``missing`` wheels."""
     numbers = {state: sum(one.state == state for one in wheels) for state in STATES}
     total = count(len(wheels), "wheel")
     if failed := numbers["fail"]:
