@@ -215,7 +215,7 @@ def _save_manifest(context: BuildContext, build: Build, tasks: Sequence[BuildTas
         merged = manifest.drop_changed(merged, out)
         _page.save_with_page(merged, out)
     if unknown := {path.name for path in out.glob("*.whl")} - {record.file for record in merged.wheels}:
-        console.err.print(f"note: {out}/ also holds {len(unknown)} wheels of other builds", markup=False)
+        console.print_note(f"{out}/ also holds {summary.format_count('wheels', len(unknown))} of other builds")
 
 
 def _record_failure(failed: Failed) -> manifest.FailureRecord:

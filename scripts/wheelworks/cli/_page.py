@@ -49,7 +49,7 @@ def load_previous(folder: Path) -> Manifest | None:
     try:
         return manifest.load(folder)
     except WheelworksError as error:
-        console.err.print(f"{error.message}: replaced", markup=False)
+        console.print_note(f"{error.message}: replaced")
         return None
 
 
