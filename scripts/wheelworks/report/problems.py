@@ -155,34 +155,23 @@ def _list_commands(step: StepName, engine: str, wheels: Sequence[Wheel], folder:
 
 
 def _command(step: StepName, engine: str, wheels: Sequence[Wheel], folder: str) -> str:
-    """Return the command that repeats a step: for the wheels if they are few, otherwise for their folder."""
-    few = len(wheels) <= _FEW
-    files = [shlex.quote(f"{folder}/{one.record.file}") for one in wheels] if few else [_quote_folder(folder)]
+    """Return the command that takes a step: for the wheels if they are few, otherwise or without any for the folder."""
+    place = shlex.quote(folder)
+    files = [shlex.quote(f"{folder}/{one.record.file}") for one in wheels] if len(wheels) <= _FEW else []
     if step == "audited":
-        return f"nox -s audit -- {' '.join(files)}"
+        return f"nox -s audit -- {' '.join(files) or place}"
     if step == "reproduced":
-        return f"nox -s reproduce -- {files[0] if len(wheels) == 1 else _quote_folder(folder)}"
+        return f"nox -s reproduce -- {files[0] if len(wheels) == 1 else place}"
     session, _, options = engine.partition(" ")
     if session == "test-native":
-        return f"nox -s test-native -- --from {_quote_folder(folder)}"
-    words = [*([options] if options else []), *(files if few else [f"{_quote_folder(folder)}/*.whl"])]
-    return f"nox -s {session} -- {' '.join(words)}"
-
-
-def _quote_folder(folder: str) -> str:
-    return shlex.quote(folder)
+        return f"nox -s test-native -- --from {place}"
+    return " ".join(filter(None, [f"nox -s {session} --", options, *(files or [f"{place}/*.whl"])]))
 
 
 def find_pending(wheels: Sequence[Wheel], folder: str) -> list[Pending]:
     """Return the steps that were not taken for some of the wheels."""
-    place = _quote_folder(folder)
-    commands: dict[StepName, str] = {
-        "audited": f"nox -s audit -- {place}",
-        "run": f"nox -s test-foreign -- {place}/*.whl",
-        "reproduced": f"nox -s reproduce -- {place}",
-    }
-    counts = {step: sum(f"{step}-pending" in wheel.keys for wheel in wheels) for step in commands}
-    return [Pending(step, counts[step], commands[step]) for step in commands if counts[step]]
+    counts = {step: sum(f"{step}-pending" in wheel.keys for wheel in wheels) for step in model.STEPS}
+    return [Pending(step, count, _command(step, "test-foreign", (), folder)) for step, count in counts.items() if count]
 
 
 def find_missing(wheels: Sequence[Wheel]) -> list[Missing]:
