@@ -31,8 +31,7 @@ FILE = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_TEXT = 2000  # characters of one text
 MARKS = {"pass": "✓", "fail": "✗", "unsupported": "?", "warning": "!", "pending": "·"}
-WORDS = {"pass": "passed", "fail": "failed", "unsupported": "could not be run", "warning": "has warnings"}
-WORDS |= {"pending": model.NOT_YET}
+WORDS = summary.STATE_WORDS | {"warning": "has warnings"}
 SHOWN = 8  # problems that are shown before the rest is folded
 NARROW = 3  # ABIs whose marks fit beside a platform on a phone
 # Text of a manifest becomes an address only if it has no character that could change what the address means.

@@ -27,7 +27,7 @@ from wheelworks.report.model import (
     flatten,
 )
 
-_STATES: dict[State, str] = {
+STATE_WORDS: dict[State, str] = {
     "fail": "failed",
     "unsupported": "could not be run",
     "warning": "with warnings",
@@ -79,7 +79,7 @@ def _be(number: int) -> str:
 
 def count_states(wheels: Sequence[Wheel]) -> list[Count]:
     """Return how many wheels have each state as their worst, without states that none has."""
-    texts = _STATES | {"pending": "with steps not looked at", "pass": "passed every step"}
+    texts = STATE_WORDS | {"pending": "with steps not looked at", "pass": "passed every step"}
     numbers = {state: sum(one.state == state for one in wheels) for state in STATES}
     return [Count(state, state, number, texts[state]) for state, number in numbers.items() if number]
 
@@ -87,7 +87,7 @@ def count_states(wheels: Sequence[Wheel]) -> list[Count]:
 def count_step(step: StepName, wheels: Sequence[Wheel]) -> list[Count]:
     """Return how many wheels have each state in one step, without states that none has."""
     numbers = {state: sum(f"{step}-{state}" in one.keys for one in wheels) for state in STATES}
-    return [Count(f"{step}-{state}", state, number, _STATES[state]) for state, number in numbers.items() if number]
+    return [Count(f"{step}-{state}", state, number, STATE_WORDS[state]) for state, number in numbers.items() if number]
 
 
 def summarize_proofs(wheels: Sequence[Wheel]) -> Iterator[tuple[str, str]]:
