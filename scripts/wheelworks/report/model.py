@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -208,6 +209,11 @@ def _reproduced(record: WheelRecord) -> Step:
     if not record.reproduced.same:
         return Step("reproduced", "fail", "other bytes")
     return Step("reproduced", "pass", f"same bytes, {count(len(record.reproduced.varied), 'thing')} varied")
+
+
+def count_keys(wheels: Iterable[Wheel]) -> Counter[str]:
+    """Return how many wheels each filter of the page shows, by its key."""
+    return Counter(key for one in wheels for key in one.keys)
 
 
 def count(number: int, what: str) -> str:

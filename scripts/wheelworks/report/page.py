@@ -113,7 +113,7 @@ def render_page(record: Manifest, sections: Sequence[Section] = (), beside: Besi
         "commit_address": find_commit_address(record.source),
         "verdict": summary.judge(wheels, len(missing)), "codes": _explain_codes(record, beside.codes),
     }  # fmt: skip
-    filters = sorted({key for one in wheels for key in one.keys})
+    filters = sorted(model.count_keys(wheels))
     rules = "".join(_RULES.replace("KEY", key) for key in filters) + f":root {{ --abis: {max(len(abis), 1)}; }}\n"
     style = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8") + rules)
     sources = f"style-src '{_hash_source(style)}'; img-src data:"

@@ -170,8 +170,12 @@ def _command(step: StepName, engine: str, wheels: Sequence[Wheel], folder: str) 
 
 def find_pending(wheels: Sequence[Wheel], folder: str) -> list[Pending]:
     """Return the steps that were not taken for some of the wheels."""
-    counts = {step: sum(f"{step}-pending" in wheel.keys for wheel in wheels) for step in model.STEPS}
-    return [Pending(step, count, _command(step, "test-foreign", (), folder)) for step, count in counts.items() if count]
+    numbers, keys = model.count_keys(wheels), {step: f"{step}-pending" for step in model.STEPS}
+    return [
+        Pending(step, numbers[key], _command(step, "test-foreign", (), folder))
+        for step, key in keys.items()
+        if numbers[key]
+    ]
 
 
 def find_missing(wheels: Sequence[Wheel]) -> list[Missing]:

@@ -24,6 +24,7 @@ from wheelworks.report.model import (
     Wheel,
     classify_run,
     count,
+    count_keys,
     flatten,
 )
 
@@ -56,7 +57,7 @@ class Verdict:
 
 def judge(wheels: Sequence[Wheel], missing: int) -> Verdict:
     """Return the verdict on a release whose folder lacks ``missing`` wheels."""
-    numbers = {state: sum(one.state == state for one in wheels) for state in STATES}
+    numbers = count_keys(wheels)
     total = count(len(wheels), "wheel")
     if failed := numbers["fail"]:
         return Verdict("fail", f"{failed} of {total} failed")
@@ -66,7 +67,7 @@ def judge(wheels: Sequence[Wheel], missing: int) -> Verdict:
         return Verdict("warning", f"Nothing failed, but {count(missing, 'wheel')} {_be(missing)} missing")
     if number := numbers["unsupported"]:
         return Verdict("unsupported", f"Nothing failed, but {number} of {total} could not be run here")
-    if steps := [step for step in STEPS if any(f"{step}-pending" in one.keys for one in wheels)]:
+    if steps := [step for step in STEPS if numbers[f"{step}-pending"]]:
         return Verdict("pending", f"Nothing failed, but not all was looked at: {', '.join(steps)}")
     if warned := numbers["warning"]:
         return Verdict("warning", f"Nothing failed: {total}, {warned} with warnings")
@@ -80,14 +81,14 @@ def _be(number: int) -> str:
 def count_states(wheels: Sequence[Wheel]) -> list[Count]:
     """Return how many wheels have each state as their worst, without states that none has."""
     texts = STATE_WORDS | {"pending": "with steps not looked at", "pass": "passed every step"}
-    numbers = {state: sum(one.state == state for one in wheels) for state in STATES}
-    return [Count(state, state, number, texts[state]) for state, number in numbers.items() if number]
+    numbers = count_keys(wheels)
+    return [Count(state, state, numbers[state], texts[state]) for state in STATES if numbers[state]]
 
 
 def count_step(step: StepName, wheels: Sequence[Wheel]) -> list[Count]:
     """Return how many wheels have each state in one step, without states that none has."""
-    numbers = {state: sum(f"{step}-{state}" in one.keys for one in wheels) for state in STATES}
-    return [Count(f"{step}-{state}", state, number, STATE_WORDS[state]) for state, number in numbers.items() if number]
+    numbers, keys = count_keys(wheels), {state: f"{step}-{state}" for state in STATES}
+    return [Count(key, state, numbers[key], STATE_WORDS[state]) for state, key in keys.items() if numbers[key]]
 
 
 def summarize_proofs(wheels: Sequence[Wheel]) -> Iterator[tuple[str, str]]:
@@ -141,8 +142,9 @@ def summarize_limits(wheels: Sequence[Wheel]) -> Iterator[str]:
             " authentication (PAC) was off, and code of Windows ran without LSE's atomic instructions."
         )
     yield "That a wheel is fast: emulation counts instructions, not time."
+    numbers = count_keys(wheels)
     for step in STEPS:
-        if left := sum(f"{step}-pending" in one.keys for one in wheels):
+        if left := numbers[f"{step}-pending"]:
             yield f"{left} of {count(len(wheels), 'wheel')} {'was' if left == 1 else 'were'} not {step} yet."
     known = {name for one in wheels for name in one.record.targets}
     if missing := [target.id for target in targets.load_targets() if target.id not in known]:
