@@ -18,10 +18,10 @@ from wheelworks.core.verdict import Verdict
 from wheelworks.report import model, page
 
 
-def save_with_page(record: Manifest, folder: Path) -> None:
-    """Write a folder's manifest and its page."""
+def save_with_page(record: Manifest, folder: Path) -> Path:
+    """Write a folder's manifest and its page; returns the page's path."""
     manifest.save(record, folder)
-    write_page(record, folder)
+    return write_page(record, folder)
 
 
 def write_page(record: Manifest, folder: Path) -> Path:
@@ -33,15 +33,14 @@ def write_page(record: Manifest, folder: Path) -> Path:
     return write_file(folder / page.FILE, page.render_page(record, load_sections(folder), beside).encode())
 
 
-def update(folder: Path, change: Callable[[Manifest], Manifest]) -> Path:
-    """Change a folder's manifest, if it has one, and write its page; return the page's path.
+def update(folder: Path, change: Callable[[Manifest], Manifest]) -> Path | None:
+    """Change a folder's manifest and write its page; return the page's path, None for a folder without a manifest.
 
     ``change`` is given the manifest as it is now, not as it was when this session began.
     """
     with manifest.lock(folder):
-        if record := manifest.load(folder):
-            save_with_page(change(record), folder)
-    return folder / page.FILE
+        record = manifest.load(folder)
+        return save_with_page(change(record), folder) if record else None
 
 
 def load_previous(folder: Path) -> Manifest | None:
@@ -53,9 +52,9 @@ def load_previous(folder: Path) -> Manifest | None:
         return None
 
 
-def refresh_page(folder: Path) -> None:
-    """Write a folder's page again, if it has a manifest, after the files beside it have changed."""
-    update(folder, lambda record: record)
+def refresh_page(folder: Path) -> Path | None:
+    """Write a folder's page again, after the files beside it have changed; see `update`."""
+    return update(folder, lambda record: record)
 
 
 def hash_wheels(wheels: Iterable[Path]) -> dict[Path, str]:

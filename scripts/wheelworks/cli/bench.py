@@ -15,7 +15,6 @@ from wheelworks.cli._command import create_parser
 from wheelworks.core import console, summary
 from wheelworks.core.errors import UsageError
 from wheelworks.core.files import write_file
-from wheelworks.report import page
 
 SUITES = {
     "websocket": server_suites.WEBSOCKET,
@@ -140,10 +139,9 @@ def _measure(options: argparse.Namespace) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_file(options.out, measurements.format_results(found).encode())
     plots = plot.write_plots(options.out)
-    _page.refresh_page(options.out.parent.parent)
+    place = _page.refresh_page(options.out.parent.parent)
     lines = [f"every figure of every round: {options.out}, and {summary.format_count('plots', len(plots))} beside it"]
-    place = options.out.parent.parent / page.FILE
-    result = summarize(found, lines, place if place.is_file() else None, time.perf_counter() - start)
+    result = summarize(found, lines, place, time.perf_counter() - start)
     return summary.finish(result, options.json)
 
 

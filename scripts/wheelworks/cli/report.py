@@ -38,10 +38,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status. Raises WheelworksError."""
     options = parser().parse_args(argv)
-    if manifest.load(options.folder) is None:
-        raise UsageError(f"{options.folder}: there is no {manifest.FILE}", "build wheels first: nox -s cross-arm64")
     others = [] if options.merge is None else _load_manifests(options.merge)
     place = _page.update(options.folder, lambda known: _page.add_native_runs(known, others))
+    if place is None:
+        raise UsageError(f"{options.folder}: there is no {manifest.FILE}", "build wheels first: nox -s cross-arm64")
     made = pictures.take_pictures(place, ensure_writable(options.pictures, "--pictures")) if options.pictures else []
     for path in (place, *made):
         console.out.print(str(path), markup=False, soft_wrap=True)

@@ -22,7 +22,6 @@ from wheelworks.core import console, index, manifest, summary, targets
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.core.files import write_file
 from wheelworks.core.source_tree import check_source
-from wheelworks.report import page
 from wheelworks.reproduce import differences, provenance, rebuild, result, source
 from wheelworks.reproduce.provenance import PROVENANCE_FILE, ToolchainMismatch
 from wheelworks.reproduce.rebuild import BuildRecipe, Rebuilder, Selection
@@ -271,8 +270,7 @@ def _record_result(folder: Path, rebuilt: ReproductionResult) -> Path | None:
         wheels = [structs.replace(one, reproduced=create(one.file) or one.reproduced) for one in record.wheels]
         return structs.replace(record, wheels=wheels)
 
-    _page.update(folder, add)
-    return folder / page.FILE if (folder / manifest.FILE).is_file() else None
+    return _page.update(folder, add)
 
 
 def _keep_files(folder: Path, rebuilt: ReproductionResult) -> None:
