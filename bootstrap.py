@@ -4,7 +4,7 @@ If you have Nox, type ``nox -s cross-arm64`` instead. This script installs Nox f
 
 noxfile.py uses `keep_environment` too: there is one environment for each lock file. Sessions share it, and it is
 installed again only when the lock file or Python changes, so that a session starts at once. Its name has a hash of
-both. A running session holds a shared lock of it, and whoever installs or removes it holds an exclusive one. A stamp,
+both. A running session holds a shared lock on it, and a session that installs or removes it an exclusive one. A stamp,
 written last, says that it is whole; without the stamp it is removed and installed again.
 """
 
@@ -40,7 +40,7 @@ def keep_environment(lock: Path, environments: Path, create: Sequence[str], whee
 
     ``create`` is a command that creates an empty environment with pip; the folder is added to it. ``wheel`` is
     installed too, in place of another one, as soon as no other session uses that. The environment can't be changed
-    while this process lives. Raises InstallError.
+    while this process lives, except on Windows (see `_try_lock`). Raises InstallError.
     """
     folder = name_environment(lock, environments)
     held = _held[folder] = _held.get(folder) or _open_lock(folder)
@@ -67,15 +67,20 @@ def is_installed(folder: Path, wheel: Path | None = None) -> bool:
 
     It must have been installed where it is, because its programs contain its path.
     """
-    stamps = {STAMP: str(folder), **({WHEEL_STAMP: _hash(wheel)} if wheel else {})}
-    found = (folder / name for name in stamps)
-    right = all(path.is_file() and path.read_text(encoding="utf-8") == stamps[path.name] for path in found)
-    return right and get_program(folder).exists()
+    return (
+        _has_stamp(folder / STAMP, str(folder))
+        and (not wheel or _has_stamp(folder / WHEEL_STAMP, _hash(wheel)))
+        and get_program(folder).exists()
+    )
 
 
 def get_program(folder: Path, name: str = "python") -> Path:
     """Return the path of a program in an environment."""
     return folder / (f"Scripts/{name}.exe" if sys.platform == "win32" else f"bin/{name}")
+
+
+def _has_stamp(stamp: Path, text: str) -> bool:
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == text
 
 
 def _hash(file: Path) -> str:
@@ -129,7 +134,7 @@ def wait_for_turn(output: Path) -> None:
 def _remove_unused(folder: Path, name: str) -> None:
     """Remove the environments of other versions of a lock file, except those that other sessions are using."""
     if sys.platform == "win32":
-        return  # it has no shared locks that show which ones are in use
+        return  # `_try_lock` can't find out which ones are in use
     for other in folder.parent.glob(f"{name}-{'?' * 12}"):
         if other == folder:
             continue
@@ -159,7 +164,10 @@ if sys.platform == "win32":
     import msvcrt
 
     def _try_lock(held: IO[str], *, exclusive: bool) -> bool:
-        """Lock a file exclusively, or wait for nobody: Windows has no shared locks here, and nothing is removed."""
+        """Lock a file exclusively; to share it, only check that no other process has locked it.
+
+        msvcrt has no shared locks, so that a session on Windows doesn't show that it uses an environment.
+        """
         held.seek(0)
         with suppress(OSError):  # this process's own lock, which it couldn't lock again
             msvcrt.locking(held.fileno(), msvcrt.LK_UNLCK, 1)
