@@ -55,13 +55,15 @@ class Clone:
         self.create.write_text(CREATE.format(log=self.log, slow=self.slow, broken=self.broken))
         self.sessions: list[subprocess.Popen[str]] = []
 
-    def start(self, wheel: Path | None = None) -> subprocess.Popen[str]:
-        words = [self.lock, self.environments, self.create, self.busy, wheel or ""]
-        command = [sys.executable, "-c", SESSION, *map(str, words)]
-        # Not in ROOT/.nox: Python finds bootstrap.py in the working folder.
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.sessions.append(subprocess.Popen(command, cwd=ROOT, text=True, **pipes))  # type: ignore[call-overload]
+    def spawn(self, program: str, *words: object) -> subprocess.Popen[str]:
+        """Start a program in ROOT, where Python finds bootstrap.py."""
+        command = [sys.executable, "-c", program, *map(str, words)]
+        pipe = subprocess.PIPE
+        self.sessions.append(subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe, stderr=pipe))
         return self.sessions[-1]
+
+    def start(self, wheel: Path | None = None) -> subprocess.Popen[str]:
+        return self.spawn(SESSION, self.lock, self.environments, self.create, self.busy, wheel or "")
 
     def end(self, session: subprocess.Popen[str]) -> tuple[str, str]:
         """Return the environment that a session used, and what it said."""
@@ -178,16 +180,9 @@ def test_a_wheel_is_replaced_when_nobody_uses_the_other(clone: Clone, tmp_path: 
 def test_sessions_write_to_a_folder_one_after_another(clone: Clone) -> None:
     program = "import bootstrap, sys, pathlib; bootstrap.ENVIRONMENTS = pathlib.Path(sys.argv[1])\n"
     program += "bootstrap.wait_for_turn(pathlib.Path(sys.argv[1], 'out')); print('mine', flush=True); input()"
-
-    def start() -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", program, str(clone.environments)]
-        pipe = subprocess.PIPE
-        clone.sessions.append(subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe, stderr=pipe))
-        return clone.sessions[-1]
-
-    first = start()
+    first = clone.spawn(program, clone.environments)
     assert first.stdout and first.stdout.readline() == "mine\n"
-    second = start()
+    second = clone.spawn(program, clone.environments)
     assert second.stdout and second.stderr
     assert second.stderr.readline().startswith("waiting for another session that uses ")
     first.communicate("done\n")
@@ -230,8 +225,7 @@ bootstrap._held[Path({str(folder)!r})] = held = bootstrap._open_lock(Path({str(f
 assert bootstrap._try_lock(held, exclusive=False)
 bootstrap.run_nox([sys.executable, "-c", {program!r}])
 """
-    process = subprocess.Popen([sys.executable, "-c", text], cwd=ROOT)
-    clone.sessions.append(process)  # type: ignore[arg-type]
+    process = clone.spawn(text)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     wait_for(lambda: bool(children.read_text()))
 
