@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -44,7 +45,9 @@ def test_a_damaged_binary_is_a_clear_error_or_runs_in_bounds(platform: str, data
     name = f"fixture{FORMATS[platform]}"
     try:
         module = EmulatedModule(read_image(bytes(content), name), ExtensionModule(name, b""), RunLimits(2_000_000, 1.0))
-        module.no_arguments()
-    except (WheelworksError, AttributeError, TypeError):
-        pass  # a clear error, or a module whose functions have changed
+    except WheelworksError:
+        pass  # a clear error
+    else:
+        with suppress(WheelworksError, TypeError):  # the function may have another name, or take arguments
+            getattr(module, "no_arguments", int)()
     assert time.monotonic() - started < SECONDS
