@@ -30,9 +30,10 @@ NAMES = re.compile(r"libc\.so|libc\.musl-\w+\.so\.1|ld-musl-\w+\.so\.1")
 IGNORED = 0x6000_0F00
 # Functions that exchange only numbers, memory, text, or the environment with their callers.
 _ALIKE = re.compile(
-    r"_?_?(mem\w+|str(?!signal|fmon|ptime|ftime)\w+|stp?n?cpy|bcmp|bcopy|bzero|ffs\w*|malloc|calloc|realloc|free|abort|abs|labs"
-    r"|aligned_alloc|posix_memalign|reallocarray|qsort|bsearch|ato[ifl]+|v?sn?printf|v?sscanf|div|ldiv|rand|srand"
-    r"|is(alnum|alpha|ascii|blank|cntrl|digit|graph|lower|print|punct|space|upper|xdigit)|to(lower|upper|ascii)"
+    r"_?_?(mem\w+|str(?!signal|fmon|ptime|ftime)\w+|stp?n?cpy|bcmp|bcopy|bzero|ffs\w*|malloc|calloc|realloc|free|abort"
+    r"|abs|labs|aligned_alloc|posix_memalign|reallocarray|qsort|bsearch|ato[ifl]+|v?sn?printf|v?sscanf|div|ldiv"
+    r"|rand|srand|is(alnum|alpha|ascii|blank|cntrl|digit|graph|lower|print|punct|space|upper|xdigit)"
+    r"|to(lower|upper|ascii)"
     r"|a?(sin|cos|tan)h?f?l?|atan2[fl]?|(exp|exp2|expm1|log|log2|log10|log1p|pow|sqrt|cbrt|hypot|fabs|floor|ceil|round"
     r"|trunc|rint|nearbyint|l?lround|l?lrint|fmod|remainder|ldexp|frexp|modf|fma|fmin|fmax|copysign|nextafter|erfc?"
     r"|tgamma|lgamma|logb|ilogb|scalbl?n|fdim|nan)[fl]?|getenv|secure_getenv|errno_location|cxa_atexit|cxa_finalize|"
