@@ -164,9 +164,9 @@ def test_what_a_compiler_makes_of_c_for_the_baseline_and_above(tag: str, tmp_pat
         assert found & {"W201", "W202"} == expected, model
 
 
-def _compiled(folder: Path, tag: str, target: str, model: str) -> Path:
+def _compiled(folder: Path, tag: str, target: str, model: str, text: str = SOURCE) -> Path:
     source, made = folder / "sample.c", folder / "sample.so"
-    source.write_text(SOURCE)
+    source.write_text(text)
     command = [sys.executable, "-m", "ziglang", "cc", "-target", target, f"-mcpu={model}", "-O3", "-shared", "-s"]
     command += ["-nostdlib", "-ffp-contract=fast", "-fno-sanitize=undefined", "-o", str(made), str(source)]
     subprocess.run(command, check=True)
@@ -178,11 +178,8 @@ def test_a_module_that_asks_is_not_an_error(tmp_path: Path) -> None:
     """Code that chooses its instructions at run time calls getauxval()."""
     asking = SOURCE.replace("{\n    mask", "{\n    if (!getauxval(16)) return to;\n    mask")
     assert asking != SOURCE
-    source, made = tmp_path / "sample.c", tmp_path / "sample.so"
-    source.write_text("unsigned long getauxval(unsigned long);" + asking)
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", "powerpc64le-linux-gnu.2.19", "-mcpu=pwr9", "-O3"]
-    subprocess.run([*command, "-nostdlib", "-shared", "-s", "-o", str(made), str(source)], check=True)
-    wheel = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_19_ppc64le", {"sample.abi3.so": made.read_bytes()})
+    text = "unsigned long getauxval(unsigned long);" + asking
+    wheel = _compiled(tmp_path, "manylinux_2_19_ppc64le", "powerpc64le-linux-gnu.2.19", "pwr9", text)
     assert {one.code for one in inspect_wheel(wheel).findings} & {"W201", "W202"} == {"W202"}
 
 
@@ -207,23 +204,10 @@ def test_what_the_unwinder_does_for_code_that_did_it_before_is_information(
     register: str, code: str, tmp_path: Path
 ) -> None:
     """It is a function of libunwind; a compiler's code has the array elsewhere, or leaves these registers alone."""
-    source, made = tmp_path / "sample.c", tmp_path / "sample.so"
-    text = f".fpu vfpv3\\n vldmia {register}, {{d16-d31}}\\n bx lr"
-    source.write_text(f'__attribute__((naked)) void *PyInit_sample(void) {{ __asm__("{text}"); }}\n')
-    command = [
-        sys.executable,
-        "-m",
-        "ziglang",
-        "cc",
-        "-target",
-        "arm-linux-gnueabihf.2.17",
-        "-shared",
-        "-s",
-        "-nostdlib",
-    ]
-    command += ["-mcpu=generic+v7a+vfp3d16-neon-d32", "-O2", "-fno-sanitize=undefined", "-o", str(made), str(source)]
-    subprocess.run(command, check=True)
-    wheel = wheels.wheel(tmp_path, "cp311-abi3-manylinux_2_17_armv7l", {"sample.abi3.so": made.read_bytes()})
+    assembly = f".fpu vfpv3\\n vldmia {register}, {{d16-d31}}\\n bx lr"
+    text = f'__attribute__((naked)) void *PyInit_sample(void) {{ __asm__("{assembly}"); }}\n'
+    target, model = "arm-linux-gnueabihf.2.17", "generic+v7a+vfp3d16-neon-d32"
+    wheel = _compiled(tmp_path, "manylinux_2_17_armv7l", target, model, text)
     assert {one.code for one in inspect_wheel(wheel).findings} & {"W201", "W202"} == {code}
 
 
