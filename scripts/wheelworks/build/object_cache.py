@@ -128,4 +128,5 @@ def remove_old_objects(folder: Path) -> None:
     for used, size, path in sorted(found, reverse=True):
         total += size
         if total > _KEPT_BYTES or now - used > _KEPT_SECONDS:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # gone already, or being read, which Windows protects
+                path.unlink()

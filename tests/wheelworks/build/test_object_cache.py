@@ -167,6 +167,18 @@ def test_unused_and_too_many_objects_are_removed(tmp_path: Path, monkeypatch: py
     assert {path.name for path in tmp_path.iterdir()} == {"newer", "newest"}
 
 
+def test_an_object_in_use_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by Windows while another session reads it."""
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "in use", str(path))
+
+    monkeypatch.setattr(object_cache, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    (tmp_path / "read").write_bytes(b"x")
+    object_cache.remove_old_objects(tmp_path)
+
+
 def test_a_rebuild_compiles_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path))
     assert find_object_cache() == tmp_path / "objects"
