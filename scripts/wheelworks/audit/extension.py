@@ -158,12 +158,11 @@ def check_init_function(wheel: AuditedWheel) -> Iterator[Finding]:
     PyCryptodome loads plain libraries with suffixes of modules by ctypes or cffi, memray one by a debugger. A half of a
     universal library may be empty.
     """
-    plain = {one.member for one in wheel.linkages if _is_plain_library(one)}
+    loaded = {one.member for one in wheel.linkages if wheel.loading_code and _is_plain_library(one)}
     for one in wheel.linkages:
         name = module_name(one.member)
-        if not one.is_module or _has_entry_point(one) or name in wheel.named_files:
-            continue
-        if not (wheel.loading_code and one.member in plain and not _uses_python(one.facts)):
+        is_file = name in wheel.named_files or (one.member in loaded and not _uses_python(one.facts))
+        if one.is_module and not is_file and not _has_entry_point(one):
             exports = abbreviate(map(sanitize, one.exports)) or "nothing"
             evidence = f"{one.facts.machine}: exports {exports}, not {sanitize(name_entry_points(name)[0])}"
             yield Finding("W106", evidence, one.member)
