@@ -123,8 +123,7 @@ class _Usage:
         machine = self.native.facts.machine
         feature = isa.find_feature(machine, mnemonic, operands)
         self.counted += 1
-        is_guarded = feature in _GUARDS and machine == "aarch64" and self._is_guarded(feature)
-        is_guarded = is_guarded or (machine == "arm" and bool(_UNWINDING.fullmatch(f"{mnemonic} {operands}")))
+        is_guarded = bool(feature) and self._is_guarded(feature, f"{mnemonic} {operands}")
         if machine == "aarch64":
             self.recent.append(f"{mnemonic} {operands}")
         if feature:
@@ -140,8 +139,15 @@ class _Usage:
             if mnemonic in ("mov", "cmp") and (found := _VARIABLE.search(operands)):
                 self._add_variable(one, found)
 
-    def _is_guarded(self, feature: str) -> bool:
-        """Return whether a flag was tested shortly before: a byte that was loaded, or the thread's SME register."""
+    def _is_guarded(self, feature: str, instruction: str) -> bool:
+        """Return whether an instruction is run only on CPUs that have it: the unwinder's, or behind the test of a flag.
+
+        The flag was tested shortly before: a byte that was loaded, or the thread's SME register.
+        """
+        if self.native.facts.machine == "arm":
+            return _UNWINDING.fullmatch(instruction) is not None
+        if self.native.facts.machine != "aarch64" or feature not in _GUARDS:
+            return False
         loaded: set[str] = set()
         for text in islice(self.recent, max(0, len(self.recent) - _GUARDS[feature]), None):
             if found := _FLAG_LOAD.match(text):
