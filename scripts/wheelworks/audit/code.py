@@ -56,7 +56,7 @@ def check_baseline(native: NativeFile) -> Iterator[Finding]:
         yield native.finding("W202" if is_guarded else "W201", shown)
     elif guarded := sorted(usage.guarded.keys() - allowed):
         shown = "; ".join(f"{name}: {', '.join(usage.guarded[name])}" for name in guarded)
-        yield native.finding("W202", f"{shown}, each behind a test of a flag, as in compilers' run-time libraries")
+        yield native.finding("W202", f"{shown}, each run only if the CPU has it, as in compilers' run-time libraries")
 
 
 def _is_arm64x(native: NativeFile) -> bool:
