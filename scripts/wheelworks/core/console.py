@@ -20,7 +20,6 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 FIRST_PAUSE = 30.0  # seconds between the first two lines of progress in a log
 LONGEST_PAUSE = 300.0
-_LINE = "\n"
 _WIDE = 10_000  # columns: more than any table has
 
 
@@ -98,12 +97,12 @@ def print_table(table: Table) -> None:
     if out.measure(table, options=out.options.update(width=_WIDE)).minimum <= out.width:
         out.print(table)
         return
-    names, *others = ([str(cell) for cell in column.cells] for column in table.columns)
-    for number, name in enumerate(names):
+    others = table.columns[1:]
+    cells = [[str(cell).replace("\n", ", ") for cell in column.cells] for column in others]
+    for number, name in enumerate(map(str, table.columns[0].cells)):
         whole = name.replace("\n", "")
         out.print(whole if len(whole) <= out.width else name, soft_wrap=True)
-        pairs = zip(table.columns[1:], others, strict=True)
-        text = "; ".join(f"{column.header}: {cells[number].replace(_LINE, ', ')}" for column, cells in pairs)
+        text = "; ".join(f"{column.header}: {found[number]}" for column, found in zip(others, cells, strict=True))
         out.print(Padding(text, (0, 0, 0, 2)))
     if table.caption:
         out.print(table.caption)

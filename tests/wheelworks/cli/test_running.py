@@ -305,7 +305,9 @@ def test_a_cpython_whose_root_must_be_made_is_not_ready(monkeypatch: pytest.Monk
     monkeypatch.setattr(machine, "find_emulator", lambda cpu: "/usr/bin/qemu")
     runtime = find_runtime("s390x", "3.11")
     assert not machine.is_ready(runtime)
-    (tmp_path / "roots" / choose_recipe(runtime.cpu, "3.11").key).mkdir(parents=True)
+    root = tmp_path / choose_recipe(runtime.cpu, "3.11").key
+    assert root.parent == tmp_path / "roots"
+    root.mkdir(parents=True)
     assert machine.is_ready(runtime)
     monkeypatch.setattr(machine, "find_emulator", lambda cpu: None)
     assert not machine.is_ready(runtime)
