@@ -7,6 +7,7 @@ TORNADO_SPEEDUPS_EXTENSION=0 requests tests without it.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from tornado.websocket import WebSocketProtocol13
 
 import tornado_speedups
+from tests.speedups.bindings import bound
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 SOURCE_TREE = Path(__file__).resolve().parents[2]
@@ -59,6 +61,15 @@ def c_extension() -> Any:
 def protocol(request: pytest.FixtureRequest) -> Any:
     """The class of WebSocket connections: Tornado's own, or the fast one."""
     return request.param
+
+
+@pytest.fixture
+def stock_tornado() -> Iterator[list[Any]]:
+    """The functions that Tornado binds before the test. The speedups are uninstalled after it: they are bound again."""
+    stock = bound()
+    yield stock
+    tornado_speedups.uninstall()
+    assert bound() == stock
 
 
 def _load(name: str) -> Any:

@@ -11,7 +11,6 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +23,8 @@ from tornado.testing import bind_unused_port
 import tornado_speedups
 from tests.speedups.blocks import blocks
 from tests.speedups.heads import BROWSER, LATIN_BLOCKS, PLAIN_BLOCKS, STRANGE_BLOCKS, STRANGE_LINES
+
+pytestmark = pytest.mark.usefixtures("stock_tornado")
 
 GET = b"GET /first HTTP/1.1\r\nHost: h\r\n"
 POST = b"POST /first HTTP/1.1\r\nHost: h\r\n"
@@ -102,12 +103,6 @@ RESPONSES = [
         for block in (*STRANGE_BLOCKS[:20], *LATIN_BLOCKS[:2])
     ),
 ]
-
-
-@pytest.fixture(autouse=True)
-def stock_tornado() -> Iterator[None]:
-    yield
-    tornado_speedups.uninstall()
 
 
 class Echo(tornado.web.RequestHandler):

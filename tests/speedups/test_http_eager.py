@@ -9,7 +9,6 @@ import logging
 import re
 import socket
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from tornado.web import Application, Finish, HTTPError, RequestHandler
 
 import tornado_speedups
 
+pytestmark = pytest.mark.usefixtures("stock_tornado")
 needs_eager_tasks = pytest.mark.skipif(sys.version_info < (3, 12), reason="this Python has no eager tasks")
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nothing")
 
@@ -95,12 +95,6 @@ def get_task() -> Any:
     task = asyncio.current_task()
     assert task is not None
     return task
-
-
-@pytest.fixture(autouse=True)
-def stock_tornado() -> Iterator[None]:
-    yield
-    tornado_speedups.uninstall()
 
 
 async def serve(requests: bytes) -> bytes:

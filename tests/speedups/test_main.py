@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -103,12 +102,6 @@ def test_it_says_why_it_is_python_and_how_to_get_c(tmp_path: Path) -> None:
     assert "headers: installed\n" in finished.stdout
     assert "install a C compiler and Python's headers" in finished.stdout
     assert (finished.stderr, finished.returncode) == ("", 0)
-
-
-@pytest.fixture
-def stock_tornado() -> Iterator[None]:
-    yield
-    tornado_speedups.uninstall()
 
 
 @pytest.mark.usefixtures("stock_tornado")
