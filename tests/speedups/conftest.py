@@ -72,6 +72,14 @@ def stock_tornado() -> Iterator[list[Any]]:
     assert bound() == stock
 
 
+@pytest.fixture
+def installed() -> Iterator[None]:
+    """The speedups are installed during the test."""
+    tornado_speedups.install()
+    yield
+    tornado_speedups.uninstall()
+
+
 def _load(name: str) -> Any:
     if name == "python":
         return import_module("tornado_speedups._python")

@@ -14,7 +14,6 @@ from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
-import tornado_speedups
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 
@@ -46,13 +45,6 @@ MESSAGES: list[Any] = [
     *(bytes(range(256)) * (size // 256) for size in (256, 65536, 2**17, 2**20)),
     "x" * 300_000,
 ]
-
-
-@pytest.fixture
-def installed() -> Any:
-    tornado_speedups.install()
-    yield
-    tornado_speedups.uninstall()
 
 
 @pytest.mark.parametrize("handler", [Echo, AsyncEcho])

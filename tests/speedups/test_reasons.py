@@ -1,0 +1,371 @@
+"""Each function that install() put into Tornado says why it steps aside, in every case that makes it do so."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+import tornado.websocket
+from tornado import gen, httputil
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler, stream_request_body
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13, websocket_connect
+
+from tests.speedups.targets import EXECUTE, OURS, WRAPPED
+from tornado_speedups.counting import count_calls
+from tornado_speedups.reasons import REASONS
+
+pytestmark = pytest.mark.usefixtures("c_extension", "installed")
+
+OTHER_STREAM = "the stream is of another class than Tornado's"
+NOT_PLAIN = "the head isn't plain"
+
+
+class Own(IOStream):
+    """A stream of an application."""
+
+
+class OwnProtocol(WebSocketProtocol13):
+    """A protocol of an application, or of a tool that replaces Tornado's."""
+
+
+class OwnText(str):
+    """A message of an application."""
+
+
+class OwnStartLine(httputil.ResponseStartLine):
+    """A start line of an application."""
+
+
+class OwnHeaders(httputil.HTTPHeaders):
+    """Headers of an application."""
+
+
+class Say(RequestHandler):
+    def get(self, what: str) -> None:
+        connection: Any = self.request.connection
+        if what == "wrong":
+            self.set_header("Content-Length", "2")
+        elif what == "closed":
+            connection.stream.close()
+        elif what == "line":
+            connection.write_headers(OwnStartLine("HTTP/1.1", 204, "No"), httputil.HTTPHeaders())
+            connection.finish()
+            self._finished = True
+            return
+        self.finish("hello")
+
+    def post(self, what: str) -> None:
+        self.finish(str(len(self.request.files)))
+
+
+@stream_request_body
+class Upload(RequestHandler):
+    def data_received(self, chunk: bytes) -> None:
+        """Drop the body."""
+
+    def put(self) -> None:
+        self.finish("hello")
+
+
+class Echo(WebSocketHandler):
+    def on_message(self, message: str | bytes) -> None:
+        self.write_message(OwnText(message) if message == "own" else message)
+
+
+class Server(HTTPServer):
+    """A server that changes the streams that it gets."""
+
+    change: Callable[[IOStream], IOStream]
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        super().handle_stream(self.change(stream), address)
+
+
+async def serve(
+    use: Callable[[int], Awaitable[Any]], change: Callable[[Any], Any] = lambda stream: stream, **settings: Any
+) -> None:
+    server: Any = Server(Application([("/echo", Echo), ("/upload", Upload), (r"/(\w+)", Say)], **settings))
+    server.change = change
+    listener, port = bind_unused_port()
+    server.add_socket(listener)
+    await use(port)
+    server.stop()
+    await server.close_all_connections()
+
+
+def watch_tasks(stream: IOStream) -> IOStream:
+    """Have a function of someone else make the tasks of the event loop."""
+    loop = asyncio.get_running_loop()
+    loop.create_task = partial(loop.create_task)  # type: ignore[method-assign]
+    return stream
+
+
+def limit_writes(stream: IOStream) -> IOStream:
+    stream.max_write_buffer_size = 1 << 20
+    return stream
+
+
+def replace_stream(stream: IOStream) -> IOStream:
+    return Own(stream.socket)
+
+
+async def send(port: int, data: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    await reader.read(65536)
+    writer.close()
+    await writer.wait_closed()
+
+
+def request(line: bytes, headers: bytes = b"", body: bytes = b"") -> Callable[[int], Awaitable[Any]]:
+    return lambda port: send(port, line + b"\r\nHost: h\r\nConnection: close\r\n" + headers + b"\r\n" + body)
+
+
+async def echo(port: int, message: str = "hello") -> None:
+    client = await websocket_connect(f"ws://127.0.0.1:{port}/echo")
+    await client.write_message(message)
+    assert await client.read_message() is not None
+    client.close()
+    assert await client.read_message() is None
+
+
+async def echo_own(port: int) -> None:
+    await echo(port, "own")
+
+
+async def old_version(port: int) -> None:
+    upgrade = b"Upgrade: websocket\r\nSec-WebSocket-Version: 12\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    await send(port, b"GET /echo HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n" + upgrade + b"\r\n")
+
+
+async def on_streams(use: Callable[[Any, socket.socket], Awaitable[Any]], make: Any = IOStream, **options: Any) -> None:
+    """Call ``use`` with a stream and the socket of its peer."""
+    ours, peer = socket.socketpair()
+    with peer:
+        stream = make(ours, **options)
+        await use(stream, peer)
+        stream.close()
+
+
+async def write(stream: Any, peer: socket.socket) -> None:
+    await stream.write(b"data")
+
+
+async def write_much(stream: Any, peer: socket.socket) -> None:
+    stream.write(bytes(200_000))
+
+
+async def write_view(stream: Any, peer: socket.socket) -> None:
+    await stream.write(bytearray(b"data"))
+
+
+async def set_nodelay(stream: Any, peer: socket.socket) -> None:
+    stream.set_nodelay(True)
+
+
+async def set_nodelay_closed(stream: Any, peer: socket.socket) -> None:
+    stream.close()
+    stream.set_nodelay(True)
+
+
+async def set_nodelay_broken(port: int) -> None:
+    stream = IOStream(socket.create_connection(("127.0.0.1", port)))
+    stream.socket.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        stream.set_nodelay(True)
+
+
+async def fill(stream: Any, peer: socket.socket) -> None:
+    while not stream.writing():
+        stream.write(bytes(100_000))
+    stream.write(b"behind").cancel()
+
+
+async def write_closed(stream: Any, peer: socket.socket) -> None:
+    stream.close()
+    with pytest.raises(tornado.iostream.StreamClosedError):
+        stream.write(b"data")
+
+
+async def read(stream: Any, peer: socket.socket) -> None:
+    peer.sendall(bytes(100))
+    assert len(await stream.read_bytes(100)) == 100
+
+
+async def read_in_parts(stream: Any, peer: socket.socket) -> None:
+    peer.sendall(bytes(66_000))
+    reading = stream.read_until(b"end")
+    await asyncio.sleep(0)
+    peer.sendall(b"end")
+    assert len(await reading) == 66_003
+
+
+async def read_into(stream: Any, peer: socket.socket) -> None:
+    peer.sendall(bytes(100))
+    await stream.read_into(bytearray(100))
+
+
+async def read_pattern(stream: Any, peer: socket.socket) -> None:
+    peer.sendall(b"a1")
+    await stream.read_until_regex(rb"\d")
+
+
+async def wait(timeout: Any, make: Callable[[asyncio.Future[Any]], Any]) -> None:
+    future: asyncio.Future[Any] = asyncio.Future()
+    make(future)
+    await asyncio.gather(gen.with_timeout(timeout, future), return_exceptions=True)
+
+
+def resolve_soon(future: asyncio.Future[Any]) -> None:
+    asyncio.get_running_loop().call_soon(future.set_result, None)
+
+
+def fail(future: asyncio.Future[Any]) -> None:
+    future.set_exception(ValueError())
+
+
+def later() -> float:
+    return asyncio.get_running_loop().time() + 100
+
+
+async def parse_own() -> None:
+    OwnHeaders.parse("a: b\r\n")
+
+
+async def get_own() -> None:
+    assert OwnHeaders({"a": "b"}).get("A") == "b"
+
+
+async def format_times(*times: Any) -> None:
+    for each in times:
+        httputil.format_timestamp(each)
+
+
+class Aside(NamedTuple):
+    """A function, why it steps aside, and what makes it do so."""
+
+    name: str
+    reason: str
+    drive: Callable[[], Awaitable[Any]]
+
+
+NOT_FORM = b'--b\r\nContent-Disposition: form-data; name="f"; filename="\xc3\xa9"\r\n\r\nhello\r\n--b--\r\n'
+FORM = b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n" % len(NOT_FORM)
+PROTOCOL = "websocket:WebSocketHandler.get_websocket_protocol"
+WRITE_MESSAGE = "websocket:WebSocketProtocol13.write_message"
+RECEIVE_FRAME = "websocket:WebSocketProtocol13._receive_frame"
+WRITE_HEADERS = "http1connection:HTTP1Connection.write_headers"
+WRITE = "iostream:BaseIOStream.write"
+READ = "iostream:BaseIOStream._read_to_buffer"
+NODELAY = "iostream:IOStream.set_nodelay"
+TIMEOUT = "gen:with_timeout"
+TIMESTAMP = "httputil:format_timestamp"
+ASIDES = [
+    Aside(PROTOCOL, "the version of the WebSocket protocol is unknown", lambda: serve(old_version)),
+    Aside(WRITE_MESSAGE, "the message isn't exactly bytes or str", lambda: serve(echo_own)),
+    Aside(WRITE_MESSAGE, "the stream limits its writes", lambda: serve(echo, limit_writes)),
+    Aside(WRITE_MESSAGE, OTHER_STREAM, lambda: serve(echo, replace_stream)),
+    Aside(RECEIVE_FRAME, OTHER_STREAM, lambda: serve(echo, replace_stream)),
+    Aside(
+        RECEIVE_FRAME,
+        "the stream's buffer is smaller than the largest message",
+        lambda: serve(echo, websocket_max_message_size=1 << 28),
+    ),
+    Aside("httputil:HTTPHeaders.parse", "the class or the argument is a subclass of Tornado's or of str", parse_own),
+    Aside("httputil:HTTPHeaders.get", "the headers are of a subclass of Tornado's class", get_own),
+    Aside("httputil:HTTPHeaders.parse", NOT_PLAIN, lambda: serve(request(b"POST /x HTTP/1.1", FORM, NOT_FORM))),
+    Aside(
+        "http1connection:HTTP1Connection._parse_headers",
+        NOT_PLAIN,
+        lambda: serve(request(b"GET /x HTTP/1.1", b"no colon\r\n")),
+    ),
+    Aside("httputil:parse_request_start_line", NOT_PLAIN, lambda: serve(request(b"GET /x HTTP/1.2345"))),
+    Aside(WRITE_HEADERS, "it is the request of a client", lambda: serve(echo)),
+    Aside(
+        WRITE_HEADERS,
+        "the start line or the headers are of a class of the application",
+        lambda: serve(request(b"GET /line HTTP/1.1")),
+    ),
+    Aside(WRITE_HEADERS, "the connection is closed", lambda: serve(request(b"GET /closed HTTP/1.1"))),
+    Aside(
+        WRITE_HEADERS, "the response isn't plain, or has a wrong length", lambda: serve(request(b"GET /wrong HTTP/1.1"))
+    ),
+    Aside(TIMESTAMP, "the time isn't an ordinary number of seconds", lambda: format_times(5)),
+    Aside(TIMESTAMP, "the time is the last microsecond of a second", lambda: format_times(5.9999999)),
+    Aside(TIMESTAMP, "a new second has begun", lambda: format_times(5.5, 6.5)),
+    Aside(TIMEOUT, "the timeout isn't a float, or there is no Future", lambda: wait(int(later()), resolve_soon)),
+    Aside(TIMEOUT, "the future has failed, or was cancelled", lambda: wait(later(), fail)),
+    Aside(TIMEOUT, "the future has no result yet", lambda: wait(later(), resolve_soon)),
+    Aside(
+        "iostream:BaseIOStream.read_until_regex",
+        "the pattern isn't the end of a head",
+        lambda: on_streams(read_pattern),
+    ),
+    Aside(READ, OTHER_STREAM, lambda: on_streams(read, Own)),
+    Aside(READ, "the application reads into its own buffer", lambda: on_streams(read_into)),
+    Aside(READ, "the stream has another chunk size than Tornado's", lambda: on_streams(read, read_chunk_size=1000)),
+    Aside(READ, "the stream's buffer is nearly full", lambda: on_streams(read_in_parts, max_buffer_size=131_072)),
+    Aside(NODELAY, OTHER_STREAM, lambda: on_streams(set_nodelay, Own)),
+    Aside(NODELAY, "the stream is closed", lambda: on_streams(set_nodelay_closed)),
+    Aside(NODELAY, "the socket refuses the option", lambda: serve(set_nodelay_broken)),
+    Aside(EXECUTE, "the body is streamed", lambda: serve(request(b"PUT /upload HTTP/1.1"))),
+    Aside(
+        EXECUTE,
+        "caches must be emptied for each request",
+        lambda: serve(request(b"GET /x HTTP/1.1"), compiled_template_cache=False),
+    ),
+    Aside(EXECUTE, "coroutines don't start eagerly here", lambda: serve(request(b"GET /x HTTP/1.1"), watch_tasks)),
+    Aside(WRITE, OTHER_STREAM, lambda: on_streams(write, Own)),
+    Aside(WRITE, "the data isn't exactly bytes", lambda: on_streams(write_view)),
+    Aside(WRITE, "the stream is closed, or isn't connected yet", lambda: on_streams(write_closed)),
+    Aside(WRITE, "something is still to be written", lambda: on_streams(fill)),
+    Aside(WRITE, "the socket is full", lambda: on_streams(fill)),
+    Aside(WRITE, "the stream limits its writes", lambda: on_streams(write, max_write_buffer_size=100)),
+    Aside(WRITE, "the data is empty or long", lambda: on_streams(write_much)),
+]
+
+
+def count(drive: Callable[[], Awaitable[Any]]) -> Any:
+    async def run() -> None:
+        await asyncio.wait_for(drive(), 60)
+
+    with count_calls() as counts:
+        asyncio.run(run())
+    return counts
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [each for each in ASIDES if each.name in {*WRAPPED, *OURS}],
+    ids=lambda aside: f"{aside.name}: {aside.reason}",
+)
+def test_it_says_why_it_steps_aside(aside: Aside) -> None:
+    assert count(aside.drive).asides[aside.name][aside.reason] > 0
+
+
+def test_every_function_that_can_step_aside_is_driven_to_it() -> None:
+    assert {aside.name for aside in ASIDES} == REASONS.keys() | {PROTOCOL}
+    assert {*WRAPPED, EXECUTE} - {PROTOCOL} - REASONS.keys() == {PROTOCOL.replace("Handler", "ClientConnection")}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value", "reason"),
+    [
+        (tornado.websocket, "WebSocketProtocol13", OwnProtocol, "the application has a protocol of its own"),
+        (asyncio, "_nest_patched", True, "nest_asyncio is active"),
+    ],
+)
+def test_it_says_why_a_connection_keeps_its_protocol(
+    module: Any, name: str, value: Any, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, value, raising=False)
+    counts = count(lambda: serve(echo))
+    for each in (PROTOCOL, PROTOCOL.replace("Handler", "ClientConnection")):
+        assert counts.asides[each] == {reason: 1} and counts.count_fast(each) == 0
