@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-import tornado
+import tornado.web
 from hypothesis import given
 from hypothesis import strategies as st
 from tornado import gen, http1connection, httputil, iostream
@@ -38,6 +38,7 @@ OWNERS: list[Any] = [
     http1connection.HTTP1Connection,
     iostream.BaseIOStream,
     iostream.IOStream,
+    tornado.web._HandlerDelegate,
 ]
 
 
