@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 from tornado import httputil
 
 import tornado_speedups
-from tests.speedups.targets import OURS, WRAPPED
+from tests.speedups.targets import OURS, WRAPPED, count_calls
 from tornado_speedups import patching
-from tornado_speedups.counting import count_calls
-from tornado_speedups.self_test import run_self_test
 
 pytestmark = pytest.mark.usefixtures("c_extension", "installed")
+
+
+def run_self_test() -> Any:
+    return import_module("tornado_speedups.self_test").run_self_test()
 
 
 @pytest.fixture(scope="module")
