@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wheelworks.bench import clients
 from wheelworks.bench.measurements import Measurement, Plan, Suite, Update
+from wheelworks.bench.slow_clock import make_clock_variables
 from wheelworks.core import process
 from wheelworks.core.errors import WheelworksError
 
@@ -150,7 +151,7 @@ def measure_cpu_time(kind: str, load: Load, count: int, variables: dict[str, str
 def count_instructions(kind: str, load: Load, count: int) -> float:
     """Return the instructions per operation in user space, from two runs, the second with three times the operations.
 
-    Raises WheelworksError if valgrind isn't installed.
+    The servers' clock is slowed down as they are (`slow_clock`). Raises WheelworksError if valgrind isn't installed.
     """
     few, many = (_run_callgrind(kind, load, each) for each in (count, 3 * count))
     return (many - few) / (2 * count)
@@ -164,7 +165,8 @@ def _run_callgrind(kind: str, load: Load, count: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         options = ("--tool=callgrind", f"--callgrind-out-file={folder}/out", f"--log-file={log}")
-        with run_server(kind, _COUNTABLE | PINNED_MALLOC, (valgrind, *options)) as server:
+        variables = _COUNTABLE | PINNED_MALLOC | make_clock_variables()
+        with run_server(kind, variables, (valgrind, *options)) as server:
             load(server.port, count)
         found = _COLLECTED.search(log.read_text())
     if found is None:

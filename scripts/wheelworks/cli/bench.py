@@ -56,7 +56,8 @@ OUT = Path("dist", _page.FOLDER, _page.SPEED)
 OPTIONS = {
     "--icount": "count the instructions of each wheel in DIR (default: dist), and compare them with the baseline",
     "--compare": "measure this git revision and the working tree, and fail if the working tree is slower",
-    "--count-instructions": "instructions of the servers instead of CPU time (needs valgrind)",
+    "--count-instructions": "instructions of the servers instead of CPU time (needs valgrind, which makes them about 50"
+    " times slower: their clock is slowed down as much, so that no limit of time expires earlier)",
     "--source": "with build: the sdist or project to build (default: this project)",
     "--target": "with build: the target whose wheel to build (default: this machine's wheel and the ARM64 wheels)",
 }
