@@ -5,143 +5,34 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from functools import partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import tornado.websocket
 from tornado import gen, httputil
-from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
-from tornado.testing import bind_unused_port
-from tornado.web import Application, RequestHandler, stream_request_body
-from tornado.websocket import WebSocketHandler, WebSocketProtocol13, websocket_connect
 
+from tests.speedups.asides import (
+    Aside,
+    Own,
+    OwnHeaders,
+    OwnProtocol,
+    echo,
+    echo_own,
+    limit_writes,
+    old_version,
+    replace_stream,
+    request,
+    serve,
+    watch_tasks,
+)
 from tests.speedups.targets import EXECUTE, OURS, WRAPPED, count_calls
 
 pytestmark = pytest.mark.usefixtures("c_extension", "installed")
 
 OTHER_STREAM = "the stream is of another class than Tornado's"
 NOT_PLAIN = "the head isn't plain"
-
-
-class Own(IOStream):
-    """A stream of an application."""
-
-
-class OwnProtocol(WebSocketProtocol13):
-    """A protocol of an application, or of a tool that replaces Tornado's."""
-
-
-class OwnText(str):
-    """A message of an application."""
-
-
-class OwnStartLine(httputil.ResponseStartLine):
-    """A start line of an application."""
-
-
-class OwnHeaders(httputil.HTTPHeaders):
-    """Headers of an application."""
-
-
-class Say(RequestHandler):
-    def get(self, what: str) -> None:
-        connection: Any = self.request.connection
-        if what == "wrong":
-            self.set_header("Content-Length", "2")
-        elif what == "closed":
-            connection.stream.close()
-        elif what == "line":
-            connection.write_headers(OwnStartLine("HTTP/1.1", 204, "No"), httputil.HTTPHeaders())
-            connection.finish()
-            self._finished = True
-            return
-        self.finish("hello")
-
-    def post(self, what: str) -> None:
-        self.finish(str(len(self.request.files)))
-
-
-@stream_request_body
-class Upload(RequestHandler):
-    def data_received(self, chunk: bytes) -> None:
-        """Drop the body."""
-
-    def put(self) -> None:
-        self.finish("hello")
-
-
-class Echo(WebSocketHandler):
-    def on_message(self, message: str | bytes) -> None:
-        self.write_message(OwnText(message) if message == "own" else message)
-
-
-class Server(HTTPServer):
-    """A server that changes the streams that it gets."""
-
-    change: Callable[[IOStream], IOStream]
-
-    def handle_stream(self, stream: IOStream, address: Any) -> None:
-        super().handle_stream(self.change(stream), address)
-
-
-async def serve(
-    use: Callable[[int], Awaitable[Any]], change: Callable[[Any], Any] = lambda stream: stream, **settings: Any
-) -> None:
-    server: Any = Server(Application([("/echo", Echo), ("/upload", Upload), (r"/(\w+)", Say)], **settings))
-    server.change = change
-    listener, port = bind_unused_port()
-    server.add_socket(listener)
-    await use(port)
-    server.stop()
-    await server.close_all_connections()
-
-
-def watch_tasks(stream: IOStream) -> IOStream:
-    """Have a function of someone else make the tasks of the event loop."""
-    loop = asyncio.get_running_loop()
-    loop.create_task = partial(loop.create_task)  # type: ignore[method-assign]
-    return stream
-
-
-def limit_writes(stream: IOStream) -> IOStream:
-    stream.max_write_buffer_size = 1 << 20
-    return stream
-
-
-def replace_stream(stream: IOStream) -> IOStream:
-    return Own(stream.socket)
-
-
-async def send(port: int, data: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(data)
-    await reader.read(65536)
-    writer.close()
-    await writer.wait_closed()
-
-
-def request(line: bytes, headers: bytes = b"", body: bytes = b"") -> Callable[[int], Awaitable[Any]]:
-    return lambda port: send(port, line + b"\r\nHost: h\r\nConnection: close\r\n" + headers + b"\r\n" + body)
-
-
-async def echo(port: int, message: str = "hello") -> None:
-    client = await websocket_connect(f"ws://127.0.0.1:{port}/echo")
-    await client.write_message(message)
-    assert await client.read_message() is not None
-    client.close()
-    assert await client.read_message() is None
-
-
-async def echo_own(port: int) -> None:
-    await echo(port, "own")
-
-
-async def old_version(port: int) -> None:
-    upgrade = b"Upgrade: websocket\r\nSec-WebSocket-Version: 12\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    await send(port, b"GET /echo HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n" + upgrade + b"\r\n")
 
 
 async def on_streams(use: Callable[[Any, socket.socket], Awaitable[Any]], make: Any = IOStream, **options: Any) -> None:
@@ -245,14 +136,6 @@ async def get_own() -> None:
 async def format_times(*times: Any) -> None:
     for each in times:
         httputil.format_timestamp(each)
-
-
-class Aside(NamedTuple):
-    """A function, why it steps aside, and what makes it do so."""
-
-    name: str
-    reason: str
-    drive: Callable[[], Awaitable[Any]]
 
 
 NOT_FORM = b'--b\r\nContent-Disposition: form-data; name="f"; filename="\xc3\xa9"\r\n\r\nhello\r\n--b--\r\n'
