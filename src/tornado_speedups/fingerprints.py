@@ -43,6 +43,65 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
     "tornado.http1connection:HTTP1Connection._on_write_complete": ("b844bc72829df601",),
     "tornado.http1connection:parse_int": ("3d784d096427fd06",),
     "tornado.web:_HandlerDelegate": ("94284e786f863083", "565ba8da059228cc"),
+    "tornado.http1connection:HTTP1Connection._read_body": (
+        "ea026cc5a078c3f0",
+        "fba914ab41eda025",
+        "e54043543197ad93",
+    ),
+    "tornado.http1connection:HTTP1Connection._read_fixed_body": (
+        "0bf85be029c7d9de",
+        "1a6342f2eea98fd5",
+    ),
+    "tornado.http1connection:HTTP1Connection.finish": ("74e7a9db1afdf76a",),
+    "tornado.http1connection:HTTP1Connection._finish_request": ("5b5696ba2ce048ef",),
+    "tornado.http1connection:HTTP1Connection._clear_callbacks": (
+        "a9c0e1445c3bcadd",
+        "0912739826136ad5",
+    ),
+    "tornado.http1connection:HTTP1Connection.detach": ("41d9d6c4e625e557",),
+    "tornado.http1connection:_ExceptionLoggingContext": (
+        "d061dace90362cb7",
+        "f40c76c32e5e5f8c",
+        "3e8c6a0d2be23b30",
+    ),
+    "tornado.http1connection:is_transfer_encoding_chunked": ("6e333defbdd096e5",),
+    "tornado.httputil:HTTPServerRequest": (
+        "7d14fa38b85e49f6",
+        "c07a2263addaf4cd",
+        "86fa9d12611afbea",
+        "ed5ed30fd4712359",
+    ),
+    "tornado.httputil:split_host_and_port": (
+        "542645fae433550c",
+        "6211e48a7de2cc39",
+    ),
+    "tornado.routing:_RoutingDelegate": (
+        "07bd3874c413db88",
+        "548df48f79282a16",
+        "8fcb653cec70d2ca",
+    ),
+    "tornado.routing:RuleRouter.get_target_delegate": (
+        "61c6ce731bf5841e",
+        "0887197c71007718",
+    ),
+    "tornado.web:_ApplicationRouter": (
+        "7e80c8167ba39824",
+        "79f9264cdb02723e",
+    ),
+    "tornado.web:RequestHandler.clear": (
+        "86d10c58e0ae4f66",
+        "70e93529d96b1e19",
+    ),
+    "tornado.web:RequestHandler._convert_header_value": (
+        "4baa577f78e46833",
+        "f45beb241c6dba33",
+    ),
+    "tornado.web:RequestHandler.compute_etag": (
+        "0481437e9d6f36bc",
+        "fc27440da0807f34",
+    ),
+    "tornado.web:RequestHandler.check_etag_header": ("61c5ada0a15d3a99",),
+    "tornado.web:Application.log_request": ("399acf42f9756426",),
     "tornado.gen:with_timeout": ("1c7ef704ee0016a1", "bb4b6b1cd4064b2c"),
 }
 

@@ -10,17 +10,19 @@ from collections.abc import Callable
 from typing import Any
 
 from tornado.concurrent import Future
+from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, ResponseStartLine
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups import eager
-from tornado_speedups.http import heads, streams
+from tornado_speedups.http import connections, heads, streams
 from tornado_speedups.websocket.transport import is_known, is_reentrant
 
 OTHER_STREAM = "the stream is of another class than Tornado's"
 NOT_PLAIN = "the head isn't plain"
+CLIENT = "it is the connection of a client"
 
 
 def explain_protocol(protocol: Any) -> str:
@@ -112,6 +114,54 @@ def _explain_set_nodelay(stream: Any, value: bool) -> str:
     return "the stream is closed" if stream.socket is None else "the socket refuses the option"
 
 
+def _explain_read_body(connection: Any, code: int, headers: Any, delegate: Any) -> str:
+    if connection.is_client:
+        return CLIENT
+    if type(headers) is not HTTPHeaders or connections.find_size(headers) is None:
+        return "the body is chunked, or has no plain length"
+    return "the body is long, or hasn't come with its head"
+
+
+def _explain_finish(connection: Any) -> str:
+    if connection.is_client:
+        return CLIENT
+    if not is_known(connection.stream) or type(connection) is not HTTP1Connection:
+        return OTHER_STREAM
+    if connection._chunking_output or connection._expected_content_remaining:
+        return "the response is chunked, or has a wrong length"
+    if not getattr(connection.stream, streams.KEEPS_NODELAY, True):
+        return "the application sets TCP_NODELAY itself"
+    return "something is still to be written"
+
+
+def _explain_detach(connection: Any) -> str:
+    return "TCP_NODELAY isn't kept on" if is_known(connection.stream) else OTHER_STREAM
+
+
+def _explain_get_target_delegate(router: Any, target: Any, request: Any, **parameters: Any) -> str:
+    return "the rule leads to neither a handler nor to rules of the application"
+
+
+def _explain_clear(handler: Any) -> str:
+    return "someone has replaced HTTPHeaders"
+
+
+def _explain_convert_header_value(handler: Any, value: Any) -> str:
+    return "the value is neither an integer nor valid text"
+
+
+def _explain_compute_etag(handler: Any) -> str:
+    return "the response wasn't written at once"
+
+
+def _explain_check_etag_header(handler: Any) -> str:
+    return "the request has If-None-Match"
+
+
+def _explain_log_request(application: Any, handler: Any) -> str:
+    return "the request is logged, or the application may have its own log"
+
+
 def _explain_execute(delegate: Any) -> str:
     if delegate.stream_request_body:
         return "the body is streamed"
@@ -126,6 +176,16 @@ REASONS: dict[str, Callable[..., str]] = {
     "httputil:HTTPHeaders.get": _explain_get,
     "http1connection:HTTP1Connection._parse_headers": _explain_plain,
     "httputil:parse_request_start_line": _explain_plain,
+    "http1connection:HTTP1Connection._read_body": _explain_read_body,
+    "http1connection:HTTP1Connection.finish": _explain_finish,
+    "http1connection:HTTP1Connection.detach": _explain_detach,
+    "routing:_RoutingDelegate.headers_received": _explain_plain,
+    "web:_ApplicationRouter.get_target_delegate": _explain_get_target_delegate,
+    "web:RequestHandler.clear": _explain_clear,
+    "web:RequestHandler._convert_header_value": _explain_convert_header_value,
+    "web:RequestHandler.compute_etag": _explain_compute_etag,
+    "web:RequestHandler.check_etag_header": _explain_check_etag_header,
+    "web:Application.log_request": _explain_log_request,
     "http1connection:HTTP1Connection.write_headers": _explain_write_headers,
     "httputil:format_timestamp": _explain_format_timestamp,
     "gen:with_timeout": _explain_with_timeout,

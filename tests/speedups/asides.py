@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from tornado import httputil
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
+from tornado.routing import RuleRouter
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13, websocket_connect
@@ -55,7 +57,32 @@ class Say(RequestHandler):
             connection.finish()
             self._finished = True
             return
-        self.finish("hello")
+        getattr(self, f"do_{what}", self.do_nothing)()
+        if not self._finished:
+            self.finish("hello")
+
+    def do_nothing(self) -> None:
+        """Send the greeting alone."""
+
+    def do_twice(self) -> None:
+        self.write("once")
+
+    def do_parts(self) -> None:
+        self.write("once")
+        self.flush()
+
+    def do_much(self) -> None:
+        self.write(bytes(20_000_000))
+
+    def do_dated(self) -> None:
+        self.set_header("X-Date", datetime.datetime(2020, 1, 2))
+
+    def do_nodelay(self) -> None:
+        connection: Any = self.request.connection
+        connection.stream.set_nodelay(True)
+
+    def do_detach(self) -> None:
+        self.detach().close()
 
     def post(self, what: str) -> None:
         self.finish(str(len(self.request.files)))
@@ -87,7 +114,9 @@ class Server(HTTPServer):
 async def serve(
     use: Callable[[int], Awaitable[Any]], change: Callable[[Any], Any] = lambda stream: stream, **settings: Any
 ) -> None:
-    server: Any = Server(Application([("/echo", Echo), ("/upload", Upload), (r"/(\w+)", Say)], **settings))
+    server: Any = Server(
+        Application([("/echo", Echo), ("/routed", RuleRouter()), ("/upload", Upload), (r"/(\w+)", Say)], **settings)
+    )
     server.change = change
     listener, port = bind_unused_port()
     server.add_socket(listener)

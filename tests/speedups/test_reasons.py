@@ -7,10 +7,12 @@ import socket
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import tornado.websocket
 from tornado import gen, httputil
+from tornado.httpclient import AsyncHTTPClient
 from tornado.iostream import IOStream
 
 from tests.speedups.asides import (
@@ -138,6 +140,16 @@ async def format_times(*times: Any) -> None:
         httputil.format_timestamp(each)
 
 
+async def fetch(port: int) -> None:
+    response = await AsyncHTTPClient(force_instance=True).fetch(f"http://127.0.0.1:{port}/x")
+    assert response.body == b"hello"
+
+
+async def replace_headers(port: int) -> None:
+    with patch.object(httputil, "HTTPHeaders", OwnHeaders):
+        await request(b"GET /x HTTP/1.1")(port)
+
+
 NOT_FORM = b'--b\r\nContent-Disposition: form-data; name="f"; filename="\xc3\xa9"\r\n\r\nhello\r\n--b--\r\n'
 FORM = b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n" % len(NOT_FORM)
 PROTOCOL = "websocket:WebSocketHandler.get_websocket_protocol"
@@ -149,7 +161,60 @@ READ = "iostream:BaseIOStream._read_to_buffer"
 NODELAY = "iostream:IOStream.set_nodelay"
 TIMEOUT = "gen:with_timeout"
 TIMESTAMP = "httputil:format_timestamp"
+READ_BODY = "http1connection:HTTP1Connection._read_body"
+FINISH = "http1connection:HTTP1Connection.finish"
+DETACH = "http1connection:HTTP1Connection.detach"
+CLIENT = "it is the connection of a client"
 ASIDES = [
+    Aside(READ_BODY, CLIENT, lambda: serve(fetch)),
+    Aside(
+        READ_BODY,
+        "the body is chunked, or has no plain length",
+        lambda: serve(request(b"POST /x HTTP/1.1", b"Transfer-Encoding: chunked\r\n", b"0\r\n\r\n")),
+    ),
+    Aside(
+        READ_BODY,
+        "the body is long, or hasn't come with its head",
+        lambda: serve(request(b"POST /x HTTP/1.1", b"Content-Length: 70000\r\n", bytes(70_000))),
+    ),
+    Aside(FINISH, CLIENT, lambda: serve(echo)),
+    Aside(FINISH, OTHER_STREAM, lambda: serve(request(b"GET /x HTTP/1.1"), replace_stream)),
+    Aside(FINISH, "the response is chunked, or has a wrong length", lambda: serve(request(b"GET /parts HTTP/1.1"))),
+    Aside(FINISH, "the application sets TCP_NODELAY itself", lambda: serve(request(b"GET /nodelay HTTP/1.1"))),
+    Aside(FINISH, "something is still to be written", lambda: serve(request(b"GET /much HTTP/1.1"))),
+    Aside(DETACH, "TCP_NODELAY isn't kept on", lambda: serve(request(b"GET /detach HTTP/1.1"))),
+    Aside(DETACH, OTHER_STREAM, lambda: serve(request(b"GET /detach HTTP/1.1"), replace_stream)),
+    Aside(
+        "routing:_RoutingDelegate.headers_received",
+        NOT_PLAIN,
+        lambda: serve(request(b"GET /x HTTP/1.1", b"Host: other\r\n")),
+    ),
+    Aside(
+        "web:_ApplicationRouter.get_target_delegate",
+        "the rule leads to neither a handler nor to rules of the application",
+        lambda: serve(request(b"GET /routed HTTP/1.1")),
+    ),
+    Aside("web:RequestHandler.clear", "someone has replaced HTTPHeaders", lambda: serve(replace_headers)),
+    Aside(
+        "web:RequestHandler._convert_header_value",
+        "the value is neither an integer nor valid text",
+        lambda: serve(request(b"GET /dated HTTP/1.1")),
+    ),
+    Aside(
+        "web:RequestHandler.compute_etag",
+        "the response wasn't written at once",
+        lambda: serve(request(b"GET /twice HTTP/1.1")),
+    ),
+    Aside(
+        "web:RequestHandler.check_etag_header",
+        "the request has If-None-Match",
+        lambda: serve(request(b"GET /x HTTP/1.1", b'If-None-Match: "x"\r\n')),
+    ),
+    Aside(
+        "web:Application.log_request",
+        "the request is logged, or the application may have its own log",
+        lambda: serve(request(b"GET /not/found HTTP/1.1")),
+    ),
     Aside(PROTOCOL, "the version of the WebSocket protocol is unknown", lambda: serve(old_version)),
     Aside(WRITE_MESSAGE, "the message isn't exactly bytes or str", lambda: serve(echo_own)),
     Aside(WRITE_MESSAGE, "the stream limits its writes", lambda: serve(echo, limit_writes)),

@@ -44,7 +44,7 @@ def wrap_parse(original: Any) -> Any:
         if parsed is None:
             made: HTTPHeaders = original_function(cls, headers, _chars_are_bytes=_chars_are_bytes)
             return made
-        return _make(*parsed)
+        return make_headers(*parsed)
 
     return classmethod(parse)
 
@@ -60,7 +60,7 @@ def wrap_parse_headers(
         if parsed is None:
             return original(self, data)
         line, lists, values, last = parsed
-        return line, _make(lists, values, last)
+        return line, make_headers(lists, values, last)
 
     return _parse_headers
 
@@ -76,7 +76,8 @@ def wrap_parse_request_start_line(original: Callable[[str], RequestStartLine]) -
     return parse_request_start_line
 
 
-def _make(lists: dict[str, list[str]], values: dict[str, str], last: str | None) -> HTTPHeaders:
+def make_headers(lists: dict[str, list[str]], values: dict[str, str], last: str | None) -> HTTPHeaders:
+    """Return Tornado's headers of normalized names: their lists of values, their joined values, and the last name."""
     made = _new(HTTPHeaders)
     headers: Any = made
     if _JOINS_LATER:
@@ -141,7 +142,7 @@ def _serialize(connection: Any, start_line: ResponseStartLine, headers: Any, bod
     has_no_body = request.method == "HEAD" or code == 304
     length = headers.get("Content-Length")
     chunked = length is None and request.version == "HTTP/1.1" and not has_no_body and code != 204 and code // 100 != 1
-    remaining = 0 if has_no_body else _as_length(length)
+    remaining = 0 if has_no_body else as_length(length)
     if length is not None and remaining is None:
         return None
     if remaining is not None and len(body) > remaining:
@@ -158,7 +159,8 @@ def _serialize(connection: Any, start_line: ResponseStartLine, headers: Any, bod
     return data
 
 
-def _as_length(text: Any) -> int | None:
+def as_length(text: Any) -> int | None:
+    """Return the number of bytes that a Content-Length means; None if Tornado must judge it."""
     return int(text) if type(text) is str and text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 

@@ -15,11 +15,19 @@ from functools import wraps
 from typing import Any
 
 from tornado.concurrent import Future
+from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, SSLIOStream, UnsatisfiableReadError
 from tornado.log import gen_log
 
 # The size of a chunk that is read, in bytes, as Tornado's streams have it unless told otherwise.
 CHUNK = 65536
+
+# The classes whose methods are known. A class of an application may have others.
+STREAMS = (IOStream, SSLIOStream)
+
+# The attribute of a stream that is true while TCP_NODELAY stays on from one response to the next, false when the
+# application has set it, and missing before either.
+KEEPS_NODELAY = "_keeps_nodelay"
 
 # Longer writes are left to Tornado, which can send them in pieces without a copy.
 MAX_WRITE = 128 * 1024
@@ -57,7 +65,10 @@ def wrap_read_until_regex(original: Callable[..., Any]) -> Callable[..., Any]:
         self._read_regex = end_of_head
         self._read_max_bytes = max_bytes
         try:
-            self._try_inline_read()
+            if type(self) in STREAMS and not self._read_buffer_size:
+                _read_head(self, future, end_of_head, max_bytes)
+            else:
+                self._try_inline_read()
         except UnsatisfiableReadError as error:
             gen_log.info("Unsatisfiable read, closing connection: %s", error)
             self.close(exc_info=error)
@@ -67,6 +78,22 @@ def wrap_read_until_regex(original: Callable[..., Any]) -> Callable[..., Any]:
         return future
 
     return read_until_regex
+
+
+def _read_head(stream: Any, future: Any, end_of_head: EndOfHead, max_bytes: int | None) -> None:
+    """Do what _try_inline_read() does while nothing is buffered, at once where the head comes with the first chunk."""
+    stream._check_closed()
+    if not stream._read_to_buffer():
+        if not stream.closed():
+            stream._add_io_state(IOLoop.READ)
+        return
+    found = end_of_head.search(stream._read_buffer)
+    if found is None or (max_bytes is not None and found.end() > max_bytes):
+        stream._try_inline_read()
+        return
+    stream._read_regex = stream._read_future = None
+    future.set_result(stream._consume(found.end()))
+    stream._maybe_add_error_listener()
 
 
 # The family of a socket as an integer, and those of TCP.
@@ -91,9 +118,8 @@ def wrap_read_to_buffer(original: Callable[[Any], int | None]) -> Callable[[Any]
     @wraps(original)
     def _read_to_buffer(self: Any) -> int | None:
         size = self.read_chunk_size
-        kind = type(self)
         if (
-            (kind is not IOStream and kind is not SSLIOStream)
+            type(self) not in STREAMS
             or self._user_read_buffer
             or size != CHUNK
             or self._read_buffer_size + size > self.max_buffer_size
@@ -152,24 +178,38 @@ def wrap_write(original: Callable[..., Future[None]]) -> Callable[..., Future[No
 
 
 def wrap_set_nodelay(original: Callable[[Any, bool], None]) -> Callable[[Any, bool], None]:
-    """Wrap IOStream.set_nodelay, which each response calls twice: without making the socket's family an enum."""
+    """Wrap IOStream.set_nodelay: without making the socket's family an enum."""
 
     @wraps(original)
     def set_nodelay(self: Any, value: bool) -> None:
-        stream_socket = self.socket
-        if (type(self) is not IOStream and type(self) is not SSLIOStream) or not isinstance(
-            stream_socket, socket.socket
-        ):
+        if type(self) not in STREAMS:
             return original(self, value)
-        if _get_family(stream_socket) not in _TCP_FAMILIES:
-            return None
-        try:
-            stream_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1 if value else 0)
-        except OSError:
-            return original(self, value)  # which knows the errors to ignore
-        return None
+        setattr(self, KEEPS_NODELAY, False)
+        return None if _set_option(self.socket, 1 if value else 0) else original(self, value)
 
     return set_nodelay
+
+
+def _set_option(stream_socket: Any, value: int) -> bool:
+    """Set TCP_NODELAY, where there is one. Return False if Tornado must do it, which knows the errors to ignore."""
+    if not isinstance(stream_socket, socket.socket):
+        return False
+    if _get_family(stream_socket) not in _TCP_FAMILIES:
+        return True
+    try:
+        stream_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, value)
+    except OSError:
+        return False
+    return True
+
+
+def keep_nodelay(stream: Any) -> bool:
+    """Set TCP_NODELAY once, unless the application has set it. Return whether it stays on."""
+    keeps: bool | None = getattr(stream, KEEPS_NODELAY, None)
+    if keeps is None:
+        keeps = _set_option(stream.socket, 1)
+        setattr(stream, KEEPS_NODELAY, keeps)
+    return keeps
 
 
 def _fail(stream: Any, error: OSError) -> Future[None]:
