@@ -18,7 +18,7 @@ from timeit import Timer
 from types import SimpleNamespace
 from typing import Any
 
-from wheelworks.bench import clients
+from wheelworks.bench import clients, requests
 from wheelworks.bench.measurements import Measurement, Plan, Suite, Update
 from wheelworks.core.errors import WheelworksError
 
@@ -269,9 +269,9 @@ def httptools_parser() -> Callable[[bytes], Any]:
 
 
 def _measure_headers(plan: Plan, update: Update) -> list[Measurement]:
-    httptools = {"httptools": make_timer(httptools_parser(), clients.BROWSER_REQUEST)}
-    lines = clients.BROWSER_HEADERS.decode()
-    head = clients.BROWSER_REQUEST
+    httptools = {"httptools": make_timer(httptools_parser(), requests.BROWSER_REQUEST)}
+    lines = requests.BROWSER_HEADERS.decode()
+    head = requests.BROWSER_REQUEST
     cases = {
         "HTTPHeaders.parse": {name: make_timer(parse, lines) for name, parse in header_parsers().items()},
         "the whole head": {name: make_timer(parse, head) for name, parse in head_parsers().items()},

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from wheelworks.bench import clients
+from wheelworks.bench import clients, requests
 from wheelworks.bench.measurements import Measurement, Plan, Suite, Update
 from wheelworks.bench.slow_clock import make_clock_variables
 from wheelworks.core import process
@@ -50,9 +50,7 @@ class Case:
     countable: bool = True
 
 
-_GREETERS = ("tornado-hello", "speedups-hello", "aiohttp-hello")
 _ECHOERS = ("tornado", "speedups", "websockets", "aiohttp", "picows")
-_ASYNC_ECHOERS = ("tornado-async", "speedups-async")
 _PINNED = tuple(PINNED_MALLOC.items())
 _ON_20 = partial(clients.echo_parallel, size=32, connections=20)
 
@@ -61,21 +59,49 @@ def _in_flight(size: int, depth: int) -> Load:
     return partial(clients.echo_pipelined, size=size, depth=depth)
 
 
+def _serve(handler: str, *libraries: str) -> tuple[str, ...]:
+    return tuple(f"{library}-{handler}" for library in ("tornado", "speedups", *libraries))
+
+
+def _ask(request: bytes, body: bytes) -> Load:
+    return partial(clients.repeat_request, request=request, body=body)
+
+
 CASES = {
     "websocket": (
         Case("32 B, 64 in flight", _in_flight(32, 64), 1920, _ECHOERS),
         Case("32 B, 1 in flight on each of 20", _ON_20, 1200, _ECHOERS),
-        Case("32 B, 64 in flight, async", _in_flight(32, 64), 1920, _ASYNC_ECHOERS),
-        Case("32 B, 1 in flight on each of 20, async", _ON_20, 1200, _ASYNC_ECHOERS),
+        Case("32 B, 64 in flight, async", _in_flight(32, 64), 1920, _serve("async")),
+        Case("32 B, 1 in flight on each of 20, async", _ON_20, 1200, _serve("async")),
+        Case("32 B, 64 in flight, async, not awaited", _in_flight(32, 64), 1920, _serve("async-unawaited")),
+        Case("32 B, 1 in flight on each of 20, async, not awaited", _ON_20, 1200, _serve("async-unawaited")),
+        Case(
+            "4 KiB deflated, 1 in flight on each of 20",
+            partial(clients.echo_deflated, connections=20),
+            640,
+            _serve("deflate", "websockets", "aiohttp"),
+        ),
+        Case(
+            "32 B, written and read by a client",
+            partial(clients.answer_client, size=32),
+            640,
+            _serve("client", "websockets", "aiohttp"),
+        ),
         Case("4 KiB, 1 in flight", _in_flight(4096, 1), 1000, _ECHOERS, _PINNED),
         Case("1 MiB, 1 in flight, malloc pinned", _in_flight(1 << 20, 1), 40, _ECHOERS, _PINNED, countable=False),
         Case("1 MiB, 1 in flight", _in_flight(1 << 20, 1), 40, _ECHOERS, countable=False),
     ),
     "http": (
         Case(
-            "12 headers of a browser", partial(clients.repeat_request, request=clients.BROWSER_REQUEST), 150, _GREETERS
+            "12 headers of a browser",
+            _ask(requests.BROWSER_REQUEST, requests.GREETING),
+            150,
+            _serve("hello", "aiohttp"),
         ),
-        Case("bare", partial(clients.repeat_request, request=clients.BARE_REQUEST), 150, _GREETERS),
+        Case("bare", _ask(requests.BARE_REQUEST, requests.GREETING), 150, _serve("hello", "aiohttp")),
+        Case("JSON API, 20 headers", _ask(requests.JSON_REQUEST, requests.JSON_ANSWER), 150, _serve("json", "aiohttp")),
+        Case("POST, 10 KiB", _ask(requests.UPLOAD_REQUEST, requests.UPLOAD_ANSWER), 150, _serve("upload", "aiohttp")),
+        Case("static file, 10 KiB", _ask(requests.FILE_REQUEST, requests.FILE), 150, _serve("static", "aiohttp")),
     ),
 }
 
@@ -87,7 +113,7 @@ def measure_cases(suite: str, cases: Sequence[Case], plan: Plan, update: Update)
 
 
 WEBSOCKET = Suite("WebSocket echo, per message", "tornado", partial(measure_cases, "websocket", CASES["websocket"]))
-HTTP = Suite("HTTP hello world, per request", "tornado", partial(measure_cases, "http", CASES["http"]))
+HTTP = Suite("HTTP, per request", "tornado", partial(measure_cases, "http", CASES["http"]))
 
 
 def _measure_case(suite: str, case: Case, plan: Plan, update: Update) -> Sequence[Measurement]:

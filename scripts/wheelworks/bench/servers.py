@@ -1,4 +1,4 @@
-"""``python -m wheelworks.bench.servers KIND``: a server that echoes messages or sends a greeting.
+"""``python -m wheelworks.bench.servers KIND``: a server that echoes messages or answers requests.
 
 It writes its port, then, for each line of its input, the CPU time that it has used in seconds. It ends with its input.
 """
@@ -6,62 +6,115 @@ It writes its port, then, for each line of its input, the CPU time that it has u
 from __future__ import annotations
 
 import asyncio
+import atexit
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from wheelworks.bench.clients import GREETING
+from wheelworks.bench.measured_clients import CLIENTS
+from wheelworks.bench.requests import DOCUMENT, FILE, FILE_NAME, GREETING
 
 _MAX_SIZE = 2**26
 
 Start = Callable[[], Awaitable[int]]
 
 
-async def _tornado(handler: str) -> int:
-    from tornado.httpserver import HTTPServer
-    from tornado.netutil import bind_sockets
-    from tornado.web import Application, RequestHandler
+def _make_websocket_handlers() -> dict[str, Any]:
     from tornado.websocket import WebSocketHandler
 
     class Echo(WebSocketHandler):
         def on_message(self, message: str | bytes) -> Any:
             self.write_message(message, binary=isinstance(message, bytes))
 
-    class AsyncEcho(WebSocketHandler):
+    class Deflated(Echo):
+        def get_compression_options(self) -> dict[str, Any]:
+            return {}
+
+    class Awaiting(WebSocketHandler):
         async def on_message(self, message: str | bytes) -> None:
             await self.write_message(message, binary=isinstance(message, bytes))
+
+    class Unawaiting(WebSocketHandler):
+        async def on_message(self, message: str | bytes) -> None:
+            self.write_message(message, binary=isinstance(message, bytes))
+
+    return {"echo": Echo, "deflate": Deflated, "async": Awaiting, "async-unawaited": Unawaiting}
+
+
+def _make_http_handlers() -> dict[str, Any]:
+    from tornado.web import RequestHandler
 
     class Hello(RequestHandler):
         def get(self) -> None:
             self.write(GREETING)
 
-    handlers: dict[str, Any] = {"echo": Echo, "async": AsyncEcho, "hello": Hello}
-    server = HTTPServer(Application([("/", handlers[handler])], websocket_max_message_size=_MAX_SIZE))
+    class Json(RequestHandler):
+        def get(self) -> None:
+            self.write(DOCUMENT)
+
+    class Upload(RequestHandler):
+        def post(self) -> None:
+            self.write(str(len(self.request.body)))
+
+    return {"hello": Hello, "json": Json, "upload": Upload}
+
+
+async def _tornado(handler: str) -> int:
+    from tornado.web import Application, StaticFileHandler
+
+    if handler == "static":
+        rule: Any = ("/(.*)", StaticFileHandler, {"path": _make_folder()})
+    else:
+        rule = ("/", (_make_websocket_handlers() | _make_http_handlers())[handler])
+    return listen(Application([rule], websocket_max_message_size=_MAX_SIZE))
+
+
+def listen(application: Any) -> int:
+    """Serve an application of Tornado on a free port, and return the port."""
+    from tornado.httpserver import HTTPServer
+    from tornado.netutil import bind_sockets
+
     sockets = bind_sockets(0, "127.0.0.1")
-    server.add_sockets(sockets)
+    HTTPServer(application).add_sockets(sockets)
     port: int = sockets[0].getsockname()[1]
     return port
 
 
-async def _speedups(handler: str) -> int:
+def _make_folder() -> str:
+    """Return a new folder with the file that is asked for, which is deleted when this process ends."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    Path(folder, FILE_NAME).write_bytes(FILE)
+    return folder
+
+
+def install_speedups() -> None:
+    """Install the speedups. Ends the process if they aren't installed wholly."""
     import tornado_speedups
 
     tornado_speedups.install()
     left = {name: text for name, text in tornado_speedups.status().items() if text != "installed"}
     if left:
         raise SystemExit(f"the speedups aren't installed: {left}")
-    return await _tornado(handler)
 
 
-async def _aiohttp(handler: str) -> int:
+async def _speedups(start: Start) -> int:
+    install_speedups()
+    return await start()
+
+
+def _make_aiohttp_echo(*, compress: bool) -> Any:
     from aiohttp import WSMsgType, web
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(compress=False, max_msg_size=_MAX_SIZE)
+        socket = web.WebSocketResponse(compress=compress, max_msg_size=_MAX_SIZE)
         await socket.prepare(request)
         async for message in socket:
             if message.type == WSMsgType.TEXT:
@@ -70,12 +123,33 @@ async def _aiohttp(handler: str) -> int:
                 await socket.send_bytes(message.data)
         return socket
 
+    return echo
+
+
+def _make_aiohttp_handlers() -> dict[str, Any]:
+    from aiohttp import web
+
     async def hello(request: web.Request) -> web.Response:
         return web.Response(body=GREETING, content_type="text/html", charset="utf-8")
 
-    handlers: dict[str, Any] = {"echo": echo, "hello": hello}
+    async def send_document(request: web.Request) -> web.Response:
+        return web.json_response(DOCUMENT)
+
+    async def upload(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    echoes = {"echo": _make_aiohttp_echo(compress=False), "deflate": _make_aiohttp_echo(compress=True)}
+    return {**echoes, "hello": hello, "json": send_document, "upload": upload}
+
+
+async def _aiohttp(handler: str) -> int:
+    from aiohttp import web
+
     application = web.Application()
-    application.router.add_get("/", handlers[handler])
+    if handler == "static":
+        application.router.add_static("/", _make_folder())
+    else:
+        application.router.add_route("*", "/", _make_aiohttp_handlers()[handler])
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -83,7 +157,7 @@ async def _aiohttp(handler: str) -> int:
     return port
 
 
-async def _websockets() -> int:
+async def _websockets(compression: str | None) -> int:
     from websockets.asyncio.server import ServerConnection, serve
     from websockets.exceptions import ConnectionClosedError
 
@@ -93,7 +167,7 @@ async def _websockets() -> int:
                 await connection.send(message)
 
     # No pings: Tornado sends none, and the clients, which are plain sockets, answer none.
-    server = await serve(echo, "127.0.0.1", 0, compression=None, max_size=_MAX_SIZE, ping_interval=None)
+    server = await serve(echo, "127.0.0.1", 0, compression=compression, max_size=_MAX_SIZE, ping_interval=None)
     port: int = next(iter(server.sockets)).getsockname()[1]
     return port
 
@@ -114,18 +188,35 @@ async def _picows() -> int:
     return port
 
 
-KINDS: dict[str, Start] = {
-    "tornado": partial(_tornado, "echo"),
-    "speedups": partial(_speedups, "echo"),
-    "tornado-async": partial(_tornado, "async"),
-    "speedups-async": partial(_speedups, "async"),
-    "aiohttp": partial(_aiohttp, "echo"),
-    "websockets": _websockets,
-    "picows": _picows,
-    "tornado-hello": partial(_tornado, "hello"),
-    "speedups-hello": partial(_speedups, "hello"),
-    "aiohttp-hello": partial(_aiohttp, "hello"),
-}
+def _make_kinds() -> dict[str, Start]:
+    """Return what starts each kind of server: an echo is named as its library, another handler LIBRARY-HANDLER."""
+    http = ("hello", "json", "upload", "static")
+    tornado: dict[str, Start] = {
+        name: partial(_tornado, name) for name in ("echo", "deflate", "async", "async-unawaited", *http)
+    }
+    tornado["client"] = CLIENTS["tornado"]
+    handlers: dict[str, dict[str, Start]] = {
+        "tornado": tornado,
+        "speedups": {name: partial(_speedups, start) for name, start in tornado.items()},
+        "aiohttp": {
+            **{name: partial(_aiohttp, name) for name in ("echo", "deflate", *http)},
+            "client": CLIENTS["aiohttp"],
+        },
+        "websockets": {
+            "echo": partial(_websockets, None),
+            "deflate": partial(_websockets, "deflate"),
+            "client": CLIENTS["websockets"],
+        },
+        "picows": {"echo": _picows},
+    }
+    return {
+        f"{library}-{name}".removesuffix("-echo"): start
+        for library, starts in handlers.items()
+        for name, start in starts.items()
+    }
+
+
+KINDS = _make_kinds()
 
 
 def _report_cpu_time(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

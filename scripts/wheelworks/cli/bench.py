@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wheelworks.bench import build, functions, measurements, plot, readme, server_suites
+from wheelworks.bench import build, functions, measurements, plot, readme, server_suites, start_up
 from wheelworks.bench.measurements import Measurement, Plan
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_parser
@@ -22,6 +22,7 @@ SUITES = {
     "frames": functions.FRAMES,
     "headers": functions.HEADERS,
     "mask": functions.MASK,
+    "start": start_up.START,
     "build": build.BUILD,
 }
 COUNTED = {"websocket", "http"}
@@ -30,11 +31,13 @@ MODES = {"table": (), "icount": ("update_baseline",), "compare": ("suites",)}
 
 EPILOG = """\
 suites:
-  websocket    servers that echo messages: CPU time per message, or instructions
-  http         servers that send a greeting: CPU time per request, or instructions; a browser's headers, and bare
+  websocket    servers that echo messages, plain and compressed, and clients: CPU time per message, or instructions
+  http         servers that answer a browser, a bare request, a JSON API, a POST, a file: CPU time per request, or
+               instructions
   frames       parsing and building WebSocket frames: CPU time per frame; Tornado, websockets, Python
   headers      parsing a browser's 12 headers: CPU time per call, in Tornado, tuned Python, the speedups and httptools
   mask         masking to new bytes and in place: CPU time per call
+  start        a process that imports Tornado, then the speedups: CPU time of each import, the speedups' with install()
   build        the builders: seconds from start to end, this machine's wheel by cross, pip and cibuildwheel, the ARM64
                wheels by cross
 

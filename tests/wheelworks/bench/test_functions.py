@@ -9,7 +9,7 @@ import httptools
 import pytest
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders
-from wheelworks.bench import clients, functions
+from wheelworks.bench import clients, functions, requests
 from wheelworks.bench.functions import FRAMES, HEADERS
 from wheelworks.bench.measurements import Plan
 from wheelworks.core.errors import WheelworksError
@@ -62,7 +62,7 @@ def test_every_size_is_measured_for_the_chosen_subjects() -> None:
 
 
 def expected() -> list[tuple[str, str]]:
-    return list(HTTPHeaders.parse(clients.BROWSER_HEADERS.decode()).get_all())
+    return list(HTTPHeaders.parse(requests.BROWSER_HEADERS.decode()).get_all())
 
 
 def test_a_browser_sends_twelve_headers() -> None:
@@ -75,7 +75,7 @@ def test_all_parsers_make_the_same_headers() -> None:
     found = functions.header_parsers()
     assert list(found) == SUBJECTS
     for parse in found.values():
-        made = parse(clients.BROWSER_HEADERS.decode())
+        made = parse(requests.BROWSER_HEADERS.decode())
         assert type(made) is HTTPHeaders
         assert list(made.get_all()) == expected()
 
@@ -85,7 +85,7 @@ def test_all_parsers_of_heads_make_the_same() -> None:
     found = functions.head_parsers()
     assert list(found) == SUBJECTS
     for parse in found.values():
-        line, made = parse(clients.BROWSER_REQUEST)
+        line, made = parse(requests.BROWSER_REQUEST)
         assert line == "GET / HTTP/1.1"
         assert type(made) is HTTPHeaders
         assert list(made.get_all()) == expected()
@@ -118,7 +118,7 @@ def test_httptools_finds_the_same_headers() -> None:
     collected = functions.CollectedHeaders()
     parser = httptools.HttpRequestParser(collected)
     for _ in range(2):
-        parser.feed_data(clients.BROWSER_REQUEST)
+        parser.feed_data(requests.BROWSER_REQUEST)
         assert [name.lower() for name, _ in collected.headers] == [name.lower() for name, _ in expected()]
         assert [value for _, value in collected.headers] == [value for _, value in expected()]
 

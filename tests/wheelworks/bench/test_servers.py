@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from wheelworks.bench import clients, server_suites, servers
+from wheelworks.bench import clients, requests, server_suites, servers
 from wheelworks.bench.measurements import Measurement, Plan, Suite
 from wheelworks.bench.server_suites import Case, Load, measure_cases
 from wheelworks.cli import bench
@@ -17,14 +17,59 @@ from wheelworks.core.errors import UsageError, WheelworksError
 
 from tornado_speedups._python import build_frame, parse_frames
 
-GREETING = [kind for kind in servers.KINDS if kind.endswith("-hello")]
-ECHOING = [kind for kind in servers.KINDS if kind not in GREETING]
+# What the servers of each kind of handler are asked for: a case of the suites, with a few of its operations.
+LOADS = {
+    one.partition("-")[2]: case for cases in server_suites.CASES.values() for case in cases for one in case.subjects
+}
+ECHOING = [kind for kind in servers.KINDS if kind.partition("-")[2] in ("", "async", "async-unawaited")]
+OTHERS = [kind for kind in servers.KINDS if kind not in ECHOING]
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
 def test_messages_are_frames(size: int) -> None:
     assert parse_frames(clients.make_frame(size), 0, 2)[0] == [(0x81, b"x" * size)]
     assert clients.make_frame_header(size, 0) + b"x" * size == build_frame(0x81, b"x" * size, None)
+
+
+def test_a_frame_is_taken_when_it_is_whole() -> None:
+    payloads = [b"", b"x" * 125, b"y" * 126, b"z" * 70_000]
+    for payload in payloads:
+        frame = build_frame(0x81, payload, None)
+        buffer = bytearray(frame[:-1])
+        assert clients.take_payload(buffer) is None
+        buffer += frame[-1:] + b"next"
+        assert clients.take_payload(buffer) == payload
+        assert buffer == b"next"
+
+
+def echo_once(listener: socket.socket, answer: bytes) -> None:
+    """Accept a connection as a WebSocket server with compression, and send one answer to whatever it sends."""
+    connection, _ = listener.accept()
+    with connection:
+        request = connection.recv(1 << 16)
+        extension = b"Sec-WebSocket-Extensions: permessage-deflate\r\n" if b"permessage-deflate" in request else b""
+        connection.sendall(b"HTTP/1.1 101 OK\r\n%s\r\n" % extension)
+        connection.recv(1 << 16)
+        connection.sendall(answer)
+        connection.recv(1)
+
+
+@pytest.mark.parametrize(
+    ("load", "answer"),
+    [
+        (partial(clients.echo_parallel, size=32, connections=1), build_frame(0x81, b"x" * 31, None)),
+        (partial(clients.echo_parallel, size=32, connections=1), 2 * build_frame(0x81, b"x" * 32, None)),
+        (partial(clients.echo_deflated, connections=1), build_frame(0xC1, b"\x02\x00", None)),
+    ],
+    ids=["short", "twice", "deflated"],
+)
+def test_another_echo_is_refused(load: Load, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=echo_once, args=(listener, answer))
+        server.start()
+        with pytest.raises(ConnectionError, match="the server's message isn't the echo"):
+            load(listener.getsockname()[1], 1)
+        server.join()
 
 
 @pytest.mark.integration
@@ -40,12 +85,13 @@ def test_every_server_echoes(kind: str) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", GREETING)
-def test_every_server_sends_the_greeting(kind: str) -> None:
+@pytest.mark.parametrize("kind", OTHERS)
+def test_every_server_answers_what_its_cases_ask_for(kind: str) -> None:
     with server_suites.run_server(kind, {}) as server:
-        clients.repeat_request(server.port, 20, clients.BROWSER_REQUEST)
+        load = LOADS[kind.partition("-")[2]].load
+        load(server.port, 20)
         used = server.cpu_seconds()
-        clients.repeat_request(server.port, 200, clients.BARE_REQUEST)
+        load(server.port, 200)
         assert server.cpu_seconds() > used > 0
 
 
@@ -60,8 +106,8 @@ def test_other_responses_are_refused(answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=answer_once)
         server.start()
-        with pytest.raises(ConnectionError, match="the server's response isn't the greeting"):
-            clients.repeat_request(listener.getsockname()[1], 1, clients.BARE_REQUEST)
+        with pytest.raises(ConnectionError, match="the server's response isn't b'Hello, world'"):
+            clients.repeat_request(listener.getsockname()[1], 1, requests.BARE_REQUEST)
         server.join()
 
 
@@ -84,10 +130,8 @@ def test_a_suite_measures_every_server_in_turn(monkeypatch: pytest.MonkeyPatch) 
 def test_instructions_are_counted_once_in_countable_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_suites, "count_instructions", lambda kind, load, count: float(count))
     plan = Plan(7, 1.0, True)
-    assert {each.case for each in server_suites.HTTP.measure(plan, lambda suite, what: None)} == {
-        "12 headers of a browser",
-        "bare",
-    }
+    asked = server_suites.HTTP.measure(plan, lambda suite, what: None)
+    assert {each.case for each in asked} == {case.name for case in server_suites.CASES["http"] if case.countable}
     found = server_suites.WEBSOCKET.measure(plan, lambda suite, what: None)
     assert {each.unit for each in found} == {"instructions"}
     assert {len(each.rounds) for each in found} == {1}
@@ -128,7 +172,7 @@ def test_counting_needs_valgrind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_suite_is_wrong_use() -> None:
-    with pytest.raises(UsageError, match="no suite 'unheard-of': websocket, http, frames, headers, mask, build"):
+    with pytest.raises(UsageError, match="no suite 'unheard-of': websocket, http, frames, headers, mask, start, build"):
         bench.main(["unheard-of"])
 
 
