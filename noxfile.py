@@ -127,6 +127,13 @@ def test_autobahn(session: nox.Session) -> None:
     wheelworks(session, "test-autobahn", *session.posargs)
 
 
+@nox.session(name="test-frameworks")
+def test_frameworks(session: nox.Session) -> None:
+    """Run the tests of projects that use Tornado, such as Bokeh and jupyter_server, with and without the speedups."""
+    install(session, "wheelworks")
+    wheelworks(session, "test-frameworks", *session.posargs)
+
+
 @nox.session
 def reproduce(session: nox.Session) -> None:
     """Rebuild wheels in a varied environment, compare the bytes, and name the cause of a difference."""
@@ -180,6 +187,9 @@ def lock(session: nox.Session) -> None:
     install(session, "lock")
     for name in LOCKS:
         files = (f"requirements/{name}.in", "-o", f"requirements/{name}.txt")
+        run(session, "uv", "pip", "compile", *files, *UV_OPTIONS, *session.posargs)
+    for source in sorted(ROOT.glob("scripts/wheelworks/testing/frameworks/*.in")):
+        files = (os.path.relpath(source, ROOT), "-o", os.path.relpath(source.with_suffix(".txt"), ROOT))
         run(session, "uv", "pip", "compile", *files, *UV_OPTIONS, *session.posargs)
     for name in COPIED:
         shutil.copyfile(ROOT / "requirements" / f"{name}.txt", ROOT / "scripts/wheelworks/locks" / f"{name}.txt")

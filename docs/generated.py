@@ -119,7 +119,7 @@ PARTS = {
     "audit": "`checks` and `findings`; besides `wheels`, `findings` on the release, their `groups`, and `notes`",
     "reproduce": "`same`, `varied`, `not_varied` and `differs_by`",
     "compare": "none: the differences are `failures`, and `details` has what could not be compared",
-    "test-native, test-autobahn, release, bench": "`details`: each run, role, step or figure",
+    "test-native, test-autobahn, test-frameworks, release, bench": "`details`: each run, role, project, step or figure",
 }
 
 

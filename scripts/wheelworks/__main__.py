@@ -19,11 +19,11 @@ COMMANDS = {
     name: f"wheelworks.cli.{name.replace('-', '_')}"
     for name in (
         *("cross-arm64", "build-wheels", "test-foreign", "audit", "lint-project", "test-native", "test-autobahn"),
-        *("reproduce", "release", "host-wheel", "bench", "report", "compare"),
+        *("test-frameworks", "reproduce", "release", "host-wheel", "bench", "report", "compare"),
     )
 }
 # These commands work for tornado-speedups only: they need its tests, its benchmarks or its release process.
-OWN = ("test-native", "test-autobahn", "release", "bench")
+OWN = ("test-native", "test-autobahn", "test-frameworks", "release", "bench")
 CHECKOUT = Path(__file__).parents[2]
 HELP = f"""\
 usage: wheelworks COMMAND ...

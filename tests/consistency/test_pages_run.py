@@ -91,6 +91,14 @@ DEAR = {
     "nox -s test-autobahn -- --sections all": Elsewhere(
         CI, "python3 bootstrap.py -s test-autobahn\n", "the sections that aren't run by default, an hour of them"
     ),
+    "nox -s test-frameworks": Elsewhere(
+        "scripts/wheelworks/release/steps.py",
+        'run_wheelworks(release, FRAMEWORKS, "--from", release.dist)',
+        "the wheel that it builds itself",
+    ),
+    "nox -s test-frameworks -- flower bokeh": Elsewhere(
+        f"{WHEELWORKS}/testing/test_frameworks_run.py", 'wheelworks("test-frameworks", "flower"', "other projects"
+    ),
     "nox -s reproduce -- .": Elsewhere(
         f"{WHEELWORKS}/reproduce/test_command.py", 'wheelworks("reproduce", ROOT, *words, ', "most targets"
     ),

@@ -21,6 +21,8 @@ EPILOG = """\
 examples:
   nox -s release -- 1.2.0              everything, up to an upload to a temporary index on this machine
   nox -s release -- 1.2.0 --publish    the same, then push the tag v1.2.0, which CI builds and publishes
+  nox -s release -- 1.2.0 --skip test-frameworks
+      rehearse it without the tests of other projects, which take a quarter of an hour
   nox -s release -- 1.2.0 --target win_arm64 --abi cp311-abi3 --python 3.13
       rehearse a part of the release
 
@@ -29,8 +31,13 @@ and run again only if a file is missing since. Only a tag is pushed, by git; no 
 Exit status: 0, 1 (a step failed, or something isn't ready), 2 (wrong use)."""
 
 # The words and colours of the states of steps.
-_MARKS = {"done": ("done", "green"), "done before": ("done before", "green"), "running": ("FAILED", "bold red")}
-COUNTED = ("done", "done_before", "to_do")
+_MARKS = {
+    "done": ("done", "green"),
+    "done before": ("done before", "green"),
+    "skipped": ("skipped", "yellow"),
+    "running": ("FAILED", "bold red"),
+}
+COUNTED = ("done", "done_before", "skipped", "to_do")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     part.add_argument("--python", action="append", default=[], metavar="X.Y", help="test with this CPython")
     part.add_argument("--tornado", action="append", default=[], metavar="VERSION", help="test with this Tornado")
     part.add_argument("--vary", action="append", default=[], metavar="NAME", help="vary this when building again")
+    part.add_argument("--skip", action="append", default=[], choices=steps.SKIPPABLE, help="leave this step out")
     made.add_argument("--out", default="dist", metavar="DIR", help="the folder for the files (default: dist)")
     summary.add_json_option(made)
     return made
@@ -62,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     name = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
     select_variations(options.vary)  # raises UsageError for an unknown one
     tests = tuple(options.python), tuple(options.tornado)
-    subset = ReleaseSubset(select_wheels(options), *tests, tuple(options.vary))
+    subset = ReleaseSubset(select_wheels(options), *tests, tuple(options.vary), tuple(options.skip))
     if options.publish and subset != ReleaseSubset():
         raise UsageError("a part of a release can't be published", "leave out --publish, or the limiting options")
     out = Path(options.out).resolve()
@@ -110,7 +118,7 @@ def summarize_steps(
     found = [text for text, _ in marks.values()]
     return summary.Summary(
         "release",
-        int(not set(found) <= {"done", "done before"}),
+        int(not set(found) <= {"done", "done before", "skipped"}),
         seconds,
         {"steps": len(found), **{name: found.count(name.replace("_", " ")) for name in COUNTED}},
         head=[f"[{marks[one.name][1]}]{marks[one.name][0]:13}[/]{one.name:17}{one.summary}" for one in steps.STEPS],

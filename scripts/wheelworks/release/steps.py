@@ -26,20 +26,24 @@ from wheelworks.reproduce.rebuild import Selection, repeat_option
 
 STATE_FILE = ".release.json"
 CHECKSUMS_FILE = "SHA256SUMS"
+FRAMEWORKS = "test-frameworks"
+SKIPPABLE = (FRAMEWORKS,)  # steps that --skip leaves out of a rehearsal
 
 
 @dataclass(frozen=True)
 class ReleaseSubset:
-    """What a rehearsal is limited to: wheels, CPythons and Tornados to test with, variations. Empty means all."""
+    """What a rehearsal is limited to: wheels, CPythons and Tornados, variations, without some steps. Empty: all."""
 
     selection: Selection = field(default_factory=Selection)
     pythons: tuple[str, ...] = ()
     tornados: tuple[str, ...] = ()
     variations: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()  # steps
 
     def format_options(self) -> tuple[str, ...]:
         """Return the options in a fixed order, which also identify the subset in the record."""
-        return (*self.selection.format_options(), *self.test_options(), *repeat_option("--vary", self.variations))
+        chosen = (*self.selection.format_options(), *self.test_options(), *repeat_option("--vary", self.variations))
+        return (*chosen, *repeat_option("--skip", self.skipped))
 
     def test_options(self) -> tuple[str, ...]:
         """Return the options of test-native."""
@@ -164,6 +168,11 @@ def run_native_tests(release: Release) -> None:
     run_wheelworks(release, "test-native", "--from", release.dist, *release.subset.test_options())
 
 
+def run_framework_tests(release: Release) -> None:
+    """Run the tests of projects that use Tornado, with the wheel that this machine accepts."""
+    run_wheelworks(release, FRAMEWORKS, "--from", release.dist)
+
+
 def reproduce_wheels(release: Release) -> None:
     """Build the sdist and the wheels again from the commit, in changed environments."""
     varied = repeat_option("--vary", release.subset.variations)
@@ -209,6 +218,7 @@ STEPS = (
     ReleaseStep("audit", "wheels, dependencies, lock files, workflows", audit_wheels),
     ReleaseStep("test-foreign", "the machine code of every wheel", run_wheels),
     ReleaseStep("test-native", "the package's and Tornado's tests on this machine", run_native_tests),
+    ReleaseStep(FRAMEWORKS, "the tests of projects that use Tornado", run_framework_tests),
     ReleaseStep("reproduce", "everything again, byte for byte", reproduce_wheels),
     ReleaseStep(PROVENANCE_FILE, "how the files were built", record_provenance, lambda one: one.attested),
     ReleaseStep(
@@ -248,14 +258,18 @@ def _load_state(release: Release) -> ReleaseState:
 
 
 def run_steps(release: Release, steps: Sequence[ReleaseStep], update: Callable[[str, str], None]) -> None:
-    """Run every step that isn't done; ``update`` gets each step's name with "running", "done" or "done before".
+    """Run every step that isn't done or skipped.
 
-    The state is saved after each step. A step whose files have changed is run again, and so are all steps behind it.
-    Raises WheelworksError for a failed step, for a file that doesn't belong to the release, and for a file that was
-    changed after its checksum was written. A missing file is built again.
+    ``update`` gets each step's name with "running", "done", "done before" or "skipped". The state is saved after each
+    step. A step whose files have changed is run again, and so are all steps behind it. Raises WheelworksError for a
+    failed step, for a file that doesn't belong to the release, and for a file that was changed after its checksum was
+    written. A missing file is built again.
     """
     state, again = _prepare_folder(release), False
     for step in steps:
+        if step.name in release.subset.skipped:
+            update(step.name, "skipped")
+            continue
         if not again and state.is_done(step.name, release.dist):
             update(step.name, "done before")
             continue

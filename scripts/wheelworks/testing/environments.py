@@ -48,7 +48,7 @@ def create_environment(python: Path, version: str, wheel: Path, folder: Path) ->
     """Create an environment with a Tornado ("6.6", "6.6.1"), a wheel and what tests need. Raises WheelworksError."""
     environment = folder / "environment"
     interpreter = venv.create_venv(python, environment)
-    tornado = _download_tornado(version, interpreter, folder / "tornado")
+    tornado = download_tornado(version, interpreter, folder / "tornado")
     failure = "the packages that tests need can't be installed"
     venv.install_requirements(interpreter, failure, "--require-hashes", "--requirement", LOCK)
     failure = f"can't be installed: {tornado.file.name}, {wheel.name}"
@@ -99,7 +99,8 @@ def parse_tornado(version: str) -> str:
     return f"tornado~={parsed}.0" if series else f"tornado=={parsed}"
 
 
-def _download_tornado(version: str, python: Path, folder: Path) -> Tornado:
+def download_tornado(version: str, python: Path, folder: Path) -> Tornado:
+    """Download the wheel or sdist of a Tornado ("6.6", "6.6.1") for an interpreter. Raises WheelworksError."""
     folder.mkdir(parents=True)
     requirement = parse_tornado(version)
     words = ("download", "--quiet", "--no-deps", "--dest", folder, requirement)

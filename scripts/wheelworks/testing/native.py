@@ -174,16 +174,16 @@ def count_outcomes(results: Results) -> Counts:
 
 def compare_runs(off: Results, on: Results, excused: Mapping[str, str]) -> Iterator[str]:
     """Yield the findings of two runs of Tornado's suite, without those of the tests in ``excused``."""
-    yield from _find_deaths(off, "with the speedups off")
-    yield from _find_deaths(on, "with the speedups on")
+    yield from find_deaths(off, "with the speedups off")
+    yield from find_deaths(on, "with the speedups on")
     if not off.with_outcome("passed"):
         yield "not one of Tornado's tests passed with the speedups off: there is nothing to compare with"
-    for test, detail in _find_new_failures(off, on).items():
+    for test, detail in find_new_failures(off, on).items():
         if test not in excused:
             yield f"{test}: passes with the speedups off, and with them on {detail}"
 
 
-def _find_new_failures(off: Results, on: Results) -> dict[str, str]:
+def find_new_failures(off: Results, on: Results) -> dict[str, str]:
     """Return the tests that fail with the speedups on only, with details. The last try of each test counts.
 
     A test that passes with them off must pass with them on: if it is skipped, or doesn't run, it has failed. A test
@@ -214,14 +214,15 @@ def list_excused(on: Results, excused: Mapping[str, str]) -> Iterable[str]:
 
 def find_package_failures(results: Results) -> Iterator[str]:
     """Yield the findings of a run of the package's own tests."""
-    yield from _find_deaths(results, "in the package's own tests")
+    yield from find_deaths(results, "in the package's own tests")
     for test in results.with_outcome("failed"):
         yield f"{test} failed:\n{_cut(results.finished[test][1])}"
     if not results.with_outcome("passed"):
         yield "not one of the package's own tests passed"
 
 
-def _find_deaths(results: Results, when: str) -> Iterator[str]:
+def find_deaths(results: Results, when: str) -> Iterator[str]:
+    """Yield how the workers of a run died, and which limits ended it."""
     for death in results.deaths:
         during = f", during {', '.join(sorted(results.running))}" if results.running else ""
         yield f"{when}{during}: {death}"

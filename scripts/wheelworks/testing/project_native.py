@@ -97,6 +97,11 @@ def create_environment(python: Python, wheel: Path, words: list[str], folder: Pa
         except WheelworksError as error:
             message = f"the tests need {', '.join(words)}: {error.message}"
             raise requirements.NoWheel(message, "name fewer: --test-requires") from error
+    return add_workers(interpreter)
+
+
+def add_workers(interpreter: Path) -> ProjectEnvironment:
+    """Copy the workers into an environment's site-packages folder; return the environment."""
     code = "import sysconfig; print(sysconfig.get_path('platlib'))"
     site = Path(process.run_checked([interpreter, "-c", code], "the environment doesn't work").output.strip())
     shutil.copytree(WORKERS, site / WORKERS_PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))

@@ -69,6 +69,16 @@ class ProjectRunner:
             merge_results(results, self._import_modules(missing))
         return SuiteResults(results, second_try=tuple(second_try))
 
+    def run_only(self, name: str, tests: Sequence[str]) -> Results:
+        """Run a few tests of the steps that run pytest, alone; ``name`` begins the names of the work folders."""
+        results = Results()
+        for number, step in enumerate(self.suite.tests.steps):
+            if step.kind == "pytest":
+                found = self._run_worker(f"{name}-step{number}", step, only=tests)
+                take_crash(found)
+                merge_results(results, found)
+        return results
+
     def _run_step(self, name: str, step: Step) -> Results:
         """Run a step. After a crash in a test, the tests after it run in a new worker."""
         if step.kind not in IN_PROCESS and not self.can_start_programs:

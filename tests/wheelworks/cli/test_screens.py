@@ -181,15 +181,17 @@ def test_the_checklist_of_a_release_that_failed(screen: Callable[..., str]) -> N
     lines = screen(lambda: summary.finish(result), 80, colour=False).splitlines()
     assert lines[0] == "error: test-foreign: build-wheels failed" and lines[2] == "again: nox -s release -- 1.0"
     assert [line.split("  ")[0] for line in lines[3:6]] == ["done before", "done", "FAILED"]
-    assert lines[-1] == f"FAILED: {len(steps.STEPS)} steps, 1 done, 1 done before, 5 to do; 70.0 s"
+    assert lines[-1] == f"FAILED: {len(steps.STEPS)} steps, 1 done, 1 done before, 6 to do; 70.0 s"
 
 
 def test_the_checklist_of_a_release_that_is_done(screen: Callable[..., str]) -> None:
     result = release.summarize_steps(
-        dict.fromkeys([one.name for one in steps.STEPS], "done"), (), 70.0, Path("nowhere")
+        {**dict.fromkeys([one.name for one in steps.STEPS], "done"), **dict.fromkeys(steps.SKIPPABLE, "skipped")},
+        *((), 70.0, Path("nowhere")),
     )
     lines = screen(lambda: summary.finish(result), 80, colour=False).splitlines()
     assert result.status == 0 and lines[-1].startswith("passed: ") and max(map(len, lines)) <= 80
+    assert lines[-1].endswith("1 skipped; 70.0 s")
 
 
 @pytest.mark.parametrize("width", [80, 120])

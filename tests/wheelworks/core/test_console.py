@@ -30,6 +30,7 @@ CHEAP: dict[str, tuple[int, tuple[str, ...]]] = {
     "lint-project": (2, ("lint-project", "{folder}")),
     "test-native": (2, ("test-native", "--wheel", "no-such.whl")),
     "test-autobahn": (2, ("test-autobahn", "--wheel", "no-such.whl")),
+    "test-frameworks": (2, ("test-frameworks", "no-such-project")),
     "reproduce": (2, ("reproduce", "--vary", "nothing")),
     "release": (1, ("release", "0.0.0")),
     "host-wheel": (2, ("host-wheel", "no-such-folder", "--out", "{folder}")),

@@ -35,6 +35,7 @@ pytestmark = [
 PART = (
     *("--target", "win_arm64", "--target", "manylinux_2_17_x86_64", "--abi", "cp311-abi3"),
     *("--python", "{}.{}".format(*sys.version_info), "--tornado", "6.6.1", "--vary", "umask"),
+    *("--skip", "test-frameworks"),  # it takes long, creates no file, and has nothing of its own to be killed in
 )
 
 # The release command, which kills itself in one step: after some seconds, while it replaces a file, or when the step is
@@ -143,7 +144,7 @@ def test_running_programs_are_found(tmp_path: Path) -> None:
 
 
 def test_every_step_is_killed_here() -> None:
-    assert {name for name, _ in KILLS} == {step.name for step in steps.STEPS}
+    assert {name for name, _ in KILLS} == {step.name for step in steps.STEPS} - set(steps.SKIPPABLE)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
@@ -159,7 +160,7 @@ def test_a_release_killed_at_every_step_continues_to_the_same_bytes(
         assert (killed.out / rehearsal.FOLDER).exists() is (name == "rehearse")
         assert projects.git(clone, "tag", "--list") == "" and projects.git(clone, "status", "--porcelain") == ""
     assert killed.release()[0] == 0
-    assert done(killed.out) == [step.name for step in steps.STEPS]
+    assert done(killed.out) == [step.name for step in steps.STEPS if step.name not in steps.SKIPPABLE]
     assert killed.left() == [] and list(killed.temporary.glob("wheelworks-*")) == []
     assert not (killed.out / rehearsal.FOLDER).exists()
 

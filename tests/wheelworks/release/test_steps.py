@@ -113,6 +113,17 @@ def test_a_failed_step_is_reported_and_repeated(tmp_path: Path) -> None:
     assert taken(tmp_path) == ["two", "three"]
 
 
+def test_a_step_that_is_skipped(tmp_path: Path) -> None:
+    calls: list[str] = []
+    told: dict[str, str] = {}
+    less = replace(release(tmp_path), subset=steps.ReleaseSubset(skipped=("two",)))
+    for _ in range(2):
+        steps.run_steps(less, [writes(name, calls) for name in NAMES], told.__setitem__)
+    assert calls == ["one", "three"] and told == {"one": "done before", "two": "skipped", "three": "done before"}
+    assert less.subset.format_options() == ("--skip", "two")
+    assert taken(tmp_path) == list(NAMES), "a whole release doesn't continue it"
+
+
 def test_another_part_starts_over(tmp_path: Path) -> None:
     assert taken(tmp_path) == list(NAMES)
     calls: list[str] = []
