@@ -3,7 +3,8 @@
 The source is hashed because bytecode differs between versions of Python. A class or function that someone has patched
 in memory isn't known either.
 
-After a new version of Tornado: review what has changed in the definitions below, then add their new fingerprints.
+After a new version of Tornado: review what has changed in the definitions below, then add their new fingerprints, and
+their positions: tests/speedups/test_start_up.py prints those of the installed version.
 """
 
 from __future__ import annotations
@@ -105,17 +106,44 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
     "tornado.gen:with_timeout": ("1c7ef704ee0016a1", "bb4b6b1cd4064b2c"),
 }
 
+# Where these definitions begin in Tornado 6.5.10 and 6.6.1, and their lengths, in bytes. They are found there without a
+# search, which takes longer than everything else that install() does; in other versions, they are searched.
+POSITIONS: dict[str, tuple[tuple[int, int], ...]] = {
+    "tornado.websocket:WebSocketHandler.get_websocket_protocol": ((21886, 553), (22605, 541)),
+    "tornado.websocket:WebSocketClientConnection.get_websocket_protocol": ((59688, 139), (62411, 139)),
+    "tornado.websocket:WebSocketProtocol": ((22960, 3024), (23667, 3367)),
+    "tornado.websocket:WebSocketProtocol13": ((28961, 22359), (29917, 24255)),
+    "tornado.iostream:BaseIOStream": ((6266, 35704), (7211, 36942)),
+    "tornado.iostream:IOStream": ((41973, 10439), (44156, 10914)),
+    "tornado.iostream:SSLIOStream": ((52415, 10240), (55073, 10279)),
+    "tornado.platform.asyncio:BaseAsyncIOLoop": ((2397, 7807), (2438, 7780)),
+    "tornado.util:_websocket_mask_python": ((14534, 687), (19455, 687)),
+    "tornado.httputil:_ABNF": ((2178, 2531), (1973, 2531)),
+    "tornado.httputil:_normalize_header": ((4729, 219), (4524, 219)),
+    "tornado.httputil:HTTPHeaders": ((4951, 9876), (4746, 9742)),
+    "tornado.httputil:parse_request_start_line": ((42213, 945), (43053, 945)),
+    "tornado.httputil:format_timestamp": ((41226, 892), (42069, 889)),
+    "tornado.http1connection:HTTP1Connection._parse_headers": ((25873, 661), (27403, 661)),
+    "tornado.http1connection:HTTP1Connection.write_headers": ((16861, 4195), (18400, 4186)),
+    "tornado.http1connection:HTTP1Connection._format_chunk": ((21058, 726), (22588, 726)),
+    "tornado.http1connection:HTTP1Connection._on_write_complete": ((24000, 572), (25530, 572)),
+    "tornado.http1connection:parse_int": ((38040, 188), (41867, 188)),
+    "tornado.web:_HandlerDelegate": ((95771, 3845), (103529, 3818)),
+    "tornado.gen:with_timeout": ((20454, 3280), (21433, 3803)),
+}
+
 # Other versions are unknown even if these definitions are unchanged, because other code may have changed.
 _VERSIONS = ((6, 5), (6, 6))
 
-_NEXT_DEFINITION = {0: re.compile(rb"\n(?=[^\s#)])"), 4: re.compile(rb"\n(?= {0,4}[^\s#)])")}
+# What follows a definition at this depth of indentation, in spaces.
+_NEXT_DEFINITION = {0: rb"\n(?=[^\s#)])", 4: rb"\n(?= {0,4}[^\s#)])"}
 
 
 class TornadoCode:
     """The code of the Tornado that is imported, as it is now; each part is read and checked once."""
 
     def __init__(self) -> None:
-        self._sources: dict[str, bytes] = {}
+        self._known: dict[str, bool] = {}
         self._reasons: dict[str, str | None] = {}
 
     def explain_unknown(self, names: list[str]) -> str | None:
@@ -127,19 +155,17 @@ class TornadoCode:
             return "a version it doesn't know"
         for name in names:
             if name not in self._reasons:
-                self._reasons[name] = self._explain(*name.split(":"))
+                self._reasons[name] = self._explain(name)
             if self._reasons[name]:
                 return self._reasons[name]
         return None
 
-    def _explain(self, module_name: str, qualified_name: str) -> str | None:
+    def _explain(self, name: str) -> str | None:
+        module_name, _, qualified_name = name.partition(":")
         module = import_module(module_name)
-        if module_name not in self._sources:
-            self._sources[module_name] = get_source(module)
-        if (
-            compute_fingerprint(self._sources[module_name], qualified_name)
-            not in FINGERPRINTS[f"{module_name}:{qualified_name}"]
-        ):
+        if name not in self._known:
+            self._known |= _find_known(get_source(module), module_name)
+        if not self._known[name]:
             return f"whose {module_name}.{qualified_name} it doesn't know"
         if _is_patched(module, qualified_name):
             return f"whose {module_name}.{qualified_name} has been patched"
@@ -157,24 +183,62 @@ def get_source(module: ModuleType) -> bytes:
         source: bytes = loader.get_data(spec.origin if spec is not None else "")
     except (AttributeError, OSError):
         return b""
-    return source.replace(b"\r\n", b"\n") if b"\r\n" in source else source
+    # One byte is found in a tenth of the time that two take.
+    return source.replace(b"\r\n", b"\n") if b"\r" in source else source
+
+
+def _find_known(text: bytes, module_name: str) -> dict[str, bool]:
+    """Return for each definition of a module with this source text whether it is known.
+
+    The text isn't kept: the next one then finds its memory ready.
+    """
+    return {name: _is_known(text, name) for name in FINGERPRINTS if name.startswith(f"{module_name}:")}
+
+
+def _is_known(text: bytes, name: str) -> bool:
+    """Return whether a module with this source text has a definition as it is known, under its name in FINGERPRINTS."""
+    known, qualified_name = FINGERPRINTS[name], name.partition(":")[2]
+    indent = 4 * qualified_name.count(".")
+    return any(
+        is_definition(text, begin, begin + length, indent) and _hash(text[begin : begin + length]) in known
+        for begin, length in POSITIONS.get(name, ())
+    ) or (compute_fingerprint(text, qualified_name) in known)
+
+
+def is_definition(text: bytes, begin: int, end: int, indent: int) -> bool:
+    """Return whether lines begin and end there, and what follows isn't part of a definition with this indentation."""
+    following = text[end : end + 99].lstrip(b"\n")
+    code = following.lstrip(b" ")
+    has_ended = len(following) - len(code) <= indent and code[:1] not in (b"", b"#", b")")
+    return has_ended and text[begin - 1 : begin] == text[end : end + 1] == b"\n"
 
 
 def compute_fingerprint(text: bytes, qualified_name: str) -> str:
     """Return the hash of one definition in a module's source text; that of empty text if it isn't there."""
+    return _hash(find_definition(text, qualified_name)[1])
+
+
+def find_definition(text: bytes, qualified_name: str) -> tuple[int, bytes]:
+    """Return where a definition begins in a module's source text, and the text of it; empty text if it isn't there."""
+    position = 0
     for depth, name in enumerate(qualified_name.split(".")):
-        text = _definition(text, name, 4 * depth)
+        begin, text = _find(text, name, 4 * depth)
+        position += begin
+    return position, text
+
+
+def _hash(text: bytes) -> str:
     return sha256(text).hexdigest()[:16]
 
 
-def _definition(text: bytes, name: str, indent: int) -> bytes:
+def _find(text: bytes, name: str, indent: int) -> tuple[int, bytes]:
     # By plain search: a pattern for each name would take longer to compile and run than everything else.
     for start in (f"{keyword} {name}{mark}" for keyword in ("class", "def", "async def") for mark in "(:"):
         begin = text.find(f"\n{' ' * indent}{start}".encode()) + 1
         if begin:
-            end = _NEXT_DEFINITION[indent].search(text, begin)
-            return text[begin : end.start() if end else len(text)].rstrip()
-    return b""
+            end = re.compile(_NEXT_DEFINITION[indent]).search(text, begin)
+            return begin, text[begin : end.start() if end else len(text)].rstrip()
+    return 0, b""
 
 
 def _is_patched(module: ModuleType, qualified_name: str) -> bool:
@@ -188,10 +252,13 @@ def _is_patched(module: ModuleType, qualified_name: str) -> bool:
 
 
 def _is_foreign(member: Any, module: ModuleType) -> bool:
+    namespace = vars(module)
+    if type(member) is FunctionType and member.__globals__ is namespace:  # as most are
+        return False
     function = getattr(member, "__func__", member)  # of a static method
     if not isinstance(function, FunctionType):
         function = getattr(function, "__wrapped__", None)  # of a cached function
     if not isinstance(function, FunctionType):
         return True
     is_ours = str(function.__globals__.get("__name__")).startswith("tornado_speedups.")  # from another hook
-    return function.__globals__ is not vars(module) and not is_ours
+    return function.__globals__ is not namespace and not is_ours
