@@ -280,7 +280,8 @@ def _is_tornados_c(function: Any) -> bool:
 
 def _is_masking_slower() -> bool:
     """Return whether our masking would replace Tornado's C with Python, which is about five times slower."""
-    return _implementation.implementation == "python" and _is_tornados_c(import_module("tornado.util")._websocket_mask)
+    function = getattr(import_module("tornado.util"), _MASK, None)
+    return _implementation.implementation == "python" and _is_tornados_c(function)
 
 
 def _wrap_attribute(target: str, wrapper: str) -> Patch:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tornado.util
 from tornado.websocket import WebSocketProtocol13
 
 import tornado_speedups
-from tests.speedups.bindings import bound
+from tests.speedups.bindings import MODULES, bound
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 SOURCE_TREE = Path(__file__).resolve().parents[2]
@@ -70,6 +71,15 @@ def stock_tornado() -> Iterator[list[Any]]:
     yield stock
     tornado_speedups.uninstall()
     assert bound() == stock
+
+
+@pytest.fixture
+def tornado_in_python(stock_tornado: list[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Tornado masks in Python, which install() replaces with Python too. Return its function."""
+    for module in MODULES:
+        monkeypatch.setattr(module, "_websocket_mask", tornado.util._websocket_mask_python)
+    yield tornado.util._websocket_mask_python
+    tornado_speedups.uninstall()
 
 
 @pytest.fixture

@@ -85,6 +85,7 @@ def test_each_is_installed_on_its_own(hook: str) -> None:
     assert attributes() == before
 
 
+@pytest.mark.usefixtures("tornado_in_python")
 @pytest.mark.parametrize("first", ["masking", "websocket", "headers", "http"])
 def test_hooks_do_not_stand_in_each_others_way(first: str) -> None:
     install(first)

@@ -29,14 +29,6 @@ pytestmark = pytest.mark.usefixtures("stock_tornado")
 
 
 @pytest.fixture
-def tornado_in_python(stock_tornado: list[Any], monkeypatch: pytest.MonkeyPatch) -> Any:
-    for module in MODULES:
-        monkeypatch.setattr(module, "_websocket_mask", tornado.util._websocket_mask_python)
-    yield tornado.util._websocket_mask_python
-    tornado_speedups.uninstall()
-
-
-@pytest.fixture
 def tornado_in_c() -> Any:
     return pytest.importorskip("tornado.speedups", reason="this Tornado has no C extension").websocket_mask
 
@@ -131,6 +123,7 @@ def test_all_unknown_hooks_share_one_warning(monkeypatch: pytest.MonkeyPatch) ->
     assert caught[0].filename == __file__
 
 
+@pytest.mark.usefixtures("tornado_in_python")
 def test_a_warning_that_is_an_error_comes_once_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with ``python -W error``: what can be installed is, and the status says what couldn't."""
     reasons = {name: f"whose {name} it doesn't know" for name in ("tornado.a", "tornado.b")}
