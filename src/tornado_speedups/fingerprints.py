@@ -19,6 +19,9 @@ from typing import Any
 FINGERPRINTS: dict[str, tuple[str, ...]] = {
     "tornado.websocket:WebSocketHandler.get_websocket_protocol": ("e19024c8f7037b5f", "7401c96e48f83c6e"),
     "tornado.websocket:WebSocketClientConnection.get_websocket_protocol": ("63d54894f73ea168",),
+    "tornado.websocket:WebSocketClientConnection.read_message": ("3b9694a090928685", "f8bdaf860b055216"),
+    "tornado.websocket:WebSocketClientConnection._on_message": ("cb50ccf0a9ce68b4", "7f24067e3f3c9ad4"),
+    "tornado.queues:Queue": ("b69b5b1890c81ebc", "fa5f46cfe4d2da30"),
     "tornado.websocket:WebSocketProtocol": ("5a5b90cc8f826ed3", "f42ce84b7f0e12da"),
     "tornado.websocket:WebSocketProtocol13": ("7a3ac48c272396f0", "08c9c0b6f6187b79", "33304d9376f88d0f"),
     "tornado.iostream:BaseIOStream": ("8e018c8c676a59eb", "806a813b3a7ea78d", "7cb61f5da1f18c91"),

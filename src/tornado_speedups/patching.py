@@ -32,6 +32,8 @@ _WRAPPERS = {
     "websocket": {
         "websocket:WebSocketHandler.get_websocket_protocol": "patching:wrap_get_websocket_protocol",
         "websocket:WebSocketClientConnection.get_websocket_protocol": "patching:wrap_get_websocket_protocol",
+        "websocket:WebSocketClientConnection.read_message": "websocket.client:wrap_read_message",
+        "websocket:WebSocketClientConnection._on_message": "websocket.client:wrap_on_message",
     },
     "headers": {
         "httputil:HTTPHeaders.parse": "http.heads:wrap_parse",
@@ -72,6 +74,9 @@ REQUIRED = {
     "websocket": [
         "tornado.websocket:WebSocketHandler.get_websocket_protocol",
         "tornado.websocket:WebSocketClientConnection.get_websocket_protocol",
+        "tornado.websocket:WebSocketClientConnection.read_message",
+        "tornado.websocket:WebSocketClientConnection._on_message",
+        "tornado.queues:Queue",
         "tornado.websocket:WebSocketProtocol",
         "tornado.websocket:WebSocketProtocol13",
         *_STREAMS,

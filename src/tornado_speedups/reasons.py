@@ -14,6 +14,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, ResponseStartLine
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
+from tornado.queues import Queue
 from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups import eager
@@ -21,6 +22,7 @@ from tornado_speedups.http import connections, heads, streams
 from tornado_speedups.websocket.transport import is_known, is_reentrant
 
 OTHER_STREAM = "the stream is of another class than Tornado's"
+OTHER_QUEUE = "the application has replaced the connection's queue"
 NOT_PLAIN = "the head isn't plain"
 CLIENT = "it is the connection of a client"
 
@@ -171,6 +173,22 @@ def _explain_execute(delegate: Any) -> str:
     return "caches must be emptied for each request"
 
 
+def _explain_read_message(connection: Any, callback: Any = None) -> str:
+    if type(connection.read_queue) is not Queue:
+        return OTHER_QUEUE
+    return "a message waits for room in the queue" if callback is None else "a callback gets the message"
+
+
+def _explain_on_message(connection: Any, message: Any) -> str:
+    queue = connection.read_queue
+    if type(queue) is not Queue:
+        return OTHER_QUEUE
+    if queue._queue or queue._putters:
+        return "the queue is full"
+    done = queue._getters[0].done()
+    return "a read was cancelled" if done else "something else than read_message() takes from the queue"
+
+
 REASONS: dict[str, Callable[..., str]] = {
     "httputil:HTTPHeaders.parse": _explain_parse,
     "httputil:HTTPHeaders.get": _explain_get,
@@ -194,6 +212,8 @@ REASONS: dict[str, Callable[..., str]] = {
     "iostream:BaseIOStream.write": _explain_write,
     "iostream:IOStream.set_nodelay": _explain_set_nodelay,
     "web:_HandlerDelegate.execute": _explain_execute,
+    "websocket:WebSocketClientConnection.read_message": _explain_read_message,
+    "websocket:WebSocketClientConnection._on_message": _explain_on_message,
     "websocket:WebSocketProtocol13.write_message": _explain_write_message,
     "websocket:WebSocketProtocol13._receive_frame": _explain_receive_frame,
 }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 from tornado import httputil
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
+from tornado.queues import Queue
 from tornado.routing import RuleRouter
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler, stream_request_body
@@ -31,6 +33,10 @@ class Own(IOStream):
 
 class OwnProtocol(WebSocketProtocol13):
     """A protocol of an application, or of a tool that replaces Tornado's."""
+
+
+class OwnQueue(Queue[Any]):
+    """A queue of an application."""
 
 
 class OwnText(str):
@@ -168,3 +174,44 @@ async def echo_own(port: int) -> None:
 async def old_version(port: int) -> None:
     upgrade = b"Upgrade: websocket\r\nSec-WebSocket-Version: 12\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     await send(port, b"GET /echo HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n" + upgrade + b"\r\n")
+
+
+@asynccontextmanager
+async def echoing(port: int) -> AsyncIterator[Any]:
+    """A client that has sent two messages, whose echoes come."""
+    client = await websocket_connect(f"ws://127.0.0.1:{port}/echo")
+    client.write_message("1")
+    client.write_message("2")
+    yield client
+    client.close()
+    while await client.read_message() is not None:
+        pass
+
+
+async def read_late(port: int) -> None:
+    async with echoing(port) as client:
+        await asyncio.sleep(0.05)
+        assert [await client.read_message(), await client.read_message()] == ["1", "2"]
+
+
+async def read_from_own_queue(port: int) -> None:
+    async with echoing(port) as client:
+        client.read_queue = OwnQueue()
+        assert [await client.read_message(), await client.read_message()] == ["1", "2"]
+
+
+async def read_from_queue(port: int) -> None:
+    async with echoing(port) as client:
+        assert [await client.read_queue.get(), await client.read_message()] == ["1", "2"]
+
+
+async def read_with_callback(port: int) -> None:
+    async with echoing(port) as client:
+        await client.read_message(callback=lambda future: None)
+
+
+async def cancel_read(port: int) -> None:
+    async with echoing(port) as client:
+        client.read_message().cancel()
+        await asyncio.sleep(0.05)
+        assert await client.read_message() == "1"

@@ -20,10 +20,15 @@ from tests.speedups.asides import (
     Own,
     OwnHeaders,
     OwnProtocol,
+    cancel_read,
     echo,
     echo_own,
     limit_writes,
     old_version,
+    read_from_own_queue,
+    read_from_queue,
+    read_late,
+    read_with_callback,
     replace_stream,
     request,
     serve,
@@ -34,6 +39,7 @@ from tests.speedups.targets import EXECUTE, OURS, WRAPPED, count_calls
 pytestmark = pytest.mark.usefixtures("c_extension", "installed")
 
 OTHER_STREAM = "the stream is of another class than Tornado's"
+OTHER_QUEUE = "the application has replaced the connection's queue"
 NOT_PLAIN = "the head isn't plain"
 
 
@@ -155,6 +161,8 @@ FORM = b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n
 PROTOCOL = "websocket:WebSocketHandler.get_websocket_protocol"
 WRITE_MESSAGE = "websocket:WebSocketProtocol13.write_message"
 RECEIVE_FRAME = "websocket:WebSocketProtocol13._receive_frame"
+READ_MESSAGE = "websocket:WebSocketClientConnection.read_message"
+ON_MESSAGE = "websocket:WebSocketClientConnection._on_message"
 WRITE_HEADERS = "http1connection:HTTP1Connection.write_headers"
 WRITE = "iostream:BaseIOStream.write"
 READ = "iostream:BaseIOStream._read_to_buffer"
@@ -234,6 +242,13 @@ ASIDES = [
         lambda: serve(request(b"GET /x HTTP/1.1", b"no colon\r\n")),
     ),
     Aside("httputil:parse_request_start_line", NOT_PLAIN, lambda: serve(request(b"GET /x HTTP/1.2345"))),
+    Aside(READ_MESSAGE, OTHER_QUEUE, lambda: serve(read_from_own_queue)),
+    Aside(READ_MESSAGE, "a message waits for room in the queue", lambda: serve(read_late)),
+    Aside(READ_MESSAGE, "a callback gets the message", lambda: serve(read_with_callback)),
+    Aside(ON_MESSAGE, OTHER_QUEUE, lambda: serve(read_from_own_queue)),
+    Aside(ON_MESSAGE, "the queue is full", lambda: serve(read_late)),
+    Aside(ON_MESSAGE, "a read was cancelled", lambda: serve(cancel_read)),
+    Aside(ON_MESSAGE, "something else than read_message() takes from the queue", lambda: serve(read_from_queue)),
     Aside(WRITE_HEADERS, "it is the request of a client", lambda: serve(echo)),
     Aside(
         WRITE_HEADERS,

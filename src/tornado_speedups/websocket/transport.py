@@ -226,6 +226,13 @@ class Transport:
         """Return whether a coroutine that awaits a write may go on without letting others run."""
         return self._turn_bytes > 0 and monotonic() < self._turn_end
 
+    def take_turn(self, size: int) -> bool:
+        """Return whether a coroutine that awaits a message of this size may run without letting others run."""
+        if not self.has_turn():
+            return False
+        self._turn_bytes -= size
+        return True
+
     def send(self, frame: bytes | memoryview, future: WriteFuture) -> None:
         """Send a frame to the socket, behind everything that was sent before."""
         if self.eager:
