@@ -45,6 +45,7 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
     "tornado.http1connection:HTTP1Connection.write_headers": ("c240bd8942164798", "92293403cfcdca9f"),
     "tornado.http1connection:HTTP1Connection._format_chunk": ("e1da0db4d77f5055",),
     "tornado.http1connection:HTTP1Connection._on_write_complete": ("b844bc72829df601",),
+    "tornado.http1connection:HTTP1Connection._on_connection_close": ("463cb6e66c475932",),
     "tornado.http1connection:parse_int": ("3d784d096427fd06",),
     "tornado.web:_HandlerDelegate": ("94284e786f863083", "565ba8da059228cc"),
     "tornado.http1connection:HTTP1Connection._read_body": (

@@ -93,6 +93,7 @@ REQUIRED = {
         "tornado.http1connection:HTTP1Connection.write_headers",
         "tornado.http1connection:HTTP1Connection._format_chunk",
         "tornado.http1connection:HTTP1Connection._on_write_complete",
+        "tornado.http1connection:HTTP1Connection._on_connection_close",
         "tornado.http1connection:parse_int",
         "tornado.httputil:HTTPHeaders",
         "tornado.httputil:format_timestamp",

@@ -170,6 +170,10 @@ def _explain_execute(delegate: Any) -> str:
     loop: Any = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
     if not eager.is_possible(loop):
         return "coroutines don't start eagerly here"
+    if not isinstance(delegate.connection, HTTP1Connection):
+        return "the connection is of another class than Tornado's"
+    if delegate.connection.stream.closed():
+        return "the connection is closed"
     return "caches must be emptied for each request"
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple
+from unittest.mock import MagicMock
 
 from tornado import httputil
 from tornado.httpserver import HTTPServer
@@ -157,6 +158,13 @@ async def send(port: int, data: bytes) -> None:
 
 def request(line: bytes, headers: bytes = b"", body: bytes = b"") -> Callable[[int], Awaitable[Any]]:
     return lambda port: send(port, line + b"\r\nHost: h\r\nConnection: close\r\n" + headers + b"\r\n" + body)
+
+
+async def execute_elsewhere() -> None:
+    """Handle a request that comes from no HTTP1Connection."""
+    line, headers = httputil.RequestStartLine("GET", "/x", "HTTP/1.1"), httputil.HTTPHeaders({"Host": "h"})
+    found = httputil.HTTPServerRequest(connection=MagicMock(), start_line=line, headers=headers)
+    Application([(r"/(\w+)", Say)])(found)
 
 
 async def echo(port: int, message: str = "hello") -> None:

@@ -72,6 +72,12 @@ class Behaviors(RequestHandler):
         self._auto_finish = False
         asyncio.get_running_loop().call_later(0.01, self.finish, "later")
 
+    async def do_hang_up(self) -> None:
+        connection: Any = self.request.connection
+        connection.stream.close()
+        await asyncio.sleep(0)
+        logging.getLogger("tornado.test").warning("after a turn")
+
     async def do_context(self) -> None:
         self.write(variable.get())
         variable.set(variable.get() + "again")
@@ -81,11 +87,15 @@ class Behaviors(RequestHandler):
         assert task.get_name().startswith("Task-")
         self.write(task.get_coro().__name__)
 
+    def on_connection_close(self) -> None:
+        logging.getLogger("tornado.test").warning("closed")
+
     def on_finish(self) -> None:
         logging.getLogger("tornado.test").warning("finished")
 
 
 KINDS = [name.removeprefix("do_") for name in vars(Behaviors) if name.startswith("do_")] + ["prepared", "waits_first"]
+KINDS.remove("hang_up")
 if tornado.version_info < (6, 6):  # it never answers a handler that was cancelled
     KINDS = [kind for kind in KINDS if "cancel" not in kind]
 
@@ -137,6 +147,16 @@ def test_all_of_them_on_one_connection(caplog: pytest.LogCaptureFixture) -> None
     tornado_speedups.install()
     assert run(kinds, caplog) == expected
     assert expected[0].count(b"HTTP/1.1 ") == len(kinds) + 1
+
+
+@pytest.mark.parametrize("kinds", [["hang_up"], ["plain", "hang_up"], ["hang_up", "plain", "slow", "hang_up"]])
+def test_a_handler_that_closes_its_connection(kinds: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """It is told so, before it goes on. Requests that have been read already are handled nevertheless."""
+    caplog.set_level(logging.INFO)
+    expected = run(kinds, caplog)
+    tornado_speedups.install()
+    assert run(kinds, caplog) == expected
+    assert "closed" in expected[1] and len(expected[1]) > 3 * len(kinds)
 
 
 def count_turns() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tornado import version_info
 from tornado.gen import convert_yielded
+from tornado.http1connection import HTTP1Connection
 from tornado.ioloop import IOLoop
 from tornado.platform.asyncio import BaseAsyncIOLoop
 from tornado.web import _HandlerDelegate
@@ -29,13 +30,15 @@ def wrap_execute(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if (
             not isinstance(io_loop, BaseAsyncIOLoop)
             or not _is_plain(self)
+            or not _is_open(self.connection)
             or not eager.is_possible(io_loop.asyncio_loop)
         ):
             return original(self)
         application = self.application
         handler = self.handler = self.handler_class(application, self.request, **self.handler_kwargs)
         transforms = [transform(self.request) for transform in application.transforms]
-        _start(handler._execute(transforms, *self.path_args, **self.path_kwargs), io_loop)
+        with _WatchedStream(self.connection, handler):
+            _start(handler._execute(transforms, *self.path_args, **self.path_kwargs), io_loop)
         return handler._prepared_future
 
     return execute
@@ -50,6 +53,44 @@ def _is_plain(delegate: Any) -> bool:
         and settings.get("compiled_template_cache", True)
         and settings.get("static_hash_cache", True)
     )
+
+
+def _is_open(connection: Any) -> bool:
+    """Return whether this is a connection of Tornado's that hasn't ended.
+
+    One that has ended still handles the requests in its buffer, each while the handler before it hasn't begun yet.
+    """
+    if type(connection) is not HTTP1Connection:
+        return False
+    stream: Any = connection.stream
+    return stream is not None and not stream.closed()
+
+
+class _WatchedStream:
+    """A connection while its handler begins, to tell the handler if it closes the connection itself.
+
+    Tornado begins to watch the stream just before the handler does, and now only afterwards.
+    """
+
+    __slots__ = ("_callback", "_connection", "_handler", "_stream")
+
+    def __init__(self, connection: Any, handler: Any) -> None:
+        self._connection, self._handler, self._stream = connection, handler, connection.stream
+        self._callback: Any = None
+
+    def __enter__(self) -> None:
+        self._stream._close_callback = self._report
+
+    def __exit__(self, *error: object) -> None:
+        if self._stream.closed():
+            self._callback = self._connection._close_callback
+        elif self._stream._close_callback == self._report:
+            self._stream._close_callback = None
+
+    def _report(self) -> None:
+        """Call what the connection would have called if it had watched its stream."""
+        if self._callback is not None and not self._handler._finished:
+            self._callback()
 
 
 def _start(awaitable: Any, io_loop: Any) -> None:

@@ -1,0 +1,169 @@
+"""Whole HTTP connections by random scripts: a server with the speedups does exactly what Tornado's does.
+
+What the client receives, when the connection ends, what handlers do and in which order, and what is logged are compared
+each time that the server is idle. Time is virtual, and each script comes from a seed, so that each run is the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tornado_speedups
+from tests.speedups.conversations import Script, Servers, Step, observed
+from tests.speedups.judging import EVENTS, LOGS, STATUS, TEXTS, Judge
+from tests.speedups.scripts import SERVERS
+from tests.speedups.targets import EXECUTE
+from tornado_speedups import _python, patching
+from tornado_speedups.http import heads
+from tornado_speedups.patching import Patch
+
+pytestmark = pytest.mark.usefixtures("stock_tornado")
+
+FEATURES = {
+    *("send", "turns", "settle", "waited", "half", "close", "deaf", "hear"),
+    *("pipelined", "answers in a row", "answer after an error", "kind application", "kind callback", "kind delegate"),
+    *STATUS.values(),
+    *TEXTS.values(),
+    *LOGS.values(),
+    *(f"event {name}" for name in EVENTS),
+    *(f"server {name}" for settings in SERVERS for name in settings),
+}
+
+
+@pytest.fixture
+def patches(native: Any, monkeypatch: pytest.MonkeyPatch) -> list[Patch]:
+    """All patches, with the implementation under test. None of them is in place."""
+    for name in {*vars(native)} & {*vars(heads)} & {*tornado_speedups.__all__}:
+        monkeypatch.setattr(heads, name, getattr(native, name))
+    tornado_speedups.install()
+    assert set(tornado_speedups.status().values()) == {"installed"}
+    patches = patching.list_patches()
+    for patch in patches:
+        patch.undo()
+    return patches
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    with observed():
+        servers = Servers(tmp_path)
+        yield servers
+        servers.loop.close()
+
+
+def check(judge: Judge, seeds: range) -> None:
+    for seed, difference in judge.find_differences(seeds):
+        pytest.fail(f"seed {seed}: {judge.explain(difference)}")
+
+
+def choose_seeds(native: Any, count: int) -> range:
+    """Return the seeds of this many scripts, others for each implementation."""
+    start = 0 if native is _python else 1_000_000
+    return range(start, start + count)
+
+
+def test_some_connections(native: Any, servers: Servers, patches: list[Patch]) -> None:
+    judge = Judge(servers, patches)
+    check(judge, choose_seeds(native, 60))
+    assert judge.features["pipelined"] > 5 and judge.features["answers in a row"] > 2
+
+
+@pytest.mark.exhaustive
+def test_many_connections(native: Any, servers: Servers, patches: list[Patch]) -> None:
+    judge = Judge(servers, patches)
+    check(judge, choose_seeds(native, 600))
+    assert judge.features["pipelined"] > 100 and judge.features["answers in a row"] > 60
+
+
+@pytest.mark.integration
+@pytest.mark.release
+def test_very_many_connections(native: Any, servers: Servers, patches: list[Patch]) -> None:
+    judge = Judge(servers, patches)
+    check(judge, choose_seeds(native, 20_000))
+    assert FEATURES - judge.features.keys() == set()
+
+
+def test_the_same_connection_is_always_the_same(servers: Servers, patches: list[Patch], native: Any) -> None:
+    judge = Judge(servers, [])
+    check(judge, choose_seeds(native, 30))
+
+
+def _change_result(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def plant(function: Any) -> Any:
+        @wraps(function)
+        def wrong(*arguments: Any, **options: Any) -> Any:
+            return change(function(*arguments, **options))
+
+        return wrong
+
+    return plant
+
+
+def _change_arguments(change: Callable[..., tuple[Any, ...]]) -> Callable[[Any], Any]:
+    def plant(function: Any) -> Any:
+        @wraps(function)
+        def wrong(*arguments: Any, **options: Any) -> Any:
+            return function(*change(*arguments, **options))
+
+        return wrong
+
+    return plant
+
+
+def _drop_header(parsed: tuple[str, Any]) -> tuple[str, Any]:
+    parsed[1].pop("Connection", None)
+    return parsed
+
+
+# A wrong version of each replaced function whose results a connection shows.
+FAULTS: dict[str, Callable[[Any], Any]] = {
+    "httputil:HTTPHeaders.get": _change_result(lambda value: value and value.lower()),
+    "http1connection:HTTP1Connection._parse_headers": _change_result(_drop_header),
+    "httputil:parse_request_start_line": _change_result(lambda line: line._replace(version="HTTP/1.1")),
+    "http1connection:HTTP1Connection.write_headers": _change_arguments(
+        lambda connection, line, headers, chunk=None: (connection, line._replace(reason="Fine"), headers, chunk)
+    ),
+    "httputil:format_timestamp": _change_arguments(lambda ts: (ts - 1e9,)),
+    "gen:with_timeout": _change_arguments(lambda timeout, future, **_: (timeout + 9, future)),
+    "iostream:BaseIOStream.read_until_regex": _change_arguments(
+        lambda stream, regex, max_bytes: (stream, regex, max_bytes + 99)
+    ),
+    "iostream:BaseIOStream.write": _change_arguments(lambda stream, data: (stream, data[:4000])),
+}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("target", FAULTS)
+def test_a_fault_is_found(target: str, native: Any, servers: Servers, patches: list[Patch]) -> None:
+    patch = next(each for each in patches if each.target == target)
+    patch.replacement = FAULTS[target](patch.replacement)
+    _, difference = next(Judge(servers, patches).find_differences(range(600)))
+    assert difference.stock != difference.fast
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="this Python has no eager tasks")
+def test_a_fault_in_the_order_of_things_is_found(servers: Servers, patches: list[Patch], c_extension: Any) -> None:
+    """A handler that isn't told that the connection has gone."""
+    patch = next(each for each in patches if each.target == EXECUTE)
+    execute = patch.replacement
+
+    def wrong(delegate: Any) -> Any:
+        result = execute(delegate)
+        delegate.connection.set_close_callback(None)
+        return result
+
+    patch.replacement = wrong
+    request = Step("send", b"GET /async//sleep9 HTTP/1.1\r\nHost: h\r\n\r\n")
+    script = Script((("serve_traceback", True),), (), "application", (request, Step("settle"), Step("close")))
+    judge = Judge(servers, patches)
+    difference = judge.compare(script)
+    assert difference is not None
+    assert difference.stock == ("events", ["on_connection_close", ("on_finish", 200)])
+    shortest = judge.shrink(script, attempts=30)
+    assert shortest.application == () and shortest.steps[-1] == Step("close")
