@@ -185,6 +185,7 @@ def lint(session: nox.Session) -> None:
 def lock(session: nox.Session) -> None:
     """Write the hashed lock files from requirements/*.in; ``-- --upgrade`` takes the newest versions."""
     install(session, "lock")
+    bootstrap.wait_for_turn(ROOT / "requirements")
     for name in LOCKS:
         files = (f"requirements/{name}.in", "-o", f"requirements/{name}.txt")
         run(session, "uv", "pip", "compile", *files, *UV_OPTIONS, *session.posargs)

@@ -12,6 +12,7 @@ from wheelworks.cli._command import create_parser, ensure_writable
 from wheelworks.cli.reproduce import select_variations, select_wheels
 from wheelworks.core import console, summary, targets
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import wait_for_turn
 from wheelworks.core.summary import Failure
 from wheelworks.release import publishing, steps
 from wheelworks.release.steps import Release, ReleaseSubset
@@ -27,7 +28,8 @@ examples:
       rehearse a part of the release
 
 A release that was stopped continues at the step where it was: the finished steps are recorded in DIR/.release.json,
-and run again only if a file is missing since. Only a tag is pushed, by git; no password or token is read here.
+and run again only if a file is missing since. A second release that writes to the same folder waits for the first.
+Only a tag is pushed, by git; no password or token is read here.
 Exit status: 0, 1 (a step failed, or something isn't ready), 2 (wrong use)."""
 
 # The words and colours of the states of steps.
@@ -38,6 +40,9 @@ _MARKS = {
     "running": ("FAILED", "bold red"),
 }
 COUNTED = ("done", "done_before", "skipped", "to_do")
+
+# In the folder of the release, whose own lock is that of its manifest, which the steps take.
+LOCK_FILE = ".release.lock"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,16 +78,27 @@ def main(argv: Sequence[str]) -> int:
     subset = ReleaseSubset(select_wheels(options), *tests, tuple(options.vary), tuple(options.skip))
     if options.publish and subset != ReleaseSubset():
         raise UsageError("a part of a release can't be published", "leave out --publish, or the limiting options")
-    out = Path(options.out).resolve()
-    commit = publishing.check_preconditions(root, options.version, publish=options.publish)
-    stem = targets.format_name_version(name, options.version)
-    release = Release(root, out, options.version, commit, stem, subset)
-    if options.publish:
-        publishing.check_remote(root, release.version, release.commit, options.remote)
+    release = _prepare(options, root, name, subset)
     ensure_writable(release.dist)
-    if status := _run_steps(release, options.json):
-        return status
-    return _publish(release, options.remote) if options.publish else 0
+    with wait_for_turn(release.dist / LOCK_FILE, lambda: _report_wait(release.dist)) as waited:
+        if waited:  # the checkout may be another one now
+            release = _prepare(options, root, name, subset)
+        if status := _run_steps(release, options.json):
+            return status
+        return _publish(release, options.remote) if options.publish else 0
+
+
+def _prepare(options: argparse.Namespace, root: Path, name: str, subset: ReleaseSubset) -> Release:
+    """Check what must be true before the first step. Raises WheelworksError."""
+    commit = publishing.check_preconditions(root, options.version, publish=options.publish)
+    if options.publish:
+        publishing.check_remote(root, options.version, commit, options.remote)
+    stem = targets.format_name_version(name, options.version)
+    return Release(root, Path(options.out).resolve(), options.version, commit, stem, subset)
+
+
+def _report_wait(folder: Path) -> None:
+    console.print_note(f"waiting for another release that writes to {folder}")
 
 
 def _run_steps(release: Release, target: str | None) -> int:

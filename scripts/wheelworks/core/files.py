@@ -10,11 +10,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from wheelworks.core.errors import WheelworksError
 
@@ -44,6 +45,26 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
     for path in folder.iterdir():
         if path.name.startswith(prefixes) and re.fullmatch(r"[a-z0-9_]{8}", path.name.rpartition(".")[2]):
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def wait_for_turn(lock_file: Path, report: Callable[[], None]) -> Iterator[bool]:
+    """Hold a lock meanwhile; yields whether another process had it, after a call of ``report()``.
+
+    The lock ends with the process, even a killed one. Its file stays, because others may be waiting for it.
+    """
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(blocking=False)
+        waited = False
+    except Timeout:
+        report()
+        lock.acquire()
+        waited = True
+    try:
+        yield waited
+    finally:
+        lock.release()
 
 
 def remove_tree(path: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from wheelworks.cli import release as command
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.files import wait_for_turn
 from wheelworks.release import publishing, steps
 
 from tests.fixtures import projects
@@ -79,6 +82,27 @@ def test_anything_else_tags_nothing(typed: str, ready: Path, remote: Path, monke
 def test_a_rehearsal_asks_nothing_and_tags_nothing(ready: Path, remote: Path) -> None:
     assert release() == (0, "")
     assert tags(ready) == tags(remote) == ""
+
+
+def test_a_release_waits_for_another_that_writes_to_the_same_folder(
+    ready: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second one checks the clone again: what it saw before it waited may have changed."""
+    (ready / "dist").mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        with wait_for_turn(ready / "dist" / command.LOCK_FILE, lambda: None) as waited:
+            second = pool.submit(release)
+            said = ""
+            while "waiting for another release that writes to" not in said:
+                assert not second.done(), said
+                said += capsys.readouterr().err
+                time.sleep(0.01)
+            assert not waited
+            (ready / "new.py").touch()
+        assert second.result(timeout=30)[0] == 1
+    (ready / "new.py").unlink()
+    assert release() == (0, "")
+    assert "waiting" not in capsys.readouterr().err
 
 
 def test_a_part_is_not_published(ready: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
