@@ -115,6 +115,9 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
 POSITIONS: dict[str, tuple[tuple[int, int], ...]] = {
     "tornado.websocket:WebSocketHandler.get_websocket_protocol": ((21886, 553), (22605, 541)),
     "tornado.websocket:WebSocketClientConnection.get_websocket_protocol": ((59688, 139), (62411, 139)),
+    "tornado.websocket:WebSocketClientConnection.read_message": ((57811, 740), (60573, 732)),
+    "tornado.websocket:WebSocketClientConnection._on_message": ((58678, 274), (61423, 252)),
+    "tornado.queues:Queue": ((2328, 8528), (2273, 9036)),
     "tornado.websocket:WebSocketProtocol": ((22960, 3024), (23667, 3367)),
     "tornado.websocket:WebSocketProtocol13": ((28961, 22359), (29917, 24255)),
     "tornado.iostream:BaseIOStream": ((6266, 35704), (7211, 36942)),
