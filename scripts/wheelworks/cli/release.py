@@ -23,7 +23,7 @@ examples:
   nox -s release -- 1.2.0              everything, up to an upload to a temporary index on this machine
   nox -s release -- 1.2.0 --publish    the same, then push the tag v1.2.0, which CI builds and publishes
   nox -s release -- 1.2.0 --skip test-frameworks
-      rehearse it without the tests of other projects, which take a quarter of an hour
+      rehearse it without the tests of other projects, a quarter of an hour
   nox -s release -- 1.2.0 --target win_arm64 --abi cp311-abi3 --python 3.13
       rehearse a part of the release
 

@@ -23,10 +23,10 @@ from wheelworks.testing.frameworks import Framework, fetch_files, read_framework
 NAMES = tuple(read_frameworks())
 EPILOG = f"""\
 examples:
-  nox -s test-frameworks                           all projects, on this machine's wheel: 15 minutes on two cores
+  nox -s test-frameworks                           all projects, on this machine's wheel: a quarter of an hour
   nox -s test-frameworks -- flower bokeh           these projects only
   nox -s test-frameworks -- --from dist            on the wheel of a release
-  nox -s test-frameworks -- flower --python 3.11 --tornado 6.5 --json results.json
+  nox -s test-frameworks -- flower --python 3.11 --tornado 6.5
 
 projects: {", ".join(NAMES)}
 
@@ -77,6 +77,8 @@ def main(argv: Sequence[str]) -> int:
     frameworks = select_frameworks(options.projects)
     if options.time_limit <= 0:
         raise UsageError(f"--time-limit {options.time_limit:g}: it must be more than 0 seconds")
+    if options.wheel and options.folder:
+        raise UsageError("--wheel and --from: both name the wheel to test", "leave one out")
     named = [options.wheel] if options.wheel else sorted(options.folder.glob("*.whl")) if options.folder else []
     test_native.check_options(named, [options.tornado], options.folder)
     with create_work_folder() as work, console.Progress() as progress:

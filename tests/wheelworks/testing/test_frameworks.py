@@ -218,7 +218,15 @@ def test_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["django"], ["--time-limit", "0"], ["--tornado", "x"], ["--wheel", "a.whl"], ["--from", "."]]
+    "words",
+    [
+        ["django"],
+        ["--time-limit", "0"],
+        ["--tornado", "x"],
+        ["--wheel", "a.whl"],
+        ["--from", "."],
+        ["--wheel", "a", "--from", "b"],
+    ],
 )
 def test_wrong_options(words: list[str]) -> None:
     with pytest.raises(UsageError):
