@@ -6,7 +6,7 @@ protocol.py explains how the halves work together.
 from __future__ import annotations
 
 import asyncio
-import time
+from time import monotonic
 from typing import Any
 
 from tornado import gen
@@ -14,16 +14,13 @@ from tornado.iostream import IOStream
 from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
 
 from tornado_speedups import eager
-from tornado_speedups.websocket import BINARY, DECODED, TEXT
+from tornado_speedups._implementation import build_frame
+from tornado_speedups.websocket import BINARY, DECODED, LONG, TEXT
 from tornado_speedups.websocket.reader import FrameReader, ProtocolError
-from tornado_speedups.websocket.transport import MAX_HELD_SECONDS, Transport, WriteFuture
+from tornado_speedups.websocket.transport import MAX_HELD_SECONDS, Transport
 from tornado_speedups.websocket.writer import FrameWriter
 
 _COMPRESSED = 0x40
-_PLAIN = frozenset((TEXT, BINARY))
-
-# What build_frame() takes as it is: bytes, and str in which each character is a byte.
-_WIRE_TYPES = (bytes, str)
 
 # Answers are held back when this many handlers in a row have been quicker than that.
 _QUICK_HANDLERS = 4
@@ -67,7 +64,9 @@ class HandlingProtocol(WebSocketProtocol13):
 
     def is_closing(self) -> bool:
         """Return whether either side has begun to close the connection, or the stream is closed."""
-        closed: bool = self._transport.stream.closed()
+        transport = self._transport
+        stream = transport.stream
+        closed: bool = stream._closed if transport.loop is not None else stream.closed()
         return closed or self.client_terminated or self.server_terminated
 
     # Writing
@@ -75,60 +74,76 @@ class HandlingProtocol(WebSocketProtocol13):
     def write_message(self, message: str | bytes | dict[str, Any], binary: bool = False) -> asyncio.Future[None]:
         """Send a message to the peer. The future resolves when it has left, never before the caller returns."""
         data: Any = message
-        if type(message) is str and (self._compressor or not message.isascii()):
-            data = message.encode()
         transport = self._transport
-        if type(data) not in _WIRE_TYPES or not transport.writes:
+        if transport.direct and (type(data) is bytes or (type(data) is str and data.isascii())) and len(data) < LONG:
+            frame = build_frame(BINARY if binary else TEXT, data, None)
+            self._message_bytes_out += len(data)
+            self._wire_bytes_out += len(frame)
+            return transport.send_directly(frame)
+        compressor = self._compressor
+        if type(data) is str:
+            if compressor is not None or not data.isascii():
+                data = data.encode()
+        elif type(data) is not bytes:
+            return super().write_message(message, binary)
+        if not transport.writes:
             return super().write_message(message, binary)
         self._message_bytes_out += len(data)
         head = BINARY if binary else TEXT
-        if self._compressor:
-            data = self._compressor.compress(data)
+        if compressor is not None:
+            data = compressor.compress(data)
             head |= _COMPRESSED
-        frame = self._writer.build(head, data)
-        self._wire_bytes_out += len(frame)
+        built = self._writer.build(head, data)
+        self._wire_bytes_out += len(built)
         if transport.stream._closed:
             raise WebSocketClosedError()
-        future = WriteFuture(loop=transport.loop)
-        transport.send(frame, future)
-        return future
+        return transport.send(built)
 
     # Handling frames
 
     def _handle_frames(self) -> asyncio.Future[Any] | None:
         """Handle frames until there are none, or one of them must be waited for: that is returned."""
         reader, writer, transport = self._reader, self._writer, self._transport
-        frames, limit = reader.frames, reader.max_message_size
-        plain = _PLAIN if self._decompressor is None else ()
+        frames = reader.frames
         self._handling = transport.defers = True  # futures stay pending until release(), before this turn ends
         several = len(frames) > 1
-        start = transport.begin_turn() if several or transport.eager else 0.0
+        start = 0.0
+        if several:
+            start = transport.begin_turn()
+        else:
+            transport.turn_end = 0.0
         try:
             while frames and not self.client_terminated:
                 head, payload = frames.pop()
-                writer.holds = bool(frames) and self._quick >= _QUICK_HANDLERS
-                if head in plain and reader.fragments is None and len(payload) <= limit:
-                    pending = self._handle_plain_message(head, payload)
-                else:
-                    pending = self._handle_other_frame(head, payload)
+                writer.holds = self._quick >= _QUICK_HANDLERS and bool(frames)
+                pending = self._handle_frame(head, payload)
                 if pending is not None and not has_succeeded(pending):
                     return pending
                 if several:
-                    start = self._measure_handler(start)
+                    now = monotonic()
+                    if now - start >= MAX_HELD_SECONDS:
+                        self._quick = 0
+                    elif self._quick < _QUICK_HANDLERS:
+                        self._quick += 1
+                    start = now
+                    if now > transport.deadline and writer.frames:
+                        transport.flush()
+                        transport.deadline = now + MAX_HELD_SECONDS
         finally:
             self._handling = False
             transport.release()
         return None
 
-    def _measure_handler(self, start: float) -> float:
-        """Note how long a handler took, and send what has been held back too long. Return the time."""
-        now = time.monotonic()
-        self._quick = self._quick + 1 if now - start < MAX_HELD_SECONDS else 0
-        transport = self._transport
-        if self._writer.frames and now > transport.deadline:
-            transport.flush()
-            transport.deadline = now + MAX_HELD_SECONDS
-        return now
+    def _handle_frame(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
+        reader = self._reader
+        if (
+            (head != TEXT and head != BINARY)
+            or self._decompressor is not None
+            or reader.fragments is not None
+            or len(payload) > reader.max_message_size
+        ):
+            return self._handle_other_frame(head, payload)
+        return self._handle_plain_message(head, payload)
 
     def _handle_plain_message(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
         self._message_bytes_in += len(payload)
@@ -143,7 +158,12 @@ class HandlingProtocol(WebSocketProtocol13):
             return self._mark_treated(self._run_callback(_raise, error))
         if result is None:
             return None
-        pending: Any = eager.start(result, self._transport.stream.io_loop) if self._transport.eager else None
+        pending: Any = None
+        transport = self._transport
+        if transport.eager:
+            if not transport.turn_end:
+                transport.begin_turn()
+            pending = eager.start(result, transport.stream.io_loop)
         if pending is None:
             pending = gen.convert_yielded(result)
         if isinstance(pending, asyncio.Future):

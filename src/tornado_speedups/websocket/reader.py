@@ -16,7 +16,7 @@ from tornado_speedups.websocket import DECODED, LONG, TEXT, release_buffer, take
 # as in Tornado 6.6.
 TURN = 256 * 1024
 FRAME_COST = 1024
-_MAX_FRAMES = TURN // FRAME_COST
+MAX_FRAMES = TURN // FRAME_COST
 
 # At most this many bytes of a long frame are received at once.
 _MAX_READ = 1024 * 1024
@@ -95,7 +95,7 @@ class FrameReader:
         start, available = self._position, len(self.data)
         if available - start < self.needed:
             return
-        frames, end, self.needed = parse_frames(self.data, start, _MAX_FRAMES)
+        frames, end, self.needed = parse_frames(self.data, start, MAX_FRAMES)
         self.wire_bytes += end - start
         self.work += end - start + FRAME_COST * len(frames)
         frames.reverse()
@@ -103,6 +103,15 @@ class FrameReader:
         self._position = end
         if end == available:
             self.data, self._position = b"", 0
+
+    def add_parsed(self, data: bytes, frames: list[tuple[int, Any]], end: int, needed: int) -> None:
+        """Do what feed() and parse() do, with what parse_frames() has returned, if nothing else has been received."""
+        self.wire_bytes += end
+        self.work = end + FRAME_COST * len(frames)
+        frames.reverse()
+        self.frames, self.needed = frames, needed
+        if end < len(data):
+            self.data, self._position = data, end
 
     def has_input(self) -> bool:
         """Return whether anything that was received hasn't been handled yet."""

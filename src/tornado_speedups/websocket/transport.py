@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.log import gen_log
@@ -43,19 +43,21 @@ class WriteFuture(asyncio.Future[None]):
     Where coroutines start eagerly, it costs none, as long as the transport's turn lasts.
     """
 
-    is_sent = False
-    # What has sent the bytes, or holds them back, if awaiting them need not take a turn.
-    transport: Transport | None = None
+    __slots__ = ("sender",)
+
+    # What has sent the bytes, or holds them back, if awaiting them need not take a turn; True if they have left, but
+    # awaiting them takes a turn; otherwise None.
+    sender: Transport | Literal[True] | None
 
     def __await__(self) -> Generator[Any, None, None]:
         """Wait until the frame has left."""
-        if self.transport is not None and not self.done():
-            if self.transport.has_turn():
+        sender = self.sender
+        if sender is not None and not self.done():
+            if sender is not True and sender.has_turn():
                 self.set_result(None)
                 return
-            self.transport.begin_turn()
-            yield
-        elif self.is_sent and not self.done():
+            if sender is not True:
+                sender.begin_turn()
             yield
         yield from super().__await__()
 
@@ -67,16 +69,18 @@ class Transport:
         "_is_pushed_back",
         "_listens",
         "_reader",
-        "_sent",
         "_turn_bytes",
-        "_turn_end",
         "_writer",
         "deadline",
         "defers",
+        "direct",
         "drained",
         "eager",
+        "is_plain",
         "loop",
+        "sent",
         "stream",
+        "turn_end",
         "writes",
     )
 
@@ -92,16 +96,21 @@ class Transport:
         # Whether the event loop calls us first when the socket can be read. The stream changes that when it listens for
         # being able to write.
         self._listens = False
+        # Whether answers may go to the socket directly: nothing is held back, and futures are deferred. That may happen
+        # at all if nothing has to be done to messages but to frame them.
+        self.direct = False
+        self.is_plain = False
         # Futures of frames that have left. While they are deferred, release() resolves them.
         self.defers = False
         # When the frames that are held back must leave, on the clock of time.monotonic().
         self.deadline = 0.0
         # Whether coroutines start eagerly. Then awaiting what has left takes no turn of the event loop until this time,
-        # and until this many more bytes have been sent: a loop that only awaits its writes lets others run.
+        # and until this many more bytes have been sent: a loop that only awaits its writes lets others run. The time is
+        # 0.0 if the turn begins with the next coroutine.
         self.eager = False
-        self._turn_end = 0.0
+        self.turn_end = 0.0
         self._turn_bytes = 0
-        self._sent: list[WriteFuture] = []
+        self.sent: list[WriteFuture] = []
 
     def attach(self, stream: Any) -> None:
         """Use this stream from now on."""
@@ -137,32 +146,53 @@ class Transport:
 
         The stream is closed at the end of the connection, and when the connection is broken. Raises OSError.
         """
-        stream, reader = self.stream, self._reader
-        buffer = reader.get_buffer() if reader.needed > LONG or reader.long is not None else None
-        size = stream.read_chunk_size if buffer is None else len(buffer)
-        data = b""
+        reader = self._reader
+        if reader.needed > LONG or reader.long is not None:
+            buffer = reader.get_buffer()
+            if buffer is not None:
+                count = self._receive_into(buffer)
+                if count:
+                    reader.buffer_updated(count)
+                return bool(count)
+        data = self.receive_chunk()
+        if data:
+            reader.feed(data)
+        return bool(data)
+
+    def receive_chunk(self) -> bytes:
+        """Return what the socket holds, at most a chunk; nothing in the cases in which receive() returns False."""
+        stream = self.stream
         try:
-            if buffer is None:
-                data = stream.socket.recv(size)
-            count = len(data) if buffer is None else stream.socket.recv_into(buffer)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            self.drained = True
-            return False
+            data: bytes = stream.socket.recv(stream.read_chunk_size)
         except OSError as error:
-            stream.close(exc_info=error)
-            if stream._is_connreset(error):
-                return False
-            raise
+            self._note_read_error(error)
+            return b""
+        if not data:
+            stream.close()
+        # TLS returns one record at a time, and may hold the next one where select() doesn't see it.
+        self.drained = len(data) < stream.read_chunk_size and type(stream) is IOStream
+        return data
+
+    def _receive_into(self, buffer: memoryview) -> int:
+        stream = self.stream
+        try:
+            count: int = stream.socket.recv_into(buffer)
+        except OSError as error:
+            self._note_read_error(error)
+            return 0
         if not count:
             stream.close()
-            return False
-        # TLS returns one record at a time, and may hold the next one where select() doesn't see it.
-        self.drained = count < size and type(stream) is IOStream
-        if buffer is None:
-            reader.feed(data)
-        else:
-            reader.buffer_updated(count)
-        return True
+        self.drained = count < len(buffer) and type(stream) is IOStream
+        return count
+
+    def _note_read_error(self, error: OSError) -> None:
+        """Note that the socket is empty, or close the stream. Raises the error if it isn't the peer's."""
+        if isinstance(error, BlockingIOError | ssl.SSLWantReadError):
+            self.drained = True
+            return
+        self.stream.close(exc_info=error)
+        if not self.stream._is_connreset(error):
+            raise error
 
     def push_back(self) -> None:
         """Make the stream believe that its buffer holds something, if the reader does."""
@@ -218,46 +248,79 @@ class Transport:
     def begin_turn(self) -> float:
         """Note that others have just had their turn of the event loop. Return the time."""
         now = monotonic()
-        self.deadline = self._turn_end = now + MAX_HELD_SECONDS
+        self.deadline = self.turn_end = now + MAX_HELD_SECONDS
         self._turn_bytes = _TURN_BYTES
         return now
 
     def has_turn(self) -> bool:
         """Return whether a coroutine that awaits a write may go on without letting others run."""
-        return self._turn_bytes > 0 and monotonic() < self._turn_end
+        return self._turn_bytes > 0 and monotonic() < self.turn_end
 
     def take_turn(self, size: int) -> bool:
         """Return whether a coroutine that awaits a message of this size may run without letting others run."""
+        if not self.turn_end:
+            self.begin_turn()
         if not self.has_turn():
             return False
         self._turn_bytes -= size
         return True
 
-    def send(self, frame: bytes | memoryview, future: WriteFuture) -> None:
-        """Send a frame to the socket, behind everything that was sent before."""
+    def can_send_directly(self) -> bool:
+        """Return whether a frame is a header and a message, and the socket takes it as it is."""
+        return self.writes and not self._writer.masks and type(self.stream) is IOStream
+
+    def send_directly(self, frame: bytes) -> WriteFuture:
+        """Do what send() does, while ``direct`` is set."""
+        stream = self.stream
+        if stream._closed:
+            raise WebSocketClosedError()
+        if stream._write_futures or "_nest_patched" in _ASYNCIO:
+            return self.send(frame)
+        future = WriteFuture(loop=self.loop)
+        future.sender = self if self.eager else None
+        size = len(frame)
+        self._turn_bytes -= size
+        try:
+            sent = stream.socket.send(frame)
+        except OSError as error:
+            self._note_write_error(error)
+            sent = 0
+        if sent == size:
+            self.sent.append(future)
+        else:
+            self._keep_rest(frame, sent, [future])
+        return future
+
+    def send(self, frame: bytes | memoryview) -> WriteFuture:
+        """Send a frame to the socket, behind everything that was sent before, and return its future."""
+        future = WriteFuture(loop=self.loop)
         if self.eager:
-            future.transport = self
+            future.sender = self
             self._turn_bytes -= len(frame)
+        else:
+            future.sender = None
+        writer, stream = self._writer, self.stream
         if type(frame) is memoryview:
-            if self._writer.frames:
+            if writer.frames:
                 self.flush()
             if self._transmit(frame, [future]):
                 release_buffer(frame.obj)  # type: ignore[arg-type]
-        elif self.stream._write_futures:
+        elif stream._write_futures:
             self._leave_to_stream(frame, [future])
-        elif self._writer.holds or self._writer.frames:
-            if self._writer.add(frame, future) or monotonic() > self.deadline or is_reentrant():
+        elif writer.holds or writer.frames:
+            if writer.add(frame, future) or monotonic() > self.deadline or is_reentrant():
                 self.flush()
         else:
             self._transmit(frame, [future])
+        return future
 
     def release(self) -> None:
         """Send what was held back, and resolve the futures of what was sent."""
         self._writer.holds = self.defers = False
         if self._writer.frames:
             self.flush()
-        if self._sent:
-            self._resolve_sent()
+        if self.sent:
+            self.resolve_sent()
 
     def flush(self) -> None:
         """Send what was held back."""
@@ -266,56 +329,61 @@ class Transport:
     def _transmit(self, data: bytes | memoryview, futures: list[WriteFuture]) -> bool:
         """Write to the socket, and leave to the stream what it doesn't take. Return whether it took everything."""
         stream = self.stream
-        sent = 0 if stream._closed or stream._write_futures else self._write_to_socket(data)
-        if stream._closed:
-            _resolve(futures, WebSocketClosedError())
-        elif sent < len(data):
-            self._leave_to_stream(memoryview(data)[sent:], futures)
-        else:
+        sent = 0
+        if not stream._closed and not stream._write_futures:
+            try:
+                sent = stream.write_to_fd(data if len(data) <= _MAX_WRITE else memoryview(data)[:_MAX_WRITE])
+            except OSError as error:
+                self._note_write_error(error)
+        if sent == len(data):
             self._note_sent(futures)
             return True
+        self._keep_rest(data, sent, futures)
         return False
+
+    def _keep_rest(self, data: bytes | memoryview, sent: int, futures: list[WriteFuture]) -> None:
+        """Leave to the stream what the socket hasn't taken."""
+        if self.stream._closed:
+            _resolve(futures, WebSocketClosedError())
+        else:
+            self._leave_to_stream(memoryview(data)[sent:], futures)
 
     def _leave_to_stream(self, data: bytes | memoryview, futures: list[WriteFuture]) -> None:
         self._listens = False
         if self._writer.frames:
             self.flush()
         for future in futures:
-            future.transport = None
+            future.sender = None
         self.stream.write(data).add_done_callback(partial(_pass_on, futures))
 
-    def _write_to_socket(self, data: bytes | memoryview) -> int:
-        """Return how many bytes the socket took. Close the stream if it is broken, as its _handle_write does."""
+    def _note_write_error(self, error: OSError) -> None:
+        """Close the stream if it is broken, as its _handle_write does."""
         stream = self.stream
-        if len(data) > _MAX_WRITE:
-            data = memoryview(data)[:_MAX_WRITE]
-        try:
-            sent: int = stream.write_to_fd(data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            if not stream._is_connreset(error):
-                gen_log.warning("Write error on %s: %s", stream.fileno(), error)
-            stream.close(exc_info=error)
-            return 0
-        return sent
+        if isinstance(error, BlockingIOError):
+            return
+        if not stream._is_connreset(error):
+            gen_log.warning("Write error on %s: %s", stream.fileno(), error)
+        stream.close(exc_info=error)
 
     def _note_sent(self, futures: list[WriteFuture]) -> None:
         """Resolve futures when the application has returned, so that a loop that awaits its writes yields to others."""
         if self.stream._close_callback is not None:
             self.stream._maybe_add_error_listener()
-        waits_inside = self.defers and is_reentrant()
-        if waits_inside and self._listens:  # a callback that runs the event loop cannot be called from it
-            self.suspend()
-        if not self.defers or waits_inside:
-            for future in futures:
-                future.is_sent = True
-            if not self._sent:
-                self.loop.call_soon(self._resolve_sent)
-        self._sent += futures
+        if not self.defers or "_nest_patched" in _ASYNCIO:
+            self._resolve_soon(futures)
+        self.sent += futures
 
-    def _resolve_sent(self) -> None:
-        futures, self._sent = self._sent, []
+    def _resolve_soon(self, futures: list[WriteFuture]) -> None:
+        if self.defers and self._listens:  # a callback that runs the event loop cannot be called from it
+            self.suspend()
+        for future in futures:
+            future.sender = future.sender or True
+        if not self.sent:
+            self.loop.call_soon(self.resolve_sent)
+
+    def resolve_sent(self) -> None:
+        """Resolve the futures of what was sent."""
+        futures, self.sent = self.sent, []
         _resolve(futures)
 
 
