@@ -12,19 +12,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
-from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
+from tornado.iostream import IOStream, SSLIOStream
 from tornado.log import gen_log
 from tornado.websocket import WebSocketClosedError
 
 from tornado_speedups import eager
 from tornado_speedups.websocket import LONG, release_buffer
 from tornado_speedups.websocket.reader import FrameReader
-from tornado_speedups.websocket.writer import FrameWriter
+from tornado_speedups.websocket.writer import MAX_HELD_BYTES, FrameWriter
+from tornado_speedups.websocket.writes import WriteFuture, pass_on, resolve
 
 # Windows fails when it gets more at once than it can take; Tornado's streams write no more there either.
 _MAX_WRITE = 128 * 1024 if sys.platform == "win32" else sys.maxsize
@@ -35,31 +36,6 @@ MAX_HELD_SECONDS = 0.001
 _TURN_BYTES = 64 * 1024
 
 _ASYNCIO = vars(asyncio)
-
-
-class WriteFuture(asyncio.Future[None]):
-    """The result of a write. Awaiting one whose bytes have left costs one turn of the event loop instead of two.
-
-    Where coroutines start eagerly, it costs none, as long as the transport's turn lasts.
-    """
-
-    __slots__ = ("sender",)
-
-    # What has sent the bytes, or holds them back, if awaiting them need not take a turn; True if they have left, but
-    # awaiting them takes a turn; otherwise None.
-    sender: Transport | Literal[True] | None
-
-    def __await__(self) -> Generator[Any, None, None]:
-        """Wait until the frame has left."""
-        sender = self.sender
-        if sender is not None and not self.done():
-            if sender is not True and sender.has_turn():
-                self.set_result(None)
-                return
-            if sender is not True:
-                sender.begin_turn()
-            yield
-        yield from super().__await__()
 
 
 class Transport:
@@ -266,8 +242,8 @@ class Transport:
         return True
 
     def can_send_directly(self) -> bool:
-        """Return whether a frame is a header and a message, and the socket takes it as it is."""
-        return self.writes and not self._writer.masks and type(self.stream) is IOStream
+        """Return whether a frame is nothing but a header and a message, and is written here."""
+        return self.writes and not self._writer.masks
 
     def send_directly(self, frame: bytes) -> WriteFuture:
         """Do what send() does, while ``direct`` is set."""
@@ -280,8 +256,16 @@ class Transport:
         future.sender = self if self.eager else None
         size = len(frame)
         self._turn_bytes -= size
+        writer = self._writer
+        if writer.holds or writer.frames:
+            writer.frames.append(frame)
+            writer.waiters.append(future)
+            writer.size += size
+            if writer.size > MAX_HELD_BYTES or monotonic() > self.deadline or not writer.holds:
+                self.flush()
+            return future
         try:
-            sent = stream.socket.send(frame)
+            sent = stream.write_to_fd(frame)
         except OSError as error:
             self._note_write_error(error)
             sent = 0
@@ -344,7 +328,7 @@ class Transport:
     def _keep_rest(self, data: bytes | memoryview, sent: int, futures: list[WriteFuture]) -> None:
         """Leave to the stream what the socket hasn't taken."""
         if self.stream._closed:
-            _resolve(futures, WebSocketClosedError())
+            resolve(futures, WebSocketClosedError())
         else:
             self._leave_to_stream(memoryview(data)[sent:], futures)
 
@@ -354,7 +338,7 @@ class Transport:
             self.flush()
         for future in futures:
             future.sender = None
-        self.stream.write(data).add_done_callback(partial(_pass_on, futures))
+        self.stream.write(data).add_done_callback(partial(pass_on, futures))
 
     def _note_write_error(self, error: OSError) -> None:
         """Close the stream if it is broken, as its _handle_write does."""
@@ -384,7 +368,7 @@ class Transport:
     def resolve_sent(self) -> None:
         """Resolve the futures of what was sent."""
         futures, self.sent = self.sent, []
-        _resolve(futures)
+        resolve(futures)
 
 
 def is_reentrant() -> bool:
@@ -406,17 +390,3 @@ def find_context(task: Any, idle: Any) -> Any:
         return task and task.get_context()
     callbacks = getattr(idle, "_callbacks", None) or ()
     return next((context for callback, context in callbacks if getattr(callback, "__self__", None) is task), None)
-
-
-def _resolve(futures: Iterable[WriteFuture], error: BaseException | None = None) -> None:
-    for future in futures:
-        if not future.done() and error is None:
-            future.set_result(None)
-        elif not future.done():
-            future.set_exception(error)  # type: ignore[arg-type]
-
-
-def _pass_on(futures: list[WriteFuture], written: asyncio.Future[None]) -> None:
-    """Give the futures the result of a write of the stream."""
-    error = None if written.cancelled() else written.exception()
-    _resolve(futures, WebSocketClosedError() if isinstance(error, StreamClosedError) else error)

@@ -15,21 +15,21 @@ from tornado_speedups.websocket import LONG, take_buffer
 _MAX_HEADER = 14
 
 # At most this many bytes are held back.
-_MAX_HELD_BYTES = 64 * 1024
+MAX_HELD_BYTES = 64 * 1024
 
 
 class FrameWriter:
     """The sending half of one connection."""
 
-    __slots__ = ("_size", "_waiters", "frames", "holds", "masks")
+    __slots__ = ("frames", "holds", "masks", "size", "waiters")
 
     def __init__(self, masks: bool) -> None:
         self.masks = masks
         # Whether frames are to be held back from now on, and those that are.
         self.holds = False
         self.frames: list[bytes] = []
-        self._size = 0
-        self._waiters: list[Any] = []
+        self.size = 0
+        self.waiters: list[Any] = []
 
     def build(self, head: int, data: bytes | str) -> bytes | memoryview:
         """Return a frame with this first byte; a long one as part of a buffer from take_buffer()."""
@@ -42,12 +42,12 @@ class FrameWriter:
     def add(self, frame: bytes, waiter: Any) -> bool:
         """Hold a frame back. Return whether what is held back should be sent now."""
         self.frames.append(frame)
-        self._waiters.append(waiter)
-        self._size += len(frame)
-        return not self.holds or self._size > _MAX_HELD_BYTES
+        self.waiters.append(waiter)
+        self.size += len(frame)
+        return not self.holds or self.size > MAX_HELD_BYTES
 
     def take(self) -> tuple[bytes, list[Any]]:
         """Return the bytes of the frames that were held back, and their waiters."""
-        data, waiters = b"".join(self.frames), self._waiters
-        self.frames, self._size, self._waiters = [], 0, []
+        data, waiters = b"".join(self.frames), self.waiters
+        self.frames, self.size, self.waiters = [], 0, []
         return data, waiters

@@ -1,0 +1,56 @@
+"""The futures that ``write_message()`` returns.
+
+This module imports Tornado: install() uses it only where it knows its code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError
+
+if TYPE_CHECKING:
+    from tornado_speedups.websocket.transport import Transport
+
+
+class WriteFuture(asyncio.Future[None]):
+    """The result of a write. Awaiting one whose bytes have left costs one turn of the event loop instead of two.
+
+    Where coroutines start eagerly, it costs none, as long as the transport's turn lasts.
+    """
+
+    __slots__ = ("sender",)
+
+    # What has sent the bytes, or holds them back, if awaiting them need not take a turn; True if they have left, but
+    # awaiting them takes a turn; otherwise None.
+    sender: Transport | Literal[True] | None
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Wait until the frame has left."""
+        sender = self.sender
+        if sender is not None and not self.done():
+            if sender is not True and sender.has_turn():
+                self.set_result(None)
+                return
+            if sender is not True:
+                sender.begin_turn()
+            yield
+        yield from super().__await__()
+
+
+def resolve(futures: Iterable[WriteFuture], error: BaseException | None = None) -> None:
+    """Give all futures that wait their result, or this error."""
+    for future in futures:
+        if not future.done() and error is None:
+            future.set_result(None)
+        elif not future.done():
+            future.set_exception(error)  # type: ignore[arg-type]
+
+
+def pass_on(futures: list[WriteFuture], written: asyncio.Future[None]) -> None:
+    """Give the futures the result of a write of the stream."""
+    error = None if written.cancelled() else written.exception()
+    resolve(futures, WebSocketClosedError() if isinstance(error, StreamClosedError) else error)
