@@ -189,6 +189,25 @@ def test_sessions_write_to_a_folder_one_after_another(clone: Clone) -> None:
     assert second.stdout.readline() == "mine\n"
 
 
+TURN = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+import noxfile
+from types import SimpleNamespace
+noxfile.install = lambda *words: print("install")
+noxfile.bootstrap.wait_for_turn = lambda folder: print(folder.name)
+noxfile.run = lambda *words, **options: print("run")
+noxfile.COPIED = ()
+getattr(noxfile, sys.argv[2]).func(SimpleNamespace(posargs=[]))
+"""
+
+
+@pytest.mark.parametrize(("session", "folder"), [("docs", "_build"), ("lock", "requirements")])
+def test_a_session_that_writes_to_a_folder_of_the_clone_takes_its_turn(session: str, folder: str) -> None:
+    shown = subprocess.check_output([sys.executable, "-c", TURN, str(ROOT), session], text=True).splitlines()
+    assert shown[:3] == ["install", folder, "run"]
+
+
 def test_locks_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """msvcrt.locking() has exclusive locks alone, refuses to lock twice, and to unlock what isn't locked."""
     owners: dict[int, int] = {}
