@@ -43,6 +43,8 @@ def main(arguments: Sequence[str]) -> int:
         return _write(USAGE, 0)
     if arguments[0] == "--compare":
         return _compare(arguments[1:])
+    if arguments[0] == "--self-test":
+        return _refuse(f"--self-test takes no arguments, not {arguments[1]}")
     if arguments[0].startswith("-") and (arguments[0] != "-m" or len(arguments) == 1):
         return _refuse("-m needs a module" if arguments[0] == "-m" else f"there is no option {arguments[0]}")
     from tornado_speedups.commands import run

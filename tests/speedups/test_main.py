@@ -69,6 +69,22 @@ def test_a_variable_turns_it_off() -> None:
     assert (finished.stderr, finished.returncode) == ("", 0)
 
 
+def test_connections_that_test_nothing_do_not_pass() -> None:
+    command = [sys.executable, "-m", "tornado_speedups", "--self-test"]
+    environment = os.environ | {"TORNADO_SPEEDUPS_INSTALL": "0"}
+    shown = subprocess.check_output(command, env=environment, text=True)
+    assert shown.splitlines()[-1] == "connections: nothing is installed that they could test"
+
+
+@pytest.mark.usefixtures("stock_tornado")
+def test_what_is_left_to_tornado_is_named_with_the_reason(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check.describe_left() == [] or _implementation.implementation == "python"
+    tornado_speedups.uninstall()
+    monkeypatch.setattr(tornado, "version_info", (7, 0, 0, 0))
+    left = f"left to Tornado {tornado.version}, a version it doesn't know"
+    assert check.describe_left() == [f"masking, websocket, headers, http: {left}"]
+
+
 def test_python_in_place_of_c() -> None:
     pytest.importorskip("tornado.speedups")
     finished = run(TORNADO_SPEEDUPS_EXTENSION="0")
@@ -145,7 +161,14 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, captured.out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize(("words", "said"), [(["-m"], "-m needs a module"), (["--port"], "there is no option --port")])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-m"], "-m needs a module"),
+        (["--port"], "there is no option --port"),
+        (["--self-test", "server.py"], "--self-test takes no arguments, not server.py"),
+    ],
+)
 def test_wrong_use(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert capsys.readouterr().err == f"error: {said}\nhint: python -m tornado_speedups --help\n"

@@ -8,6 +8,7 @@ import warnings
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+from typing import Any
 
 from tornado_speedups import _implementation, _python, install, status
 
@@ -25,15 +26,36 @@ def check(connections: bool = False) -> tuple[list[str], int]:
     The functions are compared with those in Python. With ``connections``, real ones are driven through all that is
     installed. Raises ImportError if Tornado is missing.
     """
-    warnings.simplefilter("ignore", RuntimeWarning)  # status() says the same
-    install()
+    _install_quietly()
     wrong = find_differences(_implementation)
     lines = [*_describe(), f"self-test: {'failed: ' + ', '.join(wrong) if wrong else 'passed'}"]
     if connections:
         result = import_module("tornado_speedups.self_test").run_self_test()
-        lines += [*str(result).splitlines(), f"connections: {'passed' if result.passed else 'failed'}"]
+        lines += [*str(result).splitlines(), _conclude(result)]
     failed = bool(wrong) or (connections and not result.passed)
     return lines + ([HOW_TO_GET_C] if "compiled" in _implementation.why_no_c else []), int(failed)
+
+
+def _install_quietly() -> None:
+    warnings.simplefilter("ignore", RuntimeWarning)  # status() says the same
+    install()
+
+
+def _conclude(result: Any) -> str:
+    """Return the last line about the connections. Those that use nothing of the package prove nothing about it."""
+    if result.passed and not result.functions:
+        return "connections: nothing is installed that they could test"
+    return f"connections: {'passed' if result.passed else 'failed'}"
+
+
+def describe_left() -> list[str]:
+    """Install the speedups, and return one line for each reason why some of them are left to Tornado."""
+    _install_quietly()
+    hooks: dict[str, list[str]] = {}
+    for name, text in status().items():
+        if text.startswith("left to "):
+            hooks.setdefault(text.partition("; in Python")[0], []).append(name)
+    return [f"{', '.join(names)}: {text}" for text, names in hooks.items()]
 
 
 def _describe() -> list[str]:

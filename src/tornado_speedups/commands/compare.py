@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from tornado_speedups import _implementation
-from tornado_speedups.commands.check import describe_implementation
+from tornado_speedups.commands.check import describe_implementation, describe_left
 from tornado_speedups.commands.load import HEADERS, WEBSOCKET_SCHEMES, Load
 from tornado_speedups.commands.measured import SUBJECTS
 from tornado_speedups.commands.server import CompareError, Server, is_listening, name_program
@@ -69,7 +69,9 @@ def compare(plan: Plan) -> str:
             costs[subject].append(measure(subject, plan))
         shown = ", ".join(f"{subject} {_format_time(costs[subject][-1])}" for subject in SUBJECTS)
         sys.stderr.write(f"pair {number + 1} of {plan.pairs}: {shown}\n")
-    return format_result(plan, costs["tornado"], costs["speedups"])
+    return "".join(
+        [format_result(plan, costs["tornado"], costs["speedups"]), *(f"{line}\n" for line in describe_left())]
+    )
 
 
 def measure(subject: str, plan: Plan) -> float:

@@ -57,12 +57,12 @@ class Server:
 
     def wait(self) -> None:
         """Wait until the program listens. Raises CompareError if it ends, or doesn't listen for 30 seconds."""
-        limit = time.monotonic() + _START_LIMIT
+        limit, where = time.monotonic() + _START_LIMIT, f"{self._url.hostname}:{find_port(self._url)}"
         while not is_listening(self._url):
             if self._process.poll() is not None:
-                raise CompareError(f"{self._name} ended with status {self._process.returncode}{self.last_lines()}")
+                ended = f"ended with status {self._process.returncode} before it listened at {where}"
+                raise CompareError(f"{self._name} {ended}{self.last_lines()}")
             if time.monotonic() > limit:
-                where = f"{self._url.hostname}:{find_port(self._url)}"
                 raise CompareError(f"{self._name} doesn't listen at {where} after 30 seconds{self.last_lines()}")
             time.sleep(0.05)
 
