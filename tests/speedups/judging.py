@@ -62,10 +62,12 @@ class Judge:
 
     def shrink(self, script: Script, attempts: int = 400) -> Script:
         """Return a shorter script that still shows a difference, as far as one is found by removing parts."""
+        first = self.compare(script)
         candidates = _make_shorter(script)
         while attempts and (candidate := next(candidates, None)):
             attempts -= 1
-            if self.compare(candidate):
+            difference = self.compare(candidate)
+            if first and difference and difference.stock[0] == first.stock[0]:
                 script, candidates = candidate, _make_shorter(candidate)
         return script
 
@@ -151,6 +153,7 @@ def find_features(script: Script, parts: list[Part]) -> set[str]:
     logged = "\n".join(line for part in parts for line in part.logged)
     events = {event[0] if type(event) is tuple else event for part in parts for event in part.events}
     found = {step.kind for step in script.steps} | {"waited" for step in script.steps if step.number == 5}
+    found |= {"quiet"} if script.quiet else set()
     found |= {f"kind {script.kind}", *(f"server {name}" for name, _ in script.server)}
     found |= {f"application {name}" for name, _ in script.application}
     found |= {name for text, name in {**STATUS, **TEXTS}.items() if text in received}

@@ -256,6 +256,11 @@ class Socket(WebSocketHandler):
         events.append(("on_close", self.close_code, self.close_reason))
 
 
+def note_request(handler: RequestHandler) -> None:
+    """Note a request as an application's own log_function does."""
+    events.append(("request", handler.request.method, handler.get_status()))
+
+
 def make_application(static: str, **settings: Any) -> Application:
     """Return the application of all programs. ``static`` is a folder of files to serve."""
     programs = r"/([^/?]*)/([^/?]*)"

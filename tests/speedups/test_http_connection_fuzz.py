@@ -26,7 +26,7 @@ from tornado_speedups.patching import Patch
 pytestmark = pytest.mark.usefixtures("stock_tornado")
 
 FEATURES = {
-    *("send", "turns", "settle", "waited", "half", "close", "deaf", "hear"),
+    *("send", "turns", "settle", "waited", "half", "close", "deaf", "hear", "quiet"),
     *("pipelined", "answers in a row", "answer after an error", "kind application", "kind callback", "kind delegate"),
     *STATUS.values(),
     *TEXTS.values(),
@@ -70,15 +70,15 @@ def choose_seeds(native: Any, count: int) -> range:
 
 def test_some_connections(native: Any, servers: Servers, patches: list[Patch]) -> None:
     judge = Judge(servers, patches)
-    check(judge, choose_seeds(native, 60))
+    check(judge, choose_seeds(native, 50))
     assert judge.features["pipelined"] > 5 and judge.features["answers in a row"] > 2
 
 
 @pytest.mark.exhaustive
 def test_many_connections(native: Any, servers: Servers, patches: list[Patch]) -> None:
     judge = Judge(servers, patches)
-    check(judge, choose_seeds(native, 600))
-    assert judge.features["pipelined"] > 100 and judge.features["answers in a row"] > 60
+    check(judge, choose_seeds(native, 150))
+    assert judge.features["pipelined"] > 30 and judge.features["answers in a row"] > 10
 
 
 @pytest.mark.integration
@@ -123,7 +123,7 @@ def _drop_header(parsed: tuple[str, Any]) -> tuple[str, Any]:
 
 # A wrong version of each replaced function whose results a connection shows.
 FAULTS: dict[str, Callable[[Any], Any]] = {
-    "httputil:HTTPHeaders.get": _change_result(lambda value: value and value.lower()),
+    "httputil:HTTPHeaders.get": _change_result(lambda value: None),
     "http1connection:HTTP1Connection._parse_headers": _change_result(_drop_header),
     "httputil:parse_request_start_line": _change_result(lambda line: line._replace(version="HTTP/1.1")),
     "http1connection:HTTP1Connection.write_headers": _change_arguments(
