@@ -7,6 +7,7 @@ sides before it counts, because such tests measure time.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,10 +123,10 @@ def run_suites(environment: FrameworkEnvironment, **names: str) -> FrameworkResu
         found = _make_runner(environment, side).run()
         runs[side] = found.results
         again += found.second_try if side == SIDES[1] else ()
-    count = iter(range(1000))
+    numbers = itertools.count()
 
     def repeat(side: str, tests: Sequence[str]) -> Results:
-        return _make_runner(environment, side).run_only(f"again{next(count)}-{side}", tests)
+        return _make_runner(environment, side).run_only(f"again{next(numbers)}", tests)
 
     compared = compare(runs["stock"], runs["speedups"], repeat)
     records = {side: read_records(environment.work / side) for side in SIDES}

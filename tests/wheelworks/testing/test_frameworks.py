@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
 import itertools
 import json
+import lzma
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +20,9 @@ from typing import Any
 import jsonschema
 import pytest
 from wheelworks.cli import test_frameworks as command
-from wheelworks.core import summary
+from wheelworks.core import process, summary
 from wheelworks.core.errors import UsageError, WheelworksError
+from wheelworks.core.index import IndexFile
 from wheelworks.core.junit import Results, read_results
 from wheelworks.testing import framework_suite, frameworks
 from wheelworks.testing.framework_suite import TRIES, FrameworkResult, compare, find_wrong_processes
@@ -193,6 +200,43 @@ def test_a_lock_without_the_project(tmp_path: Path) -> None:
     with pytest.raises(WheelworksError, match=r"x\.txt has no flower"):
         frameworks._read_release("flower", row, tmp_path / "x.txt")
     assert frameworks._read_release("flower-x", row, tmp_path / "x.txt").hashes == {"0" * 64}
+
+
+def test_a_file_with_another_hash_is_refused() -> None:
+    flower = frameworks.read_frameworks()["flower"]
+    file = IndexFile("flower-2.0-py3-none-any.whl", "https://example.org/x.whl", "0" * 64)
+    with pytest.raises(WheelworksError, match=r"no file with a hash of flower\.txt: flower-2\.0-py3"):
+        frameworks._fetch(flower, [file], lambda text: None)
+
+
+def serve_source(monkeypatch: pytest.MonkeyPatch, cache: Path, contents: bytes, name: str = "x_1.orig.tar.xz") -> None:
+    """Let mmdebstrap's result be an archive with this file."""
+
+    def run(command: Sequence[Any], failure: str, **_: Any) -> None:
+        with tarfile.open(command[-1], "w") as tar:
+            member = tarfile.TarInfo(f"./source/{name}")
+            member.size = len(contents)
+            tar.addfile(member, io.BytesIO(contents))
+
+    monkeypatch.setattr(process, "run_checked", run)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(cache))
+
+
+def test_a_source_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = lzma.compress(b"a tar file")
+    source = frameworks.DebianSource("x", "1-1", "trixie", hashlib.sha256(packed).hexdigest())
+    serve_source(monkeypatch, tmp_path, packed)
+    file = frameworks.fetch_debian_source(source, lambda text: None)
+    assert gzip.decompress(file.read_bytes()) == b"a tar file"
+    assert [path.name for path in file.parent.iterdir()] == ["x.tar.gz"]
+
+
+@pytest.mark.parametrize("name", ["x_1.orig.tar.xz", "x_1.tar.gz"])
+def test_a_source_package_with_other_contents(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve_source(monkeypatch, tmp_path, b"something else", name)
+    with pytest.raises(WheelworksError, match=r"x 1-1 can't be fetched: its SHA-256 is \w+, not 0000"):
+        frameworks.fetch_debian_source(frameworks.DebianSource("x", "1-1", "trixie", "0" * 64), lambda text: None)
 
 
 def result(**changes: Any) -> FrameworkResult:
