@@ -134,8 +134,27 @@ POSITIONS: dict[str, tuple[tuple[int, int], ...]] = {
     "tornado.http1connection:HTTP1Connection.write_headers": ((16861, 4195), (18400, 4186)),
     "tornado.http1connection:HTTP1Connection._format_chunk": ((21058, 726), (22588, 726)),
     "tornado.http1connection:HTTP1Connection._on_write_complete": ((24000, 572), (25530, 572)),
+    "tornado.http1connection:HTTP1Connection._on_connection_close": ((14991, 536), (16530, 536)),
     "tornado.http1connection:parse_int": ((38040, 188), (41867, 188)),
     "tornado.web:_HandlerDelegate": ((95771, 3845), (103529, 3818)),
+    "tornado.http1connection:HTTP1Connection._read_body": ((26536, 2227), (28066, 2224)),
+    "tornado.http1connection:HTTP1Connection._read_fixed_body": ((28765, 575), (30627, 560)),
+    "tornado.http1connection:HTTP1Connection.finish": ((22538, 1460), (24068, 1460)),
+    "tornado.http1connection:HTTP1Connection._finish_request": ((25391, 480), (26921, 480)),
+    "tornado.http1connection:HTTP1Connection._clear_callbacks": ((13818, 485), (15382, 463)),
+    "tornado.http1connection:HTTP1Connection.detach": ((15776, 618), (17315, 618)),
+    "tornado.http1connection:_ExceptionLoggingContext": ((1521, 853), (2260, 850)),
+    "tornado.http1connection:is_transfer_encoding_chunked": ((38456, 1455), (42283, 1455)),
+    "tornado.httputil:HTTPServerRequest": ((14830, 9942), (14491, 11206)),
+    "tornado.httputil:split_host_and_port": ((47903, 427), (48698, 413)),
+    "tornado.routing:_RoutingDelegate": ((7788, 1644), (7765, 1613)),
+    "tornado.routing:RuleRouter.get_target_delegate": ((12782, 1146), (12714, 1143)),
+    "tornado.web:_ApplicationRouter": ((81494, 1510), (89315, 1504)),
+    "tornado.web:RequestHandler.clear": ((10328, 531), (10021, 523)),
+    "tornado.web:RequestHandler._convert_header_value": ((13893, 1238), (13575, 1239)),
+    "tornado.web:RequestHandler.compute_etag": ((68445, 468), (75151, 465)),
+    "tornado.web:RequestHandler.check_etag_header": ((69299, 1550), (76002, 1550)),
+    "tornado.web:Application.log_request": ((94849, 919), (102607, 919)),
     "tornado.gen:with_timeout": ((20454, 3280), (21433, 3803)),
 }
 
@@ -216,7 +235,8 @@ def is_definition(text: bytes, begin: int, end: int, indent: int) -> bool:
     """Return whether lines begin and end there, and what follows isn't part of a definition with this indentation."""
     following = text[end : end + 99].lstrip(b"\n")
     code = following.lstrip(b" ")
-    has_ended = len(following) - len(code) <= indent and code[:1] not in (b"", b"#", b")")
+    goes_on = len(following) - len(code) > indent or code[:1] in (b"#", b")")
+    has_ended = not goes_on if code else end + 99 > len(text)
     return has_ended and text[begin - 1 : begin] == text[end : end + 1] == b"\n"
 
 

@@ -100,6 +100,8 @@ def test_a_definition_that_has_been_changed_where_it_is_is_unknown(name: str) ->
     [
         (b"\n\n\nclass B: ...", True),
         (b"\nx = 1", True),
+        (b"\n", True),
+        (b"\n" * 99, False),
         (b"\n    def second(): ...", False),
         (b"\n\n        more()", False),
         (b"\n# a comment", False),
