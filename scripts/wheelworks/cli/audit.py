@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from wheelworks.audit import dependencies, findings, inspection, isa, report
+from wheelworks.audit import findings, isa, report
 from wheelworks.audit.findings import FileAudit
 from wheelworks.audit.report import Audit
-from wheelworks.audit.wheel import Policy
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_parser
 from wheelworks.core import console, index, manifest
@@ -59,6 +58,8 @@ def main(argv: Sequence[str]) -> int:
     with console.Progress() as progress:
         files, notes = _find_files(options.sources or ["dist"], progress)
         audits = _audit_files(files, cpu, progress)
+        from wheelworks.audit import dependencies  # a second, for which a wrong option shouldn't wait
+
         progress.update("dependencies", "asking the index")
         others = dependencies.check_dependencies(audits, offline=options.offline, osv_url=options.osv_url)
         audit = Audit(tuple(audits), tuple(others), ("dependencies",), tuple(notes))
@@ -106,6 +107,9 @@ def _find_files(sources: Sequence[str], progress: console.Progress) -> tuple[lis
 
 def _audit_files(files: Sequence[Path], cpu: frozenset[str], progress: console.Progress) -> list[FileAudit]:
     """Audit all files; a folder with a manifest by itself, which knows its wheels' time and is given their audits."""
+    from wheelworks.audit import inspection  # a second, for which a wrong option shouldn't wait
+    from wheelworks.audit.wheel import Policy
+
     records = {folder: record for folder in {path.parent for path in files} if (record := manifest.load(folder))}
     found: dict[Path, FileAudit] = {}
     for folder in (None, *sorted(records)):

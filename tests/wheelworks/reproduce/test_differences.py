@@ -15,7 +15,7 @@ from wheelworks.build.sdist import write_sdist
 from wheelworks.core.archive import Member, build_archive
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.wheel import replace_record
-from wheelworks.reproduce import differences
+from wheelworks.reproduce import differences, regions
 from wheelworks.reproduce.differences import ByteDifference
 
 from tests.fixtures import builds
@@ -161,21 +161,21 @@ def binary(platform: str) -> bytes:
 
 @pytest.mark.integration
 def test_the_regions_lie_within_the_file_and_have_names(binary: bytes) -> None:
-    found = differences.find_regions(binary)
+    found = regions.find_regions(binary)
     assert len({region.name for region in found}) > 10
     assert all(region.offset >= 0 and region.offset + region.size <= len(binary) for region in found)
 
 
 @pytest.mark.integration
 def test_a_change_in_each_region_is_placed_there(binary: bytes) -> None:
-    for region in differences.find_regions(binary):
+    for region in regions.find_regions(binary):
         if region.size == 0:
             continue
         changed = bytearray(binary)
         changed[region.offset] ^= 0x40
-        assert differences.find_regions(binary), "the original stays readable"
+        assert regions.find_regions(binary), "the original stays readable"
         found = differences.compare_binaries(binary, bytes(changed))
-        if differences.find_regions(bytes(changed)):  # a change may make the file unreadable
+        if regions.find_regions(bytes(changed)):  # a change may make the file unreadable
             assert f"{region.offset:#x}" in str(found), (region, found)
 
 
