@@ -22,7 +22,6 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from wheelworks.audit import sdist
 from wheelworks.audit.findings import FileAudit, Finding
 from wheelworks.core import index, process
 from wheelworks.core.errors import WheelworksError
@@ -161,6 +160,8 @@ def resolve_requirements(wanted: Sequence[str], python: tuple[int, int]) -> list
 
 
 def _check_index(pins: Sequence[Pin], claims: Sequence[Claim]) -> Iterator[Finding]:
+    from wheelworks.audit import sdist  # with the checks of archives it takes half a second to import
+
     licences: dict[str, str] = {}
     for pin in pins:
         files = index.list_release(f"{pin.name}=={pin.version}")

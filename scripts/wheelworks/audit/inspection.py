@@ -1,25 +1,18 @@
-"""Audit wheels: run every check on one wheel, and spread many files over worker processes.
-
-The parsers of native files are C++ programs that read untrusted files, so each file is read in a worker process
-(``python -m wheelworks.audit.inspection``) that may crash: a crash costs one file's audit and nothing else.
-"""
+"""Audit one wheel: run every check on it. As a program, it is the worker process of ``workers.py``."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lief
 import msgspec
 from msgspec.structs import replace
 
-import wheelworks
 from wheelworks.audit import (
     archive,
     code,
@@ -36,17 +29,15 @@ from wheelworks.audit import (
     wheel,
 )
 from wheelworks.audit.findings import FileAudit, Finding, join_halves, join_members, sanitize
-from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, MemberContent, NativeFile, Policy
-from wheelworks.core import binary, process
+from wheelworks.audit.policy import DEFAULT_POLICY, Policy
+from wheelworks.audit.wheel import AuditedWheel, MemberContent, NativeFile
+from wheelworks.core import binary
 from wheelworks.core.archive import DAMAGE
 from wheelworks.core.binary import Binary
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.wheel import parse_wheel_name
 
-SECONDS = 600.0  # for one wheel; the largest real ones take two minutes
-WORKER = [sys.executable, "-m", "wheelworks.audit.inspection"]
 _MEMORY = 900 << 20  # bytes of writable memory of a worker; with the libraries, it stays below a gigabyte
-_CHUNK = 8  # files that one worker is given
 _CLAIMS = 4  # times a file's size: sound sections cover each byte once, segments about twice
 
 NAME_CHECKS: tuple[Callable[[AuditedWheel], Iterator[Finding]], ...] = (
@@ -170,59 +161,6 @@ def _check_binary_size(content: MemberContent) -> Iterator[Finding]:
         yield Finding("W120", evidence, sanitize(content.name))
     elif (claimed := hardening.sum_claimed_sizes(content.data)) > _CLAIMS * content.size:
         yield Finding("W119", f"its headers claim {claimed} bytes, of {content.size}", sanitize(content.name))
-
-
-def audit_files(
-    files: Sequence[Path], policy: Policy, update: Callable[[str], None], seconds: float = SECONDS
-) -> list[FileAudit]:
-    """Audit wheels and sdists in worker processes, each limited to ``seconds``, on all cores.
-
-    ``update`` is called with the progress. Returns one audit for each file, in the order of ``files``.
-    """
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    done: list[FileAudit] = []
-    with ThreadPoolExecutor(process.count_cores()) as pool:
-        for audits in pool.map(lambda chunk: _audit_chunk(chunk, policy, seconds), chunks):
-            done += audits
-            update(f"{len(done)} of {len(files)} wheels")
-    return done
-
-
-def _audit_chunk(files: Sequence[Path], policy: Policy, seconds: float) -> list[FileAudit]:
-    found: list[FileAudit] = []
-    while len(found) < len(files):
-        rest = files[len(found) :]
-        audits, why = _run_worker(rest, policy, seconds)
-        if not audits and len(rest) > 1:  # a sound file may have used up all the time: give each a worker of its own
-            return [*found, *(audit for one in rest for audit in _audit_chunk([one], policy, seconds))]
-        found += audits[: len(rest)]
-        if len(found) < len(files):  # the first file without an audit is the one that ended the worker
-            name = files[len(found)].name
-            crash = Finding("W001", f"the process that read it {why}", wheel=name)
-            found.append(FileAudit(name, (crash,), groups=("archive",)))
-    return found
-
-
-def _run_worker(files: Sequence[Path], policy: Policy, seconds: float) -> tuple[list[FileAudit], str]:
-    task = {"files": [str(one) for one in files], "cpu": sorted(policy.cpu), "epoch": policy.epoch}
-    path = os.pathsep.join(filter(None, [str(Path(wheelworks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
-    try:
-        ended = process.run([*WORKER, json.dumps(task)], env={**os.environ, "PYTHONPATH": path}, timeout=seconds)
-    except WheelworksError:
-        if process.is_stopping():
-            raise
-        return [], f"did not end within {seconds:g} s"
-    audits = [audit for line in ended.output.splitlines() if (audit := _parse_line(line))]
-    why = f"was ended by signal {-ended.status}" if ended.status < 0 else f"ended with status {ended.status}"
-    return audits, why
-
-
-def _parse_line(line: str) -> FileAudit | None:
-    """Return the audit in a worker's line; None for lines that a crashing library wrote in between."""
-    try:
-        return msgspec.convert(json.loads(line), FileAudit)
-    except (ValueError, msgspec.MsgspecError):
-        return None
 
 
 def main() -> int:

@@ -17,7 +17,8 @@ from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
 from wheelworks.audit import archive, upload
 from wheelworks.audit.findings import FileAudit, Finding, abbreviate, sanitize
-from wheelworks.audit.wheel import DEFAULT_POLICY, ArchiveEntry, AuditedWheel
+from wheelworks.audit.policy import DEFAULT_POLICY
+from wheelworks.audit.wheel import ArchiveEntry, AuditedWheel
 from wheelworks.core.archive import MAX_HEADER_SIZE, LimitedReader, Limits
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.wheel import WheelName

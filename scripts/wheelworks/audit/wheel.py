@@ -23,6 +23,7 @@ from wheelworks.audit.findings import Finding, sanitize
 from wheelworks.audit.linkage import Linkage, read_links
 from wheelworks.audit.loading import Loader, make_loaders
 from wheelworks.audit.platforms import OtherPlatform
+from wheelworks.audit.policy import Policy
 from wheelworks.core.archive import Limits
 from wheelworks.core.binary import SUFFIXES, Binary, Parsed
 from wheelworks.core.tags import Platform, parse_platforms
@@ -69,17 +70,6 @@ _LARGEST_CODE = 1 << 20  # of one file of Python code
 MOST_CODE = 8 << 20  # of those that load libraries, together
 # The end of a module's file name, before .so, that distinguishes it from a plain library (PEP 3149, PEP 384, PEP 803).
 _MODULE_INFIX = re.compile(r"abi3t?|(cpython-|cp|pypy|graalpy).*")
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What the caller declares: instruction sets that all users of the wheels have, and the time in PE files."""
-
-    cpu: frozenset[str] = frozenset()
-    epoch: int | None = None
-
-
-DEFAULT_POLICY = Policy()
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from wheelworks.audit import findings, isa, report
+from wheelworks.audit import dependencies, findings, isa, report, workers
 from wheelworks.audit.findings import FileAudit
+from wheelworks.audit.policy import Policy
 from wheelworks.audit.report import Audit
 from wheelworks.cli import _page
 from wheelworks.cli._command import create_parser
@@ -58,8 +59,6 @@ def main(argv: Sequence[str]) -> int:
     with console.Progress() as progress:
         files, notes = _find_files(options.sources or ["dist"], progress)
         audits = _audit_files(files, cpu, progress)
-        from wheelworks.audit import dependencies  # a second, for which a wrong option shouldn't wait
-
         progress.update("dependencies", "asking the index")
         others = dependencies.check_dependencies(audits, offline=options.offline, osv_url=options.osv_url)
         audit = Audit(tuple(audits), tuple(others), ("dependencies",), tuple(notes))
@@ -107,16 +106,13 @@ def _find_files(sources: Sequence[str], progress: console.Progress) -> tuple[lis
 
 def _audit_files(files: Sequence[Path], cpu: frozenset[str], progress: console.Progress) -> list[FileAudit]:
     """Audit all files; a folder with a manifest by itself, which knows its wheels' time and is given their audits."""
-    from wheelworks.audit import inspection  # a second, for which a wrong option shouldn't wait
-    from wheelworks.audit.wheel import Policy
-
     records = {folder: record for folder in {path.parent for path in files} if (record := manifest.load(folder))}
     found: dict[Path, FileAudit] = {}
     for folder in (None, *sorted(records)):
         here = [path for path in files if (path.parent if path.parent in records else None) == folder]
         epoch = records[folder].source.epoch if folder else None
         hashes = {path.name: hash_file(path) for path in here} if folder else {}
-        audits = inspection.audit_files(here, Policy(cpu, epoch), lambda text: progress.update("wheels", text))
+        audits = workers.audit_files(here, Policy(cpu, epoch), lambda text: progress.update("wheels", text))
         found.update(zip(here, audits, strict=True))
         if folder:
             _page.update(folder, partial(_add_audits, audits, hashes))

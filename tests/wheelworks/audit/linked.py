@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from wheelworks.audit.findings import Finding
 from wheelworks.audit.libraries import check_libraries
 from wheelworks.audit.linkage import Library, Linkage, Links, Symbol
+from wheelworks.audit.policy import DEFAULT_POLICY
 from wheelworks.audit.symbols import check_undefined_symbols
-from wheelworks.audit.wheel import DEFAULT_POLICY, ArchiveEntry, AuditedWheel
+from wheelworks.audit.wheel import ArchiveEntry, AuditedWheel
 from wheelworks.core.binary import Binary
 from wheelworks.core.tags import parse_platforms
 from wheelworks.core.wheel import parse_wheel_name

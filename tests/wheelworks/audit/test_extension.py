@@ -13,7 +13,8 @@ from wheelworks.audit.extension import check_init_function
 from wheelworks.audit.findings import Finding, join_halves, join_members
 from wheelworks.audit.inspection import inspect_wheel
 from wheelworks.audit.linkage import Linkage
-from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel, list_entries, read_members
+from wheelworks.audit.policy import DEFAULT_POLICY
+from wheelworks.audit.wheel import AuditedWheel, list_entries, read_members
 from wheelworks.core.wheel import parse_wheel_name
 
 from tests.fixtures import wheels

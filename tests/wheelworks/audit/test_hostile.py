@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelworks.audit import archive, inspection, sdist, wheel
+from wheelworks.audit import archive, sdist, wheel, workers
 from wheelworks.audit.inspection import inspect_wheel
-from wheelworks.audit.wheel import DEFAULT_POLICY, ArchiveEntry, AuditedWheel
+from wheelworks.audit.policy import DEFAULT_POLICY
+from wheelworks.audit.wheel import ArchiveEntry, AuditedWheel
 from wheelworks.core.archive import Limits
 from wheelworks.core.wheel import parse_wheel_name
 
@@ -219,16 +220,16 @@ def test_a_reader_that_dies_costs_its_wheel_only(tmp_path: Path, monkeypatch: py
     bad = "import os, sys, wheelworks.audit.inspection as i; real = i.inspect_wheel\n"
     bad += "def inspect(p, q): return os.abort() if 'dying' in p.name else real(p, q)\n"
     bad += "i.inspect_wheel = inspect; sys.exit(i.main())"
-    monkeypatch.setattr(inspection, "WORKER", [sys.executable, "-c", bad])
-    reports = inspection.audit_files([good[0], dying, good[1]], DEFAULT_POLICY, lambda _: None)
+    monkeypatch.setattr(workers, "WORKER", [sys.executable, "-c", bad])
+    reports = workers.audit_files([good[0], dying, good[1]], DEFAULT_POLICY, lambda _: None)
     assert [report.file for report in reports] == [good[0].name, dying.name, good[1].name]
     assert [one.code for one in reports[1].findings] == ["W001"] and "signal 6" in reports[1].findings[0].evidence
     assert reports[0].findings == () and {one.code for one in reports[2].findings} == {"W018"}
 
 
 def test_a_reader_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "WORKER", [sys.executable, "-c", "import time; time.sleep(60)"])
-    [report] = inspection.audit_files([made.wheel(tmp_path)], DEFAULT_POLICY, lambda _: None, seconds=1)
+    monkeypatch.setattr(workers, "WORKER", [sys.executable, "-c", "import time; time.sleep(60)"])
+    [report] = workers.audit_files([made.wheel(tmp_path)], DEFAULT_POLICY, lambda _: None, seconds=1)
     assert "did not end within 1 s" in report.findings[0].evidence
 
 

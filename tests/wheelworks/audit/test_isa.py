@@ -12,7 +12,8 @@ import pytest
 from wheelworks.audit import disassembly, isa
 from wheelworks.audit.code import check_baseline
 from wheelworks.audit.inspection import inspect_wheel
-from wheelworks.audit.wheel import DEFAULT_POLICY, ArchiveEntry, AuditedWheel, NativeFile
+from wheelworks.audit.policy import DEFAULT_POLICY
+from wheelworks.audit.wheel import ArchiveEntry, AuditedWheel, NativeFile
 from wheelworks.core import binary
 from wheelworks.core.wheel import parse_wheel_name
 

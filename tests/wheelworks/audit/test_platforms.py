@@ -9,7 +9,8 @@ from packaging.tags import Tag
 from wheelworks.audit import isa, platforms
 from wheelworks.audit.compatibility import is_pair_requested, is_platform_requested, is_refused
 from wheelworks.audit.extension import check_other_platforms
-from wheelworks.audit.wheel import DEFAULT_POLICY, AuditedWheel
+from wheelworks.audit.policy import DEFAULT_POLICY
+from wheelworks.audit.wheel import AuditedWheel
 from wheelworks.core import targets
 from wheelworks.core.binary import Binary
 from wheelworks.core.tags import parse_platforms

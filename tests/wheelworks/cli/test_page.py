@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from wheelworks.audit import inspection
+from wheelworks.audit import workers
 from wheelworks.audit.findings import FileAudit
 from wheelworks.cli import _page, audit
 from wheelworks.core import manifest
@@ -62,7 +62,7 @@ def test_an_audit_keeps_what_was_recorded_meanwhile(dist: Path, monkeypatch: pyt
         _page.record_runs(_page.hash_wheels(paths), [Verdict(FILE, "emulated", "passed")])
         return [FileAudit(path.name, ()) for path in paths]
 
-    monkeypatch.setattr(inspection, "audit_files", audit_files)
+    monkeypatch.setattr(workers, "audit_files", audit_files)
     audit.main([str(dist), "--offline"])
     assert load(dist).audit is not None and [one.how for one in load(dist).runs] == ["emulated"]
 
@@ -74,6 +74,6 @@ def test_an_audit_of_other_bytes_is_not_recorded(dist: Path, monkeypatch: pytest
             manifest.save(manifest_of(wheel(FILE, sha256=hashlib.sha256(b"two").hexdigest())), dist)
         return [FileAudit(path.name, ()) for path in paths]
 
-    monkeypatch.setattr(inspection, "audit_files", audit_files)
+    monkeypatch.setattr(workers, "audit_files", audit_files)
     audit.main([str(dist), "--offline"])
     assert load(dist).audit is None
