@@ -42,34 +42,20 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
     "tornado.httputil:parse_request_start_line": ("ded7487ee7a8e79f",),
     "tornado.httputil:format_timestamp": ("f8575294872a3a71", "d3d84748ea3fe826"),
     "tornado.http1connection:HTTP1Connection._parse_headers": ("a7302849cf3f71cb", "c9d8e93194bd25b4"),
-    "tornado.http1connection:HTTP1Connection.write_headers": ("c240bd8942164798", "92293403cfcdca9f"),
-    "tornado.http1connection:HTTP1Connection._format_chunk": ("e1da0db4d77f5055",),
-    "tornado.http1connection:HTTP1Connection._on_write_complete": ("b844bc72829df601",),
-    "tornado.http1connection:HTTP1Connection._on_connection_close": ("463cb6e66c475932",),
+    "tornado.http1connection:HTTP1Connection": (
+        "bea25a05b2b51bec",
+        "dbce7c6dc54bd7f8",
+        "9e95cf8d6324f763",
+        "a829328458218a56",
+        "82521c57bc31f0c7",
+    ),
     "tornado.http1connection:parse_int": ("3d784d096427fd06",),
     "tornado.web:_HandlerDelegate": ("94284e786f863083", "565ba8da059228cc"),
-    "tornado.http1connection:HTTP1Connection._read_body": (
-        "ea026cc5a078c3f0",
-        "fba914ab41eda025",
-        "e54043543197ad93",
-    ),
-    "tornado.http1connection:HTTP1Connection._read_fixed_body": (
-        "0bf85be029c7d9de",
-        "1a6342f2eea98fd5",
-    ),
-    "tornado.http1connection:HTTP1Connection.finish": ("74e7a9db1afdf76a",),
-    "tornado.http1connection:HTTP1Connection._finish_request": ("5b5696ba2ce048ef",),
-    "tornado.http1connection:HTTP1Connection._clear_callbacks": (
-        "a9c0e1445c3bcadd",
-        "0912739826136ad5",
-    ),
-    "tornado.http1connection:HTTP1Connection.detach": ("41d9d6c4e625e557",),
     "tornado.http1connection:_ExceptionLoggingContext": (
         "d061dace90362cb7",
         "f40c76c32e5e5f8c",
         "3e8c6a0d2be23b30",
     ),
-    "tornado.http1connection:is_transfer_encoding_chunked": ("6e333defbdd096e5",),
     "tornado.httputil:HTTPServerRequest": (
         "7d14fa38b85e49f6",
         "c07a2263addaf4cd",
@@ -107,7 +93,6 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
     ),
     "tornado.web:RequestHandler.check_etag_header": ("61c5ada0a15d3a99",),
     "tornado.web:Application.log_request": ("399acf42f9756426",),
-    "tornado.gen:with_timeout": ("1c7ef704ee0016a1", "bb4b6b1cd4064b2c"),
 }
 
 # Where these definitions begin in Tornado 6.5.10 and 6.6.1, and their lengths, in bytes. They are found there without a
@@ -131,20 +116,10 @@ POSITIONS: dict[str, tuple[tuple[int, int], ...]] = {
     "tornado.httputil:parse_request_start_line": ((42213, 945), (43053, 945)),
     "tornado.httputil:format_timestamp": ((41226, 892), (42069, 889)),
     "tornado.http1connection:HTTP1Connection._parse_headers": ((25873, 661), (27403, 661)),
-    "tornado.http1connection:HTTP1Connection.write_headers": ((16861, 4195), (18400, 4186)),
-    "tornado.http1connection:HTTP1Connection._format_chunk": ((21058, 726), (22588, 726)),
-    "tornado.http1connection:HTTP1Connection._on_write_complete": ((24000, 572), (25530, 572)),
-    "tornado.http1connection:HTTP1Connection._on_connection_close": ((14991, 536), (16530, 536)),
     "tornado.http1connection:parse_int": ((38040, 188), (41867, 188)),
     "tornado.web:_HandlerDelegate": ((95771, 3845), (103529, 3818)),
-    "tornado.http1connection:HTTP1Connection._read_body": ((26536, 2227), (28066, 2224)),
-    "tornado.http1connection:HTTP1Connection._read_fixed_body": ((28765, 575), (30627, 560)),
-    "tornado.http1connection:HTTP1Connection.finish": ((22538, 1460), (24068, 1460)),
-    "tornado.http1connection:HTTP1Connection._finish_request": ((25391, 480), (26921, 480)),
-    "tornado.http1connection:HTTP1Connection._clear_callbacks": ((13818, 485), (15382, 463)),
-    "tornado.http1connection:HTTP1Connection.detach": ((15776, 618), (17315, 618)),
+    "tornado.http1connection:HTTP1Connection": ((3730, 28313), (4451, 31226)),
     "tornado.http1connection:_ExceptionLoggingContext": ((1521, 853), (2260, 850)),
-    "tornado.http1connection:is_transfer_encoding_chunked": ((38456, 1455), (42283, 1455)),
     "tornado.httputil:HTTPServerRequest": ((14830, 9942), (14491, 11206)),
     "tornado.httputil:split_host_and_port": ((47903, 427), (48698, 413)),
     "tornado.routing:_RoutingDelegate": ((7788, 1644), (7765, 1613)),
@@ -155,7 +130,6 @@ POSITIONS: dict[str, tuple[tuple[int, int], ...]] = {
     "tornado.web:RequestHandler.compute_etag": ((68445, 468), (75151, 465)),
     "tornado.web:RequestHandler.check_etag_header": ((69299, 1550), (76002, 1550)),
     "tornado.web:Application.log_request": ((94849, 919), (102607, 919)),
-    "tornado.gen:with_timeout": ((20454, 3280), (21433, 3803)),
 }
 
 # Other versions are unknown even if these definitions are unchanged, because other code may have changed.

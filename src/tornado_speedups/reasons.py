@@ -7,9 +7,9 @@ for explanations, so that the functions themselves needn't give any.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from tornado.concurrent import Future
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, ResponseStartLine
 from tornado.ioloop import IOLoop
@@ -71,15 +71,11 @@ def _explain_write_headers(connection: Any, start_line: Any, headers: Any, chunk
 
 
 def _explain_format_timestamp(ts: Any) -> str:
+    if type(ts) is datetime:
+        return "the date is new, or in a time zone"
     if type(ts) is not float or not 0 <= ts < heads.LAST_SECOND:
         return "the time isn't an ordinary number of seconds"
     return "the time is the last microsecond of a second" if ts % 1 > heads.LAST_FRACTION else "a new second has begun"
-
-
-def _explain_with_timeout(timeout: Any, future: Any, *arguments: Any, **options: Any) -> str:
-    if type(timeout) is not float or not isinstance(future, Future):
-        return "the timeout isn't a float, or there is no Future"
-    return "the future has failed, or was cancelled" if future.done() else "the future has no result yet"
 
 
 def _explain_read_until_regex(stream: Any, regex: Any, max_bytes: int | None = None) -> str:
@@ -107,13 +103,17 @@ def _explain_write(stream: Any, data: Any) -> str:
         return "something is still to be written"
     if stream.max_write_buffer_size is not None:
         return "the stream limits its writes"
-    return "the data is empty or long" if not 0 < len(data) <= streams.MAX_WRITE else "the socket is full"
+    return "the data is long" if len(data) > streams.MAX_WRITE else "the socket is full"
 
 
 def _explain_set_nodelay(stream: Any, value: bool) -> str:
     if not is_known(stream):
         return OTHER_STREAM
     return "the stream is closed" if stream.socket is None else "the socket refuses the option"
+
+
+def _explain_read_request(connection: Any, delegate: Any, *arguments: Any) -> str:
+    return CLIENT if connection.is_client else OTHER_STREAM
 
 
 def _explain_read_body(connection: Any, code: int, headers: Any, delegate: Any) -> str:
@@ -198,6 +198,7 @@ REASONS: dict[str, Callable[..., str]] = {
     "httputil:HTTPHeaders.get": _explain_get,
     "http1connection:HTTP1Connection._parse_headers": _explain_plain,
     "httputil:parse_request_start_line": _explain_plain,
+    "http1connection:HTTP1Connection._read_message": _explain_read_request,
     "http1connection:HTTP1Connection._read_body": _explain_read_body,
     "http1connection:HTTP1Connection.finish": _explain_finish,
     "http1connection:HTTP1Connection.detach": _explain_detach,
@@ -210,7 +211,6 @@ REASONS: dict[str, Callable[..., str]] = {
     "web:Application.log_request": _explain_log_request,
     "http1connection:HTTP1Connection.write_headers": _explain_write_headers,
     "httputil:format_timestamp": _explain_format_timestamp,
-    "gen:with_timeout": _explain_with_timeout,
     "iostream:BaseIOStream.read_until_regex": _explain_read_until_regex,
     "iostream:BaseIOStream._read_to_buffer": _explain_read_to_buffer,
     "iostream:BaseIOStream.write": _explain_write,

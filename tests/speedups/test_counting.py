@@ -35,8 +35,8 @@ def test_the_function_does_the_work_of_real_connections(name: str, result: Any) 
 # What the plain connections of the self-test may leave to Tornado.
 EXPECTED_ASIDES = {
     "httputil:format_timestamp": {"a new second has begun"},
-    "gen:with_timeout": {"the future has no result yet", "the timeout isn't a float, or there is no Future"},
     "http1connection:HTTP1Connection.write_headers": {"it is the request of a client"},
+    "http1connection:HTTP1Connection._read_message": {"it is the connection of a client"},
     "http1connection:HTTP1Connection._read_body": {"it is the connection of a client"},
     "http1connection:HTTP1Connection.finish": {"it is the connection of a client"},
     "http1connection:HTTP1Connection.detach": {"TCP_NODELAY isn't kept on"},

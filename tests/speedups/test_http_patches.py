@@ -17,7 +17,7 @@ import pytest
 import tornado.web
 from hypothesis import given
 from hypothesis import strategies as st
-from tornado import gen, http1connection, httputil, iostream
+from tornado import http1connection, httputil, iostream
 from tornado.iostream import IOStream, PipeIOStream, StreamClosedError
 
 import tornado_speedups
@@ -33,7 +33,6 @@ NEEDED = [
 ]
 OWNERS: list[Any] = [
     httputil,
-    gen,
     httputil.HTTPHeaders,
     http1connection.HTTP1Connection,
     iostream.BaseIOStream,
@@ -117,7 +116,7 @@ def test_another_version_is_left_alone(hook: str, monkeypatch: pytest.MonkeyPatc
             "_parse_headers",
             "tornado.http1connection.HTTP1Connection._parse_headers",
         ),
-        ("http", gen, "with_timeout", "tornado.gen.with_timeout"),
+        ("http", http1connection.HTTP1Connection, "finish", "tornado.http1connection.HTTP1Connection"),
         ("http", iostream.IOStream, "write_to_fd", "tornado.iostream.IOStream"),
         ("http", iostream.BaseIOStream, "write", "tornado.iostream.BaseIOStream"),
     ],
@@ -194,26 +193,6 @@ def test_a_date_is_made_once() -> None:
     function = heads.wrap_format_timestamp(slow)
     assert [function(ts) for ts in (1.1, 1.2, 2.0, 2.9, 1.5)] == ["1", "1", "2", "2", "1"]
     assert made == [1.1, 2.0, 1.5]
-
-
-def test_no_timer_for_what_is_done() -> None:
-    async def run() -> None:
-        asked: list[Any] = []
-        with_timeout = streams.wrap_with_timeout(lambda *arguments, **options: asked.append(arguments))  # type: ignore[arg-type]
-        done: asyncio.Future[Any] = asyncio.Future()
-        done.set_result("result")
-        waited = with_timeout(1.0, done, quiet_exceptions=ValueError)
-        assert waited is not done and waited.result() == "result" and asked == []
-        failed: asyncio.Future[Any] = asyncio.Future()
-        failed.set_exception(ValueError())
-        cancelled: asyncio.Future[Any] = asyncio.Future()
-        cancelled.cancel()
-        left = [(1.0, failed), (1.0, cancelled), (1.0, asyncio.Future()), (1, done), (datetime.timedelta(1), done)]
-        for arguments in left:
-            with_timeout(*arguments)
-        assert asked == left
-
-    asyncio.run(run())
 
 
 # Streams

@@ -8,6 +8,7 @@ imports Tornado, and uses private fields of its connections: install() uses it o
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
@@ -30,6 +31,9 @@ LAST_SECOND = 1 << 37
 
 # A later fraction of a second is rounded up to the next one, which is left to Tornado.
 LAST_FRACTION = 0.999999
+
+# The number of dates of files that are remembered.
+_MAX_DATES = 256
 
 _new = object.__new__
 
@@ -173,12 +177,15 @@ def _add_connection_headers(connection: Any, request: Any, headers: Any) -> None
 
 
 def wrap_format_timestamp(original: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Wrap httputil.format_timestamp: a date is formatted once for all responses of a second."""
+    """Wrap httputil.format_timestamp: a date is formatted once for all responses of a second, or of a file."""
     latest: tuple[int, str] = (-1, "")
+    dates: dict[datetime, str] = {}
 
     @wraps(original)
     def format_timestamp(ts: Any) -> str:
         nonlocal latest
+        if type(ts) is datetime and (ts.tzinfo is None or ts.tzinfo is UTC):
+            return dates.get(ts) or _add_date(dates, ts, original(ts))
         if type(ts) is not float or not 0 <= ts < LAST_SECOND:
             return original(ts)
         second = int(ts)
@@ -191,3 +198,10 @@ def wrap_format_timestamp(original: Callable[[Any], str]) -> Callable[[Any], str
         return text
 
     return format_timestamp
+
+
+def _add_date(dates: dict[datetime, str], date: datetime, text: str) -> str:
+    if len(dates) >= _MAX_DATES:
+        dates.clear()
+    dates[date] = text
+    return text

@@ -1,4 +1,4 @@
-"""Read heads and chunks from Tornado's streams, write to them, and wait for them, without needless work.
+"""Read heads and chunks from Tornado's streams, and write to them, without needless work.
 
 Each wrapper takes Tornado's own function and leaves to it whatever isn't usual. This module imports Tornado, and uses
 private fields of its streams: install() uses it only where it knows their code.
@@ -151,7 +151,7 @@ def wrap_write(original: Callable[..., Future[None]]) -> Callable[..., Future[No
         if (
             type(self) is not IOStream
             or type(data) is not bytes
-            or not 0 < len(data) <= MAX_WRITE
+            or len(data) > MAX_WRITE
             or self._closed
             or self._connecting
             or self._write_futures
@@ -160,7 +160,7 @@ def wrap_write(original: Callable[..., Future[None]]) -> Callable[..., Future[No
             return original(self, data)
         stream: Any = self
         try:
-            sent: int = stream.write_to_fd(data)
+            sent: int = stream.write_to_fd(data) if data else 0
         except BlockingIOError:
             return original(self, data)
         except OSError as error:
@@ -220,19 +220,3 @@ def _fail(stream: Any, error: OSError) -> Future[None]:
     stream._write_futures.append((stream._total_write_index, future))
     stream.close(exc_info=error)
     return future
-
-
-def wrap_with_timeout(original: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
-    """Wrap gen.with_timeout: no timer for a future that has its result."""
-
-    @wraps(original)
-    def with_timeout(timeout: Any, future: Any, *arguments: Any, **options: Any) -> Future[Any]:
-        if type(timeout) is not float or not isinstance(future, Future) or not future.done():
-            return original(timeout, future, *arguments, **options)
-        if future.cancelled() or future.exception() is not None:
-            return original(timeout, future, *arguments, **options)
-        result: Future[Any] = Future()
-        result.set_result(future.result())
-        return result
-
-    return with_timeout

@@ -1,0 +1,230 @@
+"""What the delegates of a server's requests are told, and in which order, whatever fails and whoever closes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import Any
+
+import pytest
+from tornado import httputil
+from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnection
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+
+import tornado_speedups
+from tests.speedups.targets import count_calls
+
+pytestmark = pytest.mark.usefixtures("stock_tornado")
+
+METHODS = ("headers_received", "data_received", "finish", "on_connection_close")
+ERRORS = (ValueError("on purpose"), httputil.HTTPInputError("on purpose"), asyncio.CancelledError())
+
+
+class Delegate(httputil.HTTPMessageDelegate):
+    """A delegate that keeps what it is told, and may fail, wait, answer or detach then."""
+
+    def __init__(self, told: list[Any], connection: Any, actions: dict[str, Any]) -> None:
+        self.told, self.connection, self.actions = told, connection, actions
+
+    def hear(self, name: str, *details: Any) -> Any:
+        self.told.append((name, *details))
+        action = self.actions.get(name)
+        if isinstance(action, BaseException):
+            raise action
+        if action == "waits":
+            return asyncio.sleep(0)
+        if action == "answers":
+            self.answer()
+        elif action == "answers later":
+            asyncio.get_running_loop().call_soon(self.answer)
+        elif action == "detaches":
+            self.connection.detach().close()
+        elif action == "closes":
+            self.connection.close()
+        elif action == "fails later":
+            return self.fail()
+        return None
+
+    async def fail(self) -> None:
+        await asyncio.sleep(0)
+        raise ValueError("later")
+
+    def answer(self) -> None:
+        headers = httputil.HTTPHeaders({"Content-Length": "2"})
+        self.connection.write_headers(httputil.ResponseStartLine("", 200, "OK"), headers, b"ok")
+        self.connection.finish()
+
+    def headers_received(self, start_line: Any, headers: Any) -> Any:
+        return self.hear("headers_received", tuple(start_line), list(headers.get_all()))
+
+    def data_received(self, chunk: bytes) -> Any:
+        return self.hear("data_received", chunk)
+
+    def finish(self) -> None:
+        self.hear("finish")
+
+    def on_connection_close(self) -> None:
+        self.hear("on_connection_close")
+
+
+class Server(httputil.HTTPServerConnectionDelegate):
+    def __init__(self, **actions: Any) -> None:
+        self.told: list[Any] = []
+        self.actions = {"finish": "answers", **actions}
+
+    def start_request(self, server_conn: Any, request_conn: Any) -> Any:
+        return Delegate(self.told, request_conn, self.actions)
+
+    def on_close(self, server_conn: Any) -> None:
+        self.told.append("on_close")
+
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+
+
+async def serve(server: Server, parts: list[bytes], **parameters: Any) -> list[Any]:
+    """Send the parts of a request, then end the connection. Return what the delegates were told, and the answer."""
+    ours, peer = socket.socketpair()
+    peer.setblocking(False)
+    connection = HTTP1ServerConnection(IOStream(ours), HTTP1ConnectionParameters(**parameters))
+    connection.start_serving(server)
+    loop = asyncio.get_running_loop()
+    received = b""
+    with contextlib.suppress(OSError):  # the server may close before everything has been sent
+        for part in parts:
+            await loop.sock_sendall(peer, part)
+            await asyncio.sleep(0.003)
+        peer.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):
+        while data := await asyncio.wait_for(loop.sock_recv(peer, 65536), 3):
+            received += data
+    peer.close()
+    assert connection._serving_future is not None
+    await asyncio.wait([connection._serving_future], timeout=3)
+    connection.stream.close()
+    return [*server.told, received]
+
+
+def run(caplog: pytest.LogCaptureFixture, actions: dict[str, Any], parts: list[bytes], **parameters: Any) -> list[Any]:
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        result = asyncio.run(serve(Server(**actions), parts, **parameters))
+    return [*result, [(each.name, each.levelname, each.getMessage()) for each in caplog.records]]
+
+
+CASES: list[dict[str, Any]] = [
+    {},
+    *({name: error} for name in METHODS for error in ERRORS),
+    *({"headers_received": error, "on_connection_close": ERRORS[0]} for error in ERRORS),
+    *({name: action} for name in METHODS[:3] for action in ("answers", "detaches", "closes")),
+    *({name: action, "on_connection_close": ERRORS[0]} for name in METHODS[:2] for action in ("detaches", "closes")),
+    *({name: action} for name in METHODS[:2] for action in ("waits", "fails later")),
+    {"finish": "answers later"},
+]
+WAYS = [
+    [GET],
+    [POST],
+    [POST[:-3], POST[-3:]],
+    [GET[:20], GET[20:] + POST + GET],
+    [GET[:20]],
+    [POST[:-2]],
+    [b"nonsense\r\n\r\n"],
+]
+
+
+@pytest.mark.parametrize("actions", CASES, ids=str)
+def test_delegates_are_told_the_same(actions: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    expected = [run(caplog, actions, parts) for parts in WAYS]
+    tornado_speedups.install()
+    assert [run(caplog, actions, parts) for parts in WAYS] == expected
+
+
+@pytest.mark.parametrize("parameters", [{"header_timeout": 0.05}, {"body_timeout": 0.05}, {"header_timeout": 5}])
+@pytest.mark.parametrize("parts", [[GET], [GET[:20]], [POST[:-2]], [GET, GET[:20]], [b""]], ids=str)
+def test_what_does_not_come_in_time_ends_the_connection(
+    parameters: dict[str, float], parts: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def drive() -> list[Any]:
+        server = Server()
+        ours, peer = socket.socketpair()
+        connection = HTTP1ServerConnection(IOStream(ours), HTTP1ConnectionParameters(**parameters))  # type: ignore[arg-type]
+        connection.start_serving(server)
+        for part in parts:
+            peer.sendall(part)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        told = [*server.told]
+        connection.stream.close()
+        peer.close()
+        assert connection._serving_future is not None
+        await connection._serving_future
+        return [told, server.told, [each.getMessage() for each in caplog.records]]
+
+    expected = asyncio.run(drive())
+    caplog.clear()
+    tornado_speedups.install()
+    with count_calls() as counts:
+        assert asyncio.run(drive()) == expected
+    assert counts.count_fast("http1connection:HTTP1Connection._read_message") > 0
+
+
+class Slow(RequestHandler):
+    closed: bool
+
+    def initialize(self) -> None:
+        type(self).closed = False
+
+    async def get(self) -> None:
+        await asyncio.sleep(0.03)
+
+    def on_connection_close(self) -> None:
+        type(self).closed = True
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_handler_hears_of_a_client_that_leaves(leaves: bool) -> None:
+    async def drive() -> bool:
+        server = HTTPServer(Application([("/", Slow)]))
+        listener, port = bind_unused_port()
+        server.add_socket(listener)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        if leaves:
+            await asyncio.sleep(0.01)
+            writer.close()
+            await asyncio.sleep(0.05)
+        else:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+        server.stop()
+        await server.close_all_connections()
+        return Slow.closed
+
+    assert asyncio.run(drive()) == leaves
+    tornado_speedups.install()
+    assert asyncio.run(drive()) == leaves
+
+
+def test_a_server_that_is_cancelled_ends_its_connections() -> None:
+    async def drive() -> list[Any]:
+        server = Server()
+        ours, peer = socket.socketpair()
+        connection = HTTP1ServerConnection(IOStream(ours), HTTP1ConnectionParameters(header_timeout=60))
+        connection.start_serving(server)
+        await asyncio.sleep(0)
+        task: Any = connection._serving_future
+        task.cancel()
+        await asyncio.wait([task])
+        connection.stream.close()
+        peer.close()
+        return [*server.told, task.cancelled()]
+
+    expected = asyncio.run(drive())
+    tornado_speedups.install()
+    assert asyncio.run(drive()) == expected == ["on_close", False]
