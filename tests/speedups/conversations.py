@@ -15,6 +15,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from unittest.mock import patch
@@ -78,10 +79,11 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = f" {record.exc_info[1]!r}" if record.exc_info else ""
-        text = re.sub(r"\d+\.\d+ms|0x\w+|fd=\d+|:\d+>|Task-\d+", "-", record.getMessage().split("\nTraceback")[0])
+        text = re.sub(_VARIABLE, "-", record.getMessage().split("\nTraceback")[0])
         self.lines.append(f"{record.levelname} {record.name} {text}{error}")
 
 
+_VARIABLE = re.compile(r"\d+\.\d+ms|0x\w+|fd=\d+|:\d+>|Task-\d+|(?<=Exception in callback ).*", re.DOTALL)
 _log = _Log()
 _LOGGERS = ("tornado", "tornado.access", "asyncio")
 
@@ -140,12 +142,26 @@ class Servers:
         parts.append(_take(b"", True))
         if is_racy(script):
             parts = [part._replace(events=_join_data(part.events)) for part in parts]
+        if is_hasty(script):
+            parts = [part._replace(events=sorted(part.events, key=repr), logged=sorted(part.logged)) for part in parts]
         return parts
 
 
 def is_racy(script: Script) -> bool:
     """Return whether turns of the event loop decide how much of what the client sends has been read at a time."""
     return any(step.kind == "turns" for step in script.steps) or "chunk_size" in dict(script.server)
+
+
+def is_hasty(script: Script) -> bool:
+    """Return whether turns decide how far a handler has come when the client leaves, as seen in the order of events.
+
+    It leaves right after it has sent something, or while requests wait behind one that is slow.
+    """
+    requests = sum(step.data.count(b" HTTP/") for step in script.steps)
+    return any(
+        other.kind in ("half", "close") and (one.kind == "send" or requests > 1)
+        for one, other in pairwise(script.steps)
+    )
 
 
 class _ClosingServer(HTTPServer):
@@ -173,7 +189,7 @@ def _join_data(events: list[Any]) -> list[Any]:
 
 def _take(received: bytes, ended: bool) -> Part:
     # Tornado takes the time of day elsewhere where it formats these.
-    received = re.sub(rb"(\r\nDate:|expires=)[^;\r]+ GMT", rb"\1 now", received)
+    received = re.sub(rb"(\r\nDate:|[Ee]xpires[=:])[^;\r]+ GMT", rb"\1 now", received)
     part = Part(list(delegates.events), received, ended, list(_log.lines))
     delegates.events.clear()
     _log.lines.clear()
@@ -192,7 +208,8 @@ class _Conversation:
         self._ours = ours
 
     async def run(self, script: Script, serve: Any) -> list[Part]:
-        kind = _ClosingServer if is_racy(script) else HTTPServer
+        is_upgrade = any(b"websocket" in step.data for step in script.steps)
+        kind = _ClosingServer if is_upgrade or is_racy(script) else HTTPServer
         server = kind(serve, **dict(script.server))
         stream = IOStream(
             self._ours,

@@ -278,7 +278,7 @@ SERVERS: list[dict[str, Any]] = [
     {"no_keep_alive": True},
     {"xheaders": True},
     {"decompress_request": True},
-    {"chunk_size": 7},
+    {"chunk_size": 100},
     {"max_header_size": 100},
     {"max_body_size": 50},
     {"max_buffer_size": 10_000},
