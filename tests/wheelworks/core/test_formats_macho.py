@@ -233,7 +233,7 @@ SAMPLES = (
 )  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.data(), st.sampled_from(SAMPLES))
 def test_a_damaged_file_is_an_error_or_an_image_in_bounded_time(data: st.DataObject, sample: bytes) -> None:
     content = bytearray(sample)

@@ -191,7 +191,7 @@ def test_the_sample_is_right() -> None:
     assert image.exports == {"f": SECTION} and image.functions == ((SECTION, SECTION + 32),)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_a_damaged_dll_is_an_error_or_an_image_in_bounded_time(data: st.DataObject) -> None:
     content = bytearray(SAMPLE)
