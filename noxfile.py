@@ -32,7 +32,7 @@ WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 SCRIPTS = {"PYTHONPATH": str(ROOT / "scripts")}
 LOCKS = (
     *("nox", "lock", "build", "wheelworks", "native", "cibuildwheel"),
-    *("audit", "release", "report", "test", "bench", "docs"),
+    *("audit", "release", "report", "test", "bench", "applications", "docs"),
 )
 COPIED = ("build", "wheelworks")  # into the suite, which needs them wherever it is installed
 
@@ -158,7 +158,7 @@ def test_suite(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure the speedups against Tornado and other libraries; ``-- --help`` lists the suites."""
-    install_with_package(session, "bench")
+    install_with_package(session, "applications" if "applications" in session.posargs else "bench")
     wheelworks(session, "bench", *session.posargs)
 
 

@@ -113,10 +113,18 @@ DEAR = {
     "nox -s bench -- --compare main": Elsewhere(
         f"{WHEELWORKS}/bench/test_compare.py", '("bench", "--compare", "HEAD", "mask")', "two of its three suites"
     ),
+    "nox -s bench -- applications": Elsewhere(
+        f"{WHEELWORKS}/bench/test_applications.py",
+        '"-s", "bench", "--", "applications", "--quick"',
+        "five of seven rounds",
+    ),
 }
 # Options that are added to a line, to make it faster or to keep new vulnerabilities from failing it. The wheels of
 # `cross-arm64` are run by .ci/run's own.
-LESS = {"nox -s bench": " --quick", "wheelworks build-wheels --abi cp311-abi3": " --no-run"}
+LESS = {
+    "nox -s bench": " --quick --only speedups --only cross",
+    "wheelworks build-wheels --abi cp311-abi3": " --no-run",
+}
 LESS |= dict.fromkeys(("nox -s audit", "nox -s audit -- dist/FILE.whl --verbose"), " --offline")
 LESS |= dict.fromkeys(
     (

@@ -26,7 +26,7 @@ _DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 _TAIL = b"\0\0\xff\xff"  # which both sides leave out: RFC 7692, section 7.2.1
 _MASK = b"\x11\x22\x33\x44"
 _HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n"
 )
 _KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -70,13 +70,13 @@ def _receive_body(connection: socket.socket, body: bytes) -> None:
             raise ConnectionError(f"the server's response isn't {body[:40]!r}: {response[:200]!r}")
 
 
-def open_websocket(port: int, headers: bytes = b"") -> socket.socket:
+def open_websocket(port: int, headers: bytes = b"", path: str = "/") -> socket.socket:
     """Return an open WebSocket connection. Raises ConnectionError if the server refuses the handshake or an extension.
 
     ``headers`` are added to those of the handshake.
     """
     connection = connect(port)
-    connection.sendall(_HANDSHAKE % headers)
+    connection.sendall(_HANDSHAKE % (path.encode(), headers))
     response = b""
     while b"\r\n\r\n" not in response:
         byte = connection.recv(1)
@@ -99,17 +99,18 @@ def make_frame_header(size: int, masked: int, first: int = FIN_TEXT) -> bytes:
 
 def make_frame(size: int) -> bytes:
     """Return a masked text frame with a payload of ``size`` bytes."""
-    return _mask_frame(b"x" * size, FIN_TEXT)
+    return mask_frame(b"x" * size, FIN_TEXT)
 
 
 def make_deflated_frame(text: str) -> bytes:
     """Return a masked text frame whose payload is compressed without a reference to earlier ones."""
     compressor = zlib.compressobj(wbits=-15)
     payload = compressor.compress(text.encode()) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    return _mask_frame(payload.removesuffix(_TAIL), FIN_TEXT | COMPRESSED)
+    return mask_frame(payload.removesuffix(_TAIL), FIN_TEXT | COMPRESSED)
 
 
-def _mask_frame(payload: bytes, first: int) -> bytes:
+def mask_frame(payload: bytes, first: int = FIN_TEXT) -> bytes:
+    """Return a masked frame."""
     size = len(payload)
     mask = int.from_bytes((_MASK * (size // 4 + 1))[:size], "little")
     masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
@@ -173,7 +174,7 @@ class _Line:
 
     def receive(self) -> bool:
         """Return whether the echo is whole. Raises ConnectionError if it is wrong."""
-        self._buffer += _receive(self.connection)
+        self._buffer += receive(self.connection)
         payload = take_payload(self._buffer)
         if payload is not None and (self._buffer or not self._is_echo(payload)):
             raise ConnectionError("the server's message isn't the echo")
@@ -216,16 +217,16 @@ def answer_client(port: int, count: int, size: int) -> None:
             for _ in range(count):
                 _receive_exactly(connection, expected)
                 connection.sendall(answer)
-            _receive(connection)  # its closing frame
+            receive(connection)  # its closing frame
             connection.sendall(_CLOSE)
-        if _receive(control) != DONE:
+        if receive(control) != DONE:
             raise ConnectionError("the client isn't done")
 
 
 def _accept_handshake(connection: socket.socket) -> None:
     request = b""
     while not request.endswith(b"\r\n\r\n"):
-        request += _receive(connection)
+        request += receive(connection)
     [key] = re.findall(rb"(?i)\r\nSec-WebSocket-Key: *(\S+)", request)
     accept = base64.b64encode(hashlib.sha1(key + _KEY_SUFFIX).digest())
     connection.sendall(
@@ -236,12 +237,13 @@ def _accept_handshake(connection: socket.socket) -> None:
 
 def _receive_exactly(connection: socket.socket, count: int) -> None:
     while count:
-        count -= len(_receive(connection))
+        count -= len(receive(connection))
         if count < 0:
             raise ConnectionError("the server sent more than it was sent")
 
 
-def _receive(connection: socket.socket) -> bytes:
+def receive(connection: socket.socket) -> bytes:
+    """Return what arrives next. Raises ConnectionError if the connection ends."""
     data = connection.recv(1 << 20)
     if not data:
         raise ConnectionError("the server ended the connection")

@@ -234,7 +234,7 @@ def install_headers() -> Iterator[None]:
 def header_parsers() -> dict[str, Callable[[str], Any]]:
     """Return functions from header lines to HTTPHeaders: Tornado's, tuned Python with the speedups' last step, C."""
     headers = import_function("tornado.httputil", "HTTPHeaders")
-    make = import_function("tornado_speedups.http.heads", "_make")
+    make = import_function("tornado_speedups.http.heads", "make_headers")
     tuned = import_function("tornado_speedups._python", "parse_headers")
     original = headers.parse
     with install_headers():
@@ -245,7 +245,7 @@ def header_parsers() -> dict[str, Callable[[str], Any]]:
 def head_parsers() -> dict[str, Callable[[bytes], Any]]:
     """Return functions from the bytes of a head to its first line and HTTPHeaders."""
     connection = import_function("tornado.http1connection", "HTTP1Connection")
-    make = import_function("tornado_speedups.http.heads", "_make")
+    make = import_function("tornado_speedups.http.heads", "make_headers")
     tuned = import_function("tornado_speedups._python", "parse_head")
     original = connection._parse_headers
     with install_headers():

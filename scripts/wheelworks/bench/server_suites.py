@@ -1,7 +1,8 @@
-"""The suites of servers, ``websocket`` and ``http``: CPU time of a server process, or its instructions (callgrind)."""
+"""The suites of servers, ``websocket``, ``http`` and ``applications``: CPU time of a server, or its instructions."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from wheelworks.bench import clients, requests
+from wheelworks.bench import application_clients, clients, requests
 from wheelworks.bench.measurements import Measurement, Plan, Suite, Update
 from wheelworks.bench.slow_clock import make_clock_variables
 from wheelworks.core import process
@@ -103,6 +104,15 @@ CASES = {
         Case("POST, 10 KiB", _ask(requests.UPLOAD_REQUEST, requests.UPLOAD_ANSWER), 150, _serve("upload", "aiohttp")),
         Case("static file, 10 KiB", _ask(requests.FILE_REQUEST, requests.FILE), 150, _serve("static", "aiohttp")),
     ),
+    "applications": (
+        Case(
+            "Jupyter, a message displayed", application_clients.display_jupyter, 250, _serve("jupyter"), countable=False
+        ),
+        Case("Bokeh, 50 changes of a document", application_clients.burst_bokeh, 15, _serve("bokeh"), countable=False),
+        Case("static file, 10 KiB", _ask(requests.FILE_REQUEST, requests.FILE), 150, _serve("static")),
+        Case("JSON API, 20 headers", _ask(requests.JSON_REQUEST, requests.JSON_ANSWER), 150, _serve("json")),
+        Case("chat room, a message to 100 members", application_clients.chat, 20, _serve("chat")),
+    ),
 }
 
 
@@ -114,6 +124,17 @@ def measure_cases(suite: str, cases: Sequence[Case], plan: Plan, update: Update)
 
 WEBSOCKET = Suite("WebSocket echo, per message", "tornado", partial(measure_cases, "websocket", CASES["websocket"]))
 HTTP = Suite("HTTP, per request", "tornado", partial(measure_cases, "http", CASES["http"]))
+
+
+def measure_applications(plan: Plan, update: Update) -> list[Measurement]:
+    """Return the CPU time of each application with the speedups and without. Raises WheelworksError without Bokeh."""
+    missing = [name for name in ("bokeh", "jupyter_server") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise WheelworksError(f"{' and '.join(missing)}: not installed", "nox -s bench -- applications")
+    return measure_cases("applications", CASES["applications"], plan, update)
+
+
+APPLICATIONS = Suite("Applications, per message, burst or request", "tornado", measure_applications)
 
 
 def _measure_case(suite: str, case: Case, plan: Plan, update: Update) -> Sequence[Measurement]:

@@ -6,103 +6,17 @@ It writes its port, then, for each line of its input, the CPU time that it has u
 from __future__ import annotations
 
 import asyncio
-import atexit
-import shutil
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from wheelworks.bench.application_servers import APPLICATIONS
 from wheelworks.bench.measured_clients import CLIENTS
-from wheelworks.bench.requests import DOCUMENT, FILE, FILE_NAME, GREETING
-
-_MAX_SIZE = 2**26
-
-Start = Callable[[], Awaitable[int]]
-
-
-def _make_websocket_handlers() -> dict[str, Any]:
-    from tornado.websocket import WebSocketHandler
-
-    class Echo(WebSocketHandler):
-        def on_message(self, message: str | bytes) -> Any:
-            self.write_message(message, binary=isinstance(message, bytes))
-
-    class Deflated(Echo):
-        def get_compression_options(self) -> dict[str, Any]:
-            return {}
-
-    class Awaiting(WebSocketHandler):
-        async def on_message(self, message: str | bytes) -> None:
-            await self.write_message(message, binary=isinstance(message, bytes))
-
-    class Unawaiting(WebSocketHandler):
-        async def on_message(self, message: str | bytes) -> None:
-            self.write_message(message, binary=isinstance(message, bytes))
-
-    return {"echo": Echo, "deflate": Deflated, "async": Awaiting, "async-unawaited": Unawaiting}
-
-
-def _make_http_handlers() -> dict[str, Any]:
-    from tornado.web import RequestHandler
-
-    class Hello(RequestHandler):
-        def get(self) -> None:
-            self.write(GREETING)
-
-    class Json(RequestHandler):
-        def get(self) -> None:
-            self.write(DOCUMENT)
-
-    class Upload(RequestHandler):
-        def post(self) -> None:
-            self.write(str(len(self.request.body)))
-
-    return {"hello": Hello, "json": Json, "upload": Upload}
-
-
-async def _tornado(handler: str) -> int:
-    from tornado.web import Application, StaticFileHandler
-
-    if handler == "static":
-        rule: Any = ("/(.*)", StaticFileHandler, {"path": _make_folder()})
-    else:
-        rule = ("/", (_make_websocket_handlers() | _make_http_handlers())[handler])
-    return listen(Application([rule], websocket_max_message_size=_MAX_SIZE))
-
-
-def listen(application: Any) -> int:
-    """Serve an application of Tornado on a free port, and return the port."""
-    from tornado.httpserver import HTTPServer
-    from tornado.netutil import bind_sockets
-
-    sockets = bind_sockets(0, "127.0.0.1")
-    HTTPServer(application).add_sockets(sockets)
-    port: int = sockets[0].getsockname()[1]
-    return port
-
-
-def _make_folder() -> str:
-    """Return a new folder with the file that is asked for, which is deleted when this process ends."""
-    folder = tempfile.mkdtemp()
-    atexit.register(shutil.rmtree, folder)
-    Path(folder, FILE_NAME).write_bytes(FILE)
-    return folder
-
-
-def install_speedups() -> None:
-    """Install the speedups. Ends the process if they aren't installed wholly."""
-    import tornado_speedups
-
-    tornado_speedups.install()
-    left = {name: text for name, text in tornado_speedups.status().items() if text != "installed"}
-    if left:
-        raise SystemExit(f"the speedups aren't installed: {left}")
+from wheelworks.bench.requests import DOCUMENT, GREETING
+from wheelworks.bench.tornado_servers import HANDLERS, MAX_SIZE, Start, install_speedups, make_folder, start_tornado
 
 
 async def _speedups(start: Start) -> int:
@@ -114,7 +28,7 @@ def _make_aiohttp_echo(*, compress: bool) -> Any:
     from aiohttp import WSMsgType, web
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(compress=compress, max_msg_size=_MAX_SIZE)
+        socket = web.WebSocketResponse(compress=compress, max_msg_size=MAX_SIZE)
         await socket.prepare(request)
         async for message in socket:
             if message.type == WSMsgType.TEXT:
@@ -147,7 +61,7 @@ async def _aiohttp(handler: str) -> int:
 
     application = web.Application()
     if handler == "static":
-        application.router.add_static("/", _make_folder())
+        application.router.add_static("/", make_folder())
     else:
         application.router.add_route("*", "/", _make_aiohttp_handlers()[handler])
     runner = web.AppRunner(application)
@@ -167,7 +81,7 @@ async def _websockets(compression: str | None) -> int:
                 await connection.send(message)
 
     # No pings: Tornado sends none, and the clients, which are plain sockets, answer none.
-    server = await serve(echo, "127.0.0.1", 0, compression=compression, max_size=_MAX_SIZE, ping_interval=None)
+    server = await serve(echo, "127.0.0.1", 0, compression=compression, max_size=MAX_SIZE, ping_interval=None)
     port: int = next(iter(server.sockets)).getsockname()[1]
     return port
 
@@ -191,10 +105,8 @@ async def _picows() -> int:
 def _make_kinds() -> dict[str, Start]:
     """Return what starts each kind of server: an echo is named as its library, another handler LIBRARY-HANDLER."""
     http = ("hello", "json", "upload", "static")
-    tornado: dict[str, Start] = {
-        name: partial(_tornado, name) for name in ("echo", "deflate", "async", "async-unawaited", *http)
-    }
-    tornado["client"] = CLIENTS["tornado"]
+    tornado: dict[str, Start] = {name: partial(start_tornado, name) for name in HANDLERS}
+    tornado |= {"client": CLIENTS["tornado"], **APPLICATIONS}
     handlers: dict[str, dict[str, Start]] = {
         "tornado": tornado,
         "speedups": {name: partial(_speedups, start) for name, start in tornado.items()},

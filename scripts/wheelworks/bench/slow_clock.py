@@ -19,7 +19,7 @@ from wheelworks.core.zig import find_zig, make_cache_variables, read_zig_version
 SLOWDOWN = 50
 
 _SOURCE = Path(__file__).with_suffix(".c")
-_OPTIONS = ("-shared", "-fPIC", "-O2", "-D_GNU_SOURCE", f"-DSLOWDOWN={SLOWDOWN}", "-Wall", "-Wextra", "-Werror")
+_OPTIONS = ("-shared", "-fPIC", "-O2", "-D_GNU_SOURCE", f"-DSLOWDOWN={SLOWDOWN}", "-Wall", "-Wextra", "-Werror", "-ldl")
 
 
 def make_clock_variables() -> dict[str, str]:

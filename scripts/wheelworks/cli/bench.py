@@ -19,6 +19,7 @@ from wheelworks.core.files import write_file
 SUITES = {
     "websocket": server_suites.WEBSOCKET,
     "http": server_suites.HTTP,
+    "applications": server_suites.APPLICATIONS,
     "frames": functions.FRAMES,
     "headers": functions.HEADERS,
     "mask": functions.MASK,
@@ -26,23 +27,28 @@ SUITES = {
     "build": build.BUILD,
 }
 COUNTED = {"websocket", "http"}
+EXTRA = {"applications"}  # measured only where it is named, because it needs packages of its own
 # The options that replace measuring time, each with the options that it takes.
 MODES = {"table": (), "icount": ("update_baseline",), "compare": ("suites",)}
 
 EPILOG = """\
 suites:
-  websocket    servers that echo messages, plain and compressed, and clients: CPU time per message, or instructions
-  http         servers that answer a browser, a bare request, a JSON API, a POST, a file: CPU time per request, or
-               instructions
-  frames       parsing and building WebSocket frames: CPU time per frame; Tornado, websockets, Python
-  headers      parsing a browser's 12 headers: CPU time per call, in Tornado, tuned Python, the speedups and httptools
-  mask         masking to new bytes and in place: CPU time per call
-  start        a process that imports Tornado, then the speedups: CPU time of each import, the speedups' with install()
-  build        the builders: seconds from start to end, this machine's wheel by cross, pip and cibuildwheel, the ARM64
-               wheels by cross
+  websocket      servers that echo messages, plain and compressed, and clients: CPU time per message, or instructions
+  http           servers that answer a browser, a bare request, a JSON API, a POST, a file: CPU time per request, or
+                 instructions
+  applications   a Bokeh document, a Jupyter kernel's messages, a chat room of 100, a JSON API, a static file: CPU time
+                 of the server, with the speedups and without; measured only where it is named, because it installs
+                 Bokeh and Jupyter's server
+  frames         parsing and building WebSocket frames: CPU time per frame; Tornado, websockets, Python
+  headers        parsing a browser's 12 headers: CPU time per call, in Tornado, tuned Python, the speedups and httptools
+  mask           masking to new bytes and in place: CPU time per call
+  start          a process that imports Tornado, then the speedups: CPU time of each import, theirs with install()
+  build          the builders: seconds from start to end, this machine's wheel by cross, pip and cibuildwheel, the ARM64
+                 wheels by cross
 
 examples:
-  nox -s bench                                      every suite, into dist/bench/ and the report
+  nox -s bench                                      every suite but applications, into dist/bench/ and the report
+  nox -s bench -- applications                      what applications gain
   nox -s bench -- headers mask --quick              two suites, roughly, in seconds
   nox -s bench -- websocket --count-instructions    counted by valgrind: the figure that repeats on a busy machine
   nox -s bench -- http --count-instructions         the same for requests, a browser's and bare ones
@@ -57,6 +63,7 @@ use)."""
 
 OUT = Path("dist", _page.FOLDER, _page.SPEED)
 OPTIONS = {
+    "suites": f"one of {', '.join(SUITES)} (default: all but {', '.join(EXTRA)})",
     "--icount": "count the instructions of each wheel in DIR (default: dist), and compare them with the baseline",
     "--compare": "measure this git revision and the working tree, and fail if the working tree is slower",
     "--count-instructions": "instructions of the servers instead of CPU time (needs valgrind, which makes them about 50"
@@ -72,7 +79,13 @@ def parser() -> argparse.ArgumentParser:
         "nox -s bench --", "Measure the speedups, Tornado without them, and other libraries, in turns.", EPILOG
     )
     add = made.add_argument
-    add("suites", nargs="*", default=[], metavar="SUITE", help=f"one of {', '.join(SUITES)} (default: all)")
+    add(
+        "suites",
+        nargs="*",
+        default=[],
+        metavar="SUITE",
+        help=f"one of {', '.join(SUITES)} (default: all but applications)",
+    )
     add("--quick", action="store_true", help="fewer rounds and operations")
     add("--count-instructions", action="store_true", help=OPTIONS["--count-instructions"])
     add("--icount", nargs="?", type=Path, const=Path("dist"), metavar="DIR", help=OPTIONS["--icount"])
@@ -80,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     add("--only", action="append", default=[], metavar="SUBJECT", help="measure this subject only; repeatable")
     add("--source", default=".", metavar="SOURCE", help=OPTIONS["--source"])
     add("--target", default="", metavar="ID", help=OPTIONS["--target"])
-    add("--table", type=Path, metavar="FILE", help="print README's table of a results file")
+    add("--table", type=Path, metavar="FILE", help="print README's tables of a results file")
     add("--update-baseline", action="store_true", help="with --icount: replace the baseline by the new counts")
     add("--out", type=Path, default=OUT, metavar="FILE", help=f"the results file (default: {OUT}); plots go beside it")
     summary.add_json_option(made)
@@ -107,7 +120,7 @@ def check(options: argparse.Namespace, given: Sequence[str]) -> None:
 def _run_mode(options: argparse.Namespace) -> int | None:
     """Run a mode that replaces measuring time, and return its exit status; or None if no mode is given."""
     if options.table is not None:
-        sys.stdout.write(readme.format_table(measurements.load_results(options.table)))
+        sys.stdout.write("\n".join(readme.format_tables(measurements.load_results(options.table))))
         return 0
     if options.icount is None and options.compare is None:
         return None
@@ -134,7 +147,7 @@ def _measure(options: argparse.Namespace) -> int:
     found: dict[str, list[Measurement]] = {}
     start = time.perf_counter()
     with console.Progress() as progress:
-        for name in dict.fromkeys(options.suites or SUITES):
+        for name in dict.fromkeys(options.suites or [one for one in SUITES if one not in EXTRA]):
             found[name] = SUITES[name].measure(plan, progress.update)
             progress.finish(name)
     for name, figures in found.items() if options.json != summary.STDOUT else ():

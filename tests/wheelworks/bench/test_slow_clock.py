@@ -57,3 +57,28 @@ def test_a_compiler_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(slow_clock, "_OPTIONS", ("-DSLOWDOWN=3",))
     with pytest.raises(WheelworksError, match="the slow clock can't be compiled"):
         slow_clock.make_clock_variables()
+
+
+# Two threads in turns, of which one waits for the other's lock: the time that both spend, and the time that passes.
+THREADS = """
+import threading, time
+def work():
+    end = time.time() + 0.3
+    while time.time() < end:
+        pass
+threads = [threading.Thread(target=work) for _ in range(2)]
+start = time.time(), time.process_time()
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(time.process_time() - start[1], time.time() - start[0])
+"""
+
+
+def test_a_thread_that_waits_for_pythons_lock_sleeps() -> None:
+    words = [sys.executable, "-c", THREADS]
+    environment = os.environ | slow_clock.make_clock_variables()
+    ended = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+    used, passed = map(float, ended.stdout.split())
+    assert used < 1.5 * passed
