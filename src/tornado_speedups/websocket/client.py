@@ -23,6 +23,7 @@ This module imports Tornado: install() uses it only where it knows its code.
 from __future__ import annotations
 
 import asyncio
+from asyncio import _enter_task, _leave_task
 from collections.abc import Callable
 from functools import wraps
 from types import BuiltinMethodType
@@ -31,28 +32,29 @@ from typing import Any
 from tornado.queues import Queue
 
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
-from tornado_speedups.websocket.transport import Transport, is_reentrant
+from tornado_speedups.websocket.transport import is_reentrant
 
 
 class ReadFuture(asyncio.Future[Any]):
     """The result of ``read_message()``, which knows the task that awaits it."""
 
+    __slots__ = ("waiter",)
+
     # What wakes the task, and in which context; () if something else waits, too; None if nothing waits yet.
-    waiter: tuple[Any, ...] | None = None
+    waiter: tuple[Any, ...] | None
 
     def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Any = None) -> None:
         """Note whether the callback is that of a task, and the only one."""
-        is_task = type(fn) is BuiltinMethodType and isinstance(fn.__self__, asyncio.Task)
-        self.waiter = (fn, context) if is_task and self.waiter is None else ()
+        is_first = self.waiter is None and type(fn) is BuiltinMethodType and isinstance(fn.__self__, asyncio.Task)
+        self.waiter = (fn, context) if is_first else ()
         super().add_done_callback(fn, context=context)
 
-    def resume(self, message: Any) -> None:
-        """Set the result, and run the task that waits for it, in place of the task that runs now."""
+    def resume(self, message: Any, loop: Any, current: Any) -> None:
+        """Set the result, and run the task that waits for it in place of ``current``, the task that runs now."""
         wakeup, context = self.waiter  # type: ignore[misc]
-        loop, current = self.get_loop(), asyncio.current_task()
         self.remove_done_callback(wakeup)
         self.set_result(message)
-        asyncio._leave_task(loop, current)  # type: ignore[arg-type]
+        _leave_task(loop, current)
         try:
             context.run(wakeup, self)
         except RuntimeError:  # something else runs in that context
@@ -60,7 +62,7 @@ class ReadFuture(asyncio.Future[Any]):
         except (SystemExit, KeyboardInterrupt) as error:  # leaves the event loop, as from a task, not the connection
             loop.call_soon(_raise, error)
         finally:
-            asyncio._enter_task(loop, current)  # type: ignore[arg-type]
+            _enter_task(loop, current)
 
 
 def wrap_read_message(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,6 +74,7 @@ def wrap_read_message(original: Callable[..., Any]) -> Callable[..., Any]:
         if callback is not None or type(queue) is not Queue or queue._putters:
             return original(self, callback)
         future = ReadFuture()
+        future.waiter = None
         if queue._queue:
             future.set_result(queue._queue.popleft())
             return future
@@ -95,41 +98,38 @@ def wrap_on_message(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any],
             self._on_message_callback(message)
             return None
         queue = self.read_queue
-        if type(queue) is not Queue or queue._queue or queue._putters or not _is_plain(queue._getters):
+        getters = queue._getters
+        future: Any = getters[0] if getters else None
+        is_plain = not queue._queue if future is None else type(future) is ReadFuture and not future.done()
+        if not is_plain or type(queue) is not Queue:
             return original(self, message)
         if not queue._unfinished_tasks:
             queue._finished.clear()
         queue._unfinished_tasks += 1
-        if not queue._getters:
+        if future is None:
             queue._queue.append(message)
-            return None
-        future: Any = queue._getters.popleft()
-        if future.waiter and message is not None and _may_run(self.protocol, message):
-            future.resume(message)
         else:
-            future.set_result(message)
+            getters.popleft()
+            _give(message, future, self.protocol)
         return None
 
     return _on_message
 
 
-def _is_plain(getters: Any) -> bool:
-    """Return whether the first one that waits, if any, has called read_message() and still waits."""
-    return not getters or (type(getters[0]) is ReadFuture and not getters[0].done())
-
-
-def _may_run(protocol: Any, message: Any) -> bool:
-    """Return whether the task that waits for this message may run now."""
-    if type(protocol) is not FastWebSocketProtocol13:
-        return False
-    transport: Transport = protocol._transport
-    return (
-        transport.eager
-        and transport.defers
-        and not transport.loop.get_debug()
-        and not is_reentrant()
-        and transport.take_turn(len(message))
-    )
+def _give(message: Any, future: ReadFuture, protocol: Any) -> None:
+    """Give a message to the task that waits for it, which runs now if it may."""
+    if future.waiter and message is not None and type(protocol) is FastWebSocketProtocol13:
+        transport = protocol._transport
+        if (
+            transport.eager
+            and transport.defers  # the message is being handled
+            and not transport.loop.get_debug()
+            and not is_reentrant()
+            and transport.take_turn(len(message))
+        ):
+            future.resume(message, transport.loop, protocol._task or asyncio.current_task())
+            return
+    future.set_result(message)
 
 
 def _raise(error: BaseException) -> None:

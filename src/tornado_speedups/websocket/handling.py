@@ -6,6 +6,7 @@ protocol.py explains how the halves work together.
 from __future__ import annotations
 
 import asyncio
+import os
 from time import monotonic
 from typing import Any
 
@@ -117,7 +118,7 @@ class HandlingProtocol(WebSocketProtocol13):
         data: Any = message
         transport = self._transport
         if transport.direct and (type(data) is bytes or (type(data) is str and data.isascii())) and len(data) < LONG:
-            frame = build_frame(BINARY if binary else TEXT, data, None)
+            frame = build_frame(BINARY if binary else TEXT, data, os.urandom(4) if self.mask_outgoing else None)
             self._message_bytes_out += len(data)
             self._wire_bytes_out += len(frame)
             return transport.send_directly(frame)

@@ -239,7 +239,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
     def _handle_in_context(self) -> None:
         if self._context is None:
             self._context = find_context(self._task, self._idle)
-            self._transport.is_plain = self._compressor is None and self._transport.can_send_directly()
+            self._transport.is_plain = self._compressor is None and self._transport.writes
         # While answers are still to leave, whatever ends the connection must come a turn later, as in Tornado.
         # A callback that runs the event loop keeps its context from being entered, so nest_asyncio wants the coroutine.
         if self._context is None or self._transport.stream._write_futures or is_reentrant():

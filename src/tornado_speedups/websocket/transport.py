@@ -236,14 +236,10 @@ class Transport:
         """Return whether a coroutine that awaits a message of this size may run without letting others run."""
         if not self.turn_end:
             self.begin_turn()
-        if not self.has_turn():
+        elif not self.has_turn():
             return False
         self._turn_bytes -= size
         return True
-
-    def can_send_directly(self) -> bool:
-        """Return whether a frame is nothing but a header and a message, and is written here."""
-        return self.writes and not self._writer.masks
 
     def send_directly(self, frame: bytes) -> WriteFuture:
         """Do what send() does, while ``direct`` is set."""
@@ -252,7 +248,7 @@ class Transport:
             raise WebSocketClosedError()
         if stream._write_futures or "_nest_patched" in _ASYNCIO:
             return self.send(frame)
-        future = WriteFuture(loop=self.loop)
+        future = WriteFuture()  # of the event loop that runs, which is found faster than given
         future.sender = self if self.eager else None
         size = len(frame)
         self._turn_bytes -= size
