@@ -19,6 +19,7 @@ from wheelworks.testing import framework_suite
 from wheelworks.testing.environments import download_tornado
 from wheelworks.testing.framework_suite import FrameworkResult
 from wheelworks.testing.frameworks import Framework, fetch_files, read_frameworks, select_frameworks
+from wheelworks.testing.native import has_extension
 
 NAMES = tuple(read_frameworks())
 EPILOG = f"""\
@@ -118,7 +119,8 @@ def _run(framework: Framework, wanted: Wanted, folder: Path, progress: console.P
     created = framework_suite.create_environment(python.executable, framework.lock, files, folder / "environment")
     whole = framework.row.debian is not None
     suite = framework_suite.prepare_suite(source, own, framework.row.arguments, folder / "source", whole=whole)
-    environment = framework_suite.FrameworkEnvironment(created, suite, folder, wanted.limit, update)
+    with_c = has_extension(wheel)
+    environment = framework_suite.FrameworkEnvironment(created, suite, folder, with_c, wanted.limit, update)
     names = {"python": python.label, "tornado": tornado.version, "note": framework.row.note}
     result = framework_suite.run_suites(environment, name=framework.name, version=framework.version, **names)
     progress.finish(framework.name)

@@ -38,11 +38,15 @@ _STEERING = ("JUPYTER", "IPYTHON", "BOKEH_", "DASK_", "FLOWER_", "CELERY_")
 
 @dataclass(frozen=True)
 class FrameworkEnvironment:
-    """What a project's tests run in: the environment, the suite, and the folder for everything that they write."""
+    """What a project's tests run in: the environment, the suite, and the folder for everything that they write.
+
+    ``with_c`` makes a process fail in which the package has no C extension.
+    """
 
     created: ProjectEnvironment
     suite: ProjectSuite
     work: Path
+    with_c: bool
     limit: float
     update: Update
 
@@ -130,7 +134,7 @@ def run_suites(environment: FrameworkEnvironment, **names: str) -> FrameworkResu
 
     compared = compare(runs["stock"], runs["speedups"], repeat)
     records = {side: read_records(environment.work / side) for side in SIDES}
-    findings = [*find_bad_runs(runs), *find_wrong_processes(records["stock"], records["speedups"])]
+    findings = [*find_bad_runs(runs), *find_wrong_processes(records["stock"], records["speedups"], names["tornado"])]
     findings += [f"{test}: fails with the speedups only, {why}" for test, why in compared.failures.items()]
     main = find_main(records["speedups"])
     return FrameworkResult(
@@ -168,7 +172,8 @@ def prepare_worker(environment: FrameworkEnvironment, side: str, task: Task) -> 
     home.mkdir(parents=True)
     worker = project_native.prepare_worker(environment.created, place, task)
     kept = {name: value for name, value in (worker.environment or {}).items() if not name.startswith(_STEERING)}
-    return replace(worker, environment={**kept, "HOME": str(home), "TMPDIR": str(home)})
+    own = {"HOME": str(home), "TMPDIR": str(home), "TORNADO_SPEEDUPS_EXTENSION": "1" if environment.with_c else "0"}
+    return replace(worker, environment={**kept, **own})
 
 
 def compare(stock: Results, speedups: Results, repeat: Callable[[str, Sequence[str]], Results]) -> Comparison:
@@ -209,11 +214,15 @@ def find_bad_runs(runs: Mapping[str, Results]) -> Iterator[str]:
             yield f"with {side}: not one test passed"
 
 
-def find_wrong_processes(stock: Sequence[Mapping[str, Any]], speedups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the findings on processes: stock ones that have the speedups, others that lack one of their hooks."""
+def find_wrong_processes(
+    stock: Sequence[Mapping[str, Any]], speedups: Sequence[Mapping[str, Any]], tornado: str
+) -> Iterator[str]:
+    """Yield the findings on processes: stock ones that have the speedups, others that lack one of their hooks.
+
+    ``tornado`` is the version of Tornado that the tests must have loaded.
+    """
     for name, records in zip(SIDES, (stock, speedups), strict=True):
-        if not find_main(records).get("ended"):
-            yield f"with {name}: there is no record of the process that ran the tests"
+        yield from _find_wrong_main(name, find_main(records), tornado)
     for record in stock:
         if record["loaded"]:
             yield f"with stock Tornado: tornado_speedups was loaded by {_name(record)}"
@@ -223,6 +232,13 @@ def find_wrong_processes(stock: Sequence[Mapping[str, Any]], speedups: Sequence[
             wrong.setdefault(text, []).append(_name(record))
     for text, names in wrong.items():
         yield f"with the speedups: {text} ({len(names)} of {len(speedups)} processes, the first is {names[0]})"
+
+
+def _find_wrong_main(side: str, record: Mapping[str, Any], tornado: str) -> Iterator[str]:
+    if not record.get("ended"):
+        yield f"with {side}: there is no record of the process that ran the tests"
+    elif record["tornado"] != tornado:
+        yield f"with {side}: the tests loaded Tornado {record['tornado'] or '(none)'}, not {tornado}"
 
 
 def _describe_wrong(record: Mapping[str, Any]) -> Iterator[str]:

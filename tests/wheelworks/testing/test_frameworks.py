@@ -32,7 +32,13 @@ from wheelworks.testing.workers import JUnitWriter
 from tests.fixtures.commands import ROOT
 
 STATUS = dict.fromkeys(("masking", "websocket", "headers", "http"), "installed")
-MAIN = {"command": ["python", "-m", "wheelworks_workers.project", "x"], "ended": True, "loaded": False, "lost": []}
+MAIN = {
+    "command": ["python", "-m", "wheelworks_workers.project", "x"],
+    "ended": True,
+    "loaded": False,
+    "lost": [],
+    "tornado": "6.6.1",
+}
 FAST = {**MAIN, "loaded": True, "hooks": STATUS, "implementation": "c"}
 
 
@@ -105,9 +111,9 @@ def test_a_run_without_a_good_test_is_a_finding(tmp_path: Path) -> None:
 
 def test_processes_as_they_are_to_be() -> None:
     child = {**FAST, "command": ["python", "kernel"], "ended": False}
-    assert list(find_wrong_processes([MAIN], [FAST, child])) == []
+    assert list(find_wrong_processes([MAIN], [FAST, child], "6.6.1")) == []
     faster = {**FAST, "hooks": {**STATUS, "masking": "left to Tornado 6.6.1, whose C is faster"}}
-    assert list(find_wrong_processes([MAIN], [faster])) == []
+    assert list(find_wrong_processes([MAIN], [faster], "6.6.1")) == []
 
 
 @pytest.mark.parametrize(
@@ -116,6 +122,8 @@ def test_processes_as_they_are_to_be() -> None:
         ([], [FAST], "with stock: there is no record of the process that ran the tests"),
         ([MAIN], [], "with speedups: there is no record of the process that ran the tests"),
         ([MAIN], [{**FAST, "ended": False}], "with speedups: there is no record of the process"),
+        ([{**MAIN, "tornado": ""}], [FAST], "with stock: the tests loaded Tornado (none), not 6.6.1"),
+        ([MAIN], [{**FAST, "tornado": "6.5"}], "with speedups: the tests loaded Tornado 6.5, not 6.6.1"),
         ([{**MAIN, "loaded": True}], [FAST], "with stock Tornado: tornado_speedups was loaded by python -m"),
         ([MAIN], [{**FAST, "hooks": {}}], "install() reported no hooks (1 of 1 processes"),
         ([MAIN], [{**FAST, "hooks": {**STATUS, "http": "left to Tornado 9"}}], "hook http: left to Tornado 9 (1 of"),
@@ -126,7 +134,7 @@ def test_processes_as_they_are_to_be() -> None:
 def test_wrong_processes(
     stock: Sequence[Mapping[str, Any]], speedups: Sequence[Mapping[str, Any]], finding: str
 ) -> None:
-    [found] = find_wrong_processes(stock, speedups)
+    [found] = find_wrong_processes(stock, speedups, "6.6.1")
     assert finding in found
 
 

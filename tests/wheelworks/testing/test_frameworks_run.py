@@ -8,6 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import tornado
 from wheelworks.core import venv
 from wheelworks.testing import framework_suite, project_native, project_suite
 from wheelworks.testing.framework_suite import FrameworkEnvironment, run_suites
@@ -63,13 +64,14 @@ def environment(tmp_path: Path) -> FrameworkEnvironment:
     suite = framework_suite.prepare_suite(
         source, Path("x-1.0-py3-none-any.whl"), ["tests"], work / "source", whole=True
     )
-    return FrameworkEnvironment(created, suite, work, 60.0, lambda text: None)
+    with_c = tornado_speedups.implementation == "c"
+    return FrameworkEnvironment(created, suite, work, with_c, 60.0, lambda text: None)
 
 
 def test_a_project_on_both_sides(environment: FrameworkEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framework_suite, "TRIES", 1)
     monkeypatch.setattr(project_suite, "SECOND_TRY_LIMIT", 0)  # each further process takes two seconds
-    names = {"name": "x", "version": "1.0", "python": "3", "tornado": "6"}
+    names = {"name": "x", "version": "1.0", "python": "3", "tornado": str(tornado.version)}
     result = run_suites(environment, **names)
     [finding] = result.findings
     assert finding.startswith(
