@@ -78,6 +78,8 @@ class _Log(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.InvalidStateError):
+            return  # Tornado's, if a handler flushes after it has finished, unless a turn has passed in between
         error = f" {record.exc_info[1]!r}" if record.exc_info else ""
         text = re.sub(_VARIABLE, "-", record.getMessage().split("\nTraceback")[0])
         self.lines.append(f"{record.levelname} {record.name} {text}{error}")
@@ -142,7 +144,7 @@ class Servers:
         parts.append(_take(b"", True))
         if is_racy(script):
             parts = [part._replace(events=_join_data(part.events)) for part in parts]
-        if is_hasty(script):
+        if _leaves_others(script):
             parts = [part._replace(events=sorted(part.events, key=repr), logged=sorted(part.logged)) for part in parts]
         return parts
 
@@ -153,15 +155,25 @@ def is_racy(script: Script) -> bool:
 
 
 def is_hasty(script: Script) -> bool:
-    """Return whether turns decide how far a handler has come when the client leaves, as seen in the order of events.
+    """Return whether the client leaves right after it has sent something: turns decide whether that is still read."""
+    return any(one.kind == "send" and other.kind in ("half", "close") for one, other in pairwise(script.steps))
 
-    It leaves right after it has sent something, or while requests wait behind one that is slow.
+
+def _leaves_others(script: Script) -> bool:
+    """Return whether the client leaves while requests may wait: turns decide how far their handlers have come by then.
+
+    The order of events shows it.
     """
     requests = sum(step.data.count(b" HTTP/") for step in script.steps)
-    return any(
-        other.kind in ("half", "close") and (one.kind == "send" or requests > 1)
-        for one, other in pairwise(script.steps)
-    )
+    return requests > 1 and any(step.kind in ("half", "close") for step in script.steps)
+
+
+def _has_handlers_side_by_side(script: Script) -> bool:
+    """Return whether a request may begin while the handler of the one before it is still running.
+
+    They do if that handler closes the connection, or if it has become a WebSocket.
+    """
+    return any(word in step.data for step in script.steps for word in (b"websocket", b"hang_up", b"close"))
 
 
 class _ClosingServer(HTTPServer):
@@ -208,8 +220,8 @@ class _Conversation:
         self._ours = ours
 
     async def run(self, script: Script, serve: Any) -> list[Part]:
-        is_upgrade = any(b"websocket" in step.data for step in script.steps)
-        kind = _ClosingServer if is_upgrade or is_racy(script) else HTTPServer
+        is_dropping = is_racy(script) or _has_handlers_side_by_side(script)
+        kind = _ClosingServer if is_dropping else HTTPServer
         server = kind(serve, **dict(script.server))
         stream = IOStream(
             self._ours,
