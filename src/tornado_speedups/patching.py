@@ -293,14 +293,26 @@ def _resolve(path: str) -> tuple[Any, str]:
 
 
 def wrap_get_websocket_protocol(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Wrap the method of handlers and clients that makes the object for a WebSocket connection."""
-    from tornado_speedups.websocket.protocol import replace_protocol
+    """Wrap the method of handlers and clients that makes the object for a WebSocket connection.
+
+    The first connection imports the code for all of them: it is a third of what install() would import, and many
+    applications have no WebSockets. If the code can't be read any more, connections are left to Tornado.
+    """
 
     @wraps(original)
     def get_websocket_protocol(self: Any) -> Any:
+        try:
+            from tornado_speedups.websocket.protocol import replace_protocol
+        except ImportError as error:  # the process has changed its root, or the package has been removed
+            _report_unreadable(error)
+            return original(self)
         return replace_protocol(original(self))
 
     return get_websocket_protocol
+
+
+def _report_unreadable(error: ImportError) -> None:
+    import_module("tornado.log").gen_log.warning("tornado_speedups leaves a WebSocket to Tornado: %s", error)
 
 
 _lock = threading.Lock()

@@ -8,12 +8,16 @@ import subprocess
 import sys
 from collections import Counter
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import tornado
+from tornado.web import Application
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 import tornado_speedups
 from tornado_speedups import fingerprints, patching
+from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 pytestmark = pytest.mark.usefixtures("stock_tornado")
 
@@ -29,8 +33,10 @@ tornado_speedups.install()
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
-# Modules of the command line, of tests and measurements; the other implementation.
-UNNEEDED = {f"tornado_speedups.{name}" for name in ("__main__", "commands", "counting", "reasons", "self_test")} | {
+# Modules of the command line, tests and measurements, and those that the first WebSocket imports; the other
+# implementation.
+_NAMES = ("__main__", "commands", "counting", "reasons", "self_test", "websocket.protocol", "websocket.transport")
+UNNEEDED = {f"tornado_speedups.{name}" for name in _NAMES} | {
     "tornado_speedups._speedups" if os.environ.get("TORNADO_SPEEDUPS_EXTENSION") == "0" else "tornado_speedups._python"
 }
 
@@ -47,6 +53,20 @@ def test_nothing_is_imported_that_serving_does_not_need() -> None:
     assert "tornado_speedups.http.heads" in loaded
     assert [name for name in loaded if name.partition(".")[0] != "tornado_speedups"] == []
     assert loaded & UNNEEDED == set()
+
+
+def test_without_its_code_a_connection_is_left_to_tornado(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after chroot(): what the first connection would import isn't there any more."""
+    tornado_speedups.install(masking=False, headers=False, http=False)
+    if patching.status()["websocket"] != "installed":
+        pytest.skip("Tornado's C is faster")
+    handler = WebSocketHandler(Application(), Mock(headers={"Sec-WebSocket-Version": "13"}))
+    assert type(handler.get_websocket_protocol()) is FastWebSocketProtocol13
+    monkeypatch.setitem(sys.modules, "tornado_speedups.websocket.protocol", None)
+    assert type(handler.get_websocket_protocol()) is WebSocketProtocol13
+    assert "tornado_speedups leaves a WebSocket to Tornado: import of tornado_speedups.websocket.pro" in caplog.text
 
 
 def test_each_source_is_read_once_and_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,9 @@ from typing import Any
 
 from tornado.queues import Queue
 
-from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
-from tornado_speedups.websocket.transport import is_reentrant
+# The module of the protocols of this package, which the first connection imports.
+_PROTOCOL = "tornado_speedups.websocket.protocol"
+_ASYNCIO = vars(asyncio)
 
 
 class ReadFuture(asyncio.Future[Any]):
@@ -118,13 +119,13 @@ def wrap_on_message(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any],
 
 def _give(message: Any, future: ReadFuture, protocol: Any) -> None:
     """Give a message to the task that waits for it, which runs now if it may."""
-    if future.waiter and message is not None and type(protocol) is FastWebSocketProtocol13:
+    if future.waiter and message is not None and type(protocol).__module__ == _PROTOCOL:
         transport = protocol._transport
         if (
             transport.eager
             and transport.defers  # the message is being handled
             and not transport.loop.get_debug()
-            and not is_reentrant()
+            and "_nest_patched" not in _ASYNCIO
             and transport.take_turn(len(message))
         ):
             future.resume(message, transport.loop, protocol._task or asyncio.current_task())
