@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,9 @@ def read_imports(name: str) -> list[str]:
     return sorted(set(imported_modules(package, path.read_text(encoding="utf-8"))) - {name})
 
 
-IMPORTS = {name: read_imports(name) for name in MODULES}
+@cache
+def read_all_imports() -> dict[str, list[str]]:
+    return {name: read_imports(name) for name in MODULES}
 
 
 def find_cycle(graph: dict[str, list[str]]) -> list[str]:
@@ -107,14 +110,14 @@ def test_every_kind_of_import_counts(text: str) -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    assert find_cycle(IMPORTS) == []
+    assert find_cycle(read_all_imports()) == []
 
 
 @pytest.mark.parametrize("name", sorted(name for name in MODULES if package_of(name) not in ("", "cli")))
 def test_imports_point_down(name: str) -> None:
     own = package_of(name)
     allowed = {own, "core", "", *USES[own]}
-    assert [other for other in IMPORTS[name] if package_of(other) not in allowed] == []
+    assert [other for other in read_all_imports()[name] if package_of(other) not in allowed] == []
 
 
 def test_every_package_has_its_place() -> None:
@@ -123,7 +126,7 @@ def test_every_package_has_its_place() -> None:
 
 
 def test_the_package_imports_nothing_of_the_suite() -> None:
-    package = {name: imports for name, imports in IMPORTS.items() if name.startswith("tornado_speedups")}
+    package = {name: imports for name, imports in read_all_imports().items() if name.startswith("tornado_speedups")}
     assert {name: imports for name, imports in package.items() if any("wheelworks" in one for one in imports)} == {}
 
 

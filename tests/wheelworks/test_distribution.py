@@ -15,7 +15,6 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-import jsonschema
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -25,6 +24,7 @@ from wheelworks.core import manifest
 from wheelworks.core.errors import UsageError
 
 from tests.fixtures import pages, projects
+from tests.fixtures.schemas import jsonschema
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"

@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from wheelworks.core import targets
 from wheelworks.core.binary import SUFFIXES, describe
@@ -15,6 +14,7 @@ from wheelworks.core.manifest import generate_schema
 from tests.fixtures import installers
 from tests.fixtures.commands import wheelworks
 from tests.fixtures.package import RELEASE_ABIS, STEM
+from tests.fixtures.schemas import jsonschema
 from tests.fixtures.wheels import read_files
 from tests.wheelworks.core.test_targets import ABIS, PLATFORMS
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import jsonschema
 import pytest
 from rich.console import Console
 from wheelworks.audit import report
@@ -35,6 +34,7 @@ from wheelworks.reproduce.result import ReproductionResult
 from wheelworks.reproduce.variations import VARIATIONS
 
 from tests.fixtures.package import RELEASE_ABIS
+from tests.fixtures.schemas import jsonschema
 from tests.wheelworks.manifests import wheel
 
 SCREENS = Path(__file__).parents[2] / "fixtures" / "screens"

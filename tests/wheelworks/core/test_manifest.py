@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +16,7 @@ from wheelworks.core import manifest
 from wheelworks.core.errors import WheelworksError
 from wheelworks.core.manifest import FailureRecord, Source, Toolchain
 
+from tests.fixtures.schemas import jsonschema
 from tests.wheelworks.manifests import run, source
 from tests.wheelworks.manifests import wheel as wheel_record
 from tests.wheelworks.report.manifests import SAMPLE

@@ -6,11 +6,12 @@ import json
 import re
 from pathlib import Path
 
-import jsonschema
 import pytest
 from wheelworks.core import summary
 from wheelworks.core.errors import UsageError
 from wheelworks.core.summary import Cell, Failure, Summary
+
+from tests.fixtures.schemas import jsonschema
 
 LINUX = "x-1-cp311-abi3-manylinux_2_17_x86_64.whl"
 

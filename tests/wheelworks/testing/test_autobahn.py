@@ -6,13 +6,14 @@ import itertools
 import json
 from pathlib import Path
 
-import jsonschema
 import pytest
 from wheelworks.cli import test_autobahn as command
 from wheelworks.core import summary
 from wheelworks.core.errors import UsageError, WheelworksError
 from wheelworks.testing import autobahn
 from wheelworks.testing.autobahn import ORDER, Case, RoleResult
+
+from tests.fixtures.schemas import jsonschema
 
 
 def cases(*words: str) -> dict[str, Case]:

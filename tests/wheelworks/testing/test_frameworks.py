@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from wheelworks.cli import test_frameworks as command
 from wheelworks.core import process, summary
@@ -30,6 +29,7 @@ from wheelworks.testing.native import Counts
 from wheelworks.testing.workers import JUnitWriter
 
 from tests.fixtures.commands import ROOT
+from tests.fixtures.schemas import jsonschema
 
 STATUS = dict.fromkeys(("masking", "websocket", "headers", "http"), "installed")
 MAIN = {
