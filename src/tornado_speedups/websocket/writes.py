@@ -13,7 +13,16 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
 if TYPE_CHECKING:
-    from tornado_speedups.websocket.transport import Transport
+    from typing import Protocol
+
+    class Sender(Protocol):
+        """A Transport, which imports this module."""
+
+        def has_turn(self) -> bool:
+            """Return whether a coroutine that awaits a write may go on."""
+
+        def begin_turn(self) -> float:
+            """Note that others have just had their turn. Return the time."""
 
 
 class WriteFuture(asyncio.Future[None]):
@@ -26,7 +35,7 @@ class WriteFuture(asyncio.Future[None]):
 
     # What has sent the bytes, or holds them back, if awaiting them need not take a turn; True if they have left, but
     # awaiting them takes a turn; otherwise None.
-    sender: Transport | Literal[True] | None
+    sender: Sender | Literal[True] | None
 
     def __await__(self) -> Generator[Any, None, None]:
         """Wait until the frame has left."""
