@@ -85,7 +85,7 @@ def test_the_end_while_a_task_waits(how: str) -> None:
         if how == "eof":
             peer.writer.close()
         elif how == "frame":
-            peer.send("\x0f\xa1bye", head=0x88)
+            peer.writer.write(build_frame(0x88, b"\x0f\xa1bye", None))
         else:
             await asyncio.sleep(0.01)
             client.close(4001, "enough")
@@ -270,6 +270,25 @@ def test_tasks_may_share_a_context() -> None:
         return sorted(first + second)
 
     assert compare(scenario) == NUMBERS[:4]
+
+
+def test_a_task_that_hands_a_message_on() -> None:
+    """A task of the application that runs inside of the handling of a message gives one to another task."""
+
+    async def scenario(client: Any, peer: Peer) -> Any:
+        async def hand_on() -> Any:
+            message = await client.read_message()
+            client.on_message("handed on")
+            return message, asyncio.current_task() is tasks[0]
+
+        tasks: list[Any] = [asyncio.ensure_future(hand_on()), asyncio.ensure_future(read(client, 2))]
+        await asyncio.sleep(0.01)
+        peer.send("1")
+        await asyncio.sleep(0.01)
+        peer.send("2")
+        return await asyncio.gather(*tasks)
+
+    assert compare(scenario) == [("1", True), ["handed on", "2"]]
 
 
 def test_its_errors_leave_the_connection_alone() -> None:

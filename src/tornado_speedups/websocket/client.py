@@ -23,7 +23,7 @@ This module imports Tornado: install() uses it only where it knows its code.
 from __future__ import annotations
 
 import asyncio
-from asyncio import _enter_task, _leave_task
+from asyncio import _enter_task, _leave_task, current_task
 from collections.abc import Callable
 from functools import wraps
 from types import BuiltinMethodType
@@ -50,9 +50,10 @@ class ReadFuture(asyncio.Future[Any]):
         self.waiter = (fn, context) if is_first else ()
         super().add_done_callback(fn, context=context)
 
-    def resume(self, message: Any, loop: Any, current: Any) -> None:
-        """Set the result, and run the task that waits for it in place of ``current``, the task that runs now."""
+    def resume(self, message: Any, loop: Any) -> None:
+        """Set the result, and run the task that waits for it in place of the task that runs now."""
         wakeup, context = self.waiter  # type: ignore[misc]
+        current: Any = current_task(loop)
         self.remove_done_callback(wakeup)
         self.set_result(message)
         _leave_task(loop, current)
@@ -128,7 +129,7 @@ def _give(message: Any, future: ReadFuture, protocol: Any) -> None:
             and "_nest_patched" not in _ASYNCIO
             and transport.take_turn(len(message))
         ):
-            future.resume(message, transport.loop, protocol._task or asyncio.current_task())
+            future.resume(message, transport.loop)
             return
     future.set_result(message)
 
