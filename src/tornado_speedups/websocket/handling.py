@@ -12,7 +12,7 @@ from typing import Any
 
 from tornado import gen
 from tornado.iostream import IOStream
-from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
+from tornado.websocket import WebSocketClosedError, WebSocketProtocol13, _DecompressTooLargeError
 
 from tornado_speedups import eager
 from tornado_speedups._implementation import build_frame
@@ -21,7 +21,10 @@ from tornado_speedups.websocket.reader import FrameReader, ProtocolError
 from tornado_speedups.websocket.transport import MAX_HELD_SECONDS, Transport
 from tornado_speedups.websocket.writer import FrameWriter
 
+# The first byte of a frame that is a whole message, as it is or compressed.
 _COMPRESSED = 0x40
+_PLAIN = (TEXT, BINARY)
+_PLAIN_COMPRESSED = (TEXT | _COMPRESSED, BINARY | _COMPRESSED)
 
 # Answers are held back when this many handlers in a row have been quicker than that.
 _QUICK_HANDLERS = 4
@@ -118,10 +121,7 @@ class HandlingProtocol(WebSocketProtocol13):
         data: Any = message
         transport = self._transport
         if transport.direct and (type(data) is bytes or (type(data) is str and data.isascii())) and len(data) < LONG:
-            frame = build_frame(BINARY if binary else TEXT, data, os.urandom(4) if self.mask_outgoing else None)
-            self._message_bytes_out += len(data)
-            self._wire_bytes_out += len(frame)
-            return transport.send_directly(frame)
+            return self._write_directly(data, BINARY if binary else TEXT)
         compressor = self._compressor
         if type(data) is str:
             if compressor is not None or not data.isascii():
@@ -141,6 +141,16 @@ class HandlingProtocol(WebSocketProtocol13):
             raise WebSocketClosedError()
         return transport.send(built)
 
+    def _write_directly(self, data: Any, head: int) -> asyncio.Future[None]:
+        """Send bytes or ASCII text, which aren't long, while the transport is ``direct``."""
+        self._message_bytes_out += len(data)
+        if self._compressor is not None:
+            data = self._compressor.compress(data if type(data) is bytes else data.encode())
+            head |= _COMPRESSED
+        frame = build_frame(head, data, os.urandom(4) if self.mask_outgoing else None)
+        self._wire_bytes_out += len(frame)
+        return self._transport.send_directly(frame)
+
     # Handling frames
 
     def _handle_frames(self) -> asyncio.Future[Any] | None:
@@ -148,7 +158,7 @@ class HandlingProtocol(WebSocketProtocol13):
         writer, transport = self._writer, self._transport
         frames = self._reader.frames
         self._handling = transport.defers = True  # futures stay pending until release(), before this turn ends
-        transport.direct = transport.is_plain
+        transport.direct = transport.writes
         several = len(frames) > 1
         start = 0.0
         if several:
@@ -179,14 +189,24 @@ class HandlingProtocol(WebSocketProtocol13):
 
     def _handle_frame(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
         reader = self._reader
-        if (
-            (head != TEXT and head != BINARY)
-            or self._decompressor is not None
-            or reader.fragments is not None
-            or len(payload) > reader.max_message_size
-        ):
+        if reader.fragments is not None or len(payload) > reader.max_message_size:
             return self._handle_other_frame(head, payload)
-        return self._handle_plain_message(head, payload)
+        if head in _PLAIN:
+            return self._handle_plain_message(head, payload)
+        if head in _PLAIN_COMPRESSED and self._decompressor is not None:
+            return self._handle_compressed_message(head & ~_COMPRESSED, payload)
+        return self._handle_other_frame(head, payload)
+
+    def _handle_compressed_message(self, head: int, payload: bytes) -> asyncio.Future[Any] | None:
+        """Handle a message that isn't fragmented (RFC 7692). Raises zlib.error."""
+        assert self._decompressor is not None
+        try:
+            data = self._decompressor.decompress(payload)
+        except _DecompressTooLargeError:
+            self.close(1009, "message too big after decompression")
+            self._abort()
+            return None
+        return self._handle_plain_message(head, data)
 
     def _handle_plain_message(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
         self._message_bytes_in += len(payload)

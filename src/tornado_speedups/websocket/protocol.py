@@ -11,10 +11,15 @@ How it works
     coroutine is woken only for what it must do itself: raise an error, treat a failed handler, end the connection.
     Asynchronous handlers are waited for in the same way, by ``_wait_in_place()`` and ``_resume()``.
 
+    A message that has come alone, in one read, while nothing else goes on, takes the shortest way: ``_on_event()``,
+    ``_handle_alone()``. Everything else takes ``_on_any_event()``, ``_handle_in_task()`` and ``_handle_frames()``. In
+    the same way, what a handler writes while it is called goes to ``Transport.send_directly()``, and everything else to
+    ``Transport.send()``.
+
 Private attributes of Tornado that are used (fingerprints.py knows the versions that have them)
     - WebSocketProtocol13: ``_abort``, ``_run_callback``, ``_handle_message``, ``_receive_frame``, ``_compressor``,
       ``_decompressor``, ``_frame_compressed``, ``_message_bytes_in``, ``_message_bytes_out``, ``_wire_bytes_in``,
-      ``_wire_bytes_out``.
+      ``_wire_bytes_out``; ``_DecompressTooLargeError``. Each attribute of its instances has a slot here.
     - IOStream: those in transport.py; here ``_start_read``, ``_read_future``, ``_handle_read``, ``_write_futures``,
       ``_closed``. asyncio: ``_enter_task``, ``_leave_task``.
 
@@ -190,7 +195,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
         _enter_task(loop, task)
         pending = None
         self._handling = transport.defers = True
-        transport.direct = transport.is_plain
+        transport.direct = transport.writes
         transport.turn_end = 0.0
         try:
             head, payload = self._reader.frames.pop()
@@ -239,7 +244,6 @@ class FastWebSocketProtocol13(HandlingProtocol):
     def _handle_in_context(self) -> None:
         if self._context is None:
             self._context = find_context(self._task, self._idle)
-            self._transport.is_plain = self._compressor is None and self._transport.writes
         # While answers are still to leave, whatever ends the connection must come a turn later, as in Tornado.
         # A callback that runs the event loop keeps its context from being entered, so nest_asyncio wants the coroutine.
         if self._context is None or self._transport.stream._write_futures or is_reentrant():

@@ -52,7 +52,6 @@ class Transport:
         "direct",
         "drained",
         "eager",
-        "is_plain",
         "loop",
         "sent",
         "stream",
@@ -72,10 +71,8 @@ class Transport:
         # Whether the event loop calls us first when the socket can be read. The stream changes that when it listens for
         # being able to write.
         self._listens = False
-        # Whether answers may go to the socket directly: nothing is held back, and futures are deferred. That may happen
-        # at all if nothing has to be done to messages but to frame them.
+        # Whether a handler that was called by the event loop is running: its answers leave by the shortest way.
         self.direct = False
-        self.is_plain = False
         # Futures of frames that have left. While they are deferred, release() resolves them.
         self.defers = False
         # When the frames that are held back must leave, on the clock of time.monotonic().
