@@ -83,6 +83,7 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
         "86d10c58e0ae4f66",
         "70e93529d96b1e19",
     ),
+    "tornado.web:RequestHandler.set_header": ("450eeea6f92747ce",),
     "tornado.web:RequestHandler._convert_header_value": (
         "4baa577f78e46833",
         "f45beb241c6dba33",
@@ -130,6 +131,7 @@ POSITIONS: dict[str, tuple[tuple[int, int], ...]] = {
     "tornado.web:RequestHandler.compute_etag": ((68445, 468), (75151, 465)),
     "tornado.web:RequestHandler.check_etag_header": ((69299, 1550), (76002, 1550)),
     "tornado.web:Application.log_request": ((94849, 919), (102607, 919)),
+    "tornado.web:RequestHandler.set_header": ((12765, 364), (12447, 364)),
 }
 
 # Other versions are unknown even if these definitions are unchanged, because other code may have changed.

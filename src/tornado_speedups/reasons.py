@@ -15,6 +15,7 @@ from tornado.httputil import HTTPHeaders, ResponseStartLine
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 from tornado.queues import Queue
+from tornado.web import RequestHandler
 from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups import eager
@@ -124,6 +125,18 @@ def _explain_read_body(connection: Any, code: int, headers: Any, delegate: Any) 
     return "the body is long, or hasn't come with its head"
 
 
+def _explain_clear_callbacks(connection: Any) -> str:
+    return OTHER_STREAM
+
+
+def _explain_handle_events(stream: Any, fd: Any, events: int) -> str:
+    if type(stream) is not IOStream:
+        return OTHER_STREAM
+    if events != IOLoop.READ or stream._state != IOLoop.READ | IOLoop.ERROR or stream._connecting:
+        return "the event isn't data alone, or something is being written"
+    return "nobody has waited for two events, or the stream isn't a server's"
+
+
 def _explain_finish(connection: Any) -> str:
     if connection.is_client:
         return CLIENT
@@ -148,7 +161,9 @@ def _explain_clear(handler: Any) -> str:
     return "someone has replaced HTTPHeaders"
 
 
-def _explain_convert_header_value(handler: Any, value: Any) -> str:
+def _explain_set_header(handler: Any, name: str, value: Any) -> str:
+    if type(handler)._convert_header_value is not RequestHandler._convert_header_value:
+        return "the application converts the values of headers itself"
     return "the value is neither an integer nor valid text"
 
 
@@ -200,12 +215,14 @@ REASONS: dict[str, Callable[..., str]] = {
     "httputil:parse_request_start_line": _explain_plain,
     "http1connection:HTTP1Connection._read_message": _explain_read_request,
     "http1connection:HTTP1Connection._read_body": _explain_read_body,
+    "http1connection:HTTP1Connection._clear_callbacks": _explain_clear_callbacks,
+    "iostream:BaseIOStream._handle_events": _explain_handle_events,
     "http1connection:HTTP1Connection.finish": _explain_finish,
     "http1connection:HTTP1Connection.detach": _explain_detach,
     "routing:_RoutingDelegate.headers_received": _explain_plain,
     "web:_ApplicationRouter.get_target_delegate": _explain_get_target_delegate,
     "web:RequestHandler.clear": _explain_clear,
-    "web:RequestHandler._convert_header_value": _explain_convert_header_value,
+    "web:RequestHandler.set_header": _explain_set_header,
     "web:RequestHandler.compute_etag": _explain_compute_etag,
     "web:RequestHandler.check_etag_header": _explain_check_etag_header,
     "web:Application.log_request": _explain_log_request,

@@ -104,6 +104,14 @@ class Upload(RequestHandler):
         self.finish("hello")
 
 
+class OwnValues(RequestHandler):
+    def get(self) -> None:
+        self.finish("hello")
+
+    def _convert_header_value(self, value: Any) -> str:
+        return super()._convert_header_value(value)
+
+
 class Echo(WebSocketHandler):
     def on_message(self, message: str | bytes) -> None:
         self.write_message(OwnText(message) if message == "own" else message)
@@ -122,7 +130,10 @@ async def serve(
     use: Callable[[int], Awaitable[Any]], change: Callable[[Any], Any] = lambda stream: stream, **settings: Any
 ) -> None:
     server: Any = Server(
-        Application([("/echo", Echo), ("/routed", RuleRouter()), ("/upload", Upload), (r"/(\w+)", Say)], **settings)
+        Application(
+            [("/echo", Echo), ("/routed", RuleRouter()), ("/own", OwnValues), ("/upload", Upload), (r"/(\w+)", Say)],
+            **settings,
+        )
     )
     server.change = change
     listener, port = bind_unused_port()

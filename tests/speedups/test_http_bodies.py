@@ -47,10 +47,9 @@ class Streamed(web.RequestHandler):
         await asyncio.sleep(0.001)
         if self.kind == "fails_later":
             raise ValueError("on purpose")
-        self.received.append(-1)
 
     def post(self) -> None:
-        self.write(str(self.received))
+        self.write(str(sum(self.received)))  # where the parts of a body end depends on the network
 
 
 def post(path: str, body: bytes, *fields: str) -> bytes:

@@ -175,16 +175,19 @@ def test_what_does_not_come_in_time_ends_the_connection(
 
 
 class Slow(RequestHandler):
-    closed: bool
+    """A handler that answers after a moment, or hears that the client has left."""
+
+    closed: asyncio.Event
 
     def initialize(self) -> None:
-        type(self).closed = False
+        type(self).closed = asyncio.Event()
 
     async def get(self) -> None:
-        await asyncio.sleep(0.03)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.closed.wait(), float(self.get_query_argument("seconds")))
 
     def on_connection_close(self) -> None:
-        type(self).closed = True
+        self.closed.set()
 
 
 @pytest.mark.parametrize("leaves", [False, True])
@@ -194,17 +197,18 @@ def test_a_handler_hears_of_a_client_that_leaves(leaves: bool) -> None:
         listener, port = bind_unused_port()
         server.add_socket(listener)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(GET)
+        writer.write(GET.replace(b"/ ", b"/?seconds=%d " % (10 * leaves)))
         if leaves:
             await asyncio.sleep(0.01)
             writer.close()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
+            await asyncio.wait_for(Slow.closed.wait(), 10)
         else:
             await reader.readuntil(b"\r\n\r\n")
             writer.close()
         server.stop()
         await server.close_all_connections()
-        return Slow.closed
+        return Slow.closed.is_set()
 
     assert asyncio.run(drive()) == leaves
     tornado_speedups.install()

@@ -155,6 +155,7 @@ TIMESTAMP = "httputil:format_timestamp"
 READ_BODY = "http1connection:HTTP1Connection._read_body"
 FINISH = "http1connection:HTTP1Connection.finish"
 DETACH = "http1connection:HTTP1Connection.detach"
+EVENTS = "iostream:BaseIOStream._handle_events"
 CLIENT = "it is the connection of a client"
 READ_REQUEST = "http1connection:HTTP1Connection._read_message"
 ASIDES = [
@@ -170,6 +171,27 @@ ASIDES = [
         READ_BODY,
         "the body is long, or hasn't come with its head",
         lambda: serve(request(b"POST /x HTTP/1.1", b"Content-Length: 70000\r\n", bytes(70_000))),
+    ),
+    Aside(
+        "web:RequestHandler.set_header",
+        "the application converts the values of headers itself",
+        lambda: serve(request(b"GET /own HTTP/1.1")),
+    ),
+    Aside(
+        "http1connection:HTTP1Connection._clear_callbacks",
+        OTHER_STREAM,
+        lambda: serve(request(b"GET /x HTTP/1.1"), replace_stream),
+    ),
+    Aside(EVENTS, OTHER_STREAM, lambda: serve(request(b"GET /x HTTP/1.1"), replace_stream)),
+    Aside(
+        EVENTS,
+        "nobody has waited for two events, or the stream isn't a server's",
+        lambda: on_streams(read_in_parts),
+    ),
+    Aside(
+        EVENTS,
+        "the event isn't data alone, or something is being written",
+        lambda: serve(echo),
     ),
     Aside(FINISH, CLIENT, lambda: serve(echo)),
     Aside(FINISH, OTHER_STREAM, lambda: serve(request(b"GET /x HTTP/1.1"), replace_stream)),
@@ -190,7 +212,7 @@ ASIDES = [
     ),
     Aside("web:RequestHandler.clear", "someone has replaced HTTPHeaders", lambda: serve(replace_headers)),
     Aside(
-        "web:RequestHandler._convert_header_value",
+        "web:RequestHandler.set_header",
         "the value is neither an integer nor valid text",
         lambda: serve(request(b"GET /dated HTTP/1.1")),
     ),

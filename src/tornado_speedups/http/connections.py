@@ -17,7 +17,7 @@ from tornado.routing import _RoutingDelegate
 from tornado.web import _HandlerDelegate
 
 from tornado_speedups.http.heads import as_length
-from tornado_speedups.http.streams import KEEPS_NODELAY, STREAMS, keep_nodelay
+from tornado_speedups.http.streams import HAS_IGNORED, KEEPS_NODELAY, STREAMS, keep_nodelay
 
 # A longer body is left to Tornado, which lets others run while it reads it.
 MAX_BODY = 65535
@@ -97,6 +97,22 @@ async def _wait(awaitable: Awaitable[None]) -> None:
         await awaitable
 
 
+def wrap_clear_callbacks(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Wrap HTTP1Connection._clear_callbacks: a stream that has no callback to call needn't watch its socket for it."""
+
+    @wraps(original)
+    def _clear_callbacks(self: Any) -> None:
+        stream = self.stream
+        if stream is not None:
+            if type(stream) not in STREAMS:
+                return original(self)
+            stream._close_callback = None
+        self._write_callback = self._write_future = self._close_callback = None
+        return None
+
+    return _clear_callbacks
+
+
 def wrap_finish(original: Callable[[Any], None]) -> Callable[[Any], None]:
     """Wrap HTTP1Connection.finish. Its connection keeps TCP_NODELAY from then on, unless the application sets it."""
 
@@ -131,7 +147,10 @@ def wrap_detach(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @wraps(original)
     def detach(self: Any) -> Any:
         stream = self.stream
-        if type(stream) not in STREAMS or not getattr(stream, KEEPS_NODELAY, False):
+        if type(stream) not in STREAMS:
+            return original(self)
+        setattr(stream, HAS_IGNORED, None)
+        if not getattr(stream, KEEPS_NODELAY, False):
             return original(self)
         stream.set_nodelay(False)
         self._clear_callbacks()

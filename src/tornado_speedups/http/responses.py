@@ -52,19 +52,24 @@ def wrap_clear(original: Callable[[Any], None]) -> Callable[[Any], None]:
     return clear
 
 
-def wrap_convert_header_value(original: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
-    """Wrap RequestHandler._convert_header_value, which asks an abstract class whether a length is an integer."""
+def wrap_set_header(original: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any], None]:
+    """Wrap RequestHandler.set_header, which asks an abstract class whether a length is an integer."""
+    convert = RequestHandler._convert_header_value
+    is_valid = RequestHandler._VALID_HEADER_CHARS.fullmatch
 
     @wraps(original)
-    def _convert_header_value(self: Any, value: Any) -> str:
+    def set_header(self: Any, name: str, value: Any) -> None:
         kind = type(value)
-        if kind is int:
-            return str(value)
-        if kind is str and RequestHandler._VALID_HEADER_CHARS.fullmatch(value):
-            return value  # type: ignore[no-any-return]
-        return original(self, value)
+        if type(self)._convert_header_value is not convert:
+            original(self, name, value)
+        elif kind is int:
+            self._headers[name] = str(value)
+        elif kind is str and is_valid(value):
+            self._headers[name] = value
+        else:
+            original(self, name, value)
 
-    return _convert_header_value
+    return set_header
 
 
 def wrap_compute_etag(original: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
