@@ -194,7 +194,8 @@ def _find_known(text: bytes, module_name: str) -> dict[str, bool]:
 
     The text isn't kept: the next one then finds its memory ready.
     """
-    return {name: _is_known(text, name) for name in FINGERPRINTS if name.startswith(f"{module_name}:")}
+    prefix = f"{module_name}:"
+    return {name: _is_known(text, name) for name in FINGERPRINTS if name.startswith(prefix)}
 
 
 def _is_known(text: bytes, name: str) -> bool:
@@ -203,17 +204,18 @@ def _is_known(text: bytes, name: str) -> bool:
     indent = 4 * qualified_name.count(".")
     return any(
         is_definition(text, begin, begin + length, indent) and _hash(text[begin : begin + length]) in known
-        for begin, length in POSITIONS.get(name, ())
+        for begin, length in POSITIONS.get(name, ())[::-1]  # the newest first
     ) or (compute_fingerprint(text, qualified_name) in known)
 
 
 def is_definition(text: bytes, begin: int, end: int, indent: int) -> bool:
     """Return whether lines begin and end there, and what follows isn't part of a definition with this indentation."""
+    if not text[begin - 1 : begin] == text[end : end + 1] == b"\n":
+        return False
     following = text[end : end + 99].lstrip(b"\n")
     code = following.lstrip(b" ")
     goes_on = len(following) - len(code) > indent or code[:1] in (b"#", b")")
-    has_ended = not goes_on if code else end + 99 > len(text)
-    return has_ended and text[begin - 1 : begin] == text[end : end + 1] == b"\n"
+    return not goes_on if code else end + 99 > len(text)
 
 
 def compute_fingerprint(text: bytes, qualified_name: str) -> str:
@@ -246,18 +248,16 @@ def _find(text: bytes, name: str, indent: int) -> tuple[int, bytes]:
 
 def _is_patched(module: ModuleType, qualified_name: str) -> bool:
     name, _, function_name = qualified_name.partition(".")
-    owner = getattr(module, name)
+    owner, namespace = getattr(module, name), vars(module)
     if isinstance(owner, type):
-        functions = [vars(owner)[function_name]] if function_name else vars(owner).values()
+        members = [vars(owner)[function_name]] if function_name else vars(owner).values()
     else:
-        functions = [owner]
-    return any(_is_foreign(each, module) for each in functions if callable(each))
+        members = [owner]
+    others = [each for each in members if type(each) is not FunctionType or each.__globals__ is not namespace]
+    return any(_is_foreign(each, namespace) for each in others if callable(each))
 
 
-def _is_foreign(member: Any, module: ModuleType) -> bool:
-    namespace = vars(module)
-    if type(member) is FunctionType and member.__globals__ is namespace:  # as most are
-        return False
+def _is_foreign(member: Any, namespace: dict[str, Any]) -> bool:
     function = getattr(member, "__func__", member)  # of a static method
     if not isinstance(function, FunctionType):
         function = getattr(function, "__wrapped__", None)  # of a cached function

@@ -46,10 +46,13 @@ class EndOfHead:
     Matches end at the same place, but the search begins with a character to look for. Error messages show the pattern.
     """
 
-    search = staticmethod(re.compile(rb"\n\r?\n").search)
-
     def __init__(self, pattern: bytes) -> None:
         self._pattern = pattern
+
+    def search(self, data: bytes | bytearray) -> re.Match[bytes] | None:
+        """Search, at first with a method that compiles the pattern: install() needn't."""
+        self.search = re.compile(rb"\n\r?\n").search  # type: ignore[method-assign, assignment]
+        return self.search(data)
 
     def __repr__(self) -> str:
         return repr(re.compile(self._pattern))
