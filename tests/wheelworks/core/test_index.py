@@ -15,16 +15,23 @@ from tests.fixtures.indexes import Server
 from tests.fixtures.wheels import wheel
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[Server]:
+    """One server with one address, for which pip is asked once."""
+    with indexes.serving() as running:
+        yield running
+
+
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    with indexes.serving() as served:
-        for name in ("PIP_EXTRA_INDEX_URL", "PIP_CERT"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-        monkeypatch.setenv("PIP_INDEX_URL", served.address)
-        monkeypatch.setenv("PIP_RETRIES", "0")
-        monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path / "cache"))
-        yield served
+def server(served: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
+    served.pages, served.asked = {}, {}
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_CERT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", served.address)
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("WHEELWORKS_CACHE", str(tmp_path / "cache"))
+    return served
 
 
 def test_every_wheel_of_the_release_and_no_other(server: Server, tmp_path: Path) -> None:
