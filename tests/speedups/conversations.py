@@ -21,7 +21,6 @@ from typing import Any, Literal, NamedTuple
 from unittest.mock import patch
 
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPMessageDelegate
 from tornado.iostream import IOStream
 
 from tests.speedups import delegates, programs
@@ -85,6 +84,7 @@ class _Log(logging.Handler):
         self.lines.append(f"{record.levelname} {record.name} {text}{error}")
 
 
+_ENDED = re.compile(rb"finished|(finish|send_error|redirect)\d*-")
 _VARIABLE = re.compile(r"\d+\.\d+ms|0x\w+|fd=\d+|:\d+>|Task-\d+|(?<=Exception in callback ).*", re.DOTALL)
 _log = _Log()
 _LOGGERS = ("tornado", "tornado.access", "asyncio")
@@ -142,11 +142,23 @@ class Servers:
             parts = self.loop.run_until_complete(_Conversation(self.loop).run(script, serve))
         gc.collect()  # asyncio logs exceptions that nobody has asked for when their tasks go
         parts.append(_take(b"", True))
-        if is_racy(script):
-            parts = [part._replace(events=_join_data(part.events)) for part in parts]
-        if _leaves_others(script):
-            parts = [part._replace(events=sorted(part.events, key=repr), logged=sorted(part.logged)) for part in parts]
-        return parts
+        return _normalize(script, parts)
+
+
+def _normalize(script: Script, parts: list[Part]) -> list[Part]:
+    """Drop from a transcript what turns of the event loop decide."""
+    if is_racy(script):
+        parts = [part._replace(events=_join_data(part.events)) for part in _merge(parts)]
+    if may_leave_others(script) or _goes_on(script):
+        parts = [part._replace(events=sorted(part.events, key=repr), logged=sorted(part.logged)) for part in parts]
+    return parts
+
+
+def _merge(parts: list[Part]) -> list[Part]:
+    """Return one part for all but the last two: how much of a body a slow handler has at a time depends on turns."""
+    events = [event for part in parts[:-2] for event in part.events]
+    lines = [line for part in parts[:-2] for line in part.logged]
+    return [Part(events, b"".join(part.received for part in parts[:-2]), True, lines), *parts[-2:]]
 
 
 def is_racy(script: Script) -> bool:
@@ -159,7 +171,7 @@ def is_hasty(script: Script) -> bool:
     return any(one.kind == "send" and other.kind in ("half", "close") for one, other in pairwise(script.steps))
 
 
-def _leaves_others(script: Script) -> bool:
+def may_leave_others(script: Script) -> bool:
     """Return whether the client leaves while requests may wait: turns decide how far their handlers have come by then.
 
     The order of events shows it.
@@ -173,7 +185,17 @@ def _has_handlers_side_by_side(script: Script) -> bool:
 
     They do if that handler closes the connection, or if it has become a WebSocket.
     """
-    return any(word in step.data for step in script.steps for word in (b"websocket", b"hang_up", b"close"))
+    return _has_word(script, b"websocket", b"hang_up", b"close")
+
+
+def _goes_on(script: Script) -> bool:
+    """Return whether a handler may go on after its response, while the next one begins."""
+    return any(_ENDED.search(step.data) for step in script.steps)
+
+
+def _has_word(script: Script, *words: bytes) -> bool:
+    data = b"".join(step.data for step in script.steps)
+    return any(word in data for word in words)
 
 
 class _ClosingServer(HTTPServer):
@@ -182,19 +204,24 @@ class _ClosingServer(HTTPServer):
     Tornado, strangely, handles them.
     """
 
-    def start_request(self, server_conn: object, request_conn: Any) -> HTTPMessageDelegate:
-        is_closed = request_conn.stream is None or request_conn.stream.closed()
-        return HTTPMessageDelegate() if is_closed else super().start_request(server_conn, request_conn)
+    def start_request(self, server_conn: object, request_conn: Any) -> Any:
+        stream = request_conn.stream
+        if stream is not None and stream.closed():
+            stream._read_buffer, stream._read_buffer_size = bytearray(), 0
+        return super().start_request(server_conn, request_conn)
 
 
 def _join_data(events: list[Any]) -> list[Any]:
-    """Join the data that a handler received in a row: where it was cut depends on when it arrived."""
+    """Join the data that a handler received in a row, and drop what a detached stream has read.
+
+    Where both were cut depends on when they arrived.
+    """
     joined: list[Any] = []
     for event in events:
-        is_data = [type(each) is tuple and each[0] == "data" for each in (event, *joined[-1:])]
-        if is_data == [True, True]:
+        name = event[0] if type(event) is tuple else event
+        if name == "data" and joined and type(joined[-1]) is tuple and joined[-1][0] == "data":
             joined[-1] = ("data", joined[-1][1] + event[1])
-        elif event != "taken":
+        elif name not in ("taken", "read"):
             joined.append(event)
     return joined
 

@@ -298,6 +298,8 @@ def make_script(chosen: random.Random) -> Script:
     data = _Writer(chosen, make_target, is_wild=chosen.random() < 0.4).write_requests()
     if chosen.random() < 0.04:
         data += _UPGRADE + b"".join(chosen.choice(_FRAMES) for _ in range(chosen.randrange(5)))
+    if chosen.random() < 0.1:  # the client doesn't come to the end
+        data = data[: chosen.randrange(len(data) + 1)]
     steps = _add_client(chosen, _cut(chosen, data))
     if any(word in data for word in _CLOSING):
         steps = [Step("settle") if step.kind == "turns" else step for step in steps]
