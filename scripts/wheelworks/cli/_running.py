@@ -17,8 +17,6 @@ from wheelworks.core import console, process
 from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import DamagedWheel, Wheel, WheelName, open_wheel, parse_wheel_name
-from wheelworks.emulator.extension import read_extensions
-from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_emulated, is_own_package, run_package_tests, smoke_test
 from wheelworks.foreign.pythons import Runtime, check_versions, explain_lack, find_runtimes
 from wheelworks.testing.project import ProjectOptions
 
@@ -71,8 +69,8 @@ def check_options(wheels: Sequence[Path], options: Options) -> None:
             parse_wheel_name(wheel.name)
         except WheelworksError as error:
             raise UsageError(error.message, "name wheel files, such as dist/*.whl") from error
-        if options.tests == "package" and not is_own_package(wheel):
-            raise UsageError(f"{wheel.name}: --tests package runs the tests of {DISTRIBUTION}", "use --tests smoke")
+        if options.tests == "package":
+            _check_package(wheel)
     if options.how == "emulated" and options.tests in NEED_CPYTHON:
         raise UsageError(f"--tests {options.tests} needs a whole CPython", "leave --how out, or add --how cpython")
     if (options.tests == "project") != (options.project is not None):
@@ -80,8 +78,17 @@ def check_options(wheels: Sequence[Path], options: Options) -> None:
     check_versions(options.pythons, options.roots)
 
 
+def _check_package(wheel: Path) -> None:
+    from wheelworks.emulator.wheel_tests import DISTRIBUTION, is_own_package  # half a second: not for a wrong option
+
+    if not is_own_package(wheel):
+        raise UsageError(f"{wheel.name}: --tests package runs the tests of {DISTRIBUTION}", "use --tests smoke")
+
+
 def has_machine_code(path: Path) -> bool:
     """Return whether a wheel has anything to run. A wheel for any platform may have, as its contents show."""
+    from wheelworks.emulator.extension import read_extensions
+
     return parse_wheel_name(path.name).platforms != {"any"} or bool(read_extensions(path))
 
 
@@ -91,6 +98,8 @@ def choose_engines(path: Path, options: Options) -> set[Engine]:
     An engine counts even if its program isn't installed. It doesn't count if no emulator has the CPU, or if there is no
     CPython for the CPU and ABI.
     """
+    from wheelworks.emulator.wheel_tests import is_emulated
+
     name = parse_wheel_name(path.name)
     found: set[Engine] = set()
     if options.tests not in NEED_CPYTHON and any(map(is_emulated, name.platforms)):
@@ -106,7 +115,7 @@ def run_wheels(paths: Sequence[Path], options: Options, update: Update) -> list[
     Each wheel is opened once. A smoke test uses one core, so as many run at once as there are cores; other tests use
     all of them.
     """
-    package = run_package_tests(_select_emulated(paths, options)) if options.tests == "package" else []
+    package = _run_package_tests(_select_emulated(paths, options)) if options.tests == "package" else []
     known = {verdict.wheel: verdict for verdict in package}
     emulated = [_run_first(path, options, known.get(path.name), update) for path in paths]
     with process.thread_pool(0 if options.tests == "smoke" else 1) as pool:
@@ -133,6 +142,19 @@ def _select_emulated(paths: Sequence[Path], options: Options) -> list[Path]:
     if options.how in ("emulated", "all"):
         return list(paths)
     return [path for path in paths if "emulated" in choose_engines(path, options)]
+
+
+def _run_package_tests(paths: Sequence[Path]) -> list[Verdict]:
+    from wheelworks.emulator.wheel_tests import run_package_tests
+
+    return run_package_tests(paths)
+
+
+def smoke_test(wheel: Wheel) -> Verdict:
+    """Return the verdict of the smoke test on the emulated CPU."""
+    from wheelworks.emulator import wheel_tests
+
+    return wheel_tests.smoke_test(wheel)
 
 
 def _run_emulated(wheel: Wheel, options: Options, package: Verdict | None) -> list[Verdict]:
