@@ -189,12 +189,11 @@ class HandlingProtocol(WebSocketProtocol13):
 
     def _handle_frame(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
         reader = self._reader
-        if reader.fragments is not None or len(payload) > reader.max_message_size:
-            return self._handle_other_frame(head, payload)
-        if head in _PLAIN:
-            return self._handle_plain_message(head, payload)
-        if head in _PLAIN_COMPRESSED and self._decompressor is not None:
-            return self._handle_compressed_message(head & ~_COMPRESSED, payload)
+        if reader.fragments is None and len(payload) <= reader.max_message_size:
+            if head in _PLAIN:
+                return self._handle_plain_message(head, payload)
+            if head in _PLAIN_COMPRESSED and self._decompressor is not None:
+                return self._handle_compressed_message(head & ~_COMPRESSED, payload)
         return self._handle_other_frame(head, payload)
 
     def _handle_compressed_message(self, head: int, payload: bytes) -> asyncio.Future[Any] | None:
