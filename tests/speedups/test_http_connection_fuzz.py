@@ -94,6 +94,13 @@ def test_very_many_connections(native: Any, servers: Servers, patches: list[Patc
     assert FEATURES - judge.features.keys() == set()
 
 
+def test_a_delegate_that_detaches_while_it_gets_the_body(native: Any, servers: Servers, patches: list[Patch]) -> None:
+    request = Step("send", b"POST /raw//detach-sleep1/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
+    script = Script((), (), "delegate", (request,))
+    judge = Judge(servers, patches)
+    assert judge.compare(script) is None and judge.features["detached"] == 1
+
+
 def test_the_same_connection_is_always_the_same(servers: Servers, patches: list[Patch], native: Any) -> None:
     judge = Judge(servers, [])
     check(judge, choose_seeds(native, 30))

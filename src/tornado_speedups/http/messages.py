@@ -168,10 +168,11 @@ async def _wait_for_head(connection: Any, head: Any) -> bytes | None:
 
 async def _wait_for_body(connection: Any, awaitable: Any) -> bool:
     """Return whether the body has come in time."""
-    seconds, io_loop = connection._body_timeout, connection.stream.io_loop
+    seconds = connection._body_timeout
     if seconds is None:
-        await awaitable
+        await awaitable  # there may be no stream any more: a delegate may have detached it
         return True
+    io_loop = connection.stream.io_loop
     try:
         await gen.with_timeout(io_loop.time() + seconds, awaitable, quiet_exceptions=StreamClosedError)
     except TimeoutError:
