@@ -12,7 +12,7 @@ import pytest
 from wheelworks.core import index, manifest
 from wheelworks.core.files import hash_file
 
-from tests.fixtures.commands import wheelworks
+from tests.fixtures.commands import wheelworks, wheelworks_here
 from tests.wheelworks.audit import made
 from tests.wheelworks.manifests import manifest_of, wheel
 
@@ -79,9 +79,12 @@ def test_an_incomplete_manifest_of_a_folder_is_reported(tmp_path: Path) -> None:
         (["--explain", "W999"], "no code 'W999'"),
     ],
 )
-def test_wrong_use_is_reported_with_its_own_status(words: list[str], told: str, tmp_path: Path) -> None:
+def test_wrong_use_is_reported_with_its_own_status(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
-    ended = wheelworks("audit", *words, cache=tmp_path, cwd=tmp_path / "empty")
+    monkeypatch.chdir(tmp_path / "empty")
+    ended = wheelworks_here("audit", *words, cache=tmp_path, monkeypatch=monkeypatch, capsys=capsys)
     assert ended.status == 2 and told in ended.err
 
 

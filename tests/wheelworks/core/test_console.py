@@ -13,7 +13,7 @@ from rich.console import Console
 from wheelworks.__main__ import COMMANDS
 from wheelworks.core import console
 
-from tests.fixtures.commands import ROOT, environment
+from tests.fixtures.commands import ROOT, environment, wheelworks_here
 
 if sys.platform == "win32":
     pytest.skip("pseudo-terminals are POSIX's", allow_module_level=True)
@@ -111,10 +111,13 @@ def test_every_command_is_tried() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_fits(command: str, tmp_path: Path) -> None:
-    status, out, err = run(tmp_path, [command, "--help"])
-    assert (status, err) == (0, "") and "usage: " in out
-    assert wide(out) == [] and not CONTROL.search(out)
+def test_help_fits(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = wheelworks_here(command, "--help", cache=tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    assert (ended.status, ended.err) == (0, "") and "usage: " in ended.out
+    assert wide(ended.out) == [] and not CONTROL.search(ended.out)
 
 
 @pytest.mark.integration

@@ -73,7 +73,7 @@ def test_the_other_cpus_have_none(cpu: str) -> None:
 
 
 @pytest.mark.parametrize("cpu", MODES)
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(random=st.binary(min_size=6, max_size=6), choice=st.integers(0, 255))
 def test_what_capstone_calls_atomic_is_found_and_nothing_else(cpu: str, random: bytes, choice: int) -> None:
     at, *leads = LEADS[cpu]

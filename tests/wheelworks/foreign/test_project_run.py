@@ -14,7 +14,7 @@ from wheelworks.foreign.pythons import find_runtime
 from wheelworks.foreign.site_packages import SitePackages
 from wheelworks.testing.project import ProjectOptions
 
-from tests.fixtures.commands import wheelworks
+from tests.fixtures.commands import wheelworks, wheelworks_here
 from tests.wheelworks.foreign.made import WheelMaker, compile_module
 
 TALLIES = Path(__file__).parents[2] / "projects" / "tallies"
@@ -88,8 +88,16 @@ def test_a_wheel_without_metadata_is_refused(tmp_path: Path, make_wheel: WheelMa
         (["--time-limit", "0"], "'0' is no number of seconds above 0"),
     ],
 )
-def test_wrong_use(make_wheel: WheelMaker, tmp_path: Path, words: list[str], message: str) -> None:
-    ended = wheelworks("test-foreign", make_wheel({"demo.abi3.so": b""}), *words, cache=tmp_path)
+def test_wrong_use(
+    make_wheel: WheelMaker,
+    tmp_path: Path,
+    words: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command: list[str | Path] = ["test-foreign", make_wheel({"demo.abi3.so": b""}), *words]
+    ended = wheelworks_here(*command, cache=tmp_path, monkeypatch=monkeypatch, capsys=capsys)
     assert ended.status == 2 and message in " ".join(ended.err.split())
 
 

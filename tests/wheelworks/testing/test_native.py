@@ -17,7 +17,7 @@ from wheelworks.core.interpreters import Python
 from wheelworks.core.wheel import find_dist_info, read_members, replace_record
 from wheelworks.testing.native import Counts, NativeResult
 
-from tests.fixtures.commands import ROOT, wheelworks
+from tests.fixtures.commands import ROOT, wheelworks, wheelworks_here
 from tests.wheelworks.manifests import manifest_of, run
 from tests.wheelworks.manifests import wheel as record
 
@@ -164,8 +164,10 @@ def test_a_manifest_that_knows_another_wheel_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["--wheel", "no.whl"], ["--tornado", "new"], ["--python", "three"], ["--what"]])
-def test_wrong_use_is_status_2(words: list[str], tmp_path: Path) -> None:
-    assert wheelworks("test-native", *words, cache=tmp_path).status == 2
+def test_wrong_use_is_status_2(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert wheelworks_here("test-native", *words, cache=tmp_path, monkeypatch=monkeypatch, capsys=capsys).status == 2
 
 
 FAULT = b"""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.commands import wheelworks
+from tests.fixtures.commands import wheelworks, wheelworks_here
 
 TALLIES = Path(__file__).parents[2] / "projects" / "tallies"
 
@@ -23,8 +23,15 @@ TALLIES = Path(__file__).parents[2] / "projects" / "tallies"
         (["--source", TALLIES, "--test-requires", "'"], "--test-requires"),
     ],
 )
-def test_wrong_use(tmp_path: Path, words: list[str | Path], message: str) -> None:
-    ended = wheelworks("test-native", *words, "--python", sys.executable, cache=tmp_path)
+def test_wrong_use(
+    tmp_path: Path,
+    words: list[str | Path],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["test-native", *words, "--python", sys.executable]
+    ended = wheelworks_here(*command, cache=tmp_path, monkeypatch=monkeypatch, capsys=capsys)
     assert ended.status in (1, 2) and message in " ".join(ended.err.split())
 
 
