@@ -34,17 +34,17 @@ MODES = {"table": (), "icount": ("update_baseline",), "compare": ("suites",)}
 EPILOG = """\
 suites:
   websocket      servers that echo messages, plain and compressed, and clients: CPU time per message, or instructions
-  http           servers that answer a browser, a bare request, a JSON API, a POST, a file: CPU time per request, or
-                 instructions
-  applications   a Bokeh document, a Jupyter kernel's messages, a chat room of 100, a JSON API, a static file: CPU time
-                 of the server, with the speedups and without; measured only where it is named, because it installs
-                 Bokeh and Jupyter's server
+  http           servers that answer a browser, a bare request, a JSON API, a POST, a file: CPU time per request, or \
+instructions
+  applications   a Bokeh document, a Jupyter kernel's messages, a chat room of 100, a JSON API, a static file: CPU \
+time of the server, with the speedups and without; measured only where it is named, because it installs \
+Bokeh and Jupyter's server
   frames         parsing and building WebSocket frames: CPU time per frame; Tornado, websockets, Python
   headers        parsing a browser's 12 headers: CPU time per call, in Tornado, tuned Python, the speedups and httptools
   mask           masking to new bytes and in place: CPU time per call
   start          a process that imports Tornado, then the speedups: CPU time of each import, theirs with install()
-  build          the builders: seconds from start to end, this machine's wheel by cross, pip and cibuildwheel, the ARM64
-                 wheels by cross
+  build          the builders: seconds from start to end, this machine's wheel by cross, pip and cibuildwheel, the \
+ARM64 wheels by cross
 
 examples:
   nox -s bench                                      every suite but applications, into dist/bench/ and the report
