@@ -19,6 +19,8 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13, websocket_connect
 
+from tests.speedups.clients import settle
+
 
 class Aside(NamedTuple):
     """A function, why it steps aside, and what makes it do so."""
@@ -209,7 +211,7 @@ async def echoing(port: int) -> AsyncIterator[Any]:
 
 async def read_late(port: int) -> None:
     async with echoing(port) as client:
-        await asyncio.sleep(0.05)
+        await settle()
         assert [await client.read_message(), await client.read_message()] == ["1", "2"]
 
 
@@ -232,5 +234,5 @@ async def read_with_callback(port: int) -> None:
 async def cancel_read(port: int) -> None:
     async with echoing(port) as client:
         client.read_message().cancel()
-        await asyncio.sleep(0.05)
+        await settle()
         assert await client.read_message() == "1"

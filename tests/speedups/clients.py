@@ -63,6 +63,12 @@ async def connect(**options: Any) -> AsyncIterator[tuple[Any, Peer]]:
         await asyncio.sleep(0.01)
 
 
+async def settle() -> None:
+    """Wait until everything that was sent has been handled: for many turns, which a busy machine may make slow."""
+    for _ in range(20):
+        await asyncio.sleep(0.0005)
+
+
 def run(scenario: Scenario, debug: bool = False, **options: Any) -> Any:
     async def call() -> Any:
         async with connect(**options) as (client, peer):

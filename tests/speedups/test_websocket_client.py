@@ -12,7 +12,7 @@ from tornado import gen
 from tornado.queues import Queue
 
 import tornado_speedups
-from tests.speedups.clients import Peer, compare, run
+from tests.speedups.clients import Peer, compare, run, settle
 from tornado_speedups._python import build_frame
 from tornado_speedups.websocket import transport
 
@@ -50,7 +50,7 @@ def test_messages_that_come_together(delay: float) -> None:
         reading = asyncio.ensure_future(read(client, 1 if delay else 0))
         await asyncio.sleep(delay)
         peer.send(*NUMBERS)
-        await asyncio.sleep(0.01)
+        await settle()
         waiting = client.read_queue.qsize(), len(client.read_queue._putters)
         return waiting, await reading + await read(client, 100 - len(await reading))
 
@@ -69,7 +69,7 @@ def test_several_readers_get_messages_in_the_order_of_their_calls() -> None:
         await asyncio.sleep(0)
         for number in NUMBERS[:6]:
             peer.send(number)
-            await asyncio.sleep(0.01)
+            await settle()
         await asyncio.gather(*tasks)
         return seen
 
@@ -87,7 +87,7 @@ def test_the_end_while_a_task_waits(how: str) -> None:
         elif how == "frame":
             peer.writer.write(build_frame(0x88, b"\x0f\xa1bye", None))
         else:
-            await asyncio.sleep(0.01)
+            await settle()
             client.close(4001, "enough")
             peer.writer.write(build_frame(0x88, (await peer.receive())[0][1], None))
         return await reading, client.close_reason
@@ -130,9 +130,9 @@ def test_a_callback_gets_every_message() -> None:
         seen.clear()
         waiting = client.read_message()
         peer.send(*NUMBERS)
-        await asyncio.sleep(0.01)
+        await settle()
         peer.writer.close()
-        await asyncio.sleep(0.01)
+        await settle()
         return [*seen], waiting.done()
 
     assert compare(scenario, on_message_callback=seen.append) == ([*NUMBERS, None], False)
@@ -177,7 +177,7 @@ def test_other_ways_to_wait() -> None:
             asyncio.shield(client.read_message()),
         ]
         waiting = asyncio.gather(*ways)
-        await asyncio.sleep(0.01)
+        await settle()
         peer.send(*NUMBERS[:8])
         *results, done, shielded = await waiting
         return results, [future.result() for future in done[0]], shielded
@@ -194,7 +194,7 @@ def test_another_queue_of_the_application() -> None:
     async def scenario(client: Any, peer: Peer) -> Any:
         client.read_queue = Last()
         peer.send(*NUMBERS[:5])
-        await asyncio.sleep(0.01)
+        await settle()
         size = client.read_queue.qsize()
         client.read_queue.task_done()
         return size, await read(client, 5), client.read_queue._unfinished_tasks
@@ -264,7 +264,7 @@ def test_tasks_may_share_a_context() -> None:
     async def scenario(client: Any, peer: Peer) -> Any:
         context = contextvars.copy_context()
         tasks = [asyncio.get_running_loop().create_task(read(client, 2), context=context) for _ in range(2)]
-        await asyncio.sleep(0.01)
+        await settle()
         peer.send(*NUMBERS[:4])
         first, second = await asyncio.gather(*tasks)
         return sorted(first + second)
@@ -282,9 +282,9 @@ def test_a_task_that_hands_a_message_on() -> None:
             return message, asyncio.current_task() is tasks[0]
 
         tasks: list[Any] = [asyncio.ensure_future(hand_on()), asyncio.ensure_future(read(client, 2))]
-        await asyncio.sleep(0.01)
+        await settle()
         peer.send("1")
-        await asyncio.sleep(0.01)
+        await settle()
         peer.send("2")
         return await asyncio.gather(*tasks)
 
@@ -298,7 +298,7 @@ def test_its_errors_leave_the_connection_alone() -> None:
             raise RuntimeError("of the application")
 
         failing = asyncio.ensure_future(fail())
-        await asyncio.sleep(0.01)
+        await settle()
         peer.send(*NUMBERS[:3])
         outcome = await asyncio.gather(failing, return_exceptions=True)
         return repr(outcome), await read(client, 2)
@@ -316,7 +316,7 @@ def test_leaving_the_program(exception: type[BaseException], installed: bool) ->
             raise exception
 
         leaving = asyncio.ensure_future(leave())
-        await asyncio.sleep(0.01)
+        await settle()
         peer.send("go")
         await asyncio.sleep(10)
         assert not leaving.done()
@@ -360,7 +360,7 @@ def count_turns(size: int, count: int, **options: Any) -> int:
             return turns - before
 
         reading = asyncio.ensure_future(count_while_reading())
-        await asyncio.sleep(0.01)
+        await settle()
         peer.send(*["x" * size] * count)
         counting = asyncio.ensure_future(others())
         result = await reading
