@@ -116,6 +116,9 @@ async def serve(requests: bytes) -> bytes:
     received = await asyncio.wait_for(reader.read(-1), 30)
     writer.close()
     await writer.wait_closed()
+    # A handler that is still running after its connection has closed would be cancelled, sooner or later.
+    if others := asyncio.all_tasks() - {get_task()}:
+        await asyncio.wait(others, timeout=5)
     server.stop()
     await server.close_all_connections()
     return re.sub(rb"Date: [^\r]+", b"Date: now", received)
