@@ -100,7 +100,7 @@ def _explain_write(stream: Any, data: Any) -> str:
         return "the data isn't exactly bytes"
     if stream._closed or stream._connecting:
         return "the stream is closed, or isn't connected yet"
-    if stream._write_futures:
+    if stream._write_futures or stream._write_buffer._size:
         return "something is still to be written"
     if stream.max_write_buffer_size is not None:
         return "the stream limits its writes"

@@ -250,6 +250,25 @@ def test_writes_that_the_socket_does_not_take() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("last", [b"", b"last"])
+def test_a_write_sends_what_the_application_has_put_into_the_buffer(last: bytes) -> None:
+    async def run() -> None:
+        stream, peer = pair()
+        for part in (b"first", memoryview(b"second")):
+            stream._write_buffer.append(part)  # as distributed does
+            stream._total_write_index += len(part)
+        await stream.write(last)
+        peer.setblocking(False)
+        received = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(peer, 100), 10)
+        assert received == b"firstsecond" + last
+        assert stream._total_write_index == stream._total_write_done_index == 11 + len(last)
+        stream.close()
+        peer.close()
+
+    install("http")
+    asyncio.run(run())
+
+
 def test_writes_to_a_broken_socket() -> None:
     async def run() -> None:
         stream, peer = pair()

@@ -213,6 +213,7 @@ def wrap_write(original: Callable[..., Future[None]]) -> Callable[..., Future[No
             or self._closed
             or self._connecting
             or self._write_futures
+            or self._write_buffer._size  # distributed fills the buffer itself, and then writes b""
             or self.max_write_buffer_size is not None
         ):
             return original(self, data)
