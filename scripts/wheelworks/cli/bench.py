@@ -51,7 +51,7 @@ examples:
   nox -s bench -- applications                      what applications gain
   nox -s bench -- headers mask --quick              two suites, roughly, in seconds
   nox -s bench -- websocket --count-instructions    counted by valgrind: the figure that repeats on a busy machine
-  nox -s bench -- http --count-instructions         the same for requests, a browser's and bare ones
+  nox -s bench -- http --count-instructions         the same for requests
   nox -s bench -- build --source a.tar.gz --target win_arm64    each builder's seconds for one wheel of an sdist
   nox -s bench -- --compare main                    the revision main against the working tree: frames, headers, mask
   nox -s bench -- websocket --compare v0.1.0        another suite
