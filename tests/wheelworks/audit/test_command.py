@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,11 @@ def test_wrong_use_is_reported_with_its_own_status(
     assert ended.status == 2 and told in ended.err
 
 
-def test_explain(tmp_path: Path) -> None:
-    ended = wheelworks("audit", "--explain", "W201", cache=tmp_path)
+def test_explain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    here = partial(wheelworks_here, "audit", cache=tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    ended = here("--explain", "W201")
     assert ended.status == 0 and "above-baseline" in ended.out
-    assert wheelworks("audit", "--explain", "all", cache=tmp_path).out.startswith("# What the audit finds")
+    assert here("--explain", "all").out.startswith("# What the audit finds")
 
 
 @pytest.mark.integration

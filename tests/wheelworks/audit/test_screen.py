@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+import pytest
 from wheelworks.audit import screen
 from wheelworks.audit.findings import CODES, FileAudit, Finding
 from wheelworks.core.summary import Cell
 
-from tests.fixtures.commands import wheelworks
+from tests.fixtures.commands import wheelworks_here
 from tests.wheelworks.audit import made
 
 MAC, LINUX = "a-1-cp311-abi3-macosx_10_9_universal2.whl", "a-1-cp311-abi3-manylinux_2_17_x86_64.whl"
@@ -40,12 +42,16 @@ def test_many_kinds_of_warnings_are_counted() -> None:
     assert (len(lines), lines[6]) == (8, "and 3 more kinds of warnings")
 
 
-def test_details_are_behind_verbose(tmp_path: Path) -> None:
+def test_details_are_behind_verbose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    here = partial(wheelworks_here, cache=tmp_path / "cache", monkeypatch=monkeypatch, capsys=capsys)
     for version in range(3):
         path = made.wheel(tmp_path, **{"sample/x.pyc": b""})
         path.rename(tmp_path / f"sample{version}-1.0-py3-none-any.whl")
-    brief = wheelworks("audit", tmp_path, "--offline", cache=tmp_path / "cache", env={"COLUMNS": "200"})
-    full = wheelworks("audit", tmp_path, "--offline", "--verbose", cache=tmp_path / "cache", env={"COLUMNS": "200"})
+    brief = here("audit", tmp_path, "--offline")
+    full = here("audit", tmp_path, "--offline", "--verbose")
     assert brief.status == full.status == 1
     assert "3 files, first pure wheel: sample/x.pyc" in brief.out and "try:" not in brief.out
     assert "sample2-1.0" not in brief.out and "sample2-1.0" in full.out and "Leave `__pycache__` out" in full.out
