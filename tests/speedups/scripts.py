@@ -287,7 +287,8 @@ SERVERS: list[dict[str, Any]] = [
     {"body_timeout": 0.25},
 ]
 
-# How much of what arrives meanwhile is read before one of these closes the connection depends on timing.
+# How much of what arrives meanwhile is read before one of these closes the connection depends on timing. A delegate's
+# program is done for each piece of a body, as it arrives.
 _CLOSING = (b"hang_up", b"close")
 
 
@@ -301,7 +302,7 @@ def make_script(chosen: random.Random) -> Script:
     if chosen.random() < 0.1:  # the client doesn't come to the end
         data = data[: chosen.randrange(len(data) + 1)]
     steps = _add_client(chosen, _cut(chosen, data))
-    if any(word in data for word in _CLOSING):
+    if kind == "delegate" or any(word in data for word in _CLOSING):
         steps = [Step("settle") if step.kind == "turns" else step for step in steps]
     application, server = chosen.choice(_APPLICATIONS), chosen.choice(SERVERS)
     return Script(tuple(application.items()), tuple(server.items()), kind, tuple(steps), chosen.random() < 0.1)

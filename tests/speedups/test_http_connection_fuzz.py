@@ -90,7 +90,7 @@ def test_many_connections(native: Any, servers: Servers, patches: list[Patch]) -
 @pytest.mark.release
 def test_very_many_connections(native: Any, servers: Servers, patches: list[Patch]) -> None:
     judge = Judge(servers, patches)
-    check(judge, choose_seeds(native, 20_000))
+    check(judge, choose_seeds(native, 10_000))
     assert FEATURES - judge.features.keys() == set()
 
 
