@@ -144,7 +144,7 @@ def _explain_finish(connection: Any) -> str:
         return OTHER_STREAM
     if connection._chunking_output or connection._expected_content_remaining:
         return "the response is chunked, or has a wrong length"
-    if not getattr(connection.stream, streams.KEEPS_NODELAY, True):
+    if streams.get_flags(connection.stream) & streams.SETS_NODELAY:
         return "the application sets TCP_NODELAY itself"
     return "something is still to be written"
 

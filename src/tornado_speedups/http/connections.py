@@ -17,7 +17,15 @@ from tornado.routing import _RoutingDelegate
 from tornado.web import _HandlerDelegate
 
 from tornado_speedups.http.heads import as_length
-from tornado_speedups.http.streams import HAS_IGNORED, KEEPS_NODELAY, STREAMS, keep_nodelay
+from tornado_speedups.http.streams import (
+    HAS_IGNORED,
+    KEEPS_NODELAY,
+    SERVES,
+    STREAMS,
+    get_flags,
+    keep_nodelay,
+    set_flags,
+)
 
 # A longer body is left to Tornado, which lets others run while it reads it.
 MAX_BODY = 65535
@@ -149,8 +157,9 @@ def wrap_detach(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         stream = self.stream
         if type(stream) not in STREAMS:
             return original(self)
-        setattr(stream, HAS_IGNORED, None)
-        if not getattr(stream, KEEPS_NODELAY, False):
+        flags = get_flags(stream) & ~(SERVES | HAS_IGNORED)
+        set_flags(stream, flags)
+        if not flags & KEEPS_NODELAY:
             return original(self)
         stream.set_nodelay(False)
         self._clear_callbacks()
