@@ -81,6 +81,8 @@ REQUIRED = {
         "tornado.queues:Queue",
         "tornado.websocket:WebSocketProtocol",
         "tornado.websocket:WebSocketProtocol13",
+        "tornado.websocket:_PerMessageDeflateCompressor",
+        "tornado.websocket:_PerMessageDeflateDecompressor",
         *_STREAMS,
         "tornado.platform.asyncio:BaseAsyncIOLoop",
     ],
