@@ -45,7 +45,6 @@ _WRAPPERS = {
         "http1connection:HTTP1Connection.write_headers": "http.heads:wrap_write_headers",
         "httputil:format_timestamp": "http.heads:wrap_format_timestamp",
         "iostream:BaseIOStream.read_until_regex": "http.streams:wrap_read_until_regex",
-        "iostream:BaseIOStream._handle_events": "http.streams:wrap_handle_events",
         "iostream:BaseIOStream._read_to_buffer": "http.streams:wrap_read_to_buffer",
         "iostream:BaseIOStream.write": "http.streams:wrap_write",
         "iostream:IOStream.set_nodelay": "http.streams:wrap_set_nodelay",

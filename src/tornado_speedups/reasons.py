@@ -129,14 +129,6 @@ def _explain_clear_callbacks(connection: Any) -> str:
     return OTHER_STREAM
 
 
-def _explain_handle_events(stream: Any, fd: Any, events: int) -> str:
-    if type(stream) is not IOStream:
-        return OTHER_STREAM
-    if events != IOLoop.READ or stream._state != IOLoop.READ | IOLoop.ERROR or stream._connecting:
-        return "the event isn't data alone, or something is being written"
-    return "nobody has waited for two events, or the stream isn't a server's"
-
-
 def _explain_finish(connection: Any) -> str:
     if connection.is_client:
         return CLIENT
@@ -216,7 +208,6 @@ REASONS: dict[str, Callable[..., str]] = {
     "http1connection:HTTP1Connection._read_message": _explain_read_request,
     "http1connection:HTTP1Connection._read_body": _explain_read_body,
     "http1connection:HTTP1Connection._clear_callbacks": _explain_clear_callbacks,
-    "iostream:BaseIOStream._handle_events": _explain_handle_events,
     "http1connection:HTTP1Connection.finish": _explain_finish,
     "http1connection:HTTP1Connection.detach": _explain_detach,
     "routing:_RoutingDelegate.headers_received": _explain_plain,

@@ -40,10 +40,6 @@ EXPECTED_ASIDES = {
     "http1connection:HTTP1Connection._read_body": {"it is the connection of a client"},
     "http1connection:HTTP1Connection.finish": {"it is the connection of a client"},
     "http1connection:HTTP1Connection.detach": {"TCP_NODELAY isn't kept on"},
-    "iostream:BaseIOStream._handle_events": {
-        "nobody has waited for two events, or the stream isn't a server's",
-        "the event isn't data alone, or something is being written",
-    },
     "iostream:BaseIOStream.write": {"the socket is full"},
 }
 

@@ -67,6 +67,15 @@ def check(judge: Judge, seeds: range) -> None:
         pytest.fail(f"seed {seed}: {judge.explain(difference)}")
 
 
+# When the event loop went on watching a connection where Tornado stops, a client that ended its half lost its answer.
+DIFFERED = [1_009_484, 20_028, 2_130_195]
+
+
+@pytest.mark.parametrize("seed", DIFFERED)
+def test_what_has_differed_before(seed: int, servers: Servers, patches: list[Patch]) -> None:
+    check(Judge(servers, patches), range(seed, seed + 1))
+
+
 def choose_seeds(native: Any, count: int) -> range:
     """Return the seeds of this many scripts, others for each implementation."""
     start = 0 if native is _python else 1_000_000

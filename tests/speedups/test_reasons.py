@@ -155,7 +155,6 @@ TIMESTAMP = "httputil:format_timestamp"
 READ_BODY = "http1connection:HTTP1Connection._read_body"
 FINISH = "http1connection:HTTP1Connection.finish"
 DETACH = "http1connection:HTTP1Connection.detach"
-EVENTS = "iostream:BaseIOStream._handle_events"
 CLIENT = "it is the connection of a client"
 READ_REQUEST = "http1connection:HTTP1Connection._read_message"
 ASIDES = [
@@ -181,17 +180,6 @@ ASIDES = [
         "http1connection:HTTP1Connection._clear_callbacks",
         OTHER_STREAM,
         lambda: serve(request(b"GET /x HTTP/1.1"), replace_stream),
-    ),
-    Aside(EVENTS, OTHER_STREAM, lambda: serve(request(b"GET /x HTTP/1.1"), replace_stream)),
-    Aside(
-        EVENTS,
-        "nobody has waited for two events, or the stream isn't a server's",
-        lambda: on_streams(read_in_parts),
-    ),
-    Aside(
-        EVENTS,
-        "the event isn't data alone, or something is being written",
-        lambda: serve(echo),
     ),
     Aside(FINISH, CLIENT, lambda: serve(echo)),
     Aside(FINISH, OTHER_STREAM, lambda: serve(request(b"GET /x HTTP/1.1"), replace_stream)),

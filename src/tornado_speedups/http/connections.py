@@ -18,13 +18,10 @@ from tornado.web import _HandlerDelegate
 
 from tornado_speedups.http.heads import as_length
 from tornado_speedups.http.streams import (
-    HAS_IGNORED,
     KEEPS_NODELAY,
-    SERVES,
     STREAMS,
     get_flags,
     keep_nodelay,
-    set_flags,
 )
 
 # A longer body is left to Tornado, which lets others run while it reads it.
@@ -157,9 +154,7 @@ def wrap_detach(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         stream = self.stream
         if type(stream) not in STREAMS:
             return original(self)
-        flags = get_flags(stream) & ~(SERVES | HAS_IGNORED)
-        set_flags(stream, flags)
-        if not flags & KEEPS_NODELAY:
+        if not get_flags(stream) & KEEPS_NODELAY:
             return original(self)
         stream.set_nodelay(False)
         self._clear_callbacks()

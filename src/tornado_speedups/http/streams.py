@@ -22,17 +22,12 @@ from tornado.log import gen_log
 # The size of a chunk that is read, in bytes, as Tornado's streams have it unless told otherwise.
 CHUNK = 65536
 
-_READ = IOLoop.READ
-_WATCHED = IOLoop.READ | IOLoop.ERROR
-
 # The classes whose methods are known. A class of an application may have others.
 STREAMS = (IOStream, SSLIOStream)
 
 # What is known of a stream besides its own attributes.
 KEEPS_NODELAY = 1  # TCP_NODELAY stays on from one response to the next.
 SETS_NODELAY = 2  # The application has set TCP_NODELAY itself.
-SERVES = 4  # A server reads heads from the stream.
-HAS_IGNORED = 8  # An event that nobody waited for was ignored since the last head.
 
 
 class _Flags(int):
@@ -44,7 +39,7 @@ class _Flags(int):
         return False
 
 
-_ALL_FLAGS = [_Flags(number) for number in range(16)]
+_ALL_FLAGS = [_Flags(number) for number in range(4)]
 
 
 def get_flags(stream: Any) -> int:
@@ -101,8 +96,6 @@ def wrap_read_until_regex(original: Callable[..., Any]) -> Callable[..., Any]:
         future = self._start_read()
         self._read_regex = end_of_head
         self._read_max_bytes = max_bytes
-        if type(self) in STREAMS:
-            set_flags(self, get_flags(self) & ~HAS_IGNORED | SERVES)
         try:
             if type(self) in STREAMS and not self._read_buffer_size:
                 _read_head(self, future, end_of_head, max_bytes)
@@ -138,53 +131,6 @@ def _read_head(stream: Any, future: Any, end_of_head: EndOfHead, max_bytes: int 
 # The family of a socket as an integer, and those of TCP.
 _get_family: Any = _socket.socket.family.__get__
 _TCP_FAMILIES = (int(socket.AF_INET), int(socket.AF_INET6))
-
-
-def wrap_handle_events(original: Callable[[Any, Any, int], None]) -> Callable[[Any, Any, int], None]:
-    """Wrap BaseIOStream._handle_events: a connection doesn't change what the event loop watches twice a request.
-
-    The first event that nobody waits for is ignored, since the head of a request has often been read before it. With
-    the second one Tornado reads a chunk, which tells whether the connection is closed. While something is left in the
-    buffer, such an event ends the watch, as Tornado does without waiting for one.
-    """
-
-    @wraps(original)
-    def _handle_events(self: Any, fd: Any, events: int) -> None:
-        flags = get_flags(self)
-        if (
-            not flags & SERVES
-            or type(self) is not IOStream
-            or events != _READ
-            or self._state != _WATCHED
-            or self._closed
-            or self._connecting
-        ):
-            return original(self, fd, events)
-        if self._read_future is not None:
-            return _handle_read(self)
-        if self._read_buffer_size:
-            self._state = IOLoop.ERROR
-            self.io_loop.update_handler(self.fileno(), IOLoop.ERROR)
-        elif flags & HAS_IGNORED:
-            return original(self, fd, events)
-        else:
-            set_flags(self, flags | HAS_IGNORED)
-        return None
-
-    return _handle_events
-
-
-def _handle_read(stream: Any) -> None:
-    """Read as _handle_events() does, but go on watching if something is left in the buffer."""
-    try:
-        stream._handle_read()
-    except UnsatisfiableReadError as error:
-        gen_log.info("Unsatisfiable read, closing connection: %s", error)
-        stream.close(exc_info=error)
-    except Exception as error:
-        gen_log.error("Uncaught exception, closing connection.", exc_info=True)
-        stream.close(exc_info=error)
-        raise
 
 
 class _Scratch(threading.local):
