@@ -24,9 +24,9 @@ pytestmark = pytest.mark.usefixtures("stock_tornado")
 # Those in which definitions are found without a search.
 VERSIONS = ("6.5.10", "6.6.1")
 
-# The application has imported the rest of Tornado and of the standard library anyway.
+# The application has imported the rest of Tornado and of the standard library anyway. Tornado 6.5 has no __future__.
 LOADED = """
-import json, sys, tornado.web, tornado.websocket, tornado.httpserver, tornado.platform.asyncio
+import __future__, json, sys, tornado.web, tornado.websocket, tornado.httpserver, tornado.platform.asyncio
 before = set(sys.modules)
 import tornado_speedups
 tornado_speedups.install()
