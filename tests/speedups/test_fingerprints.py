@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from hashlib import sha256
 from importlib.util import module_from_spec
@@ -16,9 +17,16 @@ import tornado.websocket
 
 import tornado_speedups
 from tests.speedups.bindings import STOCK_METHODS, methods
-from tornado_speedups import fingerprints, patching
+from tornado_speedups import definitions, fingerprints, patching
 
 pytestmark = pytest.mark.usefixtures("stock_tornado")
+
+REQUIRED = sorted({name for names in patching.REQUIRED.values() for name in names})
+
+
+def get_text(name: str) -> bytes:
+    """Return the source text of the module that a name in REQUIRED begins with."""
+    return fingerprints.get_source(name.partition(":")[0])
 
 
 def refused(reason: str) -> None:
@@ -37,7 +45,8 @@ def refused(reason: str) -> None:
 
 @pytest.mark.parametrize("name", patching.REQUIRED["websocket"])
 def test_code_with_another_hash_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(fingerprints.FINGERPRINTS, name, ("0123456789abcdef",))
+    monkeypatch.setitem(fingerprints.RELEASED, name.partition(":")[0], "")
+    monkeypatch.setitem(definitions.FINGERPRINTS, name, ("0123456789abcdef",))
     refused(f"whose {name.replace(':', '.')} it doesn't know")
 
 
@@ -57,20 +66,81 @@ def test_code_without_source_is_left_alone(loader: Any, monkeypatch: pytest.Monk
     refused("whose tornado.websocket.WebSocketHandler.get_websocket_protocol it doesn't know")
 
 
-def test_code_in_a_zip_file_is_known(tmp_path: Path) -> None:
+def test_code_in_a_zip_file_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = fingerprints.get_source("tornado.websocket")
     with ZipFile(tmp_path / "tornado.zip", "w") as archive:
         archive.write(tornado.websocket.__file__, "zipped.py")
     spec = zipimporter(str(tmp_path / "tornado.zip")).find_spec("zipped")
     assert spec is not None
-    assert fingerprints.get_source(module_from_spec(spec)) == fingerprints.get_source(tornado.websocket)
-    assert b"class WebSocketProtocol13" in fingerprints.get_source(tornado.websocket)
+    monkeypatch.setitem(sys.modules, "tornado.websocket", module_from_spec(spec))
+    assert fingerprints.get_source("tornado.websocket") == source
+    assert b"class WebSocketProtocol13" in source
 
 
 def test_code_with_the_ends_of_lines_of_windows_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = fingerprints.get_source(tornado.websocket)
+    text = fingerprints.get_source("tornado.websocket")
     loader = Mock(get_data=lambda path: text.replace(b"\n", b"\r\n"))
     monkeypatch.setattr(tornado.websocket.__spec__, "loader", loader)
-    assert fingerprints.get_source(tornado.websocket) == text
+    assert fingerprints.get_source("tornado.websocket") == text
+
+
+@pytest.mark.parametrize("name", ["tornado.websocket", "tornado.platform.asyncio"])
+def test_a_module_that_is_not_imported_yet_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = fingerprints.get_source(name)
+    monkeypatch.delitem(sys.modules, name)
+    assert fingerprints.get_source(name) == text
+    assert name not in sys.modules
+
+
+def test_every_definition_that_a_hook_requires_has_fingerprints() -> None:
+    assert set(REQUIRED) == set(definitions.FINGERPRINTS)
+    assert {name.partition(":")[0] for name in REQUIRED} == set(fingerprints.RELEASED)
+
+
+@pytest.mark.skipif(tornado.version == "6.5", reason="one of its files is unknown")
+def test_this_tornado_is_known_as_a_whole() -> None:
+    """After a new version of Tornado: the failures show what to add."""
+    texts = {name: fingerprints.get_source(name) for name in fingerprints.RELEASED}
+    unknown = {
+        name: definitions.compute_fingerprint(text, name.partition(":")[2])
+        for module, text in texts.items()
+        for name in definitions.find_unknown(text, module)
+    }
+    assert unknown == {}, "for FINGERPRINTS in definitions.py"
+    checksums = {
+        name: fingerprints.compute_checksum(text)
+        for name, text in texts.items()
+        if not fingerprints.is_released(text, name)
+    }
+    assert checksums == {}, "for RELEASED in fingerprints.py"
+
+
+def test_a_file_that_has_been_changed_elsewhere_is_known_by_its_definitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a distribution that patches Tornado."""
+    get_source = fingerprints.get_source
+    monkeypatch.setattr(fingerprints, "get_source", lambda name: b"# one line more\n" + get_source(name))
+    find_unknown = Mock(wraps=definitions.find_unknown)
+    monkeypatch.setattr(definitions, "find_unknown", find_unknown)
+    tornado_speedups.install()
+    assert find_unknown.call_count == len(fingerprints.RELEASED)
+    assert "it doesn't know" not in str(tornado_speedups.status())
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_definition_that_has_moved_is_known(name: str) -> None:
+    assert definitions.is_known(b"# one line more\n" + get_text(name), name)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_definition_that_has_been_changed_is_unknown(name: str) -> None:
+    text = get_text(name)
+    definition = definitions.find_definition(text, name.partition(":")[2])
+    end = text.index(definition) + len(definition)
+    assert definitions.is_known(text, name)
+    for changed in (text[: end - 1] + b"#" + text[end:], text[:end] + b" or 1" + text[end:]):
+        assert not definitions.is_known(changed, name)
+        assert not fingerprints.is_released(changed, name.partition(":")[0])
+    assert not definitions.is_known(text[:end] + b"\n        pass" + text[end:], name)
 
 
 TEXT = """\
@@ -112,7 +182,7 @@ LINES = TEXT.splitlines()
 )
 def test_a_definition_ends_where_the_next_one_begins(name: str, lines: list[str]) -> None:
     expected = sha256("\n".join(lines).encode()).hexdigest()[:16]
-    assert fingerprints.compute_fingerprint(f"import os\n{TEXT}".encode(), name) == expected
+    assert definitions.compute_fingerprint(f"import os\n{TEXT}".encode(), name) == expected
 
 
 def test_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,6 @@ from tornado import version_info
 from tornado.gen import convert_yielded
 from tornado.http1connection import HTTP1Connection
 from tornado.ioloop import IOLoop
-from tornado.platform.asyncio import BaseAsyncIOLoop
 from tornado.web import _HandlerDelegate
 
 from tornado_speedups import eager
@@ -28,10 +27,9 @@ def wrap_execute(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def execute(self: Any) -> Any:
         io_loop: Any = IOLoop.current(instance=False)
         if (
-            not isinstance(io_loop, BaseAsyncIOLoop)
-            or not _is_plain(self)
+            not _is_plain(self)
             or not _is_open(self.connection)
-            or not eager.is_possible(io_loop.asyncio_loop)
+            or not eager.is_possible(getattr(io_loop, "asyncio_loop", None))
         ):
             return original(self)
         application = self.application
