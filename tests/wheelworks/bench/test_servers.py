@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -164,6 +167,30 @@ def test_instructions_are_counted() -> None:
         < server_suites.count_instructions("speedups", partial(clients.echo_pipelined, size=32, depth=64), 128)
         < 100_000
     )
+
+
+@pytest.mark.release
+@pytest.mark.needs("valgrind")
+def test_a_copy_does_not_count_as_many_instructions_as_it_has_bytes(tmp_path: Path) -> None:
+    """callgrind counts ``rep movsb`` once for each byte, and glibc would use it here on most CPUs."""
+    size, copies = 1 << 20, 200
+    counts = []
+    for number in (0, copies):
+        program = f"a, b = bytearray({size}), bytearray({size})\nfor _ in range({number}): b[:] = a"
+        command = [
+            "valgrind",
+            "--tool=callgrind",
+            f"--callgrind-out-file={tmp_path}/out",
+            sys.executable,
+            "-c",
+            program,
+        ]
+        variables = os.environ | server_suites.COUNTABLE | server_suites.PINNED_MALLOC
+        ended = subprocess.run(command, check=True, capture_output=True, text=True, env=variables)
+        found = server_suites.COLLECTED.search(ended.stderr)
+        assert found is not None
+        counts.append(int(found[1]))
+    assert counts[1] - counts[0] < size * copies / 2
 
 
 def test_counting_needs_valgrind(monkeypatch: pytest.MonkeyPatch) -> None:
