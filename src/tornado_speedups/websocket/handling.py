@@ -120,7 +120,7 @@ class HandlingProtocol(WebSocketProtocol13):
         """Send a message to the peer. The future resolves when it has left, never before the caller returns."""
         data: Any = message
         transport = self._transport
-        if transport.direct and (type(data) is bytes or (type(data) is str and data.isascii())) and len(data) < LONG:
+        if transport.writes and (type(data) is bytes or (type(data) is str and data.isascii())) and len(data) < LONG:
             return self._write_directly(data, BINARY if binary else TEXT)
         compressor = self._compressor
         if type(data) is str:
@@ -142,7 +142,7 @@ class HandlingProtocol(WebSocketProtocol13):
         return transport.send(built)
 
     def _write_directly(self, data: Any, head: int) -> asyncio.Future[None]:
-        """Send bytes or ASCII text, which aren't long, while the transport is ``direct``."""
+        """Send bytes or ASCII text, which aren't long, where messages are written here."""
         self._message_bytes_out += len(data)
         if self._compressor is not None:
             data = self._compressor.compress(data if type(data) is bytes else data.encode())
@@ -158,7 +158,6 @@ class HandlingProtocol(WebSocketProtocol13):
         writer, transport = self._writer, self._transport
         frames = self._reader.frames
         self._handling = transport.defers = True  # futures stay pending until release(), before this turn ends
-        transport.direct = transport.writes
         several = len(frames) > 1
         start = 0.0
         if several:
@@ -183,7 +182,7 @@ class HandlingProtocol(WebSocketProtocol13):
                         transport.flush()
                         transport.deadline = now + MAX_HELD_SECONDS
         finally:
-            self._handling = transport.direct = False
+            self._handling = False
             transport.release()
         return None
 

@@ -13,8 +13,8 @@ How it works
 
     A message that has come alone, in one read, while nothing else goes on, takes the shortest way: ``_on_event()``,
     ``_handle_alone()``. Everything else takes ``_on_any_event()``, ``_handle_in_task()`` and ``_handle_frames()``. In
-    the same way, what a handler writes while it is called goes to ``Transport.send_directly()``, and everything else to
-    ``Transport.send()``.
+    the same way, messages of bytes or ASCII text that aren't long go to ``Transport.send_directly()``, and all others
+    to ``Transport.send()``.
 
 Private attributes of Tornado that are used (fingerprints.py knows the versions that have them)
     - WebSocketProtocol13: ``_abort``, ``_run_callback``, ``_handle_message``, ``_receive_frame``, ``_compressor``,
@@ -195,7 +195,6 @@ class FastWebSocketProtocol13(HandlingProtocol):
         _enter_task(loop, task)
         pending = None
         self._handling = transport.defers = True
-        transport.direct = transport.writes
         transport.turn_end = 0.0
         try:
             head, payload = self._reader.frames.pop()
@@ -203,7 +202,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
         except BaseException as error:
             self._raise_in_coroutine(error)
         finally:
-            self._handling = transport.defers = transport.direct = False
+            self._handling = transport.defers = False
             if transport.sent:
                 transport.resolve_sent()
             _leave_task(loop, task)

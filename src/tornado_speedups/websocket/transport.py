@@ -49,7 +49,6 @@ class Transport:
         "_writer",
         "deadline",
         "defers",
-        "direct",
         "drained",
         "eager",
         "loop",
@@ -71,9 +70,8 @@ class Transport:
         # Whether the event loop calls us first when the socket can be read. The stream changes that when it listens for
         # being able to write.
         self._listens = False
-        # Whether a handler that was called by the event loop is running: its answers leave by the shortest way.
-        self.direct = False
-        # Futures of frames that have left. While they are deferred, release() resolves them.
+        # Futures of frames that have left. While a handler that was called by the event loop is running, they are
+        # deferred, and what has called it resolves them.
         self.defers = False
         # When the frames that are held back must leave, on the clock of time.monotonic().
         self.deadline = 0.0
@@ -239,13 +237,14 @@ class Transport:
         return True
 
     def send_directly(self, frame: bytes) -> WriteFuture:
-        """Do what send() does, while ``direct`` is set."""
+        """Do what send() does, for a frame of bytes that isn't long."""
         stream = self.stream
         if stream._closed:
             raise WebSocketClosedError()
         if stream._write_futures or "_nest_patched" in _ASYNCIO:
             return self.send(frame)
-        future = WriteFuture()  # of the event loop that runs, which is found faster than given
+        # The event loop that runs is found faster than given. Outside of handlers, it needn't run.
+        future = WriteFuture() if self.defers else WriteFuture(loop=self.loop)
         future.sender = self if self.eager else None
         size = len(frame)
         self._turn_bytes -= size
@@ -263,10 +262,20 @@ class Transport:
             self._note_write_error(error)
             sent = 0
         if sent == size:
+            if not self.defers:
+                self._resolve_later(future)
             self.sent.append(future)
         else:
             self._keep_rest(frame, sent, [future])
         return future
+
+    def _resolve_later(self, future: WriteFuture) -> None:
+        """Have the event loop resolve a future of what was sent outside of handlers; ``sent`` doesn't hold it yet."""
+        if not self._listens and self.stream._close_callback is not None:
+            self.stream._maybe_add_error_listener()
+        future.sender = future.sender or True
+        if not self.sent:
+            self.loop.call_soon(self.resolve_sent)
 
     def send(self, frame: bytes | memoryview) -> WriteFuture:
         """Send a frame to the socket, behind everything that was sent before, and return its future."""
