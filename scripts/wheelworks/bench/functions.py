@@ -231,36 +231,50 @@ def install_headers() -> Iterator[None]:
         tornado_speedups.uninstall()
 
 
-def header_parsers() -> dict[str, Callable[[str], Any]]:
-    """Return functions from header lines to HTTPHeaders: Tornado's, tuned Python with the speedups' last step, C."""
+_TUNED = "tuned python"
+
+
+def header_parsers(*, tuned: bool = True) -> dict[str, Callable[[str], Any]]:
+    """Return functions from header lines to HTTPHeaders: Tornado's, tuned Python with the speedups' last step, C.
+
+    Without ``tuned``, tuned Python is left out, for which ``--compare`` has no use: it isn't in old revisions.
+    """
     headers = import_function("tornado.httputil", "HTTPHeaders")
-    make = import_function("tornado_speedups.http.heads", "make_headers")
-    tuned = import_function("tornado_speedups._python", "parse_headers")
     original = headers.parse
     with install_headers():
         replacement = headers.parse
-    return {"tornado": original, "tuned python": lambda lines: make(*tuned(lines)), "speedups": replacement}
+    return {"tornado": original, **({_TUNED: _tuned_header_parser()} if tuned else {}), "speedups": replacement}
 
 
-def head_parsers() -> dict[str, Callable[[bytes], Any]]:
-    """Return functions from the bytes of a head to its first line and HTTPHeaders."""
-    connection = import_function("tornado.http1connection", "HTTP1Connection")
+def _tuned_header_parser() -> Callable[[str], Any]:
     make = import_function("tornado_speedups.http.heads", "make_headers")
-    tuned = import_function("tornado_speedups._python", "parse_head")
+    parse = import_function("tornado_speedups._python", "parse_headers")
+    return lambda lines: make(*parse(lines))
+
+
+def head_parsers(*, tuned: bool = True) -> dict[str, Callable[[bytes], Any]]:
+    """Return functions from the bytes of a head to its first line and HTTPHeaders, as ``header_parsers()`` does."""
+    connection = import_function("tornado.http1connection", "HTTP1Connection")
     original = connection._parse_headers
     with install_headers():
         replacement = connection._parse_headers
-
-    def tuned_python(head: bytes) -> Any:
-        line, *rest = tuned(head)
-        return line, make(*rest)
-
     # Neither uses the connection.
     return {
         "tornado": lambda head: original(None, head),
-        "tuned python": tuned_python,
+        **({_TUNED: _tuned_head_parser()} if tuned else {}),
         "speedups": lambda head: replacement(None, head),
     }
+
+
+def _tuned_head_parser() -> Callable[[bytes], Any]:
+    make = import_function("tornado_speedups.http.heads", "make_headers")
+    parse = import_function("tornado_speedups._python", "parse_head")
+
+    def parse_head(head: bytes) -> Any:
+        line, *rest = parse(head)
+        return line, make(*rest)
+
+    return parse_head
 
 
 def httptools_parser() -> Callable[[bytes], Any]:
@@ -272,9 +286,10 @@ def _measure_headers(plan: Plan, update: Update) -> list[Measurement]:
     httptools = {"httptools": make_timer(httptools_parser(), requests.BROWSER_REQUEST)}
     lines = requests.BROWSER_HEADERS.decode()
     head = requests.BROWSER_REQUEST
+    tuned = plan.wants(_TUNED)
     cases = {
-        "HTTPHeaders.parse": {name: make_timer(parse, lines) for name, parse in header_parsers().items()},
-        "the whole head": {name: make_timer(parse, head) for name, parse in head_parsers().items()},
+        "HTTPHeaders.parse": {name: make_timer(parse, lines) for name, parse in header_parsers(tuned=tuned).items()},
+        "the whole head": {name: make_timer(parse, head) for name, parse in head_parsers(tuned=tuned).items()},
     }
     found: list[Measurement] = []
     for case, timers in cases.items():

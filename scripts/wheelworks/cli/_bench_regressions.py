@@ -56,19 +56,22 @@ class Difference:
 def run_compare(revision: str, suites: Sequence[str]) -> int:
     """Measure a revision and the working tree in turns, and show the differences.
 
-    Returns 1 for a significant loss, otherwise 0. Raises WheelworksError if one of them can't be built or measured.
+    Suites that measure what the revision doesn't have yet are left out, with a note. Returns 1 for a significant loss,
+    otherwise 0. Raises WheelworksError if one of them can't be built or measured.
     """
     commit = resolve_revision(revision)
     with create_work_folder() as work, console.Progress() as progress:
         progress.update("compare", f"building {commit[:12]} and the working tree")
         old = _install_wheel(git.clone(Path(), work / "source", commit), work / "old")
         new = _install_wheel(Path(), work / "new")
+        figures = work / "figures.json"
+        known = find_known_suites(old, suites or SUITES, figures, revision)
         before: Figures = defaultdict(list)
         after: Figures = defaultdict(list)
         for number in range(ROUNDS):
             progress.update("compare", f"round {number + 1} of {ROUNDS}")
             for site, into in [(old, before), (new, after)][:: 1 if number % 2 else -1]:
-                _measure(site, suites or SUITES, work / "figures.json", into)
+                _measure(site, known, figures, into)
     return show_differences(find_differences(before, after), revision)
 
 
@@ -90,6 +93,28 @@ def _install_wheel(source: Path, folder: Path) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(member.data)
     return folder / "site"
+
+
+def find_known_suites(site: Path, suites: Sequence[str], figures: Path, revision: str) -> list[str]:
+    """Return the suites that a revision can run, and say which it can't. Raises WheelworksError if there are none."""
+    faults = {}
+    for suite in suites:
+        try:
+            _measure(site, [suite], figures, defaultdict(list))
+        except WheelworksError as error:
+            faults[suite] = str(error)
+    known = [suite for suite in suites if suite not in faults]
+    if not known:
+        raise WheelworksError(next(iter(faults.values())))
+    for suite, fault in faults.items():
+        console.print_note(f"{suite} is left out: {revision} can't be measured: {_find_error(fault)}")
+    return known
+
+
+def _find_error(output: str) -> str:
+    """Return the message of a command that failed, without its hint; of a traceback, the last line."""
+    lines = output.splitlines()
+    return next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[-1])
 
 
 def _measure(site: Path, suites: Sequence[str], file: Path, into: Figures) -> None:

@@ -6,6 +6,7 @@ import math
 import random
 import shutil
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, variance
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wheelworks.cli import _bench_regressions
 from wheelworks.cli._bench_regressions import Difference, compute_t_score, find_differences, show_differences
-from wheelworks.core.errors import UsageError
+from wheelworks.core.errors import UsageError, WheelworksError
 
 from tests.fixtures import commands
 
@@ -70,6 +71,32 @@ def test_only_a_loss_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert show_differences([Difference("x", "ns", 100, 50, 99)], "main") == 0
     assert show_differences([Difference("x", "ns", 100, 150, -99)], "main") == 1
     assert "x: 1.50 times main's 100 ns" in capsys.readouterr().err
+
+
+def measure_all_but(*missing: str) -> Callable[..., None]:
+    """Return a function that measures as the command does, but finds that the revision lacks some suites' functions."""
+
+    def measure(site: Path, suites: Sequence[str], figures: Path, into: object) -> None:
+        if set(suites) & set(missing):
+            raise WheelworksError("the revision can't be measured:\nerror: no make_headers here\nhint: install it")
+
+    return measure
+
+
+def test_suites_that_a_revision_does_not_have_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_bench_regressions, "_measure", measure_all_but("headers"))
+    found = _bench_regressions.find_known_suites(tmp_path, _bench_regressions.SUITES, tmp_path, "v0")
+    assert found == ["frames", "mask"]
+    expected = "headers is left out: v0 can't be measured: no make_headers here"
+    assert " ".join(capsys.readouterr().err.split()).endswith(expected)
+
+
+def test_a_revision_that_has_none_of_the_suites_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_bench_regressions, "_measure", measure_all_but(*_bench_regressions.SUITES))
+    with pytest.raises(WheelworksError, match="the revision can't be measured"):
+        _bench_regressions.find_known_suites(tmp_path, _bench_regressions.SUITES, tmp_path, "v0")
 
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "--help", "HEAD:README.md", ""])

@@ -11,7 +11,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders
 from wheelworks.bench import clients, functions, requests
 from wheelworks.bench.functions import FRAMES, HEADERS
-from wheelworks.bench.measurements import Plan
+from wheelworks.bench.measurements import Measurement, Plan
 from wheelworks.core.errors import WheelworksError
 
 import tornado_speedups
@@ -104,6 +104,16 @@ def test_tornado_is_left_unchanged() -> None:
     functions.header_parsers()
     functions.head_parsers()
     assert (vars(HTTPHeaders)["parse"], vars(HTTP1Connection)["_parse_headers"]) == originals
+
+
+@needs_c
+def test_a_revision_without_the_last_step_of_tuned_python_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--compare`` measures old revisions, but tuned Python isn't measured there."""
+    monkeypatch.delattr("tornado_speedups.http.heads.make_headers")
+    plan = Plan(1, 0.01, count_instructions=False, only=frozenset({"speedups"}))
+    monkeypatch.setattr(functions, "measure_calls", lambda case, *_: [Measurement(case, "speedups", "ns", (1.0,))])
+    found = functions.HEADERS.measure(plan, lambda *_: None)
+    assert [each.case for each in found] == ["HTTPHeaders.parse", "the whole head"]
 
 
 @needs_c
