@@ -26,6 +26,7 @@ from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.faults import Fault, add_address
 
 unicorn: Any = untyped_unicorn
+IF_THEN = 0x0600FC00  # the bits of CPSR with the state of an IT block (Arm ARM, B1.3.3)
 SLICE = 20_000_000  # instructions between two checks of the clock
 CALL_COST = 1000  # instructions that a call of an emulated function counts as
 INVALID_ACCESS = (
@@ -240,6 +241,16 @@ class Cpu:
             self.budget -= part
             address |= self._thumb
 
+    def _end_if_then(self) -> None:
+        """Clear the state of an IT block of Thumb code, which Unicorn sets for a hook and applies after the block, too.
+
+        The block's own instructions were translated with their condition, and don't need the state.
+        """
+        if self.chip.arch == uc.UC_ARCH_ARM:
+            status = self.get(a32.UC_ARM_REG_CPSR)
+            if status & IF_THEN:
+                self.set(a32.UC_ARM_REG_CPSR, status & ~IF_THEN)
+
     @property
     def _thumb(self) -> int:
         """Return bit 0 of the address to continue at: 1 in the Thumb mode of 32-bit Arm."""
@@ -287,6 +298,7 @@ class Cpu:
         raise known.placed(address=self.pc) from None
 
     def _handle_watched(self, _engine: object, access: int, address: int, size: int, *_rest: object) -> None:
+        self._end_if_then()
         found = self._check_access(address, size, access in WRITES)
         if found is not None and self._fault is None:
             self._fault = add_address(found, self.pc)

@@ -77,7 +77,7 @@ def read_slot_array(memory: Memory, address: int) -> ModuleDefinition:
 
 def read_methods(memory: Memory, address: int) -> list[Method]:
     """Read a PyMethodDef array up to its empty entry."""
-    entries = _read_entries(memory, address, "PPiP" if memory.abi.pointer == 4 else "PPi4xP", "method table")
+    entries = read_entries(memory, address, "PPiP" if memory.abi.pointer == 4 else "PPi4xP", "method table")
     return [
         Method(_read_name(memory, name), function, flags, _read_doc(memory, doc))
         for name, function, flags, doc in entries
@@ -85,14 +85,14 @@ def read_methods(memory: Memory, address: int) -> list[Method]:
 
 
 def _read_old_slots(memory: Memory, address: int) -> list[tuple[str, int]]:
-    entries = _read_entries(memory, address, "iP" if memory.abi.pointer == 4 else "i4xP", "slot array")
+    entries = read_entries(memory, address, "iP" if memory.abi.pointer == 4 else "i4xP", "slot array")
     return [(_check_slot(memory, number), value) for number, value in entries]
 
 
 def _read_new_slots(memory: Memory, address: int, depth: int = 0) -> list[tuple[str, int]]:
     """Read PySlot entries: a 16-bit number, 16 bits of flags, 32 reserved bits, and a value of 64 bits."""
     found: list[tuple[str, int]] = []
-    for number, flags, _, content in _read_entries(memory, address, "HHIQ", "slot array"):
+    for number, flags, _, content in read_entries(memory, address, "HHIQ", "slot array"):
         name = _check_slot(memory, number, optional=bool(flags & 1))
         short = memory.abi.pointer == 4 and name not in ("multiple_interpreters", "gil")
         value = content & 0xFFFFFFFF if short else content  # the emulated 32-bit CPUs are little-endian
@@ -103,8 +103,8 @@ def _read_new_slots(memory: Memory, address: int, depth: int = 0) -> list[tuple[
     return found
 
 
-def _read_entries(memory: Memory, address: int, codes: str, what: str) -> Iterator[tuple[Any, ...]]:
-    """Yield the entries of an array up to one whose first field is 0."""
+def read_entries(memory: Memory, address: int, codes: str, what: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the entries of an array up to one whose first field is 0. Raises Fault if it has no end."""
     layout = memory.abi.packer(codes)
     for index in range(MAX_ENTRIES):
         entry = layout.unpack(memory.load(address + index * layout.size, layout.size))

@@ -71,6 +71,21 @@ class Variable:
 
 
 FUNCTIONS: dict[str, Export] = {}
+# Functions whose addresses a module may get without importing them, as slots of types.
+FUNCTION_POINTERS = (
+    "PyObject_Free",
+    "PyObject_GC_Del",
+    "PyObject_GenericGetAttr",
+    "PyObject_GenericSetAttr",
+    "PyObject_HashNotImplemented",
+    "PyObject_SelfIter",
+    "PyType_GenericAlloc",
+    "PyType_GenericNew",
+    "subtype_clear",
+    "subtype_dealloc",
+    "subtype_traverse",
+    "visit_reference",
+)
 
 
 def export(*aliases: str, failed: int | None = None, stdcall: bool = False) -> Callable[[Function], Function]:

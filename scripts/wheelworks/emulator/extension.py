@@ -16,6 +16,7 @@ from wheelworks.core.image import MAX_FILE, BadImage, Image
 from wheelworks.core.wheel import Wheel, open_wheel
 from wheelworks.emulator.abi import Abi, detect_python_abi
 from wheelworks.emulator.capi import EXPORTS
+from wheelworks.emulator.capi.collector import collect
 from wheelworks.emulator.capi.modules import create_module, run_exec_slots
 from wheelworks.emulator.cpu import RunLimits
 from wheelworks.emulator.definition import ModuleDefinition, read_definition, read_slot_array
@@ -114,6 +115,16 @@ class EmulatedModule:
         except BaseException:
             self.close()
             raise
+        if self._process.state.types:
+            self._process.state.owner = self  # its classes and their instances need the process as long as they live
+
+    def _restart(self) -> None:
+        """Start a new process. Raises the Fault of a deallocator that Python called, since nothing else could."""
+        pending = self._process.state.pending
+        self.close()
+        self._start()
+        if pending is not None:
+            raise self._judge(pending) if isinstance(pending, Fault) else pending
 
     def _judge(self, found: Fault) -> Fault | Unsupported:
         """Return the fault, or Unsupported if variables may have no value because start-up code wasn't run."""
@@ -123,6 +134,7 @@ class EmulatedModule:
 
     def close(self) -> None:
         """Free the memory of the emulated process. The module can't be used afterwards."""
+        self._process.state.crashed = True
         self._process.cpu.close()
 
     def __del__(self) -> None:
@@ -132,14 +144,15 @@ class EmulatedModule:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        if self._process.state.crashed and self._process.state.types:
+            self._restart()
         value = getattr(self._module, name)
         return self._wrap_function(name, value) if callable(value) and not isinstance(value, type) else value
 
     def _wrap_function(self, name: str, original: Any) -> Any:
         def call(*args: object, **kwargs: object) -> Any:
             if self._process.state.crashed:
-                self.close()
-                self._start()
+                self._restart()
             try:
                 return getattr(self._module, name)(*args, **kwargs)
             except Fault as found:
@@ -159,6 +172,19 @@ class EmulatedModule:
     def base_(self) -> int:
         """Return the guest address of the image."""
         return self._process.memory.image_base
+
+    def collect_(self) -> int:
+        """Free the instances of the module's types that nothing can reach, and return their number.
+
+        Raises Fault for what deallocators did wrong since the last call, and for wrong traverse and clear functions.
+        """
+        if self._process.state.crashed:
+            self._restart()
+        try:
+            return collect(self._process.state)
+        except (Fault, Unsupported) as found:
+            self._process.state.crashed = True
+            raise (self._judge(found) if isinstance(found, Fault) else found) from None
 
     def count_instructions_(self) -> Callable[[], int]:
         """Count the module's instructions that run from now on, and return a function that reads the count.

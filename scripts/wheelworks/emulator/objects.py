@@ -21,6 +21,7 @@ PERMANENT_COUNT = 1 << 28
 FLAGS_SLOT = 18  # number of pointers between ob_size and tp_flags (CPython: Include/cpython/object.h)
 MODELLED_FLAGS = 0xFF << 24 | 1 << 10 | 1 << 9  # the fast subclass bits, BASETYPE, HEAPTYPE
 SIZED = (bytes, bytearray, tuple, list)
+EMULATED = "_emulated_"  # the attribute of classes that the guest defined, and of those derived from them
 SINGLETON_IDS = frozenset(map(id, (None, True, False, ..., NotImplemented)))
 
 
@@ -58,6 +59,28 @@ class GuestObject:
         text = repr(self.value)
         return text if len(text) <= 60 else f"{text[:40]}… ({type(self.value).__name__})"
 
+    def find_type(self) -> type:
+        """Return the type, also of an unfinished object."""
+        return _find_type(self.value)
+
+    def has_value(self) -> bool:
+        """Return whether the object exists for this program's CPython."""
+        return not isinstance(self.value, Unfinished)
+
+    def keeps_value(self) -> bool:
+        """Return whether the value can't be freed as long as the guest has references."""
+        return True
+
+    def strengthen(self) -> None:
+        """Do what the guest's first reference needs."""
+
+    def settle(self) -> None:
+        """Do what is to be done between two calls."""
+
+    def outlive(self) -> bool:
+        """Return whether the object has another end than that of the guest's last reference."""
+        return False
+
 
 class Objects:
     """All objects that the guest knows, by address and by identity."""
@@ -94,10 +117,10 @@ class Objects:
         found = self._by_identity.get(id(value))
         if found is not None and found.value is value:
             return found
-        return self._create(value, permanent=isinstance(value, type) or id(value) in SINGLETON_IDS)
+        return self._create(value, permanent=_is_permanent(value))
 
     def _create(self, value: object, permanent: bool = False) -> GuestObject:
-        kind = self._find_type(value)
+        kind = _find_type(value)
         if isinstance(value, bytes):
             self.memory.reserve(bytes.__len__(value) + PAGE)
         if value is not type:
@@ -114,10 +137,29 @@ class Objects:
             self.get_data(made)
         return made
 
-    def _find_type(self, value: object) -> type:
-        if isinstance(value, Unfinished):
-            return bytes if value is Unfinished.BYTES else tuple
-        return type(value)
+    def knows(self, address: int) -> bool:
+        """Return whether there is an object at an address."""
+        return address in self._by_address
+
+    def add_instance(self, made: GuestObject) -> None:
+        """Add an object whose block a type of the guest lays out."""
+        self._by_address[made.address] = made
+        self.live[made] = None
+        self._write_header(made, made.find_type())
+
+    def register_identity(self, identity: int, made: GuestObject) -> None:
+        """Set the object that the value with this ``id`` belongs to."""
+        self._by_identity[identity] = made
+
+    def forget_identity(self, identity: int, made: GuestObject) -> None:
+        """Forget a value that is freed."""
+        if self._by_identity.get(identity) is made:
+            del self._by_identity[identity]
+
+    def forget(self, made: GuestObject) -> None:
+        """Forget an object whose memory is freed."""
+        del self._by_address[made.address]
+        self.live.pop(made, None)
 
     def _allocate_header(self, value: object, kind: type) -> Block:
         """Allocate the part of an object before its data.
@@ -148,7 +190,7 @@ class Objects:
             self._set_refcount(made, self._permanent_count)
         if self.abi.python.free_threaded and not made.permanent:
             memory.poke(address, self.abi.packer("P").pack(self.thread))
-        cls = made if made.value is type else self.wrap(kind)
+        cls = made if kind is type and made.value is type else self.wrap(kind)
         memory.poke(address + self.abi.header - pointer, self.abi.packer("P").pack(cls.address))
         if issubclass(kind, SIZED) and not isinstance(made.value, Unfinished):
             base = next(base for base in SIZED if issubclass(kind, base))
@@ -244,7 +286,7 @@ class Objects:
 
     def get_type(self, made: GuestObject) -> type:
         """Return the type of an object, also of an unfinished one."""
-        return self._find_type(made.value)
+        return made.find_type()
 
     def borrow(self, container: GuestObject, value: object) -> GuestObject:
         """Return the object for an item of a container, which keeps it alive: a borrowed reference to it is valid."""
@@ -282,7 +324,10 @@ class Objects:
         if made is None:
             return 0
         if not (made.permanent and self.abi.immortal):
-            self._set_refcount(made, self.get_refcount(made) + 1)
+            count = self.get_refcount(made) + 1
+            self._set_refcount(made, count)
+            if count == 1:
+                made.strengthen()
         return made.address
 
     def remove_reference(self, made: GuestObject | None) -> None:
@@ -314,11 +359,11 @@ class Objects:
         """Free an object whose count went to zero. Raises Fault if this program still has a reference."""
         if made.held or made.permanent:
             raise Fault("over-decref", f"the last reference to {made} was dropped while it is in use")
+        if made.outlive():
+            return
         self.read_back(made)
-        del self._by_address[made.address]
-        if self._by_identity.get(id(made.value)) is made:
-            del self._by_identity[id(made.value)]
-        self.live.pop(made, None)
+        self.forget_identity(id(made.value), made)
+        self.forget(made)
         self.memory.free(made.block)
         if made.data is not None:
             self.memory.free(made.data)
@@ -335,6 +380,17 @@ class Objects:
                 extra = self.get_refcount(made) - self._permanent_count - made.held
                 if extra != made.allowed:
                     yield made, extra
+
+
+def _find_type(value: object) -> type:
+    if isinstance(value, Unfinished):
+        return bytes if value is Unfinished.BYTES else tuple
+    return type(value)
+
+
+def _is_permanent(value: object) -> bool:
+    """Return whether CPython never frees an object: those that aren't the guest's own types are treated so."""
+    return (isinstance(value, type) and not hasattr(value, EMULATED)) or id(value) in SINGLETON_IDS
 
 
 def _describe(value: object) -> str:

@@ -44,7 +44,7 @@ from wheelworks.emulator import calling
 from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.alignment import watch_alignment
 from wheelworks.emulator.cpu import Cpu, RunLimits
-from wheelworks.emulator.exports import Export, Variable
+from wheelworks.emulator.exports import FUNCTION_POINTERS, Export, Variable
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import MemoryRegion
 from wheelworks.emulator.instructions import LONGEST_INSTRUCTION, find_instruction
@@ -143,7 +143,8 @@ class EmulatedProcess:
     def _bind(self) -> None:
         memory = mmap.mmap(-1, round_up(self.image.size))
         copy_segments(memory, self.image.segments, self.image.header)
-        stubs = self._map_stubs(sorted({bind.name for bind in self.image.binds}))
+        stubs = self._map_stubs(sorted({bind.name for bind in self.image.binds}.union(FUNCTION_POINTERS)))
+        self.state.stubs = stubs
         base, size = self.memory.image_base, self.abi.pointer
         pack, mask = self.abi.packer("P").pack, (1 << 8 * size) - 1
         for rebase in self.image.rebases:
@@ -222,7 +223,7 @@ class EmulatedProcess:
         self.state.depth += 1
         try:
             calling.prepare_call(self.convention, self.abi, self.cpu, self.memory, words, end)
-            at = self.cpu.run(address)
+            at = address if address in self._stub_names else self.cpu.run(address)
             while at != end:
                 at = self.cpu.run(self._call_import(self._stub_names[at]))
             return self.cpu.get(self.convention.result) & ((1 << 8 * self.abi.pointer) - 1)

@@ -7,6 +7,7 @@ allocated blocks, and the module with its state. :mod:`wheelworks.emulator.proce
 from __future__ import annotations
 
 import ctypes
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -76,8 +77,23 @@ class ProcessState:
         self.module: GuestObject | None = None
         self.called = ""  # the exported function that is running, under the name that the guest used
         self.depth = 0
-        self.crashed = False
+        self.crashed = False  # or closed: no guest code runs any more
+        self.types: list[type] = []  # that the guest defined
+        self.instances: dict[GuestObject, None] = {}  # of these types
+        self.retired: dict[int, GuestObject] = {}  # instances in free lists: their blocks are in `allocated`
+        self.owner: object = None  # what frees the process when it is freed
+        self.pending: Exception | None = None  # what a deallocator that Python called couldn't raise
+        self.visited: list[GuestObject] = []  # by a traverse function
+        self.stubs: dict[str, int] = {}  # the addresses of functions of the C API
         self._kept_blocks: set[int] = set()
+        self._borrowed: dict[GuestObject, int] = {}  # how many stored pointers to a type are no references
+        self._words: Counter[int] | None = None
+
+    def raise_pending(self) -> None:
+        """Raise what a deallocator found that Python called."""
+        found, self.pending = self.pending, None
+        if found is not None:
+            raise found
 
     def take_error(self) -> BaseException | None:
         """Clear and return the pending exception."""
@@ -109,41 +125,78 @@ class ProcessState:
     def check_leaks(self) -> None:
         """Check, between two calls, that the module has released or stored every reference, buffer and block.
 
-        A reference or block is stored if its address stands in the module's variables, state or blocks. Raises Fault.
+        A reference or block is stored if its address stands in the module's variables, state, blocks or instances.
+        Raises Fault.
         """
+        self._words = None
+        self.raise_pending()
         for view in self.views.values():
             origin = self.describe_origin(view.origin)
             raise Fault("buffer-not-released", f"the buffer of {view.exporter} ({origin})")
+        self._check_objects()
+        for block in list(self.allocated.values()):
+            if block.start not in self._kept_blocks:
+                if not self.count_stored(block.start):
+                    raise Fault("memory-leak", f"{block.what} was neither freed nor stored")
+                self._kept_blocks.add(block.start)
+        for instance in list(self.instances):
+            instance.settle()
+        self.raise_pending()
+        self.memory.end_call()
+
+    def _check_objects(self) -> None:
+        """Check all references. In a module with types, those that were stored may have been overwritten or freed."""
         for made in list(self.objects.live):
             extra = self.objects.get_refcount(made) - made.held
-            if extra != made.allowed:
+            again = self.types and (extra or issubclass(made.find_type(), type))
+            if again or extra != made.allowed:
                 self._check_references(made, extra)
         for made, extra in list(self.objects.find_imbalances()):
             self._check_references(made, extra)
-        for block in list(self.allocated.values()):
-            if block.start not in self._kept_blocks:
-                if not self._count_pointers(block.start):
-                    raise Fault("memory-leak", f"{block.what} was neither freed nor stored")
-                self._kept_blocks.add(block.start)
-        self.memory.end_call()
 
     def _check_references(self, made: GuestObject, extra: int) -> None:
         """Check that the ``extra`` references that the guest owns are stored in memory that the module keeps."""
         if extra < 0:
             raise Fault("over-decref", f"{-extra} of the references to {made} were not the function's own")
-        if extra > self._count_pointers(made.address):
+        if issubclass(made.find_type(), type):
+            self._check_type(made, extra)
+        if extra > self.count_stored(made.address):
             origin = f" ({self.describe_origin(made.origin)})" if made.origin else ""
             raise Fault("reference-leak", f"{extra} to {made}{origin} never dropped")
         made.allowed = extra
 
-    def _count_pointers(self, address: int) -> int:
+    def _check_type(self, made: GuestObject, extra: int) -> None:
+        """Check that each instance has a reference to its type, and that what is stored elsewhere keeps its own."""
+        owners = sum(instance.find_type() is made.value for instance in self.instances)
+        if extra < owners:
+            raise Fault("over-decref", f"{owners} instances have {extra} references to their type {made}")
+        borrowed = max(self.count_stored(made.address) - extra, 0)
+        if borrowed > self._borrowed.setdefault(made, borrowed):
+            raise Fault("over-decref", f"a reference to the type {made} was dropped that is still stored")
+
+    def count_stored(self, address: int) -> int:
         """Count how often an address stands in memory that the module keeps between two calls."""
+        if self.types:
+            return self._count_words()[address]
         pattern = address.to_bytes(self.abi.pointer, self.abi.order)
         return sum(content.count(pattern) for content in self._kept_memory())
+
+    def _count_words(self) -> Counter[int]:
+        """Count the words of that memory by value, once for all objects: a module with types has many."""
+        if self._words is None:
+            size, self._words = self.abi.pointer, Counter()
+            for content in self._kept_memory():
+                whole = len(content) // size
+                self._words.update(self.abi.packer(f"{whole}P").unpack(content[: whole * size]))
+        return self._words
 
     def _kept_memory(self) -> Iterator[bytes]:
         for region in self.memory.regions:
             if region.name == "module" and region.writable:
                 yield region.read(region.start, region.end - region.start)
-        for block in (*self.module_states.values(), *self.allocated.values()):
-            yield self.memory.peek(block.start, block.size)
+        instances = (made.block for made in self.instances)
+        for block in (*self.module_states.values(), *self.allocated.values(), *instances):
+            content = self.memory.peek(block.start, block.size)
+            if block.start in self.retired:  # its type has no reference any more
+                content = content[: block.counted] + bytes(self.abi.pointer) + content[self.abi.header :]
+            yield content

@@ -23,7 +23,7 @@ from wheelworks.core.junit import read_results
 from wheelworks.core.tags import parse_platform
 from wheelworks.core.verdict import Outcome, Verdict
 from wheelworks.core.wheel import Wheel, claims_extension, parse_wheel_name, read_members
-from wheelworks.emulator.capi.modules import CALLING_FLAGS
+from wheelworks.emulator.capi.calls import CALLING_FLAGS
 from wheelworks.emulator.cpu import RunLimits
 from wheelworks.emulator.extension import EmulatedModule, ExtensionModule, list_extensions, read_extensions
 from wheelworks.emulator.faults import Fault

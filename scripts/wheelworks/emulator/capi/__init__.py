@@ -11,11 +11,36 @@ import builtins
 import types
 from collections.abc import Callable
 
-from wheelworks.emulator.capi import arguments, buffers, containers, modules, objects, runtime, strings, windows
+from wheelworks.emulator.capi import (
+    arguments,
+    buffers,
+    collector,
+    containers,
+    heap_types,
+    instances,
+    modules,
+    objects,
+    runtime,
+    strings,
+    windows,
+)
 from wheelworks.emulator.exports import FUNCTIONS, Export, Variable
 from wheelworks.emulator.state import ProcessState
 
-__all__ = ["EXPORTS", "arguments", "buffers", "containers", "modules", "objects", "runtime", "strings", "windows"]
+__all__ = [
+    "EXPORTS",
+    "arguments",
+    "buffers",
+    "collector",
+    "containers",
+    "heap_types",
+    "instances",
+    "modules",
+    "objects",
+    "runtime",
+    "strings",
+    "windows",
+]
 
 OBJECTS: dict[str, object] = {
     "_Py_NoneStruct": None,

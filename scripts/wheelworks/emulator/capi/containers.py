@@ -133,8 +133,19 @@ def PyList_SetItem(state: ProcessState, value: c.Object, index: c.Ssize, item: c
 
 
 @c.export()
+def PyList_SetSlice(state: ProcessState, value: c.Object, low: c.Ssize, high: c.Ssize, items: c.OptionalValue) -> c.Int:
+    """Delete the slice if ``items`` is NULL."""
+    content = _get_list(value)
+    content[max(low, 0) : max(low, high, 0)] = () if items is None else items
+    state.objects.set_size(value, len(content))
+    state.objects.release_missing(value, iter(content))
+    return 0
+
+
+@c.export()
 def PyList_Append(state: ProcessState, value: c.Object, item: c.Object) -> c.Int:
     _get_list(value).append(state.objects.unwrap(item))
+    state.objects.set_size(value, len(_get_list(value)))
     _keep_item(state, value, item)
     return 0
 

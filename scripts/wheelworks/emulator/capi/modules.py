@@ -4,119 +4,14 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from wheelworks.core.errors import Unsupported
 from wheelworks.emulator import exports as c
+from wheelworks.emulator.capi.calls import call_method
 from wheelworks.emulator.definition import Method, ModuleDefinition, read_definition, read_methods
 from wheelworks.emulator.faults import Fault
-from wheelworks.emulator.heap import Block
 from wheelworks.emulator.objects import GuestObject
 from wheelworks.emulator.state import ProcessState
-
-VARARGS, KEYWORDS, NOARGS, ONE, FASTCALL = 0x1, 0x2, 0x4, 0x8, 0x80
-CALLING_FLAGS = VARARGS | KEYWORDS | NOARGS | ONE | FASTCALL | 0x200
-
-
-class GuestCall:
-    """The arguments of one call, to which the caller holds references."""
-
-    def __init__(self, state: ProcessState, method: Method, module: GuestObject) -> None:
-        self.state, self.method, self.module = state, method, module
-        self.held: list[GuestObject] = []
-        self.block: Block | None = None
-
-    def convert_arguments(self, args: Sequence[object], kwargs: Mapping[str, object]) -> list[int]:
-        """Return the C function's arguments. Raises TypeError for arguments that its flags don't accept."""
-        kind = self.method.flags & CALLING_FLAGS
-        name = self.method.name
-        if kwargs and not kind & KEYWORDS:
-            raise TypeError(f"{name}() takes no keyword arguments")
-        if kind in (NOARGS, ONE):
-            if len(args) != (kind == ONE):
-                wanted = "exactly one argument" if kind == ONE else "no arguments"
-                raise TypeError(f"{name}() takes {wanted} ({len(args)} given)")
-            return [self.module.address, self._hold(args[0]) if args else 0]
-        if kind & FASTCALL and not kind & 0x200:
-            return self._convert_fastcall(args, kwargs, bool(kind & KEYWORDS))
-        if kind & ~KEYWORDS == VARARGS:
-            words = [self.module.address, self._hold(tuple(args))]
-            return words + [self._hold(dict(kwargs)) if kwargs else 0] * bool(kind & KEYWORDS)
-        raise Unsupported(f"{name} has the calling flags {kind:#x}, which aren't emulated")
-
-    def _convert_fastcall(self, args: Sequence[object], kwargs: Mapping[str, object], keywords: bool) -> list[int]:
-        addresses = [self._hold(value) for value in (*args, *kwargs.values())]
-        pack = self.state.abi.packer("P" * len(addresses))
-        self.block = self.state.memory.allocate(pack.size, "the array of arguments")
-        self.state.memory.poke(self.block.start, pack.pack(*addresses))
-        self.state.memory.freeze(self.block)
-        words = [self.module.address, self.block.start, len(args)]
-        return words + [self._hold(tuple(kwargs)) if kwargs else 0] * keywords
-
-    def _hold(self, value: object) -> int:
-        made = self.state.objects.hold(self.state.objects.wrap(value))
-        self.held.append(made)
-        return made.address
-
-    def release(self) -> None:
-        """Release the arguments. Raises Fault if the function dropped a reference that it didn't own."""
-        for made in reversed(self.held):
-            self.state.objects.read_back(made)
-            self.state.objects.drop(made)
-        if self.block is not None:
-            self.state.memory.free(self.block)
-
-
-def call_method(
-    state: ProcessState, method: Method, module: GuestObject, args: Sequence[object], kwargs: Mapping[str, object]
-) -> object:
-    """Call a function of the guest as CPython would, and check what it leaves behind.
-
-    Returns its result or raises its exception. Raises Fault for wrong code, Unsupported for what isn't emulated.
-    """
-    outermost = state.depth == 0
-    try:
-        call = GuestCall(state, method, module)
-        address = state.run_code(method.address, call.convert_arguments(args, kwargs))
-        result = _take_result(state, address)
-        call.release()
-        if outermost:
-            state.check_leaks()
-    except Fault as found:
-        state.crashed = True
-        raise found.placed(function=method.name, arguments=_describe_arguments(args, kwargs)) from None
-    except Unsupported:
-        state.crashed = True
-        raise
-    error = state.take_error()
-    if error is not None:
-        raise error
-    return result
-
-
-def _take_result(state: ProcessState, address: int) -> object:
-    """Return the value of a returned new reference, or None if NULL was returned with an exception."""
-    error = state.error
-    if address == 0:
-        if error is None:
-            raise Fault("null-without-error", "NULL was returned, but no exception was set")
-        return None
-    made = state.objects.find(address)
-    if error is not None:
-        raise Fault("error-with-result", f"{made} was returned while {error!r} was set")
-    value = state.objects.unwrap(made)
-    state.objects.remove_reference(made)
-    return value
-
-
-def _describe_arguments(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
-    shown = [_shorten(value) for value in args] + [f"{key}={_shorten(value)}" for key, value in kwargs.items()]
-    return ", ".join(shown)
-
-
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:40]}… ({len(text)} characters)"
 
 
 class EmulatedFunction:
@@ -125,17 +20,17 @@ class EmulatedFunction:
     def __init__(self, state: ProcessState, method: Method, module: GuestObject) -> None:
         self._state, self._method, self._module = state, method, module
         self.__name__ = self.__qualname__ = method.name
-        self.__doc__, self.__text_signature__ = _split_doc(method)
+        self.__doc__, self.__text_signature__ = split_doc(method)
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """Run the machine code."""
-        return call_method(self._state, self._method, self._module, args, kwargs)
+        return call_method(self._state, self._method, [self._module.value], args, kwargs)
 
     def __repr__(self) -> str:
         return f"<emulated function {self.__name__}>"
 
 
-def _split_doc(method: Method) -> tuple[str | None, str | None]:
+def split_doc(method: Method) -> tuple[str | None, str | None]:
     """Return the docstring and the signature, which CPython finds before ``\\n--\\n\\n``."""
     doc = method.doc
     mark = ")\n--\n\n"
@@ -235,8 +130,7 @@ def PyModule_AddStringConstant(state: ProcessState, module: c.Object, name: c.Te
 def PyModule_AddType(state: ProcessState, module: c.Object, kind: c.Object) -> c.Int:
     value = kind.value
     assert isinstance(value, type)
-    setattr(_check_module(module), value.__name__, value)
-    return 0
+    return PyModule_AddObjectRef(state, module, value.__name__, kind)
 
 
 @c.export()

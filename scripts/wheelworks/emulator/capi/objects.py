@@ -93,7 +93,6 @@ def PyType_GetFullyQualifiedName(state: ProcessState, kind: c.Value) -> c.NewRef
 
 c.export_operations((c.Pointer, c.Pointer), c.Int, Py_Is=operator.eq)
 c.export_operations((c.Object,), c.Ssize, Py_SIZE=attrgetter("length"))
-c.export_operations((c.Value,), c.ULong, PyType_GetFlags=lambda kind: kind.__flags__ & 0xFFFFFFFF)
 c.export_operations(
     (c.Value,),
     c.NewReference,
@@ -125,15 +124,31 @@ c.export_operations((c.Value,), c.Ssize, PyObject_Hash=hash)
 c.export_operations((c.Value,), c.Int, PyCallable_Check=callable, PyObject_IsTrue=bool, PyObject_Not=operator.not_)
 c.export_operations((c.Value, c.Value), c.Int, PyObject_DelItem=operator.delitem, PyObject_IsInstance=isinstance)
 c.export_operations((c.Value, c.Value), c.Int, PyType_IsSubtype=lambda kind, base: base in kind.__mro__)
-c.export_operations((c.Value, c.Value, c.Value), c.Int, PyObject_SetAttr=setattr, PyObject_SetItem=operator.setitem)
+c.export_operations((c.Value, c.Value, c.Value), c.Int, PyObject_SetItem=operator.setitem)
 c.export_operations((c.Value, c.Text), c.NewReference, PyObject_GetAttrString=getattr)
 c.export_operations((c.Value, c.Text), c.Int, PyObject_HasAttrString=hasattr)
-c.export_operations((c.Value, c.Text, c.Value), c.Int, PyObject_SetAttrString=setattr)
+c.export_operations((c.Value, c.Value), c.Int, PyObject_DelAttr=delattr)
+c.export_operations((c.Value, c.Text), c.Int, PyObject_DelAttrString=delattr)
 c.export_operations(
     (c.Value, c.Value, c.Int),
     c.NewReference,
     PyObject_RichCompare=lambda left, right, operation: COMPARISONS[operation](left, right),
 )
+
+
+@c.export()
+def PyObject_SetAttr(state: ProcessState, value: c.Value, name: c.Value, new: c.OptionalObject) -> c.Int:
+    """Delete the attribute if the new value is NULL."""
+    if new is None:
+        delattr(value, name)
+    else:
+        setattr(value, name, state.objects.unwrap(new))
+    return 0
+
+
+@c.export()
+def PyObject_SetAttrString(state: ProcessState, value: c.Value, name: c.Text, new: c.OptionalObject) -> c.Int:
+    return PyObject_SetAttr(state, value, name, new)
 
 
 @c.export()

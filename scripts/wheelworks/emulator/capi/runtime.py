@@ -139,6 +139,18 @@ def PyException_SetCause(state: ProcessState, error: c.Object, cause: c.Optional
 
 
 @c.export()
+def PyException_SetTraceback(state: ProcessState, error: c.Object, traceback: c.Value) -> c.Int:
+    _check_exception(error).__traceback__ = traceback
+    return 0
+
+
+@c.export()
+def PyException_GetTraceback(state: ProcessState, error: c.Object) -> c.Pointer:
+    traceback = _check_exception(error).__traceback__
+    return 0 if traceback is None else state.objects.add_reference(state.objects.wrap(traceback))
+
+
+@c.export()
 def Py_FatalError(state: ProcessState, message: c.Text) -> None:
     raise Fault("abort", f"Py_FatalError: {message}")
 
@@ -187,7 +199,7 @@ def PyMem_Realloc(state: ProcessState, address: c.Pointer, size: c.Size) -> c.Po
     return new
 
 
-@c.export("PyMem_RawFree", "PyObject_Free", "free")
+@c.export("PyMem_RawFree", "free")
 def PyMem_Free(state: ProcessState, address: c.Pointer) -> None:
     if address:
         _release(state, _find_block(state, address))
