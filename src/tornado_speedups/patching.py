@@ -31,9 +31,7 @@ _SUBJECTS = {
 _WRAPPERS = {
     "websocket": {
         "websocket:WebSocketHandler.get_websocket_protocol": "patching:wrap_get_websocket_protocol",
-        "websocket:WebSocketClientConnection.get_websocket_protocol": "patching:wrap_get_websocket_protocol",
-        "websocket:WebSocketClientConnection.read_message": "websocket.client:wrap_read_message",
-        "websocket:WebSocketClientConnection._on_message": "websocket.client:wrap_on_message",
+        "websocket:WebSocketClientConnection.get_websocket_protocol": "patching:wrap_get_client_protocol",
     },
     "headers": {
         "httputil:HTTPHeaders.parse": "http.heads:wrap_parse",
@@ -62,6 +60,12 @@ _WRAPPERS = {
         "web:Application.log_request": "http.responses:wrap_log_request",
         "web:_HandlerDelegate.execute": "http.handlers:wrap_execute",
     },
+}
+
+# Attributes that the hook of WebSockets replaces when the first client connects: few applications have clients.
+_CLIENT_WRAPPERS = {
+    "websocket:WebSocketClientConnection.read_message": "websocket.client:wrap_read_message",
+    "websocket:WebSocketClientConnection._on_message": "websocket.client:wrap_on_message",
 }
 
 # Attributes that are replaced only where coroutines start eagerly.
@@ -189,6 +193,7 @@ def uninstall() -> None:
         if _installed:
             _set_eager(True)
         _installed.clear()
+        _client_originals.clear()
 
 
 def status() -> dict[str, str]:
@@ -205,8 +210,9 @@ def _is_off() -> bool:
 
 
 def list_patches() -> list[Patch]:
-    """Return what install() has replaced."""
+    """Return what install() has replaced, and what it replaces when the first client of a WebSocket connects."""
     with _lock:
+        _replace_client_methods()
         return [patch for patches, _ in _installed.values() for patch in patches]
 
 
@@ -253,8 +259,10 @@ def _find_patches(name: str) -> list[Patch]:
     if name == "masking":
         patches = _find_mask_patches()
         return [] if _is_masking_slower() else patches
-    if name == "websocket" and _is_masking_slower():
-        return []
+    if name == "websocket":
+        if _is_masking_slower():
+            return []
+        _client_originals.update({target: Patch(target).original for target in _CLIENT_WRAPPERS})
     left_out = set() if _is_eager() else EAGER
     return [_wrap_attribute(target, wrapper) for target, wrapper in _WRAPPERS[name].items() if target not in left_out]
 
@@ -315,11 +323,41 @@ def wrap_get_websocket_protocol(original: Callable[[Any], Any]) -> Callable[[Any
     return get_websocket_protocol
 
 
+def wrap_get_client_protocol(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Wrap the same method of clients. The first connection replaces their methods for reading, too."""
+    get_protocol = wrap_get_websocket_protocol(original)
+
+    @wraps(original)
+    def get_websocket_protocol(self: Any) -> Any:
+        if _client_originals:
+            try:
+                with _lock:
+                    _replace_client_methods()
+            except ImportError as error:
+                _report_unreadable(error)
+        return get_protocol(self)
+
+    return get_websocket_protocol
+
+
+def _replace_client_methods() -> None:
+    """Replace the methods of clients that nobody has replaced since install(), if it was called. Raises ImportError."""
+    while _client_originals:
+        target, original = _client_originals.popitem()
+        patch = _wrap_attribute(target, _CLIENT_WRAPPERS[target])
+        if patch.original is original:
+            setattr(patch.owner, patch.name, patch.replacement)
+            _installed["websocket"][0].append(patch)
+
+
 def _report_unreadable(error: ImportError) -> None:
     import_module("tornado.log").gen_log.warning("tornado_speedups leaves a WebSocket to Tornado: %s", error)
 
 
 _lock = threading.Lock()
+
+# The originals of the methods of clients, from install() until the first client connects, by the names of the methods.
+_client_originals: dict[str, Any] = {}
 
 # For each hook that install() was called for: the patches in place, and what status() says.
 _installed: dict[str, tuple[list[Patch], str]] = {}

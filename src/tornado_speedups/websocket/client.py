@@ -17,7 +17,7 @@ Private attributes of Tornado that are used (fingerprints.py knows the versions 
     - WebSocketClientConnection: ``_on_message_callback``. Queue: ``_getters``, ``_putters``, ``_queue``,
       ``_unfinished_tasks``, ``_finished``, ``_consume_expired``. asyncio: ``_enter_task``, ``_leave_task``.
 
-This module imports Tornado: install() uses it only where it knows its code.
+This module imports Tornado: install() uses it only where it knows its code. The first client that connects imports it.
 """
 
 from __future__ import annotations
