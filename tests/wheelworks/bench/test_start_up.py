@@ -20,3 +20,10 @@ def test_a_process_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(start_up, "_PROGRAM", "raise SystemExit('no speedups')")
     with pytest.raises(WheelworksError, match="the speedups can't be imported"):
         start_up.measure_start(Plan(1, 0.1, False), lambda suite, what: None)
+
+
+def test_modules_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(start_up, "_PROGRAM", "import sys; print(1.0, int(sys.dont_write_bytecode))")
+    tornado, speedups = start_up.measure_start(Plan(1, 0.1, False), lambda suite, what: None)
+    assert (tornado.rounds, speedups.rounds) == ((1e6,), (0.0,))
