@@ -43,14 +43,10 @@ def chat(port: int, count: int) -> None:
         members = [Messages(stack.enter_context(open_websocket(port))) for _ in range(MEMBERS)]
         for number in range(count):
             text = f"message {number} of a conversation, which is about as long as what people write"
-            members[number % MEMBERS].send(json.dumps({"name": f"member {number % MEMBERS}", "text": text}))
-            for member in members:
-                if json.loads(member.take()) != {
-                    "name": f"member {number % MEMBERS}",
-                    "text": text,
-                    "members": MEMBERS,
-                }:
-                    raise ConnectionError("a member received something else")
+            said = {"name": f"member {number % MEMBERS}", "text": text}
+            members[number % MEMBERS].send(json.dumps(said))
+            if any(json.loads(member.take()) != {**said, "members": MEMBERS} for member in members):
+                raise ConnectionError("a member received something else")
 
 
 def burst_bokeh(port: int, count: int) -> None:

@@ -210,17 +210,21 @@ def answer_client(port: int, count: int, size: int) -> None:
         listener.settimeout(_SECONDS)
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(_SECONDS)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _accept_handshake(connection)
-            expected, answer = len(make_frame(size)), make_frame_header(size, 0) + b"x" * size
-            for _ in range(count):
-                _receive_exactly(connection, expected)
-                connection.sendall(answer)
-            receive(connection)  # its closing frame
-            connection.sendall(_CLOSE)
+            _answer_messages(connection, count, size)
         if receive(control) != DONE:
             raise ConnectionError("the client isn't done")
+
+
+def _answer_messages(connection: socket.socket, count: int, size: int) -> None:
+    connection.settimeout(_SECONDS)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _accept_handshake(connection)
+    expected, answer = len(make_frame(size)), make_frame_header(size, 0) + b"x" * size
+    for _ in range(count):
+        _receive_exactly(connection, expected)
+        connection.sendall(answer)
+    receive(connection)  # its closing frame
+    connection.sendall(_CLOSE)
 
 
 def _accept_handshake(connection: socket.socket) -> None:
@@ -239,12 +243,12 @@ def _receive_exactly(connection: socket.socket, count: int) -> None:
     while count:
         count -= len(receive(connection))
         if count < 0:
-            raise ConnectionError("the server sent more than it was sent")
+            raise ConnectionError("the other side sent more than was expected")
 
 
 def receive(connection: socket.socket) -> bytes:
     """Return what arrives next. Raises ConnectionError if the connection ends."""
     data = connection.recv(1 << 20)
     if not data:
-        raise ConnectionError("the server ended the connection")
+        raise ConnectionError("the other side ended the connection")
     return data
