@@ -64,6 +64,15 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
     "tornado.web:RequestHandler.compute_etag": ("0481437e9d6f36bc", "fc27440da0807f34"),
     "tornado.web:RequestHandler.check_etag_header": ("61c5ada0a15d3a99",),
     "tornado.web:Application.log_request": ("399acf42f9756426",),
+    "tornado.routing:RuleRouter.find_handler": ("43f0fe19c047a126", "98c0979c66588cb0"),
+    "tornado.routing:AnyMatches": ("adfa9f2779b014e8", "88e274ffad84ede6"),
+    "tornado.routing:PathMatches": ("1b590fc0392d7003", "6160285db5f2d05e"),
+    "tornado.httputil:parse_body_arguments": (
+        "6ab4694ca08f5acf",
+        "97c99351bab6960d",
+        "1945a3db48fca72c",
+        "0d596a137a9365c9",
+    ),
 }
 
 # What follows a definition at this depth of indentation, in spaces.

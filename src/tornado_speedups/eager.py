@@ -22,6 +22,9 @@ from typing import Any
 # What install() was told.
 enabled = True
 
+# The functions and the class that make tasks, as they were last found to be the standard library's.
+_known: Any = None
+
 SUPPORTED = sys.version_info >= (3, 12)
 
 
@@ -32,12 +35,17 @@ def is_possible(loop: Any) -> bool:
 
 def _is_untouched(loop: Any) -> bool:
     """Return whether tasks are made by the code of the standard library."""
-    return (
-        "create_task" not in vars(loop)
-        and _is_function_of(type(loop).create_task, base_events)
-        and _is_function_of(asyncio.ensure_future, tasks)
-        and asyncio.Task.__module__ == "_asyncio"
-    )
+    global _known
+    found = type(loop).create_task, asyncio.ensure_future, asyncio.Task
+    if found != _known:  # which were checked for the connection before
+        if not (
+            _is_function_of(found[0], base_events)
+            and _is_function_of(found[1], tasks)
+            and found[2].__module__ == "_asyncio"
+        ):
+            return False
+        _known = found
+    return "create_task" not in vars(loop)
 
 
 def _is_function_of(function: Any, module: Any) -> bool:

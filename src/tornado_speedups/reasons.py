@@ -93,6 +93,16 @@ def _explain_read_to_buffer(stream: Any) -> str:
     return "the stream's buffer is nearly full"
 
 
+def _explain_handle_events(stream: Any, fd: Any, events: int) -> str:
+    if type(stream) is not IOStream:
+        return OTHER_STREAM
+    if events != IOLoop.READ or stream.closed():
+        return "something else has happened than that there is something to read"
+    if stream._read_future is not None:
+        return "something else than a head is read, or a head that comes in parts"
+    return "nobody reads, and no response has just left"
+
+
 def _explain_write(stream: Any, data: Any) -> str:
     if type(stream) is not IOStream:
         return OTHER_STREAM
@@ -147,6 +157,14 @@ def _explain_detach(connection: Any) -> str:
 
 def _explain_get_target_delegate(router: Any, target: Any, request: Any, **parameters: Any) -> str:
     return "the rule leads to neither a handler nor to rules of the application"
+
+
+def _explain_find_handler(router: Any, request: Any, **parameters: Any) -> str:
+    return "the router isn't one of an application's own"
+
+
+def _explain_parse_body(request: Any) -> str:
+    return "the body is a form, or the headers are of a class of the application"
 
 
 def _explain_clear(handler: Any) -> str:
@@ -212,6 +230,8 @@ REASONS: dict[str, Callable[..., str]] = {
     "http1connection:HTTP1Connection.detach": _explain_detach,
     "routing:_RoutingDelegate.headers_received": _explain_plain,
     "web:_ApplicationRouter.get_target_delegate": _explain_get_target_delegate,
+    "routing:RuleRouter.find_handler": _explain_find_handler,
+    "httputil:HTTPServerRequest._parse_body": _explain_parse_body,
     "web:RequestHandler.clear": _explain_clear,
     "web:RequestHandler.set_header": _explain_set_header,
     "web:RequestHandler.compute_etag": _explain_compute_etag,
@@ -221,6 +241,7 @@ REASONS: dict[str, Callable[..., str]] = {
     "httputil:format_timestamp": _explain_format_timestamp,
     "iostream:BaseIOStream.read_until_regex": _explain_read_until_regex,
     "iostream:BaseIOStream._read_to_buffer": _explain_read_to_buffer,
+    "iostream:BaseIOStream._handle_events": _explain_handle_events,
     "iostream:BaseIOStream.write": _explain_write,
     "iostream:IOStream.set_nodelay": _explain_set_nodelay,
     "web:_HandlerDelegate.execute": _explain_execute,

@@ -41,6 +41,12 @@ EXPECTED_ASIDES = {
     "http1connection:HTTP1Connection.finish": {"it is the connection of a client"},
     "http1connection:HTTP1Connection.detach": {"TCP_NODELAY isn't kept on"},
     "iostream:BaseIOStream.write": {"the socket is full"},
+    "iostream:BaseIOStream._handle_events": {
+        "something else has happened than that there is something to read",
+        "something else than a head is read, or a head that comes in parts",
+        "nobody reads, and no response has just left",
+    },
+    "httputil:HTTPServerRequest._parse_body": {"the body is a form, or the headers are of a class of the application"},
 }
 
 

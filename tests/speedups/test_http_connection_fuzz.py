@@ -166,6 +166,9 @@ FAULTS: dict[str, Callable[[Any], Any]] = {
     "routing:_RoutingDelegate.headers_received": _change_arguments(
         lambda delegate, line, headers: (delegate, line._replace(path="/static/empty"), headers)
     ),
+    "routing:RuleRouter.find_handler": _change_result(lambda delegate: None),
+    "httputil:HTTPServerRequest._parse_body": lambda function: lambda request: None,
+    "iostream:BaseIOStream._handle_events": _set_before("_close_callback", None),
     "web:RequestHandler.compute_etag": _change_result(lambda value: 'W/"wrong"'),
     "web:RequestHandler.check_etag_header": _change_result(lambda value: not value),
     "web:Application.log_request": _change_result(lambda _: logging.getLogger("tornado.access").warning("more")),

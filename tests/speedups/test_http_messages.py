@@ -7,17 +7,21 @@ import contextlib
 import logging
 import socket
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from tornado import httputil
-from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnection
+from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 import tornado_speedups
+from tests.speedups.clients import settle
 from tests.speedups.targets import count_calls
+from tornado_speedups import eager
 
 pytestmark = pytest.mark.usefixtures("stock_tornado")
 
@@ -232,3 +236,68 @@ def test_a_server_that_is_cancelled_ends_its_connections() -> None:
     expected = asyncio.run(drive())
     tornado_speedups.install()
     assert asyncio.run(drive()) == expected == ["on_close", False]
+
+
+class Asked(RequestHandler):
+    """A handler whose client sends the next request as soon as it has the response."""
+
+    peer: socket.socket
+    left = 10
+
+    def get(self) -> None:
+        self.write("hello")
+
+    def on_finish(self) -> None:
+        type(self).left -= 1
+        if self.left:
+            self.peer.sendall(GET)
+
+
+async def answer_quick_client() -> int:
+    """Return how often the event loop changes what it watches."""
+    ours, Asked.peer = socket.socketpair()
+    Asked.left = 10
+    io_loop: Any = IOLoop.current()
+    server = HTTPServer(Application([("/", Asked)]))
+    server.handle_stream(IOStream(ours), ("127.0.0.1", 0))
+    await settle()  # so that the event loop watches the connection
+    io_loop.update_handler = Mock(wraps=io_loop.update_handler)
+    with Asked.peer as peer:
+        peer.sendall(GET)
+        while Asked.left:
+            await asyncio.sleep(0)
+        changes: int = io_loop.update_handler.call_count
+        assert peer.recv(100_000).count(b"\r\n\r\nhello") == 10
+    await server.close_all_connections()
+    return changes
+
+
+@pytest.mark.skipif(not eager.SUPPORTED, reason="this Python has no eager tasks")
+def test_what_the_event_loop_watches_stays() -> None:
+    """Tornado stops watching the connection for each request that comes before it reads the next one."""
+    assert asyncio.run(answer_quick_client()) > 9
+    tornado_speedups.install()
+    assert asyncio.run(answer_quick_client()) == 0
+
+
+def test_a_client_that_leaves_after_a_response_is_noticed() -> None:
+    """One event is ignored after a response, though nobody reads the next request."""
+
+    async def drive() -> bool:
+        ours, peer = socket.socketpair()
+        stream = IOStream(ours)
+        with peer:
+            peer.sendall(GET)
+            delegate = Delegate([], None, {"finish": "answers"})
+            connection = HTTP1Connection(stream, False)
+            delegate.connection = connection
+            await connection.read_response(delegate)
+            stream.set_close_callback(lambda: None)
+        await settle()
+        return stream.closed()
+
+    assert asyncio.run(drive())
+    tornado_speedups.install()
+    with count_calls() as counts:
+        assert asyncio.run(drive())
+    assert counts.count_fast("iostream:BaseIOStream._handle_events") == 1

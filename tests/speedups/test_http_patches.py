@@ -206,6 +206,7 @@ def test_the_end_of_a_head(data: bytes) -> None:
         expected, found = stock.search(data), ours.search(data)
         assert (found and found.end()) == (expected and expected.end())
         assert repr(ours) == repr(stock)
+        assert streams._find_end(bytearray(data + b"\n\n"), len(data)) == (expected.end() if expected else 0)
 
 
 def pair() -> tuple[IOStream, socket.socket]:

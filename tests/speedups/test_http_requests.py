@@ -15,7 +15,7 @@ import pytest
 import tornado
 from hypothesis import given
 from hypothesis import strategies as st
-from tornado import routing, web
+from tornado import httputil, routing, web
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.log import access_log
 
@@ -272,6 +272,13 @@ class WithMeta(web.RequestHandler, metaclass=Meta):
     """A handler with a metaclass."""
 
 
+class OwnMatches(routing.PathMatches):
+    """A matcher of an application."""
+
+    def match(self, request: Any) -> Any:
+        return {"path_args": [b"own"]} if request.path == "/matched" else None
+
+
 class OwnRouter(routing.Router):
     def find_handler(self, request: Any, **kwargs: Any) -> Any:
         return web._HandlerDelegate(None, request, web.RequestHandler, {"own": kwargs}, None, None)  # type: ignore[arg-type]
@@ -284,6 +291,7 @@ def find(path: str) -> Any:
         ("/meta", WithMeta),
         ("/own/(?P<name>.*)", OwnRouter()),
         ("/class", HTTPHeaders),
+        (OwnMatches("/"), web.RequestHandler),
         ("/(x)/(.)?", web.RequestHandler),
         ("/named/(?P<name>[^/]+)", web.RequestHandler, {"k": 2}),
     ]
@@ -296,10 +304,62 @@ def find(path: str) -> Any:
     return type(found), fields
 
 
-PATHS = ["/inner/a", "/inner/b%20c", "/meta", "/own/n", "/class", "/x/", "/x/y", "/named/%ff", "/none", ""]
+PATHS = ["/inner/a", "/matched", "/inner/b%20c", "/meta", "/own/n", "/class", "/x/", "/x/y", "/named/%ff", "/none", ""]
 
 
 def test_the_same_handler_is_found() -> None:
     expected = [outcome(find, path) for path in PATHS]
     tornado_speedups.install()
     assert [outcome(find, path) for path in PATHS] == expected
+
+
+def test_a_router_that_someone_wraps_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    tornado_speedups.install()
+    asked: list[Any] = []
+    get_target_delegate: Any = web._ApplicationRouter.get_target_delegate
+
+    def ask(router: Any, target: Any, request: Any, **parameters: Any) -> Any:
+        asked.append(target)
+        return get_target_delegate(router, target, request, **parameters)
+
+    monkeypatch.setattr(web._ApplicationRouter, "get_target_delegate", ask)
+    find("/inner/a")
+    assert asked[-1] is web.RequestHandler
+
+
+# Forms
+
+FORM = "application/x-www-form-urlencoded"
+TYPES: list[list[str]] = [
+    *([], [FORM], [f"{FORM}; charset=utf-8"], [FORM.upper()], [f"text/plain, {FORM}"], ["text/plain", FORM]),
+    *([FORM, "text/plain"], ["multipart/form-data; boundary=b"], ["multipart/form-data"], ["text/plain"], [""]),
+]
+BODIES = [b"", b"a=1&a=2&q=3", b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--b--\r\n']
+
+
+def parse_body(types: list[str], body: bytes, encoding: str) -> Any:
+    headers = HTTPHeaders({"Host": "h"})
+    for each in types:
+        headers.add("Content-Type", each)
+    if encoding:
+        headers["Content-Encoding"] = encoding
+    line = RequestStartLine("POST", "/?q=0", "HTTP/1.1")
+    request = HTTPServerRequest(start_line=line, headers=headers, body=body, connection=SimpleNamespace())  # type: ignore[arg-type]
+    request._parse_body()
+    return request.arguments, request.query_arguments, request.body_arguments, request.files
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+@pytest.mark.parametrize("body", BODIES)
+def test_forms_are_tornados(body: bytes, encoding: str) -> None:
+    expected = [outcome(parse_body, types, body, encoding) for types in TYPES]
+    tornado_speedups.install()
+    assert [outcome(parse_body, types, body, encoding) for types in TYPES] == expected
+
+
+def test_a_parser_that_someone_replaces_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    tornado_speedups.install()
+    asked: list[Any] = []
+    monkeypatch.setattr(httputil, "parse_body_arguments", lambda *arguments: asked.append(arguments))
+    parse_body(["text/plain"], b"body", "")
+    assert asked[0][:2] == ("text/plain", b"body")

@@ -36,6 +36,7 @@ from tests.speedups.asides import (
     serve,
     watch_tasks,
 )
+from tests.speedups.clients import settle
 from tests.speedups.targets import EXECUTE, OURS, WRAPPED, count_calls
 
 pytestmark = pytest.mark.usefixtures("c_extension", "installed")
@@ -107,6 +108,25 @@ async def read_in_parts(stream: Any, peer: socket.socket) -> None:
     assert len(await reading) == 66_003
 
 
+async def wait_for_bytes(stream: Any, peer: socket.socket) -> None:
+    reading = stream.read_bytes(3)
+    await asyncio.sleep(0)
+    peer.sendall(b"abc")
+    assert await reading == b"abc"
+
+
+async def drain(stream: Any, peer: socket.socket) -> None:
+    writing = stream.write(bytes(2_000_000))
+    while not writing.done():
+        await asyncio.to_thread(peer.recv, 1 << 20)
+
+
+async def hear(stream: Any, peer: socket.socket) -> None:
+    stream.set_close_callback(lambda: None)
+    peer.sendall(b"unexpected")
+    await settle()
+
+
 async def read_into(stream: Any, peer: socket.socket) -> None:
     peer.sendall(bytes(100))
     await stream.read_into(bytearray(100))
@@ -151,6 +171,7 @@ WRITE_HEADERS = "http1connection:HTTP1Connection.write_headers"
 WRITE = "iostream:BaseIOStream.write"
 READ = "iostream:BaseIOStream._read_to_buffer"
 NODELAY = "iostream:IOStream.set_nodelay"
+EVENTS = "iostream:BaseIOStream._handle_events"
 TIMESTAMP = "httputil:format_timestamp"
 READ_BODY = "http1connection:HTTP1Connection._read_body"
 FINISH = "http1connection:HTTP1Connection.finish"
@@ -197,6 +218,16 @@ ASIDES = [
         "web:_ApplicationRouter.get_target_delegate",
         "the rule leads to neither a handler nor to rules of the application",
         lambda: serve(request(b"GET /routed HTTP/1.1")),
+    ),
+    Aside(
+        "routing:RuleRouter.find_handler",
+        "the router isn't one of an application's own",
+        lambda: serve(request(b"GET /routed HTTP/1.1")),
+    ),
+    Aside(
+        "httputil:HTTPServerRequest._parse_body",
+        "the body is a form, or the headers are of a class of the application",
+        lambda: serve(request(b"POST /x HTTP/1.1", FORM, NOT_FORM)),
     ),
     Aside("web:RequestHandler.clear", "someone has replaced HTTPHeaders", lambda: serve(replace_headers)),
     Aside(
@@ -268,6 +299,14 @@ ASIDES = [
     Aside(READ, "the application reads into its own buffer", lambda: on_streams(read_into)),
     Aside(READ, "the stream has another chunk size than Tornado's", lambda: on_streams(read, read_chunk_size=1000)),
     Aside(READ, "the stream's buffer is nearly full", lambda: on_streams(read_in_parts, max_buffer_size=131_072)),
+    Aside(EVENTS, OTHER_STREAM, lambda: on_streams(wait_for_bytes, Own)),
+    Aside(EVENTS, "something else has happened than that there is something to read", lambda: on_streams(drain)),
+    Aside(
+        EVENTS,
+        "something else than a head is read, or a head that comes in parts",
+        lambda: on_streams(wait_for_bytes),
+    ),
+    Aside(EVENTS, "nobody reads, and no response has just left", lambda: on_streams(hear)),
     Aside(NODELAY, OTHER_STREAM, lambda: on_streams(set_nodelay, Own)),
     Aside(NODELAY, "the stream is closed", lambda: on_streams(set_nodelay_closed)),
     Aside(NODELAY, "the socket refuses the option", lambda: serve(set_nodelay_broken)),

@@ -21,6 +21,7 @@ from tornado_speedups.http.streams import (
     KEEPS_NODELAY,
     STREAMS,
     get_flags,
+    ignore_no_event,
     keep_nodelay,
 )
 
@@ -154,6 +155,7 @@ def wrap_detach(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         stream = self.stream
         if type(stream) not in STREAMS:
             return original(self)
+        ignore_no_event(stream)
         if not get_flags(stream) & KEEPS_NODELAY:
             return original(self)
         stream.set_nodelay(False)

@@ -36,6 +36,7 @@ LAST_FRACTION = 0.999999
 _MAX_DATES = 256
 
 _new = object.__new__
+_new_tuple = tuple.__new__
 
 
 def wrap_parse(original: Any) -> Any:
@@ -75,7 +76,7 @@ def wrap_parse_request_start_line(original: Callable[[str], RequestStartLine]) -
     @wraps(original)
     def parse_request_start_line(line: str) -> RequestStartLine:
         parts = parse_start_line(line) if type(line) is str else None
-        return original(line) if parts is None else RequestStartLine._make(parts)
+        return original(line) if parts is None else _new_tuple(RequestStartLine, parts)
 
     return parse_request_start_line
 
@@ -144,7 +145,8 @@ def _serialize(connection: Any, start_line: ResponseStartLine, headers: Any, bod
     if request is None or connection.stream.closed() or type(body) is not bytes or not isinstance(code, int):
         return None
     has_no_body = request.method == "HEAD" or code == 304
-    length = headers.get("Content-Length")
+    lengths = headers._as_list.get("Content-Length")
+    length = None if lengths is None else lengths[0] if len(lengths) == 1 else headers.get("Content-Length")
     chunked = length is None and request.version == "HTTP/1.1" and not has_no_body and code != 204 and code // 100 != 1
     remaining = 0 if has_no_body else as_length(length)
     if length is not None and remaining is None:

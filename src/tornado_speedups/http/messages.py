@@ -12,15 +12,16 @@ from typing import Any
 
 from tornado import gen, httputil
 from tornado.http1connection import HTTP1Connection, _ExceptionLoggingContext, _QuietException
-from tornado.httputil import HTTPInputError
+from tornado.httputil import HTTPHeaders, HTTPInputError
 from tornado.iostream import StreamClosedError
 from tornado.log import app_log, gen_log
 
-from tornado_speedups.http.streams import STREAMS
+from tornado_speedups.http.streams import END_OF_HEAD, STREAMS, ignore_event, read_head
 
 _httputil: Any = httputil
 
-_END_OF_HEAD = b"\r?\n\r?\n"
+# What most clients send, as the list of the header's values.
+_KEEP_ALIVE = ["keep-alive"]
 
 # From 6.6 on, a delegate whose finish() fails is told that the connection is closed, and the failure isn't raised.
 _IS_QUIET = hasattr(HTTP1Connection, "_read_message_inner")
@@ -51,10 +52,11 @@ class _Request:
         """Read and handle the request. Return whether another one may follow. Raises what Tornado's function raises."""
         connection = self.connection
         try:
-            head = connection.stream.read_until_regex(_END_OF_HEAD, max_bytes=connection.params.max_header_size)
-            data = head.result() if head.done() else await _wait_for_head(connection, head)
-            if data is None:
-                return False
+            data = read_head(connection.stream, END_OF_HEAD, connection.params.max_header_size)
+            if type(data) is not bytes:
+                data = data.result() if data.done() else await _wait_for_head(connection, data)
+                if data is None:
+                    return False
             headers, waiting = self.begin(data)
             if waiting is not None:
                 await _log_failure(waiting)
@@ -68,7 +70,7 @@ class _Request:
             if self.is_answered_later():
                 connection.stream.set_close_callback(connection._on_connection_close)
                 await connection._finish_future
-            return connection.stream is not None
+            return self.is_followed()
         except HTTPInputError as error:
             gen_log.info("Malformed HTTP message from %s: %s", connection.context, error)
             await connection.stream.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -84,7 +86,7 @@ class _Request:
         line, headers = connection._parse_headers(data)
         start_line = _httputil.parse_request_start_line(line)
         connection._request_start_line, connection._request_headers = start_line, headers
-        connection._disconnect_on_finish = not connection._can_keep_alive(start_line, headers)
+        connection._disconnect_on_finish = not _can_keep_alive(connection, start_line, headers)
         self.owes_close = True
         try:
             return headers, self.delegate.headers_received(start_line, headers)
@@ -95,7 +97,8 @@ class _Request:
     def read_body(self, headers: Any) -> Any:
         """Return what there is to wait for until the body has been read."""
         connection = self.connection
-        if headers.get("Expect") == "100-continue" and not connection._write_finished:
+        expects = type(headers) is not HTTPHeaders or "Expect" in headers._as_list
+        if expects and headers.get("Expect") == "100-continue" and not connection._write_finished:
             connection.stream.write(b"HTTP/1.1 100 (Continue)\r\n\r\n")
         return connection._read_body(0, headers, self.delegate)
 
@@ -117,12 +120,29 @@ class _Request:
         stream = self.connection.stream
         return not self.connection._finish_future.done() and stream is not None and not stream.closed()
 
+    def is_followed(self) -> bool:
+        """Return whether another request may follow."""
+        stream = self.connection.stream
+        if stream is None:
+            return False
+        ignore_event(stream)
+        return True
+
     def close(self) -> None:
         """Tell the delegate that the connection is closed, once."""
         if self.owes_close:
             self.owes_close = False
             with _ExceptionLoggingContext(app_log):
                 self.delegate.on_connection_close()
+
+
+def _can_keep_alive(connection: Any, start_line: Any, headers: Any) -> bool:
+    if start_line.version == "HTTP/1.1" and type(headers) is HTTPHeaders:
+        values = headers._as_list.get("Connection")
+        if values is None or values == _KEEP_ALIVE:
+            return not connection.params.no_keep_alive
+    keeps: bool = connection._can_keep_alive(start_line, headers)
+    return keeps
 
 
 async def _read_quietly(request: _Request) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from tornado import httputil, routing
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine, split_host_and_port
 from tornado.log import app_log
+from tornado.routing import AnyMatches, PathMatches
 from tornado.web import RequestHandler, _ApplicationRouter
 
 # The names of hosts that Tornado has found valid, without their ports, by the Host header. An attacker can't fill the
@@ -21,8 +22,12 @@ _hosts: dict[str, str] = {}
 _MAX_HOSTS = 64
 _MAX_HOST = 255
 
+# What the types of bodies begin with that Tornado parses.
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
 _httputil: Any = httputil
 _new = object.__new__
+_GLOBALS = globals()
 _init: Any = HTTPServerRequest.__init__
 
 # From 6.5.8 on, the number of arguments is limited.
@@ -55,7 +60,8 @@ def _make_request(start_line: Any, headers: Any, connection: Any, server_connect
     ):
         return None
     method, uri, version = start_line
-    host = headers.get("Host")
+    hosts = headers._as_list.get("Host")
+    host = hosts[0] if hosts is not None and len(hosts) == 1 else None  # without one, Tornado uses another
     host_name = _find_host_name(host)
     if host_name is None or type(uri) is not str:
         return None
@@ -114,3 +120,71 @@ def wrap_get_target_delegate(original: Callable[..., Any]) -> Callable[..., Any]
         return original(self, target, request, **parameters)
 
     return get_target_delegate
+
+
+def wrap_find_handler(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap RuleRouter.find_handler, for an application's own routers: the usual rules are matched without calls."""
+
+    @wraps(original)
+    def find_handler(self: Any, request: Any, **parameters: Any) -> Any:
+        if type(self) is not _ApplicationRouter:
+            return original(self, request, **parameters)
+        for rule in self.rules:
+            matched = _match(rule.matcher, request)
+            if matched is None:
+                continue
+            if rule.target_kwargs:
+                matched["target_kwargs"] = rule.target_kwargs
+            delegate = _get_delegate(self, rule.target, request, matched)
+            if delegate is not None:
+                return delegate
+        return None
+
+    return find_handler
+
+
+def _match(matcher: Any, request: Any) -> dict[str, Any] | None:
+    kind = type(matcher)
+    if kind is AnyMatches:
+        return {}
+    if kind is not PathMatches or matcher.regex.groups:
+        found: dict[str, Any] | None = matcher.match(request)
+        return found
+    return None if matcher.regex.match(request.path) is None else {}
+
+
+def _get_delegate(router: Any, target: Any, request: Any, matched: dict[str, Any]) -> Any:
+    """Do what get_target_delegate() does, at once for a handler or router without arguments."""
+    if not matched and _is_ours(_ApplicationRouter.get_target_delegate):
+        if type(target) is _ApplicationRouter:
+            return target.find_handler(request)
+        if type(target) is type and issubclass(target, RequestHandler):
+            return router.application.get_handler_delegate(request, target)
+    return router.get_target_delegate(target, request, **matched)
+
+
+def _is_ours(function: Any) -> bool:
+    """Return whether nobody has replaced a function since install()."""
+    return getattr(function, "__globals__", None) is _GLOBALS
+
+
+def wrap_parse_body(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Wrap HTTPServerRequest._parse_body, for requests without a form."""
+    parse = httputil.parse_body_arguments
+
+    @wraps(original)
+    def _parse_body(self: Any) -> None:
+        headers = self.headers
+        if (
+            type(headers) is not HTTPHeaders
+            or self.body_arguments
+            or _httputil.parse_body_arguments is not parse
+            or _has_form(headers._as_list.get("Content-Type"))
+        ):
+            original(self)
+
+    return _parse_body
+
+
+def _has_form(types: list[str] | None) -> bool:
+    return types is not None and types[0].startswith(_FORMS)

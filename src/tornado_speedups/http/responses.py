@@ -64,7 +64,7 @@ def wrap_set_header(original: Callable[[Any, str, Any], None]) -> Callable[[Any,
             original(self, name, value)
         elif kind is int:
             self._headers[name] = str(value)
-        elif kind is str and is_valid(value):
+        elif kind is str and ((value.isascii() and value.isprintable()) or is_valid(value)):
             self._headers[name] = value
         else:
             original(self, name, value)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from tornado.concurrent import Future
+from tornado.concurrent import Future, future_set_result_unless_cancelled
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, SSLIOStream, UnsatisfiableReadError
 from tornado.log import gen_log
@@ -22,12 +22,18 @@ from tornado.log import gen_log
 # The size of a chunk that is read, in bytes, as Tornado's streams have it unless told otherwise.
 CHUNK = 65536
 
+_READ = IOLoop.READ
+_WATCHED = IOLoop.READ | IOLoop.ERROR
+
 # The classes whose methods are known. A class of an application may have others.
 STREAMS = (IOStream, SSLIOStream)
+_PLAIN: Any = IOStream
 
 # What is known of a stream besides its own attributes.
 KEEPS_NODELAY = 1  # TCP_NODELAY stays on from one response to the next.
 SETS_NODELAY = 2  # The application has set TCP_NODELAY itself.
+IGNORES = 4  # The next event is ignored if nobody reads.
+HAS_IGNORED = 8  # An event was ignored, so that the event loop has the next one already.
 
 
 class _Flags(int):
@@ -39,7 +45,9 @@ class _Flags(int):
         return False
 
 
-_ALL_FLAGS = [_Flags(number) for number in range(4)]
+_ALL_FLAGS = [_Flags(number) for number in range(16)]
+_EVENT_FLAGS = IGNORES | HAS_IGNORED
+_IGNORING = [_ALL_FLAGS[number & ~HAS_IGNORED | IGNORES] for number in range(16)]
 
 
 def get_flags(stream: Any) -> int:
@@ -56,6 +64,53 @@ def set_flags(stream: Any, flags: int) -> None:
     """Set the flags of a stream, unless read_into() is reading."""
     if not stream._user_read_buffer:
         stream._after_user_read_buffer = _ALL_FLAGS[flags]
+
+
+def ignore_event(stream: Any) -> None:
+    """Ignore an event of a connection whose response has left, unless someone reads: the next head will be read soon.
+
+    Tornado reads a chunk into its buffer instead, stops watching the socket, and watches it again a turn of the event
+    loop later. At most one event is ignored, so that nothing is missed: the event loop reports it again.
+    """
+    if type(stream) is _PLAIN and not stream._read_buffer_size:
+        flags = stream._after_user_read_buffer
+        if type(flags) is _Flags:
+            stream._after_user_read_buffer = _IGNORING[flags]
+
+
+def ignore_no_event(stream: Any) -> None:
+    """Handle the next event as Tornado does."""
+    flags = get_flags(stream)
+    if flags & _EVENT_FLAGS:
+        set_flags(stream, flags & ~_EVENT_FLAGS)
+
+
+def _expect_stale_event(stream: Any) -> None:
+    """Ignore the event that the event loop has already, if one was ignored: it is that of the head just read."""
+    flags = stream._after_user_read_buffer
+    if type(flags) is _Flags and flags >= IGNORES:
+        others = flags & ~_EVENT_FLAGS
+        stream._after_user_read_buffer = _ALL_FLAGS[others | IGNORES if flags >= HAS_IGNORED else others]
+
+
+def wrap_handle_events(original: Callable[[Any, Any, int], None]) -> Callable[[Any, Any, int], None]:
+    """Wrap BaseIOStream._handle_events: a connection doesn't change what the event loop watches twice a request."""
+
+    @wraps(original)
+    def _handle_events(self: Any, fd: Any, events: int) -> None:
+        if events != _READ or self._closed or type(self) is not _PLAIN:
+            return original(self, fd, events)
+        if self._read_future is not None:
+            if self._read_regex is END_OF_HEAD and self._state == _WATCHED and not self._read_buffer_size:
+                return None if _receive_head(self) else original(self, fd, events)
+            return original(self, fd, events)
+        flags = self._after_user_read_buffer
+        if type(flags) is not _Flags or not flags & IGNORES:
+            return original(self, fd, events)
+        self._after_user_read_buffer = _ALL_FLAGS[flags ^ _EVENT_FLAGS]
+        return None
+
+    return _handle_events
 
 
 # Longer writes are left to Tornado, which can send them in pieces without a copy.
@@ -82,7 +137,8 @@ class EndOfHead:
 
 # HTTP1Connection reads a head by the first of these, which has the characters CR and LF themselves: its literal isn't
 # a raw one. Applications may use the second.
-_ENDS_OF_HEAD = {pattern: EndOfHead(pattern) for pattern in (b"\r?\n\r?\n", rb"\r?\n\r?\n")}
+END_OF_HEAD = EndOfHead(b"\r?\n\r?\n")
+_ENDS_OF_HEAD = {b"\r?\n\r?\n": END_OF_HEAD, rb"\r?\n\r?\n": EndOfHead(rb"\r?\n\r?\n")}
 
 
 def wrap_read_until_regex(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,39 +149,126 @@ def wrap_read_until_regex(original: Callable[..., Any]) -> Callable[..., Any]:
         end_of_head = _ENDS_OF_HEAD.get(regex) if type(regex) is bytes else None
         if end_of_head is None:
             return original(self, regex, max_bytes)
-        future = self._start_read()
-        self._read_regex = end_of_head
-        self._read_max_bytes = max_bytes
-        try:
-            if type(self) in STREAMS and not self._read_buffer_size:
-                _read_head(self, future, end_of_head, max_bytes)
-            else:
-                self._try_inline_read()
-        except UnsatisfiableReadError as error:
-            gen_log.info("Unsatisfiable read, closing connection: %s", error)
-            self.close(exc_info=error)
-        except:
-            future.add_done_callback(lambda read: read.exception())
-            raise
+        head = read_head(self, end_of_head, max_bytes)
+        if type(head) is not bytes:
+            return head
+        future: Future[bytes] = Future()
+        future.set_result(head)
         return future
 
     return read_until_regex
 
 
-def _read_head(stream: Any, future: Any, end_of_head: EndOfHead, max_bytes: int | None) -> None:
-    """Do what _try_inline_read() does while nothing is buffered, at once where the head comes with the first chunk."""
-    stream._check_closed()
-    if not stream._read_to_buffer():
-        if not stream.closed():
-            stream._add_io_state(IOLoop.READ)
-        return
-    found = end_of_head.search(stream._read_buffer)
-    if found is None or (max_bytes is not None and found.end() > max_bytes):
-        stream._try_inline_read()
-        return
-    stream._read_regex = stream._read_future = None
-    future.set_result(stream._consume(found.end()))
+def read_head(stream: Any, end_of_head: EndOfHead, max_bytes: int | None) -> Any:
+    """Return a head that has come; otherwise a future, which may be done. Raises what read_until_regex() raises."""
+    if (
+        type(stream) not in STREAMS
+        or stream._read_buffer_size
+        or stream._read_future is not None
+        or stream._closed
+        or stream.read_chunk_size != CHUNK
+        or stream.max_buffer_size < CHUNK
+    ):
+        return _wait_for_head(stream, end_of_head, max_bytes)
+    try:
+        count = stream.read_from_fd(_scratch.buffer)
+    except OSError as error:
+        return _end_before_head(stream, end_of_head, max_bytes, error)
+    if not count:
+        return (
+            _end_before_head(stream, end_of_head, max_bytes) if count == 0 else _watch(stream, end_of_head, max_bytes)
+        )
+    end = _find_end(_scratch.buffer, count)
+    if not end or (max_bytes is not None and end > max_bytes):
+        _keep(stream, 0, count)
+        return _wait_for_head(stream, end_of_head, max_bytes)
+    if end < count:
+        _keep(stream, end, count)
+    _expect_stale_event(stream)
     stream._maybe_add_error_listener()
+    return _scratch.view[:end].tobytes()
+
+
+def _receive_head(stream: Any) -> bool:
+    """Do what _handle_read() does while a head is waited for and nothing is buffered. Return False if it must go on."""
+    if stream.read_chunk_size != CHUNK or stream.max_buffer_size < CHUNK:
+        return False
+    try:
+        count = stream.read_from_fd(_scratch.buffer)
+    except OSError as error:
+        stream.close(exc_info=error)
+        if not stream._is_connreset(error):
+            gen_log.warning("error on read: %s", error)
+        return True
+    if not count:
+        if count == 0:
+            stream.close()
+        return True
+    most, end = stream._read_max_bytes, _find_end(_scratch.buffer, count)
+    if not end or (most is not None and end > most):
+        _keep(stream, 0, count)
+        return False
+    future, stream._read_future, stream._read_regex = stream._read_future, None, None
+    future_set_result_unless_cancelled(future, _scratch.view[:end].tobytes())
+    if end < count:
+        _keep(stream, end, count)
+        stream._state = IOLoop.ERROR
+        stream.io_loop.update_handler(stream.fileno(), IOLoop.ERROR)
+    return True
+
+
+def _keep(stream: Any, begin: int, end: int) -> None:
+    """Append a part of what was received to the stream's buffer."""
+    stream._read_buffer += _scratch.view[begin:end]
+    stream._read_buffer_size += end - begin
+
+
+def _find_end(data: bytearray, size: int) -> int:
+    """Return where a head ends, as its pattern does; 0 if it doesn't. Two searches take half of the pattern's time."""
+    crlf = data.find(b"\n\r\n", 0, size)
+    lf = data.find(b"\n\n", 0, crlf + 1 if crlf >= 0 else size)
+    return lf + 2 if lf >= 0 else crlf + 3 if crlf >= 0 else 0
+
+
+def _start_read(stream: Any, end_of_head: EndOfHead, max_bytes: int | None) -> Any:
+    future = stream._start_read()
+    stream._read_regex, stream._read_max_bytes = end_of_head, max_bytes
+    ignore_no_event(stream)
+    return future
+
+
+def _watch(stream: Any, end_of_head: EndOfHead, max_bytes: int | None) -> Any:
+    """Return the future of a head that hasn't come."""
+    future = _start_read(stream, end_of_head, max_bytes)
+    stream._add_io_state(_READ)
+    return future
+
+
+def _end_before_head(stream: Any, end_of_head: EndOfHead, max_bytes: int | None, error: OSError | None = None) -> Any:
+    """Close a stream that has ended or is broken, as _read_to_buffer() does. Return the future of the head."""
+    future = _start_read(stream, end_of_head, max_bytes)
+    if error is None:
+        stream.close()
+        return future
+    stream.close(exc_info=error)
+    if not stream._is_connreset(error):
+        future.add_done_callback(lambda read: read.exception())
+        raise error
+    return future
+
+
+def _wait_for_head(stream: Any, end_of_head: EndOfHead, max_bytes: int | None) -> Any:
+    """Do what read_until_regex() does."""
+    future = _start_read(stream, end_of_head, max_bytes)
+    try:
+        stream._try_inline_read()
+    except UnsatisfiableReadError as error:
+        gen_log.info("Unsatisfiable read, closing connection: %s", error)
+        stream.close(exc_info=error)
+    except:
+        future.add_done_callback(lambda read: read.exception())
+        raise
+    return future
 
 
 # The family of a socket as an integer, and those of TCP.
