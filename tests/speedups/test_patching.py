@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import pkgutil
 import threading
 import time
@@ -227,6 +229,18 @@ def test_threads_may_race(tornado_in_python: Any, monkeypatch: pytest.MonkeyPatc
     assert seen == [[tornado_speedups.websocket_mask] * 3] * 8
     tornado_speedups.uninstall()
     assert bound() == [tornado_in_python] * 3
+
+
+def test_replacements_have_the_names_and_signatures_of_tornados_functions() -> None:
+    tornado_speedups.install()
+    for patch in patching.list_patches():
+        if patch.wrap is None:
+            continue
+        original, replacement = (getattr(each, "__func__", each) for each in (patch.original, patch.replacement))
+        assert replacement is not original
+        for name in functools.WRAPPER_ASSIGNMENTS:
+            assert getattr(replacement, name, None) == getattr(original, name, None), (patch.target, name)
+        assert inspect.signature(replacement) == inspect.signature(original)
 
 
 def test_hooks_are_switched_one_by_one(stock_tornado: list[Any], tornado_in_python: Any) -> None:

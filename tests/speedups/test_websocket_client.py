@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
+from functools import partialmethod
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from tornado import gen
@@ -426,20 +428,17 @@ def test_the_first_client_brings_its_code() -> None:
 
 
 def test_methods_of_clients_that_others_replaced_since_install_are_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
     stock = WebSocketClientConnection.read_message
-
-    def theirs(self: Any, callback: Any = None) -> Any:
-        calls.append(self)
-        return stock(self, callback)
+    theirs = Mock(side_effect=stock)  # which has no name
 
     tornado_speedups.install()
-    monkeypatch.setattr(WebSocketClientConnection, "read_message", theirs)
+    monkeypatch.setattr(WebSocketClientConnection, "read_message", partialmethod(theirs))
+    replaced = reading_methods()[0]
     assert run(read_one) == "message"
-    assert len(calls) == 1
-    assert reading_methods()[0] is theirs
+    assert theirs.call_count == 1
+    assert reading_methods()[0] is replaced
     tornado_speedups.uninstall()
-    assert reading_methods()[0] is theirs
+    assert reading_methods()[0] is replaced
 
 
 def test_uninstall_before_the_first_client_leaves_tornados_code() -> None:

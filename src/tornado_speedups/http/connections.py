@@ -7,7 +7,6 @@ private fields of its connections and streams: install() uses it only where it k
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Any
 
 from tornado.http1connection import HTTP1Connection, _ExceptionLoggingContext
@@ -35,7 +34,6 @@ _pass_data_on = _RoutingDelegate.data_received
 def wrap_read_body(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap HTTP1Connection._read_body: a request's body that came with its head needs no coroutine."""
 
-    @wraps(original)
     def _read_body(self: Any, code: int, headers: Any, delegate: Any) -> Awaitable[None] | None:
         size = None if self.is_client or type(headers) is not HTTPHeaders else find_size(headers)
         if size is None or (size and not _is_buffered(self, size)):
@@ -106,7 +104,6 @@ async def _wait(awaitable: Awaitable[None]) -> None:
 def wrap_clear_callbacks(original: Callable[[Any], None]) -> Callable[[Any], None]:
     """Wrap HTTP1Connection._clear_callbacks: a stream that has no callback to call needn't watch its socket for it."""
 
-    @wraps(original)
     def _clear_callbacks(self: Any) -> None:
         stream = self.stream
         if stream is not None:
@@ -122,7 +119,6 @@ def wrap_clear_callbacks(original: Callable[[Any], None]) -> Callable[[Any], Non
 def wrap_finish(original: Callable[[Any], None]) -> Callable[[Any], None]:
     """Wrap HTTP1Connection.finish. Its connection keeps TCP_NODELAY from then on, unless the application sets it."""
 
-    @wraps(original)
     def finish(self: Any) -> None:
         stream, pending = self.stream, self._pending_write
         if (
@@ -150,7 +146,6 @@ def wrap_finish(original: Callable[[Any], None]) -> Callable[[Any], None]:
 def wrap_detach(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Wrap HTTP1Connection.detach: the stream goes to its new owner as Tornado would leave it."""
 
-    @wraps(original)
     def detach(self: Any) -> Any:
         stream = self.stream
         if type(stream) not in STREAMS:

@@ -6,7 +6,6 @@ This module imports Tornado, and uses private fields of its delegates: install()
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from tornado import version_info
@@ -23,7 +22,6 @@ _REPORTS_CANCELLED = version_info < (6, 6)
 def wrap_execute(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Wrap _HandlerDelegate.execute: the handler begins at once, and most are done before the method returns."""
 
-    @wraps(original)
     def execute(self: Any) -> Any:
         io_loop: Any = IOLoop.current(instance=False)
         if (

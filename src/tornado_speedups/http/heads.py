@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import wraps
 from typing import Any
 
 from tornado.concurrent import Future
@@ -43,7 +42,6 @@ def wrap_parse(original: Any) -> Any:
     """Wrap the class method HTTPHeaders.parse."""
     original_function = original.__func__
 
-    @wraps(original_function)
     def parse(cls: type[HTTPHeaders], headers: str, *, _chars_are_bytes: bool = True) -> HTTPHeaders:
         parsed = parse_headers(headers) if cls is HTTPHeaders and type(headers) is str else None
         if parsed is None:
@@ -59,7 +57,6 @@ def wrap_parse_headers(
 ) -> Callable[..., tuple[str, HTTPHeaders]]:
     """Wrap HTTP1Connection._parse_headers."""
 
-    @wraps(original)
     def _parse_headers(self: Any, data: bytes) -> tuple[str, HTTPHeaders]:
         parsed = parse_head(data)
         if parsed is None:
@@ -73,7 +70,6 @@ def wrap_parse_headers(
 def wrap_parse_request_start_line(original: Callable[[str], RequestStartLine]) -> Callable[[str], RequestStartLine]:
     """Wrap httputil.parse_request_start_line."""
 
-    @wraps(original)
     def parse_request_start_line(line: str) -> RequestStartLine:
         parts = parse_start_line(line) if type(line) is str else None
         return original(line) if parts is None else _new_tuple(RequestStartLine, parts)
@@ -100,7 +96,6 @@ def make_headers(lists: dict[str, list[str]], values: dict[str, str], last: str 
 def wrap_get(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap HTTPHeaders.get, which is Mapping's: that raises and catches an exception for a header that isn't there."""
 
-    @wraps(original)
     def get(self: Any, key: str, default: Any = None) -> Any:
         if type(self) is not HTTPHeaders:
             return original(self, key, default)
@@ -116,7 +111,6 @@ def wrap_get(original: Callable[..., Any]) -> Callable[..., Any]:
 def wrap_write_headers(original: Callable[..., Future[None]]) -> Callable[..., Future[None]]:
     """Wrap HTTP1Connection.write_headers, for a server's responses in plain ASCII."""
 
-    @wraps(original)
     def write_headers(self: Any, start_line: Any, headers: HTTPHeaders, chunk: bytes | None = None) -> Future[None]:
         data = None
         if not self.is_client and type(start_line) is ResponseStartLine and type(headers) is HTTPHeaders:
@@ -183,7 +177,6 @@ def wrap_format_timestamp(original: Callable[[Any], str]) -> Callable[[Any], str
     latest: tuple[int, str] = (-1, "")
     dates: dict[datetime, str] = {}
 
-    @wraps(original)
     def format_timestamp(ts: Any) -> str:
         nonlocal latest
         if type(ts) is datetime and (ts.tzinfo is None or ts.tzinfo is UTC):

@@ -7,7 +7,6 @@ Tornado, and uses private fields of its connections: install() uses it only wher
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Any
 
 from tornado import gen, httputil
@@ -30,7 +29,6 @@ _IS_QUIET = hasattr(HTTP1Connection, "_read_message_inner")
 def wrap_read_message(original: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
     """Wrap HTTP1Connection._read_message, for the requests to a server."""
 
-    @wraps(original)
     def _read_message(self: Any, delegate: Any, *arguments: Any) -> Awaitable[bool]:
         if type(self) is not HTTP1Connection or self.is_client or type(self.stream) not in STREAMS:
             return original(self, delegate, *arguments)

@@ -7,7 +7,6 @@ private fields of its requests: install() uses it only where it knows their code
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from tornado import httputil, routing
@@ -37,7 +36,6 @@ _LIMITS_ARGUMENTS = "_DEFAULT_PARSE_BODY_CONFIG" in _init.__code__.co_names
 def wrap_headers_received(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap _RoutingDelegate.headers_received, which makes the request and finds its handler."""
 
-    @wraps(original)
     def headers_received(self: Any, start_line: Any, headers: Any) -> Any:
         request = _make_request(start_line, headers, self.request_conn, self.server_conn)
         if request is None:
@@ -111,7 +109,6 @@ def _parse_query(query: str) -> dict[str, list[bytes]] | None:
 def wrap_get_target_delegate(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap _ApplicationRouter.get_target_delegate, for handlers and an application's inner routers."""
 
-    @wraps(original)
     def get_target_delegate(self: Any, target: Any, request: Any, **parameters: Any) -> Any:
         if type(target) is type and issubclass(target, RequestHandler):
             return self.application.get_handler_delegate(request, target, **parameters)
@@ -125,7 +122,6 @@ def wrap_get_target_delegate(original: Callable[..., Any]) -> Callable[..., Any]
 def wrap_find_handler(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap RuleRouter.find_handler, for an application's own routers: the usual rules are matched without calls."""
 
-    @wraps(original)
     def find_handler(self: Any, request: Any, **parameters: Any) -> Any:
         if type(self) is not _ApplicationRouter:
             return original(self, request, **parameters)
@@ -172,7 +168,6 @@ def wrap_parse_body(original: Callable[[Any], None]) -> Callable[[Any], None]:
     """Wrap HTTPServerRequest._parse_body, for requests without a form."""
     parse = httputil.parse_body_arguments
 
-    @wraps(original)
     def _parse_body(self: Any) -> None:
         headers = self.headers
         if (

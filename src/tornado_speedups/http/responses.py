@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import tornado
@@ -30,7 +29,6 @@ def wrap_clear(original: Callable[[Any], None]) -> Callable[[Any], None]:
     version: Any = None
     server = ""
 
-    @wraps(original)
     def clear(self: Any) -> None:
         nonlocal version, server
         if httputil.HTTPHeaders is not HTTPHeaders:
@@ -57,7 +55,6 @@ def wrap_set_header(original: Callable[[Any, str, Any], None]) -> Callable[[Any,
     convert = RequestHandler._convert_header_value
     is_valid = RequestHandler._VALID_HEADER_CHARS.fullmatch
 
-    @wraps(original)
     def set_header(self: Any, name: str, value: Any) -> None:
         kind = type(value)
         if type(self)._convert_header_value is not convert:
@@ -75,7 +72,6 @@ def wrap_set_header(original: Callable[[Any, str, Any], None]) -> Callable[[Any,
 def wrap_compute_etag(original: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
     """Wrap RequestHandler.compute_etag, for the usual response, which was written at once."""
 
-    @wraps(original)
     def compute_etag(self: Any) -> str | None:
         parts = self._write_buffer
         if len(parts) != 1 or type(parts[0]) is not bytes:
@@ -88,7 +84,6 @@ def wrap_compute_etag(original: Callable[[Any], str | None]) -> Callable[[Any], 
 def wrap_check_etag_header(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Wrap RequestHandler.check_etag_header, for the many requests without If-None-Match."""
 
-    @wraps(original)
     def check_etag_header(self: Any) -> bool:
         headers: Any = self.request.headers
         if type(headers) is HTTPHeaders and "If-None-Match" not in headers._as_list:
@@ -101,7 +96,6 @@ def wrap_check_etag_header(original: Callable[[Any], bool]) -> Callable[[Any], b
 def wrap_log_request(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """Wrap Application.log_request: nothing is formatted for a log that doesn't take it."""
 
-    @wraps(original)
     def log_request(self: Any, handler: Any) -> None:
         log: Any = _web.access_log
         if (

@@ -11,7 +11,6 @@ import re
 import socket
 import threading
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from tornado.concurrent import Future, future_set_result_unless_cancelled
@@ -96,7 +95,6 @@ def _expect_stale_event(stream: Any) -> None:
 def wrap_handle_events(original: Callable[[Any, Any, int], None]) -> Callable[[Any, Any, int], None]:
     """Wrap BaseIOStream._handle_events: a connection doesn't change what the event loop watches twice a request."""
 
-    @wraps(original)
     def _handle_events(self: Any, fd: Any, events: int) -> None:
         if events != _READ or self._closed or type(self) is not _PLAIN:
             return original(self, fd, events)
@@ -144,7 +142,6 @@ _ENDS_OF_HEAD = {b"\r?\n\r?\n": END_OF_HEAD, rb"\r?\n\r?\n": EndOfHead(rb"\r?\n\
 def wrap_read_until_regex(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap BaseIOStream.read_until_regex: faster for heads."""
 
-    @wraps(original)
     def read_until_regex(self: Any, regex: bytes, max_bytes: int | None = None) -> Any:
         end_of_head = _ENDS_OF_HEAD.get(regex) if type(regex) is bytes else None
         if end_of_head is None:
@@ -290,7 +287,6 @@ _scratch = _Scratch()
 def wrap_read_to_buffer(original: Callable[[Any], int | None]) -> Callable[[Any], int | None]:
     """Wrap BaseIOStream._read_to_buffer: without a new buffer of zeros for each read."""
 
-    @wraps(original)
     def _read_to_buffer(self: Any) -> int | None:
         size = self.read_chunk_size
         if (
@@ -321,7 +317,6 @@ def wrap_read_to_buffer(original: Callable[[Any], int | None]) -> Callable[[Any]
 def wrap_write(original: Callable[..., Future[None]]) -> Callable[..., Future[None]]:
     """Wrap BaseIOStream.write: what the socket takes at once passes through no buffer."""
 
-    @wraps(original)
     def write(self: Any, data: bytes) -> Future[None]:
         if (
             type(self) is not IOStream
@@ -356,7 +351,6 @@ def wrap_write(original: Callable[..., Future[None]]) -> Callable[..., Future[No
 def wrap_set_nodelay(original: Callable[[Any, bool], None]) -> Callable[[Any, bool], None]:
     """Wrap IOStream.set_nodelay: without making the socket's family an enum."""
 
-    @wraps(original)
     def set_nodelay(self: Any, value: bool) -> None:
         if type(self) not in STREAMS:
             return original(self, value)

@@ -25,7 +25,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import _enter_task, _leave_task, current_task
 from collections.abc import Callable
-from functools import wraps
 from types import BuiltinMethodType
 from typing import Any
 
@@ -70,7 +69,6 @@ class ReadFuture(asyncio.Future[Any]):
 def wrap_read_message(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap WebSocketClientConnection.read_message: one future for a message, and no exception where there is none."""
 
-    @wraps(original)
     def read_message(self: Any, callback: Any = None) -> Any:
         queue = self.read_queue
         if callback is not None or type(queue) is not Queue or queue._putters:
@@ -94,7 +92,6 @@ def wrap_on_message(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any],
     Tornado's returns None or a future that is done, where this one always returns None.
     """
 
-    @wraps(original)
     def _on_message(self: Any, message: Any) -> Any:
         if self._on_message_callback:
             self._on_message_callback(message)
