@@ -183,7 +183,7 @@ class EmulatedModule:
         try:
             return collect(self._process.state)
         except (Fault, Unsupported) as found:
-            self._process.state.crashed = True
+            self._process.state.end(found)
             raise (self._judge(found) if isinstance(found, Fault) else found) from None
 
     def count_instructions_(self) -> Callable[[], int]:

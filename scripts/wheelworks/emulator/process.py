@@ -278,7 +278,7 @@ class EmulatedProcess:
             return self.objects.add_reference(made)
         except (Fault, Unsupported):
             raise
-        except Exception as error:  # what the real function would raise
+        except BaseException as error:  # what the real function would raise; SystemExit passes through C, too
             self.state.error = self.state.api_error = error
             return export.failed
 

@@ -10,7 +10,9 @@ import ctypes
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from wheelworks.core.errors import Unsupported
 from wheelworks.core.image import Image
 from wheelworks.emulator.abi import Abi
 from wheelworks.emulator.definition import ModuleDefinition
@@ -18,6 +20,8 @@ from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Block
 from wheelworks.emulator.memory import Memory
 from wheelworks.emulator.objects import GuestObject, Objects
+
+Ended = TypeVar("Ended", bound=Fault | Unsupported)
 
 
 class HostBuffer(ctypes.Structure):
@@ -82,12 +86,25 @@ class ProcessState:
         self.instances: dict[GuestObject, None] = {}  # of these types
         self.retired: dict[int, GuestObject] = {}  # instances in free lists: their blocks are in `allocated`
         self.owner: object = None  # what frees the process when it is freed
+        self.ended_by: Fault | Unsupported | None = None
         self.pending: Exception | None = None  # what a deallocator that Python called couldn't raise
         self.visited: list[GuestObject] = []  # by a traverse function
         self.stubs: dict[str, int] = {}  # the addresses of functions of the C API
         self._kept_blocks: set[int] = set()
         self._borrowed: dict[GuestObject, int] = {}  # how many stored pointers to a type are no references
         self._words: Counter[int] | None = None
+
+    def end(self, found: Ended) -> Ended:
+        """End the process because of a fault, or of something that isn't emulated, and return that."""
+        self.crashed, self.ended_by = True, self.ended_by or found
+        return found
+
+    def check_running(self, name: str) -> None:
+        """Raise what ended the process, if it has ended: Python may have caught it the first time."""
+        self.raise_pending()
+        if self.crashed:
+            why = f"{name} is called after the process of its module has ended"
+            raise self.ended_by or Unsupported(why)
 
     def raise_pending(self) -> None:
         """Raise what a deallocator found that Python called."""
@@ -146,10 +163,10 @@ class ProcessState:
 
     def _check_objects(self) -> None:
         """Check all references. In a module with types, those that were stored may have been overwritten or freed."""
+        words = self._count_words() if self.types else {}
         for made in list(self.objects.live):
             extra = self.objects.get_refcount(made) - made.held
-            again = self.types and (extra or issubclass(made.find_type(), type))
-            if again or extra != made.allowed:
+            if extra != made.allowed or (self.types and extra > words.get(made.address, 0)):
                 self._check_references(made, extra)
         for made, extra in list(self.objects.find_imbalances()):
             self._check_references(made, extra)

@@ -232,11 +232,9 @@ def end_instance(state: ProcessState, made: Instance) -> None:
         if state.depth == 0:
             state.check_leaks()
     except Fault as found:
-        state.crashed = True
-        raise found.placed(function=name) from None
-    except Unsupported:
-        state.crashed = True
-        raise
+        raise state.end(found.placed(function=name)) from None
+    except Unsupported as found:
+        raise state.end(found) from None
 
 
 def retire_instance(state: ProcessState, made: Instance) -> None:

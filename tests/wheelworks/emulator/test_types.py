@@ -5,11 +5,9 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from wheelworks.core.errors import Unsupported
 from wheelworks.emulator import EmulatedModule, load
 from wheelworks.emulator.faults import Fault
 
@@ -31,7 +29,7 @@ class Listener:
 
     def notify(self, _origin: object) -> object:
         self.heard += 1
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
@@ -251,13 +249,20 @@ def test_defects_of_types_are_found_by_name(module: EmulatedModule, number: int)
         assert find_defect(module, number, use) == "", name
 
 
-def test_objects_of_an_ended_process_are_no_fault() -> None:
+def test_what_ended_a_process_is_raised_again() -> None:
     module = load(build("types.c", "linux_aarch64"))
     made, kind = module.Base(), module.Base
     module.seed(4)
-    with suppress(Fault):
-        made.add()
-    with pytest.raises(Unsupported, match="after the process of its module has ended"):
-        made.add()
+    for _ in range(2):
+        with pytest.raises(Fault, match="heap-buffer-overflow-read"):
+            made.add()
     assert module.Base is not kind
     assert module.Base().add(3) == 3
+
+
+def test_exceptions_that_end_a_program_pass_through_c(module: EmulatedModule) -> None:
+    made = module.Base()
+    made.target = Listener(SystemExit("from Python"))
+    with pytest.raises(SystemExit, match="from Python"):
+        made.notify()
+    assert made.add(1) == 1

@@ -89,9 +89,7 @@ def run_guest(
     ``prepare`` returns its arguments, ``take`` converts its result register, ``describe`` names the arguments. Raises
     the function's exception, Fault for wrong code, Unsupported for what isn't emulated.
     """
-    state.raise_pending()
-    if state.crashed:
-        raise Unsupported(f"{name} is called after the process of its module has ended")
+    state.check_running(name)
     outermost = state.depth == 0
     call = GuestCall(state)
     try:
@@ -101,12 +99,10 @@ def run_guest(
         if outermost:
             state.check_leaks()
     except Fault as found:
-        state.crashed = True
-        raise found.placed(function=name, arguments=describe()) from None
-    except Unsupported:
-        state.crashed = True
-        raise
-    except Exception:
+        raise state.end(found.placed(function=name, arguments=describe())) from None
+    except Unsupported as found:
+        raise state.end(found) from None
+    except BaseException:
         call.release()
         raise
     error = state.take_error()
