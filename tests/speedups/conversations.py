@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,7 +30,7 @@ from tests.speedups.virtual import VirtualLoop
 _PATIENCE = 5.0
 
 # The time of day at which a connection begins. Tokens and timeouts depend on it.
-_START = 1_700_000_000.25
+START = 1_700_000_000.25
 
 
 Kind = Literal["application", "callback", "delegate"]
@@ -138,10 +138,10 @@ class Servers:
             serve = delegates.RawServer()
         logging.getLogger("tornado.access").setLevel(logging.WARNING if script.quiet else logging.INFO)
         self.loop.rewind()
-        with patch.object(time, "time", lambda: _START + self.loop.time()):
-            parts = self.loop.run_until_complete(_Conversation(self.loop).run(script, serve))
+        with patch.object(time, "time", lambda: START + self.loop.time()):
+            parts = self.loop.run_until_complete(Conversation(self.loop).run(script, serve))
         gc.collect()  # asyncio logs exceptions that nobody has asked for when their tasks go
-        parts.append(_take(b"", True))
+        parts.append(take_part(b"", True))
         return _normalize(script, parts)
 
 
@@ -226,7 +226,8 @@ def _join_data(events: list[Any]) -> list[Any]:
     return joined
 
 
-def _take(received: bytes, ended: bool) -> Part:
+def take_part(received: bytes, ended: bool) -> Part:
+    """Return what has happened since the part before."""
     # Tornado takes the time of day elsewhere where it formats these.
     received = re.sub(rb"(\r\nDate:|[Ee]xpires[=:])[^;\r]+ GMT", rb"\1 now", received)
     part = Part(list(delegates.events), received, ended, list(_log.lines))
@@ -235,7 +236,9 @@ def _take(received: bytes, ended: bool) -> Part:
     return part
 
 
-class _Conversation:
+class Conversation:
+    """One connection of a server, and the client that does what a script says."""
+
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
         self._parts: list[Part] = []
@@ -256,17 +259,21 @@ class _Conversation:
             read_chunk_size=dict(script.server).get("chunk_size"),
         )
         server.handle_stream(stream, ("0.0.0.0", 0))
+        await self._follow(script.steps, stream)
+        delegates.events.append(("connections", len(server._connections)))
+        self._parts.append(take_part(b"", True))
+        return self._parts
+
+    async def _follow(self, steps: Iterable[Step], stream: IOStream) -> None:
+        """Do all steps, and end the connection."""
         with self._peer:
-            for step in script.steps:
+            for step in steps:
                 await self._do(step)
             await self._end()
         if not stream.closed():
             delegates.events.append("the server's stream is still open")
             stream.close()
         await self._settle(_PATIENCE)
-        delegates.events.append(("connections", len(server._connections)))
-        self._parts.append(_take(b"", True))
-        return self._parts
 
     async def _end(self) -> None:
         """Wait for all answers, end the sending half, and close."""
@@ -311,7 +318,7 @@ class _Conversation:
             await self._loop.settle(seconds)
             if self._deaf or not self._read():
                 break
-        self._parts.append(_take(bytes(self._received), self._ended))
+        self._parts.append(take_part(bytes(self._received), self._ended))
         self._received.clear()
 
     def _read(self) -> int:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tests.speedups.conversations import Part, Script, Servers, Step, is_hasty, may_leave_others
+from tests.speedups.conversations import Part, Script, Step, is_hasty, may_leave_others
 from tests.speedups.scripts import make_script
 from tornado_speedups.patching import Patch
 
@@ -15,7 +15,7 @@ from tornado_speedups.patching import Patch
 class Difference(NamedTuple):
     """A script on which two servers differ, and where they do first."""
 
-    script: Script
+    script: Any
     stock: Any
     fast: Any
 
@@ -26,34 +26,49 @@ class Judge:
     A connection has ended, with all its callbacks, before the functions are switched for the next one.
     """
 
-    def __init__(self, servers: Servers, patches: list[Patch]) -> None:
+    def __init__(self, servers: Any, patches: list[Patch]) -> None:
         self._servers = servers
         self._patches = patches
         self.features: Counter[str] = Counter()
 
-    def run_stock(self, script: Script) -> list[Part]:
-        return self._servers.run(script)
+    # What a judge of other connections than those of HTTP servers does in another way.
 
-    def run_fast(self, script: Script) -> list[Part]:
+    def make_script(self, chosen: random.Random) -> Any:
+        return make_script(chosen)
+
+    def make_shorter(self, script: Any) -> Iterator[Any]:
+        return _make_shorter(script)
+
+    def find_features(self, script: Any, parts: list[Part]) -> set[str]:
+        return find_features(script, parts)
+
+    def may_do_more(self, script: Any) -> bool:
+        """Return whether timing decides how far stock Tornado comes: the fast server may come further."""
+        return is_hasty(script) or may_leave_others(script)
+
+    def run_stock(self, script: Any) -> list[Part]:
+        return list(self._servers.run(script))
+
+    def run_fast(self, script: Any) -> list[Part]:
         for patch in self._patches:
             setattr(patch.owner, patch.name, patch.replacement)
         try:
-            return self._servers.run(script)
+            return list(self._servers.run(script))
         finally:
             for patch in self._patches:
                 patch.undo()
 
-    def compare(self, script: Script) -> Difference | None:
+    def compare(self, script: Any) -> Difference | None:
         stock, fast = self.run_stock(script), self.run_fast(script)
-        self.features.update(find_features(script, stock))
-        if stock == fast or ((is_hasty(script) or may_leave_others(script)) and _is_more(fast, stock)):
+        self.features.update(self.find_features(script, stock))
+        if stock == fast or (self.may_do_more(script) and _is_more(fast, stock)):
             return None
         return _find_first(script, stock, fast)
 
     def find_differences(self, seeds: range) -> Iterator[tuple[int, Difference]]:
         """Yield the seeds of scripts on which the servers differ, and the difference."""
         for seed in seeds:
-            difference = self.compare(make_script(random.Random(seed)))
+            difference = self.compare(self.make_script(random.Random(seed)))
             if difference is not None:
                 yield seed, difference
 
@@ -62,15 +77,15 @@ class Judge:
         found = self.compare(self.shrink(difference.script)) or difference
         return f"\n{found.script}\nstock: {found.stock}\nfast:  {found.fast}"
 
-    def shrink(self, script: Script, attempts: int = 400) -> Script:
+    def shrink(self, script: Any, attempts: int = 400) -> Any:
         """Return a shorter script that still shows a difference, as far as one is found by removing parts."""
         first = self.compare(script)
-        candidates = _make_shorter(script)
+        candidates = self.make_shorter(script)
         while attempts and (candidate := next(candidates, None)):
             attempts -= 1
             difference = self.compare(candidate)
             if first and difference and difference.stock[0] == first.stock[0]:
-                script, candidates = candidate, _make_shorter(candidate)
+                script, candidates = candidate, self.make_shorter(candidate)
         return script
 
 
@@ -87,7 +102,7 @@ def _summarize(parts: list[Part]) -> tuple[bytes, int, bool]:
     return received, errors, any(("connections", 0) in part.events for part in parts)
 
 
-def _find_first(script: Script, stock: list[Part], fast: list[Part]) -> Difference:
+def _find_first(script: Any, stock: list[Part], fast: list[Part]) -> Difference:
     for one, other in zip(stock, fast, strict=False):
         for name in Part._fields:
             if getattr(one, name) != getattr(other, name):
@@ -97,15 +112,19 @@ def _find_first(script: Script, stock: list[Part], fast: list[Part]) -> Differen
 
 def _make_shorter(script: Script) -> Iterator[Script]:
     """Yield scripts that are shorter in one respect, those that are much shorter first."""
-    steps = script.steps
+    yield from (each for each in (script._replace(application=()), script._replace(server=())) if each != script)
+    yield from (script._replace(steps=steps) for steps in make_steps_shorter(script.steps))
+
+
+def make_steps_shorter(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+    """Yield fewer steps, and steps with less data."""
     size = len(steps)
     while size := size // 2:
         for start in range(0, len(steps), size):
-            yield script._replace(steps=steps[:start] + steps[start + size :])
-    yield from (each for each in (script._replace(application=()), script._replace(server=())) if each != script)
+            yield steps[:start] + steps[start + size :]
     for index, step in enumerate(steps):
         for shorter in _make_shorter_step(steps[index : index + 2], step):
-            yield script._replace(steps=steps[:index] + shorter + steps[index + len(shorter) :])
+            yield steps[:index] + shorter + steps[index + len(shorter) :]
 
 
 def _make_shorter_step(pair: tuple[Step, ...], step: Step) -> Iterator[tuple[Step, ...]]:

@@ -18,11 +18,10 @@ from hypothesis import strategies as st
 from tornado import gen
 from tornado.websocket import WebSocketClosedError, WebSocketProtocol13
 
-import tornado_speedups
+from tests.speedups.bindings import use_implementation
 from tests.speedups.wires import TOO_BIG, Connection, Handler, Piece, seen_in_context, speak
 from tornado_speedups import websocket
 from tornado_speedups._python import build_frame
-from tornado_speedups.websocket import reader, writer
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 
@@ -185,9 +184,7 @@ def pieces(draw: st.DrawFn) -> list[Piece]:
 
 @pytest.fixture
 def implementation(native: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (reader, writer):
-        for name in {*vars(native)} & {*vars(module)} & {*tornado_speedups.__all__}:
-            monkeypatch.setattr(module, name, getattr(native, name))
+    use_implementation(native, monkeypatch)
 
 
 def few_or_many(few: int, many: int) -> list[Any]:

@@ -96,7 +96,14 @@ class HandlingProtocol(WebSocketProtocol13):
 
     @stream.setter
     def stream(self, stream: IOStream | None) -> None:
+        if self._transport.stream not in (None, stream):
+            self._leave_stream()
         self._transport.attach(stream)
+
+    def _leave_stream(self) -> None:
+        """Stop using the stream, which the application replaces while the connection is open."""
+        if self._writer.frames:
+            self._transport.flush()
 
     @property
     def _wire_bytes_in(self) -> int:
@@ -213,8 +220,9 @@ class HandlingProtocol(WebSocketProtocol13):
         except UnicodeDecodeError:
             self._abort()
             return None
+        on_message = self.handler.on_message  # errors of a property end the connection, as in Tornado
         try:
-            result: Any = self.handler.on_message(message)
+            result: Any = on_message(message)
         except BaseException as error:
             return self._mark_treated(self._run_callback(_raise, error))
         if result is None:

@@ -110,6 +110,13 @@ class FastWebSocketProtocol13(HandlingProtocol):
         transport.take_back()
         return None
 
+    def _leave_stream(self) -> None:
+        super()._leave_stream()
+        self._reads = None
+        if self._idle is not None and not self._idle.done():
+            self._transport.stop_listening()
+            self._wake(None)
+
     async def _next_frames(self) -> bool:
         """Wait for frames to handle. Return False if the connection has ended; raises StreamClosedError."""
         reader, transport = self._reader, self._transport
@@ -137,9 +144,12 @@ class FastWebSocketProtocol13(HandlingProtocol):
             transport.listen(self._on_event)
             pending = await self._idle
         except StreamClosedError:
-            if not self.client_terminated:
-                raise
-            return
+            # If a handler has closed the stream, Tornado waits for it, and handles what was received after its message.
+            pending = self._busy
+            if pending is None and not self._reader.has_frame():
+                if not self.client_terminated:
+                    raise
+                return
         except asyncio.CancelledError:
             treated = None if self._busy is None else self._treat(self._busy)
             if treated is not None:
@@ -211,7 +221,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
                 self._wake(pending)
             else:
                 self._wait_in_place(pending)
-        elif not transport.drained:
+        elif not transport.drained or self.client_terminated:
             self._wake(None)
 
     def _on_any_event(self) -> None:
@@ -259,12 +269,13 @@ class FastWebSocketProtocol13(HandlingProtocol):
     def _handle_in_task(self) -> None:
         reader, transport = self._reader, self._transport
         _enter_task(transport.loop, self._task)
-        pending = None
+        pending, ends = None, False
         try:
             if not reader.frames:
                 reader.parse()
             if reader.frames:
                 pending = self._handle_frames()
+                ends = self.client_terminated
             if pending is None and not reader.frames and reader.data:
                 self._refuse_partial_frame()
         except BaseException as error:
@@ -273,7 +284,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
             _leave_task(transport.loop, self._task)
         if pending is not None and not pending.done():
             self._wait_in_place(pending)
-        elif pending is not None or not transport.drained or reader.has_frame():
+        elif pending is not None or not transport.drained or reader.has_frame() or ends:
             self._wake(pending)
 
     def _raise_in_coroutine(self, error: BaseException) -> None:
@@ -281,12 +292,18 @@ class FastWebSocketProtocol13(HandlingProtocol):
         if self._idle is not None and not self._idle.done():
             self._transport.stream._read_future = None
             self._idle.set_exception(error)
+        else:
+            failed: asyncio.Future[Any] = self._transport.loop.create_future()
+            failed.set_exception(error)
+            self._busy = self._mark_treated(failed)
 
     def _wait_in_place(self, pending: asyncio.Future[Any]) -> None:
         if self._waits():
             self._busy = pending
             self._transport.pause()
             pending.add_done_callback(self._resume)
+        else:
+            self._wake(pending)
 
     def _resume(self, pending: asyncio.Future[Any]) -> None:
         """Go on after an asynchronous handler; the coroutine sleeps on if all is well."""
@@ -313,3 +330,5 @@ class FastWebSocketProtocol13(HandlingProtocol):
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(pending)
             self._transport.pause()
+        else:
+            self._busy = pending  # the coroutine has been woken by the end of the stream

@@ -1,0 +1,102 @@
+"""Compare what a stock and a fast end of a WebSocket connection do, as judging.py compares HTTP servers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from tests.speedups.conversations import Part, is_hasty
+from tests.speedups.judging import Difference, Judge, make_steps_shorter
+from tests.speedups.socket_conversations import EXTENSION, Talk
+from tests.speedups.socket_scripts import make_talk
+from tornado_speedups import eager
+
+_LEFT_OPEN = "the server's stream is still open"
+LOGS = {
+    "Uncaught exception": "exception of a handler",
+    "Exception in callback": "exception of a client",
+    "WebSocketClosedError": "closed while it was written",
+    "BadYieldError": "wrong result of a handler",
+    "CancelledError": "cancelled handler",
+    "zlib.error": "wrong compression",
+    "UnicodeDecodeError": "wrong UTF-8",
+}
+FRAMES = {b"\x88": "close frame", b"\x89": "ping", b"\x8a": "pong", b"\xc1": "compressed", b"\x82": "binary"}
+
+
+class SocketJudge(Judge):
+    """Runs connections with stock Tornado and with the patches."""
+
+    def make_script(self, chosen: random.Random) -> Talk:
+        return make_talk(chosen)
+
+    def make_shorter(self, script: Talk) -> Iterator[Talk]:
+        yield from (script._replace(steps=steps) for steps in make_steps_shorter(script.steps))
+        simpler: list[dict[str, Any]] = [{"limits": ()}, {"options": ()}, {"sndbuf": 0}]
+        simpler += [{"limits": tuple(each for each in script.limits if each != left)} for left in script.limits]
+        yield from (each for change in simpler if (each := script._replace(**change)) != script)
+
+    def may_do_more(self, script: Talk) -> bool:
+        return is_hasty(script)  # type: ignore[arg-type]
+
+    def compare(self, script: Talk) -> Difference | None:
+        difference = super().compare(script)
+        if difference is None:
+            return None
+        stock, fast = self.run_stock(script), self.run_fast(script)
+        is_left_open = any(_LEFT_OPEN in part.events for part in stock)
+        if (is_left_open or _may_notice_the_end_late(script)) and _ignore_end(stock) == _ignore_end(fast):
+            return None
+        if eager.enabled and _may_fail_to_send(script) and _agree(_join(stock), _join(fast)):
+            return None  # awaiting an answer that leaves with others doesn't wait for the socket
+        return difference
+
+    def find_features(self, script: Talk, parts: list[Part]) -> set[str]:
+        return find_features(script, parts)
+
+
+def _may_notice_the_end_late(talk: Talk) -> bool:
+    """Return whether Tornado may notice later than we that the peer has ended its half: a slow client is behind."""
+    return talk.is_client and dict(talk.options).get("reads", True) and any(step.kind == "half" for step in talk.steps)
+
+
+def _may_fail_to_send(talk: Talk) -> bool:
+    """Return whether a coroutine's answer may not leave at once."""
+    limits = any(limit.direction == "out" and limit.error for limit in talk.limits)
+    return talk.kind in ("async", "mixed") and (limits or bool(talk.sndbuf))
+
+
+def _agree(one: bytes, other: bytes) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
+def _join(parts: list[Part]) -> bytes:
+    return b"".join(part.received for part in parts)
+
+
+def _ignore_end(parts: list[Part]) -> list[Part]:
+    """Drop when the connection ended.
+
+    A stock one whose coroutine has failed with data in the stream's buffer is left open, and is never closed. Ours is
+    closed when its peer has gone.
+    """
+    return [part._replace(ended=True, events=[each for each in part.events if each != _LEFT_OPEN]) for part in parts]
+
+
+def find_features(talk: Talk, parts: list[Part]) -> set[str]:
+    """Return what the connection did and what came of it, so that tests can tell that all of it occurs."""
+    received = _join(parts)
+    logged = "\n".join(line for part in parts for line in part.logged)
+    events = [event for part in parts for event in part.events]
+    role = "client" if talk.is_client else "server"
+    found = {f"{role} {talk.kind}", *(step.kind for step in talk.steps)}
+    found |= {f"option {name}" for name, _ in talk.options}
+    found |= {f"error {limit.direction} {limit.error}" for limit in talk.limits}
+    found |= {f"event {event[0] if isinstance(event, tuple) else event}" for event in events}
+    found |= {name for text, name in LOGS.items() if text in logged}
+    found |= {name for head, name in FRAMES.items() if head in received}
+    found |= {"short buffer"} if talk.sndbuf else set()
+    found |= {"compression"} if EXTENSION in talk.headers else set()
+    found |= {f"closed with {event[1]}" for event in events if isinstance(event, tuple) and event[0] == "on_close"}
+    return found
