@@ -74,6 +74,8 @@ class TornadoCode:
     def _explain(self, name: str) -> str | None:
         module_name, _, qualified_name = name.partition(":")
         if module_name not in self._unknown:
+            if module_name in sys.modules:
+                import_module(module_name)  # waits for another thread that is importing it
             self._unknown[module_name] = _find_unknown(get_source(module_name), module_name)
         if name in self._unknown[module_name]:
             return f"whose {module_name}.{qualified_name} it doesn't know"
@@ -127,13 +129,20 @@ def compute_checksum(text: bytes) -> str:
 
 def _is_patched(module: ModuleType, qualified_name: str) -> bool:
     name, _, function_name = qualified_name.partition(".")
-    owner, namespace = getattr(module, name), vars(module)
-    if isinstance(owner, type):
-        members = [vars(owner)[function_name]] if function_name else vars(owner).values()
+    namespace = vars(module)
+    owner = namespace[name]
+    if not isinstance(owner, type):
+        members: Collection[Any] = (owner,)
+    elif function_name:
+        members = (vars(owner)[function_name],)
     else:
-        members = [owner]
-    others = [each for each in members if type(each) is not FunctionType or each.__globals__ is not namespace]
-    return any(_is_foreign(each, namespace) for each in others if callable(each))
+        members = vars(owner).values()
+    for each in members:
+        if type(each) is FunctionType and each.__globals__ is namespace:  # most of them
+            continue
+        if callable(each) and _is_foreign(each, namespace):
+            return True
+    return False
 
 
 def _is_foreign(member: Any, namespace: dict[str, Any]) -> bool:

@@ -71,3 +71,28 @@ def test_each_source_is_read_once_and_dropped(monkeypatch: pytest.MonkeyPatch) -
     tornado_speedups.install()
     assert set(Counter(read).values()) == {1}
     assert "tornado.iostream" in read  # which two hooks need
+
+
+# The module is in sys.modules, but empty, while its import takes long.
+RACE = """
+import importlib.machinery, json, sys, threading, time, tornado.web, tornado_speedups
+execute = importlib.machinery.SourceFileLoader.exec_module
+def execute_slowly(self, module):
+    if module.__name__ == "tornado.websocket":
+        begun.set()
+        time.sleep(0.2)
+    execute(self, module)
+importlib.machinery.SourceFileLoader.exec_module = execute_slowly
+begun = threading.Event()
+thread = threading.Thread(target=__import__, args=["tornado.websocket"])
+thread.start()
+begun.wait()
+tornado_speedups.install(masking=False)
+thread.join()
+print(tornado_speedups.status()["websocket"])
+"""
+
+
+def test_a_module_that_another_thread_is_importing_is_waited_for() -> None:
+    status = subprocess.check_output([sys.executable, "-c", RACE], text=True).strip()
+    assert status == "installed" or status.endswith("whose C is faster")
