@@ -45,7 +45,7 @@ _WRAPPERS = {
         "iostream:BaseIOStream._read_to_buffer": "http.streams:wrap_read_to_buffer",
         "iostream:BaseIOStream._handle_events": "http.streams:wrap_handle_events",
         "iostream:BaseIOStream.write": "http.streams:wrap_write",
-        "iostream:IOStream.set_nodelay": "http.streams:wrap_set_nodelay",
+        "iostream:IOStream.set_nodelay": "http.connections:wrap_set_nodelay",
         "http1connection:HTTP1Connection._read_message": "http.messages:wrap_read_message",
         "http1connection:HTTP1Connection._read_body": "http.connections:wrap_read_body",
         "http1connection:HTTP1Connection._clear_callbacks": "http.connections:wrap_clear_callbacks",

@@ -231,6 +231,22 @@ def test_reads_by_other_patterns_are_tornados(pattern: bytes) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_head_that_is_too_long_is_refused_though_the_peer_has_gone(waits: bool) -> None:
+    async def drive() -> Any:
+        stream, peer = pair()
+        reading = stream.read_until_regex(b"\r?\n\r?\n", max_bytes=10) if waits else None
+        peer.sendall(b"x" * 20 + b"\r\n\r\n")
+        peer.close()
+        with pytest.raises(StreamClosedError):
+            await (reading or stream.read_until_regex(b"\r?\n\r?\n", max_bytes=10))
+        return type(stream.error)
+
+    assert asyncio.run(drive()) is iostream.UnsatisfiableReadError
+    tornado_speedups.install()
+    assert asyncio.run(drive()) is iostream.UnsatisfiableReadError
+
+
 def test_writes_that_the_socket_does_not_take() -> None:
     async def run() -> None:
         stream, peer = pair()

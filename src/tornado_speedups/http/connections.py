@@ -6,6 +6,8 @@ private fields of its connections and streams: install() uses it only where it k
 
 from __future__ import annotations
 
+import _socket
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,10 +20,11 @@ from tornado.web import _HandlerDelegate
 from tornado_speedups.http.heads import as_length
 from tornado_speedups.http.streams import (
     KEEPS_NODELAY,
+    SETS_NODELAY,
     STREAMS,
     get_flags,
     ignore_no_event,
-    keep_nodelay,
+    set_flags,
 )
 
 # A longer body is left to Tornado, which lets others run while it reads it.
@@ -161,3 +164,42 @@ def wrap_detach(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return stream
 
     return detach
+
+
+# The family of a socket as an integer, and those of TCP.
+_get_family: Any = _socket.socket.family.__get__
+_TCP_FAMILIES = (int(socket.AF_INET), int(socket.AF_INET6))
+
+
+def wrap_set_nodelay(original: Callable[[Any, bool], None]) -> Callable[[Any, bool], None]:
+    """Wrap IOStream.set_nodelay: without making the socket's family an enum."""
+
+    def set_nodelay(self: Any, value: bool) -> None:
+        if type(self) not in STREAMS:
+            return original(self, value)
+        set_flags(self, get_flags(self) & ~KEEPS_NODELAY | SETS_NODELAY)
+        return None if _set_option(self.socket, 1 if value else 0) else original(self, value)
+
+    return set_nodelay
+
+
+def _set_option(stream_socket: Any, value: int) -> bool:
+    """Set TCP_NODELAY, where there is one. Return False if Tornado must do it, which knows the errors to ignore."""
+    if not isinstance(stream_socket, socket.socket):
+        return False
+    if _get_family(stream_socket) not in _TCP_FAMILIES:
+        return True
+    try:
+        stream_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, value)
+    except OSError:
+        return False
+    return True
+
+
+def keep_nodelay(stream: Any) -> bool:
+    """Set TCP_NODELAY once, unless the application has set it. Return whether it stays on."""
+    flags = get_flags(stream)
+    if not flags & (KEEPS_NODELAY | SETS_NODELAY):
+        flags |= KEEPS_NODELAY if _set_option(stream.socket, 1) else SETS_NODELAY
+        set_flags(stream, flags)
+    return bool(flags & KEEPS_NODELAY)

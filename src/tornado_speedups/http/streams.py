@@ -6,9 +6,7 @@ private fields of its streams: install() uses it only where it knows their code.
 
 from __future__ import annotations
 
-import _socket
 import re
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -204,7 +202,7 @@ def _receive_head(stream: Any) -> bool:
     most, end = stream._read_max_bytes, _find_end(_scratch.buffer, count)
     if not end or (most is not None and end > most):
         _keep(stream, 0, count)
-        return False
+        return _is_too_long(stream)
     future, stream._read_future, stream._read_regex = stream._read_future, None, None
     future_set_result_unless_cancelled(future, _scratch.view[:end].tobytes())
     if end < count:
@@ -212,6 +210,21 @@ def _receive_head(stream: Any) -> bool:
         stream._state = IOLoop.ERROR
         stream.io_loop.update_handler(stream.fileno(), IOLoop.ERROR)
     return True
+
+
+def _is_too_long(stream: Any) -> bool:
+    """Close a stream whose head is too long, before its end is read, which would be reported instead."""
+    try:
+        stream._find_read_pos()
+    except UnsatisfiableReadError as error:
+        _refuse(stream, error)
+        return True
+    return False
+
+
+def _refuse(stream: Any, error: UnsatisfiableReadError) -> None:
+    gen_log.info("Unsatisfiable read, closing connection: %s", error)
+    stream.close(exc_info=error)
 
 
 def _keep(stream: Any, begin: int, end: int) -> None:
@@ -260,17 +273,11 @@ def _wait_for_head(stream: Any, end_of_head: EndOfHead, max_bytes: int | None) -
     try:
         stream._try_inline_read()
     except UnsatisfiableReadError as error:
-        gen_log.info("Unsatisfiable read, closing connection: %s", error)
-        stream.close(exc_info=error)
+        _refuse(stream, error)
     except:
         future.add_done_callback(lambda read: read.exception())
         raise
     return future
-
-
-# The family of a socket as an integer, and those of TCP.
-_get_family: Any = _socket.socket.family.__get__
-_TCP_FAMILIES = (int(socket.AF_INET), int(socket.AF_INET6))
 
 
 class _Scratch(threading.local):
@@ -346,40 +353,6 @@ def wrap_write(original: Callable[..., Future[None]]) -> Callable[..., Future[No
         return future
 
     return write
-
-
-def wrap_set_nodelay(original: Callable[[Any, bool], None]) -> Callable[[Any, bool], None]:
-    """Wrap IOStream.set_nodelay: without making the socket's family an enum."""
-
-    def set_nodelay(self: Any, value: bool) -> None:
-        if type(self) not in STREAMS:
-            return original(self, value)
-        set_flags(self, get_flags(self) & ~KEEPS_NODELAY | SETS_NODELAY)
-        return None if _set_option(self.socket, 1 if value else 0) else original(self, value)
-
-    return set_nodelay
-
-
-def _set_option(stream_socket: Any, value: int) -> bool:
-    """Set TCP_NODELAY, where there is one. Return False if Tornado must do it, which knows the errors to ignore."""
-    if not isinstance(stream_socket, socket.socket):
-        return False
-    if _get_family(stream_socket) not in _TCP_FAMILIES:
-        return True
-    try:
-        stream_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, value)
-    except OSError:
-        return False
-    return True
-
-
-def keep_nodelay(stream: Any) -> bool:
-    """Set TCP_NODELAY once, unless the application has set it. Return whether it stays on."""
-    flags = get_flags(stream)
-    if not flags & (KEEPS_NODELAY | SETS_NODELAY):
-        flags |= KEEPS_NODELAY if _set_option(stream.socket, 1) else SETS_NODELAY
-        set_flags(stream, flags)
-    return bool(flags & KEEPS_NODELAY)
 
 
 def _fail(stream: Any, error: OSError) -> Future[None]:
