@@ -142,7 +142,7 @@ class EmulatedModule:
             self.close()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name.startswith("__") or "_module" not in self.__dict__:
             raise AttributeError(name)
         if self._process.state.crashed and self._process.state.types:
             self._restart()
@@ -192,6 +192,13 @@ class EmulatedModule:
         Instructions outside the module, such as CPython's part of a call, aren't counted. A fault ends the counting.
         """
         return self._process.cpu.count_instructions(self.base_, self.base_ + self._image.size - 1)
+
+    @property
+    def types_(self) -> list[type]:
+        """Return the types that the module has defined. After a fault, they are those of a new process."""
+        if self._process.state.crashed:
+            self._restart()
+        return list(self._process.state.types)
 
     @property
     def definition_(self) -> ModuleDefinition:

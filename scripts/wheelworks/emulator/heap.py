@@ -56,7 +56,7 @@ class Block:
 
     A guard zone follows up to ``zone_end``. ``counted`` is the offset at which an object's reference count ends.
     The bytes after ``readable`` in a ``private`` block are internals of CPython that aren't modelled, except
-    ``window``, a range of them that may be read.
+    ``window``, a range of them that may be read. Each access to a ``watched`` block is checked, whatever its size.
     """
 
     start: int
@@ -70,11 +70,12 @@ class Block:
     counted: int = 0
     zone_end: int = 0
     window: tuple[int, int] = (0, 0)
+    watched: bool = False
 
     @property
     def large(self) -> bool:
         """Return whether the block's inside isn't watched."""
-        return self.size >= LARGE
+        return self.size >= LARGE and not self.watched
 
     @property
     def end(self) -> int:
@@ -107,12 +108,12 @@ class Arena:
         """Return whether a block of this size fits."""
         return self.next + size + 2 * PAGE < self.region.end
 
-    def add(self, size: int, what: str, offset: int, joined: bool) -> Block:
+    def add(self, size: int, what: str, offset: int, joined: bool, watched: bool) -> Block:
         """Create a block after all others. A ``joined`` one follows the last one without a guard zone."""
         start = self.blocks[-1].end if joined else self.next + offset
         if joined:
             self.blocks[-1].zone_end = start
-        block = Block(start, size, size, size, what)
+        block = Block(start, size, size, size, what, watched=watched)
         self.next = block.zone_end = -(-(block.end + min(max(ZONE, size // 4), PAGE)) // 16) * 16
         self.starts.append(start)
         self.blocks.append(block)

@@ -52,14 +52,15 @@ class Memory:
 
     # -- the heap
 
-    def allocate(self, size: int, what: str, *, offset: int = 0, joined: bool = False) -> Block:
+    def allocate(self, size: int, what: str, *, offset: int = 0, joined: bool = False, watched: bool = False) -> Block:
         """Allocate a block; ``offset`` (under 16) is its distance from 16-byte alignment.
 
-        A ``joined`` block follows the last one without a guard zone. Raises MemoryError over the limit.
+        A ``joined`` block follows the last one without a guard zone; of a ``watched`` one, each access is checked.
+        Raises MemoryError over the limit.
         """
         self.reserve(size)
         self.used += size
-        return self.arenas[-1].add(size, what, offset, joined)
+        return self.arenas[-1].add(size, what, offset, joined, watched)
 
     def check_limit(self, size: int) -> None:
         """Raise MemoryError if ``size`` more bytes would exceed the limit."""

@@ -20,6 +20,7 @@ from wheelworks.emulator.memory import Memory
 PERMANENT_COUNT = 1 << 28
 FLAGS_SLOT = 18  # number of pointers between ob_size and tp_flags (CPython: Include/cpython/object.h)
 MODELLED_FLAGS = 0xFF << 24 | 1 << 10 | 1 << 9  # the fast subclass bits, BASETYPE, HEAPTYPE
+HIDDEN = (160, 2048)  # bytes of an object, or of a type, after its header that only CPython knows
 SIZED = (bytes, bytearray, tuple, list)
 EMULATED = "_emulated_"  # the attribute of classes that the guest defined, and of those derived from them
 SINGLETON_IDS = frozenset(map(id, (None, True, False, ..., NotImplemented)))
@@ -169,8 +170,9 @@ class Objects:
         """
         sized, inline = issubclass(kind, SIZED), self._has_inline_data(kind)
         readable = self.abi.header + self.abi.pointer * sized
-        hidden = 0 if self.abi.python.stable else self.abi.pointer if inline else 160
-        block = self.memory.allocate(readable + hidden, f"the object header of {_describe(value)}")
+        hidden = 0 if self.abi.python.stable else self.abi.pointer if inline else HIDDEN[isinstance(value, type)]
+        what, is_type = f"the object header of {_describe(value)}", isinstance(value, type)
+        block = self.memory.allocate(readable + hidden, what, watched=is_type)
         block.readable = block.writable = readable
         block.private = bool(hidden) and not inline
         block.counted = self.abi.header - self.abi.pointer
@@ -284,10 +286,6 @@ class Objects:
         if isinstance(made.value, bytearray):
             self.set_size(made, len(made.value))
 
-    def get_type(self, made: GuestObject) -> type:
-        """Return the type of an object, also of an unfinished one."""
-        return made.find_type()
-
     def borrow(self, container: GuestObject, value: object) -> GuestObject:
         """Return the object for an item of a container, which keeps it alive: a borrowed reference to it is valid."""
         found = container.children.get(id(value))
@@ -389,7 +387,7 @@ def _find_type(value: object) -> type:
 
 
 def _is_permanent(value: object) -> bool:
-    """Return whether CPython never frees an object: those that aren't the guest's own types are treated so."""
+    """Return whether CPython never frees an object: a singleton, or a type that the guest hasn't defined."""
     return (isinstance(value, type) and not hasattr(value, EMULATED)) or id(value) in SINGLETON_IDS
 
 

@@ -151,11 +151,7 @@ class ProcessState:
             origin = self.describe_origin(view.origin)
             raise Fault("buffer-not-released", f"the buffer of {view.exporter} ({origin})")
         self._check_objects()
-        for block in list(self.allocated.values()):
-            if block.start not in self._kept_blocks:
-                if not self.count_stored(block.start):
-                    raise Fault("memory-leak", f"{block.what} was neither freed nor stored")
-                self._kept_blocks.add(block.start)
+        self._check_blocks()
         for instance in list(self.instances):
             instance.settle()
         self.raise_pending()
@@ -171,13 +167,21 @@ class ProcessState:
         for made, extra in list(self.objects.find_imbalances()):
             self._check_references(made, extra)
 
+    def _check_blocks(self) -> None:
+        """Check that the blocks that are not freed are stored: each time if there are types, whose instances end."""
+        for block in list(self.allocated.values()):
+            if block.start not in self._kept_blocks or (self.types and not self.count_stored(block.start)):
+                if not self._count_anywhere(block.start):
+                    raise Fault("memory-leak", f"{block.what} was neither freed nor stored")
+                self._kept_blocks.add(block.start)
+
     def _check_references(self, made: GuestObject, extra: int) -> None:
         """Check that the ``extra`` references that the guest owns are stored in memory that the module keeps."""
         if extra < 0:
             raise Fault("over-decref", f"{-extra} of the references to {made} were not the function's own")
         if issubclass(made.find_type(), type):
             self._check_type(made, extra)
-        if extra > self.count_stored(made.address):
+        if extra > self.count_stored(made.address) and extra > self._count_anywhere(made.address):
             origin = f" ({self.describe_origin(made.origin)})" if made.origin else ""
             raise Fault("reference-leak", f"{extra} to {made}{origin} never dropped")
         made.allowed = extra
@@ -193,8 +197,10 @@ class ProcessState:
 
     def count_stored(self, address: int) -> int:
         """Count how often an address stands in memory that the module keeps between two calls."""
-        if self.types:
-            return self._count_words()[address]
+        return self._count_words()[address] if self.types else self._count_anywhere(address)
+
+    def _count_anywhere(self, address: int) -> int:
+        """Count an address at any offset in that memory, as structures without alignment may have it."""
         pattern = address.to_bytes(self.abi.pointer, self.abi.order)
         return sum(content.count(pattern) for content in self._kept_memory())
 

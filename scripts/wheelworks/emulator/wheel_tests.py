@@ -1,8 +1,8 @@
 """Tests of wheels on the emulated CPU: a smoke test for any wheel, and this repository's own tests for its package.
 
 The smoke test checks that each extension module is for the platform of the wheel's tags, can be imported, has a valid
-definition, that each of its functions survives a call without arguments, and that a function called ``websocket_mask``,
-which Tornado has as well, masks as RFC 6455 says.
+definition, that each of its functions and types survives a call without arguments, that garbage is collected, and that
+a function called ``websocket_mask``, which Tornado has as well, masks as RFC 6455 says.
 """
 
 from __future__ import annotations
@@ -175,16 +175,32 @@ def _call_each(module: EmulatedModule, tally: Tally) -> None:
     """Call every function without arguments. It may raise any exception, but must not fault."""
     for method in module.definition_.methods:
         tally.checks += 1
-        try:
-            getattr(module, method.name)()
-        except Fault as error:
-            tally.fail(error.message)
-        except Unsupported as error:
-            tally.skip(f"{method.name}: {error.message}")
-        except Exception:
-            continue
+        _run_part(method.name, lambda name=method.name: getattr(module, name)(), tally)  # type: ignore[misc]
+    _create_each(module, tally)
     if hasattr(module, MASK):
         check_mask(getattr(module, MASK), tally)
+
+
+def _create_each(module: EmulatedModule, tally: Tally) -> None:
+    """Create an instance of every type without arguments, and collect garbage. Both must not fault."""
+    for name in [kind.__name__ for kind in module.types_]:
+        kind = next((kind for kind in module.types_ if kind.__name__ == name), None)
+        tally.checks += 1
+        _run_part(name, kind or str, tally)
+    if module.types_:
+        _run_part("the garbage collector", module.collect_, tally)
+
+
+def _run_part(name: str, part: Callable[[], object], tally: Tally) -> None:
+    """Run a part of the module. It may raise any exception, but must not fault."""
+    try:
+        part()
+    except Fault as error:
+        tally.fail(error.message)
+    except Unsupported as error:
+        tally.skip(f"{name}: {error.message}")
+    except Exception:
+        return
 
 
 def check_mask(function: Callable[[bytes, bytes], object], tally: Tally) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from wheelworks.emulator import EmulatedModule, load
 from wheelworks.emulator.faults import Fault
+from wheelworks.emulator.wheel_tests import smoke_test
 
 from tests.fixtures.builds import PLATFORMS, build
 
@@ -125,6 +126,26 @@ def test_methods_of_every_kind(module: EmulatedModule) -> None:
     assert (type(Derived.of(1)), Derived().more()) == (Derived, (module.Counter, 0, 3))
     with pytest.raises(TypeError, match="doesn't apply to a 'int' object"):
         module.Counter.more(3)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_opaque_instances_of_free_threaded_builds(platform: str) -> None:
+    module = load(build("opaque_types.c", platform, abi="abi3t"))
+    assert str(module.abi_.python) == "CPython 3.15t stable ABI"
+
+    class Derived(module.Opaque):  # type: ignore[name-defined,misc]
+        """Its instances have another type than the one that defines the fields."""
+
+    size = 2 * module.abi_.pointer
+    for kind in (module.Opaque, Derived):
+        made = kind()
+        made.value = held = Listener()
+        assert (made.call(), made.call(1, 2), made.value) == ((1, 0, size), (2, 2, size), held)
+        watch = weakref.ref(held)
+        del made, held
+        assert watch() is None
+    with pytest.raises(Fault, match="1 past the end of an instance of Derived"):
+        Derived().past()
 
 
 # -- lifetimes
@@ -247,6 +268,15 @@ def test_defects_of_types_are_found_by_name(module: EmulatedModule, number: int)
     name, text, use = DEFECTS[number - 1]
     with pytest.raises(AssertionError, match=text):
         assert find_defect(module, number, use) == "", name
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_smoke_test_creates_instances_and_collects_them(platform: str) -> None:
+    verdict = smoke_test(build("types.c", platform))
+    assert (verdict.outcome, verdict.findings) == ("passed", ())
+    verdict = smoke_test(build("types.c", platform, "-DSEEDED=LEAKS_BLOCK"))
+    assert verdict.outcome == "failed"
+    assert "memory-leak: a block of 10 bytes" in verdict.findings[0]
 
 
 def test_what_ended_a_process_is_raised_again() -> None:

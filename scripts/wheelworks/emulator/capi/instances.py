@@ -76,7 +76,7 @@ def PyObject_GC_IsFinalized(state: ProcessState, made: c.Object) -> c.Int:
 
 @c.export()
 def PyObject_IS_GC(state: ProcessState, made: c.Object) -> c.Int:
-    return int(bool(get_flags(state.objects.get_type(made)) & HAVE_GC))
+    return int(bool(get_flags(made.find_type()) & HAVE_GC))
 
 
 @c.export()

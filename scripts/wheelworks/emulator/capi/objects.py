@@ -55,12 +55,12 @@ def Py_REFCNT(state: ProcessState, value: c.Object) -> c.Ssize:
 
 @c.export()
 def Py_TYPE(state: ProcessState, value: c.Object) -> c.Pointer:
-    return state.objects.wrap(state.objects.get_type(value)).address
+    return state.objects.wrap(value.find_type()).address
 
 
 @c.export()
 def Py_IS_TYPE(state: ProcessState, value: c.Object, kind: c.Value) -> c.Int:
-    return int(state.objects.get_type(value) is kind)
+    return int(value.find_type() is kind)
 
 
 @c.export()
@@ -80,7 +80,7 @@ def Py_GetConstantBorrowed(state: ProcessState, index: c.UInt) -> c.Pointer:
 
 @c.export()
 def PyObject_Type(state: ProcessState, value: c.Object) -> c.NewReference:
-    return state.objects.get_type(value)
+    return value.find_type()
 
 
 @c.export()
