@@ -19,7 +19,7 @@ LOGS = {
     "WebSocketClosedError": "closed while it was written",
     "BadYieldError": "wrong result of a handler",
     "CancelledError": "cancelled handler",
-    "zlib.error": "wrong compression",
+    "while decompressing": "wrong compression",
     "UnicodeDecodeError": "wrong UTF-8",
 }
 FRAMES = {b"\x88": "close frame", b"\x89": "ping", b"\x8a": "pong", b"\xc1": "compressed", b"\x82": "binary"}
