@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tornado.websocket import WebSocketClosedError
 
 from tests.speedups.ends import HELLO, End, connected
 from tests.speedups.wires import Handler
@@ -104,6 +105,42 @@ def test_answers_of_quick_handlers_leave_together() -> None:
 
     exchange(FastWebSocketProtocol13, 60, handle)
     assert sum(sizes) == 60 * len(ANSWER) and len(sizes) < 60
+
+
+def test_each_write_outside_of_handlers_leaves_before_the_next(protocol: Any) -> None:
+    """A coroutine may work for long after any of its writes, awaited or not, without a turn of the event loop."""
+    seen: list[bytes] = []
+
+    async def report(end: End) -> None:
+        for _ in range(20):
+            await end.protocol.write_message("hello")
+            seen.append(peek(end))
+            end.protocol.write_message("hello")
+            seen.append(peek(end))
+
+    async def scenario() -> None:
+        async with connected(protocol, lambda handler, message: None) as end:
+            await asyncio.sleep(0.01)
+            await asyncio.create_task(report(end))
+
+    asyncio.run(scenario())
+    assert seen == [ANSWER * count for count in range(1, 41)]
+
+
+def test_the_futures_of_writes_outside_of_handlers_resolve_with_the_next_turn(protocol: Any) -> None:
+    """Also if nothing awaits them, and after the connection was closed in between."""
+
+    async def scenario() -> list[Any]:
+        async with connected(protocol, lambda handler, message: None) as end:
+            await asyncio.sleep(0.01)
+            futures = [end.protocol.write_message("hello") for _ in range(3)]
+            assert not any(future.done() for future in futures) and peek(end) == ANSWER * 3
+            end.protocol.stream.close()
+            with pytest.raises(WebSocketClosedError):
+                end.protocol.write_message("hello")
+            return await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), 10)
+
+    assert asyncio.run(scenario()) == [None] * 3
 
 
 # Event loops that run inside of themselves
