@@ -121,10 +121,13 @@ def wrap_write_headers(original: Callable[..., Future[None]]) -> Callable[..., F
         self._write_future = future
         pending = self.stream.write(data)
         self._pending_write = pending
-        if pending.done():
-            self._on_write_complete(pending)
-        else:
+        if not pending.done():
             pending.add_done_callback(self._on_write_complete)
+        elif self._write_callback is None and self._write_future is future and not pending.exception():
+            self._write_future = None
+            future.set_result(None)
+        else:
+            self._on_write_complete(pending)
         return future
 
     return write_headers

@@ -54,7 +54,7 @@ def get_flags(stream: Any) -> int:
     Tornado's and a WebSocket's larger dictionaries, of 1.5 KiB each.
     """
     flags = stream._after_user_read_buffer
-    return int(flags) if type(flags) is _Flags else 0
+    return flags if type(flags) is _Flags else 0
 
 
 def set_flags(stream: Any, flags: int) -> None:
