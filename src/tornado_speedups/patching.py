@@ -275,12 +275,13 @@ def _find_patches(name: str) -> list[Patch]:
     if name == "masking":
         patches = _find_mask_patches()
         return [] if _is_masking_slower() else patches
-    if name == "websocket":
-        if _is_masking_slower():
-            return []
-        _client_originals.update({target: Patch(target).original for target in _CLIENT_WRAPPERS})
+    if name == "websocket" and _is_masking_slower():
+        return []
     left_out = set() if _is_eager() else EAGER
-    return [_wrap_attribute(target, wrapper) for target, wrapper in _WRAPPERS[name].items() if target not in left_out]
+    patches = [_wrap_attribute(*names) for names in _WRAPPERS[name].items() if names[0] not in left_out]
+    if name == "websocket":
+        _client_originals.update({target: Patch(target).original for target in _CLIENT_WRAPPERS})
+    return patches
 
 
 def _find_mask_patches() -> list[Patch]:
