@@ -1,5 +1,8 @@
 """Run the fast tests on an extension compiled with sanitizers, to find invalid memory accesses and undefined behaviour.
 
+Among them are whole connections: random ones (test_websocket_connection_fuzz.py), and those of handlers that misbehave
+(test_websocket_abuse.py).
+
 Seeded faults check that the sanitizers and test_safety.py detect such errors.
 
 AddressSanitizer comes from GCC, because Zig doesn't include it. Its runtime must be loaded before Python.
@@ -57,11 +60,12 @@ def variables(folder: Path, sanitizer: str) -> dict[str, str]:
     return found
 
 
-def run_tests(folder: Path, sanitizer: str, tests: Path) -> subprocess.CompletedProcess[str]:
+def run_tests(folder: Path, sanitizer: str, *tests: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run tests with an extension; ``more`` are variables of the environment."""
     # With pytest's default capture, the sanitizer's report would be lost when the process aborts.
     options = ["-q", "-p", "no:cacheprovider", "--capture=sys", f"--basetemp={folder / 'tests'}"]
-    command = [sys.executable, "-m", "pytest", *options, str(tests)]
-    env = variables(folder, sanitizer)
+    command = [sys.executable, "-m", "pytest", *options, *map(str, tests)]
+    env = {**variables(folder, sanitizer), **more}
     return subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True, timeout=900)
 
 
@@ -76,15 +80,28 @@ def test_all_tests_pass(sanitizer: str, tmp_path: Path) -> None:
     assert ended.returncode == 0, (ended.stdout + ended.stderr)[-4000:]
 
 
-FAULTS = {
-    "address": ("heap.h", "test_websocket_mask.py", "AddressSanitizer: heap-buffer-overflow"),
-    "undefined": ("overflow.h", "test_websocket_frames.py", "signed integer overflow"),
-}
+CONNECTIONS = [
+    HERE / f"test_websocket_{name}.py" for name in ("abuse", "leaks", "surface", "threads", "direct", "connection_fuzz")
+]
 
 
-@pytest.mark.parametrize("sanitizer", FAULTS)
-def test_a_fault_is_caught(sanitizer: str, tmp_path: Path) -> None:
-    header, tests, words = FAULTS[sanitizer]
+@pytest.mark.release
+def test_connections_pass_with_checked_memory(tmp_path: Path) -> None:
+    """CPython's debug allocator finds writes beyond what was allocated, and uses of what was freed, without GCC's."""
+    folder = package(tmp_path, "none")
+    ended = run_tests(folder, "none", *CONNECTIONS, PYTHONMALLOC="debug", PYTHONFAULTHANDLER="1")
+    assert ended.returncode == 0, (ended.stdout + ended.stderr)[-4000:]
+
+
+FAULTS = [
+    ("address", "heap.h", "test_websocket_mask.py", "AddressSanitizer: heap-buffer-overflow"),
+    ("address", "heap.h", "test_websocket_connection_fuzz.py", "AddressSanitizer: heap-buffer-overflow"),
+    ("undefined", "overflow.h", "test_websocket_frames.py", "signed integer overflow"),
+]
+
+
+@pytest.mark.parametrize(("sanitizer", "header", "tests", "words"), FAULTS)
+def test_a_fault_is_caught(sanitizer: str, header: str, tests: str, words: str, tmp_path: Path) -> None:
     folder = package(tmp_path, sanitizer, "-include", str(HERE / "faults" / header))
     ended = run_tests(folder, sanitizer, HERE / tests)
     assert ended.returncode != 0 and words in ended.stderr, (ended.stdout + ended.stderr)[-4000:]

@@ -24,6 +24,8 @@ from tests.speedups.wires import Handler
 from tornado_speedups._python import build_frame
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 
 class _Slots:
     __slots__ = ("field",)
