@@ -21,7 +21,7 @@ from tests.speedups.judging import EVENTS, LOGS, STATUS, TEXTS, Judge
 from tests.speedups.scripts import SERVERS
 from tests.speedups.targets import EXECUTE
 from tornado_speedups import _python, patching
-from tornado_speedups.http import heads
+from tornado_speedups.http import heads, streams
 from tornado_speedups.patching import Patch
 
 # Compressors of responses that weren't finished fail when they go, with Tornado as well.
@@ -172,9 +172,6 @@ FAULTS: dict[str, Callable[[Any], Any]] = {
     "web:RequestHandler.compute_etag": _change_result(lambda value: 'W/"wrong"'),
     "web:RequestHandler.check_etag_header": _change_result(lambda value: not value),
     "web:Application.log_request": _change_result(lambda _: logging.getLogger("tornado.access").warning("more")),
-    "iostream:BaseIOStream.read_until_regex": _change_arguments(
-        lambda stream, regex, max_bytes: (stream, regex, max_bytes + 99)
-    ),
     "iostream:BaseIOStream.write": _change_arguments(lambda stream, data: (stream, data[:4000])),
 }
 
@@ -184,6 +181,16 @@ FAULTS: dict[str, Callable[[Any], Any]] = {
 def test_a_fault_is_found(target: str, native: Any, servers: Servers, patches: list[Patch]) -> None:
     patch = next(each for each in patches if each.target == target)
     patch.replacement = FAULTS[target](patch.replacement)
+    _, difference = next(Judge(servers, patches).find_differences(range(600)))
+    assert difference.stock != difference.fast
+
+
+@pytest.mark.exhaustive
+def test_a_fault_in_the_limit_of_heads_is_found(
+    native: Any, servers: Servers, patches: list[Patch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = _change_arguments(lambda stream, end_of_head, max_bytes: (stream, end_of_head, max_bytes + 99))
+    monkeypatch.setattr("tornado_speedups.http.messages.read_head", change(streams.read_head))
     _, difference = next(Judge(servers, patches).find_differences(range(600)))
     assert difference.stock != difference.fast
 
