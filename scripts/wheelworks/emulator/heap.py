@@ -55,8 +55,8 @@ class Block:
     """``size`` bytes at ``start``; the guest may read the first ``readable`` and write the first ``writable``.
 
     A guard zone follows up to ``zone_end``. ``counted`` is the offset at which an object's reference count ends.
-    The bytes after ``readable`` in a ``private`` block are internals of CPython that aren't modelled, except
-    ``window``, a range of them that may be read. Each access to a ``watched`` block is checked, whatever its size.
+    The bytes after ``readable`` in a ``private`` block, and its ``holes`` before, are internals of CPython that aren't
+    modelled, except ``window``, a range of them that may be read. Each access to a ``watched`` block is checked.
     """
 
     start: int
@@ -71,6 +71,7 @@ class Block:
     zone_end: int = 0
     window: tuple[int, int] = (0, 0)
     watched: bool = False
+    holes: tuple[tuple[int, int], ...] = ()
 
     @property
     def large(self) -> bool:
@@ -84,6 +85,8 @@ class Block:
 
     def is_accessible(self, offset: int, size: int, write: bool) -> bool:
         """Return whether the guest may access ``size`` bytes at ``offset``."""
+        if any(start < offset + size and offset < end for start, end in self.holes):
+            return False
         if offset >= 0 and offset + size <= (self.writable if write else self.readable):
             return True
         return not write and self.window[0] <= offset and offset + size <= self.window[1]

@@ -145,6 +145,12 @@ class Memory:
             return Fault("use-after-free", f"{verb} {size} bytes at {address:#x}, freed in an earlier call")
         return Fault("wild-pointer", f"{verb} {size} bytes at {address:#x}, which is not mapped")
 
+    def check_variable(self, address: int) -> None:
+        """Raise Unsupported for an object that is a variable of the module, in builds that may define some so."""
+        inside = any(region.name == "module" and region.start <= address < region.end for region in self.regions)
+        if inside and not self.abi.python.stable:
+            raise Unsupported(f"it uses its variable at {address:#x} as an object, which isn't emulated")
+
     def load(self, address: int, size: int) -> bytes:
         """Read for the guest. Raises Fault where the guest itself may not read."""
         if not size:

@@ -7,7 +7,7 @@ process. A reference belongs either to the guest or to this program (``held``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -18,8 +18,6 @@ from wheelworks.emulator.heap import Block
 from wheelworks.emulator.memory import Memory
 
 PERMANENT_COUNT = 1 << 28
-FLAGS_SLOT = 18  # number of pointers between ob_size and tp_flags (CPython: Include/cpython/object.h)
-MODELLED_FLAGS = 0xFF << 24 | 1 << 10 | 1 << 9  # the fast subclass bits, BASETYPE, HEAPTYPE
 HIDDEN = (160, 2048)  # bytes of an object, or of a type, after its header that only CPython knows
 SIZED = (bytes, bytearray, tuple, list)
 EMULATED = "_emulated_"  # the attribute of classes that the guest defined, and of those derived from them
@@ -39,6 +37,7 @@ class GuestObject:
 
     ``held`` references belong to this program, and ``allowed`` ones to the guest's own variables. ``children`` are
     items that a container keeps alive, by the ``id`` of their value; ``unset`` are indices of a list that are NULL.
+    An object isn't ``plain`` if even ``isinstance`` may call the guest.
     """
 
     address: int
@@ -53,6 +52,7 @@ class GuestObject:
     items: list[GuestObject | None] = field(default_factory=list)
     children: dict[int, GuestObject] = field(default_factory=dict)
     unset: set[int] = field(default_factory=set)
+    plain: bool = True
 
     def __str__(self) -> str:
         if isinstance(self.value, Unfinished):
@@ -63,14 +63,6 @@ class GuestObject:
     def find_type(self) -> type:
         """Return the type, also of an unfinished object."""
         return _find_type(self.value)
-
-    def has_value(self) -> bool:
-        """Return whether the object exists for this program's CPython."""
-        return not isinstance(self.value, Unfinished)
-
-    def keeps_value(self) -> bool:
-        """Return whether the value can't be freed as long as the guest has references."""
-        return True
 
     def strengthen(self) -> None:
         """Do what the guest's first reference needs."""
@@ -95,6 +87,7 @@ class Objects:
         self._by_identity: dict[int, GuestObject] = {}
         self.live: dict[GuestObject, None] = {}
         self.caller = ""
+        self.fill_type: Callable[[GuestObject], None]  # set by the process: complete the structure of a new type
         self._count_format = abi.packer("n" if not abi.python.free_threaded else "In")
         self._count_offset = 0 if not abi.python.free_threaded else (12 if abi.pointer == 8 else 8)
         self._permanent_count = abi.immortal_count if abi.immortal else PERMANENT_COUNT
@@ -111,6 +104,7 @@ class Objects:
         wrong = self.memory.check_access(address, self.abi.header, False)
         if isinstance(wrong, Fault) and "freed" in wrong.what:
             raise Fault("use-after-free", f"the object at {address:#x} was freed before")
+        self.memory.check_variable(address)
         raise wrong or Fault("not-an-object", f"{address:#x} is not the address of an object")
 
     def wrap(self, value: object) -> GuestObject:
@@ -134,6 +128,8 @@ class Objects:
         if not permanent:
             self.live[made] = None
         self._write_header(made, kind)
+        if isinstance(value, type):
+            self.fill_type(made)
         if self._has_inline_data(kind) and value is not Unfinished.BYTES:
             self.get_data(made)
         return made
@@ -147,6 +143,15 @@ class Objects:
         self._by_address[made.address] = made
         self.live[made] = None
         self._write_header(made, made.find_type())
+
+    def adopt(self, value: type, address: int, size: int) -> GuestObject:
+        """Add a type that is a variable of the module, and is never freed."""
+        made = GuestObject(
+            address, Block(address, size, size, size, f"the type {value.__name__}"), value, permanent=True
+        )
+        self._by_address[address] = self._by_identity[id(value)] = made
+        self._set_refcount(made, self._permanent_count)
+        return made
 
     def register_identity(self, identity: int, made: GuestObject) -> None:
         """Set the object that the value with this ``id`` belongs to."""
@@ -176,9 +181,6 @@ class Objects:
         block.readable = block.writable = readable
         block.private = bool(hidden) and not inline
         block.counted = self.abi.header - self.abi.pointer
-        if hidden and isinstance(value, type):
-            flags = self.abi.header + (1 + FLAGS_SLOT) * self.abi.pointer
-            block.window = (flags, flags + self.abi.long)
         return block
 
     def _has_inline_data(self, kind: type) -> bool:
@@ -197,9 +199,6 @@ class Objects:
         if issubclass(kind, SIZED) and not isinstance(made.value, Unfinished):
             base = next(base for base in SIZED if issubclass(kind, base))
             self.set_size(made, base.__len__(made.value))  # type: ignore[arg-type]  # it is an instance of base
-        if made.block.window[1]:
-            flags = made.value.__flags__ & MODELLED_FLAGS  # type: ignore[attr-defined]  # it is a type
-            memory.poke(address + made.block.window[0], self.abi.packer("L").pack(flags))
 
     def set_size(self, made: GuestObject, size: int) -> None:
         """Set ``ob_size``."""
@@ -246,6 +245,8 @@ class Objects:
 
     def unwrap(self, made: GuestObject) -> object:
         """Return the Python object. An unfinished one is finished by this: later writes are faults."""
+        if not made.plain:
+            return made.value
         if made.value is Unfinished.BYTES:
             self._finish_bytes(made)
         elif made.value is Unfinished.TUPLE:
@@ -273,7 +274,7 @@ class Objects:
 
     def read_back(self, made: GuestObject) -> None:
         """Copy what the guest wrote into a bytearray to the real one."""
-        if isinstance(made.value, bytearray) and made.data is not None:
+        if made.plain and isinstance(made.value, bytearray) and made.data is not None:
             content = self.memory.peek(made.data.start, made.length)
             if made.value != content:
                 made.value[:] = content

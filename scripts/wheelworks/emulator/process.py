@@ -33,6 +33,7 @@ from __future__ import annotations
 import mmap
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -51,6 +52,7 @@ from wheelworks.emulator.instructions import LONGEST_INSTRUCTION, find_instructi
 from wheelworks.emulator.memory import Memory
 from wheelworks.emulator.objects import GuestObject, Objects
 from wheelworks.emulator.state import ProcessState
+from wheelworks.emulator.type_layout import fill_type
 
 MEMORY_LIMIT = 512 << 20
 POISON = b"\xa5"  # fills the stack below a call, so that unset variables don't hold valid pointers
@@ -82,6 +84,7 @@ class EmulatedProcess:
         self.objects = Objects(abi, self.memory, self._thread)
         self.state = ProcessState(image, self.memory, self.objects, stack_guard[: abi.pointer])
         self.state.run_code = self.run_code
+        self.objects.fill_type = partial(fill_type, self.state)
         self._map_traps()
         self._bind()
         self.cpu.sp = self.memory.stack_top - PAGE

@@ -64,7 +64,7 @@ class GuestType:
     module: GuestObject | None = None
     data: int = 0
     members: list[Member] = field(default_factory=list)
-    token: int = 0
+    name_address: int = 0
     cls: type = object
 
     def find_slot(self, number: int) -> int:
@@ -89,6 +89,12 @@ def get_guest_type(cls: type) -> GuestType | None:
     return getattr(cls, EMULATED, None)
 
 
+def is_counted(cls: type) -> bool:
+    """Return whether instances own a reference to their type: not if it is a variable of the module."""
+    found = get_guest_type(cls)
+    return found is None or cls is not found.cls or bool(found.flags & HEAP_TYPE)
+
+
 class Body:
     """Held by the host's object of an instance, and freed with it."""
 
@@ -110,7 +116,7 @@ class Instance(GuestObject):
         self._strong: object = None
         self._weak: weakref.ref[object] | None = None
         self._identity = 0
-        super().__init__(block.start, block, None, origin)
+        super().__init__(block.start, block, None, origin, plain=False)
 
     def __str__(self) -> str:
         return f"an instance of {self.kind.__name__}"
@@ -207,7 +213,8 @@ def create_instance(state: ProcessState, kind: type, items: int = 0) -> Instance
     block.counted = state.abi.header - state.abi.pointer
     made = Instance(state, block, kind, state.objects.caller)
     state.objects.add_instance(made)
-    state.objects.add_reference(type_object)
+    if is_counted(kind):
+        state.objects.add_reference(type_object)
     if guest.item_size:
         state.objects.set_size(made, items)
     state.instances[made] = None
@@ -220,11 +227,14 @@ def end_instance(state: ProcessState, made: Instance) -> None:
     made.dying, error, guest = True, state.error, made.guest_type
     name = f"the deallocator of {guest.name}"
     try:
+        type_object = state.objects.wrap(made.kind)
         dealloc = guest.find_slot(TP_DEALLOC)
         if dealloc:
             state.run_code(dealloc, [made.address])
         else:
             free_by_default(state, made)
+        if not guest.flags & HEAP_TYPE and is_counted(made.kind):
+            state.objects.remove_reference(type_object)  # the class is Python's, and a variable's deallocator not told
         if state.error is not error:
             raise Fault("error-with-result", f"it ended with {state.error!r}, and was called with {error!r}")
         if not made.freed:  # it may be in a free list
@@ -251,13 +261,15 @@ def free_by_default(state: ProcessState, made: Instance) -> None:
     objects, layout = state.objects, state.abi.packer("P")
     type_object = objects.wrap(made.kind)
     made.tracked = False
-    for offset in list_object_members(made.guest_type):
+    counted = bool(made.guest_type.flags & HEAP_TYPE)
+    for offset in list_object_members(made.guest_type) if counted else ():
         address = int(layout.unpack(state.memory.peek(made.address + offset, layout.size))[0])
         if address:
             state.memory.poke(made.address + offset, bytes(layout.size))
             objects.remove_reference(objects.find(address))
     free_instance(state, made)
-    objects.remove_reference(type_object)
+    if counted:
+        objects.remove_reference(type_object)
 
 
 def list_object_members(guest: GuestType) -> list[int]:

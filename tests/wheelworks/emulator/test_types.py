@@ -148,6 +148,29 @@ def test_opaque_instances_of_free_threaded_builds(platform: str) -> None:
         Derived().past()
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_types_that_are_variables(platform: str) -> None:
+    module = load(build("static_types.c", platform, abi="cpython-311"))
+    lid, box = module.Lid(), module.Box()
+    assert (lid.name(), box.name(), len(lid), lid.item, module.Lid.LIMIT) == ("fixture.Lid", "fixture.Box", 0, None, 3)
+    box.length = 2
+    assert (len(box), -box, isinstance(lid, module.Box)) == (2, -2, True)
+    lid.item, box.item = box, lid
+    watched = [weakref.ref(lid), weakref.ref(box)]
+    del lid, box
+
+    class Derived(module.Lid):  # type: ignore[name-defined,misc]
+        """Its type has a reference count, unlike those of the module."""
+
+    made = Derived()
+    made.item = made
+    assert made.name() == "Derived"
+    watched.append(weakref.ref(made))
+    del made
+    assert module.collect_() == 3
+    assert [watch() for watch in watched] == [None] * 3
+
+
 # -- lifetimes
 
 

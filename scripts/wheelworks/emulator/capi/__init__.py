@@ -21,6 +21,7 @@ from wheelworks.emulator.capi import (
     modules,
     objects,
     runtime,
+    static_types,
     strings,
     windows,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "modules",
     "objects",
     "runtime",
+    "static_types",
     "strings",
     "windows",
 ]

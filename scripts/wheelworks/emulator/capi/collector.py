@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 
 from wheelworks.emulator import exports as c
 from wheelworks.emulator.faults import Fault
-from wheelworks.emulator.objects import GuestObject
+from wheelworks.emulator.objects import GuestObject, Unfinished
 from wheelworks.emulator.state import ProcessState
 from wheelworks.emulator.types import TP_CLEAR, TP_TRAVERSE, Body, Instance, list_object_members
 
@@ -132,13 +132,13 @@ def find_unreachable(state: ProcessState, edges: Edges) -> list[Instance]:
     owned = Counter(made for found in edges.values() for made in found)
     roots = {id(made) for made in edges if _has_other_owner(state, made, owned)}
     for made in {*owned, *edges}:
-        if made.has_value() and not _has_other_owner(state, made, owned):
-            incoming[id(made.value)] += made.keeps_value()  # the reference by which this program keeps the value
+        if _has_value(made) and not _has_other_owner(state, made, owned):
+            incoming[id(made.value)] += _keeps_value(made)  # the reference by which this program keeps the value
     roots |= _list_roots(hosts, incoming)
     for made, found in edges.items():
-        graph[id(made)] = [id(made.value)] if made.has_value() else []
+        graph[id(made)] = [id(made.value)] if _has_value(made) else []
         graph[id(made)] += [id(target) if isinstance(target, Instance) else id(target.value) for target in found]
-        if made.has_value():
+        if _has_value(made):
             graph.setdefault(id(made.value), []).append(id(made))
     reached = _follow(roots, graph)
     return [made for made in edges if id(made) not in reached]
@@ -149,6 +149,14 @@ def _has_other_owner(state: ProcessState, made: GuestObject, owned: Counter[Gues
     return made.permanent or made.held > 0 or state.objects.get_refcount(made) > owned[made]
 
 
+def _has_value(made: GuestObject) -> bool:
+    return made.has_value() if isinstance(made, Instance) else not isinstance(made.value, Unfinished)
+
+
+def _keeps_value(made: GuestObject) -> bool:
+    return made.keeps_value() if isinstance(made, Instance) else True
+
+
 def _list_hosts(edges: Edges) -> dict[int, object]:
     """Return the Python objects that the instances' own ones lead to, by identity.
 
@@ -156,7 +164,7 @@ def _list_hosts(edges: Edges) -> dict[int, object]:
     """
     globals_ = {id(module.__dict__) for module in list(sys.modules.values()) if hasattr(module, "__dict__")}
     found: dict[int, object] = {}
-    waiting = [made.value for made in _list_objects(edges) if made.has_value()]
+    waiting = [made.value for made in _list_objects(edges) if _has_value(made)]
     while waiting:
         value = waiting.pop()
         leaf = isinstance(value, (type, types.ModuleType, Body, GuestObject)) or id(value) in globals_

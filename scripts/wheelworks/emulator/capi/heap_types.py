@@ -20,37 +20,25 @@ from wheelworks.emulator.definition import read_entries, read_methods
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.objects import EMULATED, GuestObject
 from wheelworks.emulator.state import ProcessState
+from wheelworks.emulator.type_layout import DEFAULT_SLOTS, get_flags, get_slot
 from wheelworks.emulator.types import (
     BODY,
     HAVE_GC,
     HEAP_TYPE,
     LARGEST_ALIGNMENT,
     TP_CLEAR,
-    TP_DEALLOC,
-    TP_FREE,
     TP_TRAVERSE,
     GuestType,
     create_instance,
     get_guest_type,
 )
 
-BASE_TYPE, DISALLOW_INSTANTIATION, IMMUTABLE = 1 << 10, 1 << 7, 1 << 8
-MANAGED_DICT, MANAGED_WEAKREF = 1 << 4, 1 << 3
-SUBCLASS_FLAGS = 0xFF << 24
+DISALLOW_INSTANTIATION = 1 << 7
+MANAGED_DICT = 1 << 4
 TP_ALLOC, TP_BASE, TP_BASES, TP_CALL, TP_DOC, TP_INIT, TP_METHODS, TP_NEW = 47, 48, 49, 50, 56, 60, 64, 65
 TP_MEMBERS, TP_GETSET, TP_TOKEN = 72, 73, 83
 NOT_EMULATED = {57: "tp_getattr", 61: "tp_is_gc", 68: "tp_setattr"}
 OFFSETS = ("__dictoffset__", "__weaklistoffset__", "__vectorcalloffset__")
-# What a type without such a slot has, and what PyType_GetSlot returns.
-DEFAULT_SLOTS = {
-    TP_ALLOC: "PyType_GenericAlloc",
-    TP_DEALLOC: "subtype_dealloc",
-    TP_TRAVERSE: "subtype_traverse",
-    TP_CLEAR: "subtype_clear",
-    TP_NEW: "PyType_GenericNew",
-    58: "PyObject_GenericGetAttr",
-    69: "PyObject_GenericSetAttr",
-}
 
 
 def create_type(state: ProcessState, module: GuestObject | None, spec: int, bases: Any, meta: type = type) -> type:
@@ -61,9 +49,9 @@ def create_type(state: ProcessState, module: GuestObject | None, spec: int, base
     full_name = state.memory.load_string(name).decode()
     found = read_slots(state, slots)
     parents = _read_bases(state, found, bases)
-    guest = _create_guest_type(full_name, parents, GuestType(state, full_name, size, item_size, flags, found, None))
-    guest.module = module
-    return _create_class(guest, full_name.rpartition(".")[0] or "builtins", parents, meta)
+    guest = GuestType(state, full_name, size, item_size, flags, found, None, module, name_address=name)
+    complete_type(full_name, parents, guest, HEAP_TYPE)
+    return create_class(guest, full_name.rpartition(".")[0] or "builtins", parents, meta)
 
 
 def read_slots(state: ProcessState, address: int) -> dict[int, int]:
@@ -73,10 +61,15 @@ def read_slots(state: ProcessState, address: int) -> dict[int, int]:
         RENUMBERED.get(number, number): value
         for number, value in read_entries(state.memory, address, codes, "slot array")
     }
-    for number in found:
+    check_slots(found)
+    return found
+
+
+def check_slots(slots: dict[int, int]) -> None:
+    """Raise Unsupported for a slot that isn't emulated."""
+    for number in slots:
         if number in NOT_EMULATED or not 0 < number <= 83:
             raise Unsupported(f"it defines a type with {NOT_EMULATED.get(number, f'the slot {number}')}")
-    return found
 
 
 def _read_bases(state: ProcessState, slots: dict[int, int], bases: Any) -> tuple[type, ...]:
@@ -89,8 +82,8 @@ def _read_bases(state: ProcessState, slots: dict[int, int], bases: Any) -> tuple
     return bases if isinstance(bases, tuple) else (bases,)
 
 
-def _create_guest_type(full_name: str, parents: tuple[type, ...], guest: GuestType) -> GuestType:
-    """Fill in what a type inherits: sizes and flags."""
+def complete_type(full_name: str, parents: tuple[type, ...], guest: GuestType, flags: int) -> None:
+    """Set what a type inherits, its size and flags, and those ``flags`` that it doesn't set itself."""
     header = guest.state.abi.header
     guest.name = full_name.rpartition(".")[2]
     guest.base = next(filter(None, map(get_guest_type, parents)), None)
@@ -104,13 +97,13 @@ def _create_guest_type(full_name: str, parents: tuple[type, ...], guest: GuestTy
     if guest.base and not guest.flags & HAVE_GC and TP_TRAVERSE not in guest.slots and TP_CLEAR not in guest.slots:
         guest.flags |= guest.base.flags & HAVE_GC
     guest.item_size = guest.item_size or (guest.base.item_size if guest.base else 0)
-    guest.flags |= HEAP_TYPE
+    guest.flags |= flags
     if guest.flags & HAVE_GC and not guest.find_slot(TP_TRAVERSE):
         raise SystemError(f"type {full_name} has the Py_TPFLAGS_HAVE_GC flag but has no traverse function")
-    return guest
 
 
-def _create_class(guest: GuestType, module_name: str, parents: tuple[type, ...], meta: type) -> type:
+def create_class(guest: GuestType, module_name: str, parents: tuple[type, ...], meta: type = type) -> type:
+    """Create the class of a type. Raises Unsupported for a base whose structure isn't known."""
     state = guest.state
     if any(
         parent is not object
@@ -275,25 +268,12 @@ def PyType_GetModuleByDef(state: ProcessState, kind: c.Object, definition: c.Poi
 def PyType_GetSlot(state: ProcessState, kind: c.Object, number: c.Int) -> c.Pointer:
     if kind.value is object and number in (TP_ALLOC, TP_NEW):
         return state.stubs[DEFAULT_SLOTS[number]]
-    found = find_type(kind)
-    if number == TP_FREE and TP_FREE not in found.slots:
-        return state.stubs["PyObject_GC_Del" if found.collected else "PyObject_Free"]
-    default = DEFAULT_SLOTS.get(number, "")
-    return found.find_slot(number) or (state.stubs[default] if default else 0)
+    return get_slot(state, find_type(kind), number)
 
 
 @c.export()
 def PyType_GetFlags(state: ProcessState, kind: c.Value) -> c.ULong:
     return get_flags(kind)
-
-
-def get_flags(kind: type) -> int:
-    """Return tp_flags: for a class that derives from a type of the guest, also that type's."""
-    found = get_guest_type(kind)
-    if found is None:
-        return kind.__flags__ & 0xFFFFFFFF
-    own = found.flags if found.cls is kind else found.flags & HAVE_GC | HEAP_TYPE | BASE_TYPE
-    return own | kind.__flags__ & SUBCLASS_FLAGS
 
 
 @c.export()

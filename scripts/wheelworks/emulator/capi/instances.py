@@ -6,11 +6,12 @@ from typing import Any
 
 from wheelworks.core.errors import Unsupported
 from wheelworks.emulator import exports as c
-from wheelworks.emulator.capi.heap_types import find_type, get_flags
+from wheelworks.emulator.capi.heap_types import find_type
 from wheelworks.emulator.capi.runtime import PyMem_Free
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.objects import GuestObject
 from wheelworks.emulator.state import ProcessState
+from wheelworks.emulator.type_layout import get_flags
 from wheelworks.emulator.types import HAVE_GC, Instance, create_instance, free_by_default, free_instance
 
 

@@ -6,6 +6,7 @@ Sources: CPython's Include/descrobject.h, Python/structmember.c and Objects/desc
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,10 @@ def _read_doc(state: ProcessState, address: int) -> str | None:
 
 def find_instance(guest: GuestType, owner: object, what: str) -> Instance:
     """Return the guest's instance of a host's object. Raises TypeError as descriptors do."""
-    body = getattr(owner, BODY, None) if isinstance(owner, guest.cls) else None
+    body: Any = None
+    if isinstance(owner, guest.cls):
+        with suppress(AttributeError):  # of an object that object.__new__ created
+            body = object.__getattribute__(owner, BODY)
     if body is None or body.made.state is not guest.state:
         name = type(owner).__name__
         raise TypeError(f"descriptor '{what}' for '{guest.name}' objects doesn't apply to a '{name}' object")
