@@ -80,7 +80,11 @@ class Talks:
                 events.append(("left the program", repr(error)))
 
 
-_UNASKED = re.compile(r"(Task|WriteFuture) exception was never retrieved.*WebSocketClosedError", re.DOTALL)
+_UNASKED = re.compile(
+    r"(Task|WriteFuture) exception was never retrieved.*WebSocketClosedError|"
+    r"ERROR asyncio Exception in callback - CancelledError",  # of the task of a write, if a list of them is cancelled
+    re.DOTALL,
+)
 
 
 def _drop_unasked(parts: list[Part]) -> list[Part]:

@@ -48,8 +48,11 @@ class SocketJudge(Judge):
         is_left_open = any(_LEFT_OPEN in part.events for part in stock)
         if (is_left_open or _may_notice_the_end_late(script)) and _ignore_end(stock) == _ignore_end(fast):
             return None
-        if eager.enabled and _may_fail_to_send(script) and _agree(_join(stock), _join(fast)):
-            return None  # awaiting an answer that leaves with others doesn't wait for the socket
+        if _may_fail_to_send(script) and _is_only_more(stock, fast):
+            return None  # where the connection ends meanwhile, how much has been sent by then depends on turns
+        if eager.enabled and _may_fail_to_send(script) and script.kind in ("async", "mixed"):
+            # Awaiting an answer that leaves with others doesn't wait for the socket.
+            return None if _agree(_join(stock), _join(fast)) else difference
         return difference
 
     def find_features(self, script: Talk, parts: list[Part]) -> set[str]:
@@ -62,9 +65,14 @@ def _may_notice_the_end_late(talk: Talk) -> bool:
 
 
 def _may_fail_to_send(talk: Talk) -> bool:
-    """Return whether a coroutine's answer may not leave at once."""
-    limits = any(limit.direction == "out" and limit.error for limit in talk.limits)
-    return talk.kind in ("async", "mixed") and (limits or bool(talk.sndbuf))
+    """Return whether an answer may not leave at once."""
+    return bool(talk.sndbuf) or any(limit.direction == "out" and limit.error for limit in talk.limits)
+
+
+def _is_only_more(stock: list[Part], fast: list[Part]) -> bool:
+    """Return whether the peer has received more, and nothing else is different."""
+    alike = [[each._replace(received=b"") for each in _ignore_end(parts)] for parts in (stock, fast)]
+    return alike[0] == alike[1] and _join(fast).startswith(_join(stock))
 
 
 def _agree(one: bytes, other: bytes) -> bool:

@@ -156,7 +156,6 @@ OPERATIONS: dict[str, Callable[[Any, int], Any]] = {
     "stop_async": lambda talker, number: _raise(StopAsyncIteration()),
     "exit": lambda talker, _: _raise(SystemExit("on purpose")),
     "interrupt": lambda talker, _: _raise(KeyboardInterrupt()),
-    "generator_exit": lambda talker, _: _raise(GeneratorExit()),
     "cancelled": lambda talker, _: _raise(asyncio.CancelledError()),
     "cancel": _cancel,
     "look": _look,

@@ -10,7 +10,7 @@ from typing import Any
 from tests.speedups.conversations import Step
 from tests.speedups.socket_conversations import EXTENSION, PROTOCOL, Talk
 from tests.speedups.socket_programs import OPERATIONS, RUN
-from tests.speedups.sockets import ERRORS, Limit
+from tests.speedups.sockets import ERRORS, Direction, Limit
 from tornado_speedups._python import build_frame
 
 _HARMLESS = ("write", "write", "write", "text", "binary", "look", "turn", "sleep", "unasked", "ping", "json", "direct")
@@ -48,7 +48,7 @@ def _write_word(chosen: random.Random, word: str) -> str:
 
 
 # What becomes of the connection of a coroutine that leaves the program, or that ends it unseen, is left to chance.
-_NOT_IN_COROUTINES = {"generator_exit", "exit", "interrupt"}
+_NOT_IN_COROUTINES = {"exit", "interrupt"}
 _NOT_IN_READERS = {*_NOT_IN_COROUTINES, "terminate"}
 
 
@@ -157,12 +157,14 @@ def _add_peer(chosen: random.Random, steps: list[Step]) -> list[Step]:
     return steps
 
 
-def _make_limits(chosen: random.Random) -> tuple[Limit, ...]:
+def _make_limits(chosen: random.Random, *, opens_slowly: bool) -> tuple[Limit, ...]:
+    """Return limits of the socket. While open() waits, when Tornado reads on depends on how much it gets at a time."""
     if chosen.random() < 0.6:
         return ()
     places = ((chosen.choice((1, 2, 3, 7, 20, 150, 1000)), chosen.choice(ERRORS)) for _ in range(3))
+    directions: tuple[Direction, ...] = ("out",) if opens_slowly else ("in", "out")
     return tuple(
-        Limit(chosen.choice(("in", "out")), chosen.randrange(most) + chosen.randrange(2), error)
+        Limit(chosen.choice(directions), chosen.randrange(most) + chosen.randrange(2), error)
         for most, error in itertools.islice(places, chosen.randrange(1, 4))
     )
 
@@ -195,7 +197,7 @@ def make_talk(chosen: random.Random) -> Talk:
         tuple(_add_peer(chosen, steps)),
         tuple(options.items()),
         headers,
-        _make_limits(chosen),
+        _make_limits(chosen, opens_slowly="sleep" in options.get("open", "")),
         chosen.choice((0, 0, 0, 1)),
     )
 

@@ -106,7 +106,7 @@ def test_many_connections(native: Any, is_eager: bool, talks: Talks, patches: li
 @pytest.mark.release
 def test_very_many_connections(native: Any, is_eager: bool, talks: Talks, patches: list[Patch]) -> None:
     judge = SocketJudge(talks, patches)
-    check(judge, choose_seeds(native, is_eager, 5_000))
+    check(judge, choose_seeds(native, is_eager, 4_000))
     assert FEATURES - judge.features.keys() == set()
 
 
