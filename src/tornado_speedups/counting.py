@@ -18,11 +18,10 @@ from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups import patching
 from tornado_speedups.reasons import REASONS, explain_protocol
-from tornado_speedups.websocket.handling import HandlingProtocol
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
-# Methods of our protocol that may leave the work to the method of Tornado's class of the same name, with their classes.
-_METHODS: dict[str, type] = {"write_message": HandlingProtocol, "_receive_frame": FastWebSocketProtocol13}
+# Methods of our protocol that may leave the work to the method of Tornado's class of the same name.
+_METHODS = ("write_message", "_receive_frame")
 
 
 class Counts:
@@ -44,13 +43,17 @@ def count_calls() -> Iterator[Counts]:
     counts = Counts()
     replaced: list[tuple[Any, str, Any, Any]] = []
     for owner, name, function in _list_counted(counts):
-        replaced.append((owner, name, vars(owner)[name], function))
+        replaced.append((owner, name, vars(owner).get(name), function))
         setattr(owner, name, function)
     try:
         yield counts
     finally:
         for owner, name, original, function in replaced:
-            if vars(owner).get(name) is function:
+            if vars(owner).get(name) is not function:
+                continue
+            if original is None:  # the attribute is that of a base
+                delattr(owner, name)
+            else:
                 setattr(owner, name, original)
 
 
@@ -58,9 +61,9 @@ def _list_counted(counts: Counts) -> Iterator[tuple[Any, str, Any]]:
     """Yield each attribute to replace while calls are counted: its owner, its name, and the function that counts."""
     for patch in patching.list_patches():
         yield patch.owner, patch.name, _count_patch(patch, counts)
-    for name, owner in _METHODS.items():
+    for name in _METHODS:
         full_name = f"websocket:WebSocketProtocol13.{name}"
-        yield owner, name, _count_calls(vars(owner)[name], full_name, counts)
+        yield FastWebSocketProtocol13, name, _count_calls(getattr(FastWebSocketProtocol13, name), full_name, counts)
         original = vars(WebSocketProtocol13)[name]
         yield WebSocketProtocol13, name, _count_asides(original, full_name, counts, is_ours=_is_ours)
 

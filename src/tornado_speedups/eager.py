@@ -36,10 +36,11 @@ def is_possible(loop: Any) -> bool:
 def _is_untouched(loop: Any) -> bool:
     """Return whether tasks are made by the code of the standard library."""
     global _known
-    found = type(loop).create_task, asyncio.ensure_future, asyncio.Task
+    methods = type(loop).create_task, type(loop).get_debug, type(loop).get_task_factory
+    found = methods, asyncio.ensure_future, asyncio.Task
     if found != _known:  # which were checked for the connection before
         if not (
-            _is_function_of(found[0], base_events)
+            all(_is_function_of(method, base_events) for method in methods)
             and _is_function_of(found[1], tasks)
             and found[2].__module__ == "_asyncio"
         ):
@@ -68,9 +69,14 @@ def start(awaitable: Any, io_loop: Any) -> asyncio.Task[Any] | None:
         return None
     task: asyncio.Task[Any] = _Task(awaitable, loop=loop, eager_start=True)
     if not task.done():
-        io_loop._register_task(task)
-        task.add_done_callback(io_loop._unregister_task)
+        register(task, io_loop)
     return task
+
+
+def register(task: asyncio.Task[Any], io_loop: Any) -> None:
+    """Keep a task that has started until it is done, as Tornado does."""
+    io_loop._register_task(task)
+    task.add_done_callback(io_loop._unregister_task)
 
 
 _ASYNCIO = vars(asyncio)

@@ -210,7 +210,7 @@ pack(PyObject **objects, Py_ssize_t count)
 static inline PyObject *
 new_none(void)
 {
-    Py_INCREF(Py_None);
+    Py_IncRef(Py_None); /* no inlined Py_INCREF() of 3.11, which counts up the immortal None of later versions */
     return Py_None;
 }
 

@@ -175,11 +175,17 @@ read_payload(const Frame *frame, const unsigned char *bytes)
     return payload;
 }
 
+static PyObject *
+make_pair(const Frame *frame, const unsigned char *bytes)
+{
+    PyObject *parts[] = {PyLong_FromLong(frame->head), read_payload(frame, bytes)};
+    return pack(parts, 2);
+}
+
 static int
 append_frame(PyObject *frames, const Frame *frame, const unsigned char *bytes)
 {
-    PyObject *parts[] = {PyLong_FromLong(frame->head), read_payload(frame, bytes)};
-    PyObject *pair = pack(parts, 2);
+    PyObject *pair = make_pair(frame, bytes);
     if (pair == NULL) {
         return -1;
     }
@@ -333,6 +339,16 @@ open_parts(Parts *parts, PyObject *const *arguments)
 }
 
 static PyObject *
+build_from_parts(const Parts *parts)
+{
+    PyObject *frame = PyBytes_FromStringAndSize(NULL, parts->size);
+    if (frame != NULL) {
+        write_parts((unsigned char *)PyBytes_AsString(frame), parts);
+    }
+    return frame;
+}
+
+static PyObject *
 build_frame(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     static const char *const names[] = {"head", "payload", "mask"};
@@ -343,10 +359,7 @@ build_frame(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t 
     if (open_parts(&parts, arguments) < 0) {
         return NULL;
     }
-    PyObject *frame = PyBytes_FromStringAndSize(NULL, parts.size);
-    if (frame != NULL) {
-        write_parts((unsigned char *)PyBytes_AsString(frame), &parts);
-    }
+    PyObject *frame = build_from_parts(&parts);
     close_parts(&parts);
     return frame;
 }

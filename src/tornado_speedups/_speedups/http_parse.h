@@ -7,6 +7,7 @@
 #include "args.h"
 #include "header_names.h"
 #include "mask.h"
+#include "state.h"
 
 /* Longer names aren't plain. */
 #define MAX_NAME 64
@@ -283,7 +284,8 @@ parse_argument(PyObject *module, PyObject *const *arguments, Py_ssize_t count, c
     if (open_arg(&argument, arguments[0], name) < 0) {
         return NULL;
     }
-    Input input = {argument.bytes, argument.bytes + argument.length, PyModule_GetState(module)};
+    const State *state = PyModule_GetState(module);
+    Input input = {argument.bytes, argument.bytes + argument.length, &state->headers};
     PyObject *parsed = PyUnicode_Check(arguments[0]) && has_high_bit(input.at, input.end) ? new_none() : parse(&input);
     close_arg(&argument);
     return parsed;

@@ -1,15 +1,16 @@
-/* tornado_speedups._speedups: the functions of _python.py in C, which documents them.
+/* tornado_speedups._speedups: the functions of _python.py in C, which documents them, and the types of connection.h.
 
    It is freestanding: it calls CPython's stable ABI and nothing else, no libc, so that one binary per ABI, CPU and
    object format is enough. Its only state is written while a module is executed: safe in subinterpreters and without
    the GIL. It is one translation unit, because most of the time to compile a small file goes into Python.h. */
 
 #include "args.h"
+#include "connection.h"
 #include "frames.h"
-#include "header_names.h"
 #include "http_parse.h"
 #include "http_serialize.h"
 #include "mask.h"
+#include "state.h"
 
 #define FUNCTION(name, parameters, doc)                                                                                \
     {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, #name "($module, " parameters ", /)\n--\n\n" doc}
@@ -37,19 +38,31 @@ static PyMethodDef methods[] = {
 };
 
 #define NAME "tornado_speedups._speedups"
-#define DOC "The functions of tornado_speedups in C."
+#define DOC "The functions and types of tornado_speedups in C."
 
 static int
 execute(PyObject *module)
 {
+    State *state = PyModule_GetState(module);
     detect_cpu();
-    return init_names(PyModule_GetState(module));
+    return init_names(&state->headers) < 0 || init_attribute_names(state) < 0 ? -1 : add_types(module, state);
+}
+
+static int
+traverse(PyObject *module, visitproc visit, void *arg)
+{
+    const State *state = PyModule_GetState(module);
+    for (int i = 0; state != NULL && i < TYPE_COUNT; i++) {
+        Py_VISIT(state->types[i]);
+        Py_VISIT(state->classes[i]);
+    }
+    return 0;
 }
 
 static int
 clear(PyObject *module)
 {
-    clear_names(PyModule_GetState(module));
+    clear_state(PyModule_GetState(module));
     return 0;
 }
 
@@ -70,8 +83,9 @@ static PySlot slots[] = {
     PySlot_STATIC_DATA(Py_mod_name, NAME),
     PySlot_STATIC_DATA(Py_mod_doc, DOC),
     PySlot_STATIC_DATA(Py_mod_methods, methods),
-    PySlot_SIZE(Py_mod_state_size, sizeof(HeaderNames)),
+    PySlot_SIZE(Py_mod_state_size, sizeof(State)),
     PySlot_FUNC(Py_mod_exec, execute),
+    PySlot_FUNC(Py_mod_state_traverse, traverse),
     PySlot_FUNC(Py_mod_state_clear, clear),
     PySlot_FUNC(Py_mod_state_free, release),
     PySlot_DATA(Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED),
@@ -108,8 +122,8 @@ static PyModuleDef_Slot slots[] = {
 
 #define DEFINITION(first_slot)                                                                                         \
     {                                                                                                                  \
-        PyModuleDef_HEAD_INIT, .m_name = NAME, .m_doc = DOC, .m_size = sizeof(HeaderNames), .m_methods = methods,      \
-        .m_slots = slots + (first_slot), .m_clear = clear, .m_free = release,                                          \
+        PyModuleDef_HEAD_INIT, .m_name = NAME, .m_doc = DOC, .m_size = sizeof(State), .m_methods = methods,      \
+        .m_slots = slots + (first_slot), .m_traverse = traverse, .m_clear = clear, .m_free = release,                                          \
     }
 
 static struct PyModuleDef for_3_11 = DEFINITION(2);

@@ -6,7 +6,6 @@ protocol.py explains how the halves work together.
 from __future__ import annotations
 
 import asyncio
-import os
 from time import monotonic
 from typing import Any
 
@@ -15,15 +14,14 @@ from tornado.iostream import IOStream
 from tornado.websocket import WebSocketClosedError, WebSocketProtocol13, _DecompressTooLargeError
 
 from tornado_speedups import eager
-from tornado_speedups._implementation import build_frame
-from tornado_speedups.websocket import BINARY, DECODED, LONG, TEXT
+from tornado_speedups.websocket import BINARY, DECODED, TEXT
+from tornado_speedups.websocket.bases import ConnectionBase
 from tornado_speedups.websocket.reader import FrameReader, ProtocolError
-from tornado_speedups.websocket.transport import MAX_HELD_SECONDS, Transport
+from tornado_speedups.websocket.transport import MAX_HELD_SECONDS, Transport, is_reentrant
 from tornado_speedups.websocket.writer import FrameWriter
 
-# The first byte of a frame that is a whole message, as it is or compressed.
+# The first byte of a frame that is a whole message, compressed.
 _COMPRESSED = 0x40
-_PLAIN = (TEXT, BINARY)
 _PLAIN_COMPRESSED = (TEXT | _COMPRESSED, BINARY | _COMPRESSED)
 
 # Answers are held back when this many handlers in a row have been quicker than that.
@@ -32,7 +30,6 @@ _QUICK_HANDLERS = 4
 
 _TORNADOS_ATTRIBUTES = (
     "_compression_options",
-    "_compressor",
     "_decompressor",
     "_final_frame",
     "_fragmented_message_buffer",
@@ -42,39 +39,25 @@ _TORNADOS_ATTRIBUTES = (
     "_frame_mask",
     "_frame_opcode",
     "_masked_frame",
-    "_message_bytes_in",
-    "_message_bytes_out",
     "_pending_pong",
     "_ping_coroutine",
     "_pong_future",
     "_received_pong",
     "_selected_subprotocol",
     "_waiting",
-    "_wire_bytes_out",
-    "client_terminated",
     "close_code",
     "close_reason",
-    "handler",
-    "mask_outgoing",
     "params",
     "server_terminated",
 )
 
 
-class HandlingProtocol(WebSocketProtocol13):
+class HandlingProtocol(ConnectionBase, WebSocketProtocol13):
     """A connection whose frames are handled and whose messages are written here."""
 
     # All attributes have slots, those of Tornado's class too. Then CPython makes no dictionary, which takes less
     # memory, and finds attributes and methods up to seven times as fast.
-    __slots__ = (
-        "_handling",
-        "_quick",
-        "_reader",
-        "_transport",
-        "_treated",
-        "_writer",
-        *_TORNADOS_ATTRIBUTES,
-    )
+    __slots__ = ("_quick", "_reader", "_treated", "_writer", *_TORNADOS_ATTRIBUTES)
 
     def __init__(self, handler: Any, mask_outgoing: bool, params: Any) -> None:
         self._reader = FrameReader()
@@ -123,20 +106,18 @@ class HandlingProtocol(WebSocketProtocol13):
 
     # Writing
 
-    def write_message(self, message: str | bytes | dict[str, Any], binary: bool = False) -> asyncio.Future[None]:
-        """Send a message to the peer. The future resolves when it has left, never before the caller returns."""
+    def _write_any_message(self, message: str | bytes | dict[str, Any], binary: bool) -> asyncio.Future[None]:
+        """Do what write_message() does, for every message."""
         data: Any = message
         transport = self._transport
-        if transport.writes and (type(data) is bytes or (type(data) is str and data.isascii())) and len(data) < LONG:
-            return self._write_directly(data, BINARY if binary else TEXT)
         compressor = self._compressor
         if type(data) is str:
             if compressor is not None or not data.isascii():
                 data = data.encode()
         elif type(data) is not bytes:
-            return super().write_message(message, binary)
+            return WebSocketProtocol13.write_message(self, message, binary)
         if not transport.writes:
-            return super().write_message(message, binary)
+            return WebSocketProtocol13.write_message(self, message, binary)
         self._message_bytes_out += len(data)
         head = BINARY if binary else TEXT
         if compressor is not None:
@@ -144,19 +125,12 @@ class HandlingProtocol(WebSocketProtocol13):
             head |= _COMPRESSED
         built = self._writer.build(head, data)
         self._wire_bytes_out += len(built)
-        if transport.stream._closed:
+        stream = transport.stream
+        if stream._closed:
             raise WebSocketClosedError()
+        if type(built) is bytes and not stream._write_futures and not is_reentrant():
+            return transport.send_directly(built)
         return transport.send(built)
-
-    def _write_directly(self, data: Any, head: int) -> asyncio.Future[None]:
-        """Send bytes or ASCII text, which aren't long, where messages are written here."""
-        self._message_bytes_out += len(data)
-        if self._compressor is not None:
-            data = self._compressor.compress(data if type(data) is bytes else data.encode())
-            head |= _COMPRESSED
-        frame = build_frame(head, data, os.urandom(4) if self.mask_outgoing else None)
-        self._wire_bytes_out += len(frame)
-        return self._transport.send_directly(frame)
 
     # Handling frames
 
@@ -193,15 +167,6 @@ class HandlingProtocol(WebSocketProtocol13):
             transport.release()
         return None
 
-    def _handle_frame(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
-        reader = self._reader
-        if reader.fragments is None and len(payload) <= reader.max_message_size:
-            if head in _PLAIN:
-                return self._handle_plain_message(head, payload)
-            if head in _PLAIN_COMPRESSED and self._decompressor is not None:
-                return self._handle_compressed_message(head & ~_COMPRESSED, payload)
-        return self._handle_other_frame(head, payload)
-
     def _handle_compressed_message(self, head: int, payload: bytes) -> asyncio.Future[Any] | None:
         """Handle a message that isn't fragmented (RFC 7692). Raises zlib.error."""
         assert self._decompressor is not None
@@ -213,20 +178,18 @@ class HandlingProtocol(WebSocketProtocol13):
             return None
         return self._handle_plain_message(head, data)
 
-    def _handle_plain_message(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
-        self._message_bytes_in += len(payload)
-        try:
-            message = payload.decode() if head == TEXT else payload
-        except UnicodeDecodeError:
-            self._abort()
-            return None
-        on_message = self.handler.on_message  # errors of a property end the connection, as in Tornado
-        try:
-            result: Any = on_message(message)
-        except BaseException as error:
-            return self._mark_treated(self._run_callback(_raise, error))
-        if result is None:
-            return None
+    def _refuse_text(self, _: UnicodeDecodeError) -> None:
+        self._abort()
+
+    def _treat_error(self, error: BaseException) -> asyncio.Future[Any] | None:
+        """Treat the exception of a handler as Tornado does."""
+        return self._mark_treated(self._run_callback(_raise, error))
+
+    def _register_started(self, task: asyncio.Task[Any]) -> None:
+        eager.register(task, self._transport.stream.io_loop)
+
+    def _handle_result(self, result: Any) -> asyncio.Future[Any] | None:
+        """Return what is to be waited for if a handler has returned something else than None."""
         pending: Any = None
         transport = self._transport
         if transport.eager:
@@ -241,15 +204,23 @@ class HandlingProtocol(WebSocketProtocol13):
 
     def _handle_other_frame(self, head: int, payload: Any) -> asyncio.Future[Any] | None:
         """Handle a fragment, a control frame, a compressed message or decoded text, as Tornado's code does."""
+        reader = self._reader
         if head == DECODED:
             text, size = payload
             self._message_bytes_in += size - len(text)
             return self._handle_plain_message(head, text)
+        if (
+            self._decompressor is not None
+            and head in _PLAIN_COMPRESSED
+            and reader.fragments is None
+            and len(payload) <= reader.max_message_size
+        ):
+            return self._handle_compressed_message(head & ~_COMPRESSED, payload)
         if self._decompressor is not None and head & 0x0F:
             self._frame_compressed = bool(head & _COMPRESSED)
         try:
-            self._reader.check_header(head, len(payload))
-            message = self._reader.join_fragments(head, payload)
+            reader.check_header(head, len(payload))
+            message = reader.join_fragments(head, payload)
         except ProtocolError as error:
             self._refuse(error)
             return None

@@ -13,8 +13,9 @@ How it works
 
     A message that has come alone, in one read, while nothing else goes on, takes the shortest way: ``_on_event()``,
     ``_handle_alone()``. Everything else takes ``_on_any_event()``, ``_handle_in_task()`` and ``_handle_frames()``. In
-    the same way, messages of bytes or ASCII text that aren't long go to ``Transport.send_directly()``, and all others
-    to ``Transport.send()``.
+    the same way, messages of bytes or ASCII text that aren't long are written by ``write_message()`` itself, and all
+    others by ``_write_any_message()``. The shortest way is in C, in the types that these classes derive from, and in
+    Python in plain.py (bases.py chooses).
 
 Private attributes of Tornado that are used (fingerprints.py knows the versions that have them)
     - WebSocketProtocol13: ``_abort``, ``_run_callback``, ``_handle_message``, ``_receive_frame``, ``_compressor``,
@@ -77,7 +78,7 @@ def replace_protocol(protocol: Any) -> Any:
 class FastWebSocketProtocol13(HandlingProtocol):
     """A connection of a server or a client; public behaviour is that of WebSocketProtocol13."""
 
-    __slots__ = ("_busy", "_context", "_idle", "_reads", "_task")
+    __slots__ = ("_context", "_reads")
 
     def __init__(self, handler: Any, mask_outgoing: bool, params: Any) -> None:
         self._reads: bool | None = None
@@ -85,6 +86,9 @@ class FastWebSocketProtocol13(HandlingProtocol):
         self._idle: asyncio.Future[asyncio.Future[Any] | None] | None = None
         self._task: Any = None
         self._context: Any = None
+        # Methods of the context and of this connection, which are kept because making them takes time.
+        self._run: Callable[[Callable[[], None]], None] | None = None
+        self._alone: Callable[[], None] | None = None
         self._busy: asyncio.Future[Any] | None = None
         super().__init__(handler, mask_outgoing, params)
 
@@ -156,72 +160,38 @@ class FastWebSocketProtocol13(HandlingProtocol):
                 treated.cancel()
             raise
         finally:
-            self._idle = self._task = self._context = self._busy = None
+            self._idle = self._task = self._context = self._run = self._alone = self._busy = None
             stream.__dict__.pop("_handle_read", None)
         if pending is not None:
             await self._finish(pending)
         transport.take_back()
 
-    def _on_event(self) -> None:
-        """Handle what was received, or the end: called by the loop, and as the stream's own _handle_read.
+    def _handle_chunk(self, data: bytes) -> None:
+        """Handle what was received while nothing else went on, if it isn't one frame."""
+        self._reader.add_parsed(data, *parse_frames(data, 0, MAX_FRAMES))
+        self._run_in_context(self._handle_in_task)
 
-        This is the shortest way, for a message that has come alone while nothing else goes on. _on_any_event() does the
-        rest.
-        """
-        idle, transport, reader = self._idle, self._transport, self._reader
-        if (
-            self._context is None  # which implies that there is an idle future
-            or self._busy is not None
-            or self._handling
-            or reader.frames
-            or reader.data
-            or reader.long is not None
-            or transport.stream._write_futures
-            or is_reentrant()
-            or idle.done()  # type: ignore[union-attr]
-        ):
-            self._on_any_event()
-            return
+    def _wake_alone(self) -> None:
+        """Let the coroutine handle the frame, unless it has been handled."""
+        reader = self._reader
+        if reader.alone is not None:
+            reader.frames, reader.alone = [reader.alone], None
+        self._wake(None)
+
+    def _note_read_error(self, error: OSError) -> None:
         try:
-            data = transport.receive_chunk()
-        except OSError as error:
+            self._transport.note_read_error(error)
+        except OSError:
             gen_log.warning(f"error on read: {error}")
-            return
-        if not data:
-            return
-        frames, end, needed = parse_frames(data, 0, MAX_FRAMES)
-        if end == len(data) and len(frames) == 1:
-            reader.frames = frames
-            reader.wire_bytes += end
-            self._run_in_context(self._handle_alone)
-        else:
-            reader.add_parsed(data, frames, end, needed)
-            self._run_in_context(self._handle_in_task)
 
-    def _handle_alone(self) -> None:
-        """Handle a frame as _handle_in_task() does, while the reader has nothing else."""
-        transport = self._transport
-        loop, task = transport.loop, self._task
-        _enter_task(loop, task)
-        pending = None
-        self._handling = transport.defers = True
-        transport.turn_end = 0.0
-        try:
-            head, payload = self._reader.frames.pop()
-            pending = self._handle_frame(head, payload)
-        except BaseException as error:
-            self._raise_in_coroutine(error)
-        finally:
-            self._handling = transport.defers = False
-            if transport.sent:
-                transport.resolve_sent()
-            _leave_task(loop, task)
-        if pending is not None and not has_succeeded(pending):
+    def _await_handler(self, pending: asyncio.Future[Any]) -> None:
+        """Go on after a message that has come alone, whose handler is asynchronous."""
+        if not has_succeeded(pending):
             if pending.done():
                 self._wake(pending)
             else:
                 self._wait_in_place(pending)
-        elif not transport.drained or self.client_terminated:
+        elif not self._transport.drained or self.client_terminated:
             self._wake(None)
 
     def _on_any_event(self) -> None:
@@ -240,7 +210,7 @@ class FastWebSocketProtocol13(HandlingProtocol):
             gen_log.warning(f"error on read: {error}")
             return
         if found and waits:
-            if transport.drained and reader.long is not None:
+            if transport.drained and reader.long_frame is not None:
                 return
             reader.work = 0
             self._handle_in_context()
@@ -253,6 +223,8 @@ class FastWebSocketProtocol13(HandlingProtocol):
     def _handle_in_context(self) -> None:
         if self._context is None:
             self._context = find_context(self._task, self._idle)
+            if self._context is not None:
+                self._run, self._alone = self._context.run, self._handle_alone
         # While answers are still to leave, whatever ends the connection must come a turn later, as in Tornado.
         # A callback that runs the event loop keeps its context from being entered, so nest_asyncio wants the coroutine.
         if self._context is None or self._transport.stream._write_futures or is_reentrant():

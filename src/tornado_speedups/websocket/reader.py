@@ -11,6 +11,7 @@ from typing import Any
 
 from tornado_speedups._implementation import parse_frames, websocket_mask, websocket_mask_inplace
 from tornado_speedups.websocket import DECODED, LONG, TEXT, release_buffer, take_buffer
+from tornado_speedups.websocket.bases import ReaderBase
 
 # The event loop gets its turn after this much work. It is counted in bytes; a frame counts as FRAME_COST more of them,
 # as in Tornado 6.6.
@@ -36,33 +37,23 @@ class ProtocolError(Exception):
         self.code = code
 
 
-class FrameReader:
+class FrameReader(ReaderBase):
     """The receiving half of one connection."""
 
-    __slots__ = (
-        "_fragment_opcode",
-        "_position",
-        "compression",
-        "data",
-        "fragments",
-        "frames",
-        "long",
-        "max_message_size",
-        "needed",
-        "wire_bytes",
-        "work",
-    )
+    __slots__ = ("_fragment_opcode", "_position", "compression", "needed", "work")
 
     def __init__(self) -> None:
         # Parsed frames that haven't been handled, the last one first: pairs of first byte and payload. The payload of a
         # DECODED frame is a pair of the text and its length in bytes.
         self.frames: list[tuple[int, Any]] = []
+        # Such a pair which is handled as soon as it has come: see plain.py.
+        self.alone: tuple[int, bytes] | None = None
         # Bytes that haven't been parsed, from _position on. The first frame in them needs this many bytes.
         self.data: bytes | bytearray = b""
         self._position = 0
         self.needed = 2
         # A long frame that is being received. Meanwhile frames and data are empty.
-        self.long: _LongFrame | None = None
+        self.long_frame: _LongFrame | None = None
         # The payloads of the fragments of a message so far, and the opcode of the first one.
         self.fragments: bytearray | None = None
         self._fragment_opcode = 0
@@ -75,8 +66,8 @@ class FrameReader:
 
     def feed(self, data: bytes) -> None:
         """Add bytes that were received."""
-        if self.long is not None:
-            data = data[self.long.feed(data) :]
+        if self.long_frame is not None:
+            data = data[self.long_frame.feed(data) :]
             self._end_long_frame()
             if not data:
                 return
@@ -115,7 +106,7 @@ class FrameReader:
 
     def has_input(self) -> bool:
         """Return whether anything that was received hasn't been handled yet."""
-        return bool(self.frames) or self._position < len(self.data) or self.long is not None
+        return bool(self.frames) or self._position < len(self.data) or self.long_frame is not None
 
     def has_frame(self) -> bool:
         """Return whether a complete frame has been received, parsed or not."""
@@ -167,23 +158,23 @@ class FrameReader:
         """Return where the next bytes of a long frame should be received; None if feed() should get them."""
         available = len(self.data) - self._position
         if self.needed - available >= LONG and self.needed <= _MAX_EXPANSION * available:
-            self.long = _LongFrame(self.data[self._position :], self.needed)
+            self.long_frame = _LongFrame(self.data[self._position :], self.needed)
             self.data, self._position, self.needed = b"", 0, 2
-        return None if self.long is None else self.long.missing[:_MAX_READ]
+        return None if self.long_frame is None else self.long_frame.missing[:_MAX_READ]
 
     def buffer_updated(self, count: int) -> None:
         """Note that so many bytes were written to what get_buffer() returned."""
-        if self.long is not None:
-            self.long.missing = self.long.missing[count:]
+        if self.long_frame is not None:
+            self.long_frame.missing = self.long_frame.missing[count:]
             self._end_long_frame()
 
     def _end_long_frame(self) -> None:
-        long = self.long
+        long = self.long_frame
         if long is None or len(long.missing):
             return
         size = len(long.frame)
         self.frames = [long.take(decode=not self.compression and self.fragments is None)]
-        self.long = None
+        self.long_frame = None
         self.wire_bytes += size
         self.work += size
 

@@ -12,10 +12,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
+from asyncio import _enter_task, _leave_task
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
+from types import CoroutineType
 from typing import Any
+from weakref import getweakrefcount
 
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.log import gen_log
@@ -23,6 +26,7 @@ from tornado.websocket import WebSocketClosedError
 
 from tornado_speedups import eager
 from tornado_speedups.websocket import LONG, release_buffer
+from tornado_speedups.websocket.bases import TransportBase
 from tornado_speedups.websocket.reader import FrameReader
 from tornado_speedups.websocket.writer import MAX_HELD_BYTES, FrameWriter
 from tornado_speedups.websocket.writes import WriteFuture, pass_on, resolve
@@ -38,30 +42,25 @@ _TURN_BYTES = 64 * 1024
 _ASYNCIO = vars(asyncio)
 
 
-class Transport:
+# What the types in C need.
+_SHARED = (
+    *(_ASYNCIO, _enter_task, _leave_task, WriteFuture, IOStream),
+    *(sys.getrefcount, getweakrefcount, CoroutineType, asyncio.Task, monotonic),
+)
+
+
+class Transport(TransportBase):
     """The socket of one connection, with its reader and its writer."""
 
-    __slots__ = (
-        "_is_pushed_back",
-        "_listens",
-        "_reader",
-        "_turn_bytes",
-        "_writer",
-        "deadline",
-        "defers",
-        "drained",
-        "eager",
-        "loop",
-        "sent",
-        "stream",
-        "turn_end",
-        "writes",
-    )
+    __slots__ = ("_is_pushed_back", "_listens")
 
     def __init__(self, reader: FrameReader, writer: FrameWriter) -> None:
+        self.shared = _SHARED
         self._reader, self._writer = reader, writer
         self.stream: Any = None
         self.loop: Any = None
+        # At most this many bytes are received at once.
+        self.chunk = 0
         # Whether messages are written here, or by Tornado.
         self.writes = False
         # Whether the socket was empty after it was last read.
@@ -82,12 +81,17 @@ class Transport:
         self.turn_end = 0.0
         self._turn_bytes = 0
         self.sent: list[WriteFuture] = []
+        # The first of these futures, where C has sent its frame.
+        self.latest: WriteFuture | None = None
+        # A future that nobody has kept, for the next frame.
+        self.spare: WriteFuture | None = None
 
     def attach(self, stream: Any) -> None:
         """Use this stream from now on."""
         self.stream = stream
         if is_known(stream):
             self.loop = stream.io_loop.asyncio_loop
+            self.chunk = stream.read_chunk_size
             self.eager = eager.is_possible(self.loop)
             self.writes = stream.max_write_buffer_size is None
 
@@ -118,45 +122,40 @@ class Transport:
         The stream is closed at the end of the connection, and when the connection is broken. Raises OSError.
         """
         reader = self._reader
-        if reader.needed > LONG or reader.long is not None:
+        if reader.needed > LONG or reader.long_frame is not None:
             buffer = reader.get_buffer()
             if buffer is not None:
                 count = self._receive_into(buffer)
                 if count:
                     reader.buffer_updated(count)
                 return bool(count)
-        data = self.receive_chunk()
-        if data:
-            reader.feed(data)
-        return bool(data)
-
-    def receive_chunk(self) -> bytes:
-        """Return what the socket holds, at most a chunk; nothing in the cases in which receive() returns False."""
         stream = self.stream
         try:
-            data: bytes = stream.socket.recv(stream.read_chunk_size)
+            data: bytes = stream.socket.recv(self.chunk)
         except OSError as error:
-            self._note_read_error(error)
-            return b""
-        if not data:
+            self.note_read_error(error)
+            return False
+        if data:
+            reader.feed(data)
+        else:
             stream.close()
         # TLS returns one record at a time, and may hold the next one where select() doesn't see it.
-        self.drained = len(data) < stream.read_chunk_size and type(stream) is IOStream
-        return data
+        self.drained = len(data) < self.chunk and type(stream) is IOStream
+        return bool(data)
 
     def _receive_into(self, buffer: memoryview) -> int:
         stream = self.stream
         try:
             count: int = stream.socket.recv_into(buffer)
         except OSError as error:
-            self._note_read_error(error)
+            self.note_read_error(error)
             return 0
         if not count:
             stream.close()
         self.drained = count < len(buffer) and type(stream) is IOStream
         return count
 
-    def _note_read_error(self, error: OSError) -> None:
+    def note_read_error(self, error: OSError) -> None:
         """Note that the socket is empty, or close the stream. Raises the error if it isn't the peer's."""
         if isinstance(error, BlockingIOError | ssl.SSLWantReadError):
             self.drained = True
@@ -237,45 +236,55 @@ class Transport:
         return True
 
     def send_directly(self, frame: bytes) -> WriteFuture:
-        """Do what send() does, for a frame of bytes that isn't long."""
-        stream = self.stream
-        if stream._closed:
-            raise WebSocketClosedError()
-        if stream._write_futures or "_nest_patched" in _ASYNCIO:
-            return self.send(frame)
+        """Do what send() does, for a frame of bytes that isn't long, while the stream has nothing to write."""
         # The event loop that runs is found faster than given. Outside of handlers, it needn't run.
-        future = WriteFuture() if self.defers else WriteFuture(loop=self.loop)
+        future = WriteFuture() if self.defers else self.make_future()
         future.sender = self if self.eager else None
         size = len(frame)
         self._turn_bytes -= size
         writer = self._writer
         if writer.holds or writer.frames:
-            writer.frames.append(frame)
-            writer.waiters.append(future)
-            writer.size += size
-            if writer.size > MAX_HELD_BYTES or monotonic() > self.deadline or not writer.holds:
-                self.flush()
+            self.hold(frame, future)
             return future
         try:
-            sent = stream.write_to_fd(frame)
+            sent = self.stream.write_to_fd(frame)
         except OSError as error:
-            self._note_write_error(error)
-            sent = 0
+            self.keep_unsent(frame, 0, future, error)
+            return future
         if sent == size:
             if not self.defers:
-                self._resolve_later(future)
+                self.resolve_later(future)
             self.sent.append(future)
         else:
-            self._keep_rest(frame, sent, [future])
+            self.keep_unsent(frame, sent, future, None)
         return future
 
-    def _resolve_later(self, future: WriteFuture) -> None:
+    def make_future(self) -> WriteFuture:
+        """Return a future of the connection's event loop."""
+        return WriteFuture(loop=self.loop)
+
+    def resolve_later(self, future: WriteFuture) -> None:
         """Have the event loop resolve a future of what was sent outside of handlers; ``sent`` doesn't hold it yet."""
         if not self._listens and self.stream._close_callback is not None:
             self.stream._maybe_add_error_listener()
         future.sender = future.sender or True
         if not self.sent:
             self.loop.call_soon(self.resolve_sent)
+
+    def hold(self, frame: bytes, future: WriteFuture) -> None:
+        """Hold a frame back, or send it with those that are held back."""
+        writer = self._writer
+        writer.frames.append(frame)
+        writer.waiters.append(future)
+        writer.size += len(frame)
+        if writer.size > MAX_HELD_BYTES or monotonic() > self.deadline or not writer.holds:
+            self.flush()
+
+    def keep_unsent(self, frame: bytes, sent: int, future: WriteFuture, error: OSError | None) -> None:
+        """Leave to the stream the rest of a frame of which the socket has taken so many bytes."""
+        if error is not None:
+            self._note_write_error(error)
+        self._keep_rest(frame, sent, [future])
 
     def send(self, frame: bytes | memoryview) -> WriteFuture:
         """Send a frame to the socket, behind everything that was sent before, and return its future."""
@@ -305,7 +314,7 @@ class Transport:
         self._writer.holds = self.defers = False
         if self._writer.frames:
             self.flush()
-        if self.sent:
+        if self.sent or self.latest is not None:
             self.resolve_sent()
 
     def flush(self) -> None:
@@ -366,13 +375,6 @@ class Transport:
             future.sender = future.sender or True
         if not self.sent:
             self.loop.call_soon(self.resolve_sent)
-
-    def resolve_sent(self) -> None:
-        """Resolve the futures of what was sent."""
-        futures, self.sent = self.sent, []
-        for future in futures:
-            if not future.done():
-                future.set_result(None)
 
 
 def is_reentrant() -> bool:

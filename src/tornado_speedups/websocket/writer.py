@@ -11,6 +11,7 @@ from typing import Any
 
 from tornado_speedups._implementation import build_frame, build_frame_into
 from tornado_speedups.websocket import LONG, take_buffer
+from tornado_speedups.websocket.bases import WriterBase
 
 _MAX_HEADER = 14
 
@@ -18,10 +19,10 @@ _MAX_HEADER = 14
 MAX_HELD_BYTES = 64 * 1024
 
 
-class FrameWriter:
+class FrameWriter(WriterBase):
     """The sending half of one connection."""
 
-    __slots__ = ("frames", "holds", "masks", "size", "waiters")
+    __slots__ = ("masks", "size", "waiters")
 
     def __init__(self, masks: bool) -> None:
         self.masks = masks

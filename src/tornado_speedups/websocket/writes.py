@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator, Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 from tornado.iostream import StreamClosedError
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     class Sender(Protocol):
         """A Transport, which imports this module."""
 
-        def has_turn(self) -> bool:
-            """Return whether a coroutine that awaits a write may go on."""
+        _turn_bytes: int
+        turn_end: float
 
         def begin_turn(self) -> float:
             """Note that others have just had their turn. Return the time."""
@@ -41,13 +42,22 @@ class WriteFuture(asyncio.Future[None]):
         """Wait until the frame has left."""
         sender = self.sender
         if sender is not None and not self.done():
-            if sender is not True and sender.has_turn():
+            if sender is not True and sender._turn_bytes > 0 and monotonic() < sender.turn_end:  # has_turn()
                 self.set_result(None)
-                return
-            if sender is not True:
-                sender.begin_turn()
-            yield
+                return _NOTHING
+            return self._wait_for_turn()
+        return super().__await__()
+
+    def _wait_for_turn(self) -> Generator[Any, None, None]:
+        sender = self.sender
+        if sender is not True and sender is not None:
+            sender.begin_turn()
+        yield
         yield from super().__await__()
+
+
+# What there is to wait for if there is nothing: an iterator that has ended.
+_NOTHING: Generator[Any, None, None] = iter(())  # type: ignore[assignment]
 
 
 def resolve(futures: Iterable[WriteFuture], error: BaseException | None = None) -> None:
