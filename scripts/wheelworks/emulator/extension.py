@@ -22,6 +22,7 @@ from wheelworks.emulator.cpu import RunLimits
 from wheelworks.emulator.definition import ModuleDefinition, read_definition, read_slot_array
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.process import EmulatedProcess
+from wheelworks.emulator.state import pause_collector
 
 DLL_PROCESS_ATTACH = 1
 SUFFIXES = (".so", ".pyd", ".dylib")
@@ -224,6 +225,7 @@ def start_library(process: EmulatedProcess) -> str:
     return "" if loaded else "DllMain reported failure"
 
 
+@pause_collector()
 def _import_module(process: EmulatedProcess, extension: ExtensionModule) -> types.ModuleType:
     """Import as CPython does: constructors, the init or export function, the exec slots."""
     try:

@@ -7,8 +7,10 @@ allocated blocks, and the module with its state. :mod:`wheelworks.emulator.proce
 from __future__ import annotations
 
 import ctypes
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -40,6 +42,18 @@ class HostBuffer(ctypes.Structure):
         ("suboffsets", ctypes.POINTER(ctypes.c_ssize_t)),
         ("internal", ctypes.c_void_p),
     ]
+
+
+@contextmanager
+def pause_collector() -> Iterator[None]:
+    """Keep this program's collector from freeing instances, whose deallocators run guest code, amid a change."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @dataclass(eq=False)

@@ -24,7 +24,7 @@ from wheelworks.core.errors import Unsupported
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Block
 from wheelworks.emulator.objects import EMULATED, GuestObject
-from wheelworks.emulator.state import ProcessState
+from wheelworks.emulator.state import ProcessState, pause_collector
 
 HAVE_GC = 1 << 14
 HEAP_TYPE = 1 << 9
@@ -222,6 +222,7 @@ def create_instance(state: ProcessState, kind: type, items: int = 0) -> Instance
     return made
 
 
+@pause_collector()
 def end_instance(state: ProcessState, made: Instance) -> None:
     """Run the deallocator of an instance that nothing refers to, and check what it does. Raises Fault."""
     made.dying, error, guest = True, state.error, made.guest_type

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from wheelworks.emulator import EmulatedModule, load
+from wheelworks.emulator.cpu import Cpu
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.wheel_tests import smoke_test
 
@@ -229,6 +230,31 @@ def test_cycles_through_fields_are_collected(module: EmulatedModule) -> None:
     del kept
     assert module.collect_() == 2
     assert module.collect_() == 0
+
+
+def test_deallocators_do_not_run_amid_another_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load(build("types.c", "linux_x86_64"))
+    unwatch = Cpu.unwatch
+    ended: list[int] = []
+
+    class Derived(module.Base):  # type: ignore[name-defined,misc]
+        """Its attributes make cycles that Python's own collector frees, at any time."""
+
+    def allocate_and_unwatch(cpu: Cpu, handle: int) -> None:
+        before = len(ended)
+        garbage = [[] for _ in range(3000)]  # type: ignore[var-annotated]  # Python's collector runs
+        assert (len(ended), len(garbage)) == (before, 3000)
+        unwatch(cpu, handle)
+
+    monkeypatch.setattr(Cpu, "unwatch", allocate_and_unwatch)
+    for _ in range(5):
+        made = Derived()
+        made.itself = made
+        weakref.finalize(made, ended.append, 1)
+        assert made.add(*[1] * 100) == 100  # in an array so large that its inside isn't watched
+    del made
+    gc.collect()
+    assert len(ended) == 5
 
 
 # -- defects

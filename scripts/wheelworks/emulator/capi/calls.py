@@ -10,7 +10,7 @@ from wheelworks.emulator.definition import Method
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.heap import Block
 from wheelworks.emulator.objects import GuestObject
-from wheelworks.emulator.state import ProcessState
+from wheelworks.emulator.state import ProcessState, pause_collector
 
 VARARGS, KEYWORDS, NOARGS, ONE, OF_CLASS, STATIC, FASTCALL, METHOD = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x80, 0x200
 CALLING_FLAGS = VARARGS | KEYWORDS | NOARGS | ONE | FASTCALL | METHOD
@@ -76,6 +76,7 @@ def convert_arguments(
     raise Unsupported(f"{name} has the calling flags {kind:#x}, which aren't emulated")
 
 
+@pause_collector()
 def run_guest(
     state: ProcessState,
     name: str,

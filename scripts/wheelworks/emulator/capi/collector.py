@@ -19,12 +19,13 @@ from collections.abc import Iterable, Iterator
 from wheelworks.emulator import exports as c
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.objects import GuestObject, Unfinished
-from wheelworks.emulator.state import ProcessState
+from wheelworks.emulator.state import ProcessState, pause_collector
 from wheelworks.emulator.types import TP_CLEAR, TP_TRAVERSE, Body, Instance, list_object_members
 
 Edges = dict[Instance, list[GuestObject]]
 
 
+@pause_collector()
 def collect(state: ProcessState) -> int:
     """Free the unreachable instances, and return their number. Raises Fault for a wrong traverse or clear function."""
     gc.collect()

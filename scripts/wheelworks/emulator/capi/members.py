@@ -24,7 +24,7 @@ from wheelworks.emulator.capi.calls import (
 from wheelworks.emulator.capi.slots import TAKE
 from wheelworks.emulator.definition import Method, read_entries
 from wheelworks.emulator.faults import Fault
-from wheelworks.emulator.state import ProcessState
+from wheelworks.emulator.state import ProcessState, pause_collector
 from wheelworks.emulator.types import BODY, OBJECT, OBJECT_OR_ERROR, READ_ONLY, GuestType, Instance, Member
 
 RELATIVE = 8  # Py_RELATIVE_OFFSET
@@ -117,6 +117,7 @@ class EmulatedMember:
         self._guest, self._member = guest, member
         self.__name__, self.__doc__ = member.name, member.doc
 
+    @pause_collector()
     def __get__(self, owner: object, kind: type | None = None) -> Any:
         """Return the field's value."""
         if owner is None:
@@ -124,6 +125,7 @@ class EmulatedMember:
         address = find_instance(self._guest, owner, self._member.name).address + self._member.offset
         return read_member(self._guest.state, self._member, address, owner)
 
+    @pause_collector()
     def __set__(self, owner: object, value: object) -> None:
         """Set the field."""
         made = find_instance(self._guest, owner, self._member.name)
@@ -135,6 +137,7 @@ class EmulatedMember:
             )
         write_member(self._guest.state, self._member, made.address + self._member.offset, value)
 
+    @pause_collector()
     def __delete__(self, owner: object) -> None:
         """Set an object field to NULL."""
         made = find_instance(self._guest, owner, self._member.name)
