@@ -11,7 +11,9 @@ from tests.speedups.judging import Difference, Judge, make_steps_shorter
 from tests.speedups.socket_conversations import EXTENSION, Talk
 from tests.speedups.socket_scripts import make_talk
 from tornado_speedups import eager
+from tornado_speedups._python import parse_frames
 
+_MANY = 5  # after four quick handlers in a row
 _LEFT_OPEN = "the server's stream is still open"
 LOGS = {
     "Uncaught exception": "exception of a handler",
@@ -50,8 +52,9 @@ class SocketJudge(Judge):
             return None
         if _may_fail_to_send(script) and _is_only_more(stock, fast):
             return None  # where the connection ends meanwhile, how much has been sent by then depends on turns
-        if eager.enabled and _may_fail_to_send(script) and script.kind in ("async", "mixed"):
-            # Awaiting an answer that leaves with others doesn't wait for the socket.
+        awaits_early = eager.enabled and script.kind in ("async", "mixed")
+        if _may_fail_to_send(script) and (awaits_early or _has_many_together(script)):
+            # An answer that leaves with others fails after its handler has gone on.
             return None if _agree(_join(stock), _join(fast)) else difference
         return difference
 
@@ -67,6 +70,11 @@ def _may_notice_the_end_late(talk: Talk) -> bool:
 def _may_fail_to_send(talk: Talk) -> bool:
     """Return whether an answer may not leave at once."""
     return bool(talk.sndbuf) or any(limit.direction == "out" and limit.error for limit in talk.limits)
+
+
+def _has_many_together(talk: Talk) -> bool:
+    """Return whether so many messages come together that answers are held back."""
+    return any(len(parse_frames(step.data, 0, _MANY)[0]) == _MANY for step in talk.steps)
 
 
 def _is_only_more(stock: list[Part], fast: list[Part]) -> bool:

@@ -191,13 +191,17 @@ def make_talk(chosen: random.Random) -> Talk:
         # A client that reads has had its turns by then, or not: that decides how far it comes.
         steps += [Step("settle", number=5)] if reads or chosen.random() < 0.5 else []
         steps += [Step("send", writer.write_end()), Step("settle")]
+    limits = _make_limits(chosen, opens_slowly="sleep" in options.get("open", ""))
+    steps = _add_peer(chosen, steps)
+    if any(limit.error for limit in limits):  # how much has been received when the socket fails would depend on turns
+        steps = [Step("settle") if step.kind == "turns" else step for step in steps]
     return Talk(
         is_client,
         kind,
-        tuple(_add_peer(chosen, steps)),
+        tuple(steps),
         tuple(options.items()),
         headers,
-        _make_limits(chosen, opens_slowly="sleep" in options.get("open", "")),
+        limits,
         chosen.choice((0, 0, 0, 1)),
     )
 

@@ -99,7 +99,7 @@ def test_some_connections(native: Any, is_eager: bool, talks: Talks, patches: li
 
 @pytest.mark.exhaustive
 def test_many_connections(native: Any, is_eager: bool, talks: Talks, patches: list[Patch]) -> None:
-    check(SocketJudge(talks, patches), choose_seeds(native, is_eager, 600))
+    check(SocketJudge(talks, patches), choose_seeds(native, is_eager, 100))
 
 
 @pytest.mark.integration
