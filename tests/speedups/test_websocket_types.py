@@ -6,6 +6,7 @@ import asyncio
 import gc
 import socket
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -179,6 +180,30 @@ def test_a_socket_that_takes_a_part(connection: Any) -> None:
             for _ in range(2):
                 end.peer.send(HELLO)
                 assert await end.received(60) == [bytes([number]) * 8000 for number in range(60)]
+
+    asyncio.run(scenario())
+
+
+class OtherSocket(socket.socket):
+    """A socket that an application has replaced."""
+
+    def __init__(self, original: socket.socket, kind: Callable[[bytes], Any]) -> None:
+        super().__init__(fileno=original.detach())
+        self.kind = kind
+
+    def recv(self, size: int, flags: int = 0) -> Any:
+        return self.kind(super().recv(size, flags))
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview, type("Bytes", (bytes,), {})])
+def test_a_socket_that_receives_other_bytes(connection: Any, kind: Any) -> None:
+    async def scenario() -> None:
+        async with connected(connection, echo) as end:
+            await asyncio.sleep(0.005)
+            end.protocol.stream.socket = OtherSocket(end.socket, kind)
+            for _ in range(2):
+                end.peer.send(HELLO)
+                assert await end.received(1) == [b"hello"]
 
     asyncio.run(scenario())
 

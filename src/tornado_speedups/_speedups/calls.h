@@ -80,7 +80,6 @@ close_connection(Link *link)
     Py_DecRef(link->transport);
 }
 
-
 /* Return one of the shared objects; NULL with an exception. */
 static PyObject *
 get_shared(const Link *link, Py_ssize_t index)

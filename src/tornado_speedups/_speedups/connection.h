@@ -53,7 +53,8 @@ receive(const Link *link)
     if (size >= 0) {
         data = CALL_WITH(link, socket, recv, chunk);
     }
-    if (data != NULL && note_drained(link, PyBytes_Size(data) < size) < 0) {
+    Py_ssize_t received = data == NULL ? -1 : PyObject_Size(data);
+    if (data != NULL && (received < 0 || note_drained(link, received < size) < 0)) {
         clear_reference(&data);
     }
     Py_DecRef(chunk);
@@ -61,11 +62,15 @@ receive(const Link *link)
     return data;
 }
 
-/* Give the reader the only frame. Returns 1, 0 if there is more than one frame or a part of one, -1 with an exception. */
+/* Give the reader the only frame. Returns 1; 0 if there is more than one frame or a part of one, or if another class of
+   sockets has received something else than bytes; -1 with an exception. */
 static int
 parse_alone(const Link *link, PyObject *data)
 {
     Frame frame;
+    if (!PyBytes_CheckExact(data)) {
+        return 0;
+    }
     const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(data);
     uint64_t size = (uint64_t)PyBytes_Size(data);
     if (!read_frame(&frame, bytes, size) || frame.size != size) {
@@ -97,8 +102,9 @@ run_in_context(const Link *link)
 static PyObject *
 handle_data(const Link *link, PyObject *data)
 {
-    if (PyBytes_Size(data) == 0) {
-        return CALL(link, link->stream, close);
+    Py_ssize_t size = PyObject_Size(data);
+    if (size <= 0) {
+        return size < 0 ? NULL : CALL(link, link->stream, close);
     }
     int alone = parse_alone(link, data);
     return alone < 0 ? NULL : alone ? run_in_context(link) : CALL_WITH(link, link->self, _handle_chunk, data);

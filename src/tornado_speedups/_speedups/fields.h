@@ -1,9 +1,9 @@
 /* The fields of the types, and the types themselves, from which Python classes derive.
 
-   With the GIL, a field is a member of the instance's structure, an object or a count, which C reads and writes itself. Without the GIL,
-   another thread could set it meanwhile, and the layout of objects is unknown in the stable ABI of 3.15: there the types
-   have methods and no fields. The Python classes then have a slot for each field, and C uses it as an attribute, which
-   is safe. Either way, a field that was never set raises AttributeError.
+   With the GIL, a field is a member of the instance's structure, an object or a count, which C reads and writes itself.
+   Without the GIL, another thread could set it meanwhile, and the layout of objects is unknown in the stable ABI of
+   3.15: there the types have methods and no fields. The Python classes then have a slot for each field, and C uses it
+   as an attribute, which is safe. Either way, a field that was never set raises AttributeError.
 
    References are counted by Py_IncRef(), because the inlined Py_INCREF() of 3.11 counts up immortal objects of later
    versions, which Py_DecRef() doesn't count down. */
@@ -182,13 +182,13 @@ store_field(PyObject **field, PyObject *value)
 #define FUNCTIONS_OF_GC(Type, FIELDS)                                                                                  \
     static int Type##_traverse(PyObject *self, visitproc visit, void *arg)                                             \
     {                                                                                                                  \
-        FIELDS(VISIT, IGNORE)                                                                                                  \
+        FIELDS(VISIT, IGNORE)                                                                                          \
         Py_VISIT(Py_TYPE(self));                                                                                       \
         return 0;                                                                                                      \
     }                                                                                                                  \
     static int Type##_clear(PyObject *self)                                                                            \
     {                                                                                                                  \
-        FIELDS(CLEAR, IGNORE)                                                                                                  \
+        FIELDS(CLEAR, IGNORE)                                                                                          \
         return 0;                                                                                                      \
     }
 #define MEMBER(Type, name) {#name, T_OBJECT_EX, offsetof(Type, name), 0, NULL},
@@ -197,7 +197,7 @@ store_field(PyObject **field, PyObject *value)
 /* The types have no deallocator: that of all classes clears the members. */
 #define DEFINE_TYPE(Type, FIELDS, methods)                                                                             \
     FUNCTIONS_OF_GC(Type, FIELDS)                                                                                      \
-    static PyMemberDef Type##_members[] = {FIELDS(MEMBER, COUNT_MEMBER){NULL, 0, 0, 0, NULL}};                                       \
+    static PyMemberDef Type##_members[] = {FIELDS(MEMBER, COUNT_MEMBER){NULL, 0, 0, 0, NULL}};                         \
     static PyType_Slot Type##_slots[] = {                                                                              \
         {Py_tp_members, Type##_members},                                                                               \
         {Py_tp_methods, methods},                                                                                      \

@@ -60,7 +60,8 @@ static int
 resolve_several(const Link *link, PyObject *futures)
 {
     PyObject *empty = PyList_New(0);
-    int status = empty == NULL ? -1 : SET(link->state, link->transport, Transport, sent, empty);
+    int status = empty == NULL || PyList_Size(futures) < 0 ? -1
+        : SET(link->state, link->transport, Transport, sent, empty);
     for (Py_ssize_t i = 0; status == 0 && i < PyList_Size(futures); i++) {
         PyObject *future = PyList_GetItem(futures, i);
         status = future == NULL ? -1 : resolve_future(link, future);
