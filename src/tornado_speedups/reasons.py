@@ -20,7 +20,8 @@ from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups import eager
 from tornado_speedups.http import connections, heads, streams
-from tornado_speedups.websocket.transport import is_known, is_reentrant
+from tornado_speedups.websocket.receiving import is_known
+from tornado_speedups.websocket.transport import is_reentrant
 
 OTHER_STREAM = "the stream is of another class than Tornado's"
 OTHER_QUEUE = "the application has replaced the connection's queue"

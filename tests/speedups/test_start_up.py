@@ -32,7 +32,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 # WebSocket; the other implementation.
 _NAMES = (
     *("__main__", "commands", "counting", "reasons", "self_test", "definitions"),
-    *("websocket", "websocket.client", "websocket.protocol", "websocket.transport"),
+    *("websocket", "websocket.client", "websocket.protocol", "websocket.receiving", "websocket.transport"),
 )
 UNNEEDED = {f"tornado_speedups.{name}" for name in _NAMES} | {
     "tornado_speedups._speedups" if os.environ.get("TORNADO_SPEEDUPS_EXTENSION") == "0" else "tornado_speedups._python"

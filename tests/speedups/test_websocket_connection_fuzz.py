@@ -115,6 +115,14 @@ def text(*programs: str) -> tuple[Step, ...]:
     return Step("settle"), Step("send", b"".join(build_frame(0x81, each, b"mask") for each in programs)), Step("settle")
 
 
+def cut(program: str) -> tuple[Step, ...]:
+    """Return the steps of a peer that sends the header and a byte of a message before the rest."""
+    start, sent, end = text(program)
+    return start, Step("send", sent.data[:7]), end, Step("send", sent.data[7:]), end
+
+
+EMPTY = Step("send", build_frame(0x81, "", None))
+FULL = (Step("settle"), Step("send", build_frame(0x81, "fail", None)), Step("settle"), EMPTY, Step("settle"), EMPTY)
 BROKEN = (Limit("out", 0, 104),)  # the socket fails at the first answer
 PING = build_frame(0x89, b"", b"mask")
 DIFFERED = {
@@ -125,6 +133,17 @@ DIFFERED = {
         False, "mixed", (Step("settle"), Step("send", PING + build_frame(0x81, "abcdefgh", b"mask"))), limits=BROKEN
     ),
     "a handler that ends the connection without closing it": Talk(False, "sync", text("terminate")),
+    "the peer ends its half while a handler waits": Talk(False, "async", (*text("sleep2-write5"), Step("half"))),
+    "the same, in the same turn": Talk(False, "gen", (*text("sleep2-write5")[:2], Step("half"))),
+    "the same, while an answer leaves": Talk(False, "gen", (Step("deaf"), *text("write300000"), Step("half"))),
+    "the end is noticed after a long answer": Talk(
+        False, "async", (Step("deaf"), *text("write300000-sleep2-write5"), Step("half"), Step("settle"), Step("hear"))
+    ),
+    "the end is noticed after the payload has come alone": Talk(False, "async", (*cut("sleep2-write5"), Step("half"))),
+    "the end behind an empty message for which a client has no room": Talk(True, "async", (*FULL, Step("half"))),
+    "the socket fails during open()": Talk(
+        False, "mixed", (Step("send", bytes(10)), Step("settle")), (("open", "write5"),), limits=(Limit("in", 9, 32),)
+    ),
     "on_message cannot be found": Talk(False, "sync", text("1", "2", "3", "4"), (("property", True),)),
 }
 

@@ -8,6 +8,9 @@
 
 #include "messages.h"
 
+/* The size of a frame that isn't masked and has no payload. Python takes it: see Transport.is_blind(). */
+#define EMPTY_FRAME 2
+
 /* Returns whether a future, whose reference is given away, is done; -1 with an exception. */
 static int
 is_done(const Link *link, PyObject *future)
@@ -62,8 +65,8 @@ receive(const Link *link)
     return data;
 }
 
-/* Give the reader the only frame. Returns 1; 0 if there is more than one frame or a part of one, or if another class of
-   sockets has received something else than bytes; -1 with an exception. */
+/* Give the reader the only frame. Returns 1; 0 if there is more than one frame or a part of one, if the frame is nothing
+   but its first two bytes, or if another class of sockets has received something else than bytes; -1 with an exception. */
 static int
 parse_alone(const Link *link, PyObject *data)
 {
@@ -73,7 +76,7 @@ parse_alone(const Link *link, PyObject *data)
     }
     const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(data);
     uint64_t size = (uint64_t)PyBytes_Size(data);
-    if (!read_frame(&frame, bytes, size) || frame.size != size) {
+    if (!read_frame(&frame, bytes, size) || frame.size != size || size == EMPTY_FRAME) {
         return 0;
     }
     PyObject *pair = make_pair(&frame, bytes);

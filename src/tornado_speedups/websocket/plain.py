@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import asyncio
 
 
+# The size of a frame that isn't masked and has no payload.
+EMPTY_FRAME = 2
+
+
 class ReaderBase:
     """What FrameReader derives from."""
 
@@ -114,7 +118,7 @@ class ConnectionBase:
             stream.close()
             return
         frames, end, _ = parse_frames(data, 0, 2)
-        if end != len(data) or len(frames) != 1:
+        if end != len(data) or len(frames) != 1 or end == EMPTY_FRAME:
             self._handle_chunk(data)
             return
         reader.alone = frames[0]

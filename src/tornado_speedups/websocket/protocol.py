@@ -21,13 +21,15 @@ Private attributes of Tornado that are used (fingerprints.py knows the versions 
     - WebSocketProtocol13: ``_abort``, ``_run_callback``, ``_handle_message``, ``_receive_frame``, ``_compressor``,
       ``_decompressor``, ``_frame_compressed``, ``_message_bytes_in``, ``_message_bytes_out``, ``_wire_bytes_in``,
       ``_wire_bytes_out``; ``_DecompressTooLargeError``. Each attribute of its instances has a slot here.
-    - IOStream: those in transport.py; here ``_start_read``, ``_read_future``, ``_handle_read``, ``_write_futures``,
-      ``_closed``. asyncio: ``_enter_task``, ``_leave_task``.
+    - IOStream: those in receiving.py and transport.py; here ``_start_read``, ``_read_future``, ``_handle_read``,
+      ``_write_futures``, ``_closed``. asyncio: ``_enter_task``, ``_leave_task``.
 
 Invariants
     - Frames are handled in order, one at a time. While a handler is waited for, ``_busy`` is set or the coroutine is
       awake, and ``_on_event()`` handles nothing. While one runs, ``_handling`` is set, and nothing else is handled even
       if it runs the event loop from inside ``on_message()``.
+    - While a handler is waited for, the end of the connection is noticed only where Tornado notices it: otherwise,
+      a peer that has ended its half would get no answer.
     - Answers are held back for a millisecond and the handling of one more message at most, and only while the handlers
       of this connection are quick: after a slow one, nothing is held back until some more have been quick. So what a
       handler reports before it goes on leaves at once, or with its next write after a millisecond.
@@ -64,6 +66,7 @@ from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups._implementation import parse_frames
 from tornado_speedups.websocket.handling import HandlingProtocol, has_succeeded
+from tornado_speedups.websocket.plain import EMPTY_FRAME
 from tornado_speedups.websocket.reader import MAX_FRAMES, TURN
 from tornado_speedups.websocket.transport import find_context, is_reentrant
 
@@ -169,6 +172,8 @@ class FastWebSocketProtocol13(HandlingProtocol):
     def _handle_chunk(self, data: bytes) -> None:
         """Handle what was received while nothing else went on, if it isn't one frame."""
         self._reader.add_parsed(data, *parse_frames(data, 0, MAX_FRAMES))
+        if len(data) == EMPTY_FRAME:
+            self._transport.exact = self._reader.wire_bytes
         self._run_in_context(self._handle_in_task)
 
     def _wake_alone(self) -> None:
@@ -200,12 +205,15 @@ class FastWebSocketProtocol13(HandlingProtocol):
             return
         idle, transport, reader = self._idle, self._transport, self._reader
         waits = idle is not None and not idle.done() and self._busy is None  # _waits(), without a call for each event
-        # While the application is busy, Tornado reads one chunk more, or notices the end; then it stops reading.
+        # While the application is busy, Tornado reads one chunk more or notices the end, unless it is blind.
         if not waits and reader.has_input():
             transport.stop_listening()
             return
+        if not waits and transport.is_blind():
+            transport.receive_blindly()
+            return
         try:
-            found = transport.receive()
+            found = transport.receive_piece() if waits else transport.receive()
         except OSError as error:
             gen_log.warning(f"error on read: {error}")
             return

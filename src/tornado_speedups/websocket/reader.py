@@ -112,6 +112,25 @@ class FrameReader(ReaderBase):
         """Return whether a complete frame has been received, parsed or not."""
         return bool(self.frames) or len(self.data) - self._position >= self.needed
 
+    def find_exact_end(self) -> int:
+        """Return what ``wire_bytes`` is after the only frame that was received; -1 if there is more, or less."""
+        available = len(self.data) - self._position
+        if available:
+            return self.wire_bytes + available if available == self.needed else -1
+        return -1 if self.long_frame is not None else self.wire_bytes
+
+    def awaits_last_piece(self) -> bool:
+        """Return whether a frame lacks nothing but its payload, or its mask if it is empty.
+
+        Tornado reads these pieces one by one.
+        """
+        begin = self.data[self._position : self._position + 2]
+        if len(begin) < 2:
+            return self.long_frame is not None
+        length = begin[1] & 0x7F
+        header = 2 + {126: 2, 127: 8}.get(length, 0) + (4 if length and begin[1] & 0x80 else 0)
+        return len(self.data) - self._position >= header
+
     def check_header(self, head: int, length: int) -> None:
         """Raise ProtocolError if no frame with this first byte and payload length may come now."""
         reserved = head & (0x30 if self.compression and head & 0x0F else 0x70)

@@ -1,33 +1,27 @@
-"""Read and write the socket of a Tornado stream beneath the stream, by private fields of IOStream.
+"""Write to the socket of a Tornado stream beneath the stream, by private fields of IOStream.
 
-While the protocol waits for the application, the stream must believe that there is something in its buffer: then it
-doesn't look for the end of the connection, and reads one chunk at most. ``push_back()`` puts a byte there for that
-purpose, and ``take_back()`` takes away what the buffer holds.
-
-This module imports Tornado: install() uses it only where it knows its code.
+receiving.py has the other half. This module imports Tornado: install() uses it only where it knows its code.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import sys
 from asyncio import _enter_task, _leave_task
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from types import CoroutineType
 from typing import Any
 from weakref import getweakrefcount
 
-from tornado.iostream import IOStream, SSLIOStream
+from tornado.iostream import IOStream
 from tornado.log import gen_log
 from tornado.websocket import WebSocketClosedError
 
 from tornado_speedups import eager
-from tornado_speedups.websocket import LONG, release_buffer
-from tornado_speedups.websocket.bases import TransportBase
+from tornado_speedups.websocket import release_buffer
 from tornado_speedups.websocket.reader import FrameReader
+from tornado_speedups.websocket.receiving import Receiver, is_known
 from tornado_speedups.websocket.writer import MAX_HELD_BYTES, FrameWriter
 from tornado_speedups.websocket.writes import WriteFuture, pass_on, resolve
 
@@ -49,26 +43,18 @@ _SHARED = (
 )
 
 
-class Transport(TransportBase):
+class Transport(Receiver):
     """The socket of one connection, with its reader and its writer."""
 
-    __slots__ = ("_is_pushed_back", "_listens")
+    __slots__ = ()
 
     def __init__(self, reader: FrameReader, writer: FrameWriter) -> None:
         self.shared = _SHARED
-        self._reader, self._writer = reader, writer
-        self.stream: Any = None
+        super().__init__(reader)
+        self._writer = writer
         self.loop: Any = None
-        # At most this many bytes are received at once.
-        self.chunk = 0
         # Whether messages are written here, or by Tornado.
         self.writes = False
-        # Whether the socket was empty after it was last read.
-        self.drained = False
-        self._is_pushed_back = False
-        # Whether the event loop calls us first when the socket can be read. The stream changes that when it listens for
-        # being able to write.
-        self._listens = False
         # Futures of frames that have left. While a handler that was called by the event loop is running, they are
         # deferred, and what has called it resolves them.
         self.defers = False
@@ -94,126 +80,6 @@ class Transport(TransportBase):
             self.chunk = stream.read_chunk_size
             self.eager = eager.is_possible(self.loop)
             self.writes = stream.max_write_buffer_size is None
-
-    # Reading
-
-    def can_read(self, max_message_size: Any) -> bool:
-        """Return whether the stream's own limit, which isn't checked here, is never reached before that of messages."""
-        if not is_known(self.stream) or not isinstance(max_message_size, int):
-            return False
-        most: int = self.stream.max_buffer_size - 2 * self.stream.read_chunk_size - 16
-        return max_message_size <= most
-
-    def read_inline(self) -> bool:
-        """Return whether there was something to read in the stream or the socket. Raises StreamClosedError."""
-        stream = self.stream
-        if stream._read_buffer_size:
-            self.take_back()
-            return True
-        stream._check_closed()
-        if not self.drained and self.receive():
-            return True
-        stream._check_closed()
-        return False
-
-    def receive(self) -> bool:
-        """Give the reader what the socket holds. Return False if that is nothing.
-
-        The stream is closed at the end of the connection, and when the connection is broken. Raises OSError.
-        """
-        reader = self._reader
-        if reader.needed > LONG or reader.long_frame is not None:
-            buffer = reader.get_buffer()
-            if buffer is not None:
-                count = self._receive_into(buffer)
-                if count:
-                    reader.buffer_updated(count)
-                return bool(count)
-        stream = self.stream
-        try:
-            data: bytes = stream.socket.recv(self.chunk)
-        except OSError as error:
-            self.note_read_error(error)
-            return False
-        if data:
-            reader.feed(data)
-        else:
-            stream.close()
-        # TLS returns one record at a time, and may hold the next one where select() doesn't see it.
-        self.drained = len(data) < self.chunk and type(stream) is IOStream
-        return bool(data)
-
-    def _receive_into(self, buffer: memoryview) -> int:
-        stream = self.stream
-        try:
-            count: int = stream.socket.recv_into(buffer)
-        except OSError as error:
-            self.note_read_error(error)
-            return 0
-        if not count:
-            stream.close()
-        self.drained = count < len(buffer) and type(stream) is IOStream
-        return count
-
-    def note_read_error(self, error: OSError) -> None:
-        """Note that the socket is empty, or close the stream. Raises the error if it isn't the peer's."""
-        if isinstance(error, BlockingIOError | ssl.SSLWantReadError):
-            self.drained = True
-            return
-        self.stream.close(exc_info=error)
-        if not self.stream._is_connreset(error):
-            raise error
-
-    def push_back(self) -> None:
-        """Make the stream believe that its buffer holds something, if the reader does."""
-        stream = self.stream
-        if not stream._read_buffer_size and self._reader.has_input():
-            stream._read_buffer += b"\0"
-            stream._read_buffer_size = 1
-            self._is_pushed_back = True
-
-    def take_back(self) -> None:
-        """Give the reader what the stream has in its buffer."""
-        stream = self.stream
-        if not stream._read_buffer_size:
-            return
-        data = stream._consume(stream._read_buffer_size)[self._is_pushed_back :]
-        self._is_pushed_back = False
-        if data:
-            self.drained = False
-            self._reader.feed(data)
-
-    def listen(self, callback: Callable[[], None]) -> None:
-        """Have the event loop call this when the socket can be read, without the detour by IOLoop and stream."""
-        stream = self.stream
-        if stream._state is None or not stream._state & stream.io_loop.READ:
-            stream._add_io_state(stream.io_loop.READ)
-            self._listens = False
-        if not self._listens:
-            stream.io_loop.selector_loop.add_reader(stream.socket.fileno(), callback)
-            self._listens = True
-
-    def stop_listening(self) -> None:
-        """Ignore the socket until listen() is called again, and keep what was received for then."""
-        self.push_back()
-        stream = self.stream
-        self._listens = False
-        if stream._state is not None and stream._state & stream.io_loop.READ:
-            stream._state &= ~stream.io_loop.READ
-            stream.io_loop.update_handler(stream.fileno(), stream._state)
-
-    def suspend(self) -> None:
-        """Ignore the socket while a handler runs the event loop, which would find it readable again and again."""
-        self.stop_listening()
-        self.drained = False  # so that the coroutine looks again
-
-    def pause(self) -> None:
-        """Make the stream what it is while Tornado's coroutine doesn't read."""
-        self.stream._read_future = None
-        if not self._listens and self._reader.has_input():  # otherwise the next event does it
-            self.stop_listening()
-
-    # Writing
 
     def begin_turn(self) -> float:
         """Note that others have just had their turn of the event loop. Return the time."""
@@ -344,6 +210,8 @@ class Transport(TransportBase):
             self._leave_to_stream(memoryview(data)[sent:], futures)
 
     def _leave_to_stream(self, data: bytes | memoryview, futures: list[WriteFuture]) -> None:
+        if self.is_blind():
+            self.stop_listening()
         self._listens = False
         if self._writer.frames:
             self.flush()
@@ -380,11 +248,6 @@ class Transport(TransportBase):
 def is_reentrant() -> bool:
     """Return whether nest_asyncio makes event loops reentrant: a handler may then wait for its own writes."""
     return "_nest_patched" in _ASYNCIO
-
-
-def is_known(stream: Any) -> bool:
-    """Return whether the private fields of this stream may be used."""
-    return type(stream) is IOStream or type(stream) is SSLIOStream
 
 
 def find_context(task: Any, idle: Any) -> Any:
