@@ -179,6 +179,7 @@ def read_head(stream: Any, end_of_head: EndOfHead, max_bytes: int | None) -> Any
         return _wait_for_head(stream, end_of_head, max_bytes)
     if end < count:
         _keep(stream, end, count)
+    stream._read_max_bytes = max_bytes  # nobody resets it: how much is read while nobody reads depends on it
     _expect_stale_event(stream)
     stream._maybe_add_error_listener()
     return _scratch.view[:end].tobytes()
