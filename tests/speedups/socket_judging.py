@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Iterator
 from itertools import pairwise
@@ -51,7 +52,7 @@ class SocketJudge(Judge):
         is_left_open = any(_LEFT_OPEN in part.events for part in stock)
         if is_left_open and _ignore_end(stock) == _ignore_end(fast):
             return None
-        if _closes_meanwhile(script) and _goes_further(stock, fast):
+        if _leaves_meanwhile(script) and _goes_further(stock, fast):
             return None
         if _reads(script) and _ignore_proxies(stock) == _ignore_proxies(fast):
             return None
@@ -60,7 +61,8 @@ class SocketJudge(Judge):
         awaits_early = eager.enabled and script.kind in ("async", "mixed")
         if awaits_early and _has_other_writer(stock) and _sort(stock) == _sort(fast):
             return None
-        if _may_fail_to_send(script) and (awaits_early or _has_many_together(script)):
+        waits = awaits_early or _has_many_together(script) or _fails_while_it_is_full(script)
+        if _may_fail_to_send(script) and waits:
             # An answer that leaves with others fails after its handler has gone on.
             return None if _agree(_join(stock), _join(fast)) else difference
         return difference
@@ -74,20 +76,28 @@ def _reads(talk: Talk) -> bool:
     return talk.is_client and bool(dict(talk.options).get("reads", True))
 
 
-def _closes_meanwhile(talk: Talk) -> bool:
-    """Return whether the peer closes the connection a few turns after it has sent something.
+def _leaves_meanwhile(talk: Talk) -> bool:
+    """Return whether the peer leaves a few turns after it has sent something.
 
-    How far the handlers come by then depends on turns: an answer that is awaited takes Tornado more of them.
+    How far the handlers come by then depends on turns: an answer that is awaited takes Tornado more of them, and so
+    does a message for a client that reads.
     """
     steps = [step for step in talk.steps if step.kind != "turns"]
-    return any(one.kind == "send" and other.kind == "close" for one, other in pairwise(steps))
+    leaves = ("close", "half") if _reads(talk) else ("close",)
+    return any(one.kind == "send" and other.kind in leaves for one, other in pairwise(steps))
+
+
+_ENDS = ("on_close", "ended", "connections", _LEFT_OPEN)
 
 
 def _goes_further(stock: list[Part], fast: list[Part]) -> bool:
-    """Return whether handlers have done the same, and perhaps more, when the connection ended."""
-    done, more = ([event for part in parts for event in part.events] for parts in (stock, fast))
-    closed = ("on_close", None, None)
-    return closed in done and closed in more and more[: done.index(closed)] == done[: done.index(closed)]
+    """Return whether handlers have done and sent the same, and perhaps more, when the connection ended."""
+    done, more = ([each for part in parts for each in part.events if not _is_end(each)] for parts in (stock, fast))
+    return more[: len(done)] == done and _join(fast).startswith(_join(stock))
+
+
+def _is_end(event: Any) -> bool:
+    return (event[0] if isinstance(event, tuple) else event) in _ENDS
 
 
 def _ignore_proxies(parts: list[Part]) -> list[Part]:
@@ -114,13 +124,28 @@ def _may_fail_to_send(talk: Talk) -> bool:
 
 
 def _has_many_together(talk: Talk) -> bool:
-    """Return whether so many messages come together that answers are held back."""
-    return any(len(parse_frames(step.data, 0, _MANY)[0]) == _MANY for step in talk.steps)
+    """Return whether so many messages come together, or while open() sleeps, that answers are held back."""
+    pieces = [step.data for step in talk.steps]
+    if "sleep" in dict(talk.options).get("open", ""):
+        pieces = [b"".join(pieces)]
+    return any(len(parse_frames(piece, 0, _MANY)[0]) == _MANY for piece in pieces)
+
+
+def _fails_while_it_is_full(talk: Talk) -> bool:
+    """Return whether the socket takes nothing, and fails when it is asked again, which we do earlier than Tornado."""
+    out = [limit for limit in sorted(talk.limits) if limit.direction == "out"]
+    return any(one.error == errno.EAGAIN and other.error and one.place == other.place for one, other in pairwise(out))
 
 
 def _is_only_more(stock: list[Part], fast: list[Part]) -> bool:
     """Return whether the peer has received more, and nothing else is different."""
-    alike = [[each._replace(received=b"") for each in _ignore_end(parts)] for parts in (stock, fast)]
+    alike = [
+        [
+            each._replace(received=b"", logged=[line for line in each.logged if "WebSocketClosedError" not in line])
+            for each in _ignore_end(parts)
+        ]
+        for parts in (stock, fast)
+    ]
     return alike[0] == alike[1] and _join(fast).startswith(_join(stock))
 
 
