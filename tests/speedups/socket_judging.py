@@ -61,6 +61,8 @@ class SocketJudge(Judge):
         awaits_early = eager.enabled and script.kind in ("async", "mixed")
         if awaits_early and _has_other_writer(stock) and _sort(stock) == _sort(fast):
             return None
+        if awaits_early and _pings(script) and _drop_pings(stock) == _drop_pings(fast):
+            return None
         waits = awaits_early or _has_many_together(script) or _fails_while_it_is_full(script)
         if _may_fail_to_send(script) and waits:
             # An answer that leaves with others fails after its handler has gone on.
@@ -109,6 +111,17 @@ def _ignore_proxies(parts: list[Part]) -> list[Part]:
 def _has_other_writer(parts: list[Part]) -> bool:
     """Return whether a task writes while a handler, which began early, awaits its own writes: they take turns."""
     return any(event[0] == "later" for part in parts for event in part.events)
+
+
+def _pings(talk: Talk) -> bool:
+    """Return whether a server pings while answers wait: one that begins early has ended a connection before a ping."""
+    return bool(talk.sndbuf) and "websocket_ping_interval" in dict(talk.options)
+
+
+def _drop_pings(parts: list[Part]) -> tuple[list[Part], list[tuple[int, bytes]]]:
+    """Return the parts without frames, and the frames but pings and those that close the connection."""
+    frames = parse_frames(_join(parts).partition(b"\r\n\r\n")[2], 0, 10_000)[0]
+    return [part._replace(received=b"") for part in parts], [each for each in frames if each[0] not in (0x88, 0x89)]
 
 
 def _sort(parts: list[Part]) -> list[Part]:
