@@ -49,28 +49,43 @@ class SocketJudge(Judge):
         if difference is None:
             return None
         stock, fast = self.run_stock(script), self.run_fast(script)
-        is_left_open = any(_LEFT_OPEN in part.events for part in stock)
-        if is_left_open and _ignore_end(stock) == _ignore_end(fast):
-            return None
-        if _leaves_meanwhile(script) and _goes_further(stock, fast):
-            return None
-        if _reads(script) and _ignore_proxies(stock) == _ignore_proxies(fast):
-            return None
-        if _may_fail_to_send(script) and _is_only_more(stock, fast):
-            return None  # where the connection ends meanwhile, how much has been sent by then depends on turns
-        awaits_early = eager.enabled and script.kind in ("async", "mixed")
-        if awaits_early and _has_other_writer(stock) and _sort(stock) == _sort(fast):
-            return None
-        if awaits_early and _pings(script) and _drop_pings(stock) == _drop_pings(fast):
-            return None
-        waits = awaits_early or _has_many_together(script) or _fails_while_it_is_full(script)
-        if _may_fail_to_send(script) and waits:
-            # An answer that leaves with others fails after its handler has gone on.
-            return None if _agree(_join(stock), _join(fast)) else difference
-        return difference
+        return None if _decided_by_turns(script, stock, fast) else difference
 
     def find_features(self, script: Talk, parts: list[Part]) -> set[str]:
         return find_features(script, parts)
+
+
+def _decided_by_turns(talk: Talk, stock: list[Part], fast: list[Part]) -> bool:
+    """Return whether only turns of the event loop can make this difference."""
+    return (
+        (any(_LEFT_OPEN in part.events for part in stock) and _ignore_end(stock) == _ignore_end(fast))
+        or (_leaves_meanwhile(talk) and _goes_further(stock, fast))
+        or (_reads(talk) and _ignore_proxies(stock) == _ignore_proxies(fast))
+        or (_awaits_early(talk) and _takes_turns(talk, stock, fast))
+        or (_may_fail_to_send(talk) and _fails_elsewhere(talk, stock, fast))
+    )
+
+
+def _awaits_early(talk: Talk) -> bool:
+    return eager.enabled and talk.kind in ("async", "mixed")
+
+
+def _takes_turns(talk: Talk, stock: list[Part], fast: list[Part]) -> bool:
+    """Return whether an early handler and something else that writes have done so in another order."""
+    if _pings(talk) and _drop_pings(stock) == _drop_pings(fast):
+        return True
+    return _has_other_writer(stock) and _sort(stock) == _sort(fast)
+
+
+def _fails_elsewhere(talk: Talk, stock: list[Part], fast: list[Part]) -> bool:
+    """Return whether the connection has ended after more, or less, has been sent.
+
+    An answer that leaves with others, or that is awaited early, fails after its handler has gone on.
+    """
+    if _is_only_more(stock, fast):
+        return True
+    waits = _awaits_early(talk) or _has_many_together(talk) or _fails_while_it_is_full(talk)
+    return waits and _agree(_join(stock), _join(fast))
 
 
 def _reads(talk: Talk) -> bool:
