@@ -61,7 +61,7 @@ def _decided_by_turns(talk: Talk, stock: list[Part], fast: list[Part]) -> bool:
         (any(_LEFT_OPEN in part.events for part in stock) and _ignore_end(stock) == _ignore_end(fast))
         or (_leaves_meanwhile(talk) and _goes_further(stock, fast))
         or (_reads(talk) and _ignore_proxies(stock) == _ignore_proxies(fast))
-        or (_awaits_early(talk) and _takes_turns(talk, stock, fast))
+        or _takes_turns(talk, stock, fast)
         or (_may_fail_to_send(talk) and _fails_elsewhere(talk, stock, fast))
     )
 
@@ -71,8 +71,8 @@ def _awaits_early(talk: Talk) -> bool:
 
 
 def _takes_turns(talk: Talk, stock: list[Part], fast: list[Part]) -> bool:
-    """Return whether an early handler and something else that writes have done so in another order."""
-    if _pings(talk) and _drop_pings(stock) == _drop_pings(fast):
+    """Return whether a handler and something else that writes have done so in another order, or gone on in another."""
+    if _awaits_early(talk) and _pings(talk) and _drop_pings(stock) == _drop_pings(fast):
         return True
     return _has_other_writer(stock) and _sort(stock) == _sort(fast)
 
@@ -124,7 +124,7 @@ def _ignore_proxies(parts: list[Part]) -> list[Part]:
 
 
 def _has_other_writer(parts: list[Part]) -> bool:
-    """Return whether a task writes while a handler, which began early, awaits its own writes: they take turns."""
+    """Return whether a task writes while a handler awaits its own writes: they take turns."""
     return any(event[0] == "later" for part in parts for event in part.events)
 
 
