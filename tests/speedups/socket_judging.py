@@ -84,7 +84,7 @@ def _fails_elsewhere(talk: Talk, stock: list[Part], fast: list[Part]) -> bool:
     """
     if _is_only_more(stock, fast):
         return True
-    waits = _awaits_early(talk) or _has_many_together(talk) or _fails_while_it_is_full(talk)
+    waits = _awaits_early(talk) or _has_many(talk) or _fails_while_it_is_full(talk)
     return waits and _agree(_join(stock), _join(fast))
 
 
@@ -151,12 +151,9 @@ def _may_fail_to_send(talk: Talk) -> bool:
     return bool(talk.sndbuf) or any(limit.direction == "out" and limit.error for limit in talk.limits)
 
 
-def _has_many_together(talk: Talk) -> bool:
-    """Return whether so many messages come together, or while open() sleeps, that answers are held back."""
-    pieces = [step.data for step in talk.steps]
-    if "sleep" in dict(talk.options).get("open", ""):
-        pieces = [b"".join(pieces)]
-    return any(len(parse_frames(piece, 0, _MANY)[0]) == _MANY for piece in pieces)
+def _has_many(talk: Talk) -> bool:
+    """Return whether so many frames come, counted over all reads, that answers are held back."""
+    return len(parse_frames(b"".join(step.data for step in talk.steps), 0, _MANY)[0]) == _MANY
 
 
 def _fails_while_it_is_full(talk: Talk) -> bool:
