@@ -133,8 +133,9 @@ read_big_endian(const unsigned char *bytes, uint64_t count)
     return number;
 }
 
-/* Return whether the frame at `bytes` is complete. A control frame with an extended length isn't a frame. */
-static int
+/* Return whether the frame at `bytes` is complete. A control frame with an extended length isn't a frame. Inlined, as the
+   next functions are, because the calls would take a tenth of the time for a short frame. */
+static inline Py_ALWAYS_INLINE int
 read_frame(Frame *frame, const unsigned char *bytes, uint64_t available)
 {
     frame->size = 2;
@@ -160,7 +161,7 @@ read_frame(Frame *frame, const unsigned char *bytes, uint64_t available)
     return available >= frame->size;
 }
 
-static PyObject *
+static inline Py_ALWAYS_INLINE PyObject *
 read_payload(const Frame *frame, const unsigned char *bytes)
 {
     const unsigned char *from = bytes + frame->header;
@@ -175,14 +176,14 @@ read_payload(const Frame *frame, const unsigned char *bytes)
     return payload;
 }
 
-static PyObject *
+static inline Py_ALWAYS_INLINE PyObject *
 make_pair(const Frame *frame, const unsigned char *bytes)
 {
     PyObject *parts[] = {PyLong_FromLong(frame->head), read_payload(frame, bytes)};
     return pack(parts, 2);
 }
 
-static int
+static inline Py_ALWAYS_INLINE int
 append_frame(PyObject *frames, const Frame *frame, const unsigned char *bytes)
 {
     PyObject *pair = make_pair(frame, bytes);
