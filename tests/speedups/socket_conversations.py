@@ -116,6 +116,8 @@ class _Talking(Conversation):
             await self._settle(0)
         events.append(("connections", len(server._connections) if server is not None else 0))
         self._parts.append(take_part(b"", True))
+        if talk.is_client and self._client.handler is not None:
+            self._client.handler.protocol = None  # otherwise it warns when it goes, maybe in a test of another file
         return self._parts
 
     def _limit_socket(self, talk: Talk) -> IOStream:

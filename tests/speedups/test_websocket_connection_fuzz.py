@@ -11,6 +11,7 @@ for any implementation of it.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
@@ -72,11 +73,15 @@ def patches(native: Any, is_eager: bool, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 @pytest.fixture
-def talks() -> Iterator[Talks]:
+def talks(caplog: pytest.LogCaptureFixture) -> Iterator[Talks]:
     with observed():
         talks = Talks()
         yield talks
         talks.loop.close()
+        # Connections go here, where what they say then is expected, and not in a later test of another file.
+        vars(talks).clear()
+        caplog.clear()
+        gc.collect()
 
 
 def check(judge: SocketJudge, seeds: range) -> None:
