@@ -133,8 +133,7 @@ read_big_endian(const unsigned char *bytes, uint64_t count)
     return number;
 }
 
-/* Return whether the frame at `bytes` is complete. A control frame with an extended length isn't a frame. Inlined, as the
-   next functions are, because the calls would take a tenth of the time for a short frame. */
+/* Return whether a frame is complete; never if it is a control frame with an extended length. Inlined for speed. */
 static inline Py_ALWAYS_INLINE int
 read_frame(Frame *frame, const unsigned char *bytes, uint64_t available)
 {
