@@ -22,7 +22,7 @@ from tornado_speedups import eager
 from tornado_speedups.websocket import release_buffer
 from tornado_speedups.websocket.reader import FrameReader
 from tornado_speedups.websocket.receiving import Receiver, is_known
-from tornado_speedups.websocket.writer import MAX_HELD_BYTES, FrameWriter
+from tornado_speedups.websocket.writer import FrameWriter
 from tornado_speedups.websocket.writes import WriteFuture, pass_on, resolve
 
 # Windows fails when it gets more at once than it can take; Tornado's streams write no more there either.
@@ -133,28 +133,22 @@ class Transport(Receiver):
         """Have the event loop resolve a future of what was sent outside of handlers; ``sent`` doesn't hold it yet."""
         if not self._listens and self.stream._close_callback is not None:
             self.stream._maybe_add_error_listener()
-        future.sender = future.sender or True
-        if not self.sent:
-            self.loop.call_soon(self.resolve_sent)
+        self._resolve_soon([future])
 
     def hold(self, frame: bytes, future: WriteFuture) -> None:
         """Hold a frame back, or send it with those that are held back."""
-        writer = self._writer
-        writer.frames.append(frame)
-        writer.waiters.append(future)
-        writer.size += len(frame)
-        if writer.size > MAX_HELD_BYTES or monotonic() > self.deadline or not writer.holds:
+        if self._writer.add(frame, future) or monotonic() > self.deadline or is_reentrant():
             self.flush()
 
     def keep_unsent(self, frame: bytes, sent: int, future: WriteFuture, error: OSError | None) -> None:
-        """Leave to the stream the rest of a frame of which the socket has taken so many bytes."""
+        """Leave the rest of a frame to the stream. The socket has taken ``sent`` bytes of it."""
         if error is not None:
             self._note_write_error(error)
         self._keep_rest(frame, sent, [future])
 
     def send(self, frame: bytes | memoryview) -> WriteFuture:
         """Send a frame to the socket, behind everything that was sent before, and return its future."""
-        future = WriteFuture(loop=self.loop)
+        future = self.make_future()
         if self.eager:
             future.sender = self
             self._turn_bytes -= len(frame)
@@ -169,8 +163,7 @@ class Transport(Receiver):
         elif stream._write_futures:
             self._leave_to_stream(frame, [future])
         elif writer.holds or writer.frames:
-            if writer.add(frame, future) or monotonic() > self.deadline or is_reentrant():
-                self.flush()
+            self.hold(frame, future)
         else:
             self._transmit(frame, [future])
         return future
@@ -232,7 +225,7 @@ class Transport(Receiver):
         """Resolve futures when the application has returned, so that a loop that awaits its writes yields to others."""
         if self.stream._close_callback is not None:
             self.stream._maybe_add_error_listener()
-        if not self.defers or "_nest_patched" in _ASYNCIO:
+        if not self.defers or is_reentrant():
             self._resolve_soon(futures)
         self.sent += futures
 
