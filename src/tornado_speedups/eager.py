@@ -64,13 +64,18 @@ def start(awaitable: Any, io_loop: Any) -> asyncio.Task[Any] | None:
         type(awaitable) is not CoroutineType
         or loop.get_task_factory() is not None
         or loop.get_debug()
-        or "_nest_patched" in _ASYNCIO
+        or is_reentrant()
     ):
         return None
     task: asyncio.Task[Any] = _Task(awaitable, loop=loop, eager_start=True)
     if not task.done():
         register(task, io_loop)
     return task
+
+
+def is_reentrant() -> bool:
+    """Return whether nest_asyncio makes event loops reentrant: a handler may then wait for its own writes."""
+    return "_nest_patched" in _ASYNCIO
 
 
 def register(task: asyncio.Task[Any], io_loop: Any) -> None:

@@ -19,9 +19,9 @@ from tornado.web import RequestHandler
 from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups import eager
+from tornado_speedups.eager import is_reentrant
 from tornado_speedups.http import connections, heads, streams
 from tornado_speedups.websocket.receiving import is_known
-from tornado_speedups.websocket.transport import is_reentrant
 
 OTHER_STREAM = "the stream is of another class than Tornado's"
 OTHER_QUEUE = "the application has replaced the connection's queue"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tornado_speedups._python import build_frame, parse_frames
-from tornado_speedups.websocket import BINARY, DECODED, LONG, TEXT
-from tornado_speedups.websocket.reader import TURN, FrameReader, ProtocolError
+from tornado_speedups.websocket import BINARY, DECODED, LONG, TEXT, TURN
+from tornado_speedups.websocket.reader import FrameReader, ProtocolError
 from tornado_speedups.websocket.writer import FrameWriter
 
 MASK = b"mask"

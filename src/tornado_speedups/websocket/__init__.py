@@ -1,8 +1,8 @@
 """Faster WebSocket connections (RFC 6455): a reader, a writer, the socket, and the protocol that joins them.
 
-This module holds what they share: the first bytes of frames, and one buffer for long frames. Fresh memory costs more
-than masking and copying, because the system has to find and clear each page of it. So one buffer is kept for the next
-long frame of any connection, in or out.
+This module holds what they share: the first bytes of frames, limits, and one buffer for long frames. Fresh memory costs
+more than masking and copying, because the system has to find and clear each page of it. So one buffer is kept for the
+next long frame of any connection, in or out.
 """
 
 # The first byte of a frame that is a whole message.
@@ -14,6 +14,12 @@ DECODED = 0x181
 
 # Frames of this many bytes or more are long.
 LONG = 64 * 1024
+
+# The event loop gets its turn after this much work. It is counted in bytes; a frame counts as FRAME_COST more of them,
+# as in Tornado 6.6.
+TURN = 256 * 1024
+FRAME_COST = 1024
+MAX_FRAMES = TURN // FRAME_COST
 
 # The largest buffer to keep, in bytes.
 _MAX_SPARE_BYTES = 4 * 1024 * 1024

@@ -30,9 +30,10 @@ from typing import Any
 
 from tornado.queues import Queue
 
+from tornado_speedups.eager import is_reentrant
+
 # The module of the protocols of this package, which the first connection imports.
 _PROTOCOL = "tornado_speedups.websocket.protocol"
-_ASYNCIO = vars(asyncio)
 
 
 class ReadFuture(asyncio.Future[Any]):
@@ -123,7 +124,7 @@ def _give(message: Any, future: ReadFuture, protocol: Any) -> None:
             transport.eager
             and transport.defers  # the message is being handled
             and not transport.loop.get_debug()
-            and "_nest_patched" not in _ASYNCIO
+            and not is_reentrant()
             and transport.take_turn(len(message))
         ):
             future.resume(message, transport.loop)

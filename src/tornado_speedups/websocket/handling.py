@@ -14,10 +14,11 @@ from tornado.iostream import IOStream
 from tornado.websocket import WebSocketClosedError, WebSocketProtocol13, _DecompressTooLargeError
 
 from tornado_speedups import eager
+from tornado_speedups.eager import is_reentrant
 from tornado_speedups.websocket import BINARY, DECODED, TEXT
 from tornado_speedups.websocket.bases import ConnectionBase
 from tornado_speedups.websocket.reader import FrameReader, ProtocolError
-from tornado_speedups.websocket.transport import MAX_HELD_SECONDS, Transport, is_reentrant
+from tornado_speedups.websocket.transport import MAX_HELD_SECONDS, Transport
 from tornado_speedups.websocket.writer import FrameWriter
 
 # The first byte of a frame that is a whole message, compressed.

@@ -11,11 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tornado_speedups._implementation import build_frame, parse_frames
-from tornado_speedups.websocket import BINARY, LONG, TEXT
+from tornado_speedups.websocket import BINARY, LONG, MAX_FRAMES, TEXT
 
 if TYPE_CHECKING:
     import asyncio
 
+# Places in the tuple that a Transport has in ``shared``: readers and writers, which import this module, need no asyncio.
+ASYNCIO, ENTER_TASK, LEAVE_TASK = range(3)
 
 # The size of a frame that isn't masked and has no payload.
 EMPTY_FRAME = 2
@@ -92,48 +94,27 @@ class ConnectionBase:
         This is the shortest way, for a message that has come alone while nothing else goes on. _on_any_event() does the
         rest.
         """
-        transport = self._transport
-        reader, stream = transport._reader, transport.stream
-        if (
-            self._run is None  # which implies that there is an idle future
-            or self._busy is not None
-            or self._handling
-            or reader.frames
-            or reader.data
-            or reader.long_frame is not None
-            or stream._write_futures
-            or "_nest_patched" in transport.shared[0]
-            or self._idle.done()
-        ):
+        if _is_occupied(self):
             self._on_any_event()
             return
-        chunk = transport.chunk
+        transport = self._transport
+        stream, chunk = transport.stream, transport.chunk
         try:
             data = stream.socket.recv(chunk)
         except OSError as error:
             self._note_read_error(error)
             return
-        transport.drained = len(data) < chunk and type(stream) is transport.shared[4]
-        if not data:
+        transport.note_drained(len(data), chunk)
+        if data:
+            _handle_data(self, data)
+        else:
             stream.close()
-            return
-        frames, end, _ = parse_frames(data, 0, 2)
-        if end != len(data) or len(frames) != 1 or end == EMPTY_FRAME:
-            self._handle_chunk(data)
-            return
-        reader.alone = frames[0]
-        reader.wire_bytes += end
-        try:
-            self._run(self._alone)
-        except RuntimeError:  # something else runs in that context, or in a task
-            self._wake_alone()
 
     def _handle_alone(self: Any) -> None:
         """Handle a frame as _handle_in_task() does, while the reader has nothing else."""
         transport = self._transport
-        _, enter_task, leave_task, *_ = transport.shared
         loop, task = transport.loop, self._task
-        enter_task(loop, task)
+        transport.shared[ENTER_TASK](loop, task)
         pending = None
         try:
             self._handling = transport.defers = True
@@ -147,7 +128,7 @@ class ConnectionBase:
             self._handling = transport.defers = False
             if transport.sent:
                 transport.resolve_sent()
-            leave_task(loop, task)
+            transport.shared[LEAVE_TASK](loop, task)
         if pending is not None:
             self._await_handler(pending)
         elif not transport.drained or self.client_terminated:
@@ -188,10 +169,41 @@ class ConnectionBase:
             and not self.mask_outgoing
             and not stream._closed
             and not stream._write_futures
-            and "_nest_patched" not in transport.shared[0]
+            and "_nest_patched" not in transport.shared[ASYNCIO]
         ):
             return self._write_any_message(message, binary)  # type: ignore[no-any-return]
         frame = build_frame(BINARY if binary else TEXT, data, None)
         self._message_bytes_out += len(data)
         self._wire_bytes_out += len(frame)
         return transport.send_directly(frame)  # type: ignore[no-any-return]
+
+
+def _is_occupied(connection: Any) -> bool:
+    """Return whether something else goes on than waiting for a message."""
+    transport = connection._transport
+    reader = transport._reader
+    return bool(
+        connection._run is None  # which implies that there is an idle future
+        or connection._busy is not None
+        or connection._handling
+        or reader.frames
+        or reader.data
+        or reader.long_frame is not None
+        or transport.stream._write_futures
+        or "_nest_patched" in transport.shared[ASYNCIO]
+        or connection._idle.done()
+    )
+
+
+def _handle_data(connection: Any, data: bytes) -> None:
+    frames, end, needed = parse_frames(data, 0, MAX_FRAMES)
+    if end != len(data) or len(frames) != 1 or end == EMPTY_FRAME:
+        connection._handle_parsed(data, frames, end, needed)
+        return
+    reader = connection._transport._reader
+    reader.alone = frames[0]
+    reader.wire_bytes += end
+    try:
+        connection._run(connection._alone)
+    except RuntimeError:  # something else runs in that context, or in a task
+        connection._wake_alone()

@@ -65,10 +65,11 @@ from tornado.log import gen_log
 from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups._implementation import parse_frames
+from tornado_speedups.eager import is_reentrant
+from tornado_speedups.websocket import MAX_FRAMES, TURN
 from tornado_speedups.websocket.handling import HandlingProtocol, has_succeeded
 from tornado_speedups.websocket.plain import EMPTY_FRAME
-from tornado_speedups.websocket.reader import MAX_FRAMES, TURN
-from tornado_speedups.websocket.transport import find_context, is_reentrant
+from tornado_speedups.websocket.transport import find_context
 
 
 def replace_protocol(protocol: Any) -> Any:
@@ -171,7 +172,11 @@ class FastWebSocketProtocol13(HandlingProtocol):
 
     def _handle_chunk(self, data: bytes) -> None:
         """Handle what was received while nothing else went on, if it isn't one frame."""
-        self._reader.add_parsed(data, *parse_frames(data, 0, MAX_FRAMES))
+        self._handle_parsed(data, *parse_frames(data, 0, MAX_FRAMES))
+
+    def _handle_parsed(self, data: bytes, frames: list[tuple[int, Any]], end: int, needed: int) -> None:
+        """Do the same with what parse_frames() has returned."""
+        self._reader.add_parsed(data, frames, end, needed)
         if len(data) == EMPTY_FRAME:
             self._transport.exact = self._reader.wire_bytes
         self._run_in_context(self._handle_in_task)

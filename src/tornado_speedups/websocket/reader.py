@@ -10,14 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from tornado_speedups._implementation import parse_frames, websocket_mask, websocket_mask_inplace
-from tornado_speedups.websocket import DECODED, LONG, TEXT, release_buffer, take_buffer
+from tornado_speedups.websocket import (
+    DECODED,
+    FRAME_COST,
+    LONG,
+    MAX_FRAMES,
+    TEXT,
+    release_buffer,
+    take_buffer,
+)
 from tornado_speedups.websocket.bases import ReaderBase
-
-# The event loop gets its turn after this much work. It is counted in bytes; a frame counts as FRAME_COST more of them,
-# as in Tornado 6.6.
-TURN = 256 * 1024
-FRAME_COST = 1024
-MAX_FRAMES = TURN // FRAME_COST
 
 # At most this many bytes of a long frame are received at once.
 _MAX_READ = 1024 * 1024

@@ -87,8 +87,7 @@ class Receiver(TransportBase):
             reader.feed(data)
         else:
             stream.close()
-        # TLS returns one record at a time, and may hold the next one where select() doesn't see it.
-        self.drained = len(data) < self.chunk and type(stream) is IOStream
+        self.note_drained(len(data), self.chunk)
         return bool(data)
 
     def is_blind(self) -> bool:
@@ -118,9 +117,10 @@ class Receiver(TransportBase):
         if data:
             self._reader.feed(data)
             self.push_back()
+            self.note_drained(len(data), self.chunk)
         else:
             self.stop_listening()
-        self.drained = 0 < len(data) < self.chunk and type(self.stream) is IOStream
+            self.drained = False
 
     def _receive_into(self, buffer: memoryview) -> int:
         stream = self.stream
@@ -131,8 +131,15 @@ class Receiver(TransportBase):
             return 0
         if not count:
             stream.close()
-        self.drained = count < len(buffer) and type(stream) is IOStream
+        self.note_drained(count, len(buffer))
         return count
+
+    def note_drained(self, count: int, most: int) -> None:
+        """Note whether the socket is empty after ``count`` bytes of ``most`` were received.
+
+        TLS returns one record at a time, and may hold the next one where select() doesn't see it.
+        """
+        self.drained = count < most and type(self.stream) is IOStream
 
     def note_read_error(self, error: OSError) -> None:
         """Note that the socket is empty, or close the stream. Raises the error if it isn't the peer's."""

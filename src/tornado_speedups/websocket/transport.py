@@ -19,6 +19,7 @@ from tornado.log import gen_log
 from tornado.websocket import WebSocketClosedError
 
 from tornado_speedups import eager
+from tornado_speedups.eager import is_reentrant
 from tornado_speedups.websocket import release_buffer
 from tornado_speedups.websocket.reader import FrameReader
 from tornado_speedups.websocket.receiving import Receiver, is_known
@@ -33,12 +34,9 @@ _MAX_WRITE = 128 * 1024 if sys.platform == "win32" else sys.maxsize
 MAX_HELD_SECONDS = 0.001
 _TURN_BYTES = 64 * 1024
 
-_ASYNCIO = vars(asyncio)
-
-
-# What the types in C need.
+# What the methods of the types need, as calls.h and plain.py name it.
 _SHARED = (
-    *(_ASYNCIO, _enter_task, _leave_task, WriteFuture, IOStream),
+    *(vars(asyncio), _enter_task, _leave_task, WriteFuture, IOStream),
     *(sys.getrefcount, getweakrefcount, CoroutineType, asyncio.Task, monotonic),
 )
 
@@ -236,11 +234,6 @@ class Transport(Receiver):
             future.sender = future.sender or True
         if not self.sent:
             self.loop.call_soon(self.resolve_sent)
-
-
-def is_reentrant() -> bool:
-    """Return whether nest_asyncio makes event loops reentrant: a handler may then wait for its own writes."""
-    return "_nest_patched" in _ASYNCIO
 
 
 def find_context(task: Any, idle: Any) -> Any:

@@ -16,7 +16,7 @@ from tornado_speedups.websocket.bases import WriterBase
 _MAX_HEADER = 14
 
 # At most this many bytes are held back.
-MAX_HELD_BYTES = 64 * 1024
+_MAX_HELD_BYTES = 64 * 1024
 
 
 class FrameWriter(WriterBase):
@@ -45,7 +45,7 @@ class FrameWriter(WriterBase):
         self.frames.append(frame)
         self.waiters.append(waiter)
         self.size += len(frame)
-        return not self.holds or self.size > MAX_HELD_BYTES
+        return not self.holds or self.size > _MAX_HELD_BYTES
 
     def take(self) -> tuple[bytes, list[Any]]:
         """Return the bytes of the frames that were held back, and their waiters."""
