@@ -84,16 +84,10 @@ close_connection(Link *link)
 static PyObject *
 get_shared(const Link *link, Py_ssize_t index)
 {
-#if HAS_FIELDS
-    PyObject *shared = ((Transport *)link->transport)->shared;
-    PyObject *found = shared == NULL ? raise_unset("shared") : PyTuple_GetItem(shared, index);
-    Py_IncRef(found);
-#else
     PyObject *shared = GET(link->state, link->transport, Transport, shared);
     PyObject *found = shared == NULL ? NULL : PyTuple_GetItem(shared, index);
     Py_IncRef(found);
     Py_DecRef(shared);
-#endif
     return found;
 }
 

@@ -315,8 +315,7 @@ def wrap_read_to_buffer(original: Callable[[Any], int | None]) -> Callable[[Any]
             if count == 0:
                 self.close()
             return 0
-        self._read_buffer += _scratch.view[:count]
-        self._read_buffer_size += count
+        _keep(self, 0, count)
         return count
 
     return _read_to_buffer

@@ -16,7 +16,7 @@ from tornado_speedups.websocket import BINARY, LONG, MAX_FRAMES, TEXT
 if TYPE_CHECKING:
     import asyncio
 
-# Places in the tuple that a Transport has in ``shared``: readers and writers, which import this module, need no asyncio.
+# Places in the tuple ``shared`` of a Transport: readers and writers, which import this module, need no asyncio.
 ASYNCIO, ENTER_TASK, LEAVE_TASK = range(3)
 
 # The size of a frame that isn't masked and has no payload.
