@@ -1,4 +1,4 @@
-"""What the delegates of a server's requests are told, and in which order, whatever fails and whoever closes."""
+"""What the delegates of a request are told, and in which order, also where a handler fails or a side closes."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ async def _talk(end: End) -> None:
 
 
 def _limit_turns(loop: Any, left: int) -> None:
-    """Stop the event loop after so many turns: whoever broke it may wait for ever."""
+    """Stop the event loop after so many turns, because what was broken may never end."""
     if left:
         loop.call_soon(_limit_turns, loop, left - 1)
     else:

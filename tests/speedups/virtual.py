@@ -1,7 +1,7 @@
 """An event loop with a clock of its own: time passes only while nothing is left to do, and then at once.
 
-Whoever drives it knows by settle() that a server has done everything that it can do without more input, and doesn't
-have to wait for as long as it surely took.
+After settle(), a server has done everything that it can do without more input. So a test needn't wait for a time that
+is surely long enough.
 """
 
 from __future__ import annotations

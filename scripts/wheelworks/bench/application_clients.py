@@ -68,7 +68,7 @@ def burst_bokeh(port: int, count: int) -> None:
 
 
 def _take_bokeh_kinds(messages: Messages, count: int) -> Iterator[str]:
-    """Return the types of Bokeh's next messages, each of which is three of a WebSocket: header, metadata, content."""
+    """Yield the types of Bokeh's next messages. Each comes as three WebSocket messages: header, metadata, content."""
     for _ in range(count):
         header, _, _ = messages.take(), messages.take(), messages.take()
         yield json.loads(header)["msgtype"]

@@ -39,7 +39,7 @@ def _make_text(step: int) -> str:
     return json.dumps([{"sensor": n, "unit": "kWh", "value": value} for n, value in enumerate(values)])[:4096]
 
 
-# States of an application, each of which differs from the one before in two of five values.
+# States of an application. Each differs from the one before in two of five values.
 TEXTS = tuple(_make_text(step) for step in range(16))
 
 

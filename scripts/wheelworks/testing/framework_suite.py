@@ -55,8 +55,8 @@ class FrameworkEnvironment:
 class Comparison:
     """Two runs of a suite, test by test.
 
-    ``failures`` has the tests that pass with stock Tornado and fail with the speedups, with details; ``unsteady`` those
-    of which that isn't true each time; ``failing_in_both`` is not the fault of the speedups.
+    ``failures`` has the tests that pass with stock Tornado and fail with the speedups, with details; ``unsteady`` has
+    those for which that isn't true each time; ``failing_in_both`` is not the fault of the speedups.
     """
 
     failures: Mapping[str, str]

@@ -72,7 +72,7 @@ def _is_buffered(connection: Any, size: int) -> bool:
 
 
 def _deliver(connection: Any, delegate: Any, size: int) -> Awaitable[None] | None:
-    """Give a whole body to whoever handles the request. Return what there is to wait for."""
+    """Give a whole body to the delegate of the request. Return what must be awaited, or None."""
     stream = connection.stream
     data = stream._consume(size)
     stream._maybe_add_error_listener()

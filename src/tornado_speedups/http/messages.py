@@ -79,7 +79,7 @@ class _Request:
             connection._clear_callbacks()
 
     def begin(self, data: bytes) -> tuple[Any, Any]:
-        """Parse a head and pass it on. Return its headers, and what there is to wait for."""
+        """Parse a head and pass it on. Return its headers, and what must be awaited, or None."""
         connection = self.connection
         line, headers = connection._parse_headers(data)
         start_line = _httputil.parse_request_start_line(line)
@@ -93,7 +93,7 @@ class _Request:
             raise
 
     def read_body(self, headers: Any) -> Any:
-        """Return what there is to wait for until the body has been read."""
+        """Return what must be awaited until the body has been read, or None."""
         connection = self.connection
         expects = type(headers) is not HTTPHeaders or "Expect" in headers._as_list
         if expects and headers.get("Expect") == "100-continue" and not connection._write_finished:

@@ -56,7 +56,7 @@ class WriteFuture(asyncio.Future[None]):
         yield from super().__await__()
 
 
-# What there is to wait for if there is nothing: an iterator that has ended.
+# An iterator that has ended, for a coroutine that has nothing to wait for.
 _NOTHING: Generator[Any, None, None] = iter(())  # type: ignore[assignment]
 
 

@@ -61,7 +61,7 @@ def test_a_compiler_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> N
         slow_clock.make_clock_variables()
 
 
-# Two threads in turns, of which one waits for the other's lock: the time that both spend, and the time that passes.
+# Two threads take turns, and one waits for the other's lock: the time that both spend, and the time that passes.
 THREADS = """
 import threading, time
 def work():
