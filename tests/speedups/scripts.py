@@ -236,6 +236,11 @@ def _cut(chosen: random.Random, data: bytes) -> list[Step]:
         cuts = sorted(chosen.randrange(len(data) + 1) for _ in range(chosen.randrange(1, 8)))
     elif way < 0.53:
         cuts = list(range(1, min(len(data), 150)))
+    return cut_at(chosen, data, cuts)
+
+
+def cut_at(chosen: random.Random, data: bytes, cuts: list[int]) -> list[Step]:
+    """Send the data in pieces that end at these places, with pauses in between."""
     pause = chosen.choice(_PAUSES)
     steps: list[Step] = []
     for start, end in itertools.pairwise((0, *cuts, len(data))):

@@ -8,6 +8,7 @@ import zlib
 from typing import Any
 
 from tests.speedups.conversations import Step
+from tests.speedups.scripts import cut_at
 from tests.speedups.socket_conversations import EXTENSION, PROTOCOL, Talk
 from tests.speedups.socket_programs import OPERATIONS, RUN
 from tests.speedups.sockets import ERRORS, Direction, Limit
@@ -121,9 +122,6 @@ class _Writer:
         return build_frame(head, data, mask)
 
 
-_PAUSES = (Step("settle"), Step("settle"), Step("settle", number=5), Step("turns", number=1), Step("turns", number=3))
-
-
 def _pause(chosen: random.Random, frames: list[bytes]) -> list[Step]:
     """Send each frame alone, several at once, or in pieces."""
     way = chosen.random()
@@ -135,12 +133,7 @@ def _pause(chosen: random.Random, frames: list[bytes]) -> list[Step]:
         cuts = sorted(chosen.randrange(len(data) + 1) for _ in range(chosen.randrange(1, 8)))
     elif way < 0.75:
         cuts = list(range(1, min(len(data), 120)))
-    pause = chosen.choice(_PAUSES)
-    steps: list[Step] = []
-    for start, end in itertools.pairwise((0, *cuts, len(data))):
-        if end > start:
-            steps += Step("send", data[start:end]), pause if chosen.random() < 0.8 else chosen.choice(_PAUSES)
-    return steps
+    return cut_at(chosen, data, cuts)
 
 
 def _add_peer(chosen: random.Random, steps: list[Step]) -> list[Step]:
