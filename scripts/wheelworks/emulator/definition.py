@@ -53,7 +53,7 @@ def read_definition(memory: Memory, address: int) -> ModuleDefinition:
     return ModuleDefinition(
         address=address,
         name=_read_name(memory, name),
-        doc=_read_doc(memory, doc),
+        doc=read_doc(memory, doc),
         state_size=_check_state_size(size),
         methods=tuple(read_methods(memory, methods)) if methods else (),
         slots=tuple(_read_old_slots(memory, slots)) if slots else (),
@@ -68,7 +68,7 @@ def read_slot_array(memory: Memory, address: int) -> ModuleDefinition:
     return ModuleDefinition(
         address=address,
         name=_read_name(memory, values["name"]) if values.get("name") else "",
-        doc=_read_doc(memory, values.get("doc", 0)),
+        doc=read_doc(memory, values.get("doc", 0)),
         state_size=_check_state_size(values.get("state_size", 0)),
         methods=tuple(read_methods(memory, methods)) if methods else (),
         slots=tuple(slots),
@@ -79,7 +79,7 @@ def read_methods(memory: Memory, address: int) -> list[Method]:
     """Read a PyMethodDef array up to its empty entry."""
     entries = read_entries(memory, address, "PPiP" if memory.abi.pointer == 4 else "PPi4xP", "method table")
     return [
-        Method(_read_name(memory, name), function, flags, _read_doc(memory, doc))
+        Method(_read_name(memory, name), function, flags, read_doc(memory, doc))
         for name, function, flags, doc in entries
     ]
 
@@ -140,5 +140,6 @@ def _check_state_size(size: int) -> int:
     return max(size, 0)
 
 
-def _read_doc(memory: Memory, address: int) -> str | None:
+def read_doc(memory: Memory, address: int) -> str | None:
+    """Return a docstring; None for NULL."""
     return memory.load_string(address).decode(errors="replace") if address else None

@@ -259,18 +259,23 @@ def retire_instance(state: ProcessState, made: Instance) -> None:
 
 def free_by_default(state: ProcessState, made: Instance) -> None:
     """Do what subtype_dealloc does: clear the object members, free the memory, and release the type."""
-    objects, layout = state.objects, state.abi.packer("P")
+    objects = state.objects
     type_object = objects.wrap(made.kind)
     made.tracked = False
     counted = bool(made.guest_type.flags & HEAP_TYPE)
     for offset in list_object_members(made.guest_type) if counted else ():
-        address = int(layout.unpack(state.memory.peek(made.address + offset, layout.size))[0])
-        if address:
-            state.memory.poke(made.address + offset, bytes(layout.size))
-            objects.remove_reference(objects.find(address))
+        replace_field(state, made.address + offset, 0)
     free_instance(state, made)
     if counted:
         objects.remove_reference(type_object)
+
+
+def replace_field(state: ProcessState, address: int, new: int) -> None:
+    """Store an object, or 0 for NULL, in a field, then release the one that was there."""
+    old = state.memory.load_pointer(address)
+    state.memory.store_pointer(address, new)
+    if old:
+        state.objects.remove_reference(state.objects.find(old))
 
 
 def list_object_members(guest: GuestType) -> list[int]:

@@ -20,7 +20,7 @@ from wheelworks.emulator import exports as c
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.objects import GuestObject, Unfinished
 from wheelworks.emulator.state import ProcessState, pause_collector
-from wheelworks.emulator.types import TP_CLEAR, TP_TRAVERSE, Body, Instance, list_object_members
+from wheelworks.emulator.types import TP_CLEAR, TP_TRAVERSE, Body, Instance, list_object_members, replace_field
 
 Edges = dict[Instance, list[GuestObject]]
 
@@ -229,10 +229,7 @@ def subtype_clear(state: ProcessState, made: c.Object) -> c.Int:
     """Clear the object members."""
     assert isinstance(made, Instance)
     for offset in list_object_members(made.guest_type):
-        address = state.memory.load_pointer(made.address + offset)
-        state.memory.store_pointer(made.address + offset, 0)
-        if address:
-            state.objects.remove_reference(state.objects.find(address))
+        replace_field(state, made.address + offset, 0)
     return 0
 
 

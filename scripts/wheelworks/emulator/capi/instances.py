@@ -15,7 +15,7 @@ from wheelworks.emulator.type_layout import get_flags
 from wheelworks.emulator.types import HAVE_GC, Instance, create_instance, free_by_default, free_instance
 
 
-def find_instance(made: GuestObject) -> Instance:
+def check_instance(made: GuestObject) -> Instance:
     """Return an object that must be an instance of one of the guest's types."""
     if not isinstance(made, Instance):
         raise Unsupported(f"it handles the memory of {made}, whose type it didn't define")
@@ -41,7 +41,7 @@ def _PyObject_New(state: ProcessState, kind: c.Value) -> c.NewReference:
 
 @c.export()
 def PyObject_GC_Del(state: ProcessState, address: c.Pointer) -> None:
-    free_instance(state, find_instance(state.objects.find(address)), True)
+    free_instance(state, check_instance(state.objects.find(address)), True)
 
 
 @c.export()
@@ -49,12 +49,12 @@ def PyObject_Free(state: ProcessState, address: c.Pointer) -> None:
     if address in state.allocated and not state.objects.knows(address):
         PyMem_Free(state, address)
     elif address:
-        free_instance(state, find_instance(state.objects.find(address)), False)
+        free_instance(state, check_instance(state.objects.find(address)), False)
 
 
 @c.export()
 def PyObject_GC_Track(state: ProcessState, made: c.Object) -> None:
-    instance = find_instance(made)
+    instance = check_instance(made)
     if instance.tracked:
         raise Fault("abort", f"PyObject_GC_Track: {made} is already tracked by the garbage collector")
     instance.tracked = True
@@ -62,17 +62,17 @@ def PyObject_GC_Track(state: ProcessState, made: c.Object) -> None:
 
 @c.export()
 def PyObject_GC_UnTrack(state: ProcessState, made: c.Object) -> None:
-    find_instance(made).tracked = False
+    check_instance(made).tracked = False
 
 
 @c.export()
 def PyObject_GC_IsTracked(state: ProcessState, made: c.Object) -> c.Int:
-    return int(find_instance(made).tracked)
+    return int(check_instance(made).tracked)
 
 
 @c.export()
 def PyObject_GC_IsFinalized(state: ProcessState, made: c.Object) -> c.Int:
-    return int(find_instance(made).finalized)
+    return int(check_instance(made).finalized)
 
 
 @c.export()
@@ -93,7 +93,7 @@ def PyObject_CallFinalizerFromDealloc(state: ProcessState, made: c.Object) -> c.
 
 @c.export()
 def subtype_dealloc(state: ProcessState, made: c.Object) -> None:
-    free_by_default(state, find_instance(made))
+    free_by_default(state, check_instance(made))
 
 
 @c.export()

@@ -22,10 +22,19 @@ from wheelworks.emulator.capi.calls import (
     take_object,
 )
 from wheelworks.emulator.capi.slots import TAKE
-from wheelworks.emulator.definition import Method, read_entries
+from wheelworks.emulator.definition import Method, read_doc, read_entries
 from wheelworks.emulator.faults import Fault
 from wheelworks.emulator.state import ProcessState, pause_collector
-from wheelworks.emulator.types import BODY, OBJECT, OBJECT_OR_ERROR, READ_ONLY, GuestType, Instance, Member
+from wheelworks.emulator.types import (
+    BODY,
+    OBJECT,
+    OBJECT_OR_ERROR,
+    READ_ONLY,
+    GuestType,
+    Instance,
+    Member,
+    replace_field,
+)
 
 RELATIVE = 8  # Py_RELATIVE_OFFSET
 # The code of each kind of number in Abi.packer; by CPython's numbers of the kinds.
@@ -54,24 +63,20 @@ def read_members(state: ProcessState, address: int, data: int) -> list[Member]:
     found = []
     for name, kind, offset, flags, doc in read_entries(state.memory, address, codes, "member table"):
         start = data if flags & RELATIVE else 0
-        found.append(Member(_read_text(state, name), kind, start + offset, flags, _read_doc(state, doc)))
+        found.append(Member(_read_text(state, name), kind, start + offset, flags, read_doc(state.memory, doc)))
     return found
 
 
 def read_get_sets(state: ProcessState, address: int) -> list[GetSet]:
     """Read a PyGetSetDef array."""
     return [
-        GetSet(_read_text(state, name), getter, setter, _read_doc(state, doc), closure)
+        GetSet(_read_text(state, name), getter, setter, read_doc(state.memory, doc), closure)
         for name, getter, setter, doc, closure in read_entries(state.memory, address, "PPPPP", "getset table")
     ]
 
 
 def _read_text(state: ProcessState, address: int) -> str:
     return state.memory.load_string(address).decode(errors="replace")
-
-
-def _read_doc(state: ProcessState, address: int) -> str | None:
-    return _read_text(state, address) if address else None
 
 
 def find_instance(guest: GuestType, owner: object, what: str) -> Instance:
@@ -147,7 +152,7 @@ class EmulatedMember:
             raise TypeError("can't delete numeric/char attribute")
         if self._member.kind == OBJECT_OR_ERROR:
             self.__get__(owner)
-        _replace_object(self._guest.state, made.address + self._member.offset, 0)
+        replace_field(self._guest.state, made.address + self._member.offset, 0)
 
 
 def read_member(state: ProcessState, member: Member, address: int, owner: object) -> Any:
@@ -182,7 +187,7 @@ def _read_object(state: ProcessState, member: Member, address: int, owner: objec
 def write_member(state: ProcessState, member: Member, address: int, value: Any) -> None:
     """Set a field as PyMember_SetOne does."""
     if member.kind in (OBJECT, OBJECT_OR_ERROR):
-        _replace_object(state, address, state.objects.add_reference(state.objects.wrap(value)))
+        replace_field(state, address, state.objects.add_reference(state.objects.wrap(value)))
     elif member.kind == CHAR:
         if not isinstance(value, str) or len(value) != 1:
             raise TypeError(f"bad argument type for built-in operation: {value!r}")
@@ -205,14 +210,6 @@ def _pack_number(state: ProcessState, code: str, value: Any) -> bytes:
     if code in "lLqQn" and not -(1 << 8 * layout.size - 1) <= number < 1 << 8 * layout.size - code.islower():
         raise OverflowError("Python int too large to convert to C integer")
     return (number & (1 << 8 * layout.size) - 1).to_bytes(layout.size, state.abi.order)
-
-
-def _replace_object(state: ProcessState, address: int, new: int) -> None:
-    """Store an object in a field, then release the one that was there."""
-    old = state.memory.load_pointer(address)
-    state.memory.store_pointer(address, new)
-    if old:
-        state.objects.remove_reference(state.objects.find(old))
 
 
 def create_get_set(guest: GuestType, entry: GetSet) -> property:

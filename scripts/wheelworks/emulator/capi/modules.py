@@ -20,7 +20,7 @@ class EmulatedFunction:
     def __init__(self, state: ProcessState, method: Method, module: GuestObject) -> None:
         self._state, self._method, self._module = state, method, module
         self.__name__ = self.__qualname__ = method.name
-        self.__doc__, self.__text_signature__ = split_doc(method)
+        self.__doc__, self.__text_signature__ = _split_doc(method)
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """Run the machine code."""
@@ -30,7 +30,7 @@ class EmulatedFunction:
         return f"<emulated function {self.__name__}>"
 
 
-def split_doc(method: Method) -> tuple[str | None, str | None]:
+def _split_doc(method: Method) -> tuple[str | None, str | None]:
     """Return the docstring and the signature, which CPython finds before ``\\n--\\n\\n``."""
     doc = method.doc
     mark = ")\n--\n\n"

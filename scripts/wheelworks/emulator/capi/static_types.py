@@ -6,6 +6,7 @@ from wheelworks.emulator import exports as c
 from wheelworks.emulator.capi.heap_types import (
     DISALLOW_INSTANTIATION,
     MANAGED_DICT,
+    TP_NEW,
     check_slots,
     complete_type,
     create_class,
@@ -14,8 +15,6 @@ from wheelworks.emulator.objects import GuestObject
 from wheelworks.emulator.state import ProcessState
 from wheelworks.emulator.type_layout import READY, get_offset, get_size, list_slots, read_fields, write_fields
 from wheelworks.emulator.types import HEAP_TYPE, GuestType
-
-TP_NEW = 65
 
 
 class TypeDict(dict[str, object]):
