@@ -20,6 +20,8 @@ from wheelworks.report import pictures
 
 from docs import generated
 from tests.fixtures.package import RELEASE_ABIS
+from tornado_speedups import websocket
+from tornado_speedups.websocket import plain, transport
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -215,3 +217,19 @@ def test_the_plots_are_those_of_the_figures(tmp_path: Path) -> None:
     kept = {path.name: path.read_bytes() for path in (ROOT / "assets").glob("*.svg")}
     assert kept
     assert {name: made.get(name) for name in kept} == kept
+
+
+def test_constants_of_c_are_those_of_python() -> None:
+    """The types in C and their twins hold answers back, and leave messages to Python, by the same numbers."""
+    defined: dict[str, str] = {}
+    for path in (ROOT / "src/tornado_speedups/_speedups").glob("*.h"):
+        defined |= re.findall(r"^#define (\w+) (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    constants = {
+        "TEXT": websocket.TEXT,
+        "BINARY": websocket.BINARY,
+        "LONG_FRAME": websocket.LONG,
+        "EMPTY_FRAME": plain.EMPTY_FRAME,
+        "TURN_BYTES": transport._TURN_BYTES,
+        "MAX_HELD_SECONDS": transport.MAX_HELD_SECONDS,
+    }
+    assert {name: eval(defined[name], {}) for name in constants} == constants

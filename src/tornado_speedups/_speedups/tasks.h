@@ -5,7 +5,7 @@
 
 #include "calls.h"
 
-/* The same as in websocket/transport.py. */
+/* The same as in websocket/transport.py, as a test checks. */
 #define MAX_HELD_SECONDS 0.001
 #define TURN_BYTES (64 * 1024)
 
