@@ -135,7 +135,7 @@ class Transport(Receiver):
 
     def hold(self, frame: bytes, future: WriteFuture) -> None:
         """Hold a frame back, or send it with those that are held back."""
-        if self._writer.add(frame, future) or monotonic() > self.deadline or is_reentrant():
+        if self._writer.add(frame, future) or monotonic() > self.deadline:
             self.flush()
 
     def keep_unsent(self, frame: bytes, sent: int, future: WriteFuture, error: OSError | None) -> None:
@@ -162,6 +162,8 @@ class Transport(Receiver):
             self._leave_to_stream(frame, [future])
         elif writer.holds or writer.frames:
             self.hold(frame, future)
+            if writer.frames and is_reentrant():
+                self.flush()
         else:
             self._transmit(frame, [future])
         return future
