@@ -17,6 +17,7 @@ from typing import Any
 from tornado.websocket import WebSocketProtocol13
 
 from tornado_speedups import patching
+from tornado_speedups.patch import Patch
 from tornado_speedups.reasons import REASONS, explain_protocol
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
@@ -68,7 +69,7 @@ def _list_counted(counts: Counts) -> Iterator[tuple[Any, str, Any]]:
         yield WebSocketProtocol13, name, _count_asides(original, full_name, counts, is_ours=_is_ours)
 
 
-def _count_patch(patch: patching.Patch, counts: Counts) -> Any:
+def _count_patch(patch: Patch, counts: Counts) -> Any:
     if patch.wrap is None:  # a function of its own, which never steps aside
         return _count_calls(patch.replacement, patch.target, counts)
     if patch.target.endswith(".get_websocket_protocol"):

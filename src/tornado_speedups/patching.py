@@ -15,6 +15,7 @@ from typing import Any
 
 from tornado_speedups import _implementation
 from tornado_speedups.fingerprints import TornadoCode
+from tornado_speedups.patch import Patch, resolve
 
 _SWITCH = "TORNADO_SPEEDUPS_INSTALL"
 
@@ -130,62 +131,34 @@ _MASK = "_websocket_mask"
 _MASK_MODULES = ("util", "websocket", "web")
 
 
-class Patch:
-    """An attribute of a module or class of Tornado, its own or inherited, with its original and its replacement.
-
-    ``target`` is its name, "module:function" or "module:Class.function", without "tornado.". ``wrap`` makes the
-    replacement from the original; it is None for a replacement that doesn't know the original.
-    """
-
-    # Neither a named tuple nor a dataclass: making such a class takes longer than importing the rest of this module.
-    __slots__ = ("is_own", "name", "original", "owner", "replacement", "target", "wrap")
-
-    def __init__(self, target: str, replacement: Any = None, wrap: Callable[[Any], Any] | None = None) -> None:
-        self.target, self.wrap = target, wrap
-        self.owner, self.name = _resolve(f"tornado.{target}")
-        self.is_own = self.name in vars(self.owner)
-        self.original = vars(self.owner)[self.name] if self.is_own else getattr(self.owner, self.name)
-        self.replacement = replacement if wrap is None else _imitate(self.original, wrap(self.original))
-
-    def undo(self) -> None:
-        """Restore the original, unless someone else has replaced the attribute since."""
-        if vars(self.owner).get(self.name) is not self.replacement:
-            return
-        if self.is_own:
-            setattr(self.owner, self.name, self.original)
-        else:
-            delattr(self.owner, self.name)
-
-
-def _imitate(original: Any, replacement: Any) -> Any:
-    """Return the replacement of a function or class method, with the name and documentation of the original."""
-    like, function = (getattr(each, "__func__", each) for each in (original, replacement))
-    # functools.update_wrapper() does the same in four times the time.
-    function.__module__, function.__name__ = like.__module__, like.__name__
-    function.__qualname__, function.__doc__ = like.__qualname__, like.__doc__
-    function.__annotations__, function.__wrapped__ = like.__annotations__, like
-    return replacement
-
-
 class UnknownCodeError(Exception):
     """This Tornado is unknown to the hook. The message is a clause that follows the version of Tornado."""
 
 
 def install(
-    *, masking: bool = True, websocket: bool = True, headers: bool = True, http: bool = True, eager: bool = True
+    *,
+    masking: bool = True,
+    websocket: bool = True,
+    headers: bool = True,
+    http: bool = True,
+    eager: bool = True,
+    zlib: Any = None,
 ) -> None:
     """Put the speedups into Tornado, for the whole process and the connections to come.
 
     ``masking`` replaces the function that masks frames, ``websocket`` the class of WebSocket connections, ``headers``
     the parsing of HTTP heads, ``http`` the writing of them, and how HTTP uses sockets. ``eager=False`` lets coroutines
-    of the application begin a turn of the event loop later, as in Tornado. What has been installed stays: later calls
-    only add. Hooks for which Tornado's code is unknown are left alone, with one RuntimeWarning for all of them after
-    everything else has been installed. Hooks that would replace Tornado's masking in C with Python are left alone
+    of the application begin a turn of the event loop later, as in Tornado. ``zlib`` is a module that compresses
+    WebSocket messages in place of Python's zlib, such as ``zlib_ng.zlib_ng``. What has been installed stays: later
+    calls only add. Hooks for which Tornado's code is unknown are left alone, with one RuntimeWarning for all of them
+    after everything else has been installed. Hooks that would replace Tornado's masking in C with Python are left alone
     silently. With TORNADO_SPEEDUPS_INSTALL=0 in the environment, nothing is installed. Raises ImportError if Tornado is
-    missing.
+    missing; TypeError or ValueError, before anything is installed, if ``zlib`` can't take the place of Python's zlib.
     """
     if _is_off():
         return
+    if zlib is not None:
+        _check_zlib(zlib, websocket)
     wanted = {"masking": masking, "websocket": websocket, "headers": headers, "http": http}
     with _lock:
         code = TornadoCode()
@@ -193,8 +166,27 @@ def install(
             _set_eager(eager)
         names = [name for name in _SUBJECTS if wanted[name] and name not in _installed]
         unknown = {name: reason for name in names if (reason := _install_hook(name, code))}
+        if zlib is not None:
+            _replace_zlib(zlib)
     if unknown:
         warnings.warn(_describe_unknown(unknown), RuntimeWarning, stacklevel=2)
+
+
+def _check_zlib(module: Any, websocket: bool) -> None:
+    from tornado_speedups import compression  # few applications need it
+
+    if not websocket:
+        raise ValueError("zlib is for WebSocket connections: it needs websocket=True")
+    compression.check_module(module)
+
+
+def _replace_zlib(module: Any) -> None:
+    """Let the WebSocket connections to come use a module instead of zlib, if they are installed and use none yet."""
+    patches, text = _installed["websocket"]
+    if patches and not _zlib:
+        _zlib.append(Patch("websocket:zlib", module))
+        setattr(_zlib[0].owner, _zlib[0].name, module)
+        _installed["websocket"] = patches, f"{text} with {module.__name__}"
 
 
 def uninstall() -> None:
@@ -203,17 +195,21 @@ def uninstall() -> None:
     Open connections keep the code that they began with. Attributes that someone else has replaced since stay theirs.
     """
     with _lock:
-        for patches, _ in _installed.values():
+        for patches in [*(patches for patches, _ in _installed.values()), _zlib]:
             for patch in patches:
                 patch.undo()
         if _installed:
             _set_eager(True)
         _installed.clear()
+        _zlib.clear()
         _client_originals.clear()
 
 
 def status() -> dict[str, str]:
-    """Return for each hook "installed", "not installed", or why it was left to Tornado; and why there is no C."""
+    """Return for each hook "installed", "not installed", or why it was left to Tornado; and why there is no C.
+
+    What replaces zlib is named with the WebSocket connections: "installed with zlib_ng.zlib_ng".
+    """
     note = f"; in Python: {_implementation.why_no_c}" if _implementation.why_no_c else ""
     absent = f"not installed: {_SWITCH}=0 turns the speedups off" if _is_off() else "not installed"
     with _lock:
@@ -309,16 +305,8 @@ def _is_masking_slower() -> bool:
 
 
 def _wrap_attribute(target: str, wrapper: str) -> Patch:
-    module, function = _resolve(f"tornado_speedups.{wrapper}")
+    module, function = resolve(f"tornado_speedups.{wrapper}")
     return Patch(target, wrap=getattr(module, function))
-
-
-def _resolve(path: str) -> tuple[Any, str]:
-    """Return the module or class that "module:attribute" or "module:Class.attribute" names, and the attribute."""
-    module, _, name = path.partition(":")
-    owner, _, attribute = name.rpartition(".")
-    found = import_module(module)
-    return getattr(found, owner) if owner else found, attribute
 
 
 def wrap_get_websocket_protocol(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -373,6 +361,9 @@ _lock = threading.Lock()
 
 # The originals of the methods of clients, from install() until the first client connects, by the names of the methods.
 _client_originals: dict[str, Any] = {}
+
+# The patch by which Tornado uses another module than zlib; empty without one.
+_zlib: list[Patch] = []
 
 # For each hook that install() was called for: the patches in place, and what status() says.
 _installed: dict[str, tuple[list[Patch], str]] = {}

@@ -20,6 +20,7 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol13, websocket_c
 
 from tornado_speedups import patching
 from tornado_speedups.counting import Counts, count_calls
+from tornado_speedups.patch import Patch
 
 _SECONDS = 30.0
 _MESSAGES = ("text", b"bytes", "\xe9", "x" * 100_000)
@@ -89,7 +90,7 @@ def _list_results(counts: Counts) -> list[FunctionResult]:
     return [FunctionResult(name, *_sum_counts(name, counts)) for name in names]
 
 
-def _name_function(patch: patching.Patch) -> str:
+def _name_function(patch: Patch) -> str:
     """Return the name of what is replaced; one for masking, which Tornado binds in several modules."""
     return "_websocket_mask" if patch.target.endswith(":_websocket_mask") else patch.target
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tests.speedups.conversations import Part, Script, Step, is_hasty, may_leave_others
 from tests.speedups.scripts import make_script
-from tornado_speedups.patching import Patch
+from tornado_speedups.patch import Patch
 
 
 class Difference(NamedTuple):

@@ -22,7 +22,7 @@ from tests.speedups.scripts import SERVERS
 from tests.speedups.targets import EXECUTE
 from tornado_speedups import _python, patching
 from tornado_speedups.http import heads, streams
-from tornado_speedups.patching import Patch
+from tornado_speedups.patch import Patch
 
 # Compressors of responses that weren't finished fail when they go, with Tornado as well.
 pytestmark = [

@@ -18,7 +18,7 @@ from tornado.httputil import HTTPHeaders, RequestStartLine, ResponseStartLine
 from tests.speedups.heads import BROWSER, outcome, random_head
 from tornado_speedups import _python, patching
 from tornado_speedups.http import heads
-from tornado_speedups.patching import Patch
+from tornado_speedups.patch import Patch
 
 
 @pytest.fixture

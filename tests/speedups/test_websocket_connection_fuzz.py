@@ -29,7 +29,7 @@ from tests.speedups.socket_scripts import CLIENT_OPTIONS, KINDS, OPTIONS
 from tests.speedups.sockets import ERRORS, Limit
 from tornado_speedups import _python, eager, patching
 from tornado_speedups._python import build_frame
-from tornado_speedups.patching import Patch
+from tornado_speedups.patch import Patch
 
 # What Tornado doesn't await, or closes, is told when it goes.
 pytestmark = [

@@ -19,6 +19,7 @@ APPLICATIONS = (
     ("HTTP: a POST of 10 KiB", "http", "POST, 10 KiB"),
     ("WebSocket: a client that writes and reads", "websocket", "32 B, written and read by a client"),
     ("WebSocket: compressed texts of 4 KiB, 20 connections", "websocket", "4 KiB deflated, 1 in flight on each of 20"),
+    ("the same, compressed by zlib-ng", "websocket", "4 KiB deflated by zlib-ng, 1 in flight on each of 20"),
     ("WebSocket: an echo of 1 MiB", "websocket", "1 MiB, 1 in flight"),
     ("WebSocket: an echo, 20 connections", "websocket", "32 B, 1 in flight on each of 20"),
     ("the same, by a coroutine that awaits it", "websocket", "32 B, 1 in flight on each of 20, async"),

@@ -59,6 +59,7 @@ class Case:
 _ECHOERS = ("tornado", "speedups", "websockets", "aiohttp", "picows")
 _PINNED = tuple(PINNED_MALLOC.items())
 _ON_20 = partial(clients.echo_parallel, size=32, connections=20)
+_DEFLATED = partial(clients.echo_deflated, connections=20)
 
 
 def _in_flight(size: int, depth: int) -> Load:
@@ -81,11 +82,12 @@ CASES = {
         Case("32 B, 1 in flight on each of 20, async", _ON_20, 1200, _serve("async")),
         Case("32 B, 64 in flight, async, not awaited", _in_flight(32, 64), 1920, _serve("async-unawaited")),
         Case("32 B, 1 in flight on each of 20, async, not awaited", _ON_20, 1200, _serve("async-unawaited")),
+        Case("4 KiB deflated, 1 in flight on each of 20", _DEFLATED, 640, _serve("deflate", "websockets", "aiohttp")),
         Case(
-            "4 KiB deflated, 1 in flight on each of 20",
-            partial(clients.echo_deflated, connections=20),
+            "4 KiB deflated by zlib-ng, 1 in flight on each of 20",
+            _DEFLATED,
             640,
-            _serve("deflate", "websockets", "aiohttp"),
+            ("tornado-deflate", "speedups-deflate-ng"),
         ),
         Case(
             "32 B, written and read by a client",

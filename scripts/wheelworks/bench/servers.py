@@ -19,8 +19,8 @@ from wheelworks.bench.requests import DOCUMENT, GREETING
 from wheelworks.bench.tornado_servers import HANDLERS, MAX_SIZE, Start, install_speedups, make_folder, start_tornado
 
 
-async def _speedups(start: Start) -> int:
-    install_speedups()
+async def _speedups(start: Start, zlib: str | None = None) -> int:
+    install_speedups(zlib)
     return await start()
 
 
@@ -109,7 +109,10 @@ def _make_kinds() -> dict[str, Start]:
     tornado |= {"client": CLIENTS["tornado"], **APPLICATIONS}
     handlers: dict[str, dict[str, Start]] = {
         "tornado": tornado,
-        "speedups": {name: partial(_speedups, start) for name, start in tornado.items()},
+        "speedups": {
+            **{name: partial(_speedups, start) for name, start in tornado.items()},
+            "deflate-ng": partial(_speedups, tornado["deflate"], "zlib_ng.zlib_ng"),
+        },
         "aiohttp": {
             **{name: partial(_aiohttp, name) for name in ("echo", "deflate", *http)},
             "client": CLIENTS["aiohttp"],

@@ -6,6 +6,7 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,11 @@ def make_folder() -> str:
     return folder
 
 
-def install_speedups() -> None:
-    """Install the speedups. Ends the process if they aren't installed wholly."""
+def install_speedups(zlib: str | None = None) -> None:
+    """Install the speedups, with a module in place of zlib. Ends the process if they aren't installed wholly."""
     import tornado_speedups
 
-    tornado_speedups.install()
-    left = {name: text for name, text in tornado_speedups.status().items() if text != "installed"}
+    tornado_speedups.install(zlib=zlib and import_module(zlib))
+    left = {name: text for name, text in tornado_speedups.status().items() if text.split(" with ")[0] != "installed"}
     if left:
         raise SystemExit(f"the speedups aren't installed: {left}")
