@@ -2,6 +2,12 @@ from typing import SupportsIndex
 
 from _typeshed import ReadableBuffer, WriteableBuffer
 
+# The types have the fields and methods of their twins in Python.
+from tornado_speedups.websocket.plain import ConnectionBase as ConnectionBase
+from tornado_speedups.websocket.plain import ReaderBase as ReaderBase
+from tornado_speedups.websocket.plain import TransportBase as TransportBase
+from tornado_speedups.websocket.plain import WriterBase as WriterBase
+
 def websocket_mask(mask: ReadableBuffer | str, data: ReadableBuffer | str, /) -> bytes: ...
 def websocket_mask_inplace(
     mask: ReadableBuffer | str, buffer: WriteableBuffer, offset: SupportsIndex = 0, /

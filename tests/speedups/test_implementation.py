@@ -16,6 +16,7 @@ import tornado_speedups
 from tornado_speedups import _python
 
 PACKAGE = Path(tornado_speedups.__file__).parent
+STUB = PACKAGE / "_speedups.pyi"
 SWITCH = "TORNADO_SPEEDUPS_EXTENSION"
 SHOW = """
 import tornado_speedups as package
@@ -53,7 +54,12 @@ def test_the_functions_have_the_same_names_everywhere(c_extension: object) -> No
     functions = set(tornado_speedups.__all__) - {"implementation", "install", "status", "uninstall"}
     assert set(_python.__all__) == functions
     assert {name for name, value in vars(c_extension).items() if isinstance(value, BuiltinFunctionType)} == functions
-    assert set(re.findall(r"^def (\w+)", (PACKAGE / "_speedups.pyi").read_text(), re.MULTILINE)) == functions
+    assert set(re.findall(r"^def (\w+)", STUB.read_text(), re.MULTILINE)) == functions
+
+
+def test_the_stub_lists_all_types(c_extension: object) -> None:
+    types = {name for name, value in vars(c_extension).items() if isinstance(value, type)}
+    assert set(re.findall(r"^from .+ import \w+ as (\w+)", STUB.read_text(), re.MULTILINE)) == types
 
 
 @pytest.mark.parametrize("switch", [None, "", "1"])
@@ -108,7 +114,7 @@ def test_importing_it_imports_no_tornado() -> None:
 
 
 def test_types_are_shipped() -> None:
-    assert (PACKAGE / "py.typed").exists() and (PACKAGE / "_speedups.pyi").exists()
+    assert (PACKAGE / "py.typed").exists() and STUB.exists()
 
 
 def test_sources_are_not_shipped() -> None:
