@@ -92,7 +92,7 @@ def install_speedups(zlib: str | None = None) -> None:
     """Install the speedups, with a module in place of zlib. Ends the process if they aren't installed wholly."""
     import tornado_speedups
 
-    tornado_speedups.install(zlib=zlib and import_module(zlib))
+    tornado_speedups.install(**({"zlib": import_module(zlib)} if zlib else {}))
     left = {name: text for name, text in tornado_speedups.status().items() if text.split(" with ")[0] != "installed"}
     if left:
         raise SystemExit(f"the speedups aren't installed: {left}")
