@@ -24,6 +24,10 @@ class Patch:
         self.original = vars(self.owner)[self.name] if self.is_own else getattr(self.owner, self.name)
         self.replacement = replacement if wrap is None else _imitate(self.original, wrap(self.original))
 
+    def apply(self) -> None:
+        """Put the replacement in place."""
+        setattr(self.owner, self.name, self.replacement)
+
     def undo(self) -> None:
         """Restore the original, unless someone else has replaced the attribute since."""
         if vars(self.owner).get(self.name) is not self.replacement:

@@ -185,7 +185,7 @@ def _replace_zlib(module: Any) -> None:
     patches, text = _installed["websocket"]
     if patches and not _zlib:
         _zlib.append(Patch("websocket:zlib", module))
-        setattr(_zlib[0].owner, _zlib[0].name, module)
+        _zlib[0].apply()
         _installed["websocket"] = patches, f"{text} with {module.__name__}"
 
 
@@ -252,7 +252,7 @@ def _install_hook(name: str, code: TornadoCode) -> str | None:
         _installed[name] = [], f"left to Tornado {version}, {error}"
         return str(error)
     for patch in patches:
-        setattr(patch.owner, patch.name, patch.replacement)
+        patch.apply()
     _installed[name] = patches, "installed" if patches else f"left to Tornado {version}, whose C is faster"
     return None
 
@@ -349,7 +349,7 @@ def _replace_client_methods() -> None:
         target, original = _client_originals.popitem()
         if Patch(target).original is original:
             patch = _wrap_attribute(target, _CLIENT_WRAPPERS[target])
-            setattr(patch.owner, patch.name, patch.replacement)
+            patch.apply()
             _installed["websocket"][0].append(patch)
 
 
