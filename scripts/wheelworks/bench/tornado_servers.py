@@ -92,7 +92,8 @@ def install_speedups(zlib: str | None = None) -> None:
     """Install the speedups, with a module in place of zlib. Ends the process if they aren't installed wholly."""
     import tornado_speedups
 
-    tornado_speedups.install(**({"zlib": import_module(zlib)} if zlib else {}))
+    options: dict[str, Any] = {"zlib": import_module(zlib)} if zlib else {}  # earlier revisions have no such option
+    tornado_speedups.install(**options)
     left = {name: text for name, text in tornado_speedups.status().items() if text.split(" with ")[0] != "installed"}
     if left:
         raise SystemExit(f"the speedups aren't installed: {left}")
