@@ -138,7 +138,7 @@ def _parse_url(text: str) -> SplitResult:
         if url.scheme in ("http", "https", *WEBSOCKET_SCHEMES) and url.hostname and url.port != 0:
             return url
     except ValueError:
-        pass
+        pass  # of urlsplit() or of its port: such a text is refused as well
     raise CompareError(f"{text!r} isn't a URL that begins with http:, https:, ws: or wss:")
 
 
@@ -148,7 +148,7 @@ def _parse_number(name: str, value: str) -> float:
         if 0 < number <= 1000 and (name == "--seconds" or number == int(number)):
             return number
     except ValueError:
-        pass
+        pass  # it isn't a number, which is refused as well
     raise CompareError(f"{name} needs a number up to 1000, not {value!r}")
 
 
