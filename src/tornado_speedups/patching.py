@@ -125,6 +125,7 @@ REQUIRED = {
     ],
 }
 
+_ZLIB = "websocket:zlib"
 _MASK = "_websocket_mask"
 
 # Every module that binds the function. A Tornado without it in the first two is unknown.
@@ -183,10 +184,10 @@ def _check_zlib(module: Any, websocket: bool) -> None:
 def _replace_zlib(module: Any) -> None:
     """Let the WebSocket connections to come use a module instead of zlib, if they are installed and use none yet."""
     patches, text = _installed["websocket"]
-    if patches and not _zlib:
-        _zlib.append(Patch("websocket:zlib", module))
-        _zlib[0].apply()
-        _installed["websocket"] = patches, f"{text} with {module.__name__}"
+    if patches and all(patch.target != _ZLIB for patch in patches):
+        patch = Patch(_ZLIB, module)
+        patch.apply()
+        _installed["websocket"] = [*patches, patch], f"{text} with {module.__name__}"
 
 
 def uninstall() -> None:
@@ -195,13 +196,12 @@ def uninstall() -> None:
     Open connections keep the code that they began with. Attributes that someone else has replaced since stay theirs.
     """
     with _lock:
-        for patches in [*(patches for patches, _ in _installed.values()), _zlib]:
+        for patches, _ in _installed.values():
             for patch in patches:
                 patch.undo()
         if _installed:
             _set_eager(True)
         _installed.clear()
-        _zlib.clear()
         _client_originals.clear()
 
 
@@ -222,10 +222,10 @@ def _is_off() -> bool:
 
 
 def list_patches() -> list[Patch]:
-    """Return what install() has replaced, and what it replaces when the first client of a WebSocket connects."""
+    """Return the functions that install() has replaced, and replaces when the first client of a WebSocket connects."""
     with _lock:
         _replace_client_methods()
-        return [patch for patches, _ in _installed.values() for patch in patches]
+        return [patch for patches, _ in _installed.values() for patch in patches if patch.target != _ZLIB]
 
 
 def _set_eager(enabled: bool) -> None:
@@ -361,9 +361,6 @@ _lock = threading.Lock()
 
 # The originals of the methods of clients, from install() until the first client connects, by the names of the methods.
 _client_originals: dict[str, Any] = {}
-
-# The patch by which Tornado uses another module than zlib; empty without one.
-_zlib: list[Patch] = []
 
 # For each hook that install() was called for: the patches in place, and what status() says.
 _installed: dict[str, tuple[list[Patch], str]] = {}
