@@ -15,11 +15,11 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.queues import Queue
 from tornado.routing import RuleRouter
-from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13, websocket_connect
 
 from tests.speedups.clients import settle
+from tests.speedups.serving import serving
 
 
 class Aside(NamedTuple):
@@ -138,11 +138,8 @@ async def serve(
         )
     )
     server.change = change
-    listener, port = bind_unused_port()
-    server.add_socket(listener)
-    await use(port)
-    server.stop()
-    await server.close_all_connections()
+    async with serving(server) as port:
+        await use(port)
 
 
 def watch_tasks(stream: IOStream) -> IOStream:

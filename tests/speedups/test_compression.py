@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import tornado.websocket
 from tornado.httpserver import HTTPServer
-from tornado.testing import bind_unused_port
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler, websocket_connect
 
 import tornado_speedups
+from tests.speedups.serving import serving
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 RANDOM = random.Random(0)
@@ -34,18 +34,14 @@ class Echo(WebSocketHandler):
 
 async def exchange(messages: list[Any]) -> list[Any]:
     """Return the answers of a server, up to the end of the connection; its close code is the last of them."""
-    server = HTTPServer(Application([("/", Echo)], websocket_max_message_size=LIMIT))
-    listener, port = bind_unused_port()
-    server.add_socket(listener)
-    client = await websocket_connect(f"ws://127.0.0.1:{port}/", compression_options={})
-    for message in messages:
-        await client.write_message(message, binary=isinstance(message, bytes))
-    answers = [await client.read_message() for _ in messages]
-    client.close(1000)
-    while answers[-1] is not None:
-        answers.append(await client.read_message())
-    server.stop()
-    await server.close_all_connections()
+    async with serving(HTTPServer(Application([("/", Echo)], websocket_max_message_size=LIMIT))) as port:
+        client = await websocket_connect(f"ws://127.0.0.1:{port}/", compression_options={})
+        for message in messages:
+            await client.write_message(message, binary=isinstance(message, bytes))
+        answers = [await client.read_message() for _ in messages]
+        client.close(1000)
+        while answers[-1] is not None:
+            answers.append(await client.read_message())
     return [*answers[: answers.index(None)], client.close_code]
 
 

@@ -13,9 +13,9 @@ import pytest
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
-from tornado.testing import bind_unused_port
 
 import tornado_speedups
+from tests.speedups.serving import serving
 
 pytestmark = pytest.mark.usefixtures("stock_tornado")
 
@@ -87,20 +87,17 @@ REQUESTS = {name: data + LAST for name, data in KEEPING.items()} | CLOSING
 
 
 async def exchange(data: bytes, parts: int, **options: Any) -> bytes:
-    server = HTTPServer(web.Application([("/whole", Whole), ("/streamed", Streamed)]), max_body_size=200_000, **options)
-    listener, port = bind_unused_port()
-    server.add_socket(listener)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    size = -(-len(data) // parts)
-    for start in range(0, len(data), size):
-        writer.write(data[start : start + size])
-        await asyncio.sleep(0.002 if parts > 1 else 0)
-    try:
-        received = await asyncio.wait_for(reader.read(-1), 30)
-    finally:
-        writer.close()
-        server.stop()
-        await server.close_all_connections()
+    application = web.Application([("/whole", Whole), ("/streamed", Streamed)])
+    async with serving(HTTPServer(application, max_body_size=200_000, **options)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        size = -(-len(data) // parts)
+        for start in range(0, len(data), size):
+            writer.write(data[start : start + size])
+            await asyncio.sleep(0.002 if parts > 1 else 0)
+        try:
+            received = await asyncio.wait_for(reader.read(-1), 30)
+        finally:
+            writer.close()
     return re.sub(rb"Date: [^\r]+", b"Date: now", received)
 
 
@@ -145,21 +142,17 @@ def get_nodelay(stream: Any) -> bool:
 
 async def ask(queries: list[str]) -> str:
     """Return what each request on one connection saw, one digit each."""
-    server = HTTPServer(web.Application([("/", Options)]))
-    listener, port = bind_unused_port()
-    server.add_socket(listener)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    seen = b""
-    for query in queries:
-        writer.write(f"GET /?{query} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
-        received = await reader.readuntil(b"\r\n")
-        if received.startswith(b"HTTP"):
-            await reader.readuntil(b"\r\n\r\n")
+    async with serving(HTTPServer(web.Application([("/", Options)]))) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        seen = b""
+        for query in queries:
+            writer.write(f"GET /?{query} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
             received = await reader.readuntil(b"\r\n")
-        seen += received[:1]
-    writer.close()
-    server.stop()
-    await server.close_all_connections()
+            if received.startswith(b"HTTP"):
+                await reader.readuntil(b"\r\n\r\n")
+                received = await reader.readuntil(b"\r\n")
+            seen += received[:1]
+        writer.close()
     return seen.decode()
 
 

@@ -18,11 +18,11 @@ import tornado.web
 from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
-from tornado.testing import bind_unused_port
 
 import tornado_speedups
 from tests.speedups.blocks import blocks
 from tests.speedups.heads import BROWSER, LATIN_BLOCKS, PLAIN_BLOCKS, STRANGE_BLOCKS, STRANGE_LINES
+from tests.speedups.serving import serving
 
 pytestmark = pytest.mark.usefixtures("stock_tornado")
 
@@ -139,12 +139,8 @@ class Sizes(tornado.web.RequestHandler):
 KINDS = [b"flushed", b"empty", b"latin", b"short", b"cookies", b"reason", b"0", b"1", b"131072", b"3000000"]
 
 
-def make_server() -> tuple[HTTPServer, int]:
-    application = tornado.web.Application([(r"/sizes/(\w+)", Sizes), (r".*", Echo)])
-    server = HTTPServer(application)
-    listener, port = bind_unused_port()
-    server.add_socket(listener)
-    return server, port
+def make_server() -> HTTPServer:
+    return HTTPServer(tornado.web.Application([(r"/sizes/(\w+)", Sizes), (r".*", Echo)]))
 
 
 async def converse(port: int, pieces: list[bytes]) -> bytes:
@@ -181,12 +177,8 @@ async def all_of(peer: socket.socket) -> bytes:
 
 
 async def serve(conversations: list[list[bytes]]) -> list[bytes]:
-    server, port = make_server()
-    try:
+    async with serving(make_server()) as port:
         return await asyncio.gather(*(converse(port, pieces) for pieces in conversations))
-    finally:
-        server.stop()
-        await server.close_all_connections()
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -323,16 +315,13 @@ def test_connections_and_requests_leave_nothing_behind(caplog: pytest.LogCapture
     caplog.set_level(logging.ERROR, "tornado.access")
 
     async def scenario() -> int:
-        server, port = make_server()
-        before = 0
-        for number in range(4000):
-            if number == 1000:
-                before = blocks()
-            await leave_in_some_way(port, number)
-        grown = blocks() - before
-        server.stop()
-        await server.close_all_connections()
-        return grown
+        async with serving(make_server()) as port:
+            before = 0
+            for number in range(4000):
+                if number == 1000:
+                    before = blocks()
+                await leave_in_some_way(port, number)
+            return blocks() - before
 
     assert asyncio.run(scenario()) < 500
 
@@ -341,17 +330,15 @@ def test_a_reader_that_has_gone(caplog: pytest.LogCaptureFixture) -> None:
     """If the socket is broken when the response is written, the connection ends without a warning, as in Tornado."""
 
     async def abandon() -> list[Any]:
-        server, port = make_server()
-        for _ in range(3):
-            peer = socket.create_connection(("127.0.0.1", port))
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            peer.sendall(b"GET /sizes/3000000 HTTP/1.1\r\nHost: h\r\n\r\n" * 3)
-            await asyncio.sleep(0.05)
-            peer.close()  # sends a reset, because of SO_LINGER
-        await asyncio.sleep(0.1)
-        answer = await converse(port, [LAST])
-        server.stop()
-        await server.close_all_connections()
+        async with serving(make_server()) as port:
+            for _ in range(3):
+                peer = socket.create_connection(("127.0.0.1", port))
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                peer.sendall(b"GET /sizes/3000000 HTTP/1.1\r\nHost: h\r\n\r\n" * 3)
+                await asyncio.sleep(0.05)
+                peer.close()  # sends a reset, because of SO_LINGER
+            await asyncio.sleep(0.1)
+            answer = await converse(port, [LAST])
         return [b"/last" in answer]
 
     caplog.set_level(logging.WARNING)

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import tornado
 from tornado.httpserver import HTTPServer
-from tornado.testing import bind_unused_port
 from tornado.web import Application, Finish, HTTPError, RequestHandler
 
 import tornado_speedups
+from tests.speedups.serving import serving
 
 pytestmark = pytest.mark.usefixtures("stock_tornado")
 needs_eager_tasks = pytest.mark.skipif(sys.version_info < (3, 12), reason="this Python has no eager tasks")
@@ -108,19 +108,15 @@ def get_task() -> Any:
 
 
 async def serve(requests: bytes) -> bytes:
-    server = HTTPServer(Application([(r"/(.*)", Behaviors)]))
-    listener, port = bind_unused_port()
-    server.add_socket(listener)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(requests)
-    received = await asyncio.wait_for(reader.read(-1), 30)
-    writer.close()
-    await writer.wait_closed()
-    # A handler that is still running after its connection has closed would be cancelled, sooner or later.
-    if others := asyncio.all_tasks() - {get_task()}:
-        await asyncio.wait(others, timeout=5)
-    server.stop()
-    await server.close_all_connections()
+    async with serving(HTTPServer(Application([(r"/(.*)", Behaviors)]))) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(requests)
+        received = await asyncio.wait_for(reader.read(-1), 30)
+        writer.close()
+        await writer.wait_closed()
+        # A handler that is still running after its connection has closed would be cancelled, sooner or later.
+        if others := asyncio.all_tasks() - {get_task()}:
+            await asyncio.wait(others, timeout=5)
     return re.sub(rb"Date: [^\r]+", b"Date: now", received)
 
 
@@ -180,18 +176,14 @@ def count_turns() -> int:
                 now[0] += 1
                 await asyncio.sleep(0)
 
-        server = HTTPServer(Application([("/", Noting)]))
-        listener, port = bind_unused_port()
-        server.add_socket(listener)
-        counting = asyncio.ensure_future(count())
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-        await reader.read(-1)
-        counting.cancel()
-        writer.close()
-        await writer.wait_closed()
-        server.stop()
-        await server.close_all_connections()
+        async with serving(HTTPServer(Application([("/", Noting)]))) as port:
+            counting = asyncio.ensure_future(count())
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            await reader.read(-1)
+            counting.cancel()
+            writer.close()
+            await writer.wait_closed()
 
     asyncio.run(scenario())
     return turns[1] - turns[0]
@@ -221,16 +213,11 @@ def test_leaving_the_program_from_a_handler(
             raise exception
 
     async def scenario() -> None:
-        server = HTTPServer(Application([("/", Leaving)]))
-        listener, port = bind_unused_port()
-        server.add_socket(listener)
-        with socket.create_connection(("127.0.0.1", port)) as peer:
-            peer.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-            try:
+        with socket.socket() as peer:
+            async with serving(HTTPServer(Application([("/", Leaving)]))) as port:
+                peer.connect(("127.0.0.1", port))
+                peer.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
                 await asyncio.sleep(10)
-            finally:
-                server.stop()
-                await server.close_all_connections()
 
     if installed:
         tornado_speedups.install()

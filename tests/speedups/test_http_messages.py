@@ -15,11 +15,11 @@ from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, 
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
-from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 import tornado_speedups
 from tests.speedups.clients import settle
+from tests.speedups.serving import serving
 from tests.speedups.targets import count_calls
 from tornado_speedups import eager
 
@@ -197,21 +197,17 @@ class Slow(RequestHandler):
 @pytest.mark.parametrize("leaves", [False, True])
 def test_a_handler_hears_of_a_client_that_leaves(leaves: bool) -> None:
     async def drive() -> bool:
-        server = HTTPServer(Application([("/", Slow)]))
-        listener, port = bind_unused_port()
-        server.add_socket(listener)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(GET.replace(b"/ ", b"/?seconds=%d " % (10 * leaves)))
-        if leaves:
-            await asyncio.sleep(0.01)
-            writer.close()
-            await asyncio.sleep(0.01)
-            await asyncio.wait_for(Slow.closed.wait(), 10)
-        else:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.close()
-        server.stop()
-        await server.close_all_connections()
+        async with serving(HTTPServer(Application([("/", Slow)]))) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(GET.replace(b"/ ", b"/?seconds=%d " % (10 * leaves)))
+            if leaves:
+                await asyncio.sleep(0.01)
+                writer.close()
+                await asyncio.sleep(0.01)
+                await asyncio.wait_for(Slow.closed.wait(), 10)
+            else:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.close()
         return Slow.closed.is_set()
 
     assert asyncio.run(drive()) == leaves

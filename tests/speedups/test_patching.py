@@ -20,10 +20,10 @@ import tornado.web
 import tornado.websocket
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
-from tornado.testing import bind_unused_port
 
 import tornado_speedups
 from tests.speedups.bindings import MODULES, STOCK_METHODS, bound, methods
+from tests.speedups.serving import serving
 from tornado_speedups import _implementation, fingerprints, patching
 from tornado_speedups.websocket.protocol import replace_protocol
 
@@ -283,20 +283,16 @@ class Echo(tornado.websocket.WebSocketHandler):
 async def echo(messages: list[str | bytes]) -> list[str | bytes | None]:
     """Send the messages to a real echo server on a loopback address, and return its answers."""
     application = tornado.web.Application([("/", Echo)], websocket_max_message_size=2**24)
-    server = HTTPServer(application)
-    listener, port = bind_unused_port()
-    server.add_socket(listener)
-    client = await tornado.websocket.websocket_connect(f"ws://127.0.0.1:{port}/", max_message_size=2**24)
-    try:
-        answers = []
-        for message in messages:
-            await client.write_message(message, binary=isinstance(message, bytes))
-            answers.append(await client.read_message())
-        return answers
-    finally:
-        client.close()
-        server.stop()
-        await server.close_all_connections()
+    async with serving(HTTPServer(application)) as port:
+        client = await tornado.websocket.websocket_connect(f"ws://127.0.0.1:{port}/", max_message_size=2**24)
+        try:
+            answers = []
+            for message in messages:
+                await client.write_message(message, binary=isinstance(message, bytes))
+                answers.append(await client.read_message())
+            return answers
+        finally:
+            client.close()
 
 
 MESSAGES: list[str | bytes] = [

@@ -12,8 +12,8 @@ import tornado.web
 import tornado.websocket
 from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
-from tornado.testing import bind_unused_port
 
+from tests.speedups.serving import serving
 from tornado_speedups.websocket.protocol import FastWebSocketProtocol13
 
 
@@ -57,24 +57,21 @@ def test_over_the_network(handler: Any, query: str, tls: bool) -> None:
     async def scenario() -> None:
         certificates = Path(tornado.test.__file__).parent
         files = {"certfile": str(certificates / "test.crt"), "keyfile": str(certificates / "test.key")}
-        server = HTTPServer(tornado.web.Application([("/", handler)]), ssl_options=files if tls else None)
-        listener, port = bind_unused_port()
-        server.add_socket(listener)
-        request = HTTPRequest(f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/{query}", validate_cert=False)
-        connect: Any = tornado.websocket.websocket_connect
-        client = await connect(request, subprotocols=["a", "b"], compression_options={} if query else None)
-        assert type(client.protocol) is type(handler.connections[-1]) is FastWebSocketProtocol13
-        assert client.selected_subprotocol == "b"
-        for message in MESSAGES:
-            await client.write_message(message, binary=isinstance(message, bytes))
-            assert await client.read_message() == message
-        for message in MESSAGES * 3:
-            client.write_message(message, binary=isinstance(message, bytes))
-        assert [await client.read_message() for _ in MESSAGES * 3] == MESSAGES * 3
-        client.close(4321, "enough")
-        assert await client.read_message() is None
-        assert client.close_code == 4321
-        server.stop()
-        await server.close_all_connections()
+        application = tornado.web.Application([("/", handler)])
+        async with serving(HTTPServer(application, ssl_options=files if tls else None)) as port:
+            request = HTTPRequest(f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/{query}", validate_cert=False)
+            connect: Any = tornado.websocket.websocket_connect
+            client = await connect(request, subprotocols=["a", "b"], compression_options={} if query else None)
+            assert type(client.protocol) is type(handler.connections[-1]) is FastWebSocketProtocol13
+            assert client.selected_subprotocol == "b"
+            for message in MESSAGES:
+                await client.write_message(message, binary=isinstance(message, bytes))
+                assert await client.read_message() == message
+            for message in MESSAGES * 3:
+                client.write_message(message, binary=isinstance(message, bytes))
+            assert [await client.read_message() for _ in MESSAGES * 3] == MESSAGES * 3
+            client.close(4321, "enough")
+            assert await client.read_message() is None
+            assert client.close_code == 4321
 
     asyncio.run(asyncio.wait_for(scenario(), 30))
