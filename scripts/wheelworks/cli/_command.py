@@ -85,10 +85,16 @@ def ensure_writable(folder: Path, option: str = "--out") -> Path:
 
 @contextmanager
 def create_work_folder() -> Iterator[Path]:
-    """Create a temporary folder; it is removed afterwards, even where an interrupt arrives during its creation."""
-    path = Path(tempfile.gettempdir(), f"wheelworks-{secrets.token_hex(6)}")
+    """Create a temporary folder; it is removed afterwards, even where an interrupt arrives during its creation.
+
+    Libraries create their temporary files in it too: an interrupt can arrive before they have noted what to remove.
+    """
+    parent = tempfile.gettempdir()
+    path = Path(parent, f"wheelworks-{secrets.token_hex(6)}")
     try:
         path.mkdir(mode=0o700)
+        tempfile.tempdir = str(path)
         yield path.resolve()
     finally:
+        tempfile.tempdir = parent
         remove_tree(path)

@@ -23,6 +23,17 @@ pathlib.Path(os.environ["STARTED"]).touch()
 child.wait()
 """
 
+# Records the temporary files that a command creates outside its own folder: an interrupt may leave each of them.
+RECORD_TEMPORARY_FILES = """\
+import os, sys
+def record(event, arguments):
+    if event in ("tempfile.mkstemp", "tempfile.mkdtemp") and os.path.dirname(arguments[0]) == os.environ["RECORDED"]:
+        with open(os.environ["RECORD"], "a") as file:
+            print(arguments[0], file=file)
+if "RECORD" in os.environ:
+    sys.addaudithook(record)
+"""
+
 
 def left_over(mark: str) -> list[str]:
     """Return the command lines of the processes whose environment contains ``mark``."""
@@ -46,10 +57,13 @@ def test_nothing_is_left(number: signal.Signals, when: str, tmp_path: Path, whee
     temporary, started, out = tmp_path / "tmp", tmp_path / "started", tmp_path / "out"
     temporary.mkdir()
     words = ("cross-arm64", "--no-run", place, "--out", out, "--env", f"STARTED={started}")
-    process = commands.start(*words, cache=wheelworks_cache, TMPDIR=str(temporary), WHEELWORKS_MARK=str(tmp_path))
+    (tmp_path / "sitecustomize.py").write_text(RECORD_TEMPORARY_FILES)
+    (record := tmp_path / "record").touch()
+    recorded = {"RECORDED": str(temporary), "RECORD": str(record), "PYTHONPATH": str(tmp_path)}
+    own = {"TMPDIR": str(temporary), "WHEELWORKS_MARK": str(tmp_path), **recorded}
+    process = commands.start(*words, cache=wheelworks_cache, cwd=commands.ROOT, **own)
     logs = "wheelworks-*/*/compiler.log"
     reached = {
-        # Not the file with which virtualenv looks whether names differ by case: it may stay.
         "at once": lambda: bool(list(temporary.glob("wheelworks-*"))) or process.poll() is not None,
         "in the backend": started.exists,
         "while compiling": lambda: any(log.stat().st_size for log in temporary.glob(logs)),
@@ -60,6 +74,7 @@ def test_nothing_is_left(number: signal.Signals, when: str, tmp_path: Path, whee
     assert "interrupted; partial output removed" in ended.err
     assert "Traceback" not in ended.err
     assert list(temporary.iterdir()) == []
+    assert record.read_text() == ""
     assert not out.exists() or [path.name for path in out.iterdir()] == []
     commands.wait_for(lambda: left_over(str(temporary)) == [], seconds=5)
 
