@@ -83,10 +83,12 @@ def test_natively(wheels: Sequence[Path], project: ProjectOptions, options: argp
     if not wheels:
         raise UsageError("--source, but no wheel to test", "name wheels of that project, for this machine")
     _running.check_options(wheels, _running.Options("cpython"))
-    start, (found, _) = time.perf_counter(), interpreters.find_pythons(options.python)
-    chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
-    hashes = _page.hash_wheels(wheels)
-    verdicts = _run_all({python: wheel for python, wheel in chosen.items() if wheel}, project, options.time_limit)
+    start, hashes = time.perf_counter(), _page.hash_wheels(wheels)
+    with create_work_folder() as work:
+        found, _ = interpreters.find_pythons(options.python)
+        chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
+        fitting = {python: wheel for python, wheel in chosen.items() if wheel}
+        verdicts = _run_all(fitting, project, work, options.time_limit)
     if not verdicts:
         raise WheelworksError("no CPython here takes one of the wheels", "name wheels for this machine")
     _page.record_runs(hashes, verdicts)
@@ -99,10 +101,12 @@ def test_natively(wheels: Sequence[Path], project: ProjectOptions, options: argp
     return summary.finish(result, options.json)
 
 
-def _run_all(chosen: Mapping[Python, Path], project: ProjectOptions, time_limit: float | None) -> list[Verdict]:
+def _run_all(
+    chosen: Mapping[Python, Path], project: ProjectOptions, work: Path, time_limit: float | None
+) -> list[Verdict]:
     """Run a project's tests on the wheel of each CPython."""
     verdicts: list[Verdict] = []
-    with create_work_folder() as work, console.Progress() as progress:
+    with console.Progress() as progress:
         for python, wheel in chosen.items():
             name, folder = f"CPython {python.label}", work / python.label
             folder.mkdir()

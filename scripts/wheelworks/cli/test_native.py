@@ -77,15 +77,16 @@ def main(argv: Sequence[str]) -> int:
     versions = options.tornado or list(DEFAULT_TORNADOS)
     named = [*options.wheel, *(sorted(options.folder.glob("*.whl")) if options.folder else ())]
     check_options(named, versions, options.folder)
-    found, missing = interpreters.find_pythons(options.python)
-    for version in missing:
-        console.print_note(f"no CPython {version} on this machine: nothing was run under it")
     hashes = _page.hash_wheels(named)
-    with create_work_folder() as work, console.Progress() as progress:
-        wheels = named or [build_host_wheel(work / "wheel", progress)]
-        chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
-        run = partial(run_native_tests, exhaustive=options.exhaustive, time_limit=options.time_limit)
-        results = _run_all(chosen, versions, run, work, progress)
+    with create_work_folder() as work:
+        found, missing = interpreters.find_pythons(options.python)
+        for version in missing:
+            console.print_note(f"no CPython {version} on this machine: nothing was run under it")
+        with console.Progress() as progress:
+            wheels = named or [build_host_wheel(work / "wheel", progress)]
+            chosen = {python: interpreters.choose_wheel(wheels, python) for python in found}
+            run = partial(run_native_tests, exhaustive=options.exhaustive, time_limit=options.time_limit)
+            results = _run_all(chosen, versions, run, work, progress)
     _page.record_runs(hashes, [make_verdict(result) for result in results])
     required = options.wheel or ([] if options.folder else wheels)
     status = report_untested(chosen, required, bool(options.python), results)
