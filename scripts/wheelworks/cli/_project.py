@@ -92,10 +92,8 @@ def test_natively(wheels: Sequence[Path], project: ProjectOptions, options: argp
     if not verdicts:
         raise WheelworksError("no CPython here takes one of the wheels", "name wheels for this machine")
     _page.record_runs(hashes, verdicts)
-    unfit = [python for python, wheel in chosen.items() if options.python and not wheel]
-    for python in unfit:
-        console.print_error(f"CPython {python.label}: not tested: it takes none of the wheels")
-    status = max(_running.exit_status(wheels, verdicts), int(bool(unfit)))
+    untested = _running.report_untested(chosen, wheels, asked=bool(options.python))
+    status = max(untested, _running.exit_status(wheels, verdicts))
     repeated = repeat_options(options, ("python", *OPTIONS))
     result = _results.summarize_runs("test-native", wheels, verdicts, status, time.perf_counter() - start, repeated)
     return summary.finish(result, options.json)

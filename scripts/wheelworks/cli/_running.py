@@ -8,13 +8,15 @@ macOS, their binaries are rewrapped.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from wheelworks.core import console, process
 from wheelworks.core.errors import Unsupported, UsageError, WheelworksError
+from wheelworks.core.interpreters import Python
+from wheelworks.core.text import abbreviate
 from wheelworks.core.verdict import Verdict
 from wheelworks.core.wheel import DamagedWheel, Wheel, WheelName, open_wheel, parse_wheel_name
 from wheelworks.foreign.pythons import Runtime, check_versions, explain_lack, find_runtimes
@@ -229,3 +231,22 @@ def exit_status(wheels: Sequence[Path], verdicts: Sequence[Verdict]) -> int:
     passed = {verdict.wheel for verdict in verdicts if verdict.outcome == "passed"}
     failed = any(verdict.outcome == "failed" for verdict in verdicts)
     return int(failed or any(wheel.name not in passed for wheel in wheels))
+
+
+def report_untested(chosen: Mapping[Python, Path | None], wheels: Sequence[Path], *, asked: bool) -> int:
+    """Report each CPython that takes no wheel, and the wheels that none takes. Return 1 if one of them was named.
+
+    ``chosen`` is the wheel that each CPython takes. ``wheels`` are those that were named; with ``asked``, the CPythons
+    were named too.
+    """
+    named = abbreviate([wheel.name for wheel in wheels], 3) or "the folder's wheels"
+    unfit = [python.label for python, wheel in chosen.items() if wheel is None]
+    for label in unfit:
+        message = f"CPython {label}: not tested: it takes none of {named}"
+        (console.print_error if asked else console.print_note)(message)
+    unused = [wheel.name for wheel in wheels if wheel not in chosen.values()]
+    if unused:
+        pythons = "CPython that was asked for" if asked else "CPython here"
+        message = f"{abbreviate(unused, 3)}: not tested: each {pythons} takes another wheel, or none"
+        console.print_error(message, "name wheels for this machine only; test-foreign runs the others")
+    return int(bool(unused) or (asked and bool(unfit)))

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from wheelworks.cli import _page, _project, host_wheel
+from wheelworks.cli import _page, _project, _running, host_wheel
 from wheelworks.cli._command import create_parser, create_work_folder
 from wheelworks.core import console, interpreters, summary
 from wheelworks.core.errors import UsageError, WheelworksError
@@ -89,7 +89,8 @@ def main(argv: Sequence[str]) -> int:
             results = _run_all(chosen, versions, run, work, progress)
     _page.record_runs(hashes, [make_verdict(result) for result in results])
     required = options.wheel or ([] if options.folder else wheels)
-    status = report_untested(chosen, required, bool(options.python), results)
+    untested = _running.report_untested(chosen, required, asked=bool(options.python))
+    status = max(untested, exit_status(results))
     result = summarize(results, status, time.perf_counter() - start, everything=options.verbose)
     return summary.finish(result, options.json, everything=options.verbose)
 
@@ -119,19 +120,9 @@ def check_options(wheels: Sequence[Path], versions: Sequence[str], folder: Path 
         parse_tornado(version)
 
 
-def report_untested(
-    chosen: dict[Python, Path | None], wheels: Sequence[Path], asked: bool, results: Sequence[NativeResult]
-) -> int:
-    """Report the CPythons and wheels that weren't tested. Return 0 if everything required was tested and passed."""
-    names = ", ".join(wheel.name for wheel in wheels) or "the folder's wheels"
-    unfit = [python.label for python, wheel in chosen.items() if wheel is None]
-    for label in unfit:
-        (console.print_error if asked else console.print_note)(f"CPython {label}: not tested: it takes none of {names}")
-    unused = [wheel.name for wheel in wheels if wheel not in chosen.values()]
-    for name in unused:
-        console.print_error(f"{name}: not tested: no CPython here takes it, or each takes another")
-    bad = any(result.findings for result in results) or not results
-    return int(bad or bool(unused) or (asked and bool(unfit)))
+def exit_status(results: Sequence[NativeResult]) -> int:
+    """Return 0 if something was tested and has passed, else 1."""
+    return int(not results or any(result.findings for result in results))
 
 
 def summarize(

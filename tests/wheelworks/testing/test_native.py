@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wheelworks.cli import _page
+from wheelworks.cli import _page, _running
 from wheelworks.cli import test_native as command
 from wheelworks.core import manifest, summary
 from wheelworks.core.archive import Member, build_archive
@@ -46,36 +46,44 @@ def result(*findings: str, python: str = "3.13.0") -> NativeResult:
 
 def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     wheel = Path(WHEEL)
-    assert command.report_untested({PYTHON: wheel}, [wheel], False, [result()]) == 0
+    assert _running.report_untested({PYTHON: wheel}, [wheel], asked=False) == 0
+    assert command.exit_status([result()]) == 0
     assert capsys.readouterr().err == ""
 
 
 def test_a_new_failure_fails() -> None:
-    wheel = Path(WHEEL)
-    assert command.report_untested({PYTHON: wheel}, [wheel], False, [result(), result("x")]) == 1
+    assert command.exit_status([result(), result("x")]) == 1
 
 
 def test_nothing_run_fails() -> None:
-    assert command.report_untested({}, [], False, []) == 1
+    assert command.exit_status([]) == 1
 
 
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_python_that_takes_no_wheel_is_reported(asked: bool, capsys: pytest.CaptureFixture[str]) -> None:
     wheel = Path(WHEEL)
-    assert command.report_untested({PYTHON: wheel, FREE: None}, [wheel], asked, [result()]) == int(asked)
+    assert _running.report_untested({PYTHON: wheel, FREE: None}, [wheel], asked=asked) == int(asked)
     assert f"CPython 3.14.0t: not tested: it takes none of {WHEEL}" in capsys.readouterr().err
 
 
-def test_a_wheel_that_no_python_takes_fails(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("asked", "pythons"), [(False, "CPython here"), (True, "CPython that was asked for")])
+def test_a_wheel_that_no_python_takes_fails(asked: bool, pythons: str, capsys: pytest.CaptureFixture[str]) -> None:
     wheel, other = Path(WHEEL), Path(WHEEL.replace("cp311-abi3", "cp314-cp314t"))
-    assert command.report_untested({PYTHON: wheel}, [wheel, other], False, [result()]) == 1
-    assert f"{other.name}: not tested" in capsys.readouterr().err
+    assert _running.report_untested({PYTHON: wheel}, [wheel, other], asked=asked) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{other.name}: not tested: each {pythons} takes another wheel, or none" in said
+
+
+def test_of_many_wheels_that_no_python_takes_three_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    wheels = [Path(f"x-1.0-cp3{minor}-cp3{minor}-win_arm64.whl") for minor in range(11, 16)]
+    assert _running.report_untested({PYTHON: None}, wheels, asked=False) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"error: {wheels[0]}, {wheels[1]}, {wheels[2]} and 2 more: not tested" in said
 
 
 def test_out_of_a_folder_some_wheels_may_be_unfit(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.report_untested({PYTHON: Path(WHEEL), FREE: None}, [], False, [result()]) == 0
+    assert _running.report_untested({PYTHON: Path(WHEEL), FREE: None}, [], asked=False) == 0
     assert "it takes none of the folder's wheels" in capsys.readouterr().err
-    assert command.report_untested({PYTHON: None}, [], False, []) == 1
 
 
 def test_a_folder_without_wheels_is_refused(tmp_path: Path) -> None:

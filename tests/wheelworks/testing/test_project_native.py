@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,9 +43,13 @@ def test_the_sample_project(tmp_path: Path, wheelworks_cache: Path) -> None:
     built = wheelworks("host-wheel", TALLIES, "--out", out, cache=wheelworks_cache, seconds=600)
     assert built.status == 0, built.err
     [wheel] = out.glob("*.whl")
-    words: list[str | Path] = ["--source", TALLIES, wheel, "--python", sys.executable]
+    words: list[str | Path] = [wheel, "--source", TALLIES, "--python", sys.executable]
     ended = wheelworks("test-native", *words, cache=wheelworks_cache, seconds=600)
     assert ended.status == 0 and "6 checks" in ended.out, ended.err
+    foreign = out / re.sub("-[^-]+.whl$", "-win_arm64.whl", wheel.name)
+    shutil.copy(wheel, foreign)
+    ended = wheelworks("test-native", foreign, *words, cache=wheelworks_cache, seconds=600)
+    assert ended.status == 1 and f"{foreign.name}: not tested" in "".join(ended.err.split("\n"))
     words += ["--test-command", "python -c 'print(1)'"]
     ended = wheelworks("test-native", *words, cache=wheelworks_cache, seconds=600)
     assert ended.status == 1 and "the extension was never loaded" in " ".join(ended.err.split())
