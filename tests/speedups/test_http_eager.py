@@ -122,7 +122,7 @@ async def serve(requests: bytes) -> bytes:
 
 def run(kinds: list[str], caplog: pytest.LogCaptureFixture) -> tuple[bytes, list[str]]:
     """Return the answers to pipelined requests, and what was logged."""
-    gc.collect()  # asyncio logs when a task of an earlier test goes that nobody has asked for its exception
+    gc.collect()  # asyncio logs when a task of the run before goes that nobody has asked for its exception
     caplog.clear()
     heads = [f"GET /{kind} HTTP/1.1\r\nHost: h\r\n\r\n" for kind in kinds]
     last = "GET /plain HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"

@@ -59,9 +59,15 @@ def test_nothing_is_left(number: signal.Signals, when: str, tmp_path: Path, whee
     words = ("cross-arm64", "--no-run", place, "--out", out, "--env", f"STARTED={started}")
     (tmp_path / "sitecustomize.py").write_text(RECORD_TEMPORARY_FILES)
     (record := tmp_path / "record").touch()
-    recorded = {"RECORDED": str(temporary), "RECORD": str(record), "PYTHONPATH": str(tmp_path)}
-    own = {"TMPDIR": str(temporary), "WHEELWORKS_MARK": str(tmp_path), **recorded}
-    process = commands.start(*words, cache=wheelworks_cache, cwd=commands.ROOT, **own)
+    process = commands.start(
+        *words,
+        cache=wheelworks_cache,
+        TMPDIR=str(temporary),
+        WHEELWORKS_MARK=str(tmp_path),
+        PYTHONPATH=str(tmp_path),
+        RECORD=str(record),
+        RECORDED=str(temporary),
+    )
     logs = "wheelworks-*/*/compiler.log"
     reached = {
         "at once": lambda: bool(list(temporary.glob("wheelworks-*"))) or process.poll() is not None,
